@@ -1,0 +1,39 @@
+# `make` alone lists what there is. Every target makes the environment it needs.
+.DEFAULT_GOAL := help
+.PHONY: help up serve setup test test-long check requirements messages
+MAKEFLAGS += --no-print-directory
+
+python = .venv/bin/python
+BROWSER ?= 1
+ARGS ?=
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
+
+up: ## install, migrate, fill in demo data the first time, and serve until Ctrl-C
+	@.ci/setup run && exec $(python) manage.py up
+
+serve: ## install, migrate and serve until Ctrl-C, without demo data
+	@.ci/setup run && exec $(python) manage.py serve
+
+setup: ## the environment alone: what running, testing and checking need
+	@.ci/setup dev
+
+test: ## every test on SQLite, then on PostgreSQL (ARGS="-k gate", BROWSER=0)
+	@.ci/setup $(if $(filter 0,$(BROWSER)),dev,browser) && BROWSER=$(BROWSER) exec .ci/test $(ARGS)
+
+test-long: ## the same with the tests that take long
+	@.ci/setup $(if $(filter 0,$(BROWSER)),dev,browser) && BROWSER=$(BROWSER) exec .ci/test --long $(ARGS)
+
+check: ## style, types, the house's imports, templates, settings of production, migrations
+	@.ci/setup dev && exec .ci/check
+
+requirements: ## compile requirements*.in into requirements*.txt, with hashes (ARGS=--upgrade for new versions)
+	@.ci/setup dev
+	$(python) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 $(ARGS) requirements.in -o requirements.txt
+	$(python) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 $(ARGS) requirements-dev.in -o requirements-dev.txt
+
+messages: ## collect the texts into locale/, and compile the translations (needs gettext)
+	@.ci/setup dev
+	$(python) manage.py makemessages --locale fr --no-obsolete --add-location file
+	$(python) manage.py compilemessages --locale fr --ignore .venv
