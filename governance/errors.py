@@ -1,0 +1,70 @@
+"""Refusals: a code for programs and a sentence that a person can act on.
+
+Services raise them; the REST door answers them as RFC 9457 problems and pages show the sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+
+class Refused(Exception):
+    """The request was understood and the answer is no.
+
+    `keep` is called after the refused action was rolled back, inside the surrounding transaction: what must
+    remain of a refusal (the contact decision) is written there. `extra` joins the problem's members.
+    """
+
+    status = 409
+
+    def __init__(
+        self,
+        code: str,
+        message: Any,
+        *,
+        errors: Mapping[str, Any] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        keep: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.errors = dict(errors or {})
+        self.extra = dict(extra or {})
+        self.keep = keep
+
+    def __str__(self) -> str:
+        return str(self.message)
+
+
+class Invalid(Refused):
+    """The input is wrong; `errors` says per field what."""
+
+    status = 400
+
+    def __init__(self, errors: Mapping[str, Any], message: Any = "", *, code: str = "invalid") -> None:
+        super().__init__(code, message or _("Some values cannot be used; see the fields named."), errors=errors)
+
+
+class Forbidden(Refused):
+    """The person may not do that."""
+
+    status = 403
+
+
+class NotFound(Refused):
+    """There is no such thing, or the person may not know of it."""
+
+    status = 404
+
+    def __init__(self, message: Any = "", *, code: str = "not_found") -> None:
+        super().__init__(code, message or _("There is no such thing here."))
+
+
+class Unavailable(Refused):
+    """Go-live or the kill switch says not now."""
+
+    status = 503

@@ -1,0 +1,33 @@
+"""Go-live: whether production verbs may run at all."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from simple_history.models import HistoricalRecords
+
+from governance.actors import ACTOR_LENGTH
+
+
+class GoLiveState(models.Model):
+    """The one row (id 1) that says whether production verbs run."""
+
+    go_live_enabled = models.BooleanField(_("go-live enabled"), default=False)
+    kill_switch_engaged = models.BooleanField(_("kill switch engaged"), default=False)
+    changed_by = models.CharField(_("changed by"), max_length=ACTOR_LENGTH, blank=True, default="")
+    reason = models.TextField(_("reason"), blank=True, default="")
+    updated_at = models.DateTimeField(_("updated"))
+
+    history = HistoricalRecords(history_change_reason_field=models.TextField(null=True))
+
+    class Meta:
+        verbose_name = _("go-live state")
+        verbose_name_plural = _("go-live state")
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="go_live_one_row")]
+        permissions = [
+            ("switch_go_live", "Enable and disable go-live, release the kill switch"),
+            ("engage_kill_switch", "Engage the kill switch"),
+        ]
+
+    def __str__(self) -> str:
+        return str(_("go-live state"))

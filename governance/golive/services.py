@@ -1,0 +1,115 @@
+"""Execution classes: every verb declares one and is checked inside its own transaction."""
+
+from __future__ import annotations
+
+import enum
+import functools
+from collections.abc import Callable
+from datetime import datetime
+from typing import ParamSpec, TypeVar
+
+from django.conf import settings
+from django.db import OperationalError, connection, transaction
+from django.utils.translation import gettext_lazy as _
+
+from governance.actors import By
+from governance.errors import Refused, Unavailable
+from governance.golive.models import GoLiveState
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Execution(enum.Enum):
+    """What a verb may set in motion."""
+
+    PROD_EXEC = "production"
+    SANDBOX_EXEC = "sandbox"
+    OBSERVE_ONLY = "observe"
+
+
+def state() -> GoLiveState:
+    """Return the go-live state; where the row is missing both switches count as off."""
+    return GoLiveState.objects.filter(pk=1).first() or GoLiveState(pk=1)
+
+
+def require(execution: Execution) -> None:
+    """Raise Unavailable where the switches stop verbs of this class.
+
+    Asks nothing while GO_LIVE_ENFORCE is off.
+    """
+    if execution is Execution.OBSERVE_ONLY or not settings.GO_LIVE_ENFORCE:
+        return
+    now = state()
+    if now.kill_switch_engaged:
+        raise Unavailable("kill_switch_engaged", _("The kill switch is engaged: nothing runs until a manager releases it."))
+    if execution is Execution.PROD_EXEC and not now.go_live_enabled:
+        raise Unavailable("go_live_disabled", _("Go-live is off: a manager enables it once the runbook is clear."))
+
+
+_DEADLOCKS = {"40P01", "40001"}
+
+
+def verb(execution: Execution) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a function a verb: one transaction, its execution class checked in it.
+
+    A refusal rolls the transaction back; what it must leave behind (`Refused.keep`) is written afterwards. A
+    deadlock is tried again, up to three times, where the verb owns the transaction.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            for attempt in range(3):
+                try:
+                    with transaction.atomic():
+                        require(execution)
+                        return function(*args, **kwargs)
+                except Refused as refusal:
+                    if refusal.keep is not None:
+                        keep, refusal.keep = refusal.keep, None
+                        with transaction.atomic():
+                            keep()
+                    raise
+                except OperationalError as problem:
+                    code = getattr(problem.__cause__, "sqlstate", None)
+                    if code not in _DEADLOCKS or attempt == 2 or connection.in_atomic_block:
+                        raise
+            raise AssertionError("unreachable")
+
+        run.execution = execution  # type: ignore[attr-defined]  # read by the test that lists all verbs
+        return run
+
+    return decorate
+
+
+def _switch(by: By, at: datetime, reason: str, **changes: bool) -> GoLiveState:
+    row, _made = GoLiveState.objects.select_for_update().get_or_create(pk=1, defaults={"updated_at": at})
+    for name, value in changes.items():
+        setattr(row, name, value)
+    row.changed_by = by.acting_for or by.username
+    row.reason = reason
+    row.updated_at = at
+    row._change_reason = reason  # type: ignore[attr-defined]  # read by simple_history
+    row.save()
+    return row
+
+
+@verb(Execution.OBSERVE_ONLY)
+def set_go_live(enabled: bool, *, by: By, at: datetime, reason: str) -> GoLiveState:
+    """Switch go-live. Enabling refuses with 412 `blocked` while anybody registered a blocker."""
+    from governance import hooks
+
+    if enabled:
+        blocking = [sentence for answers in hooks.blockers.ask() for sentence in answers]
+        if blocking:
+            refusal = Refused("blocked", _("Go-live stays off until its blockers are gone."), extra={"blockers": blocking})
+            refusal.status = 412
+            raise refusal
+    return _switch(by, at, reason, go_live_enabled=enabled)
+
+
+@verb(Execution.OBSERVE_ONLY)
+def set_kill_switch(engaged: bool, *, by: By, at: datetime, reason: str) -> GoLiveState:
+    """Engage or release the kill switch."""
+    return _switch(by, at, reason, kill_switch_engaged=engaged)

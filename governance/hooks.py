@@ -1,0 +1,86 @@
+"""What the floors below ask of the floors above.
+
+Packs register in ``AppConfig.ready()``. A hook runs inside the caller's transaction: one that raises rolls
+the caller back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Generic, ParamSpec, TypeVar
+
+from governance.actors import By
+from governance.places import Place
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Hook(Generic[P, R]):
+    """A question or notice that others answer; `ask` calls each of them in the order of registration."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._answerers: list[Callable[P, R]] = []
+
+    def register(self, answerer: Callable[P, R]) -> Callable[P, R]:
+        if answerer not in self._answerers:
+            self._answerers.append(answerer)
+        return answerer
+
+    def ask(self, *args: P.args, **kwargs: P.kwargs) -> list[R]:
+        return [answerer(*args, **kwargs) for answerer in self._answerers]
+
+    def first(self, *args: P.args, **kwargs: P.kwargs) -> R | None:
+        """Return the first answer that is not None."""
+        for answerer in self._answerers:
+            answer = answerer(*args, **kwargs)
+            if answer is not None:
+                return answer
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class PointFacts:
+    """A contact point as the gate sees it: `kind` is PHONE or EMAIL, `digest` its keyed hash."""
+
+    kind: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeadFacts:
+    """What the gate asks of a lead; `zone` is blank where the lead has none of its own.
+
+    `score` is a fraction 0 to 1 or None where unknown; `points` are those that may still be used.
+    """
+
+    lead_id: str
+    province: str
+    market: str
+    city: str
+    zone: str
+    score: Decimal | None
+    points: tuple[PointFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Liquidity:
+    """A market's liquidity as offers ask for it; both scores in points, 0 and more."""
+
+    score: Decimal
+    score_low: Decimal
+    events: int
+
+
+lead_facts: Hook[[str], LeadFacts | None] = Hook("lead_facts")
+# (digests of the points, who, when): stop what contacts them
+on_suppressed: Hook[[Sequence[str], By, datetime], None] = Hook("on_suppressed")
+# (province or "" for all, who, when): due times there must be judged anew
+on_gate_changed: Hook[[str, By, datetime], None] = Hook("on_gate_changed")
+liquidity_of: Hook[[Place, str], Liquidity | None] = Hook("liquidity_of")
+# sentences that keep go-live from being enabled
+blockers: Hook[[], Sequence[str]] = Hook("blockers")

@@ -1,0 +1,114 @@
+"""Weekly local hours: read from JSON, compared, intersected. Used by policies, the law's hours and shifts.
+
+Minutes are counted from local midnight, 0 to 1440; days are 0 = Monday to 6 = Sunday.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+CHANNELS = ("SMS", "CALL", "EMAIL")
+DAY_MINUTES = 1440
+DAYS = range(7)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Weekly hours: half-open, `start` minutes inside and `end` not."""
+
+    days: tuple[int, ...]
+    start: int
+    end: int
+
+    def as_json(self) -> dict[str, Any]:
+        return {"days": list(self.days), "start": write_clock(self.start), "end": write_clock(self.end)}
+
+    def __str__(self) -> str:
+        return f"{write_clock(self.start)}–{write_clock(self.end)}"
+
+
+def write_clock(minutes: int) -> str:
+    """Return minutes from midnight as HH:MM; 1440 is 24:00."""
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+
+def read_clock(text: object, *, may_be_24: bool = False) -> int:
+    """Return HH:MM as minutes from midnight. Raises ValueError for anything else."""
+    found = re.fullmatch(r"([0-2][0-9]):([0-5][0-9])", text) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError(text)
+    minutes = int(found[1]) * 60 + int(found[2])
+    if minutes > DAY_MINUTES or (minutes == DAY_MINUTES and not may_be_24):
+        raise ValueError(text)
+    return minutes
+
+
+def wrong_rules(message: str, **values: Any) -> ValidationError:
+    return ValidationError(message % values if values else message, code="invalid_rules")
+
+
+def read_windows(raw: object) -> tuple[Window, ...]:
+    """Read weekly windows. Raises ValidationError naming the window that is wrong."""
+    if not isinstance(raw, list):
+        raise wrong_rules(_("Weekly hours must be a list of windows."))
+    if len(raw) > 50:
+        raise wrong_rules(_("There may be at most 50 windows."))
+    windows = [_read_window(number, item) for number, item in enumerate(raw, start=1)]
+    for number, window in enumerate(windows, start=1):
+        for earlier_number, earlier in enumerate(windows[: number - 1], start=1):
+            same_day = set(window.days) & set(earlier.days)
+            if same_day and window.start < earlier.end and earlier.start < window.end:
+                raise wrong_rules(
+                    _("Window %(a)s (%(window)s) overlaps window %(b)s (%(other)s) on day %(day)s."),
+                    a=number, window=window, b=earlier_number, other=earlier, day=min(same_day),
+                )  # fmt: skip
+    return tuple(windows)
+
+
+def _read_window(number: int, item: object) -> Window:
+    if not isinstance(item, Mapping):
+        raise wrong_rules(_("Window %(number)s is no window with days, start and end."), number=number)
+    unknown = set(item) - {"days", "start", "end"}
+    if unknown:
+        raise wrong_rules(
+            _("Window %(number)s has the unknown key “%(key)s”."), number=number, key=str(min(map(str, unknown)))[:40]
+        )
+    days = item.get("days")
+    if not isinstance(days, list) or not days:
+        raise wrong_rules(_("Window %(number)s names no days; use 0 for Monday to 6 for Sunday."), number=number)
+    for day in days:
+        if type(day) is not int or day not in DAYS:
+            raise wrong_rules(
+                _("Window %(number)s has the unknown day %(day)s; use 0 for Monday to 6 for Sunday."),
+                number=number, day=str(day)[:20],
+            )  # fmt: skip
+    if len(set(days)) != len(days):
+        raise wrong_rules(_("Window %(number)s names a day twice."), number=number)
+    try:
+        start = read_clock(item.get("start"))
+        end = read_clock(item.get("end"), may_be_24=True)
+    except ValueError as wrong:
+        raise wrong_rules(
+            _("Window %(number)s has the time “%(time)s”; write it as 09:00, and midnight at the end as 24:00."),
+            number=number, time=str(wrong)[:20],
+        ) from None  # fmt: skip
+    if end <= start:
+        raise wrong_rules(
+            _("Window %(number)s ends at %(end)s, which is not after its start %(start)s; a night is two windows."),
+            number=number, start=write_clock(start), end=write_clock(end),
+        )  # fmt: skip
+    return Window(tuple(sorted(days)), start, end)
+
+
+def intersect(
+    first: Iterable[tuple[int, int]], second: Iterable[tuple[int, int]]
+) -> tuple[tuple[int, int], ...]:
+    """Return what two ordered lists of half-open spans have in common."""
+    both = [(max(a, c), min(b, d)) for a, b in first for c, d in second]
+    return tuple(sorted((a, b) for a, b in both if a < b))

@@ -1,0 +1,38 @@
+"""The hallway: the models of each room."""
+
+from governance.contact.models import (
+    CityZone,
+    Closure,
+    Consent,
+    ContactDecision,
+    HashKeyCheck,
+    StatutoryHours,
+    Suppression,
+)
+from governance.golive.models import GoLiveState
+from governance.kpi.models import KpiEvent
+from governance.market.models import MarketPolicy
+from governance.outbox.models import Heartbeat, IdempotentAnswer, JobSlot, OutboxMessage, SchedulerLease
+from governance.people.models import Absence, ApiToken, User, WorkProfile
+
+__all__ = [
+    "Absence",
+    "ApiToken",
+    "CityZone",
+    "Closure",
+    "Consent",
+    "ContactDecision",
+    "GoLiveState",
+    "HashKeyCheck",
+    "Heartbeat",
+    "IdempotentAnswer",
+    "JobSlot",
+    "KpiEvent",
+    "MarketPolicy",
+    "OutboxMessage",
+    "SchedulerLease",
+    "StatutoryHours",
+    "Suppression",
+    "User",
+    "WorkProfile",
+]

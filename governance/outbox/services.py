@@ -1,0 +1,142 @@
+"""Doing things once: idempotent answers, and messages that are sent later."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.mail import EmailMessage
+from django.db import OperationalError, connection, transaction
+from django.db.models import F
+from django.utils.translation import gettext as _
+
+from governance.errors import Refused
+from governance.outbox.models import MAX_ATTEMPTS, IdempotentAnswer, OutboxMessage
+
+log = logging.getLogger(__name__)
+
+ANSWERS_KEPT = timedelta(hours=24)
+LOCK_WAIT = "10s"
+RETRY_AFTER = timedelta(minutes=2)
+
+
+class MismatchedKey(Refused):
+    """The key was used for another request."""
+
+    status = 422
+
+
+def request_hash(request: Any) -> str:
+    """Return the digest that tells one request from another."""
+    return hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _claim_key(user_id: int, key: str, digest: str, at: datetime) -> bool:
+    """Insert the key's row, waiting for a running request that holds it; False if it is there already."""
+    fresh = IdempotentAnswer(user_id=user_id, key=key, request_hash=digest, created_at=at)
+    if connection.vendor != "postgresql":  # SQLite has one writer: whoever is here has waited already
+        if IdempotentAnswer.objects.filter(user_id=user_id, key=key).exists():
+            return False
+        fresh.save(force_insert=True)
+        return True
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
+            cursor.execute(
+                "INSERT INTO governance_idempotentanswer (user_id, key, request_hash, status, body, created_at) "
+                "VALUES (%s, %s, %s, 0, '', %s) ON CONFLICT DO NOTHING",
+                [user_id, key, digest, at],
+            )
+            inserted = cursor.rowcount == 1
+            cursor.execute("SET LOCAL lock_timeout = 0")
+            return inserted
+    except OperationalError as busy:
+        if getattr(busy.__cause__, "sqlstate", "") == "55P03":
+            raise Refused(
+                "key_in_use", _("The first request with this key is still running; ask again in a moment.")
+            ) from busy
+        raise
+
+
+def answer_once(
+    *,
+    user_id: int,
+    key: str,
+    request: Any,
+    at: datetime,
+    handle: Callable[[], tuple[int, str, bool]],
+) -> tuple[int, str, bool]:
+    """Run `handle` once per user and key and return (status, body, replayed).
+
+    `handle` returns the status, the rendered body and whether the answer is to be stored; it runs in the
+    same transaction as the row that stores its answer. A refusal is not stored and may be tried again.
+    Raises MismatchedKey `key_reused` (422) for another request under the key, Refused `key_in_use` (409).
+    """
+    digest = request_hash(request)
+    with transaction.atomic():
+        IdempotentAnswer.objects.filter(user_id=user_id, key=key, created_at__lt=at - ANSWERS_KEPT).delete()
+        if not _claim_key(user_id, key, digest, at):
+            stored = IdempotentAnswer.objects.get(user_id=user_id, key=key)
+            if stored.request_hash != digest:
+                raise MismatchedKey(
+                    "key_reused", _("This Idempotency-Key was used for another request; use a new one.")
+                )
+            return stored.status, stored.body, True
+        status, body, keep = handle()
+        mine = IdempotentAnswer.objects.filter(user_id=user_id, key=key)
+        if keep:
+            mine.update(status=status, body=body)
+        else:
+            mine.delete()
+        return status, body, False
+
+
+def purge_answers(at: datetime, limit: int = 5000) -> int:
+    """Forget stored answers older than 24 hours; returns how many."""
+    old = IdempotentAnswer.objects.filter(created_at__lt=at - ANSWERS_KEPT).values("pk")[:limit]
+    return IdempotentAnswer.objects.filter(pk__in=list(old.values_list("pk", flat=True))).delete()[0]
+
+
+def post_message(
+    kind: str, to: str, subject: str, body: str, *, once: str, at: datetime, correlation_id: str = ""
+) -> None:
+    """Write a message to be sent by the draining job; a second one with the same `once` is not written."""
+    OutboxMessage.objects.bulk_create(
+        [
+            OutboxMessage(
+                kind=kind, to=to, subject=subject, body=body, dedupe=once,
+                correlation_id=correlation_id, created_at=at, not_before=at,
+            )
+        ],
+        ignore_conflicts=True,
+    )  # fmt: skip
+
+
+def drain_outbox(at: datetime, limit: int = 50) -> int:
+    """Send waiting messages, each claimed by a conditional update; returns how many were sent.
+
+    A message that failed five times is given up and shown in admin.
+    """
+    sent = 0
+    waiting = OutboxMessage.objects.filter(sent_at=None, dead_at=None, not_before__lte=at)
+    for message in waiting.order_by("not_before", "pk")[:limit]:
+        mine = OutboxMessage.objects.filter(
+            pk=message.pk, sent_at=None, dead_at=None, attempts=message.attempts, not_before=message.not_before
+        ).update(attempts=F("attempts") + 1, not_before=at + RETRY_AFTER)
+        if not mine:
+            continue
+        row = OutboxMessage.objects.filter(pk=message.pk)
+        try:
+            EmailMessage(message.subject, message.body, to=[message.to]).send()
+        except Exception as problem:  # whatever the mail server says, the message stays for the next try
+            log.warning("outbox message %s failed: %s", message.pk, type(problem).__name__)
+            given_up = message.attempts + 1 >= MAX_ATTEMPTS
+            row.update(last_error=type(problem).__name__, dead_at=at if given_up else None)
+            continue
+        row.update(sent_at=at, last_error="")
+        sent += 1
+    return sent

@@ -1,0 +1,117 @@
+"""People: the user, what kind of work she does and when, and the tokens of programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.auth.validators import ASCIIUsernameValidator
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
+from knox.models import AbstractAuthToken
+
+from governance.actors import Role
+from governance.places import validate_zone
+
+ADMIN_ROLES = frozenset({Role.MANAGER, Role.AUDITOR})
+
+
+class People(UserManager["User"]):
+    """Finds users by their name without regard to case."""
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(username__iexact=username or "")
+
+
+class User(AbstractUser):
+    """Someone who signs in. The role alone says what she may do (see valhalla/roles.py)."""
+
+    username = models.CharField(
+        _("username"), max_length=150, unique=True, validators=[ASCIIUsernameValidator()],
+        help_text=_("Letters, digits and @ . + - _ only; capitals make no difference."),
+    )  # fmt: skip
+    role = models.CharField(_("role"), max_length=8, choices=Role.choices, default=Role.VA)
+
+    objects = People()
+
+    class Meta:
+        verbose_name = _("person")
+        verbose_name_plural = _("people")
+        constraints = [
+            models.UniqueConstraint(Lower("username"), name="user_username_any_case"),
+            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="user_role_known"),
+        ]
+        permissions = [("manage_people", "Manage people, their shifts and tokens")]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.is_staff = self.is_superuser or self.role in ADMIN_ROLES
+        super().save(*args, **kwargs)
+
+
+class ApiToken(AbstractAuthToken):
+    """A program's key. Only its hash is stored; `scopes` are described in governance/people/rules.py."""
+
+    label = models.CharField(_("label"), max_length=80, blank=True, default="")
+    scopes = models.JSONField(_("scopes"), default=list, blank=True)
+    calls_per_minute = models.PositiveIntegerField(_("calls per minute"), default=600)
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True, editable=False)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = _("token")
+        verbose_name_plural = _("tokens")
+
+    def __str__(self) -> str:
+        return f"{self.label or self.token_key} ({self.user})"
+
+
+class WorkProfile(models.Model):
+    """What a person works on and when. An empty list means everything."""
+
+    user = models.OneToOneField(User, models.CASCADE, related_name="work_profile", verbose_name=_("person"))
+    provinces = models.JSONField(_("provinces"), default=list, blank=True)
+    channels = models.JSONField(_("channels"), default=list, blank=True)
+    languages = models.JSONField(_("languages"), default=list, blank=True)
+    zone = models.CharField(
+        _("time zone"), max_length=40, default="America/Toronto", validators=[validate_zone]
+    )
+    shifts = models.JSONField(
+        _("shifts"), default=list, blank=True,
+        help_text=_('Weekly, in the person\'s own zone: [{"days": [0,1,2,3,4], "start": "09:00", "end": "17:00"}]'),
+    )  # fmt: skip
+
+    class Meta:
+        verbose_name = _("work profile")
+        verbose_name_plural = _("work profiles")
+
+    def __str__(self) -> str:
+        return str(self.user)
+
+    def clean(self) -> None:
+        from governance.people.rules import check_profile
+
+        check_profile(self)
+
+
+class Absence(models.Model):
+    """A time during which a person's due tasks are offered to the others."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="absences", verbose_name=_("person"))
+    starts_at = models.DateTimeField(_("from"))
+    ends_at = models.DateTimeField(_("until"))
+
+    class Meta:
+        verbose_name = _("absence")
+        verbose_name_plural = _("absences")
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(ends_at__gt=models.F("starts_at")),
+                name="absence_ends_after_start",
+                violation_error_message=_("An absence ends after it begins."),
+            )
+        ]
+        indexes = [models.Index(fields=["user", "ends_at"], name="absence_now")]  # the due queue
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.starts_at:%Y-%m-%d %H:%M} – {self.ends_at:%Y-%m-%d %H:%M}"

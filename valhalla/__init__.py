@@ -1,0 +1,13 @@
+"""Valhalla: the back office of a Canadian real-estate wholesaler.
+
+Zone data comes from the ``tzdata`` package alone: the zone files of most machines are still wrong by an
+hour for four provinces, so the operating system's path is closed before anything reads a clock.
+"""
+
+import zoneinfo
+
+zoneinfo.reset_tzpath(to=())
+
+from valhalla.celery import app as celery_app  # noqa: E402  # after the zone path is closed
+
+__all__ = ["celery_app"]

@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class ValhallaConfig(AppConfig):
+    name = "valhalla"
+    verbose_name = "Valhalla"
+
+    def ready(self) -> None:
+        from valhalla import checks  # noqa: F401  # registers the system checks

@@ -1,0 +1,63 @@
+"""System checks: what must hold before Valhalla starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import connections
+from django.db.utils import DatabaseError
+
+from governance import append_only
+from governance.contact.services import hash_key_problem
+
+
+@register()
+def zone_data_is_current(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    """British Columbia stopped changing its clocks in 2026: Vancouver is at -07:00 on 2026-12-15."""
+    offset = datetime(2026, 12, 15, 12, tzinfo=UTC).astimezone(ZoneInfo("America/Vancouver")).utcoffset()
+    if offset == timedelta(hours=-7):
+        return []
+    return [
+        Error(
+            "The time zone data is too old: it gives Vancouver another offset than -07:00 on 2026-12-15.",
+            hint="Install the tzdata package, 2026.6 or newer.",
+            id="valhalla.E001",
+        )
+    ]
+
+
+@register(Tags.database)
+def triggers_are_in_force(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Every append-only table has its triggers."""
+    found: list[CheckMessage] = []
+    for alias in databases or []:
+        names = append_only.missing(connections[alias])
+        if names:
+            found.append(
+                Error(
+                    f"Triggers that keep rows from being changed are missing: {', '.join(names)}.",
+                    hint="Run manage.py migrate, which makes them again.",
+                    id="valhalla.E002",
+                )
+            )
+    return found
+
+
+@register(Tags.database)
+def contact_hash_key_is_the_same(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """The key that finds suppressions is the one they were written with."""
+    if not databases:
+        return []
+    try:
+        problem = hash_key_problem()
+    except DatabaseError:  # before the first migrate
+        return []
+    if not problem:
+        return []
+    return [Error(problem, hint="Set CONTACT_HASH_KEY to the key of before.", id="valhalla.E003")]

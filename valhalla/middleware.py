@@ -1,0 +1,108 @@
+"""What every request passes before and after its view."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import re
+import uuid
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.translation import gettext as _
+
+from governance.doors import CORRELATION
+from valhalla.rest import PROBLEM, problem_text
+
+_current = contextvars.ContextVar("correlation_id", default="-")
+Next = Callable[[HttpRequest], HttpResponseBase]
+
+
+def is_api(request: HttpRequest) -> bool:
+    return request.path_info.startswith("/api/")
+
+
+def problem_http(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
+    """Return a problem for an API call that never reached its view."""
+    correlation_id = str(getattr(request, "correlation_id", ""))
+    return HttpResponse(problem_text(status, code, detail, correlation_id), status=status, content_type=PROBLEM)
+
+
+class CorrelationFilter(logging.Filter):
+    """Puts the current call's correlation id into each log line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.correlation_id = _current.get()
+        return True
+
+
+class Correlation:
+    """Takes the correlation id from the header, or makes one, and answers it in the header."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        given = request.headers.get("X-Correlation-ID", "")
+        made = given if CORRELATION.fullmatch(given) else uuid.uuid4().hex
+        request.correlation_id = made  # type: ignore[attr-defined]  # read by doors.who
+        token = _current.set(made)
+        try:
+            response = self.get_response(request)
+            response["X-Correlation-ID"] = str(request.correlation_id)  # type: ignore[attr-defined]  # set above
+            return response
+        finally:
+            _current.reset(token)
+
+
+class NoTrailingSlash:
+    """Lets an API path with a trailing slash answer too, without a redirect that loses the body."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if is_api(request) and request.path_info.endswith("/"):
+            request.path_info = request.path_info.rstrip("/")
+            request.path = request.path.rstrip("/")
+        return self.get_response(request)
+
+
+class BodyLimits:
+    """Refuses a body that is too large before reading it: 64 KB, bulk routes 1 MB."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if is_api(request):
+            bulk = request.path_info in settings.BULK_PATHS
+            limit = settings.BULK_BODY_LIMIT_BYTES if bulk else settings.BODY_LIMIT_BYTES
+            length = request.META.get("CONTENT_LENGTH") or "0"
+            if not re.fullmatch(r"[0-9]{1,12}", length) or int(length) > limit:
+                detail = _("The body may have at most %(limit)s bytes.") % {"limit": limit}
+                return problem_http(request, 413, "body_too_large", detail)
+        return self.get_response(request)
+
+
+class ErrorsAsProblems:
+    """Answers an API call that Django itself refused (no route, bad host, bad request) as a problem."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        kind = response.headers.get("Content-Type", "")
+        if response.status_code < 400 or not is_api(request) or "json" in kind:
+            return response
+        known = {
+            400: ("bad_request", _("The request cannot be read.")),
+            404: ("not_found", _("There is no such address.")),
+        }
+        code, detail = known.get(response.status_code, ("server_error", _("Something went wrong on our side.")))
+        answer = problem_http(request, response.status_code, code, detail)
+        if response.has_header("X-Correlation-ID"):
+            answer["X-Correlation-ID"] = response["X-Correlation-ID"]
+        return answer

@@ -1,0 +1,93 @@
+"""Who may do what, in one table. `manage.py sync_roles` shows it in admin as Django groups.
+
+A right is a Django permission that its pack declares. Whose object it is, services judge.
+"""
+
+from __future__ import annotations
+
+from governance.actors import Role
+
+# Right -> the roles that have it, one letter each: V(A), C(loser), M(anager), A(uditor), S(ervice client).
+_TABLE: dict[str, str] = {
+    # reading
+    "governance.view_operations": "VCMAS",  # policies, effective, can-contact, score, nodes, sla, due
+    "followups.view_lead": "VCMAS",  # a VA: her own and unowned (services judge)
+    "followups.view_followuptask": "VCMAS",
+    "followups.view_all": "CMAS",
+    "buyers.view_buyers": "CMAS",
+    "offers.view_evidence": "CMAS",
+    "governance.view_kpievent": "CMAS",
+    "governance.view_contactdecision": "CMAS",
+    # working tasks
+    "followups.claim_task": "VCM",
+    "followups.start_task": "VCMS",
+    "followups.complete_task": "VCMS",
+    "followups.plan_task": "VCM",  # snooze, skip
+    "followups.work_any_task": "MS",
+    "followups.reassign": "M",
+    "followups.stop_ladder": "M",
+    "followups.create_ladder": "VCMS",
+    "followups.import_leads": "M",
+    "governance.override_gate": "CM",
+    "governance.suppress": "VCMS",
+    "governance.lift_suppression": "M",
+    "governance.record_consent": "M",
+    # buyers and offers
+    "buyers.record_feedback": "VCMS",
+    "offers.compute_offer": "CMS",
+    "offers.record_outcome": "CMS",
+    # policies (a service client needs a token with the policy scope) and switches
+    "governance.edit_policies": "M",
+    "offers.edit_policies": "M",
+    "governance.engage_kill_switch": "CM",
+    "governance.switch_go_live": "M",
+    "governance.record_kpi": "CMS",
+    "governance.manage_people": "M",
+}
+
+# Admin screens: what a manager may also add and change there; both managers and auditors view everything.
+_EDITED_IN_ADMIN = (
+    "governance.user", "governance.workprofile", "governance.absence", "governance.apitoken",
+    "governance.marketpolicy", "governance.statutoryhours", "governance.closure", "governance.cityzone",
+    "governance.suppression", "governance.consent", "governance.golivestate",
+    "followups.lead", "followups.contactpoint", "followups.property", "followups.laddertemplate",
+    "buyers.buyer", "offers.offerpolicy",
+    "django_celery_beat.periodictask", "django_celery_beat.crontabschedule",
+    "django_celery_beat.intervalschedule",
+)  # fmt: skip
+_VIEWED_IN_ADMIN = (
+    *_EDITED_IN_ADMIN,
+    "governance.kpievent", "governance.contactdecision", "governance.outboxmessage", "governance.jobslot",
+    "governance.heartbeat", "followups.ladder", "followups.followuptask", "followups.slasnapshot",
+    "buyers.buyerliquiditynode", "buyers.buyerfeedbackevent", "offers.offer", "offers.offerevidence",
+    "offers.offeroutcome", "auth.group",
+    "governance.historicalmarketpolicy", "governance.historicalstatutoryhours", "governance.historicalclosure",
+    "governance.historicalcityzone", "governance.historicalgolivestate", "followups.historicalladdertemplate",
+    "offers.historicalofferpolicy",
+)  # fmt: skip
+_DELETED_IN_ADMIN = (
+    "governance.absence", "governance.closure", "governance.cityzone", "followups.property",
+    "django_celery_beat.crontabschedule", "django_celery_beat.intervalschedule",
+)  # fmt: skip
+
+_LETTERS = {"V": Role.VA, "C": Role.CLOSER, "M": Role.MANAGER, "A": Role.AUDITOR, "S": Role.SERVICE}
+
+
+def _model_right(verb: str, model: str) -> str:
+    app, name = model.split(".")
+    return f"{app}.{verb}_{name}"
+
+
+def _rights() -> dict[Role, frozenset[str]]:
+    table = {role: {right for right, letters in _TABLE.items() if letter in letters} for letter, role in _LETTERS.items()}
+    for model in _VIEWED_IN_ADMIN:
+        for role in (Role.MANAGER, Role.AUDITOR):
+            table[role].add(_model_right("view", model))
+    for model in _EDITED_IN_ADMIN:
+        table[Role.MANAGER] |= {_model_right("add", model), _model_right("change", model)}
+    table[Role.MANAGER] |= {_model_right("delete", model) for model in _DELETED_IN_ADMIN}
+    return {role: frozenset(rights) for role, rights in table.items()}
+
+
+ROLE_RIGHTS: dict[Role, frozenset[str]] = _rights()
+EVERY_RIGHT: frozenset[str] = frozenset().union(*ROLE_RIGHTS.values())
