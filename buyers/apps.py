@@ -1,6 +1,13 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class BuyersConfig(AppConfig):
     name = "buyers"
-    verbose_name = "Buyers"
+    verbose_name = _("Buyers")
+
+    def ready(self) -> None:
+        from buyers.services import liquidity_at
+        from governance import hooks
+
+        hooks.liquidity_of.register(liquidity_at)

@@ -1,46 +1,13 @@
-"""Celery, and the scheduler of which only one fires.
-
-Without a broker one `celery beat` process runs the ticks itself (see docs/decisions).
-"""
+"""Celery. Without a broker one `celery beat` process runs the ticks itself (see docs/decisions)."""
 
 from __future__ import annotations
 
 import os
-import socket
-import uuid
-from datetime import timedelta
-from typing import Any
 
 from celery import Celery
-from django_celery_beat.schedulers import DatabaseScheduler
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "valhalla.settings")
 
 app = Celery("valhalla")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-
-LEASE = timedelta(seconds=30)
-
-
-class LeasedScheduler(DatabaseScheduler):  # type: ignore[misc]  # django-celery-beat has no types
-    """The database scheduler, firing only while it holds the scheduler's lease row."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.holder = f"{socket.gethostname()[:40]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        super().__init__(*args, **kwargs)
-
-    def tick(self, *args: Any, **kwargs: Any) -> float:
-        from django.utils import timezone
-
-        from governance.outbox.lease import hold
-
-        if not hold("scheduler", self.holder, timezone.now(), LEASE):
-            return 5.0
-        return float(super().tick(*args, **kwargs))
-
-    def close(self) -> None:
-        from governance.outbox.lease import release
-
-        super().close()
-        release("scheduler", self.holder)

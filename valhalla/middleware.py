@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
-import logging
 import re
 import uuid
 from collections.abc import Callable
@@ -13,9 +11,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.translation import gettext as _
 
 from governance.doors import CORRELATION
+from valhalla.logs import current_correlation_id
 from valhalla.rest import PROBLEM, problem_text
 
-_current = contextvars.ContextVar("correlation_id", default="-")
 Next = Callable[[HttpRequest], HttpResponseBase]
 
 
@@ -29,14 +27,6 @@ def problem_http(request: HttpRequest, status: int, code: str, detail: str) -> H
     return HttpResponse(problem_text(status, code, detail, correlation_id), status=status, content_type=PROBLEM)
 
 
-class CorrelationFilter(logging.Filter):
-    """Puts the current call's correlation id into each log line."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.correlation_id = _current.get()
-        return True
-
-
 class Correlation:
     """Takes the correlation id from the header, or makes one, and answers it in the header."""
 
@@ -47,13 +37,13 @@ class Correlation:
         given = request.headers.get("X-Correlation-ID", "")
         made = given if CORRELATION.fullmatch(given) else uuid.uuid4().hex
         request.correlation_id = made  # type: ignore[attr-defined]  # read by doors.who
-        token = _current.set(made)
+        token = current_correlation_id.set(made)
         try:
             response = self.get_response(request)
             response["X-Correlation-ID"] = str(request.correlation_id)  # type: ignore[attr-defined]  # set above
             return response
         finally:
-            _current.reset(token)
+            current_correlation_id.reset(token)
 
 
 class NoTrailingSlash:

@@ -25,13 +25,12 @@ from rest_framework.authentication import SessionAuthentication, get_authorizati
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.encoders import JSONEncoder
-from rest_framework.views import set_rollback
 
 from governance.actors import Role
-from governance.doors import read_json
 from governance.errors import Invalid, Refused
 from governance.models import ApiToken, User
 from governance.people.rules import reaches, rights_of
+from governance.strict_json import read_json
 from valhalla.roles import EVERY_RIGHT, ROLE_RIGHTS
 
 PROBLEM = "application/problem+json"
@@ -220,6 +219,8 @@ def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None
             headers["Retry-After"] = str(int(exc.wait))  # type: ignore[attr-defined]  # Throttled has it
     else:
         return None
+    from rest_framework.views import set_rollback  # importing views while settings import this module is a circle
+
     set_rollback()
     body = problem(status, code, detail, errors=errors, extra=extra, correlation_id=correlation_id)
     return Response(body, status=status, headers=headers, content_type=PROBLEM)

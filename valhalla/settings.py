@@ -247,7 +247,7 @@ EMBEDDED_JOBS = _flag("VALHALLA_EMBEDDED_JOBS", False)
 if not BROKER_CONFIGURED:
     CELERY_BROKER_URL = "memory://"
 CELERY_TASK_ALWAYS_EAGER = EMBEDDED_JOBS and not BROKER_CONFIGURED
-CELERY_BEAT_SCHEDULER = "valhalla.celery:LeasedScheduler"
+CELERY_BEAT_SCHEDULER = "valhalla.scheduler:LeasedScheduler"
 CELERY_BEAT_SYNC_EVERY = 1  # else a kill forgets when jobs last ran
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_TASK_IGNORE_RESULT = True
@@ -312,7 +312,7 @@ CONTENT_SECURITY_POLICY = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"correlation": {"()": "valhalla.middleware.CorrelationFilter"}},
+    "filters": {"correlation": {"()": "valhalla.logs.CorrelationFilter"}},
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(correlation_id)s] %(message)s"},
     },

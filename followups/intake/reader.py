@@ -1,4 +1,4 @@
-"""A lead spreadsheet (CSV) -> its rows, one at a time, in the memory of one row whatever the size of the file."""
+"""A lead spreadsheet (CSV) -> its rows, one at a time, in the memory of one row whatever the file's size."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LeadRow:
     """A lead as it was read. `line` is the physical line it begins on; what could not be read is blank.
 
     `problems` names what was left empty or kept with a remark. `score` is a fraction 0 to 1, `phone` E.164,
-    `market` ALL where no city is known, `extra` what other columns hold, by their heading, and ``date_added``.
+    `market` ALL where no city is known, `extra` what other columns hold by their heading, and ``date_added``.
     """
 
     line: int
@@ -54,7 +54,7 @@ class LeadRow:
 
 @dataclass(frozen=True, slots=True)
 class RefusedRow:
-    """A row that cannot be a lead; `cells` by heading, or the whole text under ``line`` if it has no cells."""
+    """A row that cannot be a lead; `cells` by heading, or the text under ``line`` if it has no cells."""
 
     line: int
     cells: dict[str, str]
@@ -70,18 +70,18 @@ class IgnoredRow:
     problem: Problem
 
 
-# --- headings -------------------------------------------------------------------------------------------------------
+# --- headings -------------------------------------------------------------------------------------------
 
-# In English and French, the surest first: of two columns for one field the surer one is it, the other goes to extra.
+# In English and French, the surest first: of two columns for a field the surer is it, the other is extra.
 _HEADINGS: Final[dict[str, str]] = {
-    "external_id": "Lead ID|Lead No|Lead Number|Lead|External ID|No de piste|N° de piste|Numéro de piste|ID de piste|"
-    "Piste|Record ID|Identifier|Identifiant|Reference|Référence|Ref|Réf|ID|No|Numéro",
+    "external_id": "Lead ID|Lead No|Lead Number|External ID|No de piste|N° de piste|Numéro de piste|"
+    "ID de piste|Record ID|Identifier|Identifiant|ID|Reference|Référence|Ref|Réf|No|Numéro|Lead|Piste",
     "name": "Full Name|Nom complet|Owner Name|Nom du propriétaire|Contact Name|Name|Nom|Propriétaire",
     "first_name": "First Name|Given Name|Prénom",
     "last_name": "Last Name|Family Name|Surname|Nom de famille|Nom",
-    "phone": "Phone|Phone Number|Téléphone|Numéro de téléphone|No de téléphone|Telephone Number|Tel|Tél|Mobile|"
-    "Cell Phone|Cell|Cellulaire",
-    "email": "E-mail|E-mail Address|Courriel|Adresse courriel|Adresse électronique|Adresse e-mail|Mail",
+    "phone": "Phone|Phone Number|Téléphone|Numéro de téléphone|No de téléphone|Telephone Number|Tel|Tél|"
+    "Mobile|Cell Phone|Cell|Cellulaire",
+    "email": "E-mail|E-mail Address|Courriel|Adresse courriel|Adresse électronique|Adresse e-mail",
     "province": "Province|Prov/Territory|Province/Territory|Province or Territory|Prov|Province/Territoire|"
     "Province ou territoire|Prov/Territoire|Province/State|State/Province|Territory|Territoire",
     "city": "City|Ville|City/Town|Municipality|Municipalité|Town",
@@ -99,7 +99,7 @@ _ALIASES: Final[dict[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Headings:
-    """Which column holds what. `names` are the headings, each once; `extra` the columns that are no known field."""
+    """Which column holds what. `names` are the headings, each once; `extra` the columns of no known field."""
 
     names: tuple[str, ...]
     columns: dict[str, int]
@@ -110,9 +110,27 @@ class Headings:
         names = [*self.names, *(f"column {n + 1}" for n in range(len(self.names), len(cells)))]
         return {name: rules.printable(cell) for name, cell in zip(names, cells, strict=False)}
 
+    def fit(self, cells: list[str]) -> bool:
+        """Say whether there is a cell for every heading and none beyond, empty ones aside."""
+        width = len(self.names)
+        return len(cells) >= width and not any(cell.strip() for cell in cells[width:])
+
+    def swallowed(self, cells: list[str], rest: list[str], separator: str) -> bool:
+        """Say whether a row of several physical lines is several rows in truth.
+
+        So it is if the cells do not fit, or if one of `rest`, the lines after its first, would make a lead.
+        """
+        if not self.fit(cells):
+            return True
+        known, place = self.columns["external_id"], self.columns["province"]
+        return any(
+            len(line) == len(self.names) and line[known].strip() and rules.read_province(line[place])[0]
+            for line in csv.reader(rest, delimiter=separator, quoting=csv.QUOTE_NONE)
+        )
+
 
 def read_headings(cells: list[str]) -> Headings:
-    """Map the first line's cells to fields, by their English or French names; case, accents and signs are ignored."""
+    """Map the heading's cells to fields by English or French names; case, accents and signs are ignored."""
     keys = [rules.folded(cell) for cell in cells]
     columns: dict[str, int] = {}
     for name, aliases in _ALIASES.items():
@@ -121,6 +139,8 @@ def read_headings(cells: list[str]) -> Headings:
         ranked = [(aliases.index(key), n) for n, key in enumerate(keys) if key in aliases]
         if ranked and min(ranked)[1] not in columns.values():
             columns[name] = min(ranked)[1]
+    if "name" in columns:
+        columns = {name: n for name, n in columns.items() if name not in {"first_name", "last_name"}}
     names: list[str] = []
     for n, cell in enumerate(cells):
         heading = rules.single_spaced(rules.clean(cell, "line")[0])[:100] or f"column {n + 1}"
@@ -133,7 +153,7 @@ def read_headings(cells: list[str]) -> Headings:
     return Headings(tuple(names), columns, tuple(n for n in range(len(cells)) if n not in known))
 
 
-# --- physical lines -> records --------------------------------------------------------------------------------------
+# --- physical lines -> records --------------------------------------------------------------------------
 
 
 class _TooLarge(Exception):
@@ -145,8 +165,10 @@ class _CutLine(str):
 
 
 class _Lines:
-    """Physical lines for the csv module, which may be given back: a quotation mark that is never closed must not
-    swallow the rows after it."""
+    """Physical lines for the csv module, which may be given back.
+
+    A quotation mark that is never closed must not swallow the rows after it.
+    """
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -168,12 +190,12 @@ class _Lines:
         return self._taken[0] if self._taken else ""
 
     @property
-    def many(self) -> bool:
-        return len(self._taken) > 1
+    def rest(self) -> list[str]:
+        return self._taken[1:]
 
     def give_back(self) -> None:
         """Hand out again all lines of the record but its first."""
-        rest = self._taken[1:]
+        rest = self.rest
         self._again.extendleft(reversed(rest))
         self.number -= len(rest)
         del self._taken[1:]
@@ -207,8 +229,8 @@ class _Record:
     code: str = ""
 
 
-def _records(file: TextIO, separator: str, width: int = 0) -> Iterator[_Record]:
-    """Read rows; `width` is the number of cells that a row of several physical lines must have, 0 for any."""
+def _records(file: TextIO, separator: str, headings: Headings | None = None) -> Iterator[_Record]:
+    """Read rows. Two stray quotation marks can make one row of several; with `headings` that is noticed."""
     lines = _Lines(file)
     rows = csv.reader(lines, delimiter=separator, strict=True)
     while True:
@@ -222,14 +244,14 @@ def _records(file: TextIO, separator: str, width: int = 0) -> Iterator[_Record]:
             lines.give_back()
             yield _Record(start, [lines.first], code)
             continue
-        if lines.many and width and len(cells) != width:
+        if headings and lines.rest and headings.swallowed(cells, lines.rest, separator):
             lines.give_back()
             yield _Record(start, [lines.first], "broken_quotes")
             continue
         yield _Record(start, cells)
 
 
-# --- the file -------------------------------------------------------------------------------------------------------
+# --- the file -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,10 +270,12 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 def _refuse_binary(head: bytes) -> None:
     if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise UnreadableFile(_("This is a workbook, not a CSV file. Open it and save the sheet as “CSV UTF-8”."))
+        raise UnreadableFile(
+            _("This is a workbook, not a CSV file. Open it and save the sheet as “CSV UTF-8”.")
+        )
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise UnreadableFile(_("This file is in UTF-16. Save it as “CSV UTF-8”."))
-    if head.count(0) * 100 > len(head):
+    if head.count(0) * 10 > len(head):
         raise UnreadableFile(_("This is no text file. Save the sheet as “CSV UTF-8”."))
 
 
@@ -291,13 +315,15 @@ def _encoding(path: Path) -> str:
         return "utf-8-sig"
     if head.startswith(codecs.BOM_UTF8) or _looks_like_utf8(path):
         raise UnreadableFile(
-            _("The file is in UTF-8, but line %(line)s is damaged. Save it again as “CSV UTF-8”.") % {"line": line}
+            _("The file is in UTF-8, but line %(line)s is damaged. Save it again as “CSV UTF-8”.")
+            % {"line": line}
         )
     line = _bad_line(path, "cp1252")
     if line is None:
         return "cp1252"
     raise UnreadableFile(
-        _("Line %(line)s is neither in UTF-8 nor in Windows-1252. Save the file as “CSV UTF-8”.") % {"line": line}
+        _("Line %(line)s is neither in UTF-8 nor in Windows-1252. Save the file as “CSV UTF-8”.")
+        % {"line": line}
     )
 
 
@@ -310,7 +336,8 @@ def _first_record(path: Path, encoding: str, separator: str) -> _Record | None:
     with _open(path, encoding) as file:
         for record in _records(file, separator):
             written = separator.join(record.cells).strip()
-            if any(cell.strip() for cell in record.cells) and not re.fullmatch('"?sep=."?', written, re.IGNORECASE):
+            hint = re.fullmatch('"?sep=."?', written, re.IGNORECASE)
+            if not hint and any(cell.strip() for cell in record.cells):
                 return record
     return None
 
@@ -350,10 +377,10 @@ def count_lines(path: Path) -> int:
 
 
 def read_leads(path: Path, *, today: date) -> Iterator[LeadRow | RefusedRow | IgnoredRow]:
-    """Return the rows of the file at `path` in their order. UTF-8 or Windows-1252; comma, semicolon, tab or bar.
+    """Return the rows of the file at `path` in their order (UTF-8 or Windows-1252; , ; tab or |).
 
-    Raises UnreadableFile at once if the file is missing, empty, no text, in no known encoding, or has no heading for
-    the id or the province. `today` is the day of the import: a later date is remarked on.
+    `today` is the day of the import: a later date is remarked on. Raises UnreadableFile at once if the file
+    is missing, empty, no text, in no known encoding, or has no heading for the id or the province.
     """
     try:
         layout = _layout(path)
@@ -366,9 +393,8 @@ def read_leads(path: Path, *, today: date) -> Iterator[LeadRow | RefusedRow | Ig
 
 def _rows(path: Path, layout: _Layout, today: date) -> Iterator[LeadRow | RefusedRow | IgnoredRow]:
     headings = layout.headings
-    width = len(headings.names)
     with _open(path, layout.encoding) as file:
-        for record in _records(file, layout.separator, width):
+        for record in _records(file, layout.separator, headings):
             if record.line <= layout.line:
                 continue
             yield _row(record, headings, today)

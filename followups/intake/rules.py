@@ -60,8 +60,8 @@ _PROBLEMS: Final[dict[str, tuple[Effect, StrOrPromise]]] = {
     "too_many_cells": (
         "refused",
         gettext_lazy(
-            "The line has more cells than the heading, so a separator stands in a cell without quotation marks; "
-            "the line was refused."
+            "The line has more cells than the heading, so a cell with a separator in it lacks its quotation "
+            "marks; the line was refused."
         ),
     ),
     "broken_quotes": (
@@ -92,7 +92,9 @@ _PROBLEMS: Final[dict[str, tuple[Effect, StrOrPromise]]] = {
     ),
     "score_out_of_range": (
         "left_empty",
-        gettext_lazy("The score “%(value)s” is not between 0 and 1 (or 0 and 100 percent); it was left empty."),
+        gettext_lazy(
+            "The score “%(value)s” is not between 0 and 1 (or 0 and 100 percent); it was left empty."
+        ),
     ),
     "score_rounded": (
         "kept",
@@ -163,7 +165,10 @@ _SHOWN = 80  # characters of a value that a sentence quotes
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What was wrong with a cell or a row. `field` is the lead's field, the heading of an unknown column, or ``line``."""
+    """What was wrong with a cell or a row.
+
+    `field` is the lead's field, the heading of an unknown column, or ``line``; `limit` counts characters.
+    """
 
     field: str
     code: str
@@ -172,7 +177,7 @@ class Problem:
 
     @property
     def effect(self) -> Effect:
-        """Say what became of it: ``refused`` and ``ignored`` concern the row, ``left_empty`` and ``kept`` the cell."""
+        """Say what became of the row (``refused``, ``ignored``) or the cell (``left_empty``, ``kept``)."""
         return _PROBLEMS[self.code][0]
 
     @property
@@ -222,7 +227,7 @@ def single_spaced(text: str) -> str:
 
 
 def folded(text: str) -> str:
-    """Return `text` as names are compared here: upper-case letters and digits without accents, nothing else."""
+    """Return `text` as names are compared here: its letters and digits in upper case, without accents."""
     plain = unicodedata.normalize("NFKD", text)
     return "".join(sign for sign in plain if sign.isalnum()).upper()
 
@@ -232,11 +237,11 @@ def too_long(value: str, field: str, limit: int) -> tuple[str, Problem | None]:
     return ("", problem(field, "too_long", value, limit)) if len(value) > limit else (value, None)
 
 
-# --- id -------------------------------------------------------------------------------------------------------------
+# --- id -------------------------------------------------------------------------------------------------
 
 
 def read_external_id(text: str) -> tuple[str, Problem | None]:
-    """Return the id, trimmed and single-spaced; upper and lower case differ. Blank or too long refuses the row."""
+    """Return the id, trimmed and single-spaced; case is kept. A blank or too long one refuses the row."""
     value = single_spaced(text)
     if not value:
         return "", problem("external_id", "id_missing", text)
@@ -245,10 +250,10 @@ def read_external_id(text: str) -> tuple[str, Problem | None]:
     return value, None
 
 
-# --- province -------------------------------------------------------------------------------------------------------
+# --- province -------------------------------------------------------------------------------------------
 
-# Names and abbreviations in English and French: the Canada Post symbols of today and before, the abbreviations of
-# the Canadian Style and of the Office québécois de la langue française, and what people write besides.
+# Names and abbreviations in English and French: Canada Post's symbols of today and before, those of the
+# Canadian Style and of the Office québécois de la langue française, and what people write besides.
 _PROVINCE_NAMES: Final[dict[Province, str]] = {
     Province.BC: "BC|British Columbia|Brit. Col.|Colombie-Britannique|C.-B.|Col.-Brit.",
     Province.AB: "AB|Alberta|Alta.|Alb.",
@@ -259,7 +264,7 @@ _PROVINCE_NAMES: Final[dict[Province, str]] = {
     Province.NB: "NB|New Brunswick|New Bruns.|Nouveau-Brunswick|Nouv.-Brunswick",
     Province.NS: "NS|Nova Scotia|Nouvelle-Écosse|Nouv.-Écosse",
     Province.PE: "PE|Prince Edward Island|PEI|PE Island|Île-du-Prince-Édouard|Î.-P.-É.|IPE|Île du P.-É.",
-    Province.NL: "NL|Newfoundland and Labrador|Newfoundland & Labrador|Newfoundland Labrador|Newfoundland|Labrador|"
+    Province.NL: "NL|Newfoundland and Labrador|Newfoundland & Labrador|Newfoundland|Labrador|"
     "NFLD|NFLD and Labrador|NFLD & Labrador|NFLD and Lab.|NFLD & Lab.|NF|LB|Terre-Neuve-et-Labrador|"
     "Terre-Neuve et du Labrador|Terre-Neuve & Labrador|Terre-Neuve|T.-N.-L.|T.-N.-et-L.|TNL",
     Province.YT: "YT|Yukon|Yukon Territory|YK|Territoire du Yukon",
@@ -294,19 +299,18 @@ def read_province(text: str) -> tuple[str, Problem | None]:
     return code, None if code else problem("province", "province_unknown", text)
 
 
-# --- names ----------------------------------------------------------------------------------------------------------
+# --- names ----------------------------------------------------------------------------------------------
 
 _COMPANY = frozenset(
-    "INC INCORPORATED INCORPOREE LTD LTEE LIMITED LIMITEE LLC LLP LP CORP CORPORATION CO COMPANY COMPAGNIE CIE ENR "
-    "SENC SENCRL SARL HOLDINGS HOLDING GESTION PROPERTIES PROPERTY REALTY IMMEUBLES IMMOBILIER PLACEMENTS "
-    "INVESTMENTS INVESTISSEMENTS ENTERPRISES ENTREPRISES ENTERPRISE GROUP GROUPE TRUST FIDUCIE ESTATE SUCCESSION "
-    "BANK BANQUE CANADA".split()
+    "INC INCORPORATED INCORPOREE LTD LTEE LIMITED LIMITEE LLC LLP LP CORP CORPORATION CO COMPANY COMPAGNIE "
+    "CIE ENR SENC SENCRL SARL HOLDINGS HOLDING GESTION PROPERTIES PROPERTY REALTY IMMEUBLES IMMOBILIER "
+    "PLACEMENTS INVESTMENTS INVESTISSEMENTS ENTERPRISES ENTREPRISES ENTERPRISE GROUP GROUPE TRUST FIDUCIE "
+    "ESTATE SUCCESSION BANK BANQUE CANADA".split()
 )
 _SUFFIXES = frozenset("JR SR II III IV MD PHD ESQ DDS QC KC CPA".split())
 _WRITTEN = {
-    "JR": "Jr", "SR": "Sr", "II": "II", "III": "III", "IV": "IV", "MR": "Mr", "MRS": "Mrs", "MS": "Ms", "DR": "Dr",
-    "ST": "St", "STE": "Ste", "MME": "Mme", "MLLE": "Mlle", "AND": "and", "ET": "et", "&": "&", "NG": "Ng",
-    "LYNN": "Lynn", "LYNCH": "Lynch", "FLYNN": "Flynn", "GLYNN": "Glynn", "WYNN": "Wynn", "BYRD": "Byrd",
+    "JR": "Jr", "SR": "Sr", "II": "II", "III": "III", "IV": "IV", "MR": "Mr", "MRS": "Mrs", "MS": "Ms",
+    "DR": "Dr", "ST": "St", "STE": "Ste", "MME": "Mme", "MLLE": "Mlle", "AND": "and", "ET": "et", "NG": "Ng",
 }  # fmt: skip
 # Short names that are surely names; other words of two letters may be initials ("JP").
 _SHORT_NAMES = frozenset(
@@ -329,7 +333,9 @@ _NAME_SIGNS = re.compile(r"[^\W\d_]+(?:[-'’.][^\W\d_]+)*\.?|&")
 
 
 def _plain(word: str) -> str:
-    return "".join(sign for sign in unicodedata.normalize("NFKD", word) if not unicodedata.combining(sign)).upper()
+    return "".join(
+        sign for sign in unicodedata.normalize("NFKD", word) if not unicodedata.combining(sign)
+    ).upper()
 
 
 def _capital(word: str) -> str:
@@ -367,7 +373,7 @@ def _word_case(word: str) -> str | None:
             return None  # D'Angelo or d'Angelo, N'Diaye or N'diaye
         if "-" in word and _plain(part) in _PARTICLES:
             return None
-        pieces = [half if half in "'’" else _piece_case(half) for half in halves]
+        pieces = [half if half in {"'", "’"} else _piece_case(half) for half in halves]
         if None in pieces:
             return None
         cased += [piece for piece in pieces if piece is not None]
@@ -377,14 +383,16 @@ def _word_case(word: str) -> str | None:
 def name_case(name: str) -> str:
     """Return a name written in capitals in name case, or as it is where the right case is not sure.
 
-    Kept as they are: companies, initials of two letters, particles (de la, van der), Mac… and Fitz…, and anything
-    that is not in capitals throughout.
+    Kept as they are: companies, initials of two letters, particles (de la, van der), Mac… and Fitz…, and
+    anything that is not in capitals throughout.
     """
     words = name.split(" ")
     if not name.isupper() or not all(_NAME_SIGNS.fullmatch(word) for word in words):
         return name
     bare = [_plain(word).rstrip(".") for word in words]
-    if any(word.replace(".", "") in _COMPANY for word in bare) or any(word in _PARTICLES for word in bare[:-1]):
+    if any(word.replace(".", "") in _COMPANY for word in bare) or any(
+        word in _PARTICLES for word in bare[:-1]
+    ):
         return name
     if all(len(word) == 1 for word in bare):
         return name
@@ -393,7 +401,7 @@ def name_case(name: str) -> str:
 
 
 def read_name(text: str) -> tuple[str, Problem | None]:
-    """Return the name trimmed, single-spaced, "Last, First" as "First Last", capitals in name case where sure."""
+    """Return the name single-spaced, "Last, First" as "First Last", capitals in name case where sure."""
     name = single_spaced(text)
     if len(name) > NAME_LENGTH:
         return too_long(name, "name", NAME_LENGTH)
@@ -404,15 +412,17 @@ def read_name(text: str) -> tuple[str, Problem | None]:
     return " ".join(name_case(part) for part in reversed(parts)), None
 
 
-# --- city and market ------------------------------------------------------------------------------------------------
+# --- city and market ------------------------------------------------------------------------------------
 
-_CITY_PARTICLES = frozenset("DE DU DES LA LE LES SUR SOUS AUX AU EN ET À A LÈS L D OF THE AND ON UPON BY".split())
+_CITY_PARTICLES = frozenset(
+    "DE DU DES LA LE LES SUR SOUS AUX AU EN ET À A LÈS L D OF THE AND ON UPON BY".split()
+)
 _CITY_NAMES = {"BAIE-D'URFÉ": "Baie-D'Urfé", "LASALLE": "LaSalle"}
 
 
 def city_case(city: str) -> str:
-    """Return a city written in one case as a map writes it, or as it is where a word may be an abbreviation."""
-    if not (city.isupper() or city.islower()):
+    """Return a city written in one case as a map writes it, or as it is where that is not sure."""
+    if len(city) <= 3 or not (city.isupper() or city.islower()):
         return city
     upper = city.upper().replace("’", "'")
     if upper in _CITY_NAMES:
@@ -435,7 +445,7 @@ def city_case(city: str) -> str:
             cased.append(_WRITTEN[plain])
         elif re.fullmatch(r"MC[A-Z]{2,}", plain):
             cased.append(f"Mc{_capital(part[2:])}")
-        elif plain != "MT" and (len(plain) == 2 or not _VOWEL.search(plain)):
+        elif plain != "MT" and not _VOWEL.search(plain):
             return city
         else:
             cased.append(_capital(part))
@@ -451,17 +461,21 @@ def _market(city: str) -> str:
 
 
 def read_city(text: str) -> tuple[str, str, Problem | None]:
-    """Return city, market label and problem. No city is the market ALL, and so is one that cannot be a label."""
+    """Return city, market label and problem; without a city that can be a label the market is ALL."""
     city = " ".join(unicodedata.normalize("NFKC", text).split())
     if not city:
         return "", ALL, None
     if len(city) > CITY_LENGTH:
         return "", ALL, problem("city", "too_long", city, CITY_LENGTH)
     market = _market(city)
-    return city_case(city), market or ALL, None if market else problem("city", "city_no_market", city)
+    if not market:
+        return city, ALL, problem("city", "city_no_market", city)
+    return city_case(city), market, None
 
 
-_POSTAL_CODE = re.compile(r"([ABCEGHJ-NPRSTVXY][0-9][ABCEGHJ-NPRSTV-Z])(?:[ -]?([0-9][ABCEGHJ-NPRSTV-Z][0-9]))?")
+_POSTAL_CODE = re.compile(
+    r"([ABCEGHJ-NPRSTVXY][0-9][ABCEGHJ-NPRSTV-Z])(?:[ -]?([0-9][ABCEGHJ-NPRSTV-Z][0-9]))?"
+)
 
 
 def read_postal_code(text: str) -> tuple[str, Problem | None]:
@@ -475,12 +489,12 @@ def read_postal_code(text: str) -> tuple[str, Problem | None]:
     return " ".join(part for part in found.groups() if part), None
 
 
-# --- phone and e-mail -----------------------------------------------------------------------------------------------
+# --- phone and e-mail -----------------------------------------------------------------------------------
 
 _PHONE = re.compile(
-    r"(?:(?:telephone|téléphone|phone|tel|tél|ph)\s?[.:]*\s?)?"
+    r"(?:(?:telephone|téléphone|phone|tel|tél|ph)[ .:]*)?"
     r"(?P<number>\+?\(?[0-9][0-9 ().\-‐‑–/]*)"
-    r"(?:[,;]?\s?(?:extension|ext|poste|x|#)\s?[.:]*\s?(?P<extension>[0-9]{1,7}))?",
+    r"(?:[,;]?\s?(?:extension|ext|poste|x|#)[ .:]*(?P<extension>[0-9]{1,7}))?",
     re.IGNORECASE,
 )
 
@@ -488,8 +502,8 @@ _PHONE = re.compile(
 def read_phone(text: str) -> tuple[str, str, Problem | None]:
     """Return the number in E.164, its extension, and a problem.
 
-    A number without a country code is a North American one. It must exist in the numbering plan; a cell that holds
-    anything besides one number is not taken apart.
+    A number without a country code is a North American one. It must exist in the numbering plan; a cell that
+    holds anything besides one number is not taken apart.
     """
     written = " ".join(unicodedata.normalize("NFKC", text).split())
     if not written:
@@ -536,13 +550,13 @@ def read_email(text: str) -> tuple[str, Problem | None]:
     return address, None
 
 
-# --- score, language, source, date ----------------------------------------------------------------------------------
+# --- score, language, source, date ----------------------------------------------------------------------
 
 _SCORE = re.compile(r"([+-]?)([0-9]*)(?:[.,]([0-9]+))? ?(%?)")
 
 
 def read_score(text: str) -> tuple[Decimal | None, Problem | None]:
-    """Return the score as a fraction 0 to 1: ``2%`` is 0.02, ``0,10`` and ``0.10`` are 0.10, ``61`` is out of range."""
+    """Return the score as a fraction 0 to 1: ``2%`` is 0.02, ``0,10`` is 0.10, ``61`` is out of range."""
     written = " ".join(unicodedata.normalize("NFKC", text).split()).replace("−", "-")
     if not written:
         return None, None
@@ -573,7 +587,7 @@ def read_language(text: str) -> tuple[str, Problem | None]:
 
 
 def read_source(text: str) -> tuple[str, Problem | None]:
-    """Return the source as a label: NFKC, trimmed, single-spaced, lower-case (``Web Form`` is ``web form``)."""
+    """Return the source as a label: NFKC, trimmed, single-spaced, lower-case (``Web Form``: ``web form``)."""
     label = " ".join(unicodedata.normalize("NFKC", text).split()).lower()
     return too_long(label, "source", SOURCE_LENGTH)
 
@@ -593,8 +607,8 @@ def _calendar_day(year: int, month: int, day: int) -> date | None:
 def read_date(text: str, *, today: date) -> tuple[str, Problem | None]:
     """Return the date as ISO text, or as it is written (trimmed) with a problem.
 
-    With the year last, the order of day and month is clear only if one of them is above 12 or both are the same. An
-    ISO date with a time stays as it is.
+    With the year last, the order of day and month is clear only if one of them is above 12 or both are the
+    same. An ISO date with a time stays as it is.
     """
     written = single_spaced(text)
     if len(written) > EXTRA_LENGTH:
@@ -623,16 +637,18 @@ def read_date(text: str, *, today: date) -> tuple[str, Problem | None]:
     return iso or day.isoformat(), problem("date_added", "date_future", text) if day > today else None
 
 
-# --- notes and total lines ------------------------------------------------------------------------------------------
+# --- notes and total lines ------------------------------------------------------------------------------
 
 
 def read_notes(text: str, *, extension: str = "") -> tuple[str, Problem | None]:
-    """Return the notes as they are written, trimmed at the ends, with the phone's extension on a line of its own."""
+    """Return the notes as written, trimmed at the ends, the phone's extension on a last line of its own."""
     notes, found = too_long(text.strip(), "notes", NOTES_LENGTH)
     return "\n".join(part for part in (notes, f"ext. {extension}" if extension else "") if part), found
 
 
-_TOTAL = re.compile(r"(?:GRAND|SUB|SOUS|SUR)?TOTAL(?:S|AL|AUX|GENERAL|DESPISTES|LEADS)?[0-9]*|TOTAUX|NOMBRETOTAL|SUM|SOMME")
+_TOTAL = re.compile(
+    "(?:(?:GRAND|SUB|SOUS|NOMBRE)?TOTAL(?:S|GENERAL|PISTES|DESPISTES|LEADS)?|TOTAUX|SUM|SOMME)[0-9]*"
+)
 _FIGURE = re.compile(r"[-+]?[0-9][0-9 .,'’]*[%$]?|[-+]?[.,][0-9]+%?|\$ ?[0-9][0-9 .,]*")
 
 
@@ -644,5 +660,3 @@ def is_total(cells: list[str]) -> bool:
         and bool(_TOTAL.fullmatch(folded(filled[0])))
         and all(_FIGURE.fullmatch(cell) for cell in filled[1:])
     )
-
-

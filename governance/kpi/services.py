@@ -25,9 +25,9 @@ class Kpi:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-def emit_kpis(events: Sequence[Kpi], *, by: By, at: datetime) -> None:
-    """Write several events in one statement."""
-    KpiEvent.objects.bulk_create(
+def emit_kpis(events: Sequence[Kpi], *, by: By, at: datetime) -> list[int]:
+    """Write several events in one statement and return their ids, by which a later event can correct them."""
+    rows = KpiEvent.objects.bulk_create(
         KpiEvent(
             domain=event.domain,
             metric=event.metric,
@@ -39,6 +39,7 @@ def emit_kpis(events: Sequence[Kpi], *, by: By, at: datetime) -> None:
         )
         for event in events
     )
+    return [row.pk for row in rows]
 
 
 def emit_kpi(
@@ -50,9 +51,9 @@ def emit_kpi(
     success: bool | None = None,
     value: Decimal | None = None,
     detail: dict[str, Any] | None = None,
-) -> None:
-    """Write one event."""
-    emit_kpis([Kpi(domain, metric, success, value, detail or {})], by=by, at=at)
+) -> int:
+    """Write one event and return its id."""
+    return emit_kpis([Kpi(domain, metric, success, value, detail or {})], by=by, at=at)[0]
 
 
 def kpi_success(domain: str, metric: str, *, by: By, at: datetime, **detail: Any) -> None:

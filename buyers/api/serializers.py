@@ -1,0 +1,145 @@
+"""Shapes in and out of the buyers' endpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from buyers import rules
+from buyers.models import Buyer, BuyerFeedbackEvent, BuyerLiquidityNode
+from governance.doors import Input, JSONObjectField, MarketField, ProvinceField, Question
+from governance.places import Place
+from governance.property_types import PropertyType
+
+# Room for what cannot be one: the service says what is wrong with it in the words of the field.
+CODE_LENGTH = 40
+NODES = 500
+
+
+class FeedbackInput(Input):
+    """What POST /feedback takes."""
+
+    province = ProvinceField()
+    market = MarketField()
+    property_type = serializers.CharField(max_length=CODE_LENGTH, default=PropertyType.SFR.value)
+    event = serializers.CharField(max_length=CODE_LENGTH)
+    buyer_id = serializers.CharField(required=False, allow_blank=True, allow_null=True)
+    deal_id = serializers.CharField(required=False, allow_blank=True, allow_null=True)
+    detail = JSONObjectField(required=False, allow_null=True)
+
+    def validate_property_type(self, value: str) -> str:
+        return rules.read_property_type(value)
+
+    def validate_event(self, value: str) -> str:
+        return rules.read_event(value)
+
+    def validate_buyer_id(self, value: str | None) -> str:
+        return rules.read_buyer_id(value)
+
+    def validate_deal_id(self, value: str | None) -> str:
+        return rules.read_deal_id(value)
+
+    def validate_detail(self, value: Any) -> dict[str, Any]:
+        return rules.read_detail(value)
+
+
+class ScoreQuestion(Question):
+    """What GET /score takes."""
+
+    province = ProvinceField()
+    market = MarketField()
+    property_type = serializers.CharField(max_length=CODE_LENGTH, default=PropertyType.SFR.value)
+
+    def validate_property_type(self, value: str) -> str:
+        return rules.read_property_type(value)
+
+
+class NodesQuestion(Question):
+    """What GET /nodes takes: all of it narrows, `limit` is 500 at most."""
+
+    province = ProvinceField(required=False)
+    market = MarketField(default=None, allow_blank=False)
+    property_type = serializers.CharField(max_length=CODE_LENGTH, required=False)
+    limit = serializers.IntegerField(min_value=1, max_value=NODES, default=NODES)
+
+    def validate_property_type(self, value: str) -> str:
+        return rules.read_property_type(value)
+
+
+def figures(node: BuyerLiquidityNode) -> dict[str, Any]:
+    """Return a node's figures as every endpoint shows them."""
+    return {
+        "province": node.province,
+        "market": node.market,
+        "property_type": node.property_type,
+        "buyer_count": node.buyer_count,
+        "active_buyer_count": node.active_buyer_count,
+        "avg_response_rate": rules.rate(node.responded, node.no_response),
+        "avg_close_rate": rules.rate(node.bought, node.passed),
+        "score": node.score,
+        "score_low": node.score_low,
+        "events": node.events,
+        "updated_at": node.updated_at,
+    }
+
+
+def as_node(node: BuyerLiquidityNode) -> dict[str, Any]:
+    return {"id": node.pk, **figures(node)}
+
+
+def as_score(node: BuyerLiquidityNode | None, place: Place, property_type: str) -> dict[str, Any]:
+    """Return the answer for a market; `found` is false, and every figure 0, where it has no feedback yet."""
+    if node is not None:
+        return {"found": True, **figures(node)}
+    nothing = BuyerLiquidityNode(province=place.province, market=place.market, property_type=property_type)
+    return {"found": False, **figures(nothing)}
+
+
+class BuyerSerializer(serializers.ModelSerializer[Buyer]):
+    """A buyer; `external_id` is the buyer_id that feedback names."""
+
+    class Meta:
+        model = Buyer
+        fields = (
+            "id",
+            "external_id",
+            "name",
+            "phone",
+            "email",
+            "provinces",
+            "markets",
+            "property_types",
+            "price_min",
+            "price_max",
+            "proof_of_funds",
+            "proof_of_funds_on",
+            "created_at",
+            "updated_at",
+        )
+
+
+class FeedbackEventSerializer(serializers.ModelSerializer[BuyerFeedbackEvent]):
+    """A feedback event with its place; `buyer_id` is the buyer's external id, null where none was given."""
+
+    province = serializers.CharField(source="node.province")
+    market = serializers.CharField(source="node.market")
+    property_type = serializers.CharField(source="node.property_type")
+    buyer_id = serializers.CharField(source="buyer.external_id", default=None)
+
+    class Meta:
+        model = BuyerFeedbackEvent
+        fields = (
+            "id",
+            "event",
+            "province",
+            "market",
+            "property_type",
+            "buyer_id",
+            "deal_id",
+            "detail",
+            "actor",
+            "acting_for",
+            "correlation_id",
+            "created_at",
+        )

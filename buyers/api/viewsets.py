@@ -1,0 +1,83 @@
+"""The buyers' endpoints: shape in, one call, shape out."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.utils import timezone
+from rest_framework.response import Response
+
+from buyers.api.filters import BuyerFilter, FeedbackEventFilter
+from buyers.api.serializers import (
+    BuyerSerializer,
+    FeedbackEventSerializer,
+    FeedbackInput,
+    NodesQuestion,
+    ScoreQuestion,
+    as_node,
+    as_score,
+)
+from buyers.models import Buyer, BuyerFeedbackEvent
+from buyers.services import hottest_nodes, liquidity_score, record_feedback
+from governance.doors import CollectionViewSet, DoorViewSet
+from governance.places import Place
+
+
+class LiquidityViewSet(DoorViewSet):
+    """How liquid the markets are, and the feedback that says so."""
+
+    rights: ClassVar[dict[str, str]] = {
+        "nodes": "governance.view_operations",
+        "score": "governance.view_operations",
+        "feedback": "buyers.record_feedback",
+    }
+
+    def nodes(self, request: object) -> Response:
+        asked, _by = self.read(NodesQuestion)
+        nodes = hottest_nodes(
+            province=asked.get("province"),
+            market=asked["market"],
+            property_type=asked.get("property_type"),
+            limit=asked["limit"],
+        )
+        return Response({"ok": True, "nodes": [as_node(node) for node in nodes]})
+
+    def score(self, request: object) -> Response:
+        asked, _by = self.read(ScoreQuestion)
+        place, property_type = Place(asked["province"], asked["market"]), asked["property_type"]
+        return Response({"ok": True, "score": as_score(liquidity_score(place, property_type), place, property_type)})
+
+    def feedback(self, request: object) -> Response:
+        given, by = self.read(FeedbackInput)
+        recorded = record_feedback(
+            Place(given["province"], given["market"]),
+            given["property_type"],
+            given["event"],
+            buyer_id=given.get("buyer_id", ""),
+            deal_id=given.get("deal_id", ""),
+            detail=given.get("detail"),
+            by=by,
+            at=timezone.now(),
+        )
+        return Response({"ok": True, "event_id": recorded.event_id, "node": as_node(recorded.node)})
+
+
+class BuyerViewSet(CollectionViewSet):
+    """Buyers with their buy boxes."""
+
+    rights: ClassVar[dict[str, str]] = {"list": "buyers.view_buyers", "retrieve": "buyers.view_buyers"}
+    queryset = Buyer.objects.order_by("-id")
+    serializer_class = BuyerSerializer
+    filterset_class = BuyerFilter
+    ordering_fields = ("id", "external_id", "name", "updated_at")
+
+
+class FeedbackEventViewSet(CollectionViewSet):
+    """Feedback events, newest first."""
+
+    rights: ClassVar[dict[str, str]] = {"list": "buyers.view_buyers", "retrieve": "buyers.view_buyers"}
+    queryset = BuyerFeedbackEvent.objects.select_related("node", "buyer").order_by("-created_at", "-id")
+    serializer_class = FeedbackEventSerializer
+    filterset_class = FeedbackEventFilter
+    ordering = ("-created_at", "-id")
+    ordering_fields = ("id", "created_at")

@@ -1,0 +1,30 @@
+"""Prove that every liquidity node equals a recount of its feedback, or repair those that do not."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from buyers.services import rebuild_liquidity
+from governance.actors import By
+
+
+class Command(BaseCommand):
+    """Ends with 1 where a node differs and was not repaired."""
+
+    help = "Recount every liquidity node from its feedback and print what differs; may run while feedback comes in."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--repair", action="store_true", help="make each node what its feedback says")
+
+    def handle(self, *args: Any, repair: bool, **options: Any) -> None:
+        done = rebuild_liquidity(repair=repair, by=By.system("rebuild_liquidity"), at=timezone.now())
+        for difference in done.differences:
+            self.stdout.write(str(difference))
+        found = len(done.differences)
+        self.stdout.write(f"{done.nodes} nodes recounted, {found} differences{' repaired' if found and repair else ''}.")
+        if found and not repair:
+            raise CommandError("The nodes are not what their feedback says; --repair mends them.")

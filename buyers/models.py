@@ -1,0 +1,242 @@
+"""Buyers, what they did with the deals they were offered, and how liquid that makes each market."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from buyers import rules
+from buyers.querysets import ActivityQuerySet, FeedbackQuerySet, NodeQuerySet
+from buyers.rules import ID_LENGTH, FeedbackKind
+from governance.actors import Written
+from governance.append_only import AppendOnly
+from governance.places import PlaceModel, Province, read_label
+from governance.property_types import PropertyType
+
+
+class Buyer(models.Model):
+    """Someone who buys deals. Feedback by an id not seen before makes a row with nothing but that id."""
+
+    external_id = models.CharField(
+        _("buyer id"), max_length=ID_LENGTH, unique=True, help_text=_("The buyer's id in your other systems.")
+    )
+    name = models.CharField(_("name"), max_length=120, blank=True, default="")
+    phone = models.CharField(
+        _("phone"), max_length=40, blank=True, default="", help_text=_("Kept as +15145550123, however it is typed.")
+    )
+    email = models.EmailField(_("e-mail"), blank=True, default="")
+    provinces = models.JSONField(_("provinces"), default=list, blank=True, help_text=_("Empty: all."))
+    markets = models.JSONField(_("markets"), default=list, blank=True, help_text=_("Empty: all of the provinces."))
+    property_types = models.JSONField(_("property types"), default=list, blank=True, help_text=_("Empty: all."))
+    price_min = models.DecimalField(
+        _("price from (CAD)"), max_digits=11, decimal_places=2, null=True, blank=True,
+        validators=[MinValueValidator(Decimal(0))],
+    )  # fmt: skip
+    price_max = models.DecimalField(
+        _("price to (CAD)"), max_digits=11, decimal_places=2, null=True, blank=True,
+        validators=[MinValueValidator(Decimal(0))],
+    )  # fmt: skip
+    proof_of_funds = models.DecimalField(
+        _("proof of funds (CAD)"), max_digits=11, decimal_places=2, null=True, blank=True,
+        validators=[MinValueValidator(Decimal(0))], help_text=_("The amount that was shown; blank where none was."),
+    )  # fmt: skip
+    proof_of_funds_on = models.DateField(_("proof of funds dated"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created"), editable=False)
+    updated_at = models.DateTimeField(_("updated"), editable=False)
+
+    class Meta:
+        verbose_name = _("buyer")
+        verbose_name_plural = _("buyers")
+        ordering = ["external_id"]
+        constraints = [
+            models.CheckConstraint(condition=~models.Q(external_id=""), name="buyer_has_an_id"),
+            models.CheckConstraint(
+                condition=models.Q(price_min__isnull=True)
+                | models.Q(price_max__isnull=True)
+                | models.Q(price_max__gte=models.F("price_min")),
+                name="buyer_prices_in_order",
+                violation_error_message=_("“Price to” is below “price from”."),
+            ),
+        ]
+        permissions = [("view_buyers", "Read buyers and feedback events")]
+
+    def __str__(self) -> str:
+        return self.name or self.external_id
+
+    def clean_fields(self, exclude: Any = None) -> None:
+        """Store what was typed as it is kept: ids and labels read, the phone in E.164, the e-mail lower-case."""
+        readers: dict[str, Any] = {
+            "external_id": rules.read_buyer_id,
+            "phone": rules.read_phone,
+            "email": lambda text: text.strip().lower(),
+            "provinces": lambda given: _list_of(given, Province.values),
+            "markets": lambda given: _each_once(read_label(item) for item in _list_of(given, None)),
+            "property_types": lambda given: _list_of(given, PropertyType.values),
+        }
+        wrong: dict[str, Any] = {}
+        for field, read in readers.items():
+            if field in (exclude or ()):
+                continue
+            try:
+                setattr(self, field, read(getattr(self, field)))
+            except ValidationError as problem:
+                wrong[field] = problem
+        try:
+            super().clean_fields(exclude=exclude)
+        except ValidationError as problem:
+            wrong = {**problem.error_dict, **wrong}
+        if wrong:
+            raise ValidationError(wrong)
+
+
+def _list_of(given: object, known: list[str] | None) -> list[str]:
+    if given in (None, ""):
+        return []
+    if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
+        raise ValidationError(_("A list of texts is needed."), code="invalid_list")
+    if known is None:
+        return given
+    words = _each_once(item.strip().upper() for item in given)
+    for word in words:
+        if word not in known:
+            raise ValidationError(
+                _("“%(given)s” is unknown; use %(known)s."),
+                code="invalid_list",
+                params={"given": word[:40], "known": ", ".join(known)},
+            )
+    return words
+
+
+def _each_once(words: Any) -> list[str]:
+    return list(dict.fromkeys(words))
+
+
+class BuyerLiquidityNode(PlaceModel):
+    """How liquid one market is for one property type: counts of its feedback, and the scores they make.
+
+    The row always equals a recount of its events: whoever writes an event holds this row until both are
+    committed. A buyer is active here who responded or bought after `active_since`, which moves on with every
+    feedback and every night.
+    """
+
+    property_type = models.CharField(
+        _("property type"), max_length=12, choices=PropertyType.choices, default=PropertyType.SFR
+    )
+    responded = models.PositiveBigIntegerField(_("responded"), default=0)
+    no_response = models.PositiveBigIntegerField(_("no response"), default=0)
+    bought = models.PositiveBigIntegerField(_("bought"), default=0)
+    passed = models.PositiveBigIntegerField(_("passed"), default=0)
+    buyer_count = models.PositiveBigIntegerField(_("buyers seen"), default=0)
+    active_buyer_count = models.PositiveBigIntegerField(
+        _("active buyers"), default=0, help_text=_("Distinct buyers who responded or bought in the last 90 days.")
+    )
+    active_since = models.DateTimeField(_("active since"))
+    score = models.DecimalField(_("score"), max_digits=14, decimal_places=4, default=Decimal(0))
+    score_low = models.DecimalField(
+        _("score, low end"), max_digits=14, decimal_places=4, default=Decimal(0),
+        help_text=_("The score at the lower 5 % end of both rates: few events cannot make it high."),
+    )  # fmt: skip
+    updated_at = models.DateTimeField(_("updated"))
+
+    objects = NodeQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("liquidity node")
+        verbose_name_plural = _("liquidity nodes")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["province", "market_key", "property_type"], name="liquidity_node_once_per_market"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(property_type__in=PropertyType.values), name="liquidity_node_type_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(active_buyer_count__lte=models.F("buyer_count")),
+                name="liquidity_node_active_were_seen",
+            ),
+        ]
+        indexes = [models.Index(fields=["-score", "id"], name="liquidity_node_hottest")]  # the nodes endpoint
+
+    def __str__(self) -> str:
+        return f"{self.province}/{self.market} {self.property_type}"
+
+    @property
+    def counts(self) -> rules.Counts:
+        return rules.Counts(
+            responded=self.responded,
+            no_response=self.no_response,
+            bought=self.bought,
+            passed=self.passed,
+            buyer_count=self.buyer_count,
+            active_buyer_count=self.active_buyer_count,
+        )
+
+    @property
+    def events(self) -> int:
+        """How many feedback events were counted."""
+        return self.responded + self.no_response + self.bought + self.passed
+
+
+class BuyerActivity(models.Model):
+    """That a buyer was seen at a node, and when she last responded or bought there.
+
+    It lets the node count distinct buyers without reading its events, and is changed only by whoever holds
+    the node's row.
+    """
+
+    node = models.ForeignKey(BuyerLiquidityNode, models.CASCADE, related_name="activity", db_index=False)
+    buyer = models.ForeignKey(Buyer, models.PROTECT, related_name="activity", verbose_name=_("buyer"))
+    last_active_at = models.DateTimeField(_("last active"), null=True)
+
+    objects = ActivityQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("buyer's activity")
+        verbose_name_plural = _("buyers' activity")
+        constraints = [models.UniqueConstraint(fields=["node", "buyer"], name="activity_once_per_node_and_buyer")]
+        indexes = [models.Index(fields=["node", "last_active_at"], name="activity_falling_out")]  # feedback, refresh
+
+    def __str__(self) -> str:
+        return f"{self.buyer_id} @ {self.node_id}"
+
+
+class BuyerFeedbackEvent(Written, AppendOnly):
+    """What a buyer did with a deal. `detail` holds named numbers, yes/no values and codes: no free text."""
+
+    node = models.ForeignKey(
+        BuyerLiquidityNode, models.PROTECT, related_name="feedback", verbose_name=_("liquidity node")
+    )
+    buyer = models.ForeignKey(
+        Buyer, models.PROTECT, null=True, related_name="feedback", verbose_name=_("buyer")
+    )
+    deal_id = models.CharField(_("deal id"), max_length=ID_LENGTH, blank=True, default="")
+    event = models.CharField(_("event"), max_length=12, choices=FeedbackKind.choices)
+    detail = models.JSONField(_("detail"), default=dict, blank=True)
+    created_at = models.DateTimeField(_("created"))
+
+    objects = FeedbackQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("buyer feedback")
+        verbose_name_plural = _("buyer feedback")
+        constraints = [
+            models.CheckConstraint(condition=models.Q(event__in=FeedbackKind.values), name="feedback_kind_known"),
+            models.UniqueConstraint(
+                fields=["buyer", "deal_id", "event"],
+                condition=models.Q(event__in=rules.ACTIVE_KINDS, buyer__isnull=False) & ~models.Q(deal_id=""),
+                name="feedback_once_per_buyer_and_deal",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["-created_at", "-id"], name="feedback_newest"),  # the collection
+            models.Index(fields=["correlation_id"], name="feedback_trace"),  # the trace of one call
+        ]
+        permissions = [("record_feedback", "Record what a buyer did with a deal")]
+
+    def __str__(self) -> str:
+        return f"{self.event} #{self.pk}"

@@ -1,0 +1,75 @@
+"""Questions about buyers, nodes and feedback."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Self
+
+from django.db.models import Count, Max, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
+
+from buyers.rules import ACTIVE_KINDS, COUNTED_IN
+from governance.append_only import AppendOnlyQuerySet
+from governance.places import Place, fold
+
+
+class NodeQuerySet(QuerySet[Any]):
+    """Questions about liquidity nodes."""
+
+    def at(self, place: Place, property_type: str) -> Self:
+        """Return the node of exactly this market: liquidity never falls back to ALL."""
+        return self.filter(province=place.province, market_key=place.market_key, property_type=property_type)
+
+    def matching(self, province: str | None, market: str | None, property_type: str | None) -> Self:
+        """Narrow by what is not None; markets are compared without accents."""
+        narrow = {
+            "province": province,
+            "market_key": None if market is None else fold(market),
+            "property_type": property_type,
+        }
+        return self.filter(**{name: value for name, value in narrow.items() if value is not None})
+
+    def hottest_first(self) -> Self:
+        return self.order_by("-score", "id")
+
+    def ranked(self) -> Self:
+        """Add `rank` among all nodes, 1 for the highest score, whatever is filtered afterwards."""
+        hotter = self.model._default_manager.filter(score__gt=OuterRef("score")).order_by()
+        ahead = hotter.values(all=Value(1)).annotate(count=Count("pk")).values("count")
+        return self.annotate(rank=Coalesce(Subquery(ahead), 0) + 1)
+
+    def locked(self, node_id: int) -> Any:
+        """Return the node, which nobody else can change until this transaction ends."""
+        return self.select_for_update(no_key=True).get(pk=node_id)
+
+
+class ActivityQuerySet(QuerySet[Any]):
+    """Questions about which buyers were seen and active at a node."""
+
+    def active(self, since: datetime) -> Self:
+        return self.filter(last_active_at__gt=since)
+
+    def of_or_between(self, buyer_id: int | None, after: datetime, until: datetime) -> Self:
+        """Return the buyer's own row and those of buyers last active after `after` and not after `until`."""
+        return self.filter(Q(buyer_id=buyer_id) | Q(last_active_at__gt=after, last_active_at__lte=until))
+
+
+class FeedbackQuerySet(AppendOnlyQuerySet):
+    """Questions about feedback."""
+
+    def first_of(self, buyer_id: str, deal_id: str, event: str) -> Any:
+        """Return the feedback that counts for this buyer, deal and event, with its node; None if there is none."""
+        return (
+            self.filter(buyer__external_id=buyer_id, deal_id=deal_id, event=event, event__in=ACTIVE_KINDS)
+            .select_related("node")
+            .first()
+        )
+
+    def counted(self) -> dict[str, int]:
+        """Return how many events there are of each kind, by the node's columns."""
+        return self.aggregate(**{column: Count("id", filter=Q(event=kind)) for kind, column in COUNTED_IN.items()})
+
+    def last_active_by_buyer(self) -> dict[int, datetime | None]:
+        """Return every buyer seen and when each last responded or bought (None: never)."""
+        rows = self.filter(buyer__isnull=False).order_by().values_list("buyer_id")
+        return dict(rows.annotate(last=Max("created_at", filter=Q(event__in=ACTIVE_KINDS))))

@@ -1,0 +1,381 @@
+"""Verbs of buyers: recording feedback, asking for liquidity, and keeping nodes equal to their events."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils.translation import gettext as _
+
+from buyers import rules
+from buyers.models import Buyer, BuyerActivity, BuyerFeedbackEvent, BuyerLiquidityNode
+from buyers.rules import ACTIVE_FOR, ACTIVE_KINDS, COUNTED_IN, Counts, FeedbackKind
+from governance.actors import By
+from governance.errors import Forbidden, Invalid
+from governance.golive.services import Execution, verb
+from governance.hooks import Liquidity
+from governance.kpi.services import emit_kpi
+from governance.places import Place
+from governance.property_types import PropertyType
+
+log = logging.getLogger(__name__)
+
+RECORD = "buyers.record_feedback"
+CHANGE_BUYER = "buyers.change_buyer"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A feedback as it is kept; `repeated` where the buyer and deal had it before and nothing was written."""
+
+    event_id: int
+    node: BuyerLiquidityNode
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Feedback:
+    place: Place
+    property_type: str
+    event: str
+    buyer_id: str
+    deal_id: str
+    detail: dict[str, Any]
+
+    @property
+    def counts_once(self) -> bool:
+        return self.event in ACTIVE_KINDS and bool(self.buyer_id and self.deal_id)
+
+
+@verb(Execution.PROD_EXEC)
+def record_feedback(
+    place: Place,
+    property_type: str,
+    event: str,
+    *,
+    buyer_id: str = "",
+    deal_id: str = "",
+    detail: Mapping[str, Any] | None = None,
+    by: By,
+    at: datetime,
+) -> Recorded:
+    """Record what a buyer did with a deal, and return it with its node's new figures.
+
+    RESPONDED and BOUGHT count once per buyer and deal: a repeat answers the first, whatever place it names, and
+    writes nothing. The first feedback of a market makes its node, the first of a buyer id her row; without a
+    buyer id only the rates change. Raises Forbidden without the right, Invalid naming each field that cannot be
+    used, Unavailable while production verbs are off.
+    """
+    if not by.may(RECORD):
+        raise Forbidden("not_allowed", _("Your role does not allow recording feedback."))
+    given = _read_feedback(place, property_type, event, buyer_id, deal_id, detail)
+    if not given.counts_once:
+        return _record(given, by=by, at=at)
+    first = _first_of(given)
+    if first is not None:
+        return first
+    try:
+        with transaction.atomic():  # so that a repeat at the same moment leaves neither node nor buyer behind
+            return _record(given, by=by, at=at)
+    except IntegrityError:
+        first = _first_of(given)
+        if first is None:
+            raise
+        return first
+
+
+def _read_feedback(
+    place: Place, property_type: object, event: object, buyer_id: object, deal_id: object, detail: object
+) -> _Feedback:
+    wrong: dict[str, list[str]] = {}
+
+    def read(field: str, reader: Callable[[Any], Any], value: object) -> Any:
+        try:
+            return reader(value)
+        except ValidationError as problem:
+            wrong[field] = problem.messages
+            return None
+
+    found = _Feedback(
+        place=place,
+        property_type=read("property_type", rules.read_property_type, property_type),
+        event=read("event", rules.read_event, event),
+        buyer_id=read("buyer_id", rules.read_buyer_id, buyer_id),
+        deal_id=read("deal_id", rules.read_deal_id, deal_id),
+        detail=read("detail", rules.read_detail, detail),
+    )
+    if wrong:
+        raise Invalid(wrong)
+    return found
+
+
+def _first_of(given: _Feedback) -> Recorded | None:
+    first = BuyerFeedbackEvent.objects.first_of(given.buyer_id, given.deal_id, given.event)
+    return Recorded(first.pk, first.node, repeated=True) if first is not None else None
+
+
+def _record(given: _Feedback, *, by: By, at: datetime) -> Recorded:
+    # Always in this order: buyer, node, event, activity. Whoever writes an event holds its node until commit,
+    # which keeps the node equal to its events and makes a deadlock impossible.
+    buyer = _buyer_of(given.buyer_id, at) if given.buyer_id else None
+    node = _locked_node(given.place, given.property_type, at)
+    event = BuyerFeedbackEvent(
+        node=node,
+        buyer_id=buyer,
+        deal_id=given.deal_id,
+        event=given.event,
+        detail=given.detail,
+        created_at=at,
+        **by.written(),
+    )
+    event.save()
+    _count(node, buyer, given.event, at)
+    emit_kpi(
+        "BUYER_MATCH",
+        "buyer_feedback",
+        by=by,
+        at=at,
+        success=given.event != FeedbackKind.NO_RESPONSE,
+        detail={
+            "feedback": event.pk,
+            "event": given.event,
+            "province": node.province,
+            "market": node.market,
+            "property_type": node.property_type,
+        },
+    )
+    return Recorded(event.pk, node)
+
+
+def _buyer_of(external_id: str, at: datetime) -> int:
+    """Return the buyer's row id, making a bare row for an id not seen before."""
+    same = Buyer.objects.filter(external_id=external_id).order_by().values_list("pk", flat=True)
+    known = same.first()
+    if known is None:
+        Buyer.objects.bulk_create(
+            [Buyer(external_id=external_id, created_at=at, updated_at=at)], ignore_conflicts=True
+        )
+        known = same.get()
+    return known
+
+
+def _locked_node(place: Place, property_type: str, at: datetime) -> BuyerLiquidityNode:
+    """Return the market's node, held until this transaction ends, making it where this is its first feedback."""
+    same = BuyerLiquidityNode.objects.at(place, property_type).select_for_update(no_key=True)
+    node: BuyerLiquidityNode | None = same.first()
+    if node is None:
+        fresh = BuyerLiquidityNode(
+            province=place.province,
+            market=place.market,
+            market_key=place.market_key,
+            property_type=property_type,
+            active_since=at - ACTIVE_FOR,
+            updated_at=at,
+        )
+        BuyerLiquidityNode.objects.bulk_create([fresh], ignore_conflicts=True)
+        node = same.get()
+    return node
+
+
+def _count(node: BuyerLiquidityNode, buyer: int | None, event: str, at: datetime) -> None:
+    """Count one event in the node, which is held: its kind, its buyer, and whose 90 days are over."""
+    since = max(node.active_since, at - ACTIVE_FOR)
+    seen, active = 0, 0
+    own: BuyerActivity | None = None
+    for row in BuyerActivity.objects.filter(node=node).of_or_between(buyer, node.active_since, since):
+        if row.buyer_id == buyer:
+            own = row
+        else:
+            active -= 1  # fallen out since the node last counted
+    if buyer is not None:
+        before = own.last_active_at if own is not None else None
+        now = max(before or at, at) if event in ACTIVE_KINDS else before
+        if own is None:
+            BuyerActivity.objects.create(node=node, buyer_id=buyer, last_active_at=now)
+            seen = 1
+        elif now != before:
+            BuyerActivity.objects.filter(pk=own.pk).update(last_active_at=now)
+        active += _is_active(now, since) - _is_active(before, node.active_since)
+    column = COUNTED_IN[event]
+    counts = replace(
+        node.counts,
+        buyer_count=node.buyer_count + seen,
+        active_buyer_count=node.active_buyer_count + active,
+        **{column: getattr(node, column) + 1},
+    )
+    figures = asdict(rules.scores(counts)) | {"active_since": since, "updated_at": max(node.updated_at, at)}
+    BuyerLiquidityNode.objects.filter(pk=node.pk).update(
+        buyer_count=F("buyer_count") + seen,
+        active_buyer_count=F("active_buyer_count") + active,
+        **{column: F(column) + 1},
+        **figures,
+    )
+    for name, value in (asdict(counts) | figures).items():
+        setattr(node, name, value)
+
+
+def _is_active(last_active_at: datetime | None, since: datetime) -> int:
+    return int(last_active_at is not None and last_active_at > since)
+
+
+# --- asking ------------------------------------------------------------------------------------------------
+
+
+def liquidity_score(place: Place, property_type: str = PropertyType.SFR) -> BuyerLiquidityNode | None:
+    """Return the node of exactly this market and property type, or None where no feedback made one."""
+    node: BuyerLiquidityNode | None = BuyerLiquidityNode.objects.at(place, property_type).first()
+    return node
+
+
+def hottest_nodes(
+    *, province: str | None = None, market: str | None = None, property_type: str | None = None, limit: int
+) -> list[BuyerLiquidityNode]:
+    """Return up to `limit` nodes, the highest score first; what is None does not narrow."""
+    nodes = BuyerLiquidityNode.objects.matching(province, market, property_type)
+    return list(nodes.hottest_first()[:limit])
+
+
+def liquidity_at(place: Place, property_type: str) -> Liquidity | None:
+    """Answer the hook `liquidity_of`: both scores in points and the number of events; None without a node."""
+    node = liquidity_score(place, property_type.strip().upper() or PropertyType.SFR)
+    return Liquidity(node.score, node.score_low, node.events) if node is not None else None
+
+
+# --- keeping nodes equal to their events -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A figure of a node that is not what its events say."""
+
+    node: str
+    figure: str
+    stored: Any
+    recounted: Any
+
+    def __str__(self) -> str:
+        return f"{self.node}: {self.figure} is {self.stored}, its events say {self.recounted}"
+
+
+@dataclass(frozen=True, slots=True)
+class Recount:
+    """What a recount of all nodes found; `fell_out` counts buyers whose 90 days were over."""
+
+    nodes: int
+    fell_out: int
+    differences: tuple[Difference, ...]
+
+
+def refresh_activity(*, by: By, at: datetime) -> Recount:
+    """Let buyers fall out whose last 90 days held no answer and no purchase, and recount every node.
+
+    Each node is a transaction of its own, those not seen to for longest first, so that a run that was cut
+    short goes on where it ended. Differences are mended and logged.
+    """
+    return _recount_all(repair=True, fall_out=True, by=by, at=at)
+
+
+def rebuild_liquidity(*, repair: bool = False, by: By, at: datetime) -> Recount:
+    """Compare every node with a recount of its events; with `repair`, make the node what its events say.
+
+    A node is held while it is recounted: feedback that comes meanwhile waits and is counted after.
+    """
+    return _recount_all(repair=repair, fall_out=False, by=by, at=at)
+
+
+def _recount_all(*, repair: bool, fall_out: bool, by: By, at: datetime) -> Recount:
+    nodes, fell_out = 0, 0
+    differences: list[Difference] = []
+    for node_id in list(BuyerLiquidityNode.objects.order_by("active_since", "pk").values_list("pk", flat=True)):
+        found, fallen = recount_node(node_id, repair=repair, fall_out=fall_out, by=by, at=at)
+        nodes += 1
+        fell_out += fallen
+        differences += found
+    return Recount(nodes, fell_out, tuple(differences))
+
+
+@verb(Execution.OBSERVE_ONLY)
+def recount_node(
+    node_id: int, *, repair: bool, fall_out: bool, by: By, at: datetime
+) -> tuple[list[Difference], int]:
+    """Recount one node from its events; return the differences and how many buyers fell out of the 90 days."""
+    node: BuyerLiquidityNode = BuyerLiquidityNode.objects.locked(node_id)
+    events = BuyerFeedbackEvent.objects.filter(node=node)
+    last_active = events.last_active_by_buyer()
+
+    def figures(since: datetime) -> dict[str, Any]:
+        active = sum(_is_active(last, since) for last in last_active.values())
+        counts = Counts(**kinds, buyer_count=len(last_active), active_buyer_count=active)
+        return asdict(counts) | asdict(rules.scores(counts))
+
+    kinds = events.counted()
+    true = figures(node.active_since)
+    differences = [
+        Difference(str(node), name, getattr(node, name), value)
+        for name, value in true.items()
+        if getattr(node, name) != value
+    ]
+    differences += _check_activity(node, last_active, repair=repair)
+    for difference in differences if repair else ():
+        log.warning("liquidity repaired by %s: %s", by.username, difference)
+    since = max(node.active_since, at - ACTIVE_FOR) if fall_out else node.active_since
+    now = figures(since)
+    fell_out: int = true["active_buyer_count"] - now["active_buyer_count"]
+    changed = fell_out > 0 or (repair and bool(differences))
+    if changed:
+        now["updated_at"] = max(node.updated_at, at)
+    if changed or since != node.active_since:
+        BuyerLiquidityNode.objects.filter(pk=node.pk).update(active_since=since, **now)
+    return differences, fell_out
+
+
+def _check_activity(
+    node: BuyerLiquidityNode, last_active: Mapping[int, datetime | None], *, repair: bool
+) -> list[Difference]:
+    rows = BuyerActivity.objects.filter(node=node)
+    stored: dict[int, datetime | None] = dict(rows.values_list("buyer_id", "last_active_at"))
+    wrong = [
+        buyer
+        for buyer in {*stored, *last_active}
+        if buyer not in stored or buyer not in last_active or stored[buyer] != last_active[buyer]
+    ]
+    if not wrong:
+        return []
+    if repair:
+        for begin in range(0, len(wrong), 500):
+            part = wrong[begin : begin + 500]
+            rows.filter(buyer_id__in=part).delete()
+            BuyerActivity.objects.bulk_create(
+                BuyerActivity(node=node, buyer_id=buyer, last_active_at=last_active[buyer])
+                for buyer in part
+                if buyer in last_active
+            )
+    return [Difference(str(node), "activity rows that are wrong", len(wrong), 0)]
+
+
+# --- buyers ------------------------------------------------------------------------------------------------
+
+
+@verb(Execution.OBSERVE_ONLY)
+def save_buyer(buyer: Buyer, *, by: By, at: datetime) -> Buyer:
+    """Create or change a buyer; phone and e-mail are stored normalised.
+
+    Raises Forbidden without the right, Invalid naming each field that cannot be used.
+    """
+    if not by.may(CHANGE_BUYER):
+        raise Forbidden("not_allowed", _("Changing a buyer needs a manager."))
+    if buyer._state.adding:
+        buyer.created_at = at
+    buyer.updated_at = at
+    try:
+        buyer.full_clean()
+    except ValidationError as wrong:
+        raise Invalid(wrong.message_dict) from wrong
+    buyer.save()
+    return buyer

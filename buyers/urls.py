@@ -1,0 +1,5 @@
+"""The pack's paths, mounted by valhalla under /api/buyers/."""
+
+from django.urls import include, path
+
+urlpatterns = [path("", include("buyers.api.urls"))]

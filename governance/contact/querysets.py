@@ -1,0 +1,112 @@
+"""What the gate reads from the database, in as few queries as the answer needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from django.db.models import CharField, DateTimeField, F, Q, Subquery, Value
+
+from governance.contact.models import CANADA, CityZone, Closure, Consent, StatutoryHours, Suppression
+from governance.contact.rules import ClosedDay, ConsentRow, LegalHours, SuppressionRow
+from governance.hours import read_clock
+from governance.market.models import MarketPolicy
+from governance.places import ALL, Place
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRow:
+    """A market policy as the gate reads it."""
+
+    id: int
+    province: str
+    market: str
+    market_key: str
+    enabled: bool
+    rules: dict[str, Any]
+    timezone: str
+    version: int
+
+
+def zone_of_city(province: Any, city_key: Any) -> Subquery:
+    """Return the expression for the clock that a city keeps; null where `city_zone` does not know it."""
+    return Subquery(CityZone.objects.filter(province=province, city_key=city_key).values("zone")[:1])
+
+
+def policies_at(places: Iterable[Place]) -> dict[tuple[str, str], PolicyRow]:
+    """Return by (province, market key) every policy that could decide for one of the places."""
+    wanted = Q(pk__in=[])
+    by_province: dict[str, set[str]] = {}
+    for place in places:
+        by_province.setdefault(place.province, {ALL}).add(place.market_key)
+    for province, keys in by_province.items():
+        wanted |= Q(province=province, market_key__in=sorted(keys))
+    fields = ("id", "province", "market", "market_key", "enabled", "rules", "timezone", "version")
+    rows = (PolicyRow(*row) for row in MarketPolicy.objects.filter(wanted).order_by().values_list(*fields))
+    return {(row.province, row.market_key): row for row in rows}
+
+
+def policy_and_clocks(place: Place, city_key: str, market_city_key: str) -> tuple[PolicyRow | None, str, str]:
+    """Return the effective policy and what `city_zone` says of the city and of the market, in one query."""
+    fields = ("id", "province", "market", "market_key", "enabled", "rules", "timezone", "version")
+    rows = MarketPolicy.objects.candidates(place).annotate(
+        of_city=zone_of_city(place.province, city_key), of_market=zone_of_city(place.province, market_city_key)
+    )
+    found = rows.values_list(*fields, "of_city", "of_market").first()
+    if found is None:
+        return None, "", ""
+    return PolicyRow(*found[:8]), found[8] or "", found[9] or ""
+
+
+def legal_hours(provinces: Iterable[str]) -> list[tuple[str, LegalHours]]:
+    """Return the law's rows for these provinces as (channel, hours)."""
+    rows = StatutoryHours.objects.filter(jurisdiction__in=[CANADA, *sorted(set(provinces))]).order_by("id")
+    return [(row.channel, plain_hours(row)) for row in rows]
+
+
+def plain_hours(row: StatutoryHours) -> LegalHours:
+    """Return a row of the law's hours (or of its history) as a plain value."""
+    return LegalHours(
+        row.pk, row.jurisdiction, tuple(row.days), read_clock(row.start),
+        read_clock(row.end, may_be_24=True), row.valid_from, row.citation,
+    )  # fmt: skip
+
+
+def closed_days(provinces: Iterable[str], since: date, until: date) -> list[ClosedDay]:
+    """Return the closures of these provinces, and those for all, between two local days."""
+    rows = Closure.objects.filter(province__in=["", *sorted(set(provinces))], date__range=(since, until))
+    return [plain_closure(row) for row in rows.order_by("id")]
+
+
+def plain_closure(row: Closure) -> ClosedDay:
+    """Return a closure (or a row of its history) as a plain value."""
+    closed_from = 0 if row.closed_from is None else row.closed_from.hour * 60 + row.closed_from.minute
+    return ClosedDay(row.pk, row.province, row.date, row.closed, closed_from, row.name, row.citation)
+
+
+def personal_rows(digests: Iterable[str]) -> tuple[list[SuppressionRow], list[ConsentRow]]:
+    """Return every suppression and consent row of these points, in one query."""
+    wanted = sorted(set(digests))
+    if not wanted:
+        return [], []
+    suppressions = (
+        Suppression.objects.filter(point_digest__in=wanted)
+        .annotate(table=Value("S", CharField()), what=F("action"), ends=Value(None, DateTimeField()))
+        .values_list("table", "id", "point_digest", "channel", "what", "at", "ends")
+    )
+    consents = (
+        Consent.objects.filter(point_digest__in=wanted)
+        .annotate(table=Value("C", CharField()), what=F("kind"), ends=F("expires_at"))
+        .values_list("table", "id", "point_digest", "channel", "what", "at", "ends")
+    )
+    found_s: list[SuppressionRow] = []
+    found_c: list[ConsentRow] = []
+    for table, pk, digest, channel, what, at, ends in suppressions.union(consents, all=True):
+        if table == "S":
+            found_s.append(SuppressionRow(pk, digest, channel, what == Suppression.Action.LIFT, at))
+        else:
+            found_c.append(ConsentRow(pk, digest, channel, what, at, ends))
+    return found_s, found_c
+

@@ -1,0 +1,19 @@
+"""Thirteen market policies, one for ALL of each province."""
+
+from django.db import migrations
+from django.utils import timezone
+
+from governance.market import seeds
+
+
+def forwards(apps, schema_editor):
+    seeds.seed(lambda name: apps.get_model("governance", name), timezone.now())
+
+
+def backwards(apps, schema_editor):
+    seeds.unseed(lambda name: apps.get_model("governance", name))
+
+
+class Migration(migrations.Migration):
+    dependencies = [("governance", "0001_initial")]
+    operations = [migrations.RunPython(forwards, backwards)]

@@ -1,0 +1,19 @@
+"""Go-live and the kill switch, both off."""
+
+from django.db import migrations
+from django.utils import timezone
+
+from governance.golive import seeds
+
+
+def forwards(apps, schema_editor):
+    seeds.seed(lambda name: apps.get_model("governance", name), timezone.now())
+
+
+def backwards(apps, schema_editor):
+    seeds.unseed(lambda name: apps.get_model("governance", name))
+
+
+class Migration(migrations.Migration):
+    dependencies = [("governance", "0003_seed_hours_and_cities")]
+    operations = [migrations.RunPython(forwards, backwards)]

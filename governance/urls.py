@@ -1,0 +1,10 @@
+"""The hallway: the addresses of each room."""
+
+from django.urls import URLPattern, URLResolver, include, path
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("market/", include("governance.market.api.urls")),
+    path("contact/", include("governance.contact.api.urls")),
+    path("kpi/", include("governance.kpi.api.urls")),
+    path("go-live/", include("governance.golive.api.urls")),
+]

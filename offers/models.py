@@ -1,0 +1,315 @@
+"""Offers: the policy of a market, the kept computation, where an offer stands, and what happened to it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from simple_history.models import HistoricalRecords
+
+from governance.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Written
+from governance.append_only import AppendOnly
+from governance.places import PlaceModel
+from governance.property_types import PropertyType
+from offers import rules
+from offers.querysets import EvidenceQuerySet, OfferPolicyQuerySet, OfferQuerySet, OutcomeQuerySet
+
+LEAD_LENGTH = 64
+REASON_LENGTH = 200
+
+
+def _money(label: Any, **options: Any) -> models.DecimalField[Any, Any]:
+    """Return a column of CAD, 0 to 999,999,999.99."""
+    return models.DecimalField(
+        label, max_digits=11, decimal_places=2, validators=[MinValueValidator(0)], **options
+    )
+
+
+def _never_below_zero(*names: str) -> models.Q:
+    return models.Q(**{f"{name}__gte": 0 for name in names})
+
+
+class OfferPolicy(PlaceModel):
+    """How offers of one market, or of ALL of a province, are computed. Every earlier version is kept."""
+
+    enabled = models.BooleanField(
+        _("enabled"), default=False, help_text=_("Switched off it refuses every offer there; ALL does not step in.")
+    )
+    max_arv_multiplier = models.DecimalField(
+        _("share of the ARV"), max_digits=5, decimal_places=4, default=Decimal("0.70"),
+        validators=[
+            MinValueValidator(rules.MULTIPLIER_MIN, _("The multiplier is at least 0.50; that bound is fixed.")),
+            MaxValueValidator(rules.MULTIPLIER_MAX, _("The multiplier is at most 0.90; that bound is fixed.")),
+        ],
+        help_text=_("How much of the value after repairs the end buyer may pay for everything, 0.50 to 0.90."),
+    )  # fmt: skip
+    default_assignment_fee = _money(
+        _("assignment fee"), default=Decimal(10000), help_text=_("What we earn when the contract is assigned, CAD.")
+    )
+    default_fees_buffer = _money(
+        _("fees buffer"), default=Decimal(2500), help_text=_("Kept back for closing costs and surprises, CAD.")
+    )
+    offer_net_of_assignment_fee = models.BooleanField(
+        _("offer net of the assignment fee"), default=True,
+        help_text=_("On: the recommended offer leaves room for our fee. Off: it is the highest allowable offer."),
+    )  # fmt: skip
+    min_liquidity_score = models.DecimalField(
+        _("least liquidity score"), max_digits=8, decimal_places=2, null=True, blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=_("Compared with the market's cautious score; a colder market gets no offer. Blank: not asked."),
+    )  # fmt: skip
+    require_heimdall = models.BooleanField(
+        _("require Heimdall"), default=False,
+        help_text=_("On: an offer needs a recommendation that Heimdall lets into production."),
+    )  # fmt: skip
+    version = models.PositiveIntegerField(_("version"), default=1, editable=False)
+    changed_by = models.CharField(_("changed by"), max_length=ACTOR_LENGTH, editable=False)
+    reason = models.TextField(_("reason"), blank=True, default="")
+    correlation_id = models.CharField(
+        _("correlation id"), max_length=CORRELATION_LENGTH, default="", blank=True, editable=False
+    )
+    updated_at = models.DateTimeField(_("updated"), editable=False)
+
+    objects = OfferPolicyQuerySet.as_manager()
+    history = HistoricalRecords(history_change_reason_field=models.TextField(null=True))
+
+    class Meta:
+        verbose_name = _("offer policy")
+        verbose_name_plural = _("offer policies")
+        ordering = ["province", "market"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["province", "market_key"], name="offer_policy_once_per_market",
+                violation_error_message=_("There is a policy for this province and market already."),
+            ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    max_arv_multiplier__gte=rules.MULTIPLIER_MIN, max_arv_multiplier__lte=rules.MULTIPLIER_MAX
+                ),
+                name="offer_policy_multiplier_bounds",
+                violation_error_message=_("The multiplier is 0.50 to 0.90; these bounds are fixed."),
+            ),
+            models.CheckConstraint(
+                condition=_never_below_zero("default_assignment_fee", "default_fees_buffer"),
+                name="offer_policy_amounts",
+                violation_error_message=_("Amounts are never below zero."),
+            ),
+        ]  # fmt: skip
+        permissions = [("edit_policies", "Change offer policies")]
+
+    def __str__(self) -> str:
+        return f"{self.province}/{self.market}"
+
+    @property
+    def terms(self) -> rules.Terms:
+        return rules.Terms(
+            max_arv_multiplier=self.max_arv_multiplier,
+            assignment_fee=self.default_assignment_fee,
+            fees_buffer=self.default_fees_buffer,
+            net_of_assignment_fee=self.offer_net_of_assignment_fee,
+        )
+
+
+class OfferEvidence(PlaceModel, Written, AppendOnly):
+    """One computation with all it rests on; written once, and its digest covers every column but the id."""
+
+    class Binding(models.TextChoices):
+        FORMULA = rules.FORMULA, _("the formula")
+        MAO_FLOOR = rules.MAO_FLOOR, _("the floor of the highest offer")
+        OFFER_FLOOR = rules.OFFER_FLOOR, _("the floor of the recommended offer")
+
+    class Grade(models.TextChoices):
+        A = "A", _("A: five or more, close together")
+        B = "B", _("B: three or more")
+        C = "C", _("C: three or more, far apart or partly unknown")
+        D = "D", _("D: too few")
+
+    lead_id = models.CharField(_("lead"), max_length=LEAD_LENGTH, blank=True, default="")
+    property_type = models.CharField(
+        _("property type"), max_length=10, choices=PropertyType.choices, default=PropertyType.SFR
+    )
+    recommendation_id = models.CharField(_("recommendation"), max_length=64, blank=True, default="")
+    policy = models.ForeignKey(OfferPolicy, models.PROTECT, related_name="+", verbose_name=_("policy"))
+    policy_version = models.PositiveIntegerField(_("policy version"))
+    policy_values = models.JSONField(_("values of the policy"))
+    liquidity = models.JSONField(
+        _("liquidity"), null=True, help_text=_("What the market's liquidity was, where the policy asks for it.")
+    )
+    arv = _money(_("value after repairs"))
+    max_arv_multiplier = models.DecimalField(_("share of the ARV"), max_digits=5, decimal_places=4)
+    repairs = _money(_("repairs"))
+    fees_buffer = _money(_("fees buffer"))
+    assignment_fee = _money(_("assignment fee"))
+    mao = _money(_("highest allowable offer"))
+    recommended_offer = _money(_("recommended offer"))
+    binding = models.CharField(_("decided by"), max_length=11, choices=Binding.choices)
+    floored = models.BooleanField(_("a floor acted"))
+    comps = models.JSONField(_("comparable sales"), default=list)
+    comps_statistics = models.JSONField(_("what the sales say"))
+    comps_grade = models.CharField(_("grade of the sales"), max_length=1, choices=Grade.choices)
+    assumptions = models.JSONField(_("assumptions"), default=dict)
+    rules_version = models.PositiveSmallIntegerField(_("version of the sums"))
+    digest = models.CharField(_("digest"), max_length=64)
+    created_at = models.DateTimeField(_("computed"))
+
+    objects = EvidenceQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("offer evidence")
+        verbose_name_plural = _("offer evidence")
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=_never_below_zero(
+                    "arv", "repairs", "fees_buffer", "assignment_fee", "mao", "recommended_offer"
+                ),
+                name="offer_evidence_amounts",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(recommended_offer__lte=models.F("mao")), name="offer_evidence_within_mao"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["lead_id", "-id"], name="offer_evidence_of_lead"),  # a lead's time line
+            models.Index(fields=["correlation_id"], name="offer_evidence_trace"),  # trace of one call
+        ]
+        permissions = [
+            ("compute_offer", "Compute an offer"),
+            ("view_evidence", "Read offers, their evidence and outcomes"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}: {self.recommended_offer} CAD"
+
+
+class Offer(models.Model):
+    """Where a computed offer stands: the part of it that changes, because evidence never does.
+
+    `reservation_id` names what is reserved with the risk guard for it; null where nothing is.
+    """
+
+    class State(models.TextChoices):
+        OPEN = rules.OPEN, _("open")
+        SUPERSEDED = rules.SUPERSEDED, _("superseded by a newer computation")
+        ACCEPTED = rules.ACCEPTED, _("accepted")
+        REJECTED = rules.REJECTED, _("rejected")
+        CONTRACTED = rules.CONTRACTED, _("under contract")
+        ASSIGNED = rules.ASSIGNED, _("assigned to a buyer")
+        FELL_THROUGH = rules.FELL_THROUGH, _("fell through")
+
+    evidence = models.OneToOneField(
+        OfferEvidence, models.PROTECT, primary_key=True, related_name="offer", verbose_name=_("evidence")
+    )
+    lead_id = models.CharField(_("lead"), max_length=LEAD_LENGTH, blank=True, default="")
+    state = models.CharField(_("state"), max_length=12, choices=State.choices, default=State.OPEN)
+    reservation_id = models.BigIntegerField(_("reservation"), null=True, blank=True)
+    updated_at = models.DateTimeField(_("updated"))
+
+    objects = OfferQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("offer")
+        verbose_name_plural = _("offers")
+        ordering = ["-evidence_id"]
+        constraints = [
+            models.UniqueConstraint(  # also finds what a new computation supersedes
+                fields=["lead_id"], name="offer_one_live_per_lead",
+                condition=models.Q(state__in=rules.LIVE_STATES) & ~models.Q(lead_id=""),
+                violation_error_message=_("This lead has a live offer already."),
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state__in=[rules.SUPERSEDED, *rules.LIVE_STATES, rules.REJECTED,
+                                              rules.ASSIGNED, rules.FELL_THROUGH]),
+                name="offer_state_known",
+            ),
+        ]  # fmt: skip
+        indexes = [
+            models.Index(fields=["lead_id", "evidence"], name="offer_newest_of_lead"),  # only the newest takes one
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}: {self.get_state_display()}"
+
+
+class OfferOutcome(Written, AppendOnly):
+    """What happened to an offer. A correction is a further row that names the one it replaces.
+
+    A corrected row no longer counts, and a `voided` correction says that it never happened. `kpi_event_id` is
+    the event that counted it.
+    """
+
+    class Outcome(models.TextChoices):
+        ACCEPTED = rules.ACCEPTED, _("accepted")
+        REJECTED = rules.REJECTED, _("rejected")
+        CONTRACTED = rules.CONTRACTED, _("under contract")
+        ASSIGNED = rules.ASSIGNED, _("assigned to a buyer")
+        FELL_THROUGH = rules.FELL_THROUGH, _("fell through")
+
+    evidence = models.ForeignKey(
+        OfferEvidence, models.PROTECT, related_name="outcomes", verbose_name=_("evidence")
+    )
+    outcome = models.CharField(_("outcome"), max_length=12, choices=Outcome.choices)
+    stage = models.PositiveSmallIntegerField(_("stage"), editable=False)
+    agreed_price = _money(_("agreed price"), null=True, blank=True)
+    buyer = models.CharField(
+        _("buyer"), max_length=64, blank=True, default="", help_text=_("The buyer's id, no name.")
+    )
+    buyer_price = _money(_("buyer's price"), null=True, blank=True)
+    fee_earned = _money(_("fee earned"), null=True, blank=True)
+    corrects = models.OneToOneField(
+        "self", models.PROTECT, null=True, blank=True, related_name="corrected_by", verbose_name=_("corrects")
+    )
+    voided = models.BooleanField(_("never happened"), default=False)
+    kpi_event_id = models.BigIntegerField(_("KPI event"), null=True, blank=True)
+    created_at = models.DateTimeField(_("recorded"))
+
+    objects = OutcomeQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("offer outcome")
+        verbose_name_plural = _("offer outcomes")
+        ordering = ["-id"]
+        constraints = [
+            # with the one correction that a row may have, one row holds per evidence and stage
+            models.UniqueConstraint(
+                fields=["evidence", "stage"], condition=models.Q(corrects=None), name="offer_outcome_once_per_stage"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(stage=1, outcome__in=[rules.ACCEPTED, rules.REJECTED])
+                | models.Q(stage=2, outcome=rules.CONTRACTED)
+                | models.Q(stage=3, outcome__in=[rules.ASSIGNED, rules.FELL_THROUGH]),
+                name="offer_outcome_stage",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(voided=False) | models.Q(corrects__isnull=False), name="offer_outcome_void_corrects"
+            ),
+        ]
+        permissions = [
+            ("record_outcome", "Record what happened to an offer"),
+            ("correct_outcome", "Correct an outcome, or record a price above the highest allowable offer"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.evidence_id}: {self.get_outcome_display()}"
+
+
+class OutcomeReason(models.Model):
+    """Why a manager corrected an outcome or let a price pass.
+
+    Apart from the outcome, because it is free text: rows that are written once must hold none.
+    """
+
+    outcome = models.OneToOneField(
+        OfferOutcome, models.PROTECT, primary_key=True, related_name="reason_given", verbose_name=_("outcome")
+    )
+    text = models.CharField(_("reason"), max_length=REASON_LENGTH)
+
+    class Meta:
+        verbose_name = _("reason of an outcome")
+        verbose_name_plural = _("reasons of outcomes")
+
+    def __str__(self) -> str:
+        return self.text

@@ -1,0 +1,55 @@
+"""Questions about offers; the lock of a lead is the one place that asks a database in its own words."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from django.db import connections, models
+
+from governance.append_only import AppendOnlyQuerySet
+from governance.places import PlaceQuerySet
+from offers.rules import LIVE_STATES
+
+
+class OfferPolicyQuerySet(PlaceQuerySet):
+    """Adds nothing to `candidates` and `effective` yet but the name to chain on."""
+
+
+class EvidenceQuerySet(AppendOnlyQuerySet):
+    """Questions about kept computations."""
+
+    def with_whereabouts(self) -> Self:
+        """Return evidence with the state of its offer and what happened to it."""
+        return self.select_related("offer").prefetch_related("outcomes")
+
+
+class OutcomeQuerySet(AppendOnlyQuerySet):
+    """Questions about recorded outcomes."""
+
+    def of_lead(self, lead_id: str, evidence_id: int) -> Self:
+        """Return what happened to all offers of a lead, oldest first; without a lead, to this one."""
+        mine = models.Q(evidence__lead_id=lead_id) if lead_id else models.Q(evidence_id=evidence_id)
+        return self.filter(mine).order_by("id")
+
+
+class OfferQuerySet(models.QuerySet[Any]):
+    """Questions about where offers stand."""
+
+    def live(self) -> Self:
+        """Return offers that have neither ended nor been superseded."""
+        return self.filter(state__in=LIVE_STATES)
+
+    def newer_than(self, lead_id: str, evidence_id: int) -> Self:
+        """Return offers computed for a lead after this one."""
+        return self.filter(lead_id=lead_id, evidence_id__gt=evidence_id)
+
+    def hold_lead(self, lead_id: str) -> None:
+        """Let one transaction at a time work on a lead's offers, until it ends.
+
+        A lead's first computation has no row yet that could be locked. SQLite needs nothing: its writing
+        transactions run one after the other anyway.
+        """
+        connection = connections[self.db]
+        if lead_id and connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"offers:{lead_id}"])

@@ -1,0 +1,55 @@
+"""Fixtures that the tests of every pack share: people of each role, clients with real tokens, actors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from rest_framework.test import APIClient
+
+from governance.actors import By, Role
+from governance.models import ApiToken, User
+from governance.people.rules import POLICY, rights_of
+
+PASSWORD = "correct horse battery staple"
+
+
+def make_person(role: str, name: str = "") -> User:
+    """Return the person of that name, made with this role if there is none."""
+    username = name or f"a-{role.lower()}"
+    found = User.objects.filter(username=username).first()
+    return found or User.objects.create_user(username, password=PASSWORD, role=role)
+
+
+def make_by(role: str, name: str = "", scopes: tuple[str, ...] = (POLICY,)) -> By:
+    """Return an actor with exactly the rights of this role (a service client's with the policy scope)."""
+    user = make_person(role, name)
+    token = ApiToken(scopes=list(scopes)) if role == Role.SERVICE else None
+    return By(
+        username=user.username, role=role, rights=rights_of(user, token), user_id=user.pk, correlation_id="test"
+    )
+
+
+def make_client(role: str, name: str = "", scopes: tuple[str, ...] = (POLICY,)) -> APIClient:
+    """Return a client that sends a real token of this person."""
+    user = make_person(role, name)
+    _token, text = ApiToken.objects.create(user=user, expiry=timedelta(days=1), scopes=list(scopes))
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
+    return client
+
+
+@pytest.fixture
+def person(db: None) -> Callable[..., User]:
+    return make_person
+
+
+@pytest.fixture
+def by(db: None) -> Callable[..., By]:
+    return make_by
+
+
+@pytest.fixture
+def api(db: None) -> Callable[..., APIClient]:
+    return make_client

@@ -1,0 +1,273 @@
+"""Starting and stopping for real: the settings that stop a start, and the processes that end together."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import psutil
+import pytest
+
+from conftest import OF_SETTINGS, free_port
+from valhalla import running
+
+ROOT = Path(__file__).resolve().parents[2]
+MANAGE = [sys.executable, "manage.py"]
+LOOKS_WRONG = re.compile(r"traceback|error|warning|exception|critical", re.IGNORECASE)
+
+
+def environment(var: Path, changes: Mapping[str, str] | None = None) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in OF_SETTINGS}
+    return {**kept, "VALHALLA_VAR": str(var), **(changes or {})}
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> bool:
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+class Server:
+    """`manage.py serve` in a folder of its own, as a terminal would start it."""
+
+    def __init__(self, var: Path, database_url: str, changes: Mapping[str, str] | None = None) -> None:
+        self.port = free_port()
+        self.log = var / "printed"
+        self.url = f"http://127.0.0.1:{self.port}"
+        own = {"PORT": str(self.port), "DATABASE_URL": database_url, **(changes or {})}
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [*MANAGE, "serve"],
+                cwd=ROOT,
+                env=environment(var, own),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                process_group=0,
+            )
+
+    @property
+    def printed(self) -> str:
+        return self.log.read_text()
+
+    def wait_until_up(self) -> None:
+        assert wait_for(lambda: self.url in self.printed or self.process.poll() is not None), self.printed
+        assert self.process.poll() is None, self.printed
+
+    def family(self) -> list[psutil.Process]:
+        """Every process that the start has begun, workers of the web server included."""
+        return list(psutil.Process(self.process.pid).children(recursive=True))
+
+    def child(self, word: str) -> psutil.Process:
+        return next(child for child in self.family() if word in child.cmdline())
+
+    def wait(self) -> int:
+        return self.process.wait(30)
+
+    def press_ctrl_c(self) -> int:
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self.wait()
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture
+def start(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def started(changes: Mapping[str, str] | None = None) -> Server:
+        servers.append(Server(tmp_path, database_url, changes))
+        return servers[-1]
+
+    yield started
+    for server in servers:
+        server.end()
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"ENV": "banana"}, "ENV"),
+        ({"PORT": "abc"}, "PORT"),
+        ({"PORT": "70000"}, "PORT"),
+        ({"DATABASE_URL": "nonsense"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "mysql://root@127.0.0.1/x"}, "DATABASE_URL"),
+        ({"TLS": "perhaps"}, "TLS"),
+        ({"GO_LIVE_ENFORCE": "sometimes"}, "GO_LIVE_ENFORCE"),
+        ({"CELERY_BROKER_URL": "carrier-pigeon"}, "CELERY_BROKER_URL"),
+        ({"ALLOWED_HOSTS": "https://valhalla.example/"}, "ALLOWED_HOSTS"),
+        ({"VALHALLA_VAR": "/proc/version/var"}, "VALHALLA_VAR"),
+        ({"ENV": "production", "ALLOWED_HOSTS": "valhalla.example"}, "SECRET_KEY"),
+        ({"ENV": "production", "ALLOWED_HOSTS": "valhalla.example", "SECRET_KEY": "short"}, "SECRET_KEY"),
+        ({"ENV": "production", "SECRET_KEY": "0123456789" * 5}, "ALLOWED_HOSTS"),
+        ({"DATABASE_URL": "postgresql://valhalla@127.0.0.1:1/valhalla"}, "DATABASE_URL"),
+        ({"CELERY_BROKER_URL": "redis://127.0.0.1:1/0"}, "CELERY_BROKER_URL"),
+        ({"VALHALLA_HOST": "203.0.113.77"}, "203.0.113.77"),
+    ],
+    ids=lambda value: (
+        " ".join(f"{name}={text}" for name, text in value.items()) if isinstance(value, dict) else ""
+    ),
+)
+def test_a_wrong_setting_stops_the_start_with_one_sentence(
+    tmp_path: Path, wrong: Mapping[str, str], named: str
+) -> None:
+    settings = {"PORT": str(free_port()), **wrong}
+    ended = subprocess.run(
+        [*MANAGE, "serve"],
+        cwd=ROOT,
+        env=environment(tmp_path, settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = ended.stderr.strip().splitlines()
+    assert ended.returncode == 2, ended.stderr
+    assert len(lines) == 1, ended.stderr
+    assert lines[0].startswith("valhalla: ")
+    assert named in lines[0]
+
+
+@pytest.mark.once
+def test_a_port_in_use_stops_the_start_before_anything_is_made(tmp_path: Path) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ended = subprocess.run(
+            [*MANAGE, "serve"],
+            cwd=ROOT,
+            env=environment(tmp_path, {"PORT": str(port)}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"valhalla: port {port} ")
+    assert not list(tmp_path.glob("*.sqlite3"))
+
+
+def test_ctrl_c_stops_the_web_server_and_the_job_process(start: Callable[..., Server]) -> None:
+    server = start()
+    server.wait_until_up()
+    with urllib.request.urlopen(f"{server.url}/livez") as answer:
+        assert answer.status == 200
+    family = server.family()
+    assert server.child("gunicorn")
+    assert server.child("beat")
+    assert server.press_ctrl_c() == 0
+    assert not [process for process in family if is_alive(process)]
+    assert not LOOKS_WRONG.search(server.printed), server.printed
+
+
+@pytest.mark.once
+def test_sigterm_stops_it_too(start: Callable[..., Server]) -> None:
+    server = start()
+    server.wait_until_up()
+    family = server.family()
+    server.process.terminate()
+    assert server.wait() == 0
+    assert not [process for process in family if is_alive(process)]
+
+
+@pytest.mark.once
+def test_when_the_job_process_dies_the_web_server_is_stopped_and_the_reason_told(
+    start: Callable[..., Server],
+) -> None:
+    server = start()
+    server.wait_until_up()
+    family = server.family()
+    server.child("beat").kill()
+    assert server.wait() == 1
+    assert "valhalla: the job process ended by itself (signal 9)" in server.printed
+    assert not [process for process in family if is_alive(process)]
+
+
+@pytest.mark.once
+def test_a_killed_start_leaves_no_process_behind(start: Callable[..., Server]) -> None:
+    server = start()
+    server.wait_until_up()
+    family = server.family()
+    server.process.kill()
+    assert server.wait() == -signal.SIGKILL
+    assert wait_for(lambda: not any(map(is_alive, family)), seconds=15)
+
+
+@pytest.mark.once
+def test_the_second_start_keeps_the_data_and_is_quick(start: Callable[..., Server], tmp_path: Path) -> None:
+    first = start()
+    first.wait_until_up()
+    assert first.press_ctrl_c() == 0
+    kept = (tmp_path / "secret_key").read_text()
+    make_person = "from governance.people.models import User; User.objects.create(username='kept')"
+    ask_person = "from governance.people.models import User; print(User.objects.get().username)"
+
+    def shell(line: str) -> str:
+        settings = environment(tmp_path, {"DATABASE_URL": f"sqlite:///{tmp_path / 'own.sqlite3'}"})
+        done = subprocess.run(
+            [*MANAGE, "shell", "--no-imports", "-c", line],
+            cwd=ROOT,
+            env=settings,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    shell(make_person)
+    began = time.monotonic()
+    second = start()
+    second.wait_until_up()
+    took = time.monotonic() - began
+    assert second.press_ctrl_c() == 0
+    assert shell(ask_person) == "kept"
+    assert (tmp_path / "secret_key").read_text() == kept
+    assert "migrations" not in second.printed
+    assert took < 10
+
+
+@pytest.mark.once
+@pytest.mark.broker
+def test_with_a_broker_a_worker_runs_beside_the_scheduler(
+    start: Callable[..., Server], broker_url: str
+) -> None:
+    server = start({"CELERY_BROKER_URL": broker_url})
+    server.wait_until_up()
+    family = server.family()
+    assert server.child("beat")
+    assert server.child("worker")
+    assert server.press_ctrl_c() == 0
+    assert not [process for process in family if is_alive(process)]
+    assert not LOOKS_WRONG.search(server.printed), server.printed
+
+
+@pytest.mark.once
+def test_a_program_that_ignores_the_request_to_stop_is_killed_with_its_children(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    script = f"trap '' TERM; sleep 60 & echo $! >{ready}; while true; do sleep 1; done"
+    child = running.start(running.Program("stubborn", ["sh", "-c", script]))
+    assert wait_for(lambda: ready.exists() and ready.read_text().strip() != "", seconds=10)
+    grandchild = psutil.Process(int(ready.read_text()))
+    assert not running.stop([child], seconds=0.5)
+    assert child.poll() == -signal.SIGKILL
+    assert wait_for(lambda: not is_alive(grandchild), seconds=5)

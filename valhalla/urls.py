@@ -1,0 +1,25 @@
+"""Every address of Valhalla."""
+
+from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import include, path
+
+from valhalla import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("livez", views.livez, name="livez"),
+    path("readyz", views.readyz, name="readyz"),
+    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("language/", include("django.conf.urls.i18n")),
+    path("admin/", admin.site.urls),
+    path("api/governance/", include("governance.urls")),
+    path("api/followups/", include("followups.api.urls")),
+    path("api/buyers/", include("buyers.urls")),
+    path("api/deals/offers/", include("offers.urls")),
+    path("followups/", include("followups.urls")),
+]
+
+handler404 = "valhalla.views.not_found"
+handler500 = "valhalla.views.server_error"
