@@ -219,6 +219,7 @@ def set_up_django() -> None:
 
 
 set_up_django()
+pytest_plugins = ["valhalla.testing"]
 
 # --- options, markers, seed ---------------------------------------------------------------------------------
 

@@ -106,7 +106,7 @@ def check_broker() -> None:
         return
     with Connection(settings.CELERY_BROKER_URL, connect_timeout=5) as broker:
         try:
-            broker.ensure_connection(max_retries=1, interval_start=0.5, timeout=6)
+            broker.ensure_connection(max_retries=1, interval_start=1, timeout=6)
         except Exception as problem:  # each transport has errors of its own
             raise CannotStart(f"no broker answers at CELERY_BROKER_URL, {broker.as_uri()}.") from problem
 
@@ -141,7 +141,7 @@ def collect_static(say: Say) -> None:
 
 def fill_in_demo(say: Say) -> None:
     """Fill an empty database with demo data. Never in production: its people have printed passwords."""
-    if apps.get_model("followups", "Lead").objects.exists():
+    if apps.get_model("followups.Lead").objects.exists():
         return
     if settings.PRODUCTION:
         say("ENV=production: no demo data is filled in.")
@@ -183,7 +183,7 @@ def programs() -> list[Program]:
         ],
     )
     celery = [sys.executable, "-m", "celery", "--quiet", "-A", "valhalla"]
-    beat = [*celery, "beat", "--scheduler", "valhalla.celery:LeasedScheduler", "--loglevel", "WARNING"]
+    beat = [*celery, "beat", "--loglevel", "WARNING"]
     if not settings.BROKER_CONFIGURED:
         return [web, Program("job process", beat, {"VALHALLA_EMBEDDED_JOBS": "1"})]
     # Celery warns whoever runs a worker as root; in a developer's container that is noise.
