@@ -338,6 +338,11 @@ def _plain(word: str) -> str:
     ).upper()
 
 
+def _differ_in_case_alone(one: str, other: str) -> bool:
+    # The Turkish letters i and the German ß do not come back from upper case as they were.
+    return len(one) == len(other) and one.casefold() == other.casefold()
+
+
 def _capital(word: str) -> str:
     return word[:1] + word[1:].lower()
 
@@ -345,8 +350,8 @@ def _capital(word: str) -> str:
 def _piece_case(piece: str) -> str | None:
     """Return one run of letters in name case, or None where the case is not sure."""
     plain = _plain(piece)
-    if plain in _WRITTEN:
-        return _WRITTEN[plain] if len(plain) == len(piece) else None
+    if piece in _WRITTEN:
+        return _WRITTEN[piece]
     if len(plain) == 1:
         return piece
     if not _VOWEL.search(plain) and not plain.startswith("MC"):
@@ -396,8 +401,8 @@ def name_case(name: str) -> str:
         return name
     if all(len(word) == 1 for word in bare):
         return name
-    cased = [_word_case(word) for word in words]
-    return name if None in cased else " ".join(word for word in cased if word is not None)
+    cased = " ".join(_word_case(word) or "?" for word in words)
+    return cased if _differ_in_case_alone(cased, name) else name
 
 
 def read_name(text: str) -> tuple[str, Problem | None]:
@@ -424,14 +429,15 @@ def city_case(city: str) -> str:
     """Return a city written in one case as a map writes it, or as it is where that is not sure."""
     if len(city) <= 3 or not (city.isupper() or city.islower()):
         return city
-    upper = city.upper().replace("’", "'")
+    plain_city = city.replace("’", "'")
+    upper = plain_city.upper()
     if upper in _CITY_NAMES:
         return _CITY_NAMES[upper]
     cased: list[str] = []
     for part in re.split(r"([ \-'./&]+)", upper):
         plain = _plain(part)
         after = cased[-1] if cased else ""
-        if not plain or not plain[0].isalnum() or plain[0].isdigit():
+        if not any(sign.isalpha() for sign in plain):
             cased.append(part)
         elif after == "'" and plain == "S":
             cased.append("s")
@@ -441,15 +447,16 @@ def city_case(city: str) -> str:
             cased.append(part.lower())
         elif len(plain) == 1:
             cased.append(part)
-        elif plain in _WRITTEN:
-            cased.append(_WRITTEN[plain])
+        elif part in _WRITTEN:
+            cased.append(_WRITTEN[part])
         elif re.fullmatch(r"MC[A-Z]{2,}", plain):
             cased.append(f"Mc{_capital(part[2:])}")
         elif plain != "MT" and not _VOWEL.search(plain):
             return city
         else:
             cased.append(_capital(part))
-    return "".join(cased)
+    text = "".join(cased)
+    return text if _differ_in_case_alone(text, plain_city) else city
 
 
 @functools.lru_cache(maxsize=4096)
