@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -36,30 +36,36 @@ class OfferPolicy(PlaceModel):
     """How offers of one market, or of ALL of a province, are computed. Every earlier version is kept."""
 
     enabled = models.BooleanField(
-        _("enabled"), default=False, help_text=_("Switched off it refuses every offer there; ALL does not step in.")
+        _("enabled"),
+        default=False,
+        help_text=_("Switched off it refuses every offer there; ALL does not step in."),
     )
     max_arv_multiplier = models.DecimalField(
         _("share of the ARV"), max_digits=5, decimal_places=4, default=Decimal("0.70"),
         validators=[
-            MinValueValidator(rules.MULTIPLIER_MIN, _("The multiplier is at least 0.50; that bound is fixed.")),
-            MaxValueValidator(rules.MULTIPLIER_MAX, _("The multiplier is at most 0.90; that bound is fixed.")),
+            MinValueValidator(rules.MULTIPLIER_MIN, _("The multiplier is at least 0.50: a fixed bound.")),
+            MaxValueValidator(rules.MULTIPLIER_MAX, _("The multiplier is at most 0.90: a fixed bound.")),
         ],
-        help_text=_("How much of the value after repairs the end buyer may pay for everything, 0.50 to 0.90."),
+        help_text=_("How much of the value after repairs the end buyer may pay in all, 0.50 to 0.90."),
     )  # fmt: skip
     default_assignment_fee = _money(
-        _("assignment fee"), default=Decimal(10000), help_text=_("What we earn when the contract is assigned, CAD.")
+        _("assignment fee"),
+        default=Decimal(10000),
+        help_text=_("What we earn when the contract is assigned, CAD."),
     )
     default_fees_buffer = _money(
-        _("fees buffer"), default=Decimal(2500), help_text=_("Kept back for closing costs and surprises, CAD.")
+        _("fees buffer"),
+        default=Decimal(2500),
+        help_text=_("Kept back for closing costs and surprises, CAD."),
     )
     offer_net_of_assignment_fee = models.BooleanField(
         _("offer net of the assignment fee"), default=True,
-        help_text=_("On: the recommended offer leaves room for our fee. Off: it is the highest allowable offer."),
+        help_text=_("On: the recommended offer leaves room for our fee. Off: it is the highest offer."),
     )  # fmt: skip
     min_liquidity_score = models.DecimalField(
         _("least liquidity score"), max_digits=8, decimal_places=2, null=True, blank=True,
         validators=[MinValueValidator(0)],
-        help_text=_("Compared with the market's cautious score; a colder market gets no offer. Blank: not asked."),
+        help_text=_("Compared with the cautious score; a colder market gets no offer. Blank: not asked."),
     )  # fmt: skip
     require_heimdall = models.BooleanField(
         _("require Heimdall"), default=False,
@@ -136,7 +142,9 @@ class OfferEvidence(PlaceModel, Written, AppendOnly):
     policy_version = models.PositiveIntegerField(_("policy version"))
     policy_values = models.JSONField(_("values of the policy"))
     liquidity = models.JSONField(
-        _("liquidity"), null=True, help_text=_("What the market's liquidity was, where the policy asks for it.")
+        _("liquidity"),
+        null=True,
+        help_text=_("What the market's liquidity was, where the policy asks for it."),
     )
     arv = _money(_("value after repairs"))
     max_arv_multiplier = models.DecimalField(_("share of the ARV"), max_digits=5, decimal_places=4)
@@ -155,7 +163,7 @@ class OfferEvidence(PlaceModel, Written, AppendOnly):
     digest = models.CharField(_("digest"), max_length=64)
     created_at = models.DateTimeField(_("computed"))
 
-    objects = EvidenceQuerySet.as_manager()
+    objects: ClassVar[Any] = EvidenceQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("offer evidence")
@@ -227,7 +235,9 @@ class Offer(models.Model):
             ),
         ]  # fmt: skip
         indexes = [
-            models.Index(fields=["lead_id", "evidence"], name="offer_newest_of_lead"),  # only the newest takes one
+            models.Index(
+                fields=["lead_id", "evidence"], name="offer_newest_of_lead"
+            ),  # only the newest takes one
         ]
 
     def __str__(self) -> str:
@@ -266,7 +276,7 @@ class OfferOutcome(Written, AppendOnly):
     kpi_event_id = models.BigIntegerField(_("KPI event"), null=True, blank=True)
     created_at = models.DateTimeField(_("recorded"))
 
-    objects = OutcomeQuerySet.as_manager()
+    objects: ClassVar[Any] = OutcomeQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("offer outcome")
@@ -275,7 +285,9 @@ class OfferOutcome(Written, AppendOnly):
         constraints = [
             # with the one correction that a row may have, one row holds per evidence and stage
             models.UniqueConstraint(
-                fields=["evidence", "stage"], condition=models.Q(corrects=None), name="offer_outcome_once_per_stage"
+                fields=["evidence", "stage"],
+                condition=models.Q(corrects=None),
+                name="offer_outcome_once_per_stage",
             ),
             models.CheckConstraint(
                 condition=models.Q(stage=1, outcome__in=[rules.ACCEPTED, rules.REJECTED])
@@ -284,7 +296,8 @@ class OfferOutcome(Written, AppendOnly):
                 name="offer_outcome_stage",
             ),
             models.CheckConstraint(
-                condition=models.Q(voided=False) | models.Q(corrects__isnull=False), name="offer_outcome_void_corrects"
+                condition=models.Q(voided=False) | models.Q(corrects__isnull=False),
+                name="offer_outcome_void_corrects",
             ),
         ]
         permissions = [

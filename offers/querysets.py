@@ -7,12 +7,23 @@ from typing import Any, Self
 from django.db import connections, models
 
 from governance.append_only import AppendOnlyQuerySet
-from governance.places import PlaceQuerySet
+from governance.places import PlaceQuerySet, fold
 from offers.rules import LIVE_STATES
 
 
 class OfferPolicyQuerySet(PlaceQuerySet):
-    """Adds nothing to `candidates` and `effective` yet but the name to chain on."""
+    """Questions about offer policies."""
+
+    def matching(self, *, province: str | None, market: str | None, enabled: bool | None) -> Self:
+        """Return policies by province then market; what is None does not narrow."""
+        narrowed = {
+            "province": province,
+            "market_key": None if market is None else fold(market),
+            "enabled": enabled,
+        }
+        return self.filter(**{name: value for name, value in narrowed.items() if value is not None}).order_by(
+            "province", "market_key"
+        )
 
 
 class EvidenceQuerySet(AppendOnlyQuerySet):

@@ -1,1 +1,5 @@
-urlpatterns: list = []
+"""The pack's paths, mounted by valhalla under /api/deals/offers/."""
+
+from django.urls import include, path
+
+urlpatterns = [path("", include("offers.api.urls"))]

@@ -1,0 +1,197 @@
+"""Offer policies, which managers edit with a reason, and offers with their evidence, which nobody edits."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db import models
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from simple_history.admin import SimpleHistoryAdmin
+from unfold.admin import TabularInline
+
+from governance.admin_base import ReadOnlyAdmin, ReasonForm, ServiceAdmin, by_of
+from governance.places import Place
+from offers.models import Offer, OfferEvidence, OfferOutcome, OfferPolicy
+from offers.services import POLICY_FIELDS, upsert_policy
+
+
+@admin.register(OfferPolicy)
+class OfferPolicyAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # neither has types
+    """Policies of provinces and markets; every save is a version with its reason."""
+
+    form = ReasonForm
+    list_display = (
+        "province", "market", "enabled", "max_arv_multiplier", "default_assignment_fee",
+        "default_fees_buffer", "offer_net_of_assignment_fee", "min_liquidity_score", "require_heimdall",
+        "version", "changed_by", "updated_at",
+    )  # fmt: skip
+    list_display_links = ("province", "market")
+    list_filter = ("enabled", "province", "require_heimdall", "updated_at")
+    search_fields = ("market_key",)
+    search_help_text = _("Market, without accents")
+    ordering = ("province", "market")
+    readonly_fields = ("version", "changed_by", "reason", "updated_at")
+    fieldsets = (
+        (None, {"fields": ("province", "market", "enabled", "change_reason")}),
+        (
+            _("The formula"),
+            {
+                "fields": (
+                    "max_arv_multiplier",
+                    "default_fees_buffer",
+                    "default_assignment_fee",
+                    "offer_net_of_assignment_fee",
+                )
+            },
+        ),
+        (_("What an offer needs besides"), {"fields": ("min_liquidity_score", "require_heimdall")}),
+        (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at")}),
+    )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        # a policy that moved would rule a place that nobody decided it for
+        return (*self.readonly_fields, "province", "market") if obj is not None else self.readonly_fields
+
+    def serve(self, request: HttpRequest, obj: OfferPolicy, form: Any, change: bool) -> models.Model:
+        return upsert_policy(
+            Place(obj.province, obj.market),
+            {name: getattr(obj, name) for name in POLICY_FIELDS},
+            reason=form.cleaned_data["change_reason"],
+            expected_version=form.initial.get("version") if change else 0,
+            by=by_of(request),
+            at=timezone.now(),
+        )
+
+
+class OutcomeInline(TabularInline):  # type: ignore[misc]  # unfold has no types
+    """What happened to an offer, on the screen of its evidence."""
+
+    model = OfferOutcome
+    extra = 0
+    can_delete = False
+    fields = (
+        "created_at", "outcome", "agreed_price", "buyer", "buyer_price", "fee_earned", "corrects", "voided",
+        "why", "actor",
+    )  # fmt: skip
+    readonly_fields = fields
+    ordering = ("pk",)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description=_("reason"))
+    def why(self, row: OfferOutcome) -> str:
+        return why_of(row)
+
+
+def why_of(row: OfferOutcome) -> str:
+    return row.reason_given.text if hasattr(row, "reason_given") else ""
+
+
+@admin.register(OfferEvidence)
+class OfferEvidenceAdmin(ReadOnlyAdmin):
+    """Computations as they were kept."""
+
+    list_display = (
+        "id", "created_at", "lead_id", "province", "market", "property_type", "arv", "repairs", "mao",
+        "recommended_offer", "binding", "comps_grade", "state", "actor",
+    )  # fmt: skip
+    list_filter = ("offer__state", "province", "comps_grade", "binding", "property_type", "created_at")
+    list_select_related = ("offer",)
+    search_fields = ("lead_id__startswith", "correlation_id__startswith", "actor__startswith")
+    search_help_text = _("Lead, correlation id or person, from the beginning")
+    ordering = ("-id",)
+    show_full_result_count = False
+    inlines: ClassVar[list[Any]] = [OutcomeInline]
+    fieldsets = (
+        (None, {"fields": ("created_at", "lead_id", "province", "market", "property_type", "state")}),
+        (
+            _("Figures"),
+            {
+                "fields": (
+                    "arv",
+                    "max_arv_multiplier",
+                    "repairs",
+                    "fees_buffer",
+                    "assignment_fee",
+                    "mao",
+                    "recommended_offer",
+                    "binding",
+                    "floored",
+                )
+            },
+        ),
+        (
+            _("What they rest on"),
+            {"fields": ("comps_grade", "comps_statistics", "comps", "assumptions", "liquidity")},
+        ),
+        (_("Policy"), {"fields": ("policy", "policy_version", "policy_values", "recommendation_id")}),
+        (
+            _("Who, and the proof"),
+            {"fields": ("actor", "acting_for", "correlation_id", "rules_version", "digest")},
+        ),
+    )
+
+    @admin.display(description=_("state"), ordering="offer__state")
+    def state(self, evidence: OfferEvidence) -> str:
+        return str(evidence.offer.get_state_display())
+
+
+@admin.register(Offer)
+class OfferAdmin(ReadOnlyAdmin):
+    """Where offers stand."""
+
+    list_display = (
+        "evidence",
+        "lead_id",
+        "state",
+        "recommended_offer",
+        "mao",
+        "reservation_id",
+        "updated_at",
+    )
+    list_filter = ("state", "evidence__province", "updated_at")
+    list_select_related = ("evidence",)
+    search_fields = ("lead_id__startswith",)
+    search_help_text = _("Lead, from the beginning")
+    ordering = ("-evidence_id",)
+    show_full_result_count = False
+    fields = ("evidence", "lead_id", "state", "recommended_offer", "mao", "reservation_id", "updated_at")
+
+    @admin.display(description=_("recommended offer"), ordering="evidence__recommended_offer")
+    def recommended_offer(self, offer: Offer) -> str:
+        return f"{offer.evidence.recommended_offer:,.2f}"
+
+    @admin.display(description=_("highest allowable offer"), ordering="evidence__mao")
+    def mao(self, offer: Offer) -> str:
+        return f"{offer.evidence.mao:,.2f}"
+
+
+@admin.register(OfferOutcome)
+class OfferOutcomeAdmin(ReadOnlyAdmin):
+    """What happened to offers, corrections included."""
+
+    list_display = (
+        "created_at", "evidence", "outcome", "agreed_price", "buyer", "buyer_price", "fee_earned", "corrects",
+        "voided", "actor",
+    )  # fmt: skip
+    list_filter = ("outcome", "voided", "evidence__province", "created_at")
+    list_select_related = ("evidence", "corrects", "reason_given")
+    search_fields = ("evidence__lead_id__startswith", "buyer__startswith", "correlation_id__startswith")
+    search_help_text = _("Lead, buyer’s id or correlation id, from the beginning")
+    ordering = ("-id",)
+    show_full_result_count = False
+    fields = (
+        "created_at", "evidence", "outcome", "agreed_price", "buyer", "buyer_price", "fee_earned", "corrects",
+        "voided", "why", "kpi_event_id", "actor", "acting_for", "correlation_id",
+    )  # fmt: skip
+
+    @admin.display(description=_("reason"))
+    def why(self, row: OfferOutcome) -> str:
+        return why_of(row)

@@ -1,0 +1,234 @@
+"""Shapes in and out of the offers' endpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+
+from governance.doors import (
+    FractionField,
+    Input,
+    JSONObjectField,
+    LabelField,
+    MarketField,
+    MoneyField,
+    ProvinceField,
+    Question,
+)
+from governance.property_types import PropertyType
+from offers import rules
+from offers.models import REASON_LENGTH, OfferEvidence, OfferOutcome, OfferPolicy
+from offers.services import Computed, Recorded
+
+VERSION_MAX = 2**31 - 1
+
+
+class ChoiceOf(serializers.ChoiceField):
+    """A choice, read without regard to case."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        return super().to_internal_value(data.strip().upper() if isinstance(data, str) else data)
+
+
+class PointsField(MoneyField):
+    """Points with two places; blank and null mean that nothing is asked."""
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        return super().run_validation(None if data == "" else data)
+
+
+class PoliciesQuestion(Question):
+    """What GET /policies takes; all of it narrows."""
+
+    province = ProvinceField(required=False)
+    market = LabelField(required=False)
+    enabled = serializers.BooleanField(required=False)
+
+
+class UpsertInput(Input):
+    """What POST /policies/upsert takes; what is left out keeps its value."""
+
+    province = ProvinceField()
+    market = MarketField()
+    enabled = serializers.BooleanField(required=False)
+    max_arv_multiplier = FractionField(required=False)
+    default_assignment_fee = MoneyField(required=False)
+    default_fees_buffer = MoneyField(required=False)
+    offer_net_of_assignment_fee = serializers.BooleanField(required=False)
+    min_liquidity_score = PointsField(required=False, allow_null=True)
+    require_heimdall = serializers.BooleanField(required=False)
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=REASON_LENGTH)
+    expected_version = serializers.IntegerField(required=False, min_value=0, max_value=VERSION_MAX)
+
+
+class ComputeInput(Input):
+    """What POST /compute takes; comps and assumptions as JSON, or as JSON text under either name."""
+
+    province = ProvinceField()
+    market = MarketField()
+    property_type = ChoiceOf(choices=PropertyType.choices, default=PropertyType.SFR)
+    arv = MoneyField()
+    repairs = MoneyField()
+    comps = JSONObjectField(kind=list, required=False)
+    comps_json = JSONObjectField(kind=list, required=False)
+    assumptions = JSONObjectField(required=False)
+    assumptions_json = JSONObjectField(required=False)
+    lead_id = serializers.CharField(required=False, allow_blank=True, max_length=64, default="")
+    recommendation_id = serializers.CharField(required=False, allow_blank=True, max_length=64, default="")
+    reserve = serializers.BooleanField(default=False)
+    dry_run = serializers.BooleanField(default=False)
+
+    def validate_comps(self, value: Any) -> tuple[rules.Comp, ...]:
+        return rules.read_comps(value, today=timezone.now().date())
+
+    def validate_assumptions(self, value: Any) -> dict[str, str | bool]:
+        return rules.read_assumptions(value)
+
+    validate_comps_json = validate_comps
+    validate_assumptions_json = validate_assumptions
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        for name in ("comps", "assumptions"):
+            if name in attrs and f"{name}_json" in attrs:
+                raise serializers.ValidationError(
+                    {f"{name}_json": _("Give %(name)s or %(name)s_json, not both.") % {"name": name}}
+                )
+            if f"{name}_json" in attrs:
+                attrs[name] = attrs.pop(f"{name}_json")
+        return attrs
+
+
+class OutcomeInput(Input):
+    """What POST /{evidence_id}/outcome takes; `correct` replaces what was recorded, `void` takes it back."""
+
+    outcome = ChoiceOf(choices=OfferOutcome.Outcome.choices)
+    agreed_price = MoneyField(required=False)
+    buyer = serializers.CharField(required=False, allow_blank=True, max_length=64)
+    buyer_price = MoneyField(required=False)
+    fee_earned = MoneyField(required=False)
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=REASON_LENGTH, default="")
+    correct = serializers.BooleanField(default=False)
+    void = serializers.BooleanField(default=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["void"] and not attrs["correct"]:
+            raise serializers.ValidationError({"void": _("Only a correction can take an outcome back.")})
+        return attrs
+
+
+def as_policy(policy: OfferPolicy) -> dict[str, Any]:
+    return {
+        "id": policy.pk,
+        "province": policy.province,
+        "market": policy.market,
+        "enabled": policy.enabled,
+        "max_arv_multiplier": policy.max_arv_multiplier,
+        "default_assignment_fee": policy.default_assignment_fee,
+        "default_fees_buffer": policy.default_fees_buffer,
+        "offer_net_of_assignment_fee": policy.offer_net_of_assignment_fee,
+        "min_liquidity_score": policy.min_liquidity_score,
+        "require_heimdall": policy.require_heimdall,
+        "version": policy.version,
+        "changed_by": policy.changed_by,
+        "reason": policy.reason,
+        "updated_at": policy.updated_at,
+    }
+
+
+def as_computed(computed: Computed) -> dict[str, Any]:
+    figures = computed.calculation
+    return {
+        "ok": True,
+        "policy": as_policy(computed.policy),
+        "calc": {
+            "arv": figures.arv,
+            "max_arv_multiplier": figures.max_arv_multiplier,
+            "repairs": figures.repairs,
+            "fees_buffer": figures.fees_buffer,
+            "assignment_fee": figures.assignment_fee,
+            "mao": figures.mao,
+            "recommended_offer": figures.recommended_offer,
+            "binding": figures.binding,
+            "floored": figures.floored,
+        },
+        "evidence_id": computed.evidence.pk if computed.evidence is not None else None,
+        "reservation_id": computed.reservation_id,
+    }
+
+
+def as_outcome(row: OfferOutcome) -> dict[str, Any]:
+    return {
+        "id": row.pk,
+        "outcome": row.outcome,
+        "agreed_price": row.agreed_price,
+        "buyer": row.buyer,
+        "buyer_price": row.buyer_price,
+        "fee_earned": row.fee_earned,
+        "corrects": row.corrects_id,
+        "voided": row.voided,
+        "actor": row.actor,
+        "acting_for": row.acting_for,
+        "correlation_id": row.correlation_id,
+        "created_at": row.created_at,
+    }
+
+
+def as_recorded(recorded: Recorded) -> dict[str, Any]:
+    return {
+        "ok": True,
+        "evidence_id": recorded.outcome.evidence_id,
+        "outcome": as_outcome(recorded.outcome),
+        "state": recorded.state,
+        "already_recorded": recorded.already_recorded,
+    }
+
+
+class EvidenceSerializer(serializers.ModelSerializer[OfferEvidence]):
+    """Evidence with the state of its offer and what happened to it; decimals inside JSON stay text."""
+
+    state = serializers.CharField(source="offer.state")
+    reservation_id = serializers.IntegerField(source="offer.reservation_id")
+    outcomes = serializers.SerializerMethodField()
+
+    class Meta:
+        model = OfferEvidence
+        fields = (
+            "id",
+            "province",
+            "market",
+            "property_type",
+            "lead_id",
+            "recommendation_id",
+            "policy_id",
+            "policy_version",
+            "policy_values",
+            "liquidity",
+            "arv",
+            "max_arv_multiplier",
+            "repairs",
+            "fees_buffer",
+            "assignment_fee",
+            "mao",
+            "recommended_offer",
+            "binding",
+            "floored",
+            "comps",
+            "comps_statistics",
+            "comps_grade",
+            "assumptions",
+            "rules_version",
+            "digest",
+            "state",
+            "reservation_id",
+            "outcomes",
+            "actor",
+            "acting_for",
+            "correlation_id",
+            "created_at",
+        )
+
+    def get_outcomes(self, evidence: OfferEvidence) -> list[dict[str, Any]]:
+        return [as_outcome(row) for row in sorted(evidence.outcomes.all(), key=lambda row: row.pk)]

@@ -1,0 +1,116 @@
+"""The offers' endpoints: shape in, one call, shape out."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.utils import timezone
+from rest_framework.response import Response
+
+from governance.doors import CollectionViewSet, DoorViewSet
+from governance.places import Place
+from offers.api.filters import EvidenceFilter
+from offers.api.serializers import (
+    ComputeInput,
+    EvidenceSerializer,
+    OutcomeInput,
+    PoliciesQuestion,
+    UpsertInput,
+    as_computed,
+    as_policy,
+    as_recorded,
+)
+from offers.models import OfferEvidence, OfferPolicy
+from offers.services import (
+    POLICY_FIELDS,
+    Figures,
+    compute_offer,
+    correct_outcome,
+    record_outcome,
+    upsert_policy,
+)
+
+VIA_API = "via API"
+
+
+class OfferViewSet(DoorViewSet):
+    """Offer policies, computations and what happened to offers."""
+
+    rights: ClassVar[dict[str, str]] = {
+        "policies": "governance.view_operations",
+        "upsert": "offers.edit_policies",
+        "compute": "offers.compute_offer",
+        "outcome": "offers.record_outcome",
+    }
+
+    def policies(self, request: object) -> Response:
+        asked, _by = self.read(PoliciesQuestion)
+        policies = OfferPolicy.objects.matching(
+            province=asked.get("province"), market=asked.get("market"), enabled=asked.get("enabled")
+        )
+        return Response({"ok": True, "policies": [as_policy(policy) for policy in policies]})
+
+    def upsert(self, request: object) -> Response:
+        given, by = self.read(UpsertInput)
+        policy = upsert_policy(
+            Place(given["province"], given["market"]),
+            {name: given[name] for name in POLICY_FIELDS if name in given},
+            reason=given.get("reason") or VIA_API,
+            expected_version=given.get("expected_version"),
+            by=by,
+            at=timezone.now(),
+        )
+        return Response({"ok": True, "policy": as_policy(policy)})
+
+    def compute(self, request: object) -> Response:
+        given, by = self.read(ComputeInput)
+        computed = compute_offer(
+            Place(given["province"], given["market"]),
+            property_type=given["property_type"],
+            arv=given["arv"],
+            repairs=given["repairs"],
+            comps=given.get("comps", ()),
+            assumptions=given.get("assumptions"),
+            lead_id=given["lead_id"],
+            recommendation_id=given["recommendation_id"],
+            reserve=given["reserve"],
+            dry_run=given["dry_run"],
+            by=by,
+            at=timezone.now(),
+        )
+        return Response(as_computed(computed))
+
+    def outcome(self, request: object, evidence_id: int) -> Response:
+        given, by = self.read(OutcomeInput)
+        figures = Figures(
+            agreed_price=given.get("agreed_price"),
+            buyer=given.get("buyer", ""),
+            buyer_price=given.get("buyer_price"),
+            fee_earned=given.get("fee_earned"),
+        )
+        at, reason = timezone.now(), given["reason"]
+        if given["correct"]:
+            recorded = correct_outcome(
+                evidence_id,
+                given["outcome"],
+                figures=figures,
+                void=given["void"],
+                reason=reason,
+                by=by,
+                at=at,
+            )
+        else:
+            recorded = record_outcome(
+                evidence_id, given["outcome"], figures=figures, reason=reason, by=by, at=at
+            )
+        return Response(as_recorded(recorded))
+
+
+class EvidenceViewSet(CollectionViewSet):
+    """Kept computations, newest first."""
+
+    rights: ClassVar[dict[str, str]] = {"list": "offers.view_evidence", "retrieve": "offers.view_evidence"}
+    queryset = OfferEvidence.objects.with_whereabouts().order_by("-id")
+    serializer_class = EvidenceSerializer
+    filterset_class = EvidenceFilter
+    ordering_fields = ("id", "created_at", "recommended_offer")

@@ -1,0 +1,21 @@
+"""Verbs of offers: change a policy, compute an offer, record and correct what happened, prove evidence."""
+
+from offers.services.computing import Computed, compute_offer
+from offers.services.evidence import content_of, differences, replay
+from offers.services.outcomes import Figures, Recorded, correct_outcome, record_outcome
+from offers.services.policies import POLICY_FIELDS, get_effective_policy, upsert_policy
+
+__all__ = [
+    "POLICY_FIELDS",
+    "Computed",
+    "Figures",
+    "Recorded",
+    "compute_offer",
+    "content_of",
+    "correct_outcome",
+    "differences",
+    "get_effective_policy",
+    "record_outcome",
+    "replay",
+    "upsert_policy",
+]

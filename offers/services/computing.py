@@ -1,0 +1,186 @@
+"""Computing an offer and keeping the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from governance import hooks
+from governance.actors import By
+from governance.errors import Forbidden, Invalid, Refused
+from governance.golive.services import Execution, verb
+from governance.kpi.services import emit_kpi
+from governance.places import Place
+from governance.property_types import PropertyType
+from offers import rules
+from offers.models import Offer, OfferEvidence, OfferPolicy
+from offers.services.evidence import content_of, replay
+from offers.services.policies import get_effective_policy
+
+DOMAIN = "WHOLESALE"
+COMPUTE = "offers.compute_offer"
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What a computation answers; without evidence it was a dry run."""
+
+    policy: OfferPolicy
+    calculation: rules.Calculation
+    evidence: OfferEvidence | None
+    reservation_id: int | None
+
+
+@verb(Execution.SANDBOX_EXEC)
+def compute_offer(
+    place: Place,
+    *,
+    arv: Decimal,
+    repairs: Decimal,
+    by: By,
+    at: datetime,
+    property_type: str = PropertyType.SFR,
+    comps: Sequence[rules.Comp] = (),
+    assumptions: Mapping[str, str | bool] | None = None,
+    lead_id: str = "",
+    recommendation_id: str = "",
+    reserve: bool = False,
+    dry_run: bool = False,
+) -> Computed:
+    """Compute an offer for a house worth `arv` CAD after `repairs` CAD, and keep the evidence.
+
+    For a lead it supersedes the live offer. A dry run answers the same figures and keeps, supersedes and
+    reserves nothing. `comps` and `assumptions` are as rules.read_comps and rules.read_assumptions give them.
+    Raises Forbidden without the right, Invalid for amounts that are none, and Refused
+    `offer_policy_disabled`, `market_too_cold`, `heimdall_refused`, `no_offer`, `risk_denied`.
+    """
+    if not by.may(COMPUTE):
+        raise Forbidden("not_allowed", _("Computing an offer needs a closer or a manager."))
+    arv, repairs = _amount("arv", arv), _amount("repairs", repairs)
+    policy = _policy_in_force(place)
+    liquidity = _warm_enough(policy, place, property_type)
+    if policy.require_heimdall:
+        # Only Heimdall could say yes, and nothing here can speak for it.
+        raise Refused(
+            "heimdall_refused",
+            _("This policy asks Heimdall to let the recommendation into production, and it has not."),
+        )
+    calculation = rules.calculate(arv, repairs, policy.terms)
+    if dry_run:
+        return Computed(policy, calculation, None, None)
+    reservation_id = _reserve(calculation) if reserve else None
+    Offer.objects.hold_lead(lead_id)
+    if lead_id:
+        Offer.objects.live().filter(lead_id=lead_id).update(state=rules.SUPERSEDED, updated_at=at)
+    evidence = _keep(
+        OfferEvidence(
+            province=place.province,
+            market=place.market,
+            property_type=property_type,
+            lead_id=lead_id,
+            recommendation_id=recommendation_id,
+            policy=policy,
+            policy_version=policy.version,
+            policy_values=_values_of(policy),
+            liquidity=liquidity,
+            comps=[comp.as_json() for comp in comps],
+            assumptions=dict(assumptions or {}),
+            arv=arv,
+            repairs=repairs,
+            rules_version=rules.RULES_VERSION,
+            created_at=at,
+            **by.written(),
+        )
+    )
+    Offer.objects.create(evidence=evidence, lead_id=lead_id, reservation_id=reservation_id, updated_at=at)
+    emit_kpi(
+        DOMAIN,
+        "offer_generated",
+        by=by,
+        at=at,
+        value=calculation.recommended_offer,
+        detail={"evidence_id": evidence.pk, "province": place.province},
+    )
+    return Computed(policy, calculation, evidence, reservation_id)
+
+
+def _amount(name: str, amount: Decimal) -> Decimal:
+    try:
+        return rules.read_number(amount, low=Decimal(0), high=rules.MONEY_MAX, places=2).quantize(rules.CENT)
+    except ValueError as wrong:
+        raise Invalid({name: [str(wrong)]}) from wrong
+
+
+def _policy_in_force(place: Place) -> OfferPolicy:
+    policy = get_effective_policy(place)
+    if policy is None or not policy.enabled:
+        where = f"{policy.province}/{policy.market}" if policy is not None else place.province
+        raise Refused(
+            "offer_policy_disabled",
+            _("No offers are made here: the offer policy of %(where)s is off. A manager can switch it on.")
+            % {"where": where},
+        )
+    return policy
+
+
+def _warm_enough(policy: OfferPolicy, place: Place, property_type: str) -> dict[str, Any] | None:
+    """Return the market's liquidity where the policy asks for it, as evidence keeps it."""
+    if policy.min_liquidity_score is None:
+        return None
+    liquidity = hooks.liquidity_of.first(place, property_type)
+    if liquidity is None or liquidity.score_low < policy.min_liquidity_score:
+        score = rules.number_text(liquidity.score_low) if liquidity is not None else None
+        raise Refused(
+            "market_too_cold",
+            _("%(province)s/%(market)s is too cold for an offer: its buyers' cautious score is %(score)s.")
+            % {"province": place.province, "market": place.market, "score": score or _("not known yet")}
+            + " "
+            + _("The policy asks for %(least)s.") % {"least": policy.min_liquidity_score},
+        )
+    return {
+        "score": rules.number_text(liquidity.score),
+        "score_low": rules.number_text(liquidity.score_low),
+        "events": liquidity.events,
+    }
+
+
+def _reserve(calculation: rules.Calculation) -> int:
+    """Reserve the assignment fee with the risk guard and return the reservation.
+
+    There is no risk policy yet, and a missing policy is a disabled one: the answer is no. Releasing, where an
+    offer is superseded or ends, and settling belong here too once there is something to release.
+    """
+    if calculation.recommended_offer <= 0:
+        raise Refused("no_offer", _("These figures leave no offer, so there is nothing to reserve for."))
+    raise Refused(
+        "risk_denied",
+        _("No risk policy allows a reservation: none was made, and no offer kept. Compute without reserve."),
+    )
+
+
+def _values_of(policy: OfferPolicy) -> dict[str, Any]:
+    least = policy.min_liquidity_score
+    return {
+        "province": policy.province,
+        "market": policy.market,
+        "enabled": policy.enabled,
+        "max_arv_multiplier": format(policy.max_arv_multiplier, ".4f"),
+        "default_assignment_fee": rules.money_text(policy.default_assignment_fee),
+        "default_fees_buffer": rules.money_text(policy.default_fees_buffer),
+        "offer_net_of_assignment_fee": policy.offer_net_of_assignment_fee,
+        "min_liquidity_score": rules.number_text(least),
+        "require_heimdall": policy.require_heimdall,
+    }
+
+
+def _keep(evidence: OfferEvidence) -> OfferEvidence:
+    for name, value in replay(evidence).items():
+        setattr(evidence, name, value)
+    evidence.digest = rules.digest(content_of(evidence))
+    evidence.save()
+    return evidence
