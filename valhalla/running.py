@@ -153,7 +153,7 @@ def fill_in_demo(say: Say) -> None:
 def prepare(say: Say, *, demo: bool) -> None:
     """Everything that must hold before a process starts. Raises CannotStart or SystemCheckError."""
     check_port()
-    call_command("check", verbosity=0, stdout=_Silence())
+    call_command("check", verbosity=0, stdout=_Silence(), stderr=_Silence())  # warnings come below, once
     check_database()
     check_broker()
     migrate(say)
@@ -165,7 +165,7 @@ def prepare(say: Say, *, demo: bool) -> None:
 
 
 class _Silence:
-    """A place for "no issues" to go."""
+    """A place for what nobody needs to read."""
 
     def write(self, text: str) -> None: ...
 
