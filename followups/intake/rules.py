@@ -26,22 +26,13 @@ if TYPE_CHECKING:
 
 # Longest texts, in characters. A longer cell is left empty and reported; a longer id refuses the row.
 ID_LENGTH: Final = 64
-NAME_LENGTH: Final = 120
+NAME_LENGTH: Final = 200
 CITY_LENGTH: Final = 80
 EMAIL_LENGTH: Final = 254
-SOURCE_LENGTH: Final = 60
-NOTES_LENGTH: Final = 10_000
+SOURCE_LENGTH: Final = 80
+NOTES_LENGTH: Final = 19_900  # an extension still fits behind
 EXTRA_LENGTH: Final = 2_000
 SCORE_PLACES: Final = 4
-
-LIMITS: Final[dict[str, int]] = {
-    "external_id": ID_LENGTH,
-    "name": NAME_LENGTH,
-    "city": CITY_LENGTH,
-    "email": EMAIL_LENGTH,
-    "source": SOURCE_LENGTH,
-    "notes": NOTES_LENGTH,
-}
 
 Effect = Literal["refused", "ignored", "left_empty", "kept"]
 

@@ -297,10 +297,10 @@ def test_an_open_quotation_mark_before_a_long_file_costs_only_its_own_row(sheet:
 
 
 def test_a_cell_that_is_too_long_is_left_empty_and_reported_whole(sheet: Path) -> None:
-    row = lead_of(sheet, f"ID,Province,Name,Beds\n1,ON,{'n' * 121},{'b' * 2001}\n")
+    row = lead_of(sheet, f"ID,Province,Name,Beds\n1,ON,{'n' * 201},{'b' * 2001}\n")
     assert (row.name, row.extra) == ("", {})
     assert [(found.field, found.code, len(found.value)) for found in row.problems] == [
-        ("name", "too_long", 121),
+        ("name", "too_long", 201),
         ("Beds", "too_long", 2001),
     ]
 

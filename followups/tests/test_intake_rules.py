@@ -16,6 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from followups.intake import rules
+from followups.models import Lead
 from governance.places import Province
 
 pytestmark = pytest.mark.once
@@ -151,11 +152,11 @@ def test_a_name_whose_writing_is_not_sure_stays_as_it_is(name: str) -> None:
 
 
 def test_a_name_that_is_too_long_is_left_empty_and_never_cut() -> None:
-    value, found = rules.read_name("x" * 121)
+    value, found = rules.read_name("x" * 201)
     assert value == ""
     assert found is not None
-    assert (found.code, found.effect, found.value) == ("too_long", "left_empty", "x" * 121)
-    assert found.message == "Name: the cell has more than 120 characters; it was left empty."
+    assert (found.code, found.effect, found.value) == ("too_long", "left_empty", "x" * 201)
+    assert found.message == "Name: the cell has more than 200 characters; it was left empty."
 
 
 @pytest.mark.parametrize(
@@ -356,7 +357,7 @@ def test_another_language_is_left_empty_and_reported(written: str) -> None:
 def test_one_source_has_one_label() -> None:
     assert {rules.read_source(text)[0] for text in ("Web Form", "web  form ", "WEB FORM")} == {"web form"}
     assert rules.read_source("driving for $") == ("driving for $", None)
-    assert code_of(rules.read_source("x" * 61)[1]) == "too_long"
+    assert code_of(rules.read_source("x" * 81)[1]) == "too_long"
 
 
 @pytest.mark.parametrize(
@@ -425,7 +426,7 @@ def test_an_extension_goes_into_the_notes() -> None:
 
 
 def test_notes_that_are_too_long_are_left_empty_but_the_extension_stays() -> None:
-    notes, found = rules.read_notes("x" * 10_001, extension="12")
+    notes, found = rules.read_notes("x" * 19_901, extension="12")
     assert (notes, code_of(found)) == ("ext. 12", "too_long")
 
 
@@ -479,6 +480,17 @@ def test_every_province_form_of_the_samples_is_read_or_known_to_be_none() -> Non
             seen |= {row[4] for row in csv.reader(file, delimiter=separator)} - {"Prov/Territory", "Province"}
     assert {text for text in seen if not rules.read_province(text)[0]} == none
     assert len(seen - none) == 49
+
+
+def test_what_the_rules_let_through_fits_the_lead() -> None:
+    def room(field: str) -> int:
+        return int(getattr(Lead._meta.get_field(field), "max_length", 0))
+
+    assert room("external_id") >= rules.ID_LENGTH
+    assert room("name") >= rules.NAME_LENGTH
+    assert room("city") >= rules.CITY_LENGTH
+    assert room("source") >= rules.SOURCE_LENGTH
+    assert room("notes") >= rules.NOTES_LENGTH + len("\next. 1234567")
 
 
 RULES: list[Callable[[str], Any]] = [
