@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
@@ -27,12 +27,20 @@ class Buyer(models.Model):
     )
     name = models.CharField(_("name"), max_length=120, blank=True, default="")
     phone = models.CharField(
-        _("phone"), max_length=40, blank=True, default="", help_text=_("Kept as +15145550123, however it is typed.")
+        _("phone"),
+        max_length=40,
+        blank=True,
+        default="",
+        help_text=_("Kept as +15145550123, however it is typed."),
     )
     email = models.EmailField(_("e-mail"), blank=True, default="")
     provinces = models.JSONField(_("provinces"), default=list, blank=True, help_text=_("Empty: all."))
-    markets = models.JSONField(_("markets"), default=list, blank=True, help_text=_("Empty: all of the provinces."))
-    property_types = models.JSONField(_("property types"), default=list, blank=True, help_text=_("Empty: all."))
+    markets = models.JSONField(
+        _("markets"), default=list, blank=True, help_text=_("Empty: all of the provinces.")
+    )
+    property_types = models.JSONField(
+        _("property types"), default=list, blank=True, help_text=_("Empty: all.")
+    )
     price_min = models.DecimalField(
         _("price from (CAD)"), max_digits=11, decimal_places=2, null=True, blank=True,
         validators=[MinValueValidator(Decimal(0))],
@@ -43,7 +51,8 @@ class Buyer(models.Model):
     )  # fmt: skip
     proof_of_funds = models.DecimalField(
         _("proof of funds (CAD)"), max_digits=11, decimal_places=2, null=True, blank=True,
-        validators=[MinValueValidator(Decimal(0))], help_text=_("The amount that was shown; blank where none was."),
+        validators=[MinValueValidator(Decimal(0))],
+        help_text=_("The amount that was shown; blank where none was."),
     )  # fmt: skip
     proof_of_funds_on = models.DateField(_("proof of funds dated"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), editable=False)
@@ -69,7 +78,7 @@ class Buyer(models.Model):
         return self.name or self.external_id
 
     def clean_fields(self, exclude: Any = None) -> None:
-        """Store what was typed as it is kept: ids and labels read, the phone in E.164, the e-mail lower-case."""
+        """Turn what was typed into what is kept: labels read, the phone in E.164, the e-mail lower-case."""
         readers: dict[str, Any] = {
             "external_id": rules.read_buyer_id,
             "phone": rules.read_phone,
@@ -133,7 +142,9 @@ class BuyerLiquidityNode(PlaceModel):
     passed = models.PositiveBigIntegerField(_("passed"), default=0)
     buyer_count = models.PositiveBigIntegerField(_("buyers seen"), default=0)
     active_buyer_count = models.PositiveBigIntegerField(
-        _("active buyers"), default=0, help_text=_("Distinct buyers who responded or bought in the last 90 days.")
+        _("active buyers"),
+        default=0,
+        help_text=_("Distinct buyers who responded or bought in the last 90 days."),
     )
     active_since = models.DateTimeField(_("active since"))
     score = models.DecimalField(_("score"), max_digits=14, decimal_places=4, default=Decimal(0))
@@ -198,8 +209,12 @@ class BuyerActivity(models.Model):
     class Meta:
         verbose_name = _("buyer's activity")
         verbose_name_plural = _("buyers' activity")
-        constraints = [models.UniqueConstraint(fields=["node", "buyer"], name="activity_once_per_node_and_buyer")]
-        indexes = [models.Index(fields=["node", "last_active_at"], name="activity_falling_out")]  # feedback, refresh
+        constraints = [
+            models.UniqueConstraint(fields=["node", "buyer"], name="activity_once_per_node_and_buyer")
+        ]
+        indexes = [
+            models.Index(fields=["node", "last_active_at"], name="activity_falling_out")  # every feedback
+        ]
 
     def __str__(self) -> str:
         return f"{self.buyer_id} @ {self.node_id}"
@@ -219,13 +234,15 @@ class BuyerFeedbackEvent(Written, AppendOnly):
     detail = models.JSONField(_("detail"), default=dict, blank=True)
     created_at = models.DateTimeField(_("created"))
 
-    objects = FeedbackQuerySet.as_manager()
+    objects: ClassVar[Any] = FeedbackQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("buyer feedback")
         verbose_name_plural = _("buyer feedback")
         constraints = [
-            models.CheckConstraint(condition=models.Q(event__in=FeedbackKind.values), name="feedback_kind_known"),
+            models.CheckConstraint(
+                condition=models.Q(event__in=FeedbackKind.values), name="feedback_kind_known"
+            ),
             models.UniqueConstraint(
                 fields=["buyer", "deal_id", "event"],
                 condition=models.Q(event__in=rules.ACTIVE_KINDS, buyer__isnull=False) & ~models.Q(deal_id=""),

@@ -58,7 +58,7 @@ class FeedbackQuerySet(AppendOnlyQuerySet):
     """Questions about feedback."""
 
     def first_of(self, buyer_id: str, deal_id: str, event: str) -> Any:
-        """Return the feedback that counts for this buyer, deal and event, with its node; None if there is none."""
+        """Return the feedback that counts for this buyer, deal and event, with its node, or None."""
         return (
             self.filter(buyer__external_id=buyer_id, deal_id=deal_id, event=event, event__in=ACTIVE_KINDS)
             .select_related("node")
@@ -67,7 +67,8 @@ class FeedbackQuerySet(AppendOnlyQuerySet):
 
     def counted(self) -> dict[str, int]:
         """Return how many events there are of each kind, by the node's columns."""
-        return self.aggregate(**{column: Count("id", filter=Q(event=kind)) for kind, column in COUNTED_IN.items()})
+        columns = {column: Count("id", filter=Q(event=kind)) for kind, column in COUNTED_IN.items()}
+        return self.aggregate(**columns)
 
     def last_active_by_buyer(self) -> dict[int, datetime | None]:
         """Return every buyer seen and when each last responded or bought (None: never)."""

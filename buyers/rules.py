@@ -89,11 +89,11 @@ def rate_low(hits: int, misses: int) -> float:
 
 
 def scores(counts: Counts) -> Scores:
-    """Return active buyers x 0.5 + response rate x 50 + close rate x 50, and the same with both rates' low ends."""
+    """Return active buyers x 0.5 + both rates x 50, and the same with both rates' lower ends."""
     pairs = ((counts.responded, counts.no_response), (counts.bought, counts.passed))
     active = POINTS_PER_ACTIVE_BUYER * counts.active_buyer_count
-    exact = sum((Decimal(hits) / Decimal(hits + misses) for hits, misses in pairs if hits + misses), Decimal(0))
-    low = sum((Decimal(rate_low(hits, misses)) for hits, misses in pairs), Decimal(0))
+    exact = sum(Decimal(hits) / Decimal(hits + misses) for hits, misses in pairs if hits + misses)
+    low = sum(Decimal(rate_low(hits, misses)) for hits, misses in pairs)
     return Scores(
         score=(active + POINTS_PER_RATE * exact).quantize(SCORE_PLACES, ROUND_HALF_UP),
         score_low=(active + POINTS_PER_RATE * low).quantize(SCORE_PLACES, ROUND_HALF_UP),
@@ -187,14 +187,18 @@ def _first_guess(p: float, a: float, b: float) -> float:
 def _read_choice(text: object, choices: type[TextChoices], message: Any, code: str) -> str:
     word = text.strip().upper() if isinstance(text, str) else ""
     if word not in choices.values:
-        raise ValidationError(message, code=code, params={"given": str(text)[:40], "known": ", ".join(choices.values)})
+        known = ", ".join(choices.values)
+        raise ValidationError(message, code=code, params={"given": str(text)[:40], "known": known})
     return word
 
 
 def read_property_type(text: object) -> str:
     """Return a property type, read without regard to case. Raises ValidationError for an unknown one."""
     return _read_choice(
-        text, PropertyType, _("“%(given)s” is no property type; use one of %(known)s."), "unknown_property_type"
+        text,
+        PropertyType,
+        _("“%(given)s” is no property type; use one of %(known)s."),
+        "unknown_property_type",
     )
 
 
@@ -206,7 +210,7 @@ def read_event(text: object) -> str:
 
 
 def read_buyer_id(text: object) -> str:
-    """Return another system's id of a buyer: NFC, trimmed, at most 64 characters; blank where none is given."""
+    """Return another system's id of a buyer: NFC, trimmed, at most 64 characters; blank for none."""
     return _read_id(text)
 
 
@@ -237,8 +241,8 @@ def _read_id(text: object) -> str:
         raise ValidationError(
             _("An id has at most %(length)s characters."), code="invalid_id", params={"length": ID_LENGTH}
         )
-    # controls, line breaks, lone surrogates and private signs
-    if any(unicodedata.category(sign)[0] == "C" or unicodedata.category(sign) in {"Zl", "Zp"} for sign in found):
+    # controls, lone surrogates and private signs; line and paragraph separators
+    if any(unicodedata.category(sign) in {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"} for sign in found):
         raise ValidationError(_("An id must not contain control characters."), code="invalid_id")
     return found
 
@@ -285,7 +289,7 @@ def _is_plain(value: object) -> bool:
     if isinstance(value, bool):
         return True
     if isinstance(value, int | float):
-        return math.isfinite(value) and abs(value) <= _DETAIL_NUMBER
+        return (isinstance(value, int) or math.isfinite(value)) and abs(value) <= _DETAIL_NUMBER
     return isinstance(value, str) and _DETAIL_CODE.fullmatch(value) is not None
 
 
@@ -295,7 +299,8 @@ def read_phone(text: str) -> str:
     Raises ValidationError where the numbering plan has no such number.
     """
     refusal = ValidationError(
-        _("This is no telephone number that exists; write it as 514 555 0123 or with +."), code="invalid_phone"
+        _("This is no telephone number that exists; write it as 514 555 0123 or with +."),
+        code="invalid_phone",
     )
     written = " ".join(unicodedata.normalize("NFKC", text).split())
     if not written:

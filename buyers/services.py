@@ -67,10 +67,10 @@ def record_feedback(
 ) -> Recorded:
     """Record what a buyer did with a deal, and return it with its node's new figures.
 
-    RESPONDED and BOUGHT count once per buyer and deal: a repeat answers the first, whatever place it names, and
-    writes nothing. The first feedback of a market makes its node, the first of a buyer id her row; without a
-    buyer id only the rates change. Raises Forbidden without the right, Invalid naming each field that cannot be
-    used, Unavailable while production verbs are off.
+    RESPONDED and BOUGHT count once per buyer and deal: a repeat answers the first, whatever place it names,
+    and writes nothing. The first feedback of a market makes its node, the first of a buyer id her row;
+    without a buyer id only the rates change. Raises Forbidden without the right, Invalid naming each field
+    that cannot be used, Unavailable while production verbs are off.
     """
     if not by.may(RECORD):
         raise Forbidden("not_allowed", _("Your role does not allow recording feedback."))
@@ -166,7 +166,7 @@ def _buyer_of(external_id: str, at: datetime) -> int:
 
 
 def _locked_node(place: Place, property_type: str, at: datetime) -> BuyerLiquidityNode:
-    """Return the market's node, held until this transaction ends, making it where this is its first feedback."""
+    """Return the market's node, held until this transaction ends; its first feedback makes it."""
     same = BuyerLiquidityNode.objects.at(place, property_type).select_for_update(no_key=True)
     node: BuyerLiquidityNode | None = same.first()
     if node is None:
@@ -292,7 +292,8 @@ def rebuild_liquidity(*, repair: bool = False, by: By, at: datetime) -> Recount:
 def _recount_all(*, repair: bool, fall_out: bool, by: By, at: datetime) -> Recount:
     nodes, fell_out = 0, 0
     differences: list[Difference] = []
-    for node_id in list(BuyerLiquidityNode.objects.order_by("active_since", "pk").values_list("pk", flat=True)):
+    longest_ago_first = BuyerLiquidityNode.objects.order_by("active_since", "pk")
+    for node_id in list(longest_ago_first.values_list("pk", flat=True)):
         found, fallen = recount_node(node_id, repair=repair, fall_out=fall_out, by=by, at=at)
         nodes += 1
         fell_out += fallen
@@ -304,7 +305,7 @@ def _recount_all(*, repair: bool, fall_out: bool, by: By, at: datetime) -> Recou
 def recount_node(
     node_id: int, *, repair: bool, fall_out: bool, by: By, at: datetime
 ) -> tuple[list[Difference], int]:
-    """Recount one node from its events; return the differences and how many buyers fell out of the 90 days."""
+    """Recount one node from its events; return what differs and how many buyers' 90 days were over."""
     node: BuyerLiquidityNode = BuyerLiquidityNode.objects.locked(node_id)
     events = BuyerFeedbackEvent.objects.filter(node=node)
     last_active = events.last_active_by_buyer()

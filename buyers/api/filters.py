@@ -14,7 +14,7 @@ from governance.places import Province, fold, read_label
 from governance.property_types import PropertyType
 
 
-class BuyerFilter(filters.FilterSet):
+class BuyerFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
     """Buyers by their id, contact or when they changed."""
 
     external_id = filters.CharFilter()
@@ -28,7 +28,7 @@ class BuyerFilter(filters.FilterSet):
         fields: tuple[str, ...] = ()
 
 
-class FeedbackEventFilter(filters.FilterSet):
+class FeedbackEventFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
     """Feedback by place, kind, buyer, deal, who recorded it and when."""
 
     province = filters.ChoiceFilter(field_name="node__province", choices=Province.choices)

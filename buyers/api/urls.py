@@ -11,5 +11,7 @@ urlpatterns = [
     path("buyers", BuyerViewSet.as_view({"get": "list"}), name="buyers"),
     path("buyers/<int:pk>", BuyerViewSet.as_view({"get": "retrieve"}), name="buyer"),
     path("feedback-events", FeedbackEventViewSet.as_view({"get": "list"}), name="feedback-events"),
-    path("feedback-events/<int:pk>", FeedbackEventViewSet.as_view({"get": "retrieve"}), name="feedback-event"),
+    path(
+        "feedback-events/<int:pk>", FeedbackEventViewSet.as_view({"get": "retrieve"}), name="feedback-event"
+    ),
 ]

@@ -45,7 +45,8 @@ class LiquidityViewSet(DoorViewSet):
     def score(self, request: object) -> Response:
         asked, _by = self.read(ScoreQuestion)
         place, property_type = Place(asked["province"], asked["market"]), asked["property_type"]
-        return Response({"ok": True, "score": as_score(liquidity_score(place, property_type), place, property_type)})
+        node = liquidity_score(place, property_type)
+        return Response({"ok": True, "score": as_score(node, place, property_type)})
 
     def feedback(self, request: object) -> Response:
         given, by = self.read(FeedbackInput)

@@ -15,7 +15,9 @@ from governance.actors import By
 class Command(BaseCommand):
     """Ends with 1 where a node differs and was not repaired."""
 
-    help = "Recount every liquidity node from its feedback and print what differs; may run while feedback comes in."
+    help = (
+        "Recount every liquidity node from its feedback and print what differs. Feedback may go on meanwhile."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--repair", action="store_true", help="make each node what its feedback says")
@@ -25,6 +27,7 @@ class Command(BaseCommand):
         for difference in done.differences:
             self.stdout.write(str(difference))
         found = len(done.differences)
-        self.stdout.write(f"{done.nodes} nodes recounted, {found} differences{' repaired' if found and repair else ''}.")
+        repaired = " repaired" if found and repair else ""
+        self.stdout.write(f"{done.nodes} nodes recounted, {found} differences{repaired}.")
         if found and not repair:
             raise CommandError("The nodes are not what their feedback says; --repair mends them.")

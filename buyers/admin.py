@@ -1,0 +1,172 @@
+"""Buyers, the markets that they make liquid, and what they did."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
+
+from buyers import rules, services
+from buyers.models import Buyer, BuyerFeedbackEvent, BuyerLiquidityNode
+from governance.admin_base import ReadOnlyAdmin, ServiceAdmin, by_of
+from governance.places import Province
+from governance.property_types import PropertyType
+
+
+class LabelList(forms.CharField):
+    """Several labels, typed with commas between them."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        return [part.strip() for part in (super().to_python(value) or "").split(",") if part.strip()]
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool((initial or []) != self.to_python(data))
+
+
+class BuyerForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+    """A buyer as a manager types one."""
+
+    provinces = forms.MultipleChoiceField(
+        label=_("Provinces"), choices=Province.choices, required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: all."),
+    )  # fmt: skip
+    markets = LabelList(
+        label=_("Markets"), required=False, help_text=_("With commas between them; empty: all there are.")
+    )
+    property_types = forms.MultipleChoiceField(
+        label=_("Property types"), choices=PropertyType.choices, required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: all."),
+    )  # fmt: skip
+
+    class Meta:
+        model = Buyer
+        fields = (
+            "external_id",
+            "name",
+            "phone",
+            "email",
+            "provinces",
+            "markets",
+            "property_types",
+            "price_min",
+            "price_max",
+            "proof_of_funds",
+            "proof_of_funds_on",
+        )
+
+
+@admin.register(Buyer)
+class BuyerAdmin(ServiceAdmin):
+    """Buyers; nobody deletes one, for feedback names her."""
+
+    form = BuyerForm
+    list_display = (
+        "external_id", "name", "phone", "email", "buys_in", "buys", "price_range", "funds", "updated_at",
+    )  # fmt: skip
+    search_fields = ("external_id__startswith", "name", "phone", "email")
+    search_help_text = _("Buyer id, name, phone or e-mail")
+    list_filter: ClassVar[list[Any]] = [("proof_of_funds", admin.EmptyFieldListFilter), "updated_at"]
+    ordering = ("-updated_at", "-pk")
+    readonly_fields = ("created_at", "updated_at")
+    show_full_result_count = False
+    fieldsets = (
+        (None, {"fields": ("external_id", "name", "phone", "email")}),
+        (_("Buy box"), {"fields": ("provinces", "markets", "property_types", "price_min", "price_max")}),
+        (_("Proof of funds"), {"fields": ("proof_of_funds", "proof_of_funds_on")}),
+        (_("Kept since"), {"fields": ("created_at", "updated_at")}),
+    )
+
+    @admin.display(description=_("buys in"))
+    def buys_in(self, buyer: Buyer) -> str:
+        return ", ".join([*buyer.provinces, *buyer.markets]) or str(_("everywhere"))
+
+    @admin.display(description=_("buys"))
+    def buys(self, buyer: Buyer) -> str:
+        return ", ".join(buyer.property_types) or str(_("everything"))
+
+    @admin.display(description=_("price (CAD)"), ordering="price_max")
+    def price_range(self, buyer: Buyer) -> str:
+        ends = [f"{price:,.0f}" if price is not None else "…" for price in (buyer.price_min, buyer.price_max)]
+        return "" if ends == ["…", "…"] else " – ".join(ends)
+
+    @admin.display(description=_("proof of funds"), ordering="proof_of_funds")
+    def funds(self, buyer: Buyer) -> str:
+        return f"{buyer.proof_of_funds:,.0f}" if buyer.proof_of_funds is not None else ""
+
+    def serve(self, request: HttpRequest, obj: Buyer, form: Any, change: bool) -> Buyer:
+        return services.save_buyer(obj, by=by_of(request), at=timezone.now())
+
+
+@admin.register(BuyerLiquidityNode)
+class BuyerLiquidityNodeAdmin(ReadOnlyAdmin):
+    """Which markets are liquid; a row changes by feedback alone."""
+
+    list_display = (
+        "rank", "province", "market", "property_type", "points", "points_low", "active_buyer_count",
+        "buyer_count", "response_rate", "close_rate", "events", "updated_at",
+    )  # fmt: skip
+    list_display_links = ("market",)
+    list_filter = ("province", "property_type", "updated_at")
+    search_fields = ("market_key",)
+    search_help_text = _("Market, without accents")
+    ordering = ("-score", "pk")
+    fields = (
+        "province", "market", "property_type", "rank", "points", "points_low", "response_rate", "close_rate",
+        "responded", "no_response", "bought", "passed", "buyer_count", "active_buyer_count", "active_since",
+        "updated_at",
+    )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[BuyerLiquidityNode]:
+        nodes: Any = super().get_queryset(request)
+        return nodes.ranked()  # type: ignore[no-any-return]  # our queryset, whose type unfold does not know
+
+    @admin.display(description=_("rank"), ordering="-score")
+    def rank(self, node: Any) -> int:
+        return int(node.rank)
+
+    @admin.display(description=_("score"), ordering="score")
+    def points(self, node: BuyerLiquidityNode) -> str:
+        return f"{node.score:.1f}"
+
+    @admin.display(description=_("score, low end"), ordering="score_low")
+    def points_low(self, node: BuyerLiquidityNode) -> str:
+        return f"{node.score_low:.1f}"
+
+    @admin.display(description=_("responses"))
+    def response_rate(self, node: BuyerLiquidityNode) -> str:
+        return f"{rules.rate(node.responded, node.no_response):.0%}"
+
+    @admin.display(description=_("closes"))
+    def close_rate(self, node: BuyerLiquidityNode) -> str:
+        return f"{rules.rate(node.bought, node.passed):.0%}"
+
+    @admin.display(description=_("events"))
+    def events(self, node: BuyerLiquidityNode) -> int:
+        return node.events
+
+
+@admin.register(BuyerFeedbackEvent)
+class BuyerFeedbackEventAdmin(ReadOnlyAdmin):
+    """What buyers did, as it was recorded."""
+
+    list_display = ("created_at", "event", "node", "buyer", "deal_id", "actor", "acting_for")
+    list_filter = ("event", "node__province", "node__property_type", "created_at")
+    list_select_related = ("node", "buyer")
+    search_fields = ("buyer__external_id__startswith", "deal_id__startswith", "correlation_id__startswith")
+    search_help_text = _("Buyer id, deal id or correlation id, from the beginning")
+    ordering = ("-created_at", "-pk")
+    show_full_result_count = False
+    fields = (
+        "created_at", "event", "node", "buyer", "deal_id", "detail", "actor", "acting_for", "correlation_id",
+    )  # fmt: skip
