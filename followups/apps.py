@@ -4,3 +4,11 @@ from django.apps import AppConfig
 class FollowupsConfig(AppConfig):
     name = "followups"
     verbose_name = "Follow-ups"
+
+    def ready(self) -> None:
+        from followups import services
+        from governance import hooks
+
+        hooks.lead_facts.register(services.facts_of)
+        hooks.on_suppressed.register(services.stop_for_suppressed)
+        hooks.on_gate_changed.register(services.request_realigning)

@@ -26,7 +26,8 @@ class Role(models.TextChoices):
 class By:
     """The signed-in person or program, for whom it acts, and the call's correlation id.
 
-    `rights` are permission names such as ``followups.stop_ladder``; a job (`system`) has every right.
+    `rights` are permission names such as ``followups.stop_ladder``; a job (`system`) has every right. The
+    work profile (`provinces`, `channels`, `languages`) narrows what is offered; empty means everything.
     """
 
     username: str
@@ -36,6 +37,9 @@ class By:
     acting_for: str = ""
     correlation_id: str = ""
     is_system: bool = False
+    provinces: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
 
     @classmethod
     def system(cls, job: str, correlation_id: str = "") -> Self:
@@ -49,6 +53,11 @@ class By:
     def key(self) -> str:
         """The name as owners and claims are compared: lower-case."""
         return owner_key(self.username)
+
+    @property
+    def working_name(self) -> str:
+        """Who does the work: the person for whom a service client acts, else whoever is signed in."""
+        return self.acting_for or self.username
 
     def written(self) -> dict[str, Any]:
         """Return the columns of `Written` for a row that this actor writes."""

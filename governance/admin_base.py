@@ -15,7 +15,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from governance.actors import By
 from governance.errors import Refused
-from governance.people.rules import rights_of
+from governance.people.rules import by_user
 
 
 def by_of(request: HttpRequest) -> By:
@@ -23,13 +23,7 @@ def by_of(request: HttpRequest) -> By:
     user = request.user
     if isinstance(user, AnonymousUser):
         raise PermissionError("nobody is signed in")
-    return By(
-        username=user.get_username(),
-        role=str(user.role),
-        rights=rights_of(user),
-        user_id=user.pk,
-        correlation_id=str(getattr(request, "correlation_id", "")),
-    )
+    return by_user(user, correlation_id=str(getattr(request, "correlation_id", "")))
 
 
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types

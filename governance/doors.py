@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from typing import Any, ClassVar
 
+from django import forms
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import transaction
 from django.http import HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django_filters import rest_framework as filters_of_lists
 from rest_framework import filters, mixins, serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -22,7 +25,7 @@ from governance.actors import ACTOR_LENGTH, CORRELATION_LENGTH, By, Role
 from governance.errors import Forbidden, Invalid
 from governance.market.rules import read_score
 from governance.outbox.services import answer_once
-from governance.people.rules import rights_of
+from governance.people.rules import by_user
 from governance.places import ALL, read_label, read_province
 from governance.strict_json import read_json
 
@@ -103,6 +106,80 @@ def _plain_number(data: Any) -> str:
     return format(number, "f")
 
 
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+
+
+def read_instant(text: object) -> datetime:
+    """Return an ISO 8601 instant with its zone, between 2000 and 2100. Raises ValueError for anything else."""
+    if not isinstance(text, str) or not text.isascii() or not 10 <= len(text.strip()) <= 40:
+        raise ValueError(text)
+    at = datetime.fromisoformat(text.strip())
+    if at.tzinfo is None or not 2000 <= at.year <= 2100:
+        raise ValueError(text)
+    at = at.astimezone(UTC)
+    if not EARLIEST <= at < LATEST:
+        raise ValueError(text)
+    return at
+
+
+INSTANT_SENTENCE = gettext_lazy(
+    "An instant with its zone is needed, from 2000 to 2099, such as 2026-12-15T04:45:00Z (write + as %2B in a URL)."
+)
+
+
+class InstantField(serializers.Field):  # type: ignore[type-arg]  # generic over what it reads, not over us
+    """An instant that names its zone; one that does not could mean any of nine hours."""
+
+    def to_internal_value(self, data: Any) -> datetime:
+        try:
+            return read_instant(data)
+        except ValueError:
+            raise serializers.ValidationError(INSTANT_SENTENCE) from None
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+class WholeNumberField(serializers.IntegerField):
+    """A whole number in ASCII digits."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or (isinstance(data, str) and not re.fullmatch(r"\s*[0-9]{1,18}\s*", data, re.ASCII)):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class _InstantFormField(forms.Field):
+    def to_python(self, value: Any) -> datetime | None:
+        if value in (None, ""):
+            return None
+        try:
+            return read_instant(value)
+        except ValueError:
+            raise DjangoValidationError(INSTANT_SENTENCE) from None
+
+
+class InstantFilter(filters_of_lists.Filter):  # type: ignore[misc]  # django-filter has no types
+    """Narrows by an instant that names its zone."""
+
+    field_class = _InstantFormField
+
+
+class YesNoFilter(filters_of_lists.TypedChoiceFilter):  # type: ignore[misc]  # django-filter has no types
+    """Narrows by true, false or (`nullable`) null, and refuses any other word instead of ignoring it."""
+
+    def __init__(self, *args: Any, nullable: bool = False, **kwargs: Any) -> None:
+        words = ["true", "false", *(["null"] if nullable else [])]
+        super().__init__(*args, choices=[(word, word) for word in words], empty_value="", **kwargs)
+
+    def filter(self, qs: Any, value: Any) -> Any:
+        if not value:
+            return qs
+        if value == "null":
+            return qs.filter(**{f"{self.field_name}__isnull": True})
+        return qs.filter(**{self.field_name: value == "true"})
+
+
 class JSONObjectField(serializers.Field):  # type: ignore[type-arg]  # generic over what it reads, not over us
     """A JSON value of one Python type, given as it is or as JSON text (form and query string)."""
 
@@ -181,12 +258,8 @@ def who(request: Request, data: Mapping[str, Any] | None = None) -> By:
     correlation_id = str(named.get("correlation_id") or "")
     if correlation_id:
         django_request.correlation_id = correlation_id  # type: ignore[attr-defined]  # answered by the middleware
-    by = By(
-        username=user.get_username(),
-        role=str(getattr(user, "role", "")),
-        rights=rights_of(user, request.auth),
-        user_id=user.pk,
-        correlation_id=correlation_id or str(getattr(django_request, "correlation_id", "")),
+    by = by_user(
+        user, request.auth, correlation_id=correlation_id or str(getattr(django_request, "correlation_id", ""))
     )
     foreign = [
         name for name in (named.get("actor"), named.get("changed_by")) if name and str(name).strip().lower() != by.key
@@ -229,8 +302,8 @@ class DoorViewSet(viewsets.ViewSet):
 
         def handle() -> tuple[int, str, bool]:
             try:
-                with transaction.atomic():
-                    answer = handler(request, *args, **kwargs)
+                # no savepoint here: it would undo what a refusal keeps (Refused.keep); verbs have their own
+                answer = handler(request, *args, **kwargs)
             except Exception as refusal:
                 answer = self.handle_exception(refusal)  # raises again what is no refusal
             text = request.accepted_renderer.render(answer.data, renderer_context={}).decode()

@@ -45,7 +45,10 @@ class Hook(Generic[P, R]):
 
 @dataclass(frozen=True, slots=True)
 class PointFacts:
-    """A contact point as the gate sees it: `kind` is PHONE or EMAIL, `digest` its keyed hash."""
+    """A contact point as the gate sees it: `kind` is PHONE, EMAIL or LEAD, `digest` its keyed hash.
+
+    LEAD is the lead herself: an opt-out of somebody without a number is remembered under it.
+    """
 
     kind: str
     digest: str
@@ -77,8 +80,8 @@ class Liquidity:
 
 
 lead_facts: Hook[[str], LeadFacts | None] = Hook("lead_facts")
-# (digests of the points, who, when): stop what contacts them
-on_suppressed: Hook[[Sequence[str], By, datetime], None] = Hook("on_suppressed")
+# (digests of the points, channel or "" for all, who, when): stop what contacts them
+on_suppressed: Hook[[Sequence[str], str, By, datetime], None] = Hook("on_suppressed")
 # (province or "" for all, who, when): due times there must be judged anew
 on_gate_changed: Hook[[str, By, datetime], None] = Hook("on_gate_changed")
 liquidity_of: Hook[[Place, str], Liquidity | None] = Hook("liquidity_of")

@@ -40,6 +40,11 @@ USE_NOTED_EVERY = timedelta(minutes=1)
 class RoleBackend(ModelBackend):
     """Passwords as Django keeps them; what a person may do follows from her role alone, without a query."""
 
+    def get_user(self, user_id: Any) -> User | None:
+        """Return the person with her work profile, in one query."""
+        user = User.objects.select_related("work_profile").filter(pk=user_id).first()
+        return user if user is not None and self.user_can_authenticate(user) else None
+
     def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
         if not user_obj.is_active or user_obj.is_anonymous or obj is not None:
             return set()
@@ -73,7 +78,7 @@ class BearerToken(TokenAuthentication):  # type: ignore[misc]  # knox has no typ
             raise wrong
         digest = hash_token(text)
         now = timezone.now()
-        for found in ApiToken.objects.filter(token_key=text[: CONSTANTS.TOKEN_KEY_LENGTH]).select_related("user"):
+        for found in ApiToken.objects.filter(token_key=text[: CONSTANTS.TOKEN_KEY_LENGTH]).select_related("user__work_profile"):
             if not compare_digest(digest, found.digest):
                 continue
             expired = found.expiry is not None and found.expiry <= now

@@ -36,6 +36,7 @@ _TABLE: dict[str, str] = {
     "buyers.record_feedback": "VCMS",
     "offers.compute_offer": "CMS",
     "offers.record_outcome": "CMS",
+    "offers.correct_outcome": "M",  # also a price above the highest allowable offer
     # policies (a service client needs a token with the policy scope) and switches
     "governance.edit_policies": "M",
     "offers.edit_policies": "M",

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import uuid
 from datetime import timedelta
 from typing import Any
 
+from django.db import Error, close_old_connections
+from django.db.models import Q
 from django.utils import timezone
 from django_celery_beat.schedulers import DatabaseScheduler
 
 from governance.outbox.lease import hold, release
 
+log = logging.getLogger(__name__)
+
 LEASE = timedelta(seconds=30)
+AGAIN_IN = 5.0  # seconds until a scheduler that may not or cannot fire asks again
 
 
 class LeasedScheduler(DatabaseScheduler):  # type: ignore[misc]  # django-celery-beat has no types
@@ -21,12 +27,38 @@ class LeasedScheduler(DatabaseScheduler):  # type: ignore[misc]  # django-celery
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.holder = f"{socket.gethostname()[:40]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.held = False
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        if not hold("scheduler", self.holder, timezone.now(), LEASE):
-            return 5.0
-        return float(super().tick(*args, **kwargs))
+        """Fire what is due and return the seconds to sleep; a database that is away is waited for."""
+        try:
+            held_before, self.held = self.held, hold("scheduler", self.holder, timezone.now(), LEASE)
+            if not self.held:
+                return AGAIN_IN
+            if not held_before:
+                self._forget_what_was_read()
+            return float(super().tick(*args, **kwargs))
+        except Error as problem:
+            log.warning("the scheduler waits for the database: %s", type(problem).__name__)
+            close_old_connections()
+            return AGAIN_IN
+
+    def _forget_what_was_read(self) -> None:
+        """Read the rows anew: while another scheduler fired, it alone knew when jobs last ran."""
+        self._initial_read = True
+        self._heap = None
+
+    def install_default_entries(self, data: Any) -> None:
+        """Write no row of Celery's own: no results are kept, and it would undo a manager's change."""
+
+    def _get_crontab_exclude_query(self) -> Q:
+        """Leave no row out.
+
+        The library leaves rows out whose hour is far from now, and so forgets a nightly job that was missed
+        while no scheduler ran.
+        """
+        return Q(pk=None)
 
     def close(self) -> None:
         super().close()

@@ -8,6 +8,9 @@ from django.contrib.auth.decorators import login_required
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+
+from valhalla.middleware import is_api, problem_http
 
 
 def livez(request: HttpRequest) -> HttpResponse:
@@ -32,6 +35,8 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if is_api(request):
+        return problem_http(request, 404, "not_found", _("There is no such address."))
     return render(request, "404.html", status=404)
 
 

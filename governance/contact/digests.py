@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import EmailValidator
 from django.utils.translation import gettext as _
 
-PHONE, EMAIL = "PHONE", "EMAIL"
+PHONE, EMAIL, LEAD = "PHONE", "EMAIL", "LEAD"
 KIND_OF_CHANNEL = {"SMS": PHONE, "CALL": PHONE, "EMAIL": EMAIL}
 
 

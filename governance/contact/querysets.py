@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from django.db.models import CharField, DateTimeField, F, Q, Subquery, Value
+from django.db.models import (
+    BooleanField,
+    CharField,
+    DateTimeField,
+    F,
+    JSONField,
+    Q,
+    Subquery,
+    TimeField,
+    Value,
+)
 
 from governance.contact.models import CANADA, CityZone, Closure, Consent, StatutoryHours, Suppression
 from governance.contact.rules import ClosedDay, ConsentRow, LegalHours, SuppressionRow
@@ -60,10 +70,50 @@ def policy_and_clocks(place: Place, city_key: str, market_city_key: str) -> tupl
     return PolicyRow(*found[:8]), found[8] or "", found[9] or ""
 
 
-def legal_hours(provinces: Iterable[str]) -> list[tuple[str, LegalHours]]:
-    """Return the law's rows for these provinces as (channel, hours)."""
-    rows = StatutoryHours.objects.filter(jurisdiction__in=[CANADA, *sorted(set(provinces))]).order_by("id")
-    return [(row.channel, plain_hours(row)) for row in rows]
+def law_and_closures(
+    provinces: Iterable[str], since: date, until: date
+) -> tuple[list[tuple[str, LegalHours]], list[ClosedDay]]:
+    """Return, in one query, the law's rows of these provinces as (channel, hours), and the closures.
+
+    Closures are those of the provinces and of all Canada between two local days.
+    """
+    wanted = sorted(set(provinces))
+    columns = ("pk", "place", "on", "channel", "days", "start", "end", "title", "citation", "shut", "from_time")
+    hours = (
+        StatutoryHours.objects.filter(jurisdiction__in=[CANADA, *wanted])
+        .annotate(
+            place=F("jurisdiction"), on=F("valid_from"), title=Value("", CharField()),
+            shut=Value(None, BooleanField()), from_time=Value(None, TimeField()),
+        )
+        .order_by()
+        .values_list(*columns)
+    )  # fmt: skip
+    closures = (
+        Closure.objects.filter(province__in=["", *wanted], date__range=(since, until))
+        .annotate(
+            place=F("province"), on=F("date"), channel=Value("", CharField()), days=Value(None, JSONField()),
+            start=Value("", CharField()), end=Value("", CharField()), title=F("name"), shut=F("closed"),
+            from_time=F("closed_from"),
+        )
+        .order_by()
+        .values_list(*columns)
+    )  # fmt: skip
+    legal: list[tuple[str, LegalHours]] = []
+    closed: list[ClosedDay] = []
+    for pk, place, on, channel, days, start, end, title, citation, shut, from_time in sorted(
+        hours.union(closures, all=True), key=lambda row: row[0]
+    ):
+        if channel:
+            row = StatutoryHours(
+                pk=pk, jurisdiction=place, days=days, start=start, end=end, valid_from=on, citation=citation
+            )
+            legal.append((channel, plain_hours(row)))
+        else:
+            closure = Closure(
+                pk=pk, province=place, date=on, closed=shut, closed_from=from_time, name=title, citation=citation
+            )
+            closed.append(plain_closure(closure))
+    return legal, closed
 
 
 def plain_hours(row: StatutoryHours) -> LegalHours:
@@ -72,12 +122,6 @@ def plain_hours(row: StatutoryHours) -> LegalHours:
         row.pk, row.jurisdiction, tuple(row.days), read_clock(row.start),
         read_clock(row.end, may_be_24=True), row.valid_from, row.citation,
     )  # fmt: skip
-
-
-def closed_days(provinces: Iterable[str], since: date, until: date) -> list[ClosedDay]:
-    """Return the closures of these provinces, and those for all, between two local days."""
-    rows = Closure.objects.filter(province__in=["", *sorted(set(provinces))], date__range=(since, until))
-    return [plain_closure(row) for row in rows.order_by("id")]
 
 
 def plain_closure(row: Closure) -> ClosedDay:
@@ -91,13 +135,24 @@ def personal_rows(digests: Iterable[str]) -> tuple[list[SuppressionRow], list[Co
     wanted = sorted(set(digests))
     if not wanted:
         return [], []
+    return _personal(Q(point_digest__in=wanted), Q(point_digest__in=wanted))
+
+
+def personal_rows_by_id(
+    suppressions: Iterable[int], consents: Iterable[int]
+) -> tuple[list[SuppressionRow], list[ConsentRow]]:
+    """Return these suppression and consent rows, in one query."""
+    return _personal(Q(pk__in=list(suppressions)), Q(pk__in=list(consents)))
+
+
+def _personal(which_s: Q, which_c: Q) -> tuple[list[SuppressionRow], list[ConsentRow]]:
     suppressions = (
-        Suppression.objects.filter(point_digest__in=wanted)
+        Suppression.objects.filter(which_s)
         .annotate(table=Value("S", CharField()), what=F("action"), ends=Value(None, DateTimeField()))
         .values_list("table", "id", "point_digest", "channel", "what", "at", "ends")
     )
     consents = (
-        Consent.objects.filter(point_digest__in=wanted)
+        Consent.objects.filter(which_c)
         .annotate(table=Value("C", CharField()), what=F("kind"), ends=F("expires_at"))
         .values_list("table", "id", "point_digest", "channel", "what", "at", "ends")
     )

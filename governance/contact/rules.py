@@ -60,6 +60,15 @@ class ClosedDay:
     citation: str
 
 
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What ends contact on a local day from a minute on; by law where `citation` names one."""
+
+    since: int
+    citation: str = ""
+    row_id: int | None = None
+
+
 @functools.lru_cache(maxsize=512)
 def public_holidays(province: str, year: int) -> Mapping[date, str]:
     """Return the province's public days of a year, observed days included, by the `holidays` package."""
@@ -84,19 +93,20 @@ class Calendar:
             self.closures[row.day] = row
         self._open: dict[date, tuple[tuple[int, int], ...]] = {}
 
-    def closing(self, day: date) -> tuple[int, str, str, int | None] | None:
-        """Return (closed from minute, name, citation, row id) if contact ends on that local day, else None.
+    def closings(self, day: date) -> tuple[Closing, ...]:
+        """Return what ends contact on that local day: a closure, a public holiday, or both.
 
-        A cited closure is law and holds whatever the policy says of holidays.
+        A cited closure is law and holds whatever the policy says of holidays. A closure from a time on takes
+        nothing from a public holiday, which closes the whole day.
         """
         row = self.closures.get(day)
         skips = self.rules is None or self.rules.skip_holidays
+        found: list[Closing] = []
         if row is not None and row.closed and (skips or row.citation):
-            return row.closed_from, row.name, row.citation, row.id
-        if not skips or (row is not None and not row.closed):
-            return None
-        name = public_holidays(self.province, day.year).get(day)
-        return (0, name, "", None) if name else None
+            found.append(Closing(row.closed_from, row.citation, row.id))
+        if skips and (row is None or row.closed) and day in public_holidays(self.province, day.year):
+            found.append(Closing(0))
+        return tuple(found)
 
     def rows_in_force(self, day: date) -> list[LegalHours]:
         """Return the law's rows that hold on a local day: of each jurisdiction those with its newest date."""
@@ -125,9 +135,8 @@ class Calendar:
             known = ()
             if self.rules is not None:
                 known = intersect(self.rules.hours_of(day.weekday()), self.legal_hours(day))
-                closing = self.closing(day)
-                if closing is not None:
-                    known = intersect(known, ((0, closing[0]),)) if closing[0] else ()
+                for closing in self.closings(day):
+                    known = intersect(known, ((0, closing.since),))
             self._open[day] = known
         return known
 
@@ -327,6 +336,8 @@ def _personal_checks(
     found.append(Check(CHANNEL, "pass") if allowed else Check(CHANNEL, "fail", "channel_not_allowed"))
     needs_consent = question.channel in rules.consent_channels
     if question.personal:
+        basis["suppressions"] = sorted(row.id for row in question.suppressions)
+        basis["consents"] = sorted(row.id for row in question.consents)
         stop = suppressing(question.channel, question.suppressions, question.consents)
         if stop is not None:
             basis["suppression"] = stop.id
@@ -383,15 +394,18 @@ def judge(question: Question, calendar: Calendar, policy_state: str, zones: Sequ
         checks += [Check(name, "not_checked") for name in (HOLIDAY, STATUTORY, WINDOW)]
         return _verdict(checks, basis, law=True, zones=tuple(zones), local_times=told)
     shut = []
+    used: set[int] = set()
     for moment, (_weekday, minute) in zip(times, moments, strict=True):
-        closing = calendar.closing(moment.date())
-        if closing is not None and closing[3] is not None:
-            basis.setdefault("closures", []).append(closing[3])
-        if closing is not None and minute >= closing[0]:
-            shut.append(closing)
+        for closing in calendar.closings(moment.date()):
+            if closing.row_id is not None:
+                used.add(closing.row_id)
+            if minute >= closing.since:
+                shut.append(closing)
+    if used:
+        basis["closures"] = sorted(used)
     if shut:
-        law = any(closing[2] for closing in shut)
-        citation = next((closing[2] for closing in shut if closing[2]), "")
+        citation = next((closing.citation for closing in shut if closing.citation), "")
+        law = bool(citation)
     checks.append(Check(HOLIDAY, "fail", "holiday") if shut else Check(HOLIDAY, "pass"))
     outside = [
         moment for moment, (_weekday, minute) in zip(times, moments, strict=True)
@@ -407,12 +421,22 @@ def judge(question: Question, calendar: Calendar, policy_state: str, zones: Sequ
 
 
 def judge_as_given(
-    question: Question, calendar: Calendar, policy_state: str, *, weekday: int, minute: int, today: date
+    question: Question,
+    calendar: Calendar,
+    policy_state: str,
+    *,
+    weekday: int,
+    minute: int,
+    today: date,
+    at: datetime,
 ) -> Verdict:
-    """Judge a weekday and time as they are given: no zones and no holidays; the law as of `today`."""
+    """Judge a weekday and time as they are given: no zones and no holidays.
+
+    The law is that of the local day `today`, consents those that hold at the instant `at`.
+    """
     basis: dict[str, Any] = {}
     rules = calendar.rules
-    checks = _personal_checks(question, policy_state, rules, datetime.combine(today, time(), UTC), basis)
+    checks = _personal_checks(question, policy_state, rules, at, basis)
     checks.append(Check(HOLIDAY, "not_checked"))
     if rules is None:
         checks += [Check(STATUTORY, "not_checked"), Check(WINDOW, "not_checked")]
@@ -426,13 +450,33 @@ def judge_as_given(
     return _verdict(checks, basis, law=False, citation=citation)
 
 
+def _consented(question: Question, since: datetime, until: datetime) -> list[Span]:
+    """Return when, between two instants, a consent for the channel holds."""
+    edges = {since, until}
+    for row in question.consents:
+        edges |= {edge for edge in (row.at, row.expires_at) if edge is not None and since < edge < until}
+    ordered = sorted(edges)
+    held = [
+        (start, end)
+        for start, end in zip(ordered, ordered[1:], strict=False)
+        if consenting(question.channel, question.consents, start)
+    ]
+    return merged(held)
+
+
 def next_allowed(question: Question, verdict: Verdict, hours: OpenHours, at: datetime) -> datetime | None:
     """Return the first instant at which the same question would be answered yes, or None within 60 days."""
-    if verdict.refused_before_time() or hours.calendar.rules is None:
+    rules = hours.calendar.rules
+    if rules is None:
         return None
-    until = at + HORIZON
-    if question.personal and question.channel in hours.calendar.rules.consent_channels:
-        consent = consenting(question.channel, question.consents, at)
-        if consent is not None and consent.expires_at is not None:
-            until = min(until, consent.expires_at)
-    return hours.first_open(at, until)
+    if not (question.personal and question.channel in rules.consent_channels):
+        return None if verdict.refused_before_time() else hours.next_open(at)
+    # a consent can begin, end or be withdrawn while the hours are still closed
+    failed = {check.check for check in verdict.checks[:5] if check.result == "fail"}
+    if failed - {CONSENT}:
+        return None
+    for start, end in _consented(question, at, at + HORIZON):
+        found = hours.first_open(start, end)
+        if found is not None:
+            return found
+    return None

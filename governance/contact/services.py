@@ -24,9 +24,9 @@ from governance.contact.models import (
 )
 from governance.contact.querysets import (
     PolicyRow,
-    closed_days,
-    legal_hours,
+    law_and_closures,
     personal_rows,
+    personal_rows_by_id,
     plain_closure,
     plain_hours,
     policies_at,
@@ -111,10 +111,10 @@ class GateBook:
 
     @classmethod
     def load(cls, places: Iterable[Place], at: datetime, *, reach: timedelta = HORIZON) -> GateBook:
-        """Read the book in three queries, closures from two days before `at` to two after `at + reach`."""
+        """Read the book in two queries, closures from two days before `at` to two after `at + reach`."""
         wanted = set(places)
         provinces = {place.province for place in wanted}
-        return cls(policies_at(wanted), legal_hours(provinces), _closures(provinces, at, reach))
+        return cls(policies_at(wanted), *_hours_around(provinces, at, reach))
 
     def gate(self, where: Where, channel: str) -> Gate:
         """Return the gate of a place and channel; gates with the same answer are shared."""
@@ -138,36 +138,64 @@ class GateBook:
         return known
 
 
-def _closures(provinces: Iterable[str], at: datetime, reach: timedelta) -> list[ClosedDay]:
+def _hours_around(
+    provinces: Iterable[str], at: datetime, reach: timedelta
+) -> tuple[list[tuple[str, LegalHours]], list[ClosedDay]]:
     day = at.astimezone(UTC).date()
-    return closed_days(provinces, day - timedelta(days=2), day + reach + timedelta(days=2))
+    return law_and_closures(provinces, day - timedelta(days=2), day + reach + timedelta(days=2))
 
 
-def open_gate(place: Place, channel: str, at: datetime, *, city: str = "", zone: str = "", reach: timedelta = HORIZON) -> Gate:
-    """Return one place's gate, in three queries."""
+def open_book(
+    place: Place, at: datetime, *, city: str = "", zone: str = "", reach: timedelta = HORIZON
+) -> tuple[GateBook, Where]:
+    """Return one place's book and where a person of this city is, in two queries."""
     policy, of_city, of_market = policy_and_clocks(place, fold_city(city), fold_city(place.market))
     book = GateBook(
         {(policy.province, policy.market_key): policy} if policy else {},
-        legal_hours([place.province]),
-        _closures([place.province], at, reach),
+        *_hours_around([place.province], at, reach),
     )
-    return book.gate(Where(place, zone, of_city, of_market), channel)
+    return book, Where(place, zone, of_city, of_market)
+
+
+def open_gate(place: Place, channel: str, at: datetime, *, city: str = "", zone: str = "") -> Gate:
+    """Return one place's gate for a channel, in two queries."""
+    book, where = open_book(place, at, city=city, zone=zone)
+    return book.gate(where, channel)
 
 
 def question_about(
     channel: str, points: Sequence[hooks.PointFacts], score: Decimal | None, *, personal: bool = True
 ) -> Question:
     """Return the question for a person with these points; reads her suppressions and consents in one query."""
-    kind = digests.KIND_OF_CHANNEL[channel]
-    own = [point.digest for point in points if point.kind == kind]
-    suppressions, consents = personal_rows(own)
-    return Question(channel, personal, bool(own), score, tuple(suppressions), tuple(consents))
+    return questions_about((channel,), points, score, personal=personal)[channel]
+
+
+def questions_about(
+    channels: Iterable[str], points: Sequence[hooks.PointFacts], score: Decimal | None, *, personal: bool = True
+) -> dict[str, Question]:
+    """Return the question of each channel; reads suppressions and consents of all points in one query."""
+    kinds = {channel: digests.KIND_OF_CHANNEL[channel] for channel in channels}
+    asked = {*kinds.values(), digests.LEAD}
+    suppressions, consents = personal_rows(point.digest for point in points if point.kind in asked)
+    found = {}
+    for channel, kind in kinds.items():
+        own = {point.digest for point in points if point.kind in (kind, digests.LEAD)}
+        found[channel] = Question(
+            channel,
+            personal,
+            any(point.kind == kind for point in points),
+            score,
+            tuple(row for row in suppressions if row.digest in own),
+            tuple(row for row in consents if row.digest in own),
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What `can_contact` answers; `citation` names the law where it refuses."""
 
+    channel: str
     verdict: Verdict
     gate: Gate
     scope: str
@@ -223,11 +251,11 @@ def can_contact(
         weekday, minute = as_given
         today = at.astimezone(ZoneInfo(gate.zone)).date()
         verdict = judge_as_given(
-            question, gate.calendar, gate.policy_state, weekday=weekday, minute=minute, today=today
+            question, gate.calendar, gate.policy_state, weekday=weekday, minute=minute, today=today, at=at
         )
-        return Answer(verdict, gate, scope, None, tuple(warnings))
+        return Answer(channel, verdict, gate, scope, None, tuple(warnings))
     verdict = gate.judge(question, at)
-    return Answer(verdict, gate, scope, gate.next_allowed(question, at, verdict), tuple(warnings))
+    return Answer(channel, verdict, gate, scope, gate.next_allowed(question, at, verdict), tuple(warnings))
 
 
 def decision(
@@ -271,8 +299,8 @@ def judge_again(kept: ContactDecision) -> Verdict:
         channel=kept.channel, jurisdiction__in=["CA", kept.province]
     )
     closures = Closure.history.as_of(kept.created_at).filter(province__in=["", kept.province])
-    points = [digest for digest in (kept.phone_digest, kept.email_digest) if digest]
-    suppressions, consents = personal_rows(points)
+    # the very rows that it read: what is recorded later, also with an earlier date, changes nothing
+    suppressions, consents = personal_rows_by_id(kept.basis.get("suppressions", ()), kept.basis.get("consents", ()))
     calendar = Calendar(
         kept.province,
         read_rules(policy.rules) if policy is not None else None,
@@ -280,9 +308,8 @@ def judge_again(kept: ContactDecision) -> Verdict:
         [plain_closure(row) for row in closures],
     )
     question = Question(
-        kept.channel, True, bool(points), kept.lead_score,
-        tuple(row for row in suppressions if row.at <= kept.created_at),
-        tuple(row for row in consents if row.at <= kept.created_at),
+        kept.channel, True, bool(kept.phone_digest or kept.email_digest), kept.lead_score,
+        tuple(suppressions), tuple(consents),
     )  # fmt: skip
     state = "policy_missing" if policy is None else "" if policy.enabled else "policy_disabled"
     return judge(question, calendar, state, kept.zones, kept.at)
@@ -302,7 +329,7 @@ def suppress(
         Suppression(point_digest=digest, channel=channel, source=source, at=at, **by.written())
         for digest in sorted(set(points))
     )
-    hooks.on_suppressed.ask(sorted(set(points)), by, at)
+    hooks.on_suppressed.ask(sorted(set(points)), channel, by, at)
 
 
 @verb(Execution.OBSERVE_ONLY)

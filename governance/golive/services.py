@@ -13,7 +13,7 @@ from django.db import OperationalError, connection, transaction
 from django.utils.translation import gettext_lazy as _
 
 from governance.actors import By
-from governance.errors import Refused, Unavailable
+from governance.errors import Forbidden, Invalid, Refused, Unavailable
 from governance.golive.models import GoLiveState
 
 P = ParamSpec("P")
@@ -83,27 +83,39 @@ def verb(execution: Execution) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
+SWITCH, ENGAGE = "governance.switch_go_live", "governance.engage_kill_switch"
+
+
 def _switch(by: By, at: datetime, reason: str, **changes: bool) -> GoLiveState:
     row, _made = GoLiveState.objects.select_for_update().get_or_create(pk=1, defaults={"updated_at": at})
+    if all(getattr(row, name) == value for name, value in changes.items()):
+        return row
     for name, value in changes.items():
         setattr(row, name, value)
     row.changed_by = by.acting_for or by.username
     row.reason = reason
     row.updated_at = at
     row._change_reason = reason  # type: ignore[attr-defined]  # read by simple_history
+    row._history_date = at  # type: ignore[attr-defined]  # read by simple_history
     row.save()
     return row
 
 
 @verb(Execution.OBSERVE_ONLY)
 def set_go_live(enabled: bool, *, by: By, at: datetime, reason: str) -> GoLiveState:
-    """Switch go-live. Enabling refuses with 412 `blocked` while anybody registered a blocker."""
+    """Switch go-live. Switching to what it is changes nothing.
+
+    Raises Forbidden without the right, Refused `blocked` (412) for enabling while anybody registered a blocker.
+    """
     from governance import hooks
 
+    if not by.may(SWITCH):
+        raise Forbidden("not_allowed", _("Only a manager switches go-live."))
     if enabled:
         blocking = [sentence for answers in hooks.blockers.ask() for sentence in answers]
         if blocking:
-            refusal = Refused("blocked", _("Go-live stays off until its blockers are gone."), extra={"blockers": blocking})
+            message = _("Go-live stays off until its blockers are gone.")
+            refusal = Refused("blocked", message, extra={"blockers": blocking})
             refusal.status = 412
             raise refusal
     return _switch(by, at, reason, go_live_enabled=enabled)
@@ -111,5 +123,12 @@ def set_go_live(enabled: bool, *, by: By, at: datetime, reason: str) -> GoLiveSt
 
 @verb(Execution.OBSERVE_ONLY)
 def set_kill_switch(engaged: bool, *, by: By, at: datetime, reason: str) -> GoLiveState:
-    """Engage or release the kill switch."""
+    """Engage or release the kill switch. Switching to what it is changes nothing.
+
+    Raises Forbidden without the right, Invalid where a release names no reason.
+    """
+    if not by.may(ENGAGE if engaged else SWITCH):
+        raise Forbidden("not_allowed", _("Your role does not switch the kill switch that way."))
+    if not engaged and not reason.strip():
+        raise Invalid({"reason": [_("Say why the kill switch is released.")]})
     return _switch(by, at, reason, kill_switch_engaged=engaged)

@@ -66,7 +66,7 @@ def job(name: str, *, every: str) -> Callable[[Work], Task[Any, Any]]:
     """Register a function of the present instant as the celery task `name`, done once per slot."""
 
     def decorate(work: Work) -> Task[Any, Any]:
-        @shared_task(name=name)
+        @shared_task(name=name, slot=every)
         @functools.wraps(work)
         def run() -> Any:
             return run_once(name, every, work, timezone.now())

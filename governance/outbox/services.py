@@ -11,15 +11,18 @@ from typing import Any
 
 from django.core.mail import EmailMessage
 from django.db import OperationalError, connection, transaction
-from django.db.models import F
+from django.db.models import F, Value
+from django.db.models.functions import Greatest
 from django.utils.translation import gettext as _
 
 from governance.errors import Refused
-from governance.outbox.models import MAX_ATTEMPTS, IdempotentAnswer, OutboxMessage
+from governance.outbox.models import MAX_ATTEMPTS, Heartbeat, IdempotentAnswer, JobSlot, OutboxMessage
 
 log = logging.getLogger(__name__)
 
 ANSWERS_KEPT = timedelta(hours=24)
+RUNS_KEPT = timedelta(days=14)
+HEARTBEAT = "jobs"
 LOCK_WAIT = "10s"
 RETRY_AFTER = timedelta(minutes=2)
 
@@ -140,3 +143,19 @@ def drain_outbox(at: datetime, limit: int = 50) -> int:
         row.update(sent_at=at, last_error="")
         sent += 1
     return sent
+
+
+def purge_runs(at: datetime, limit: int = 1000) -> int:
+    """Forget job runs of more than two weeks ago, the oldest first; returns how many."""
+    old = JobSlot.objects.filter(started_at__lt=at - RUNS_KEPT).order_by("started_at").values_list("pk", flat=True)
+    return JobSlot.objects.filter(pk__in=list(old[:limit])).delete()[0]
+
+
+def beat(at: datetime) -> dict[str, int]:
+    """Note that jobs are being run at `at`, never moving the time back, and clear away a batch of old rows.
+
+    Returns how many answers and job runs were forgotten.
+    """
+    if not Heartbeat.objects.filter(name=HEARTBEAT).update(at=Greatest("at", Value(at))):
+        Heartbeat.objects.bulk_create([Heartbeat(name=HEARTBEAT, at=at)], ignore_conflicts=True)
+    return {"answers": purge_answers(at, 1000), "runs": purge_runs(at)}

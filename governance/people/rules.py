@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from governance.actors import Role
+from governance.actors import By, Role
 from governance.hours import CHANNELS, read_windows
 from governance.places import Province
 
@@ -34,6 +34,21 @@ def rights_of(user: Any, token: Any = None) -> frozenset[str]:
     if user.is_superuser or getattr(user, "role", "") != Role.SERVICE:
         return rights
     return rights | POLICY_RIGHTS if POLICY in getattr(token, "scopes", ()) else rights
+
+
+def by_user(user: Any, token: Any = None, **more: Any) -> By:
+    """Return the actor that a signed-in user is, with her rights and work profile."""
+    profile = getattr(user, "work_profile", None)  # missing for most: RelatedObjectDoesNotExist is an AttributeError
+    return By(
+        username=user.get_username(),
+        role=str(getattr(user, "role", "")),
+        rights=rights_of(user, token),
+        user_id=user.pk,
+        provinces=tuple(profile.provinces) if profile else (),
+        channels=tuple(profile.channels) if profile else (),
+        languages=tuple(profile.languages) if profile else (),
+        **more,
+    )
 
 
 def reaches(token: Any, path: str) -> bool:

@@ -1,1 +1,11 @@
-urlpatterns: list = []
+"""Paths under /api/governance/market/ that the policies answer."""
+
+from django.urls import path
+
+from governance.market.api.viewsets import MarketPolicyViewSet
+
+urlpatterns = [
+    path("policies", MarketPolicyViewSet.as_view({"get": "policies"}), name="market-policies"),
+    path("policies/upsert", MarketPolicyViewSet.as_view({"post": "upsert"}), name="market-policy-upsert"),
+    path("effective", MarketPolicyViewSet.as_view({"get": "effective"}), name="market-effective"),
+]

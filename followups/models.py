@@ -1,0 +1,431 @@
+"""Leads, the ladders that follow them up, and the tasks of each ladder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+from simple_history.models import HistoricalRecords
+
+from followups.querysets import LadderTemplateQuerySet, LeadQuerySet, TaskQuerySet
+from followups.rules import DEFAULT_STEPS, read_steps
+from governance.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Written, owner_key
+from governance.hours import CHANNELS
+from governance.places import ALL, PlaceModel, Province, fold_city, validate_zone
+
+CHANNEL_CHOICES = [(channel, channel) for channel in CHANNELS]
+
+
+class Lead(Written, PlaceModel):
+    """A person who may sell a house. Personal data lives here and in her contact points alone."""
+
+    class Status(models.TextChoices):
+        NEW = "NEW", _("new")
+        WORKING = "WORKING", _("working")
+        NOT_NOW = "NOT_NOW", _("not now")
+        HANDED_OVER = "HANDED_OVER", _("handed over")
+        WON = "WON", _("won")
+        DEAD = "DEAD", _("dead")
+
+    class Language(models.TextChoices):
+        EN = "en", _("English")
+        FR = "fr", _("French")
+
+    external_id = models.CharField(_("lead id"), max_length=64, unique=True)
+    name = models.CharField(_("name"), max_length=200, blank=True, default="")
+    city = models.CharField(_("city"), max_length=80, blank=True, default="")
+    city_key = models.CharField(max_length=200, blank=True, default="", editable=False)
+    market_city_key = models.CharField(max_length=200, blank=True, default="", editable=False)
+    postal_code = models.CharField(_("postal code"), max_length=10, blank=True, default="")
+    zone = models.CharField(
+        _("time zone"), max_length=40, blank=True, default="", validators=[validate_zone],
+        help_text=_("Only where it is known for sure; it beats every other clock."),
+    )  # fmt: skip
+    score = models.DecimalField(
+        _("score"), max_digits=5, decimal_places=4, null=True, blank=True,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+    )  # fmt: skip
+    language = models.CharField(_("language"), max_length=2, choices=Language.choices, blank=True, default="")
+    status = models.CharField(_("status"), max_length=11, choices=Status.choices, default=Status.NEW)
+    follow_up_at = models.DateTimeField(_("follow up at"), null=True, blank=True)
+    source = models.CharField(_("source"), max_length=80, blank=True, default="")
+    cost = models.DecimalField(
+        _("cost (CAD)"), max_digits=11, decimal_places=2, null=True, blank=True,
+        validators=[MinValueValidator(0)],
+    )  # fmt: skip
+    notes = models.TextField(_("notes"), blank=True, default="", max_length=20_000)
+    extra = models.JSONField(_("what else the source sent"), default=dict, blank=True)
+    created_at = models.DateTimeField(_("created"), editable=False)
+    updated_at = models.DateTimeField(_("updated"), editable=False)
+
+    objects = LeadQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("lead")
+        verbose_name_plural = _("leads")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(score=None) | Q(score__gte=0, score__lte=1), name="lead_score_is_a_fraction"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["-created_at", "-id"], name="lead_newest"),  # the collection
+            models.Index(fields=["province", "market_key"], name="lead_by_place"),  # realigning, filters
+            models.Index(fields=["status"], name="lead_unsettled", condition=Q(status__in=["NEW", "WORKING", "HANDED_OVER"])),
+        ]  # fmt: skip
+        permissions = [
+            ("view_all", "See every lead and task"),
+            ("create_ladder", "Create a ladder"),
+            ("import_leads", "Import leads"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.external_id} {self.name}".strip()
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.fold_keys()
+        super().save(*args, **kwargs)
+
+    def fold_keys(self) -> None:
+        """Set what follows from city and market: how their clocks are looked up."""
+        self.city_key = fold_city(self.city)
+        self.market_city_key = "" if self.market == ALL else fold_city(self.market)
+
+
+class ContactPoint(models.Model):
+    """A phone (E.164) or e-mail address of a lead; `digest` finds it among suppressions."""
+
+    class Kind(models.TextChoices):
+        PHONE = "PHONE", _("phone")
+        EMAIL = "EMAIL", _("e-mail")
+
+    class Status(models.TextChoices):
+        USABLE = "USABLE", _("usable")
+        WRONG = "WRONG", _("wrong number")
+
+    lead = models.ForeignKey(Lead, models.CASCADE, related_name="points", verbose_name=_("lead"))
+    kind = models.CharField(_("kind"), max_length=5, choices=Kind.choices)
+    value = models.CharField(_("number or address"), max_length=254)
+    digest = models.CharField(max_length=64, editable=False)
+    label = models.CharField(_("label"), max_length=40, blank=True, default="")
+    whose = models.CharField(_("whose"), max_length=80, blank=True, default="", help_text=_("Blank: the lead’s own."))
+    order = models.PositiveSmallIntegerField(_("order"), default=0)
+    status = models.CharField(_("status"), max_length=6, choices=Status.choices, default=Status.USABLE)
+
+    class Meta:
+        verbose_name = _("contact point")
+        verbose_name_plural = _("contact points")
+        ordering = ["order", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["lead", "kind", "value"], name="point_once_per_lead",
+                violation_error_message=_("The lead has this number or address already."),
+            )
+        ]  # fmt: skip
+        indexes = [models.Index(fields=["digest"], name="point_by_digest")]  # opt-outs, lookup
+
+    def __str__(self) -> str:
+        return self.value
+
+    def clean(self) -> None:
+        from followups.points import read_point
+
+        self.value, self.digest = read_point(self.kind, self.value)
+
+
+class Property(models.Model):
+    """The house that a lead may sell."""
+
+    lead = models.ForeignKey(Lead, models.CASCADE, related_name="properties", verbose_name=_("lead"))
+    address = models.CharField(_("address"), max_length=200, blank=True, default="")
+    property_type = models.CharField(_("type"), max_length=20, blank=True, default="")
+    size_sqft = models.PositiveIntegerField(_("size (sq ft)"), null=True, blank=True)
+    beds = models.PositiveSmallIntegerField(_("beds"), null=True, blank=True)
+    condition = models.CharField(_("condition"), max_length=80, blank=True, default="")
+    asking_price = models.DecimalField(
+        _("asking price (CAD)"), max_digits=11, decimal_places=2, null=True, blank=True,
+        validators=[MinValueValidator(0)],
+    )  # fmt: skip
+    motivation = models.CharField(_("motivation"), max_length=200, blank=True, default="")
+    timeline = models.CharField(_("timeline"), max_length=80, blank=True, default="")
+
+    class Meta:
+        verbose_name = _("property")
+        verbose_name_plural = _("properties")
+
+    def __str__(self) -> str:
+        return self.address or str(_("property"))
+
+
+def default_steps() -> list[dict[str, Any]]:
+    return [step.as_json() for step in DEFAULT_STEPS]
+
+
+class LadderTemplate(PlaceModel):
+    """The steps that a new ladder takes. A running ladder keeps those that it began with."""
+
+    province = models.CharField(
+        _("province"), max_length=2, choices=Province.choices, blank=True, default="",
+        help_text=_("Blank: wherever a province has none of its own."),
+    )  # fmt: skip
+    enabled = models.BooleanField(_("enabled"), default=True)
+    steps = models.JSONField(_("steps"), default=default_steps)
+    version = models.PositiveIntegerField(_("version"), default=1, editable=False)
+    changed_by = models.CharField(_("changed by"), max_length=ACTOR_LENGTH, editable=False)
+    reason = models.TextField(_("reason"), blank=True, default="")
+    updated_at = models.DateTimeField(_("updated"), editable=False)
+
+    objects = LadderTemplateQuerySet.as_manager()
+    history = HistoricalRecords(history_change_reason_field=models.TextField(null=True))
+
+    class Meta:
+        verbose_name = _("ladder template")
+        verbose_name_plural = _("ladder templates")
+        ordering = ["province", "market"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["province", "market_key"], name="ladder_template_once_per_market",
+                violation_error_message=_("There is a template for this province and market already."),
+            )
+        ]  # fmt: skip
+        permissions = [("edit_templates", "Change ladder templates")]
+
+    def __str__(self) -> str:
+        return f"{self.province or '*'}/{self.market}"
+
+    def clean(self) -> None:
+        try:
+            self.steps = [step.as_json() for step in read_steps(self.steps)]
+        except ValidationError as wrong:
+            raise ValidationError({"steps": wrong}) from wrong
+
+
+class Ladder(Written):
+    """One lead's way through the steps of a template, as they were when it began."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "ACTIVE", _("active")
+        COMPLETED = "COMPLETED", _("completed")
+        STOPPED = "STOPPED", _("stopped")
+
+    lead = models.ForeignKey(Lead, models.PROTECT, related_name="ladders", verbose_name=_("lead"))
+    template = models.ForeignKey(LadderTemplate, models.PROTECT, related_name="+", verbose_name=_("template"))
+    template_version = models.PositiveIntegerField(_("template version"))
+    steps = models.JSONField(_("steps"))
+    owner = models.CharField(_("owner"), max_length=ACTOR_LENGTH, blank=True, default="")
+    started_at = models.DateTimeField(_("started"))
+    status = models.CharField(_("status"), max_length=9, choices=Status.choices, default=Status.ACTIVE)
+    stop_reason = models.CharField(_("why it ended"), max_length=200, blank=True, default="")
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("ladder")
+        verbose_name_plural = _("ladders")
+        constraints = [
+            models.UniqueConstraint(fields=["lead"], name="ladder_one_active_per_lead", condition=Q(status="ACTIVE"))
+        ]
+        indexes = [models.Index(fields=["-started_at", "-id"], name="ladder_newest")]
+        permissions = [("stop_ladder", "Stop a ladder")]
+
+    def __str__(self) -> str:
+        return f"{self.lead_id}: {self.get_status_display()}"
+
+
+class FollowUpTask(Written):
+    """One thing to do for a lead: a step of its ladder, a promised callback, or a handover to a closer."""
+
+    class Kind(models.TextChoices):
+        LADDER = "LADDER", _("ladder")
+        CALLBACK = "CALLBACK", _("callback")
+        HANDOVER = "HANDOVER", _("handover")
+
+    class Status(models.TextChoices):
+        OPEN = "OPEN", _("open")
+        COMPLETED = "COMPLETED", _("completed")
+        SKIPPED = "SKIPPED", _("skipped")
+        CANCELLED = "CANCELLED", _("cancelled")
+
+    class Outcome(models.TextChoices):
+        SENT = "SENT", _("sent")
+        NO_ANSWER = "NO_ANSWER", _("no answer")
+        LEFT_MESSAGE = "LEFT_MESSAGE", _("left a message")
+        REACHED = "REACHED", _("reached")
+        REPLIED = "REPLIED", _("replied")
+        WRONG_NUMBER = "WRONG_NUMBER", _("wrong number")
+        OPTED_OUT = "OPTED_OUT", _("opted out")
+
+    class Source(models.TextChoices):
+        PAGE_BUTTON = "PAGE_BUTTON", _("page")
+        DIALER = "DIALER", _("dialer")
+        PROVIDER = "PROVIDER", _("provider")
+        TYPED = "TYPED", _("typed")
+
+    lead = models.ForeignKey(Lead, models.PROTECT, related_name="tasks", verbose_name=_("lead"))
+    ladder = models.ForeignKey(
+        Ladder, models.PROTECT, related_name="tasks", null=True, blank=True, verbose_name=_("ladder")
+    )
+    kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices, default=Kind.LADDER)
+    step = models.PositiveSmallIntegerField(_("step"), null=True, blank=True)
+    channel = models.CharField(_("channel"), max_length=5, choices=CHANNEL_CHOICES)
+    province = models.CharField(_("province"), max_length=2, choices=Province.choices)
+    market_key = models.CharField(_("market"), max_length=120)
+    contact_point = models.ForeignKey(
+        ContactPoint, models.SET_NULL, related_name="+", null=True, blank=True, verbose_name=_("contact point")
+    )
+    owner = models.CharField(_("owner"), max_length=ACTOR_LENGTH, blank=True, default="")
+    owner_key = models.CharField(max_length=ACTOR_LENGTH, blank=True, default="", editable=False)
+
+    scheduled_for = models.DateTimeField(_("scheduled for"))
+    due_at = models.DateTimeField(_("due"), null=True, blank=True)
+    zone = models.CharField(_("time zone"), max_length=40)
+    held_reason = models.CharField(_("held because"), max_length=40, blank=True, default="")
+    snoozed_until = models.DateTimeField(_("snoozed until"), null=True, blank=True)
+    status = models.CharField(_("status"), max_length=9, choices=Status.choices, default=Status.OPEN)
+    is_current = models.BooleanField(_("current"), default=False)
+    closed_reason = models.CharField(_("why it was closed"), max_length=200, blank=True, default="")
+
+    claimed_by = models.CharField(_("claimed by"), max_length=ACTOR_LENGTH, blank=True, default="")
+    claim_token = models.CharField(max_length=32, blank=True, default="", editable=False)
+    claimed_at = models.DateTimeField(_("claimed"), null=True, blank=True)
+    claim_until = models.DateTimeField(_("claim ends"), null=True, blank=True)
+
+    started_at = models.DateTimeField(_("started"), null=True, blank=True)
+    started_by = models.CharField(_("started by"), max_length=ACTOR_LENGTH, blank=True, default="")
+    start_decision_id = models.BigIntegerField(null=True, blank=True, editable=False)
+    outcome = models.CharField(_("outcome"), max_length=12, choices=Outcome.choices, blank=True, default="")
+    next = models.CharField(_("next"), max_length=14, blank=True, default="")
+    next_at = models.DateTimeField(_("next at"), null=True, blank=True)
+    note = models.TextField(_("note"), blank=True, default="", max_length=4000)
+    contacted_at = models.DateTimeField(_("contacted"), null=True, blank=True)
+    contact_source = models.CharField(
+        _("contact known from"), max_length=11, choices=Source.choices, blank=True, default=""
+    )
+    entered_late = models.BooleanField(_("entered late"), default=False)
+    override_reason = models.CharField(_("override reason"), max_length=500, blank=True, default="")
+    gate_allowed = models.BooleanField(_("gate allowed it"), null=True, blank=True)
+    completed_at = models.DateTimeField(_("completed"), null=True, blank=True)
+    completed_by = models.CharField(_("completed by"), max_length=ACTOR_LENGTH, blank=True, default="")
+
+    response_minutes = models.DecimalField(
+        _("response (allowed minutes)"), max_digits=10, decimal_places=2, null=True, blank=True
+    )
+    response_wall_minutes = models.DecimalField(
+        _("response (minutes)"), max_digits=10, decimal_places=2, null=True, blank=True
+    )
+    sla_5m_at = models.DateTimeField(null=True, blank=True, editable=False)
+    sla_30m_at = models.DateTimeField(null=True, blank=True, editable=False)
+    sla_2h_at = models.DateTimeField(_("late from"), null=True, blank=True, editable=False)
+    sla_counted = models.BooleanField(default=False, editable=False)
+    created_at = models.DateTimeField(_("created"), editable=False)
+
+    objects = TaskQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("follow-up task")
+        verbose_name_plural = _("follow-up tasks")
+        constraints = [
+            models.UniqueConstraint(fields=["ladder", "step"], name="task_once_per_step"),
+            models.UniqueConstraint(
+                fields=["ladder"], name="task_one_current_per_ladder", condition=Q(is_current=True, kind="LADDER")
+            ),
+            models.CheckConstraint(condition=Q(is_current=False) | Q(status="OPEN"), name="task_current_is_open"),
+            models.CheckConstraint(
+                condition=~Q(status="COMPLETED") | Q(completed_at__isnull=False, outcome__gt=""),
+                name="task_completed_has_outcome",
+            ),
+            models.CheckConstraint(
+                condition=Q(due_at__isnull=False) | ~Q(status="OPEN") | Q(held_reason__gt=""),
+                name="task_without_due_time_is_held",
+            ),
+        ]
+        indexes = [
+            # the due queue, for everybody, for a province and for an owner
+            models.Index(fields=["due_at", "id"], name="task_due", condition=Q(is_current=True, due_at__isnull=False)),
+            models.Index(
+                fields=["province", "due_at"], name="task_due_province", condition=Q(is_current=True, due_at__isnull=False)
+            ),
+            models.Index(
+                fields=["owner_key", "due_at"], name="task_due_owner", condition=Q(is_current=True, due_at__isnull=False)
+            ),
+            # sla: the newest completed and the newest open ones
+            models.Index(
+                F("due_at").desc(), name="task_sla_done", condition=Q(status="COMPLETED", due_at__isnull=False),
+                include=["completed_at", "sla_5m_at", "sla_30m_at", "sla_2h_at", "response_minutes",
+                         "response_wall_minutes", "owner_key", "province", "channel", "step"],
+            ),
+            models.Index(
+                F("due_at").desc(), name="task_sla_open", condition=Q(status="OPEN", due_at__isnull=False),
+                include=["sla_5m_at", "sla_30m_at", "sla_2h_at", "owner_key", "province", "channel", "step"],
+            ),
+            models.Index(  # escalation
+                fields=["sla_2h_at"], name="task_late", condition=Q(status="OPEN", sla_counted=False)
+            ),
+            models.Index(fields=["id"], name="task_held", condition=Q(status="OPEN", due_at=None)),
+            models.Index(fields=["claim_until"], name="task_claimed", condition=Q(claim_until__isnull=False)),
+            models.Index(fields=["claim_token"], name="task_of_claim", condition=~Q(claim_token="")),
+            models.Index(fields=["province", "lead"], name="task_realign", condition=Q(status="OPEN")),
+            models.Index(fields=["-created_at", "-id"], name="task_newest"),  # the collection
+        ]  # fmt: skip
+        permissions = [
+            ("claim_task", "Claim due tasks"),
+            ("start_task", "Start a task"),
+            ("complete_task", "Complete a task"),
+            ("plan_task", "Snooze and skip tasks"),
+            ("work_any_task", "Work on other people’s tasks"),
+            ("reassign", "Reassign tasks"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}: {self.channel} {self.step or self.kind}"
+
+    def set_owner(self, owner: str) -> None:
+        self.owner = owner.strip()
+        self.owner_key = owner_key(owner)
+
+
+class RealignRequest(models.Model):
+    """Due times somewhere must be judged anew; `cursor` is the last lead that was done."""
+
+    province = models.CharField(_("province"), max_length=2, blank=True, default="")
+    asked_by = models.CharField(_("asked by"), max_length=ACTOR_LENGTH, blank=True, default="")
+    correlation_id = models.CharField(_("correlation id"), max_length=CORRELATION_LENGTH, blank=True, default="")
+    asked_at = models.DateTimeField(_("asked"))
+    cursor = models.BigIntegerField(default=0)
+    moved = models.PositiveIntegerField(_("tasks moved"), default=0)
+    done_at = models.DateTimeField(_("done"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("realigning request")
+        verbose_name_plural = _("realigning requests")
+        indexes = [models.Index(fields=["id"], name="realign_waiting", condition=Q(done_at=None))]
+
+    def __str__(self) -> str:
+        return f"{self.province or '*'} {self.asked_at:%Y-%m-%d %H:%M}"
+
+
+class SlaSnapshot(models.Model):
+    """How a day's tasks were answered, for one group (`dimension` ALL, PROVINCE, CHANNEL, STEP or OWNER)."""
+
+    day = models.DateField(_("day"))
+    dimension = models.CharField(_("by"), max_length=10)
+    value = models.CharField(_("group"), max_length=ACTOR_LENGTH, blank=True, default="")
+    count = models.PositiveIntegerField(_("tasks"))
+    within_5m = models.DecimalField(_("within 5 minutes"), max_digits=5, decimal_places=4, null=True)
+    within_30m = models.DecimalField(_("within 30 minutes"), max_digits=5, decimal_places=4, null=True)
+    within_2h = models.DecimalField(_("within 2 hours"), max_digits=5, decimal_places=4, null=True)
+    median_minutes = models.DecimalField(_("median (minutes)"), max_digits=10, decimal_places=2, null=True)
+    p90_minutes = models.DecimalField(_("90th percentile (minutes)"), max_digits=10, decimal_places=2, null=True)
+    overdue_open = models.PositiveIntegerField(_("overdue and open"))
+
+    class Meta:
+        verbose_name = _("SLA of a day")
+        verbose_name_plural = _("SLA by day")
+        ordering = ["-day", "dimension", "value"]
+        constraints = [models.UniqueConstraint(fields=["day", "dimension", "value"], name="sla_snapshot_once")]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.dimension} {self.value}"

@@ -1,0 +1,103 @@
+"""Questions about leads and tasks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Self
+
+from django.db import models
+from django.db.models import Case, Exists, F, OuterRef, Q, SmallIntegerField, When
+from django.db.models.functions import Coalesce
+
+from governance.actors import By
+from governance.contact.querysets import zone_of_city
+from governance.people.querysets import at_work
+from governance.places import ALL, Place, PlaceQuerySet
+
+
+class LeadQuerySet(PlaceQuerySet):
+    """Leads."""
+
+    def visible_to(self, by: By, at: datetime) -> Self:
+        """Keep what the actor may see: everything, or the leads with own or unowned work."""
+        if by.may("followups.view_all"):
+            return self
+        from followups.models import FollowUpTask
+
+        tasks = FollowUpTask.objects.filter(lead=OuterRef("pk")).offered_to(by, at)
+        return self.filter(Exists(tasks))
+
+    def nobodys(self) -> Self:
+        """Keep leads that are neither won nor dead and have no open task and no date."""
+        from followups.models import FollowUpTask
+
+        open_tasks = FollowUpTask.objects.filter(lead=OuterRef("pk"), status="OPEN")
+        unsettled = self.filter(status__in=["NEW", "WORKING", "HANDED_OVER", "NOT_NOW"], follow_up_at=None)
+        return unsettled.filter(~Exists(open_tasks))
+
+
+class LadderTemplateQuerySet(PlaceQuerySet):
+    """Ladder templates; a row without a province holds where a province has none."""
+
+    def candidates(self, place: Place) -> Self:
+        return self.filter(province__in=[place.province, ""], market_key__in={place.market_key, ALL}).order_by(
+            Case(When(province="", then=1), default=0, output_field=SmallIntegerField()),
+            Case(When(market_key=ALL, then=1), default=0, output_field=SmallIntegerField()),
+        )
+
+
+class TaskQuerySet(models.QuerySet[Any]):
+    """Follow-up tasks."""
+
+    def open(self) -> Self:
+        return self.filter(status="OPEN")
+
+    def due(self, at: datetime) -> Self:
+        """Keep current steps whose time has come and that are not snoozed, oldest first."""
+        return (
+            self.filter(is_current=True, due_at__lte=at)
+            .filter(Q(snoozed_until=None) | Q(snoozed_until__lte=at))
+            .order_by("due_at", "id")
+        )
+
+    def unclaimed(self, at: datetime) -> Self:
+        return self.filter(Q(claim_until=None) | Q(claim_until__lte=at))
+
+    def offered_to(self, by: By, at: datetime) -> Self:
+        """Keep the actor's own tasks and those that nobody at work owns; handovers are offered to closers.
+
+        A manager, a closer's reading and a service client see everything through `visible_to`.
+        """
+        somebody_else = at_work(at).filter(key=OuterRef("owner_key"))
+        unowned = Q(owner_key="") | ~Exists(somebody_else)
+        if by.role == "VA":
+            unowned &= ~Q(kind="HANDOVER")
+        return self.filter(Q(owner_key=by.key) | unowned)
+
+    def visible_to(self, by: By, at: datetime) -> Self:
+        return self if by.may("followups.view_all") else self.offered_to(by, at)
+
+    def fitting(self, by: By) -> Self:
+        """Keep what the actor's work profile names: provinces, channels and languages; her own always."""
+        fits = Q()
+        if by.provinces:
+            fits &= Q(province__in=by.provinces)
+        if by.channels:
+            fits &= Q(channel__in=by.channels)
+        if by.languages:
+            fits &= Q(lead__language__in=[*by.languages, ""])
+        return self.filter(Q(owner_key=by.key) | fits) if fits else self
+
+    def with_clocks(self) -> Self:
+        """Add what `city_zone` says of the lead's city and market, for the gate."""
+        return self.annotate(
+            city_zone=Coalesce(zone_of_city(OuterRef("lead__province"), OuterRef("lead__city_key")), models.Value("")),
+            market_zone=Coalesce(
+                zone_of_city(OuterRef("lead__province"), OuterRef("lead__market_city_key")), models.Value("")
+            ),
+        )
+
+    def of_ladder_of(self, task_id: int) -> Self:
+        """Keep a task and its ladder's other steps, in order."""
+        ladder = self.model._default_manager.filter(pk=task_id, ladder__isnull=False).values("ladder_id")
+        return self.filter(Q(pk=task_id) | Q(ladder_id__in=ladder)).order_by(F("step").asc(nulls_last=True), "id")

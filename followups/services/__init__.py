@@ -1,0 +1,39 @@
+"""The verbs of follow-ups. Each is one transaction with its KPI events; `by` and `at` come from the door."""
+
+from followups.services.claiming import claim_due, free_expired_claims, release_claim, renew_claim
+from followups.services.completing import Completed, Completion, complete_task, start_task
+from followups.services.due import due_tasks
+from followups.services.ladders import NewLadder, begin, create_ladder, stop_ladder
+from followups.services.leads import LeadDetails, facts_of, find_or_create, stop_for_suppressed
+from followups.services.planning import reassign_tasks, skip_task, snooze_task
+from followups.services.realigning import bring_back_held, realign_due, request_realigning
+from followups.services.sla import escalate_overdue, sla_of, snapshot_sla
+
+__all__ = [
+    "Completed",
+    "Completion",
+    "LeadDetails",
+    "NewLadder",
+    "begin",
+    "bring_back_held",
+    "claim_due",
+    "complete_task",
+    "create_ladder",
+    "due_tasks",
+    "escalate_overdue",
+    "facts_of",
+    "find_or_create",
+    "free_expired_claims",
+    "realign_due",
+    "reassign_tasks",
+    "release_claim",
+    "renew_claim",
+    "request_realigning",
+    "skip_task",
+    "sla_of",
+    "snapshot_sla",
+    "snooze_task",
+    "start_task",
+    "stop_for_suppressed",
+    "stop_ladder",
+]

@@ -1,0 +1,468 @@
+"""Starting and completing a task, and recording what happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from followups.models import ContactPoint, FollowUpTask, Lead
+from followups.points import lead_digest
+from followups.rules import (
+    ADVANCING,
+    CALLBACK,
+    DEFAULT_OUTCOME,
+    HANDOVER,
+    HAPPENED,
+    NEXT,
+    NOT_NOW,
+    STOPPING,
+)
+from followups.services.closing import (
+    CLAIM_FIELDS,
+    NO_CLAIM,
+    advance,
+    current_task,
+    end_claim,
+    end_ladder,
+    new_claim_token,
+    settle_lead,
+    stop_remaining,
+    what_is_next,
+)
+from followups.services.desk import WRITTEN_FIELDS, Desk, as_answer, name_key, open_desk, touched
+from governance.actors import By
+from governance.contact import digests
+from governance.contact.models import ContactDecision
+from governance.contact.reasons import sentence
+from governance.contact.rules import Verdict
+from governance.contact.services import decision, suppress
+from governance.errors import Forbidden, Invalid, Refused
+from governance.golive.services import Execution, verb
+from governance.kpi.services import Kpi, emit_kpis
+from governance.outbox.services import post_message
+from governance.people.querysets import managers
+
+START_LASTS = timedelta(minutes=5)
+STARTED_CLAIM = timedelta(minutes=60)
+MOST_BACK = timedelta(hours=24)
+NOTE_FROM = timedelta(minutes=15)
+CLOCK_SKEW = timedelta(seconds=5)
+COMPLETED, OPEN = FollowUpTask.Status.COMPLETED, FollowUpTask.Status.OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What is said of a finished task; `contacted_at` None means when it was started, else now."""
+
+    outcome: str = ""
+    next: str = ""
+    next_at: datetime | None = None
+    note: str = ""
+    contacted_at: datetime | None = None
+    override_reason: str = ""
+    happened: bool = False
+    claim_token: str = ""
+    source: str = FollowUpTask.Source.PAGE_BUTTON
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The task as it stands, what comes next, and whether it had been completed before."""
+
+    task: FollowUpTask
+    next_task: FollowUpTask | None
+    already_completed: bool = False
+
+    def as_answer(self) -> dict[str, Any]:
+        task = self.task
+        return {
+            "ok": True,
+            "task": {
+                "id": task.pk,
+                "completed_at": task.completed_at,
+                "step": task.step,
+                "channel": task.channel,
+                "outcome": task.outcome or None,
+            },
+            "next_task": as_answer(self.next_task) if self.next_task else None,
+            "already_completed": self.already_completed,
+        }
+
+
+def require_right(by: By, right: str) -> None:
+    if not by.may(right):
+        raise Forbidden("not_allowed", _("Your role does not allow this."))
+
+
+def require_claim(task: FollowUpTask, by: By, at: datetime, claim_token: str) -> None:
+    """Refuse `claimed_by_other` while somebody else holds the task."""
+    if not task.claim_token or task.claim_until is None or task.claim_until <= at:
+        return
+    mine = task.claimed_by.lower() == name_key(by)
+    if not mine or (claim_token and claim_token != task.claim_token):
+        raise Refused(
+            "claimed_by_other",
+            _("%(name)s is working on this task until %(time)s UTC.")
+            % {"name": task.claimed_by, "time": f"{task.claim_until:%H:%M}"},
+            extra={"claimed_by": task.claimed_by, "claim_until": task.claim_until},
+        )
+
+
+def require_open(task: FollowUpTask) -> None:
+    if task.status != OPEN:
+        raise Refused(
+            "task_closed",
+            _("This task is closed (%(status)s).") % {"status": task.get_status_display()},
+            extra={"task_status": task.status},
+        )
+
+
+def require_sequence(desk: Desk) -> None:
+    """Refuse `out_of_sequence` while an earlier step is open."""
+    if desk.task.step is None:
+        return
+    for earlier in desk.siblings:
+        if earlier.step is not None and earlier.step < desk.task.step and earlier.status == OPEN:
+            raise Refused(
+                "out_of_sequence",
+                _("Step %(earlier)s of this lead comes first; complete or skip it before step %(step)s.")
+                % {"earlier": earlier.step, "step": desk.task.step},
+                extra={"open_step": earlier.step, "open_task_id": earlier.pk},
+            )
+
+
+def _decision(desk: Desk, door: str, verdict: Verdict, at: datetime, **more: Any) -> ContactDecision:
+    task = desk.task
+    point = task.contact_point
+    hashes = {"phone_digest": "", "email_digest": ""}
+    if point is not None:
+        hashes["phone_digest" if point.kind == digests.PHONE else "email_digest"] = point.digest
+    return decision(
+        door, verdict, desk.gate(task.channel), desk.question(task.channel), by=desk.by, at=at, now=desk.at,
+        lead_id=desk.lead.external_id, task_id=task.pk, **hashes, **more,
+    )  # fmt: skip
+
+
+def _denied(desk: Desk, door: str, verdict: Verdict, at: datetime) -> Refused:
+    """Return the refusal; the decision behind it is kept although the action is rolled back."""
+    gate = desk.gate(desk.task.channel)
+    then = gate.next_allowed(desk.question(desk.task.channel), max(at, desk.at))
+    kept = _decision(desk, door, verdict, at)
+    timed = not verdict.refused_before_time()
+    return Refused(
+        "contact_denied",
+        sentence(verdict.reason, zones=verdict.zones, at=at if timed else None, then=then if timed else None),
+        extra={
+            "reason": verdict.reason,
+            "next_allowed_at": then,
+            "checks": [check.as_json() for check in verdict.checks],
+            "citation": verdict.citation,
+        },
+        keep=kept.save,
+    )
+
+
+@verb(Execution.PROD_EXEC)
+def start_task(
+    task_id: int, *, by: By, at: datetime, claim_token: str = "", source: str = FollowUpTask.Source.PAGE_BUTTON
+) -> dict[str, Any]:
+    """Ask the gate for a contact that begins now and keep its decision; five minutes remain to begin.
+
+    Extends the actor's claim to 60 minutes. Raises Refused `contact_denied`, `out_of_sequence`, `task_closed`,
+    `claimed_by_other`.
+    """
+    require_right(by, "followups.start_task")
+    desk = open_desk(task_id, by=by, at=at)
+    task = desk.task
+    require_open(task)
+    require_claim(task, by, at, claim_token)
+    require_sequence(desk)
+    verdict = desk.gate(task.channel).judge(desk.question(task.channel), at)
+    if not verdict.ok:
+        raise _denied(desk, ContactDecision.Door.START, verdict, at)
+    kept = _decision(desk, ContactDecision.Door.START, verdict, at)
+    kept.save()
+    task.started_at, task.started_by, task.start_decision_id = at, by.working_name, kept.pk
+    task.contact_source = source
+    task.claimed_by = by.working_name
+    task.claim_token = task.claim_token if claim_token and claim_token == task.claim_token else new_claim_token()
+    task.claimed_at = at
+    task.claim_until = at + STARTED_CLAIM
+    touched(task, by)
+    task.save(
+        update_fields=["started_at", "started_by", "start_decision_id", "contact_source", *CLAIM_FIELDS, *WRITTEN_FIELDS]
+    )
+    point = task.contact_point
+    return {
+        "ok": True,
+        "decision_id": kept.pk,
+        "valid_until": at + START_LASTS,
+        "claim_token": task.claim_token,
+        "claim_until": task.claim_until,
+        "contact_point": point.value if point else None,
+    }
+
+
+def complete_task(task_id: int, completion: Completion, *, by: By, at: datetime) -> Completed:
+    """Complete a task with its outcome and do what follows from it.
+
+    What has already happened (a reply, a wrong number, an opt-out, `happened`) is recorded whatever gate,
+    go-live and sequence say. The same completion again answers the first one and writes nothing.
+
+    Raises Refused `contact_denied`, `out_of_sequence`, `claimed_by_other`, `outcome_differs`, `task_closed`;
+    Invalid for an outcome, time or next that cannot be; NotFound and Forbidden for another's task.
+    """
+    require_right(by, "followups.complete_task")
+    if completion.outcome and completion.outcome not in FollowUpTask.Outcome.values:
+        raise Invalid({"outcome": [_("There is no such outcome.")]})
+    if completion.outcome in HAPPENED or completion.happened:
+        return _record(task_id, completion, by=by, at=at)
+    return _complete(task_id, completion, by=by, at=at)
+
+
+@verb(Execution.OBSERVE_ONLY)
+def _record(task_id: int, completion: Completion, *, by: By, at: datetime) -> Completed:
+    also: list[int] = []
+    if completion.outcome == FollowUpTask.Outcome.OPTED_OUT:
+        own = ContactPoint.objects.filter(lead__tasks__pk=task_id).values("digest")
+        also = list(ContactPoint.objects.filter(digest__in=own).values_list("lead_id", flat=True).distinct())
+    return _complete_on(open_desk(task_id, by=by, at=at, also_lock=also), completion)
+
+
+@verb(Execution.PROD_EXEC)
+def _complete(task_id: int, completion: Completion, *, by: By, at: datetime) -> Completed:
+    return _complete_on(open_desk(task_id, by=by, at=at), completion)
+
+
+def _complete_on(desk: Desk, completion: Completion) -> Completed:
+    task = desk.task
+    outcome = completion.outcome or DEFAULT_OUTCOME[task.channel]
+    completion = replace(completion, outcome=outcome)
+    happened = outcome in HAPPENED or completion.happened
+    if task.status == COMPLETED and task.outcome == outcome:
+        return Completed(task, _next_open(desk), already_completed=True)
+    if outcome in HAPPENED and task.status != OPEN:
+        # the task's own row stays; what the person did takes effect all the same
+        return Completed(task, _effects(desk, completion, desk.at), already_completed=task.status == COMPLETED)
+    if task.status == COMPLETED:
+        raise Refused(
+            "outcome_differs",
+            _("This task was completed by %(name)s with the outcome %(outcome)s; correct it instead.")
+            % {"name": task.completed_by, "outcome": task.outcome},
+            extra={"outcome": task.outcome, "completed_at": task.completed_at},
+        )
+    require_open(task)
+    if not happened:
+        require_claim(task, desk.by, desk.at, completion.claim_token)
+        require_sequence(desk)
+    _check_next(completion, desk.at)
+    contacted_at, late = _contact_time(desk, completion)
+    allowed = _ask_gate(desk, completion, contacted_at)
+    if not _write(desk, completion, contacted_at, late, allowed):
+        task.refresh_from_db()  # somebody else was faster in spite of the lock: answer what is stored
+        return _complete_on(desk, completion)
+    return Completed(task, _effects(desk, completion, contacted_at))
+
+
+def _next_open(desk: Desk) -> FollowUpTask | None:
+    following = [task for task in desk.siblings if task.status == OPEN]
+    return following[0] if following else current_task(desk.lead.pk)
+
+
+def _check_next(completion: Completion, at: datetime) -> None:
+    if not completion.next:
+        return
+    if completion.next not in NEXT:
+        raise Invalid({"next": [_("There is no such next; use %(known)s.") % {"known": ", ".join(NEXT)}]})
+    if completion.outcome not in STOPPING:
+        raise Invalid({"next": [_("Only a lead who was reached or replied has a next.")]})
+    if completion.next in (CALLBACK, NOT_NOW):
+        if completion.next_at is None:
+            raise Invalid({"next_at": [_("Say when.")]})
+        if completion.next_at < at or completion.next_at > at + timedelta(days=730):
+            raise Invalid({"next_at": [_("A time in the next two years is needed.")]})
+
+
+def _contact_time(desk: Desk, completion: Completion) -> tuple[datetime, bool]:
+    """Return when the contact was and whether it is entered late. Raises Invalid for an impossible time."""
+    task, at = desk.task, desk.at
+    if completion.contacted_at is None:
+        if task.started_at is not None and at - task.started_at <= MOST_BACK:
+            return task.started_at, False
+        return at, False
+    contacted_at = completion.contacted_at
+    if contacted_at > at + CLOCK_SKEW:
+        raise Invalid({"contacted_at": [_("The contact cannot be in the future.")]})
+    if at - contacted_at > MOST_BACK:
+        raise Invalid({"contacted_at": [_("The contact is more than 24 hours back; ask a manager to correct it.")]})
+    earlier = [
+        other.contacted_at for other in desk.siblings
+        if other.pk != task.pk and other.contacted_at and other.step and task.step and other.step < task.step
+    ]  # fmt: skip
+    if earlier and contacted_at < max(earlier):
+        raise Invalid({"contacted_at": [_("The step before was contacted later than that.")]})
+    late = at - contacted_at > NOTE_FROM and contacted_at != task.started_at
+    if late and not completion.note.strip():
+        raise Invalid({"note": [_("A contact more than 15 minutes back needs a note.")]})
+    return min(contacted_at, at), late
+
+
+def _ask_gate(desk: Desk, completion: Completion, contacted_at: datetime) -> bool | None:
+    """Return whether the gate allowed the contact, None where we made none. Keeps the decision.
+
+    Raises Refused `contact_denied` for a contact that did not happen yet.
+    """
+    task = desk.task
+    if task.start_decision_id and contacted_at == task.started_at:
+        return True  # the gate was asked when the contact was started, and said yes
+    if completion.outcome in HAPPENED and not completion.happened:
+        return None
+    verdict = desk.gate(task.channel).judge(desk.question(task.channel), contacted_at)
+    door = ContactDecision.Door.COMPLETE
+    if verdict.ok:
+        _decision(desk, door, verdict, contacted_at).save()
+        return True
+    if completion.happened:
+        _decision(desk, door, verdict, contacted_at, happened=True).save()
+        _tell_managers(desk, verdict, contacted_at)
+        return False
+    if completion.override_reason.strip():
+        require_right(desk.by, "governance.override_gate")
+        if verdict.overridable:
+            _decision(desk, door, verdict, contacted_at, overridden=True).save()
+            return False
+    raise _denied(desk, door, verdict, contacted_at)
+
+
+def _tell_managers(desk: Desk, verdict: Verdict, contacted_at: datetime) -> None:
+    for manager in managers():
+        if manager.email:
+            post_message(
+                "contact_against_gate", manager.email, _("A contact took place against the gate"),
+                _("Task %(task)s of lead %(lead)s: %(who)s recorded a contact at %(when)s. The gate says: %(reason)s")
+                % {
+                    "task": desk.task.pk, "lead": desk.lead.external_id, "who": desk.by.working_name,
+                    "when": f"{contacted_at:%Y-%m-%d %H:%M} UTC", "reason": sentence(verdict.reason),
+                },
+                once=f"contact-against-gate:{desk.task.pk}:{manager.pk}", at=desk.at,
+                correlation_id=desk.by.correlation_id,
+            )  # fmt: skip
+
+
+def _write(desk: Desk, completion: Completion, contacted_at: datetime, late: bool, allowed: bool | None) -> bool:
+    """Complete the row if it is still open, and write its KPI events; False if it was not."""
+    task, at, by = desk.task, desk.at, desk.by
+    minutes, wall = _response(desk)
+    inside = task.sla_2h_at is None or at <= task.sla_2h_at
+    counted = task.sla_counted
+    typed = completion.contacted_at is not None and completion.contacted_at != task.started_at
+    started = contacted_at == task.started_at
+    values: dict[str, Any] = {
+        "status": COMPLETED,
+        "is_current": False,
+        "outcome": completion.outcome,
+        "next": completion.next or (HANDOVER if completion.outcome in STOPPING else ""),
+        "next_at": completion.next_at,
+        "note": completion.note,
+        "contacted_at": contacted_at,
+        "contact_source": FollowUpTask.Source.TYPED if typed else task.contact_source if started else completion.source,
+        "entered_late": late,
+        "override_reason": completion.override_reason[:500],
+        "gate_allowed": allowed,
+        "completed_at": at,
+        "completed_by": by.working_name,
+        "response_minutes": minutes,
+        "response_wall_minutes": wall,
+        "sla_counted": True,
+        "held_reason": "",
+        "snoozed_until": None,
+        **NO_CLAIM,
+        **by.written(),
+    }
+    rows = FollowUpTask.objects.filter(pk=task.pk, status=OPEN)
+    if not rows.update(**values):
+        return False
+    for name, value in values.items():
+        setattr(task, name, value)
+    detail = {"task": task.pk, "channel": task.channel, "step": task.step, "province": task.province}
+    events = [Kpi("WHOLESALE", "followup_completed", True, minutes, {**detail, "outcome": completion.outcome})]
+    if not counted and task.due_at is not None:
+        events.append(Kpi("WHOLESALE", "followup_sla", inside, minutes, detail))
+    if allowed is not None:
+        events.append(Kpi("WHOLESALE", "contact_compliance", allowed, None, detail))
+    emit_kpis(events, by=by, at=at)
+    return True
+
+
+def _response(desk: Desk) -> tuple[Decimal | None, Decimal | None]:
+    """Return how long after its due time the task is completed: allowed minutes, and minutes of the wall clock."""
+    task, at = desk.task, desk.at
+    if task.due_at is None:
+        return None, None
+    if at <= task.due_at:
+        return Decimal(0), Decimal(0)
+    wall = Decimal(int((at - task.due_at).total_seconds() * 100 / 60)) / 100
+    return desk.gate(task.channel).hours.open_minutes(task.due_at, at), wall
+
+
+def _effects(desk: Desk, completion: Completion, when: datetime) -> FollowUpTask | None:
+    """Do what follows from the outcome and return what comes next for the lead."""
+    outcome = completion.outcome
+    if outcome in ADVANCING:
+        return advance(desk, desk.task, when)
+    if outcome in STOPPING:
+        stop_remaining(desk, outcome)
+        owner = desk.task.owner or desk.by.working_name
+        return what_is_next(desk, completion.next or HANDOVER, completion.next_at, owner)
+    if outcome == FollowUpTask.Outcome.WRONG_NUMBER:
+        return _wrong_number(desk, when)
+    _opt_out(desk)
+    return None
+
+
+def _opt_out(desk: Desk) -> None:
+    """Suppress every point of that person, which stops the ladders of every lead that holds one."""
+    task = desk.task
+    whose = task.contact_point.whose if task.contact_point else ""
+    hers = [point.digest for point in desk.points if point.whose == whose]
+    suppress([*hers, lead_digest(desk.lead.external_id)], by=desk.by, at=desk.at)
+    stop_remaining(desk, FollowUpTask.Outcome.OPTED_OUT, stopped=True)
+    FollowUpTask.objects.filter(lead=desk.lead, status=OPEN).update(
+        status=FollowUpTask.Status.CANCELLED, is_current=False, closed_reason=FollowUpTask.Outcome.OPTED_OUT,
+        **NO_CLAIM, **desk.by.written(),
+    )  # fmt: skip
+    settle_lead(desk.lead, Lead.Status.DEAD, by=desk.by, at=desk.at)
+
+
+def _wrong_number(desk: Desk, when: datetime) -> FollowUpTask | None:
+    """Retire the point and go on with the next one; steps whose channel has none left are skipped."""
+    wrong = desk.task.contact_point
+    if wrong is not None:
+        wrong.status = ContactPoint.Status.WRONG
+        wrong.save(update_fields=["status"])
+        for point in desk.points:
+            if point.pk == wrong.pk:
+                point.status = ContactPoint.Status.WRONG
+        desk.forget_questions()
+    open_steps = [task for task in desk.siblings if task.status == OPEN and task.pk != desk.task.pk]
+    for task in open_steps:
+        if wrong is None or task.contact_point_id != wrong.pk:
+            continue
+        task.contact_point = desk.point_for(task.channel)
+        touched(task, desk.by)
+        if task.contact_point is None:
+            task.status, task.is_current = FollowUpTask.Status.SKIPPED, False
+            task.closed_reason = "no_contact_point"
+            end_claim(task)
+        task.save(update_fields=["contact_point", "status", "is_current", "closed_reason", *CLAIM_FIELDS, *WRITTEN_FIELDS])
+    ladder = desk.task.ladder
+    if ladder is None or ladder.status != ladder.Status.ACTIVE:
+        return current_task(desk.lead.pk)
+    if any(task.status == OPEN for task in open_steps):
+        return advance(desk, desk.task, when)
+    end_ladder(desk, ladder, reason="no_contact_point")
+    return None

@@ -1,0 +1,130 @@
+"""The due queue: what can be done now, with the lead's local time and whether contact is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from followups.models import FollowUpTask
+from followups.points import lead_digest
+from governance.actors import By
+from governance.contact import digests
+from governance.contact.clock import local
+from governance.contact.querysets import personal_rows
+from governance.contact.rules import Question
+from governance.contact.services import Gate, GateBook, Where
+from governance.places import Place
+
+MOST = 500
+LOOKED_THROUGH = 2000
+YOUNG = timedelta(hours=2)
+CLOSES_SOON = timedelta(minutes=60)
+CALLBACK_SOON = timedelta(minutes=10)
+_FIELDS = (
+    "id", "lead__external_id", "lead__name", "lead__language", "lead__zone", "lead__score", "lead__province",
+    "lead__market", "lead__created_at", "contact_point__value", "contact_point__kind", "contact_point__digest",
+    "province", "channel", "kind", "step", "due_at", "owner", "claimed_by", "claim_until", "city_zone", "market_zone",
+)  # fmt: skip
+
+
+def due_tasks(
+    *,
+    by: By,
+    at: datetime,
+    limit: int = 50,
+    filters: Mapping[str, Any] | None = None,
+    contactable: bool | None = None,
+    order: str = "due",
+) -> list[dict[str, Any]]:
+    """Return the current steps that are due, oldest first, in a fixed number of queries.
+
+    With `contactable` or `order="urgent"` the oldest 2,000 are looked through. A VA sees her own and unowned.
+    """
+    rows = FollowUpTask.objects.due(at).visible_to(by, at).with_clocks()
+    if filters:
+        rows = rows.filter(**filters)
+    looked = limit if contactable is None and order == "due" else LOOKED_THROUGH
+    found = [dict(zip(_FIELDS, row, strict=True)) for row in rows.values_list(*_FIELDS)[:looked]]
+    answered = _with_contact(found, at)
+    if contactable is not None:
+        answered = [row for row in answered if row["contact"]["ok"] is contactable]
+    if order == "urgent":
+        answered.sort(key=lambda row: row["_urgency"])
+    for row in answered:
+        del row["_urgency"]
+    return answered[:limit]
+
+
+def _with_contact(found: Sequence[dict[str, Any]], at: datetime) -> list[dict[str, Any]]:
+    if not found:
+        return []
+    places = {(row["lead__province"], row["lead__market"]): None for row in found}
+    book = GateBook.load([Place(province, market) for province, market in places], at)
+    own = [lead_digest(row["lead__external_id"]) for row in found]
+    points = [row["contact_point__digest"] for row in found if row["contact_point__digest"]]
+    suppressions, consents = personal_rows([*own, *points])
+    by_digest: dict[str, tuple[list[Any], list[Any]]] = {}
+    for stop in suppressions:
+        by_digest.setdefault(stop.digest, ([], []))[0].append(stop)
+    for consent in consents:
+        by_digest.setdefault(consent.digest, ([], []))[1].append(consent)
+    return [_row(row, digest, book, by_digest, at) for row, digest in zip(found, own, strict=True)]
+
+
+def _row(
+    row: Mapping[str, Any], own: str, book: GateBook, personal: Mapping[str, tuple[list[Any], list[Any]]], at: datetime
+) -> dict[str, Any]:
+    place = Place(row["lead__province"], row["lead__market"])
+    gate = book.gate(Where(place, row["lead__zone"], row["city_zone"], row["market_zone"]), row["channel"])
+    known = [personal[digest] for digest in (own, row["contact_point__digest"]) if digest in personal]
+    question = Question(
+        row["channel"], True, bool(row["contact_point__value"]), row["lead__score"],
+        tuple(stop for stops, _consents in known for stop in stops),
+        tuple(consent for _stops, consents in known for consent in consents),
+    )  # fmt: skip
+    verdict = gate.judge(question, at)
+    claimed = row["claim_until"] is not None and row["claim_until"] > at
+    is_phone = row["contact_point__kind"] == digests.PHONE
+    return {
+        "id": row["id"],
+        "lead_id": row["lead__external_id"],
+        "lead": {
+            "name": row["lead__name"],
+            "phone": row["contact_point__value"] if is_phone else None,
+            "email": row["contact_point__value"] if row["contact_point__kind"] == digests.EMAIL else None,
+            "language": row["lead__language"] or None,
+            "local_time": f"{local(at, gate.zone):%Y-%m-%dT%H:%M}",
+        },
+        "province": place.province,
+        "market": place.market,
+        "zone": gate.zone,
+        "channel": row["channel"],
+        "kind": row["kind"],
+        "step": row["step"],
+        "due_at": row["due_at"],
+        "overdue_minutes": int((at - row["due_at"]).total_seconds() // 60),
+        "owner": row["owner"] or None,
+        "claimed_by": row["claimed_by"] if claimed else None,
+        "contact": {
+            "ok": verdict.ok,
+            "reason": verdict.reason,
+            "next_allowed_at": gate.next_allowed(question, at, verdict),
+        },
+        "_urgency": _urgency(row, gate, verdict.ok, at),
+    }
+
+
+def _urgency(row: Mapping[str, Any], gate: Gate, ok: bool, at: datetime) -> tuple[Any, ...]:
+    """Return what `order=urgent` sorts by: callbacks, young leads, closing windows, then due time and score."""
+    closes = gate.hours.closes_at(at) if ok else None
+    rank = 4
+    if row["kind"] == FollowUpTask.Kind.CALLBACK and at - row["due_at"] <= CALLBACK_SOON:
+        rank = 0
+    elif row["step"] in (1, 2) and at - row["lead__created_at"] < YOUNG:
+        rank = 2
+    elif closes is not None and closes - at <= CLOSES_SOON:
+        rank = 3
+    return rank, row["due_at"], -(row["lead__score"] or 0), row["id"]
+
+

@@ -1,0 +1,92 @@
+"""Snoozing, skipping and reassigning tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.utils.translation import gettext as _
+
+from followups.models import FollowUpTask, Ladder
+from followups.services.closing import CLAIM_FIELDS, NO_CLAIM, advance, current_task, end_claim
+from followups.services.completing import require_claim, require_open, require_right
+from followups.services.desk import WRITTEN_FIELDS, lock_leads, open_desk, touched
+from governance.actors import By, owner_key
+from governance.contact.reasons import sentence
+from governance.errors import Invalid, Refused
+from governance.golive.services import Execution, verb
+
+LONGEST_SNOOZE = timedelta(days=14)
+MOST_REASSIGNED = 500
+
+
+@verb(Execution.OBSERVE_ONLY)
+def snooze_task(task_id: int, *, by: By, at: datetime, until: datetime, claim_token: str = "") -> FollowUpTask:
+    """Put a task aside until the first allowed instant at or after `until`, within 14 days; its SLA runs on.
+
+    Raises Invalid for a time that is past or too far, Refused `contact_denied` where none is allowed.
+    """
+    require_right(by, "followups.plan_task")
+    desk = open_desk(task_id, by=by, at=at)
+    task = desk.task
+    require_open(task)
+    require_claim(task, by, at, claim_token)
+    if not at < until <= at + LONGEST_SNOOZE:
+        raise Invalid({"until": [_("A time within the next 14 days is needed.")]})
+    lawful = desk.first_allowed(task.channel, until)
+    if lawful is None or lawful > at + LONGEST_SNOOZE:
+        reason = desk.holding_reason(task.channel, until)
+        raise Refused(
+            "contact_denied", sentence(reason, zones=desk.gate(task.channel).zones, then=lawful),
+            extra={"reason": reason, "next_allowed_at": lawful},
+        )  # fmt: skip
+    task.snoozed_until = lawful
+    end_claim(task)
+    touched(task, by)
+    task.save(update_fields=["snoozed_until", *CLAIM_FIELDS, *WRITTEN_FIELDS])
+    return task
+
+
+@verb(Execution.OBSERVE_ONLY)
+def skip_task(
+    task_id: int, *, by: By, at: datetime, reason: str, claim_token: str = ""
+) -> tuple[FollowUpTask, FollowUpTask | None]:
+    """Skip an open task for a reason; returns it and what comes next for the lead."""
+    require_right(by, "followups.plan_task")
+    if not reason.strip():
+        raise Invalid({"reason": [_("Say why this task is skipped.")]})
+    desk = open_desk(task_id, by=by, at=at)
+    task = desk.task
+    require_open(task)
+    require_claim(task, by, at, claim_token)
+    task.status, task.is_current = FollowUpTask.Status.SKIPPED, False
+    task.closed_reason = reason.strip()[:200]
+    task.held_reason = ""
+    end_claim(task)
+    touched(task, by)
+    task.save(update_fields=["status", "is_current", "closed_reason", "held_reason", *CLAIM_FIELDS, *WRITTEN_FIELDS])
+    following = advance(desk, task, at) if task.ladder_id else current_task(task.lead_id)
+    return task, following
+
+
+@verb(Execution.OBSERVE_ONLY)
+def reassign_tasks(task_ids: Sequence[int], owner: str, *, by: By, at: datetime, reason: str) -> int:
+    """Give open tasks, and what remains of their ladders, to another owner; claims on them end.
+
+    Returns how many tasks changed hands. Raises Invalid without a reason or with more than 500 ids.
+    """
+    require_right(by, "followups.reassign")
+    if not reason.strip():
+        raise Invalid({"reason": [_("Say why the tasks change hands.")]})
+    if not task_ids or len(task_ids) > MOST_REASSIGNED:
+        raise Invalid({"ids": [_("Name 1 to %(most)s tasks.") % {"most": MOST_REASSIGNED}]})
+    named = FollowUpTask.objects.filter(pk__in=list(task_ids), status=FollowUpTask.Status.OPEN)
+    found = list(named.values_list("pk", "lead_id", "ladder_id"))
+    lock_leads(lead_id for _pk, lead_id, _ladder in found)
+    ladders = sorted({ladder for _pk, _lead, ladder in found if ladder is not None})
+    whole = FollowUpTask.objects.filter(status=FollowUpTask.Status.OPEN)
+    changes = {"owner": owner.strip(), "owner_key": owner_key(owner), **NO_CLAIM, **by.written()}
+    moved = whole.filter(ladder_id__in=ladders).update(**changes)
+    moved += whole.filter(pk__in=[pk for pk, _lead, ladder in found if ladder is None]).update(**changes)
+    Ladder.objects.filter(pk__in=ladders).update(owner=owner.strip(), **by.written())
+    return moved

@@ -1,0 +1,142 @@
+"""Due times judged anew after a change of policy, hours, closures, zones; held tasks brought back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db.models import Q
+
+from followups.models import ContactPoint, FollowUpTask, RealignRequest
+from followups.rules import gap_before
+from followups.services.closing import NO_CLAIM
+from followups.services.desk import DUE_FIELDS, Desk, lock_leads, put_due
+from governance.actors import By
+from governance.contact.services import GateBook, Where
+from governance.golive.services import Execution, verb
+
+LEADS_A_BATCH = 50
+SECONDS = 5.0
+OPEN = FollowUpTask.Status.OPEN
+
+
+def request_realigning(province: str, by: By, at: datetime) -> None:
+    """Ask, in the transaction of the change, that due times of a province (blank: all) be judged anew."""
+    RealignRequest.objects.create(
+        province=province, asked_by=by.username, asked_at=at, correlation_id=by.correlation_id
+    )
+
+
+def realign_due(at: datetime, *, seconds: float = SECONDS) -> int:
+    """Work through the waiting requests for a few seconds; returns how many tasks moved.
+
+    Each batch of leads is a transaction of its own that also moves the request's cursor, so a run that is
+    killed goes on where it was.
+    """
+    until = time.monotonic() + seconds
+    moved = 0
+    for request_id in RealignRequest.objects.filter(done_at=None).order_by("id").values_list("id", flat=True)[:100]:
+        while time.monotonic() < until:
+            found = _batch(request_id, at)
+            if found is None:
+                break
+            moved += found
+        else:
+            break
+    return moved
+
+
+@verb(Execution.OBSERVE_ONLY)
+def _batch(request_id: int, at: datetime) -> int | None:
+    """Realign the next leads of a request; None when it is done."""
+    request = RealignRequest.objects.select_for_update().get(pk=request_id)
+    if request.done_at is not None:
+        return None
+    movable = FollowUpTask.objects.filter(status=OPEN, lead_id__gt=request.cursor)
+    movable = movable.filter(Q(due_at__gt=at) | Q(due_at=None))
+    if request.province:
+        movable = movable.filter(province=request.province)
+    lead_ids = list(movable.order_by("lead_id").values_list("lead_id", flat=True).distinct()[:LEADS_A_BATCH])
+    moved = realign_leads(lead_ids, at=at, by=By.system("followups.realign_due", request.correlation_id))
+    request.moved += moved
+    if len(lead_ids) < LEADS_A_BATCH:
+        request.done_at = at
+    else:
+        request.cursor = lead_ids[-1]
+    request.save(update_fields=["moved", "cursor", "done_at"])
+    return moved if lead_ids else None
+
+
+def realign_leads(lead_ids: Sequence[int], *, at: datetime, by: By) -> int:
+    """Move the open, unclaimed tasks of leads that are due in the future or held; returns how many moved.
+
+    Their order stays, nothing is set before `at`, an overdue task keeps its own time.
+    """
+    if not lead_ids:
+        return 0
+    lock_leads(lead_ids)
+    tasks = list(
+        FollowUpTask.objects.filter(lead_id__in=list(lead_ids)).with_clocks().select_related("lead", "ladder")
+        .order_by("lead_id", "ladder_id", "step", "id")
+    )  # fmt: skip
+    points: dict[int, list[ContactPoint]] = {}
+    for point in ContactPoint.objects.filter(lead_id__in=list(lead_ids)).order_by("order", "id"):
+        points.setdefault(point.lead_id, []).append(point)
+    book = GateBook.load({task.lead.place for task in tasks}, at)
+    groups: dict[tuple[int, int | None], list[FollowUpTask]] = {}
+    for task in tasks:
+        groups.setdefault((task.lead_id, task.ladder_id or -task.pk), []).append(task)
+    changed: list[FollowUpTask] = []
+    for (lead_id, _ladder), steps in groups.items():
+        first = steps[0]
+        where = Where(first.lead.place, first.lead.zone, first.city_zone, first.market_zone)
+        desk = Desk(first, steps, points.get(lead_id, []), by, at, where, book)
+        changed += _realign(desk)
+    if changed:
+        fields = [*DUE_FIELDS, "province", "market_key", *NO_CLAIM]
+        FollowUpTask.objects.bulk_update(changed, fields, batch_size=200)
+    return len(changed)
+
+
+def _realign(desk: Desk) -> list[FollowUpTask]:
+    steps = desk.steps
+    changed = []
+    earlier: datetime | None = None
+    for task in desk.siblings:
+        if task.status != OPEN:
+            if task.status != FollowUpTask.Status.CANCELLED:
+                earlier = max(filter(None, (earlier, task.contacted_at or task.completed_at)), default=earlier)
+            continue
+        claimed = task.claim_until is not None and task.claim_until > desk.at
+        overdue = task.due_at is not None and task.due_at <= desk.at
+        if not claimed and not overdue:
+            not_before = max(task.scheduled_for, desk.at)
+            if earlier is not None and task.step:
+                not_before = max(not_before, earlier + gap_before(steps, task.step))
+            due = desk.first_allowed(task.channel, not_before)
+            before = _times(task)
+            held = "" if due else desk.holding_reason(task.channel, not_before)
+            put_due(task, due, desk.gate(task.channel), held)
+            if _times(task) != before:
+                changed.append(task)
+        earlier = task.due_at or earlier
+    return changed
+
+
+def _times(task: FollowUpTask) -> tuple[object, ...]:
+    return tuple(getattr(task, name) for name in DUE_FIELDS)
+
+
+def bring_back_held(at: datetime, *, limit: int = 200) -> int:
+    """Give held tasks a due time again where the reason fell away; returns how many leads were looked at."""
+    held = FollowUpTask.objects.filter(status=OPEN, due_at=None).order_by("id")
+    lead_ids = list(dict.fromkeys(held.values_list("lead_id", flat=True)[:limit]))
+    for start in range(0, len(lead_ids), LEADS_A_BATCH):
+        _bring_back(lead_ids[start : start + LEADS_A_BATCH], at)
+    return len(lead_ids)
+
+
+@verb(Execution.OBSERVE_ONLY)
+def _bring_back(lead_ids: Sequence[int], at: datetime) -> int:
+    return realign_leads(lead_ids, at=at, by=By.system("followups.dispatch_due"))

@@ -1,0 +1,130 @@
+"""How quickly tasks are answered: asked for, kept daily, and reported when a task is late."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.utils.translation import gettext as _
+
+from followups.models import FollowUpTask, SlaSnapshot
+from followups.rules import Answered, sla
+from governance.actors import By
+from governance.golive.services import Execution, verb
+from governance.kpi.services import Kpi, emit_kpis
+from governance.outbox.services import post_message
+from governance.people.querysets import managers
+
+LAST, MOST = 500, 20_000
+GROUPS = {"owner": "owner_key", "province": "province", "channel": "channel", "step": "step"}
+LOCAL = ZoneInfo("America/Toronto")
+_DONE = ("due_at", "completed_at", "response_minutes", "response_wall_minutes", "sla_5m_at", "sla_30m_at", "sla_2h_at")
+_LIMITS = (timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2))
+
+
+def sla_of(
+    *,
+    at: datetime,
+    last: int = LAST,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    group_by: str = "",
+    clock: str = "allowed",
+) -> dict[str, Any]:
+    """Return the SLA of the newest due tasks, or of those due between two instants (at most 20,000).
+
+    `clock` allowed counts minutes in which contact was allowed, wall all of them. The two halves, completed
+    and open tasks, each come from an index of their own.
+    """
+    group_field = GROUPS.get(group_by, "")
+    extra = (group_field,) if group_field else ()
+    most = MOST if since or until else last
+    due: dict[str, datetime] = {}
+    if since:
+        due["due_at__gte"] = since
+    if until:
+        due["due_at__lt"] = until
+    done = FollowUpTask.objects.filter(status="COMPLETED", due_at__isnull=False, **due)
+    waiting = FollowUpTask.objects.filter(status="OPEN", due_at__isnull=False, due_at__lte=at, **due)
+    rows = [*done.order_by("-due_at").values_list(*_DONE, *extra)[:most]]
+    rows += [
+        (row[0], None, None, None, *row[1:])
+        for row in waiting.order_by("-due_at").values_list("due_at", *_DONE[4:], *extra)[:most]
+    ]
+    rows.sort(key=lambda row: row[0], reverse=True)
+    rows = rows[:most]
+    answered = [_answered(row, clock) for row in rows]
+    groups: dict[str, list[Answered]] = {}
+    if group_field:
+        for row, task in zip(rows, answered, strict=True):
+            groups.setdefault(str(row[len(_DONE)] or ""), []).append(task)
+    return {
+        "sla": sla(answered, at),
+        "groups": [{group_by: value, **sla(tasks, at)} for value, tasks in sorted(groups.items())],
+        "truncated": len(rows) >= most and bool(since or until),
+    }
+
+
+def _answered(row: tuple[Any, ...], clock: str) -> Answered:
+    due_at, completed_at, minutes, wall_minutes, *limits = row[: len(_DONE)]
+    if clock == "wall":
+        return Answered(due_at, completed_at, wall_minutes, tuple(due_at + limit for limit in _LIMITS))
+    return Answered(due_at, completed_at, minutes, (limits[0], limits[1], limits[2]))
+
+
+@verb(Execution.OBSERVE_ONLY)
+def escalate_overdue(at: datetime, *, limit: int = 500) -> int:
+    """Count each task that is past its limit and still open as a missed SLA, once; returns how many."""
+    by = By.system("followups.escalate_overdue")
+    late = FollowUpTask.objects.filter(status="OPEN", sla_counted=False, sla_2h_at__lt=at).order_by("sla_2h_at")
+    found = list(late.values_list("pk", "channel", "step", "province")[:limit])
+    events = []
+    for pk, channel, step, province in found:
+        mine = FollowUpTask.objects.filter(pk=pk, status="OPEN", sla_counted=False).update(sla_counted=True)
+        if mine:
+            detail = {"task": pk, "channel": channel, "step": step, "province": province}
+            events.append(Kpi("WHOLESALE", "followup_sla", False, None, detail))
+    emit_kpis(events, by=by, at=at)
+    if events:
+        _digest(at)
+    return len(events)
+
+
+def _digest(at: datetime) -> None:
+    """Write one mail per manager and hour with counts and the oldest five."""
+    late = FollowUpTask.objects.filter(status="OPEN", sla_2h_at__lt=at)
+    count = late.count()
+    oldest = late.order_by("due_at").values_list("pk", "lead__external_id", "due_at", "owner")[:5]
+    lines = [f"{pk}  {lead}  {due:%Y-%m-%d %H:%M} UTC  {owner or '-'}" for pk, lead, due, owner in oldest]
+    body = _("%(count)s follow-ups are more than two hours late. The oldest:") % {"count": count}
+    for manager in managers():
+        if manager.email:
+            post_message(
+                "overdue_digest", manager.email, _("Follow-ups are late"), "\n".join([body, "", *lines]),
+                once=f"overdue:{manager.pk}:{at:%Y-%m-%dT%H}", at=at,
+            )  # fmt: skip
+
+
+@verb(Execution.OBSERVE_ONLY)
+def snapshot_sla(at: datetime) -> int:
+    """Keep yesterday's SLA (by the local day of Toronto) for all and per group; run again it writes the same."""
+    day = (at.astimezone(LOCAL) - timedelta(days=1)).date()
+    since, until = _bounds(day)
+    kept = 0
+    whole = sla_of(at=at, since=since, until=until)["sla"]
+    kept += _keep(day, "ALL", "", whole)
+    for group in GROUPS:
+        for found in sla_of(at=at, since=since, until=until, group_by=group)["groups"]:
+            kept += _keep(day, group.upper(), found.pop(group), found)
+    return kept
+
+
+def _bounds(day: date) -> tuple[datetime, datetime]:
+    return datetime.combine(day, time(), LOCAL), datetime.combine(day + timedelta(days=1), time(), LOCAL)
+
+
+def _keep(day: date, dimension: str, value: str, figures: Mapping[str, Any]) -> int:
+    SlaSnapshot.objects.update_or_create(day=day, dimension=dimension, value=value, defaults=dict(figures))
+    return 1

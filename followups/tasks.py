@@ -1,0 +1,40 @@
+"""The jobs of follow-ups; valhalla/schedules.py says when."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from followups import services
+from governance.actors import By
+from governance.outbox.jobs import job
+from governance.outbox.services import drain_outbox
+
+
+@job("followups.dispatch_due", every="minute")
+def dispatch_due(at: datetime) -> dict[str, int]:
+    """Free expired claims, bring back held tasks, realign what was asked for, send waiting messages."""
+    return {
+        "claims_freed": services.free_expired_claims(at),
+        "held_looked_at": services.bring_back_held(at),
+        "realigned": services.realign_due(at),
+        "messages_sent": drain_outbox(at),
+    }
+
+
+@job("followups.escalate_overdue", every="5 minutes")
+def escalate_overdue(at: datetime) -> int:
+    """Count late tasks as missed, once, and tell the managers."""
+    return services.escalate_overdue(at)
+
+
+@job("followups.realign_due", every="day")
+def realign_due(at: datetime) -> int:
+    """Judge every future due time anew."""
+    services.request_realigning("", By.system("followups.realign_due"), at)
+    return services.realign_due(at)
+
+
+@job("followups.snapshot_sla", every="day")
+def snapshot_sla(at: datetime) -> int:
+    """Keep yesterday's SLA."""
+    return services.snapshot_sla(at)

@@ -1,0 +1,38 @@
+"""The gate's endpoint and the decisions that it kept."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.utils import timezone
+from rest_framework.response import Response
+
+from governance.contact.api.filters import DecisionFilter
+from governance.contact.api.serializers import ContactQuestion, DecisionSerializer, as_answer, asked_of_gate
+from governance.contact.models import ContactDecision
+from governance.contact.services import can_contact
+from governance.doors import CollectionViewSet, DoorViewSet
+
+
+class GateViewSet(DoorViewSet):
+    """May this person be contacted? A question; nothing is kept of it."""
+
+    rights: ClassVar[dict[str, str]] = {"can_contact": "governance.view_operations"}
+
+    def can_contact(self, request: object) -> Response:
+        asked, _by = self.read(ContactQuestion)
+        return Response(as_answer(can_contact(at=asked.get("at") or timezone.now(), **asked_of_gate(asked))))
+
+
+class DecisionViewSet(CollectionViewSet):
+    """What the gate answered where someone contacted or was refused to, newest first."""
+
+    rights: ClassVar[dict[str, str]] = {
+        "list": "governance.view_contactdecision",
+        "retrieve": "governance.view_contactdecision",
+    }
+    queryset = ContactDecision.objects.order_by("-created_at", "-id")
+    serializer_class = DecisionSerializer
+    filterset_class = DecisionFilter
+    ordering = ("-created_at", "-id")
+    ordering_fields = ("id", "created_at")

@@ -1,0 +1,30 @@
+"""Shapes in and out of the switches' endpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from governance.doors import Input
+from governance.golive.models import GoLiveState
+
+REASON_LENGTH = 500
+
+
+class SwitchInput(Input):
+    """What every switch takes; the release of the kill switch needs its reason."""
+
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=REASON_LENGTH)
+
+
+def as_state(state: GoLiveState, *, enforced: bool) -> dict[str, Any]:
+    """Return both switches; `enforced` says whether this installation obeys them."""
+    return {
+        "go_live_enabled": state.go_live_enabled,
+        "kill_switch_engaged": state.kill_switch_engaged,
+        "enforced": enforced,
+        "changed_by": state.changed_by,
+        "reason": state.reason,
+        "updated_at": state.updated_at,
+    }

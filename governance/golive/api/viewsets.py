@@ -1,0 +1,48 @@
+"""Reading and turning the two switches: go-live and the kill switch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from django.conf import settings
+from django.utils import timezone
+from rest_framework.response import Response
+
+from governance.doors import DoorViewSet
+from governance.golive.api.serializers import SwitchInput, as_state
+from governance.golive.models import GoLiveState
+from governance.golive.services import set_go_live, set_kill_switch, state
+
+
+class GoLiveViewSet(DoorViewSet):
+    """The switches that stop verbs which set something in motion."""
+
+    rights: ClassVar[dict[str, str]] = {
+        "state": "governance.view_operations",
+        "enable": "governance.switch_go_live",
+        "disable": "governance.switch_go_live",
+        "engage": "governance.engage_kill_switch",
+        "release": "governance.switch_go_live",
+    }
+
+    def state(self, request: object) -> Response:
+        self.by()
+        return Response(as_state(state(), enforced=settings.GO_LIVE_ENFORCE))
+
+    def enable(self, request: object) -> Response:
+        return self._turn(set_go_live, on=True)
+
+    def disable(self, request: object) -> Response:
+        return self._turn(set_go_live, on=False)
+
+    def engage(self, request: object) -> Response:
+        return self._turn(set_kill_switch, on=True)
+
+    def release(self, request: object) -> Response:
+        return self._turn(set_kill_switch, on=False)
+
+    def _turn(self, switch: Callable[..., GoLiveState], *, on: bool) -> Response:
+        given, by = self.read(SwitchInput)
+        turned = switch(on, by=by, at=timezone.now(), reason=given.get("reason", ""))
+        return Response(as_state(turned, enforced=settings.GO_LIVE_ENFORCE))

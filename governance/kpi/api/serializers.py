@@ -1,0 +1,26 @@
+"""A KPI event as its collection shows it."""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from governance.kpi.models import KpiEvent
+
+
+class KpiEventSerializer(serializers.ModelSerializer[KpiEvent]):
+    """An event with who caused it, in which call."""
+
+    class Meta:
+        model = KpiEvent
+        fields = (
+            "id",
+            "domain",
+            "metric",
+            "success",
+            "value",
+            "detail",
+            "actor",
+            "acting_for",
+            "correlation_id",
+            "created_at",
+        )

@@ -1,0 +1,23 @@
+"""Questions about people."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import Lower
+
+from governance.actors import Role
+from governance.people.models import Absence, User
+
+
+def at_work(at: datetime) -> QuerySet[Any]:
+    """Return the active people who are not absent, each with `key`, the name as owners are compared."""
+    absent = Absence.objects.filter(user=OuterRef("pk"), starts_at__lte=at, ends_at__gt=at)
+    return User.objects.filter(~Exists(absent), is_active=True).annotate(key=Lower("username"))
+
+
+def managers() -> QuerySet[User]:
+    """Return the active managers."""
+    return User.objects.filter(is_active=True, role=Role.MANAGER).order_by("username")

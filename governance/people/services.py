@@ -1,0 +1,113 @@
+"""Verbs of people: tokens for programs, and the role that says what somebody may do."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from governance.actors import By, Role
+from governance.errors import Invalid, Refused
+from governance.people.models import ApiToken, User
+
+log = logging.getLogger(__name__)
+
+MAX_DAYS = 90
+LABEL_LENGTH = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A new token. `text` is what the program sends; it is shown once and stored nowhere."""
+
+    text: str = field(repr=False)
+    token: ApiToken
+    made_person: bool
+
+
+@transaction.atomic
+def issue_token(
+    username: str,
+    *,
+    role: str = "",
+    scopes: list[str] | tuple[str, ...] = (),
+    days: int = MAX_DAYS,
+    label: str = "",
+) -> Issued:
+    """Make a token of `days` (1 to 90) for a person, who is made with `role` if there is none of that name.
+
+    Older tokens of the person live on to their own end: at a rotation the new one is put in place before the
+    old one is revoked. A person made here has no password. Raises Invalid for a wrong name, role or number
+    of days, Refused `other_role` where the person has another role, `inactive` where she may not sign in.
+    """
+    if not 1 <= days <= MAX_DAYS:
+        raise Invalid({"days": [_("A token lasts 1 to %(most)d days.") % {"most": MAX_DAYS}]})
+    if role and role not in Role.values:
+        raise Invalid({"role": [_("A role is one of %(known)s.") % {"known": ", ".join(Role.values).lower()}]})
+    user = User.objects.filter(username__iexact=username).first()
+    made = user is None
+    if user is None:
+        user = _new_person(username, role or Role.SERVICE)
+    elif role and role != user.role:
+        names = {"name": user.username, "has": user.role.lower(), "asked": role.lower()}
+        raise Refused("other_role", _("%(name)s has the role %(has)s, not %(asked)s; nothing was changed.") % names)
+    elif not user.is_active:
+        raise Refused("inactive", _("%(name)s is no longer active.") % {"name": user.username})
+    if len(label) > LABEL_LENGTH:
+        raise Invalid({"label": [_("At most %(most)d characters.") % {"most": LABEL_LENGTH}]})
+    token, text = ApiToken.objects.create(
+        user=user, expiry=timedelta(days=days), label=label, scopes=sorted(set(scopes))
+    )
+    return Issued(text, token, made)
+
+
+def _new_person(username: str, role: str) -> User:
+    user = User(username=username, role=role)
+    user.set_unusable_password()
+    try:
+        user.full_clean()
+        with transaction.atomic():
+            user.save(force_insert=True)
+    except ValidationError as wrong:
+        raise Invalid(wrong.message_dict) from wrong
+    except IntegrityError as taken:
+        raise Refused("name_taken", _("Somebody took this name just now; try again.")) from taken
+    show_role(user)
+    return user
+
+
+def revoke_token(token: ApiToken, *, by: By, at: datetime) -> bool:
+    """End a token at once and for good; False where it was revoked before."""
+    ended = ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=at) == 1
+    if ended:
+        token.revoked_at = at
+        log.info("%s revoked a token of person %s", by.username, token.user_id)
+    return ended
+
+
+@transaction.atomic
+def set_role(user: User, role: str, *, by: By) -> bool:
+    """Give a person another role, which changes at once what she and her tokens may do.
+
+    False where she has it already. Raises Invalid for an unknown role.
+    """
+    if role not in Role.values:
+        raise Invalid({"role": [_("A role is one of %(known)s.") % {"known": ", ".join(Role.values).lower()}]})
+    if user.role == role:
+        return False
+    user.role = role
+    user.save(update_fields=["role", "is_staff"])
+    show_role(user)
+    log.info("%s gave %s the role %s", by.username, user.username, role)
+    return True
+
+
+def show_role(user: User) -> None:
+    """Put a person into her role's group. Groups only show roles in admin; they give no right."""
+    user.groups.remove(*Group.objects.filter(name__in=set(Role.values) - {user.role}))
+    user.groups.add(*Group.objects.filter(name=user.role))

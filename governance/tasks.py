@@ -1,0 +1,5 @@
+"""The hallway: the jobs of each room."""
+
+from governance.outbox.tasks import heartbeat
+
+__all__ = ["heartbeat"]

@@ -1,0 +1,29 @@
+"""What the tests of governance share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from governance import hooks
+from governance.hooks import LeadFacts
+
+
+@pytest.fixture
+def leads(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, LeadFacts]]:
+    """Leads as the gate asks for them, by id; the packs' own answer is out of the way for the test."""
+    known: dict[str, LeadFacts] = {}
+    answer: Callable[[str], LeadFacts | None] = known.get
+    monkeypatch.setattr(hooks.lead_facts, "_answerers", [answer])
+    yield known
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The provinces whose gate was said to have changed."""
+    provinces: list[str] = []
+    monkeypatch.setattr(
+        hooks.on_gate_changed, "_answerers", [lambda province, by, at: provinces.append(province)]
+    )
+    yield provinces

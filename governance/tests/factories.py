@@ -1,0 +1,135 @@
+"""What tests of governance need in the database, through the services where there is one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import factory
+from factory.django import DjangoModelFactory
+
+from governance.contact.digests import EMAIL, PHONE, digest, read_email, read_phone
+from governance.contact.models import Closure, Consent, ContactDecision, StatutoryHours, Suppression
+from governance.hooks import LeadFacts, PointFacts
+from governance.kpi.models import KpiEvent
+from governance.market.models import MarketPolicy
+
+NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)  # Tuesday, 10:00 in Toronto
+SELLER_PHONE = "+1 416 555 0199"
+SELLER_EMAIL = "seller@example.ca"
+
+
+def phone_point(text: str = SELLER_PHONE) -> PointFacts:
+    return PointFacts(PHONE, digest(PHONE, read_phone(text)))
+
+
+def email_point(text: str = SELLER_EMAIL) -> PointFacts:
+    return PointFacts(EMAIL, digest(EMAIL, read_email(text)))
+
+
+def lead_of(**other: Any) -> LeadFacts:
+    """A lead in Toronto whom nothing forbids to contact."""
+    facts: dict[str, Any] = {
+        "lead_id": "L-1",
+        "province": "ON",
+        "market": "ALL",
+        "city": "Toronto",
+        "zone": "",
+        "score": Decimal("0.8"),
+        "points": (phone_point(), email_point()),
+    }
+    return LeadFacts(**{**facts, **other})
+
+
+class MarketPolicyFactory(DjangoModelFactory[MarketPolicy]):
+    """A market's own policy beside the seeded one of its province."""
+
+    province = "ON"
+    market = factory.Sequence(lambda n: f"MARKET {n}")
+    changed_by = "tests"
+    updated_at = NOW
+
+    class Meta:
+        model = MarketPolicy
+
+
+class ClosureFactory(DjangoModelFactory[Closure]):
+    """A day on which Ontario is closed."""
+
+    province = "ON"
+    date = datetime(2026, 11, 25, tzinfo=UTC).date()
+    name = "Staff day"
+
+    class Meta:
+        model = Closure
+
+
+class StatutoryHoursFactory(DjangoModelFactory[StatutoryHours]):
+    """A law of Ontario's own for texts."""
+
+    jurisdiction = "ON"
+    channel = "SMS"
+    days = factory.LazyFunction(lambda: [0, 1, 2, 3, 4])
+    start = "10:00"
+    end = "17:00"
+    valid_from = datetime(2026, 1, 1, tzinfo=UTC).date()
+    citation = "Texts Act, s. 1"
+
+    class Meta:
+        model = StatutoryHours
+
+
+class SuppressionFactory(DjangoModelFactory[Suppression]):
+    """An opt-out of the seller's phone."""
+
+    point_digest = factory.LazyFunction(lambda: phone_point().digest)
+    source = Suppression.Source.OPT_OUT
+    at = NOW
+
+    class Meta:
+        model = Suppression
+
+
+class ConsentFactory(DjangoModelFactory[Consent]):
+    """The seller's express consent to texts."""
+
+    point_digest = factory.LazyFunction(lambda: phone_point().digest)
+    channel = "SMS"
+    kind = Consent.Kind.EXPRESS
+    obtained_how = "web form"
+    at = NOW
+
+    class Meta:
+        model = Consent
+
+
+class KpiEventFactory(DjangoModelFactory[KpiEvent]):
+    """A completed follow-up."""
+
+    domain = "WHOLESALE"
+    metric = "followup_completed"
+    success = True
+    created_at = NOW
+
+    class Meta:
+        model = KpiEvent
+
+
+class ContactDecisionFactory(DjangoModelFactory[ContactDecision]):
+    """An allowed call to a lead in Toronto."""
+
+    door = ContactDecision.Door.START
+    lead_id = "L-1"
+    province = "ON"
+    market = "ALL"
+    channel = "CALL"
+    at = NOW
+    zones = factory.LazyFunction(lambda: ["America/Toronto"])
+    local_times = factory.LazyFunction(lambda: ["2026-11-24 10:00 America/Toronto"])
+    ok = True
+    reason = "within_window"
+    created_at = NOW
+
+    class Meta:
+        model = ContactDecision

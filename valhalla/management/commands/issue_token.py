@@ -1,0 +1,65 @@
+"""``manage.py issue_token NAME``: a key for a program, printed once."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+
+from governance.actors import Role
+from governance.errors import Refused
+from governance.people.rules import SCOPES, read_scopes
+from governance.people.services import MAX_DAYS, issue_token
+
+
+class Command(BaseCommand):
+    help = "Make a token, and its person if there is none of that name. Prints the token and nothing else."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        roles = ", ".join(Role.values).lower()
+        parser.add_argument("name", help="the person's or program's name")
+        parser.add_argument(
+            "--role",
+            default="",
+            help=f"one of {roles}; what a new person becomes (service, if left out), and what a known one must be",
+        )
+        parser.add_argument(
+            "--scopes",
+            default="",
+            help=f"separated by commas: {', '.join(SCOPES)}. “policy” lets a service client change policies; "
+            "any of the others keeps the token to that part of the API",
+        )
+        parser.add_argument(
+            "--days", default=str(MAX_DAYS), help=f"how long it works, 1 to {MAX_DAYS} days (default {MAX_DAYS})"
+        )
+        parser.add_argument("--label", default="", help="what it is for, shown in admin")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        days = str(options["days"]).strip()
+        if not re.fullmatch(r"[0-9]{1,4}", days):
+            raise CommandError(f"--days: a whole number of days is needed, 1 to {MAX_DAYS}.")
+        try:
+            issued = issue_token(
+                options["name"],
+                role=options["role"].strip().upper(),
+                scopes=read_scopes(options["scopes"]),
+                days=int(days),
+                label=options["label"].strip(),
+            )
+        except ValidationError as wrong:
+            raise CommandError(f"--scopes: {' '.join(wrong.messages)}") from None
+        except Refused as refusal:
+            raise CommandError(_sentence(refusal)) from None
+        except DatabaseError as problem:
+            reason = " ".join(str(problem).split())
+            raise CommandError(f"the database is not ready (manage.py migrate prepares it): {reason}") from None
+        self.stdout.write(issued.text)
+
+
+def _sentence(refusal: Refused) -> str:
+    """Return a refusal's sentence, or its fields' sentences."""
+    fields = [f"{name}: {' '.join(map(str, sentences))}" for name, sentences in refusal.errors.items()]
+    return " ".join(fields) or str(refusal)

@@ -1,0 +1,19 @@
+"""``manage.py sync_schedules``: a row in admin for each job that has none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from valhalla.schedules import make_missing
+
+
+class Command(BaseCommand):
+    help = "Make the schedule rows of the jobs that have none. Rows that exist are never touched."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        made = make_missing(timezone.now())
+        if options["verbosity"] > 0:
+            self.stdout.write("\n".join(f"{name}: made" for name in made) or "Every job has its row already.")

@@ -1,0 +1,115 @@
+"""The jobs, in one table: name, when, and why. `manage.py sync_schedules` makes their rows once.
+
+From then on the rows belong to the managers: a row that was changed or disabled is never touched again. A row
+that was deleted comes back, since a job that nobody runs is a job that nobody misses until it is too late;
+disabling the row is the way to stop a job.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+from django.db.models import Q
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+
+LOCAL = ZoneInfo("America/Toronto")
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """So many minutes after the run before."""
+
+    minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nightly:
+    """At this minute of each of these hours, Toronto time.
+
+    A job of the day is done once; the later hours only try again a run that failed. Between 01:00 and 03:00
+    an hour can be missing or come twice, so no job starts there.
+    """
+
+    minute: int
+    hours: str
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A job's row: `name` is the Celery task's as well."""
+
+    name: str
+    when: Every | Nightly
+    why: str
+
+
+SCHEDULES = (
+    Schedule(
+        "governance.heartbeat",
+        Every(minutes=1),
+        "Shows that jobs are being run, and clears away old answers and job runs.",
+    ),
+    Schedule(
+        "followups.dispatch_due",
+        Every(minutes=1),
+        "Frees expired claims, brings back held tasks, realigns after a change and sends waiting messages.",
+    ),
+    Schedule(
+        "followups.escalate_overdue",
+        Every(minutes=5),
+        "Counts each task that passed its two hours once, and tells managers once an hour.",
+    ),
+    Schedule(
+        "followups.snapshot_sla",
+        Nightly(minute=5, hours="3-6"),
+        "Keeps the figures of the day before.",
+    ),
+    Schedule(
+        "followups.realign_due",
+        Nightly(minute=15, hours="3-6"),
+        "Moves what is due on a new holiday or outside new hours, whoever forgot to ask for it.",
+    ),
+    Schedule(
+        "buyers.refresh_activity",
+        Nightly(minute=25, hours="3-6"),
+        "Lets buyers fall out whose 90 days are over, and recounts every market.",
+    ),
+)
+
+
+@transaction.atomic
+def make_missing(at: datetime) -> list[str]:
+    """Make the rows of the jobs that have none, and return their names.
+
+    A row counts as a job's whatever it was renamed to. A job every few minutes first runs as soon as a
+    scheduler sees it, a nightly one in the coming night.
+    """
+    made = []
+    for schedule in SCHEDULES:
+        if PeriodicTask.objects.filter(Q(name=schedule.name) | Q(task=schedule.name)).exists():
+            continue
+        # The model's own save, for beat learns of a change by its signal alone.
+        PeriodicTask.objects.create(
+            name=schedule.name, task=schedule.name, description=schedule.why, **_timing(schedule.when, at)
+        )
+        made.append(schedule.name)
+    return made
+
+
+def _timing(when: Every | Nightly, at: datetime) -> dict[str, object]:
+    """Return the columns of a row that say when."""
+    if isinstance(when, Every):
+        rows = IntervalSchedule.objects.filter(every=when.minutes, period=IntervalSchedule.MINUTES)
+        interval = rows.first() or IntervalSchedule.objects.create(
+            every=when.minutes, period=IntervalSchedule.MINUTES
+        )
+        # Without a start the first run would be one interval away: too long for whoever waits for the heartbeat.
+        return {"interval": interval, "start_time": at}
+    times = {"minute": str(when.minute), "hour": when.hours, "timezone": LOCAL}
+    crontab = CrontabSchedule.objects.filter(
+        **times, day_of_week="*", day_of_month="*", month_of_year="*"
+    ).first() or CrontabSchedule.objects.create(**times)
+    return {"crontab": crontab}

@@ -1,0 +1,140 @@
+"""The table of rights: it names what exists, nobody asks for what it does not name, and admin shows it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import Group, Permission
+from django.core.management import call_command
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from governance.actors import By, Role
+from governance.models import User
+from governance.people.rules import POLICY_RIGHTS
+from governance.people.services import issue_token, set_role
+from valhalla.roles import EVERY_RIGHT, ROLE_RIGHTS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def sync() -> str:
+    printed = StringIO()
+    call_command("sync_roles", stdout=printed)
+    return printed.getvalue()
+
+
+def rights_of_group(name: str) -> set[str]:
+    rows = Permission.objects.filter(group__name=name)
+    return {f"{app}.{code}" for app, code in rows.values_list("content_type__app_label", "codename")}
+
+
+@pytest.mark.django_db
+def test_every_right_of_the_table_is_declared_by_a_model() -> None:
+    rows = Permission.objects.values_list("content_type__app_label", "codename")
+
+    assert sorted(EVERY_RIGHT - {f"{app}.{code}" for app, code in rows}) == []
+
+
+def viewsets(urls: list[URLPattern | URLResolver] | None = None) -> Iterator[type]:
+    """Every class that answers an address of the API."""
+    for entry in get_resolver().url_patterns if urls is None else urls:
+        if isinstance(entry, URLResolver):
+            yield from viewsets(entry.url_patterns)
+        elif hasattr(entry.callback, "cls"):
+            yield entry.callback.cls
+
+
+def test_every_right_that_the_api_asks_for_is_in_the_table() -> None:
+    asked = {(view.__name__, right) for view in viewsets() for right in getattr(view, "rights", {}).values()}
+
+    assert asked
+    assert sorted((view, right) for view, right in asked if right not in EVERY_RIGHT | POLICY_RIGHTS) == []
+
+
+def rights_named(source: str) -> Iterator[str]:
+    """The rights that a module asks for: `by.may("…")`, `has_perm("…")`, `permission_required("…")`."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            asks = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if asks in {"may", "has_perm", "permission_required"} and isinstance(node.args[0].value, str):
+                yield node.args[0].value
+
+
+def test_every_right_that_code_asks_for_is_in_the_table() -> None:
+    packages = ("valhalla", "governance", "followups", "buyers", "offers")
+    files = [path for package in packages for path in (ROOT / package).rglob("*.py") if "tests" not in path.parts]
+    asked = {(str(path.relative_to(ROOT)), right) for path in files for right in rights_named(path.read_text())}
+
+    assert sorted((path, right) for path, right in asked if right not in EVERY_RIGHT) == []
+
+
+def test_a_right_that_code_asks_for_is_seen() -> None:
+    assert list(rights_named('if by.may("followups.fly"): pass')) == ["followups.fly"]
+
+
+@pytest.mark.django_db
+def test_each_role_has_a_group_with_exactly_its_rights() -> None:
+    sync()
+
+    assert {name: rights_of_group(name) for name in Group.objects.values_list("name", flat=True)} == {
+        role.value: set(rights) for role, rights in ROLE_RIGHTS.items()
+    }
+
+
+@pytest.mark.django_db
+def test_a_group_that_somebody_changed_is_put_right() -> None:
+    sync()
+    group = Group.objects.get(name=Role.VA)
+    group.permissions.set(Permission.objects.filter(codename__in=["reassign", "claim_task", "add_user"]))
+
+    printed = sync()
+
+    assert rights_of_group("VA") == ROLE_RIGHTS[Role.VA]
+    assert "VA:" in printed
+    assert "CLOSER" not in printed
+
+
+@pytest.mark.django_db
+def test_everybody_is_in_the_group_of_her_role_alone(person: Callable[..., User]) -> None:
+    ann, ben = person(Role.VA, "ann"), person(Role.MANAGER, "ben")
+    others = Group.objects.create(name="softball")
+    ann.groups.add(others)
+    sync()
+    User.objects.filter(pk=ann.pk).update(role=Role.CLOSER)
+
+    sync()
+
+    assert set(ann.groups.values_list("name", flat=True)) == {"CLOSER", "softball"}
+    assert set(ben.groups.values_list("name", flat=True)) == {"MANAGER"}
+
+
+@pytest.mark.django_db
+def test_a_second_run_changes_nothing(person: Callable[..., User]) -> None:
+    person(Role.VA)
+    sync()
+
+    assert sync() == "The groups show the roles already.\n"
+
+
+@pytest.mark.django_db
+def test_whoever_gets_a_role_later_is_shown_in_its_group_at_once(person: Callable[..., User]) -> None:
+    sync()
+    set_role(person(Role.VA, "ann"), Role.CLOSER, by=By.system("test"))
+    issue_token("form")
+
+    assert [user.username for user in User.objects.filter(groups__name="CLOSER")] == ["ann"]
+    assert [user.username for user in User.objects.filter(groups__name="SERVICE")] == ["form"]
+
+
+@pytest.mark.django_db
+def test_a_group_gives_no_right(person: Callable[..., User]) -> None:
+    sync()
+    ann = person(Role.VA, "ann")
+    ann.groups.set(Group.objects.filter(name=Role.MANAGER))
+
+    assert not ann.has_perm("followups.reassign")
+    assert person(Role.MANAGER, "ben").has_perm("followups.reassign")
