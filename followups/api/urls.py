@@ -1,1 +1,25 @@
-urlpatterns: list = []
+"""The addresses under /api/followups/."""
+
+from django.urls import path
+
+from followups.api.viewsets import LadderViewSet, LeadCollection, TaskCollection, TaskViewSet
+
+urlpatterns = [
+    path("ladder/create", LadderViewSet.as_view({"post": "create"}), name="api-ladder-create"),
+    path("ladder/<int:pk>/stop", LadderViewSet.as_view({"post": "stop"}), name="api-ladder-stop"),
+    path("due", TaskViewSet.as_view({"get": "due"}), name="api-due"),
+    path("due/claim", TaskViewSet.as_view({"post": "claim"}), name="api-claim"),
+    path("sla", TaskViewSet.as_view({"get": "sla"}), name="api-sla"),
+    path("task/<int:pk>/start", TaskViewSet.as_view({"post": "start"}), name="api-task-start"),
+    path("task/<int:pk>/complete", TaskViewSet.as_view({"post": "complete"}), name="api-task-complete"),
+    path("task/<int:pk>/renew", TaskViewSet.as_view({"post": "renew"}), name="api-task-renew"),
+    path("task/<int:pk>/release", TaskViewSet.as_view({"post": "release"}), name="api-task-release"),
+    path("task/<int:pk>/snooze", TaskViewSet.as_view({"post": "snooze"}), name="api-task-snooze"),
+    path("task/<int:pk>/skip", TaskViewSet.as_view({"post": "skip"}), name="api-task-skip"),
+    path("task/<int:pk>/reassign", TaskViewSet.as_view({"post": "reassign"}), name="api-task-reassign"),
+    path("reassign", TaskViewSet.as_view({"post": "reassign_many"}), name="api-reassign"),
+    path("leads", LeadCollection.as_view({"get": "list"}), name="api-leads"),
+    path("leads/<int:pk>", LeadCollection.as_view({"get": "retrieve"}), name="api-lead"),
+    path("tasks", TaskCollection.as_view({"get": "list"}), name="api-tasks"),
+    path("tasks/<int:pk>", TaskCollection.as_view({"get": "retrieve"}), name="api-task"),
+]

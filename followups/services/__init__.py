@@ -2,6 +2,7 @@
 
 from followups.services.claiming import claim_due, free_expired_claims, release_claim, renew_claim
 from followups.services.completing import Completed, Completion, complete_task, start_task
+from followups.services.desk import as_answer
 from followups.services.due import due_tasks
 from followups.services.ladders import NewLadder, begin, create_ladder, stop_ladder
 from followups.services.leads import LeadDetails, facts_of, find_or_create, stop_for_suppressed
@@ -14,6 +15,7 @@ __all__ = [
     "Completion",
     "LeadDetails",
     "NewLadder",
+    "as_answer",
     "begin",
     "bring_back_held",
     "claim_due",

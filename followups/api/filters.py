@@ -1,0 +1,43 @@
+"""What the collections of leads and tasks can be narrowed by."""
+
+from __future__ import annotations
+
+import django_filters as filters
+
+from followups.models import FollowUpTask, Lead
+from governance.hours import CHANNELS
+from governance.places import Province
+
+
+class LeadFilter(filters.FilterSet):
+    lead_id = filters.CharFilter(field_name="external_id")
+    province = filters.ChoiceFilter(choices=Province.choices)
+    market = filters.CharFilter(field_name="market")
+    status = filters.ChoiceFilter(choices=Lead.Status.choices)
+    language = filters.ChoiceFilter(choices=Lead.Language.choices)
+    source = filters.CharFilter(field_name="source")
+    created_after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
+    created_before = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+
+    class Meta:
+        model = Lead
+        fields: list[str] = []
+
+
+class TaskFilter(filters.FilterSet):
+    lead_id = filters.CharFilter(field_name="lead__external_id")
+    province = filters.ChoiceFilter(choices=Province.choices)
+    channel = filters.ChoiceFilter(choices=[(channel, channel) for channel in CHANNELS])
+    status = filters.ChoiceFilter(choices=FollowUpTask.Status.choices)
+    kind = filters.ChoiceFilter(choices=FollowUpTask.Kind.choices)
+    outcome = filters.ChoiceFilter(choices=FollowUpTask.Outcome.choices)
+    owner = filters.CharFilter(field_name="owner_key", method="of_owner")
+    due_after = filters.IsoDateTimeFilter(field_name="due_at", lookup_expr="gte")
+    due_before = filters.IsoDateTimeFilter(field_name="due_at", lookup_expr="lt")
+
+    class Meta:
+        model = FollowUpTask
+        fields: list[str] = []
+
+    def of_owner(self, queryset: filters.FilterSet, name: str, value: str) -> filters.FilterSet:
+        return queryset.filter(owner_key=value.strip().lower())

@@ -1,0 +1,248 @@
+"""What the follow-up endpoints take and give."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.utils.dateparse import parse_date, parse_datetime
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+
+from followups.models import FollowUpTask, Lead
+from followups.points import read_point
+from followups.rules import NEXT
+from followups.services.claiming import MOST as MOST_CLAIMED
+from followups.services.due import MOST as MOST_DUE
+from followups.services.planning import MOST_REASSIGNED
+from followups.services.sla import GROUPS, LAST
+from governance.actors import ACTOR_LENGTH
+from governance.contact import digests
+from governance.doors import FractionField, Input, JSONObjectField, MarketField, MoneyField, ProvinceField
+from governance.hours import CHANNELS
+from governance.places import CANADIAN_ZONES
+
+MAX_ID = 2**63 - 1
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+
+
+class InstantField(serializers.Field):  # type: ignore[type-arg]  # generic over what it reads, not over us
+    """An instant in ISO 8601 with its zone, between 2000 and 2100."""
+
+    def to_internal_value(self, data: Any) -> datetime:
+        try:
+            found = parse_datetime(data.strip().replace(" ", "+", 1) if "T" in data else data) if isinstance(data, str) else None
+        except ValueError:
+            found = None
+        if found is None or found.tzinfo is None:
+            raise serializers.ValidationError(_("An instant with its zone is needed, such as 2026-11-27T19:50:00Z."))
+        try:
+            found = found.astimezone(UTC)
+        except OverflowError:
+            found = EARLIEST.replace(year=1)
+        if not EARLIEST <= found <= LATEST:
+            raise serializers.ValidationError(_("A time between 2000 and 2100 is needed."))
+        return found
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+class WhenField(InstantField):
+    """An instant, or a date that stands for noon UTC of it."""
+
+    def to_internal_value(self, data: Any) -> datetime:
+        try:
+            day = parse_date(data.strip()) if isinstance(data, str) else None
+        except ValueError:
+            day = None
+        if day is not None and isinstance(data, str) and len(data.strip()) == 10:
+            return super().to_internal_value(f"{day.isoformat()}T12:00:00Z")
+        return super().to_internal_value(data)
+
+
+class TextField(serializers.CharField):
+    """Text that may be blank or left out."""
+
+    def __init__(self, max_length: int, **kwargs: Any) -> None:
+        super().__init__(max_length=max_length, required=False, allow_blank=True, default="", **kwargs)
+
+
+class ChannelField(serializers.ChoiceField):
+    """SMS, CALL or EMAIL, read without regard to case."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(choices=CHANNELS, **kwargs)
+
+    def to_internal_value(self, data: Any) -> Any:
+        return super().to_internal_value(data.strip().upper() if isinstance(data, str) else data)
+
+
+class PointField(TextField):
+    """A phone number or e-mail address, read as it is stored."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        super().__init__(254)
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        try:
+            return read_point(self.kind, text)[0] if text else ""
+        except DjangoValidationError as wrong:
+            raise serializers.ValidationError(wrong.messages) from wrong
+
+
+class LeadIdField(serializers.CharField):
+    """A lead's id as its source calls it: 1 to 64 printable characters."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=64, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        if not text.isprintable():
+            raise serializers.ValidationError(_("A lead id has printable characters only."))
+        return text
+
+
+class CreateLadderInput(Input):
+    lead_id = LeadIdField()
+    province = ProvinceField(required=False)
+    market = MarketField()
+    owner = TextField(ACTOR_LENGTH)
+    name = TextField(200)
+    city = TextField(80)
+    postal_code = TextField(10)
+    zone = serializers.ChoiceField(choices=CANADIAN_ZONES, required=False, allow_blank=True, default="")
+    language = serializers.ChoiceField(choices=Lead.Language.choices, required=False, allow_blank=True, default="")
+    source = TextField(80)
+    notes = TextField(20_000)
+    score = FractionField(required=False, default=None)
+    cost = MoneyField(required=False, default=None)
+    phone = PointField(digests.PHONE)
+    email = PointField(digests.EMAIL)
+
+
+class TaskInput(Input):
+    claim_token = TextField(32)
+
+
+class StartInput(TaskInput):
+    pass
+
+
+class CompleteInput(TaskInput):
+    outcome = serializers.ChoiceField(choices=FollowUpTask.Outcome.choices, required=False, allow_blank=True, default="")
+    next = serializers.ChoiceField(choices=NEXT, required=False, allow_blank=True, default="")
+    next_at = WhenField(required=False, default=None)
+    note = TextField(4000)
+    contacted_at = InstantField(required=False, default=None)
+    override_reason = TextField(500)
+    happened = serializers.BooleanField(required=False, default=False)
+
+    def to_internal_value(self, data: Any) -> Any:
+        given = dict(data)
+        for name in ("outcome", "next"):
+            if isinstance(given.get(name), str):
+                given[name] = given[name].strip().upper()
+        if isinstance(given.get("next"), dict):  # {"kind": "CALLBACK", "at": "…"}
+            whole = given.pop("next")
+            given["next"] = str(whole.get("kind", "")).strip().upper()
+            if "at" in whole:
+                given["next_at"] = whole["at"]
+        return super().to_internal_value(given)
+
+
+class SnoozeInput(TaskInput):
+    until = WhenField()
+
+
+class SkipInput(TaskInput):
+    reason = serializers.CharField(max_length=200)
+
+
+class RenewInput(Input):
+    claim_token = serializers.CharField(max_length=32)
+
+
+class StopInput(Input):
+    reason = serializers.CharField(max_length=200)
+
+
+class ReassignInput(Input):
+    owner = TextField(ACTOR_LENGTH)
+    reason = serializers.CharField(max_length=200)
+
+
+class ReassignManyInput(ReassignInput):
+    ids = JSONObjectField(list)
+
+    def validate_ids(self, ids: list[Any]) -> list[int]:
+        if len(ids) > MOST_REASSIGNED or any(type(i) is not int or not 0 < i <= MAX_ID for i in ids):
+            raise serializers.ValidationError(_("A list of at most %(most)s task ids is needed.") % {"most": MOST_REASSIGNED})
+        return ids
+
+
+class QueueFilters(Input):
+    province = ProvinceField(required=False)
+    market = MarketField(default=None)
+    channel = ChannelField(required=False)
+
+
+class DueQuestion(QueueFilters):
+    limit = serializers.IntegerField(min_value=1, max_value=MOST_DUE, default=50)
+    owner = TextField(ACTOR_LENGTH)
+    contactable = serializers.BooleanField(required=False, allow_null=True, default=None)
+    order = serializers.ChoiceField(choices=["due", "urgent"], default="due")
+
+
+class ClaimInput(QueueFilters):
+    limit = serializers.IntegerField(min_value=1, max_value=MOST_CLAIMED, default=MOST_CLAIMED)
+
+
+class SlaQuestion(Input):
+    last = serializers.IntegerField(min_value=1, max_value=20_000, default=LAST)
+    since = WhenField(required=False, default=None)
+    until = WhenField(required=False, default=None)
+    group_by = serializers.ChoiceField(choices=sorted(GROUPS), required=False, allow_blank=True, default="")
+    clock = serializers.ChoiceField(choices=["allowed", "wall"], default="allowed")
+
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        if data["since"] and data["until"] and data["until"] <= data["since"]:
+            raise serializers.ValidationError({"until": [_("until must be after since.")]})
+        return data
+
+
+class LeadSerializer(serializers.ModelSerializer[Lead]):
+    lead_id = serializers.CharField(source="external_id")
+    points = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Lead
+        fields = [
+            "id", "lead_id", "name", "province", "market", "city", "postal_code", "zone", "score", "language",
+            "status", "follow_up_at", "source", "cost", "notes", "extra", "points", "created_at", "updated_at",
+            "actor", "acting_for", "correlation_id",
+        ]  # fmt: skip
+
+    def get_points(self, lead: Lead) -> list[dict[str, Any]]:
+        return [
+            {"kind": p.kind, "value": p.value, "label": p.label, "whose": p.whose, "status": p.status}
+            for p in lead.points.all()
+        ]
+
+
+class TaskSerializer(serializers.ModelSerializer[FollowUpTask]):
+    lead_id = serializers.CharField(source="lead.external_id")
+
+    class Meta:
+        model = FollowUpTask
+        fields = [
+            "id", "lead_id", "ladder_id", "kind", "step", "channel", "province", "scheduled_for", "due_at", "zone",
+            "status", "held_reason", "snoozed_until", "owner", "claimed_by", "claim_until", "outcome", "next",
+            "next_at", "note", "started_at", "contacted_at", "contact_source", "entered_late", "completed_at",
+            "completed_by", "closed_reason", "response_minutes", "response_wall_minutes", "created_at",
+            "actor", "acting_for", "correlation_id",
+        ]  # fmt: skip

@@ -1,0 +1,168 @@
+"""The REST doors of follow-ups: read the input, call one service, answer."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from followups import services
+from followups.api import serializers as shapes
+from followups.api.filters import LeadFilter, TaskFilter
+from followups.models import FollowUpTask, Lead
+from governance.actors import Role, owner_key
+from governance.doors import CollectionViewSet, DoorViewSet, who
+from governance.places import fold
+
+DETAILS = ("name", "city", "postal_code", "zone", "language", "source", "notes", "score", "cost", "phone", "email")
+
+
+def _queue(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the filters that the due list and claiming share."""
+    wanted = {name: data[name] for name in ("province", "channel") if data.get(name)}
+    if data.get("market"):
+        wanted["market_key"] = fold(data["market"])
+    if data.get("owner"):
+        wanted["owner_key"] = owner_key(data["owner"])
+    return wanted
+
+
+class LadderViewSet(DoorViewSet):
+    rights: ClassVar[dict[str, str]] = {"create": "followups.create_ladder", "stop": "followups.stop_ladder"}
+
+    def create(self, request: Request) -> Response:
+        data, by = self.read(shapes.CreateLadderInput)
+        made = services.create_ladder(
+            data["lead_id"], by=by, at=timezone.now(), province=data.get("province", ""), market=data["market"],
+            owner=data["owner"], details=services.LeadDetails(**{name: data[name] for name in DETAILS}),
+        )  # fmt: skip
+        return Response(made.as_answer(), status=201)
+
+    def stop(self, request: Request, pk: int) -> Response:
+        data, by = self.read(shapes.StopInput)
+        ladder = services.stop_ladder(pk, by=by, at=timezone.now(), reason=data["reason"])
+        return Response({"ok": True, "ladder": {"id": ladder.pk, "status": ladder.status, "reason": ladder.stop_reason}})
+
+
+class TaskViewSet(DoorViewSet):
+    rights: ClassVar[dict[str, str]] = {
+        "start": "followups.start_task",
+        "complete": "followups.complete_task",
+        "renew": "followups.claim_task",
+        "release": "followups.claim_task",
+        "snooze": "followups.plan_task",
+        "skip": "followups.plan_task",
+        "reassign": "followups.reassign",
+        "reassign_many": "followups.reassign",
+        "due": "governance.view_operations",
+        "claim": "followups.claim_task",
+        "sla": "governance.view_operations",
+    }
+
+    def _source(self) -> str:
+        sources = FollowUpTask.Source
+        return sources.DIALER if self.by().role == Role.SERVICE else sources.PAGE_BUTTON
+
+    def start(self, request: Request, pk: int) -> Response:
+        data, by = self.read(shapes.StartInput)
+        return Response(
+            services.start_task(pk, by=by, at=timezone.now(), claim_token=data["claim_token"], source=self._source())
+        )
+
+    def complete(self, request: Request, pk: int) -> Response:
+        data, by = self.read(shapes.CompleteInput)
+        said = services.Completion(
+            **{name: value for name, value in data.items() if name in services.Completion.__dataclass_fields__},
+            source=self._source(),
+        )
+        return Response(services.complete_task(pk, said, by=by, at=timezone.now()).as_answer())
+
+    def renew(self, request: Request, pk: int) -> Response:
+        data, by = self.read(shapes.RenewInput)
+        until = services.renew_claim(pk, by=by, at=timezone.now(), claim_token=data["claim_token"])
+        return Response({"ok": True, "claim_until": until})
+
+    def release(self, request: Request, pk: int) -> Response:
+        data, by = self.read(shapes.RenewInput)
+        held = services.release_claim(pk, by=by, at=timezone.now(), claim_token=data["claim_token"])
+        return Response({"ok": True, "released": held})
+
+    def snooze(self, request: Request, pk: int) -> Response:
+        data, by = self.read(shapes.SnoozeInput)
+        task = services.snooze_task(
+            pk, by=by, at=timezone.now(), until=data["until"], claim_token=data["claim_token"]
+        )
+        return Response({"ok": True, "task": {"id": task.pk, "snoozed_until": task.snoozed_until, "due_at": task.due_at}})
+
+    def skip(self, request: Request, pk: int) -> Response:
+        data, by = self.read(shapes.SkipInput)
+        task, following = services.skip_task(
+            pk, by=by, at=timezone.now(), reason=data["reason"], claim_token=data["claim_token"]
+        )
+        return Response(
+            {
+                "ok": True,
+                "task": {"id": task.pk, "status": task.status, "step": task.step, "channel": task.channel},
+                "next_task": services.as_answer(following) if following else None,
+            }
+        )
+
+    def reassign(self, request: Request, pk: int) -> Response:
+        data, by = self.read(shapes.ReassignInput)
+        moved = services.reassign_tasks([pk], data["owner"], by=by, at=timezone.now(), reason=data["reason"])
+        return Response({"ok": True, "reassigned": moved})
+
+    def reassign_many(self, request: Request) -> Response:
+        data, by = self.read(shapes.ReassignManyInput)
+        moved = services.reassign_tasks(data["ids"], data["owner"], by=by, at=timezone.now(), reason=data["reason"])
+        return Response({"ok": True, "reassigned": moved})
+
+    def due(self, request: Request) -> Response:
+        data, by = self.read(shapes.DueQuestion)
+        rows = services.due_tasks(
+            by=by, at=timezone.now(), limit=data["limit"], filters=_queue(data),
+            contactable=data["contactable"], order=data["order"],
+        )  # fmt: skip
+        return Response({"ok": True, "due": rows})
+
+    def claim(self, request: Request) -> Response:
+        data, by = self.read(shapes.ClaimInput)
+        token, ids, until = services.claim_due(by=by, at=timezone.now(), limit=data["limit"], filters=_queue(data))
+        rows = services.due_tasks(by=by, at=timezone.now(), limit=len(ids), filters={"pk__in": list(ids)}) if ids else []
+        return Response(
+            {"ok": True, "claim_token": token if ids else None, "claim_until": until if ids else None, "tasks": rows}
+        )
+
+    def sla(self, request: Request) -> Response:
+        data, _by = self.read(shapes.SlaQuestion)
+        asked = {name: data[name] for name in ("last", "since", "until", "group_by", "clock")}
+        return Response({"ok": True, **services.sla_of(at=timezone.now(), **asked)})
+
+
+class LeadCollection(CollectionViewSet):
+    rights: ClassVar[dict[str, str]] = {"list": "followups.view_lead", "retrieve": "followups.view_lead"}
+    serializer_class = shapes.LeadSerializer
+    filterset_class = LeadFilter
+    ordering = ("-created_at", "-id")
+    ordering_fields = ("id", "created_at")
+
+    def get_queryset(self) -> QuerySet[Lead]:
+        leads = Lead.objects.visible_to(who(self.request), timezone.now())
+        return leads.prefetch_related("points")  # type: ignore[no-any-return]  # PlaceQuerySet is untyped
+
+
+class TaskCollection(CollectionViewSet):
+    rights: ClassVar[dict[str, str]] = {
+        "list": "followups.view_followuptask",
+        "retrieve": "followups.view_followuptask",
+    }
+    serializer_class = shapes.TaskSerializer
+    filterset_class = TaskFilter
+    ordering = ("-created_at", "-id")
+    ordering_fields = ("id", "created_at", "due_at")
+
+    def get_queryset(self) -> QuerySet[FollowUpTask]:
+        return FollowUpTask.objects.visible_to(who(self.request), timezone.now()).select_related("lead")
