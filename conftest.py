@@ -208,6 +208,8 @@ def set_up_django() -> None:
             os.environ["VALHALLA_TEST_POSTGRES"] = start_postgres()
         os.environ["DATABASE_URL"] = os.environ["VALHALLA_TEST_POSTGRES"]
     os.environ["DJANGO_SETTINGS_MODULE"] = "valhalla.settings"
+    # Pages name their static files as they lie there: nothing was collected for the tests.
+    settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     database = settings.DATABASES["default"]
     if DATABASE == "sqlite":
         # In memory SQLite has other locks than in a file, and none that another process sees.
@@ -228,6 +230,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("valhalla")
     group.addoption("--long", action="store_true", help="also run the tests that take long")
     group.addoption("--refuse-skips", action="store_true", help="fail when another test was skipped")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Let each xdist worker begin as this process did, with a folder of its own."""
+    os.environ.pop("DJANGO_SETTINGS_MODULE", None)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -112,7 +112,9 @@ class ContactPoint(models.Model):
     value = models.CharField(_("number or address"), max_length=254)
     digest = models.CharField(max_length=64, editable=False)
     label = models.CharField(_("label"), max_length=40, blank=True, default="")
-    whose = models.CharField(_("whose"), max_length=80, blank=True, default="", help_text=_("Blank: the lead’s own."))
+    whose = models.CharField(
+        _("whose"), max_length=80, blank=True, default="", help_text=_("Blank: the lead’s own.")
+    )
     order = models.PositiveSmallIntegerField(_("order"), default=0)
     status = models.CharField(_("status"), max_length=6, choices=Status.choices, default=Status.USABLE)
 
@@ -226,7 +228,9 @@ class Ladder(Written):
         verbose_name = _("ladder")
         verbose_name_plural = _("ladders")
         constraints = [
-            models.UniqueConstraint(fields=["lead"], name="ladder_one_active_per_lead", condition=Q(status="ACTIVE"))
+            models.UniqueConstraint(
+                fields=["lead"], name="ladder_one_active_per_lead", condition=Q(status="ACTIVE")
+            )
         ]
         indexes = [models.Index(fields=["-started_at", "-id"], name="ladder_newest")]
         permissions = [("stop_ladder", "Stop a ladder")]
@@ -274,7 +278,12 @@ class FollowUpTask(Written):
     province = models.CharField(_("province"), max_length=2, choices=Province.choices)
     market_key = models.CharField(_("market"), max_length=120)
     contact_point = models.ForeignKey(
-        ContactPoint, models.SET_NULL, related_name="+", null=True, blank=True, verbose_name=_("contact point")
+        ContactPoint,
+        models.SET_NULL,
+        related_name="+",
+        null=True,
+        blank=True,
+        verbose_name=_("contact point"),
     )
     owner = models.CharField(_("owner"), max_length=ACTOR_LENGTH, blank=True, default="")
     owner_key = models.CharField(max_length=ACTOR_LENGTH, blank=True, default="", editable=False)
@@ -322,6 +331,9 @@ class FollowUpTask(Written):
     sla_counted = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(_("created"), editable=False)
 
+    city_zone: str  # added by TaskQuerySet.with_clocks
+    market_zone: str
+
     objects = TaskQuerySet.as_manager()
 
     class Meta:
@@ -330,9 +342,13 @@ class FollowUpTask(Written):
         constraints = [
             models.UniqueConstraint(fields=["ladder", "step"], name="task_once_per_step"),
             models.UniqueConstraint(
-                fields=["ladder"], name="task_one_current_per_ladder", condition=Q(is_current=True, kind="LADDER")
+                fields=["ladder"],
+                name="task_one_current_per_ladder",
+                condition=Q(is_current=True, kind="LADDER"),
             ),
-            models.CheckConstraint(condition=Q(is_current=False) | Q(status="OPEN"), name="task_current_is_open"),
+            models.CheckConstraint(
+                condition=Q(is_current=False) | Q(status="OPEN"), name="task_current_is_open"
+            ),
             models.CheckConstraint(
                 condition=~Q(status="COMPLETED") | Q(completed_at__isnull=False, outcome__gt=""),
                 name="task_completed_has_outcome",
@@ -392,7 +408,9 @@ class RealignRequest(models.Model):
 
     province = models.CharField(_("province"), max_length=2, blank=True, default="")
     asked_by = models.CharField(_("asked by"), max_length=ACTOR_LENGTH, blank=True, default="")
-    correlation_id = models.CharField(_("correlation id"), max_length=CORRELATION_LENGTH, blank=True, default="")
+    correlation_id = models.CharField(
+        _("correlation id"), max_length=CORRELATION_LENGTH, blank=True, default=""
+    )
     asked_at = models.DateTimeField(_("asked"))
     cursor = models.BigIntegerField(default=0)
     moved = models.PositiveIntegerField(_("tasks moved"), default=0)
@@ -418,14 +436,18 @@ class SlaSnapshot(models.Model):
     within_30m = models.DecimalField(_("within 30 minutes"), max_digits=5, decimal_places=4, null=True)
     within_2h = models.DecimalField(_("within 2 hours"), max_digits=5, decimal_places=4, null=True)
     median_minutes = models.DecimalField(_("median (minutes)"), max_digits=10, decimal_places=2, null=True)
-    p90_minutes = models.DecimalField(_("90th percentile (minutes)"), max_digits=10, decimal_places=2, null=True)
+    p90_minutes = models.DecimalField(
+        _("90th percentile (minutes)"), max_digits=10, decimal_places=2, null=True
+    )
     overdue_open = models.PositiveIntegerField(_("overdue and open"))
 
     class Meta:
         verbose_name = _("SLA of a day")
         verbose_name_plural = _("SLA by day")
         ordering = ["-day", "dimension", "value"]
-        constraints = [models.UniqueConstraint(fields=["day", "dimension", "value"], name="sla_snapshot_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["day", "dimension", "value"], name="sla_snapshot_once")
+        ]
 
     def __str__(self) -> str:
         return f"{self.day} {self.dimension} {self.value}"

@@ -40,7 +40,9 @@ class LadderTemplateQuerySet(PlaceQuerySet):
     """Ladder templates; a row without a province holds where a province has none."""
 
     def candidates(self, place: Place) -> Self:
-        return self.filter(province__in=[place.province, ""], market_key__in={place.market_key, ALL}).order_by(
+        return self.filter(
+            province__in=[place.province, ""], market_key__in={place.market_key, ALL}
+        ).order_by(
             Case(When(province="", then=1), default=0, output_field=SmallIntegerField()),
             Case(When(market_key=ALL, then=1), default=0, output_field=SmallIntegerField()),
         )
@@ -69,7 +71,7 @@ class TaskQuerySet(models.QuerySet[Any]):
         A manager, a closer's reading and a service client see everything through `visible_to`.
         """
         somebody_else = at_work(at).filter(key=OuterRef("owner_key"))
-        unowned = Q(owner_key="") | ~Exists(somebody_else)
+        unowned = Q(owner_key="") | Q(~Exists(somebody_else))
         if by.role == "VA":
             unowned &= ~Q(kind="HANDOVER")
         return self.filter(Q(owner_key=by.key) | unowned)
@@ -91,7 +93,9 @@ class TaskQuerySet(models.QuerySet[Any]):
     def with_clocks(self) -> Self:
         """Add what `city_zone` says of the lead's city and market, for the gate."""
         return self.annotate(
-            city_zone=Coalesce(zone_of_city(OuterRef("lead__province"), OuterRef("lead__city_key")), models.Value("")),
+            city_zone=Coalesce(
+                zone_of_city(OuterRef("lead__province"), OuterRef("lead__city_key")), models.Value("")
+            ),
             market_zone=Coalesce(
                 zone_of_city(OuterRef("lead__province"), OuterRef("lead__market_city_key")), models.Value("")
             ),
@@ -100,4 +104,6 @@ class TaskQuerySet(models.QuerySet[Any]):
     def of_ladder_of(self, task_id: int) -> Self:
         """Keep a task and its ladder's other steps, in order."""
         ladder = self.model._default_manager.filter(pk=task_id, ladder__isnull=False).values("ladder_id")
-        return self.filter(Q(pk=task_id) | Q(ladder_id__in=ladder)).order_by(F("step").asc(nulls_last=True), "id")
+        return self.filter(Q(pk=task_id) | Q(ladder_id__in=ladder)).order_by(
+            F("step").asc(nulls_last=True), "id"
+        )

@@ -79,19 +79,30 @@ def _wrong(message: str, **values: Any) -> ValidationError:
 
 def _read_step(number: int, item: object) -> Step:
     if not isinstance(item, Mapping) or set(item) - {"channel", "delay", "script_en", "script_fr"}:
-        raise _wrong(_("Step %(number)s must have channel, delay, script_en and script_fr only."), number=number)
+        raise _wrong(
+            _("Step %(number)s must have channel, delay, script_en and script_fr only."), number=number
+        )
     channel = item.get("channel")
     if channel not in CHANNELS:
-        raise _wrong(_("Step %(number)s has an unknown channel; use %(known)s."), number=number, known=", ".join(CHANNELS))
+        raise _wrong(
+            _("Step %(number)s has an unknown channel; use %(known)s."),
+            number=number,
+            known=", ".join(CHANNELS),
+        )
     delay = item.get("delay", {"minutes": 0})
     units = {"minutes": 1, "hours": 60, "days": 0}
     ok = isinstance(delay, Mapping) and len(delay) == 1 and set(delay) <= set(units)
     unit, amount = next(iter(delay.items())) if ok else ("", -1)
     if type(amount) is not int or amount < 0:
-        raise _wrong(_('Step %(number)s needs a delay such as {"minutes": 30}, {"hours": 3} or {"days": 1}.'), number=number)
+        raise _wrong(
+            _('Step %(number)s needs a delay such as {"minutes": 30}, {"hours": 3} or {"days": 1}.'),
+            number=number,
+        )
     scripts = [item.get(name, "") for name in ("script_en", "script_fr")]
     if any(not isinstance(text, str) or len(text) > 2000 for text in scripts):
-        raise _wrong(_("Step %(number)s has a script that is no text of at most 2,000 characters."), number=number)
+        raise _wrong(
+            _("Step %(number)s has a script that is no text of at most 2,000 characters."), number=number
+        )
     step = Step(channel, amount * units[unit], amount if unit == "days" else 0, *scripts)
     if step.delay > timedelta(days=MAX_DELAY_DAYS):
         raise _wrong(_("Step %(number)s comes more than a year after the first."), number=number)
@@ -135,7 +146,9 @@ class Planned:
 FirstAllowed = Callable[[str, datetime], datetime | None]
 
 
-def due_times(steps: Sequence[Step], start: datetime, zone: str, first_allowed: FirstAllowed) -> list[Planned]:
+def due_times(
+    steps: Sequence[Step], start: datetime, zone: str, first_allowed: FirstAllowed
+) -> list[Planned]:
     """Return every step's scheduled and due time for a ladder that starts at `start`.
 
     `first_allowed(channel, at)` answers the first instant at or after `at` that the gate allows, or None.

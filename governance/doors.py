@@ -14,6 +14,7 @@ from django import forms
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.http import HttpResponse
 from django.utils import timezone
+from django.utils.encoding import force_str
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django_filters import rest_framework as filters_of_lists
@@ -144,7 +145,9 @@ class WholeNumberField(serializers.IntegerField):
     """A whole number in ASCII digits."""
 
     def to_internal_value(self, data: Any) -> int:
-        if isinstance(data, bool) or (isinstance(data, str) and not re.fullmatch(r"\s*[0-9]{1,18}\s*", data, re.ASCII)):
+        if isinstance(data, bool) or (
+            isinstance(data, str) and not re.fullmatch(r"\s*[0-9]{1,18}\s*", data, re.ASCII)
+        ):
             self.fail("invalid")
         return super().to_internal_value(data)
 
@@ -192,7 +195,9 @@ class JSONObjectField(serializers.Field):  # type: ignore[type-arg]  # generic o
             try:
                 data = read_json(data)
             except ValueError as wrong:
-                raise serializers.ValidationError(_("This is no readable JSON: %(why)s") % {"why": wrong}) from None
+                raise serializers.ValidationError(
+                    _("This is no readable JSON: %(why)s") % {"why": wrong}
+                ) from None
         if not isinstance(data, self.kind):
             name = _("object") if self.kind is dict else _("list")
             raise serializers.ValidationError(_("A JSON %(kind)s is needed.") % {"kind": name})
@@ -241,7 +246,9 @@ def read(request: Request, input_class: type[serializers.Serializer[Any]]) -> di
     form = input_class(data=given)
     unknown = strict - set(form.fields)
     if unknown:
-        raise Invalid({key[:60]: [_("There is no such parameter.")] for key in sorted(unknown)}, code="unknown_field")
+        raise Invalid(
+            {key[:60]: [_("There is no such parameter.")] for key in sorted(unknown)}, code="unknown_field"
+        )
     form.is_valid(raise_exception=True)
     return dict(form.validated_data)
 
@@ -259,17 +266,23 @@ def who(request: Request, data: Mapping[str, Any] | None = None) -> By:
     if correlation_id:
         django_request.correlation_id = correlation_id  # type: ignore[attr-defined]  # answered by the middleware
     by = by_user(
-        user, request.auth, correlation_id=correlation_id or str(getattr(django_request, "correlation_id", ""))
+        user,
+        request.auth,
+        correlation_id=correlation_id or str(getattr(django_request, "correlation_id", "")),
     )
     foreign = [
-        name for name in (named.get("actor"), named.get("changed_by")) if name and str(name).strip().lower() != by.key
+        name
+        for name in (named.get("actor"), named.get("changed_by"))
+        if name and str(name).strip().lower() != by.key
     ]
     if foreign and by.role != Role.SERVICE:
         raise Forbidden(
             "actor_mismatch",
             _("You are signed in as %(name)s and cannot act as somebody else.") % {"name": by.username},
         )
-    return replace(by, acting_for=acting_for) if by.role == Role.SERVICE and acting_for.lower() != by.key else by
+    return (
+        replace(by, acting_for=acting_for) if by.role == Role.SERVICE and acting_for.lower() != by.key else by
+    )
 
 
 class DoorViewSet(viewsets.ViewSet):
@@ -292,10 +305,12 @@ class DoorViewSet(viewsets.ViewSet):
         super().initial(request, *args, **kwargs)
         key = request.headers.get("Idempotency-Key")
         if request.method == "POST" and key is not None:
-            handler: Callable[..., Response] = self.post  # type: ignore[attr-defined]  # set by as_view
-            self.post = partial(self._once, key, handler)
+            # as_view has put the action's method there; the one that runs it once takes its place
+            setattr(self, "post", partial(self._once, key, getattr(self, "post")))  # noqa: B009, B010
 
-    def _once(self, key: str, handler: Callable[..., Response], request: Request, *args: Any, **kwargs: Any) -> Any:
+    def _once(
+        self, key: str, handler: Callable[..., Response], request: Request, *args: Any, **kwargs: Any
+    ) -> Any:
         if not re.fullmatch(r"[!-~]{1,128}", key):
             raise Invalid({"Idempotency-Key": [_("1 to 128 printable ASCII characters without spaces.")]})
         given, _strict = gather(request)
@@ -306,14 +321,14 @@ class DoorViewSet(viewsets.ViewSet):
                 answer = handler(request, *args, **kwargs)
             except Exception as refusal:
                 answer = self.handle_exception(refusal)  # raises again what is no refusal
-            text = request.accepted_renderer.render(answer.data, renderer_context={}).decode()
+            text = force_str(request.accepted_renderer.render(answer.data, renderer_context={}))
             stored = answer.status_code < 300
             kept.update(response=answer)
             return answer.status_code, text, stored
 
         kept: dict[str, Response] = {}
         status, body, replayed = answer_once(
-            user_id=request.user.pk,
+            user_id=int(request.user.pk or 0),
             key=key,
             request=[request.method, request.path, given],
             at=timezone.now(),
@@ -321,7 +336,9 @@ class DoorViewSet(viewsets.ViewSet):
         )
         if not replayed:
             return kept["response"]
-        return HttpResponse(body, status=status, content_type="application/json", headers={"Idempotent-Replayed": "true"})
+        return HttpResponse(
+            body, status=status, content_type="application/json", headers={"Idempotent-Replayed": "true"}
+        )
 
 
 class CollectionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Any]):
@@ -338,6 +355,8 @@ class Ordering(filters.OrderingFilter):
     def remove_invalid_fields(self, queryset: Any, fields: Any, view: Any, request: Request) -> list[str]:
         kept = super().remove_invalid_fields(queryset, fields, view, request)
         if len(kept) != len(list(fields)):
-            allowed = ", ".join(name for name, _label in self.get_valid_fields(queryset, view, {"request": request}))
+            allowed = ", ".join(
+                name for name, _label in self.get_valid_fields(queryset, view, {"request": request})
+            )
             raise Invalid({"ordering": [_("Order by one of: %(fields)s.") % {"fields": allowed}]})
         return list(kept)

@@ -46,7 +46,9 @@ class Invalid(Refused):
     status = 400
 
     def __init__(self, errors: Mapping[str, Any], message: Any = "", *, code: str = "invalid") -> None:
-        super().__init__(code, message or _("Some values cannot be used; see the fields named."), errors=errors)
+        super().__init__(
+            code, message or _("Some values cannot be used; see the fields named."), errors=errors
+        )
 
 
 class Forbidden(Refused):

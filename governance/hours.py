@@ -77,11 +77,15 @@ def _read_window(number: int, item: object) -> Window:
     unknown = set(item) - {"days", "start", "end"}
     if unknown:
         raise wrong_rules(
-            _("Window %(number)s has the unknown key “%(key)s”."), number=number, key=str(min(map(str, unknown)))[:40]
+            _("Window %(number)s has the unknown key “%(key)s”."),
+            number=number,
+            key=str(min(map(str, unknown)))[:40],
         )
     days = item.get("days")
     if not isinstance(days, list) or not days:
-        raise wrong_rules(_("Window %(number)s names no days; use 0 for Monday to 6 for Sunday."), number=number)
+        raise wrong_rules(
+            _("Window %(number)s names no days; use 0 for Monday to 6 for Sunday."), number=number
+        )
     for day in days:
         if type(day) is not int or day not in DAYS:
             raise wrong_rules(

@@ -167,7 +167,9 @@ class PlaceQuerySet(models.QuerySet[Any]):
     def candidates(self, place: Place) -> Self:
         """Return the row of the market and that of ALL, the more specific one first."""
         return self.filter(province=place.province, market_key__in={place.market_key, ALL}).order_by(
-            models.Case(models.When(market_key=ALL, then=1), default=0, output_field=models.SmallIntegerField())
+            models.Case(
+                models.When(market_key=ALL, then=1), default=0, output_field=models.SmallIntegerField()
+            )
         )
 
     def effective(self, place: Place) -> Any:

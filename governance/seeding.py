@@ -16,7 +16,9 @@ GetModel = Callable[[str], Any]
 SEED = "seed"
 
 
-def plant(get: GetModel, model: str, key: Sequence[str], rows: Iterable[Mapping[str, Any]], at: datetime) -> int:
+def plant(
+    get: GetModel, model: str, key: Sequence[str], rows: Iterable[Mapping[str, Any]], at: datetime
+) -> int:
     """Create what is missing, with the first row of its history; returns how many rows were created."""
     manager = get(model)._default_manager
     there = set(manager.values_list(*key))

@@ -31,7 +31,9 @@ def zone_data_is_current(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessa
 
 
 @register(Tags.database)
-def triggers_are_in_force(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+def triggers_are_in_force(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
     """Every append-only table has its triggers."""
     found: list[CheckMessage] = []
     for alias in databases or []:

@@ -24,7 +24,9 @@ def is_api(request: HttpRequest) -> bool:
 def problem_http(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
     """Return a problem for an API call that never reached its view."""
     correlation_id = str(getattr(request, "correlation_id", ""))
-    return HttpResponse(problem_text(status, code, detail, correlation_id), status=status, content_type=PROBLEM)
+    return HttpResponse(
+        problem_text(status, code, detail, correlation_id), status=status, content_type=PROBLEM
+    )
 
 
 class Correlation:
@@ -91,7 +93,9 @@ class ErrorsAsProblems:
             400: ("bad_request", _("The request cannot be read.")),
             404: ("not_found", _("There is no such address.")),
         }
-        code, detail = known.get(response.status_code, ("server_error", _("Something went wrong on our side.")))
+        code, detail = known.get(
+            response.status_code, ("server_error", _("Something went wrong on our side."))
+        )
         answer = problem_http(request, response.status_code, code, detail)
         if response.has_header("X-Correlation-ID"):
             answer["X-Correlation-ID"] = response["X-Correlation-ID"]

@@ -1,4 +1,4 @@
-"""What every REST call passes: tokens, rights, problem+json, numbers, pages. Settings name these by string."""
+"""What every REST call passes: tokens, rights, problems, numbers, pages. Settings name these by string."""
 
 from __future__ import annotations
 
@@ -65,8 +65,10 @@ class BearerToken(TokenAuthentication):  # type: ignore[misc]  # knox has no typ
         if not parts or parts[0].lower() not in {b"bearer", b"token"}:
             return None
         if len(parts) != 2:
-            raise exceptions.AuthenticationFailed(_("The Authorization header must be “Bearer” and the token."))
-        return self.authenticate_credentials(parts[1])  # type: ignore[no-any-return]  # knox has no types
+            raise exceptions.AuthenticationFailed(
+                _("The Authorization header must be “Bearer” and the token.")
+            )
+        return self.authenticate_credentials(parts[1])
 
     def authenticate_credentials(self, token: bytes) -> tuple[User, ApiToken]:
         wrong = exceptions.AuthenticationFailed(_("This token is unknown, revoked or past its end."))
@@ -78,7 +80,9 @@ class BearerToken(TokenAuthentication):  # type: ignore[misc]  # knox has no typ
             raise wrong
         digest = hash_token(text)
         now = timezone.now()
-        for found in ApiToken.objects.filter(token_key=text[: CONSTANTS.TOKEN_KEY_LENGTH]).select_related("user__work_profile"):
+        for found in ApiToken.objects.filter(token_key=text[: CONSTANTS.TOKEN_KEY_LENGTH]).select_related(
+            "user__work_profile"
+        ):
             if not compare_digest(digest, found.digest):
                 continue
             expired = found.expiry is not None and found.expiry <= now
@@ -101,7 +105,7 @@ class NamedRight(permissions.BasePermission):
     """The view names the right of each action; an action without one is refused to everybody."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        if not request.user or not request.user.is_authenticated:
+        if not request.user.is_authenticated:
             return False
         right = getattr(view, "rights", {}).get(getattr(view, "action", None))
         if right is None or not reaches(request.auth, request.path):
@@ -117,7 +121,9 @@ class StrictJSONParser(parsers.JSONParser):
             text = stream.read().decode("utf-8")
             return read_json(text) if text.strip() else {}
         except ValueError as wrong:
-            raise Invalid({"body": [_("The body is no readable JSON: %(why)s") % {"why": str(wrong)[:200]}]}) from None
+            raise Invalid(
+                {"body": [_("The body is no readable JSON: %(why)s") % {"why": str(wrong)[:200]}]}
+            ) from None
 
 
 class _Encoder(JSONEncoder):
@@ -151,7 +157,7 @@ class NewestFirst(pagination.CursorPagination):
         return ordering if any(name.lstrip("-") == "id" for name in ordering) else (*ordering, "-id")
 
 
-class StrictFilters(DjangoFilterBackend):
+class StrictFilters(DjangoFilterBackend):  # type: ignore[misc]  # django-filter has no types
     """django-filter, refusing a parameter that no filter knows: a typo must not widen an answer."""
 
     _OTHERS = frozenset({"cursor", "page_size", "ordering", "correlation_id", "format"})
@@ -160,7 +166,9 @@ class StrictFilters(DjangoFilterBackend):
         known = set(getattr(view.filterset_class, "base_filters", {})) | self._OTHERS
         unknown = sorted(set(request.query_params) - known)
         if unknown:
-            raise Invalid({key[:60]: [_("There is no such filter.")] for key in unknown}, code="unknown_field")
+            raise Invalid(
+                {key[:60]: [_("There is no such filter.")] for key in unknown}, code="unknown_field"
+            )
         for key, value in request.query_params.items():
             if "\0" in value or len(value) > 400:
                 raise Invalid({key: [_("This value cannot be used.")]})
@@ -178,7 +186,7 @@ def _plain(value: Any) -> Any:
 def problem(
     status: int, code: str, detail: Any, *, errors: Any = None, extra: Any = None, correlation_id: str = ""
 ) -> dict[str, Any]:
-    """Return an RFC 9457 problem: what a program needs (`code`, `errors`) and what a person reads (`detail`)."""
+    """Return an RFC 9457 problem: `code` and `errors` for a program, `detail` for a person."""
     body: dict[str, Any] = {
         "type": f"urn:valhalla:problem:{code}",
         "title": code.replace("_", " "),
@@ -188,7 +196,7 @@ def problem(
         "errors": _plain(errors or {}),
         "correlation_id": correlation_id,
     }
-    return {**_plain(extra or {}), **body}
+    return body | {key: value for key, value in _plain(extra or {}).items() if key not in body}
 
 
 def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None:
@@ -224,9 +232,6 @@ def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None
             headers["Retry-After"] = str(int(exc.wait))  # type: ignore[attr-defined]  # Throttled has it
     else:
         return None
-    from rest_framework.views import set_rollback  # importing views while settings import this module is a circle
-
-    set_rollback()
     body = problem(status, code, detail, errors=errors, extra=extra, correlation_id=correlation_id)
     return Response(body, status=status, headers=headers, content_type=PROBLEM)
 

@@ -62,7 +62,8 @@ _VIEWED_IN_ADMIN = (
     "governance.heartbeat", "followups.ladder", "followups.followuptask", "followups.slasnapshot",
     "buyers.buyerliquiditynode", "buyers.buyerfeedbackevent", "offers.offer", "offers.offerevidence",
     "offers.offeroutcome", "auth.group",
-    "governance.historicalmarketpolicy", "governance.historicalstatutoryhours", "governance.historicalclosure",
+    "governance.historicalmarketpolicy", "governance.historicalstatutoryhours",
+    "governance.historicalclosure",
     "governance.historicalcityzone", "governance.historicalgolivestate", "followups.historicalladdertemplate",
     "offers.historicalofferpolicy",
 )  # fmt: skip
@@ -80,7 +81,10 @@ def _model_right(verb: str, model: str) -> str:
 
 
 def _rights() -> dict[Role, frozenset[str]]:
-    table = {role: {right for right, letters in _TABLE.items() if letter in letters} for letter, role in _LETTERS.items()}
+    table = {
+        role: {right for right, letters in _TABLE.items() if letter in letters}
+        for letter, role in _LETTERS.items()
+    }
     for model in _VIEWED_IN_ADMIN:
         for role in (Role.MANAGER, Role.AUDITOR):
             table[role].add(_model_right("view", model))

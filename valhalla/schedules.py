@@ -92,9 +92,8 @@ def make_missing(at: datetime) -> list[str]:
         if PeriodicTask.objects.filter(Q(name=schedule.name) | Q(task=schedule.name)).exists():
             continue
         # The model's own save, for beat learns of a change by its signal alone.
-        PeriodicTask.objects.create(
-            name=schedule.name, task=schedule.name, description=schedule.why, **_timing(schedule.when, at)
-        )
+        columns = {"task": schedule.name, "description": schedule.why, **_timing(schedule.when, at)}
+        PeriodicTask.objects.get_or_create(name=schedule.name, defaults=columns)
         made.append(schedule.name)
     return made
 
@@ -106,7 +105,7 @@ def _timing(when: Every | Nightly, at: datetime) -> dict[str, object]:
         interval = rows.first() or IntervalSchedule.objects.create(
             every=when.minutes, period=IntervalSchedule.MINUTES
         )
-        # Without a start the first run would be one interval away: too long for whoever waits for the heartbeat.
+        # Without a start the first run is one interval away: too long for whoever waits for the heartbeat.
         return {"interval": interval, "start_time": at}
     times = {"minute": str(when.minute), "hour": when.hours, "timezone": LOCAL}
     crontab = CrontabSchedule.objects.filter(

@@ -78,12 +78,16 @@ PORT = int(_port)
 ALLOWED_HOSTS = [host.strip() for host in os.environ.get("ALLOWED_HOSTS", "").split(",") if host.strip()]
 for _host in ALLOWED_HOSTS:
     if any(sign in _host for sign in "/ :") and not _host.startswith("["):
-        raise ImproperlyConfigured(f"ALLOWED_HOSTS names {_host!r}, which is no host name (no scheme, port or path).")
+        raise ImproperlyConfigured(
+            f"ALLOWED_HOSTS names {_host!r}, which is no host name (no scheme, port or path)."
+        )
 if not ALLOWED_HOSTS:
     if PRODUCTION:
         raise ImproperlyConfigured("ALLOWED_HOSTS must name the hosts that are served when ENV=production.")
     ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
-CSRF_TRUSTED_ORIGINS = [f"https://{host.lstrip('.') if host[0] != '.' else '*' + host}" for host in ALLOWED_HOSTS]
+CSRF_TRUSTED_ORIGINS = [
+    f"https://{host.lstrip('.') if host[0] != '.' else '*' + host}" for host in ALLOWED_HOSTS
+]
 
 INSTALLED_APPS = [
     "valhalla",
@@ -230,7 +234,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["valhalla.rest.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "valhalla.rest.NewestFirst",
     "PAGE_SIZE": 50,
-    "DEFAULT_FILTER_BACKENDS": ["valhalla.rest.StrictFilters"],
+    "DEFAULT_FILTER_BACKENDS": ["valhalla.rest.StrictFilters", "governance.doors.Ordering"],
     "EXCEPTION_HANDLER": "valhalla.rest.problem_response",
     "COERCE_DECIMAL_TO_STRING": False,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
@@ -332,7 +336,8 @@ LOGGING = {
 }
 
 SIMPLE_HISTORY_HISTORY_CHANGE_REASON_USE_TEXT_FIELD = True
-SILENCED_SYSTEM_CHECKS: list[str] = []
+# SQLite reads its indexes without the extra columns that PostgreSQL keeps in them.
+SILENCED_SYSTEM_CHECKS = ["models.W040"]
 
 UNFOLD = {
     "SITE_TITLE": "Valhalla",

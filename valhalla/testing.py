@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.apps import apps
+from django.core.management import call_command
+from django.db import connection
+from django.test import TransactionTestCase
+from django.utils import timezone
+from django.utils.module_loading import import_string
 from rest_framework.test import APIClient
 
 from governance.actors import By, Role
+from governance.append_only import lifted_for_tests
 from governance.models import ApiToken, User
 from governance.people.rules import POLICY, rights_of
 
 PASSWORD = "correct horse battery staple"
+SEEDS = (
+    "governance.market.seeds.seed",
+    "governance.contact.seeds.seed_hours",
+    "governance.contact.seeds.seed_cities",
+    "governance.golive.seeds.seed",
+    "followups.seeds.seed",
+    "offers.seeds.seed",
+)
+
+
+def empty_and_seed(case: Any) -> None:
+    """Empty all tables after a test that committed, and plant the seeds again for the next one."""
+    with lifted_for_tests(connection):
+        call_command("flush", verbosity=0, interactive=False, allow_cascade=True, inhibit_post_migrate=False)
+    for path in SEEDS:
+        app = apps.get_app_config(path.split(".")[0])
+        import_string(path)(app.get_model, timezone.now())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tables_that_refuse_to_be_emptied() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty_and_seed)
+        yield
 
 
 def make_person(role: str, name: str = "") -> User:
@@ -27,7 +59,11 @@ def make_by(role: str, name: str = "", scopes: tuple[str, ...] = (POLICY,)) -> B
     user = make_person(role, name)
     token = ApiToken(scopes=list(scopes)) if role == Role.SERVICE else None
     return By(
-        username=user.username, role=role, rights=rights_of(user, token), user_id=user.pk, correlation_id="test"
+        username=user.username,
+        role=role,
+        rights=rights_of(user, token),
+        user_id=user.pk,
+        correlation_id="test",
     )
 
 

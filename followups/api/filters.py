@@ -9,7 +9,7 @@ from governance.hours import CHANNELS
 from governance.places import Province
 
 
-class LeadFilter(filters.FilterSet):
+class LeadFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
     lead_id = filters.CharFilter(field_name="external_id")
     province = filters.ChoiceFilter(choices=Province.choices)
     market = filters.CharFilter(field_name="market")
@@ -24,7 +24,7 @@ class LeadFilter(filters.FilterSet):
         fields: list[str] = []
 
 
-class TaskFilter(filters.FilterSet):
+class TaskFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
     lead_id = filters.CharFilter(field_name="lead__external_id")
     province = filters.ChoiceFilter(choices=Province.choices)
     channel = filters.ChoiceFilter(choices=[(channel, channel) for channel in CHANNELS])

@@ -32,11 +32,17 @@ class InstantField(serializers.Field):  # type: ignore[type-arg]  # generic over
 
     def to_internal_value(self, data: Any) -> datetime:
         try:
-            found = parse_datetime(data.strip().replace(" ", "+", 1) if "T" in data else data) if isinstance(data, str) else None
+            found = (
+                parse_datetime(data.strip().replace(" ", "+", 1) if "T" in data else data)
+                if isinstance(data, str)
+                else None
+            )
         except ValueError:
             found = None
         if found is None or found.tzinfo is None:
-            raise serializers.ValidationError(_("An instant with its zone is needed, such as 2026-11-27T19:50:00Z."))
+            raise serializers.ValidationError(
+                _("An instant with its zone is needed, such as 2026-11-27T19:50:00Z.")
+            )
         try:
             found = found.astimezone(UTC)
         except OverflowError:
@@ -116,8 +122,10 @@ class CreateLadderInput(Input):
     city = TextField(80)
     postal_code = TextField(10)
     zone = serializers.ChoiceField(choices=CANADIAN_ZONES, required=False, allow_blank=True, default="")
-    language = serializers.ChoiceField(choices=Lead.Language.choices, required=False, allow_blank=True, default="")
-    source = TextField(80)
+    language = serializers.ChoiceField(
+        choices=Lead.Language.choices, required=False, allow_blank=True, default=""
+    )
+    source = TextField(80)  # type: ignore[assignment]  # a parameter of that name, not the field's own source
     notes = TextField(20_000)
     score = FractionField(required=False, default=None)
     cost = MoneyField(required=False, default=None)
@@ -134,7 +142,9 @@ class StartInput(TaskInput):
 
 
 class CompleteInput(TaskInput):
-    outcome = serializers.ChoiceField(choices=FollowUpTask.Outcome.choices, required=False, allow_blank=True, default="")
+    outcome = serializers.ChoiceField(
+        choices=FollowUpTask.Outcome.choices, required=False, allow_blank=True, default=""
+    )
     next = serializers.ChoiceField(choices=NEXT, required=False, allow_blank=True, default="")
     next_at = WhenField(required=False, default=None)
     note = TextField(4000)
@@ -181,7 +191,9 @@ class ReassignManyInput(ReassignInput):
 
     def validate_ids(self, ids: list[Any]) -> list[int]:
         if len(ids) > MOST_REASSIGNED or any(type(i) is not int or not 0 < i <= MAX_ID for i in ids):
-            raise serializers.ValidationError(_("A list of at most %(most)s task ids is needed.") % {"most": MOST_REASSIGNED})
+            raise serializers.ValidationError(
+                _("A list of at most %(most)s task ids is needed.") % {"most": MOST_REASSIGNED}
+            )
         return ids
 
 

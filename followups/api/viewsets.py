@@ -17,7 +17,19 @@ from governance.actors import Role, owner_key
 from governance.doors import CollectionViewSet, DoorViewSet, who
 from governance.places import fold
 
-DETAILS = ("name", "city", "postal_code", "zone", "language", "source", "notes", "score", "cost", "phone", "email")
+DETAILS = (
+    "name",
+    "city",
+    "postal_code",
+    "zone",
+    "language",
+    "source",
+    "notes",
+    "score",
+    "cost",
+    "phone",
+    "email",
+)
 
 
 def _queue(data: dict[str, Any]) -> dict[str, Any]:
@@ -44,7 +56,9 @@ class LadderViewSet(DoorViewSet):
     def stop(self, request: Request, pk: int) -> Response:
         data, by = self.read(shapes.StopInput)
         ladder = services.stop_ladder(pk, by=by, at=timezone.now(), reason=data["reason"])
-        return Response({"ok": True, "ladder": {"id": ladder.pk, "status": ladder.status, "reason": ladder.stop_reason}})
+        return Response(
+            {"ok": True, "ladder": {"id": ladder.pk, "status": ladder.status, "reason": ladder.stop_reason}}
+        )
 
 
 class TaskViewSet(DoorViewSet):
@@ -69,13 +83,19 @@ class TaskViewSet(DoorViewSet):
     def start(self, request: Request, pk: int) -> Response:
         data, by = self.read(shapes.StartInput)
         return Response(
-            services.start_task(pk, by=by, at=timezone.now(), claim_token=data["claim_token"], source=self._source())
+            services.start_task(
+                pk, by=by, at=timezone.now(), claim_token=data["claim_token"], source=self._source()
+            )
         )
 
     def complete(self, request: Request, pk: int) -> Response:
         data, by = self.read(shapes.CompleteInput)
         said = services.Completion(
-            **{name: value for name, value in data.items() if name in services.Completion.__dataclass_fields__},
+            **{
+                name: value
+                for name, value in data.items()
+                if name in services.Completion.__dataclass_fields__
+            },
             source=self._source(),
         )
         return Response(services.complete_task(pk, said, by=by, at=timezone.now()).as_answer())
@@ -95,7 +115,9 @@ class TaskViewSet(DoorViewSet):
         task = services.snooze_task(
             pk, by=by, at=timezone.now(), until=data["until"], claim_token=data["claim_token"]
         )
-        return Response({"ok": True, "task": {"id": task.pk, "snoozed_until": task.snoozed_until, "due_at": task.due_at}})
+        return Response(
+            {"ok": True, "task": {"id": task.pk, "snoozed_until": task.snoozed_until, "due_at": task.due_at}}
+        )
 
     def skip(self, request: Request, pk: int) -> Response:
         data, by = self.read(shapes.SkipInput)
@@ -117,7 +139,9 @@ class TaskViewSet(DoorViewSet):
 
     def reassign_many(self, request: Request) -> Response:
         data, by = self.read(shapes.ReassignManyInput)
-        moved = services.reassign_tasks(data["ids"], data["owner"], by=by, at=timezone.now(), reason=data["reason"])
+        moved = services.reassign_tasks(
+            data["ids"], data["owner"], by=by, at=timezone.now(), reason=data["reason"]
+        )
         return Response({"ok": True, "reassigned": moved})
 
     def due(self, request: Request) -> Response:
@@ -130,10 +154,21 @@ class TaskViewSet(DoorViewSet):
 
     def claim(self, request: Request) -> Response:
         data, by = self.read(shapes.ClaimInput)
-        token, ids, until = services.claim_due(by=by, at=timezone.now(), limit=data["limit"], filters=_queue(data))
-        rows = services.due_tasks(by=by, at=timezone.now(), limit=len(ids), filters={"pk__in": list(ids)}) if ids else []
+        token, ids, until = services.claim_due(
+            by=by, at=timezone.now(), limit=data["limit"], filters=_queue(data)
+        )
+        rows = (
+            services.due_tasks(by=by, at=timezone.now(), limit=len(ids), filters={"pk__in": list(ids)})
+            if ids
+            else []
+        )
         return Response(
-            {"ok": True, "claim_token": token if ids else None, "claim_until": until if ids else None, "tasks": rows}
+            {
+                "ok": True,
+                "claim_token": token if ids else None,
+                "claim_until": until if ids else None,
+                "tasks": rows,
+            }
         )
 
     def sla(self, request: Request) -> Response:
@@ -151,7 +186,7 @@ class LeadCollection(CollectionViewSet):
 
     def get_queryset(self) -> QuerySet[Lead]:
         leads = Lead.objects.visible_to(who(self.request), timezone.now())
-        return leads.prefetch_related("points")  # type: ignore[no-any-return]  # PlaceQuerySet is untyped
+        return leads.prefetch_related("points")
 
 
 class TaskCollection(CollectionViewSet):

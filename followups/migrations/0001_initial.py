@@ -2,11 +2,12 @@
 
 import django.core.validators
 import django.db.models.deletion
-import followups.models
-import governance.places
 import simple_history.models
 from django.conf import settings
 from django.db import migrations, models
+
+import followups.models
+import governance.places
 
 
 class Migration(migrations.Migration):

@@ -75,25 +75,35 @@ def end_ladder(desk: Desk, ladder: Ladder, *, reason: str = "", stopped: bool = 
     ladder.save(update_fields=["status", "stop_reason", "ended_at"])
 
 
-def cancel_open(lead_ids: Sequence[int], *, by: By, reason: str, keep: int | None = None, kinds: Sequence[str] = ()) -> int:
+def cancel_open(
+    lead_ids: Sequence[int], *, by: By, reason: str, keep: int | None = None, kinds: Sequence[str] = ()
+) -> int:
     """Cancel the open tasks of leads, their claims with them; returns how many."""
     open_tasks = FollowUpTask.objects.filter(lead_id__in=list(lead_ids), status=OPEN).exclude(pk=keep)
     if kinds:
         open_tasks = open_tasks.filter(kind__in=kinds)
     return open_tasks.update(
-        status=FollowUpTask.Status.CANCELLED, is_current=False, closed_reason=reason[:200], **NO_CLAIM, **by.written()
+        status=FollowUpTask.Status.CANCELLED,
+        is_current=False,
+        closed_reason=reason[:200],
+        **NO_CLAIM,
+        **by.written(),
     )
 
 
 def stop_remaining(desk: Desk, reason: str, *, stopped: bool = False) -> None:
     """Cancel the ladder's remaining steps and end it."""
-    cancel_open([desk.lead.pk], by=desk.by, reason=reason, keep=desk.task.pk, kinds=[FollowUpTask.Kind.LADDER])
+    cancel_open(
+        [desk.lead.pk], by=desk.by, reason=reason, keep=desk.task.pk, kinds=[FollowUpTask.Kind.LADDER]
+    )
     ladder = desk.task.ladder or Ladder.objects.filter(lead=desk.lead, status=Ladder.Status.ACTIVE).first()
     if ladder is not None and ladder.status == Ladder.Status.ACTIVE:
         end_ladder(desk, ladder, reason=reason, stopped=stopped)
 
 
-def settle_lead(lead: Lead, status: str, *, by: By, at: datetime, follow_up_at: datetime | None = None) -> None:
+def settle_lead(
+    lead: Lead, status: str, *, by: By, at: datetime, follow_up_at: datetime | None = None
+) -> None:
     """Set what a lead has become."""
     lead.status = status
     lead.follow_up_at = follow_up_at
@@ -106,7 +116,11 @@ def settle_lead(lead: Lead, status: str, *, by: By, at: datetime, follow_up_at: 
 def what_is_next(desk: Desk, kind: str, next_at: datetime | None, owner: str) -> FollowUpTask | None:
     """Do what a reached lead asked for: make the callback or handover, set what the lead has become."""
     settle_lead(
-        desk.lead, LEAD_STATUS_AFTER[kind], by=desk.by, at=desk.at, follow_up_at=next_at if kind == NOT_NOW else None
+        desk.lead,
+        LEAD_STATUS_AFTER[kind],
+        by=desk.by,
+        at=desk.at,
+        follow_up_at=next_at if kind == NOT_NOW else None,
     )
     if kind not in (FollowUpTask.Kind.CALLBACK, FollowUpTask.Kind.HANDOVER):
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
@@ -36,15 +36,17 @@ from followups.services.closing import (
 from followups.services.desk import WRITTEN_FIELDS, Desk, as_answer, name_key, open_desk, touched
 from governance.actors import By
 from governance.contact import digests
-from governance.contact.models import ContactDecision
 from governance.contact.reasons import sentence
 from governance.contact.rules import Verdict
-from governance.contact.services import decision, suppress
+from governance.contact.services import Door, decision, suppress
 from governance.errors import Forbidden, Invalid, Refused
 from governance.golive.services import Execution, verb
 from governance.kpi.services import Kpi, emit_kpis
 from governance.outbox.services import post_message
 from governance.people.querysets import managers
+
+if TYPE_CHECKING:
+    from governance.contact.models import ContactDecision
 
 START_LASTS = timedelta(minutes=5)
 STARTED_CLAIM = timedelta(minutes=60)
@@ -138,12 +140,11 @@ def require_sequence(desk: Desk) -> None:
 def _decision(desk: Desk, door: str, verdict: Verdict, at: datetime, **more: Any) -> ContactDecision:
     task = desk.task
     point = task.contact_point
-    hashes = {"phone_digest": "", "email_digest": ""}
     if point is not None:
-        hashes["phone_digest" if point.kind == digests.PHONE else "email_digest"] = point.digest
+        more["phone_digest" if point.kind == digests.PHONE else "email_digest"] = point.digest
     return decision(
         door, verdict, desk.gate(task.channel), desk.question(task.channel), by=desk.by, at=at, now=desk.at,
-        lead_id=desk.lead.external_id, task_id=task.pk, **hashes, **more,
+        lead_id=desk.lead.external_id, task_id=task.pk, **more,
     )  # fmt: skip
 
 
@@ -168,7 +169,12 @@ def _denied(desk: Desk, door: str, verdict: Verdict, at: datetime) -> Refused:
 
 @verb(Execution.PROD_EXEC)
 def start_task(
-    task_id: int, *, by: By, at: datetime, claim_token: str = "", source: str = FollowUpTask.Source.PAGE_BUTTON
+    task_id: int,
+    *,
+    by: By,
+    at: datetime,
+    claim_token: str = "",
+    source: str = FollowUpTask.Source.PAGE_BUTTON,
 ) -> dict[str, Any]:
     """Ask the gate for a contact that begins now and keep its decision; five minutes remain to begin.
 
@@ -183,18 +189,27 @@ def start_task(
     require_sequence(desk)
     verdict = desk.gate(task.channel).judge(desk.question(task.channel), at)
     if not verdict.ok:
-        raise _denied(desk, ContactDecision.Door.START, verdict, at)
-    kept = _decision(desk, ContactDecision.Door.START, verdict, at)
+        raise _denied(desk, Door.START, verdict, at)
+    kept = _decision(desk, Door.START, verdict, at)
     kept.save()
     task.started_at, task.started_by, task.start_decision_id = at, by.working_name, kept.pk
     task.contact_source = source
     task.claimed_by = by.working_name
-    task.claim_token = task.claim_token if claim_token and claim_token == task.claim_token else new_claim_token()
+    task.claim_token = (
+        task.claim_token if claim_token and claim_token == task.claim_token else new_claim_token()
+    )
     task.claimed_at = at
     task.claim_until = at + STARTED_CLAIM
     touched(task, by)
     task.save(
-        update_fields=["started_at", "started_by", "start_decision_id", "contact_source", *CLAIM_FIELDS, *WRITTEN_FIELDS]
+        update_fields=[
+            "started_at",
+            "started_by",
+            "start_decision_id",
+            "contact_source",
+            *CLAIM_FIELDS,
+            *WRITTEN_FIELDS,
+        ]
     )
     point = task.contact_point
     return {
@@ -247,7 +262,9 @@ def _complete_on(desk: Desk, completion: Completion) -> Completed:
         return Completed(task, _next_open(desk), already_completed=True)
     if outcome in HAPPENED and task.status != OPEN:
         # the task's own row stays; what the person did takes effect all the same
-        return Completed(task, _effects(desk, completion, desk.at), already_completed=task.status == COMPLETED)
+        return Completed(
+            task, _effects(desk, completion, desk.at), already_completed=task.status == COMPLETED
+        )
     if task.status == COMPLETED:
         raise Refused(
             "outcome_differs",
@@ -298,7 +315,9 @@ def _contact_time(desk: Desk, completion: Completion) -> tuple[datetime, bool]:
     if contacted_at > at + CLOCK_SKEW:
         raise Invalid({"contacted_at": [_("The contact cannot be in the future.")]})
     if at - contacted_at > MOST_BACK:
-        raise Invalid({"contacted_at": [_("The contact is more than 24 hours back; ask a manager to correct it.")]})
+        raise Invalid(
+            {"contacted_at": [_("The contact is more than 24 hours back; ask a manager to correct it.")]}
+        )
     earlier = [
         other.contacted_at for other in desk.siblings
         if other.pk != task.pk and other.contacted_at and other.step and task.step and other.step < task.step
@@ -322,7 +341,7 @@ def _ask_gate(desk: Desk, completion: Completion, contacted_at: datetime) -> boo
     if completion.outcome in HAPPENED and not completion.happened:
         return None
     verdict = desk.gate(task.channel).judge(desk.question(task.channel), contacted_at)
-    door = ContactDecision.Door.COMPLETE
+    door = Door.COMPLETE
     if verdict.ok:
         _decision(desk, door, verdict, contacted_at).save()
         return True
@@ -353,7 +372,9 @@ def _tell_managers(desk: Desk, verdict: Verdict, contacted_at: datetime) -> None
             )  # fmt: skip
 
 
-def _write(desk: Desk, completion: Completion, contacted_at: datetime, late: bool, allowed: bool | None) -> bool:
+def _write(
+    desk: Desk, completion: Completion, contacted_at: datetime, late: bool, allowed: bool | None
+) -> bool:
     """Complete the row if it is still open, and write its KPI events; False if it was not."""
     task, at, by = desk.task, desk.at, desk.by
     minutes, wall = _response(desk)
@@ -369,7 +390,11 @@ def _write(desk: Desk, completion: Completion, contacted_at: datetime, late: boo
         "next_at": completion.next_at,
         "note": completion.note,
         "contacted_at": contacted_at,
-        "contact_source": FollowUpTask.Source.TYPED if typed else task.contact_source if started else completion.source,
+        "contact_source": FollowUpTask.Source.TYPED
+        if typed
+        else task.contact_source
+        if started
+        else completion.source,
         "entered_late": late,
         "override_reason": completion.override_reason[:500],
         "gate_allowed": allowed,
@@ -389,7 +414,9 @@ def _write(desk: Desk, completion: Completion, contacted_at: datetime, late: boo
     for name, value in values.items():
         setattr(task, name, value)
     detail = {"task": task.pk, "channel": task.channel, "step": task.step, "province": task.province}
-    events = [Kpi("WHOLESALE", "followup_completed", True, minutes, {**detail, "outcome": completion.outcome})]
+    events = [
+        Kpi("WHOLESALE", "followup_completed", True, minutes, {**detail, "outcome": completion.outcome})
+    ]
     if not counted and task.due_at is not None:
         events.append(Kpi("WHOLESALE", "followup_sla", inside, minutes, detail))
     if allowed is not None:
@@ -458,7 +485,16 @@ def _wrong_number(desk: Desk, when: datetime) -> FollowUpTask | None:
             task.status, task.is_current = FollowUpTask.Status.SKIPPED, False
             task.closed_reason = "no_contact_point"
             end_claim(task)
-        task.save(update_fields=["contact_point", "status", "is_current", "closed_reason", *CLAIM_FIELDS, *WRITTEN_FIELDS])
+        task.save(
+            update_fields=[
+                "contact_point",
+                "status",
+                "is_current",
+                "closed_reason",
+                *CLAIM_FIELDS,
+                *WRITTEN_FIELDS,
+            ]
+        )
     ladder = desk.task.ladder
     if ladder is None or ladder.status != ladder.Status.ACTIVE:
         return current_task(desk.lead.pk)

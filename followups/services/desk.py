@@ -86,7 +86,9 @@ class Desk:
     def point_for(self, channel: str) -> ContactPoint | None:
         """Return the lead's first usable point for a channel."""
         kind = digests.KIND_OF_CHANNEL[channel]
-        return next((p for p in self.points if p.kind == kind and p.status == ContactPoint.Status.USABLE), None)
+        return next(
+            (p for p in self.points if p.kind == kind and p.status == ContactPoint.Status.USABLE), None
+        )
 
 
 def put_due(task: FollowUpTask, due_at: datetime | None, gate: Gate, held_reason: str) -> None:
@@ -114,7 +116,8 @@ def require_object(task: FollowUpTask, by: By, at: datetime) -> None:
         return
     if by.may("followups.view_all"):
         raise Forbidden(
-            "not_your_task", _("This task belongs to %(owner)s; a manager can reassign it.") % {"owner": task.owner}
+            "not_your_task",
+            _("This task belongs to %(owner)s; a manager can reassign it.") % {"owner": task.owner},
         )
     raise NotFound(_("There is no such task among yours."), code="task_not_found")
 
@@ -128,9 +131,15 @@ def open_desk(task_id: int, *, by: By, at: datetime, also_lock: Iterable[int] = 
     if connection.features.has_select_for_update:
         wanted = list(also_lock)
         leads = Lead.objects.select_for_update(of=("self",)).order_by("pk")
-        list((leads.filter(pk__in=[*lead_id, *wanted]) if wanted else leads.filter(pk__in=lead_id)).values_list("pk"))
+        list(
+            (
+                leads.filter(pk__in=[*lead_id, *wanted]) if wanted else leads.filter(pk__in=lead_id)
+            ).values_list("pk")
+        )
     rows = list(
-        FollowUpTask.objects.of_ladder_of(task_id).with_clocks().select_related("lead", "ladder", "contact_point")
+        FollowUpTask.objects.of_ladder_of(task_id)
+        .with_clocks()
+        .select_related("lead", "ladder", "contact_point")
     )
     task = next((row for row in rows if row.pk == task_id), None)
     if task is None:

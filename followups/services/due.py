@@ -73,7 +73,11 @@ def _with_contact(found: Sequence[dict[str, Any]], at: datetime) -> list[dict[st
 
 
 def _row(
-    row: Mapping[str, Any], own: str, book: GateBook, personal: Mapping[str, tuple[list[Any], list[Any]]], at: datetime
+    row: Mapping[str, Any],
+    own: str,
+    book: GateBook,
+    personal: Mapping[str, tuple[list[Any], list[Any]]],
+    at: datetime,
 ) -> dict[str, Any]:
     place = Place(row["lead__province"], row["lead__market"])
     gate = book.gate(Where(place, row["lead__zone"], row["city_zone"], row["market_zone"]), row["channel"])
@@ -126,5 +130,3 @@ def _urgency(row: Mapping[str, Any], gate: Gate, ok: bool, at: datetime) -> tupl
     elif closes is not None and closes - at <= CLOSES_SOON:
         rank = 3
     return rank, row["due_at"], -(row["lead__score"] or 0), row["id"]
-
-

@@ -39,7 +39,12 @@ class NewLadder:
 
 def require_owner(owner: str, by: By) -> None:
     """Refuse `owner_mismatch` where a person names another owner; only managers and programs do."""
-    if owner and owner_key(owner) != by.key and by.role not in (Role.MANAGER, Role.SERVICE) and not by.is_system:
+    if (
+        owner
+        and owner_key(owner) != by.key
+        and by.role not in (Role.MANAGER, Role.SERVICE)
+        and not by.is_system
+    ):
         raise Forbidden("owner_mismatch", _("Only a manager gives a ladder to somebody else."))
 
 
@@ -76,11 +81,14 @@ def begin(
     questions: Mapping[str, Question] | None = None,
 ) -> NewLadder:
     """Begin the ladder of a locked lead, inside the caller's transaction."""
-    running = Ladder.objects.filter(lead=lead, status=Ladder.Status.ACTIVE).values_list("pk", flat=True).first()
+    running = (
+        Ladder.objects.filter(lead=lead, status=Ladder.Status.ACTIVE).values_list("pk", flat=True).first()
+    )
     if running is not None:
         raise Refused(
             "ladder_active",
-            _("Lead %(lead)s has the active ladder %(ladder)s already.") % {"lead": lead.external_id, "ladder": running},
+            _("Lead %(lead)s has the active ladder %(ladder)s already.")
+            % {"lead": lead.external_id, "ladder": running},
             extra={"ladder_id": running},
         )
     template = _template(lead)
@@ -105,7 +113,9 @@ def begin(
 def _template(lead: Lead) -> LadderTemplate:
     template: LadderTemplate | None = LadderTemplate.objects.effective(lead.place)
     if template is None:
-        raise Refused("template_missing", _("There is no ladder template for this place; a manager must add one."))
+        raise Refused(
+            "template_missing", _("There is no ladder template for this place; a manager must add one.")
+        )
     if not template.enabled:
         raise Refused("template_disabled", _("The ladder template of this market is switched off."))
     return template
@@ -147,7 +157,10 @@ def _tasks(
         return gates[channel].next_allowed(asked[channel], wanted)
 
     zone = gates[steps[0].channel].zone
-    tasks = [_task(ladder, points, plan, gates, asked, by=by, at=at) for plan in due_times(steps, at, zone, first_allowed)]
+    tasks = [
+        _task(ladder, points, plan, gates, asked, by=by, at=at)
+        for plan in due_times(steps, at, zone, first_allowed)
+    ]
     current = next((task for task in tasks if task.status == FollowUpTask.Status.OPEN), None)
     if current is not None:
         current.is_current = True
@@ -188,7 +201,9 @@ def stop_ladder(ladder_id: int, *, by: By, at: datetime, reason: str) -> Ladder:
     lock_leads([ladder.lead_id])
     ladder.refresh_from_db()
     if ladder.status != Ladder.Status.ACTIVE:
-        raise Refused("ladder_ended", _("This ladder has ended already."), extra={"ladder_status": ladder.status})
+        raise Refused(
+            "ladder_ended", _("This ladder has ended already."), extra={"ladder_status": ladder.status}
+        )
     _stop([ladder.lead_id], reason=reason.strip(), by=by, at=at)
     cancel_open([ladder.lead_id], by=by, reason=reason.strip(), kinds=[FollowUpTask.Kind.LADDER])
     ladder.refresh_from_db()
@@ -208,4 +223,3 @@ def stop_ladders_of(lead_ids: Sequence[int], *, reason: str, by: By, at: datetim
     done = Lead.objects.filter(pk__in=list(lead_ids)).exclude(status__in=[Lead.Status.WON, Lead.Status.DEAD])
     usable = ContactPoint.objects.filter(lead=OuterRef("pk"), status=ContactPoint.Status.USABLE)
     done.filter(Exists(usable)).update(status=Lead.Status.DEAD, updated_at=at, **by.written())
-

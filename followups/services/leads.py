@@ -74,7 +74,12 @@ def find_or_create(
         return lead, add_points(lead, details.points(), []), True
     if province and province != lead.province:
         raise Invalid(
-            {"province": [_("The lead %(lead)s is in %(province)s.") % {"lead": external_id, "province": lead.province}]}
+            {
+                "province": [
+                    _("The lead %(lead)s is in %(province)s.")
+                    % {"lead": external_id, "province": lead.province}
+                ]
+            }
         )
     points = list(lead.points.all())
     changed = [
@@ -109,7 +114,9 @@ def add_points(lead: Lead, given: Iterable[tuple[str, str]], known: list[Contact
 
 def facts_of(lead_id: str) -> hooks.LeadFacts | None:
     """Answer the gate's question about a lead, in one query."""
-    points = ContactPoint.objects.filter(lead__external_id=lead_id).select_related("lead").order_by("order", "id")
+    points = (
+        ContactPoint.objects.filter(lead__external_id=lead_id).select_related("lead").order_by("order", "id")
+    )
     found = list(points)
     lead = found[0].lead if found else Lead.objects.filter(external_id=lead_id).first()
     if lead is None:
@@ -138,7 +145,8 @@ def stop_for_suppressed(suppressed: Iterable[str], channel: str, by: By, at: dat
     if not channel:
         stop_ladders_of(lead_ids, reason="suppressed", by=by, at=at)
         return
-    FollowUpTask.objects.filter(lead_id__in=lead_ids, status=FollowUpTask.Status.OPEN, channel=channel).update(
+    FollowUpTask.objects.filter(
+        lead_id__in=lead_ids, status=FollowUpTask.Status.OPEN, channel=channel
+    ).update(
         due_at=None, held_reason="suppressed", sla_5m_at=None, sla_30m_at=None, sla_2h_at=None, **NO_CLAIM
     )
-

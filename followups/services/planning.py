@@ -21,7 +21,9 @@ MOST_REASSIGNED = 500
 
 
 @verb(Execution.OBSERVE_ONLY)
-def snooze_task(task_id: int, *, by: By, at: datetime, until: datetime, claim_token: str = "") -> FollowUpTask:
+def snooze_task(
+    task_id: int, *, by: By, at: datetime, until: datetime, claim_token: str = ""
+) -> FollowUpTask:
     """Put a task aside until the first allowed instant at or after `until`, within 14 days; its SLA runs on.
 
     Raises Invalid for a time that is past or too far, Refused `contact_denied` where none is allowed.
@@ -64,7 +66,9 @@ def skip_task(
     task.held_reason = ""
     end_claim(task)
     touched(task, by)
-    task.save(update_fields=["status", "is_current", "closed_reason", "held_reason", *CLAIM_FIELDS, *WRITTEN_FIELDS])
+    task.save(
+        update_fields=["status", "is_current", "closed_reason", "held_reason", *CLAIM_FIELDS, *WRITTEN_FIELDS]
+    )
     following = advance(desk, task, at) if task.ladder_id else current_task(task.lead_id)
     return task, following
 

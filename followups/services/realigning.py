@@ -36,7 +36,9 @@ def realign_due(at: datetime, *, seconds: float = SECONDS) -> int:
     """
     until = time.monotonic() + seconds
     moved = 0
-    for request_id in RealignRequest.objects.filter(done_at=None).order_by("id").values_list("id", flat=True)[:100]:
+    for request_id in (
+        RealignRequest.objects.filter(done_at=None).order_by("id").values_list("id", flat=True)[:100]
+    ):
         while time.monotonic() < until:
             found = _batch(request_id, at)
             if found is None:
@@ -106,7 +108,9 @@ def _realign(desk: Desk) -> list[FollowUpTask]:
     for task in desk.siblings:
         if task.status != OPEN:
             if task.status != FollowUpTask.Status.CANCELLED:
-                earlier = max(filter(None, (earlier, task.contacted_at or task.completed_at)), default=earlier)
+                earlier = max(
+                    filter(None, (earlier, task.contacted_at or task.completed_at)), default=earlier
+                )
             continue
         claimed = task.claim_until is not None and task.claim_until > desk.at
         overdue = task.due_at is not None and task.due_at <= desk.at

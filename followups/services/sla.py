@@ -20,7 +20,15 @@ from governance.people.querysets import managers
 LAST, MOST = 500, 20_000
 GROUPS = {"owner": "owner_key", "province": "province", "channel": "channel", "step": "step"}
 LOCAL = ZoneInfo("America/Toronto")
-_DONE = ("due_at", "completed_at", "response_minutes", "response_wall_minutes", "sla_5m_at", "sla_30m_at", "sla_2h_at")
+_DONE = (
+    "due_at",
+    "completed_at",
+    "response_minutes",
+    "response_wall_minutes",
+    "sla_5m_at",
+    "sla_30m_at",
+    "sla_2h_at",
+)
 _LIMITS = (timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2))
 
 
@@ -78,7 +86,9 @@ def _answered(row: tuple[Any, ...], clock: str) -> Answered:
 def escalate_overdue(at: datetime, *, limit: int = 500) -> int:
     """Count each task that is past its limit and still open as a missed SLA, once; returns how many."""
     by = By.system("followups.escalate_overdue")
-    late = FollowUpTask.objects.filter(status="OPEN", sla_counted=False, sla_2h_at__lt=at).order_by("sla_2h_at")
+    late = FollowUpTask.objects.filter(status="OPEN", sla_counted=False, sla_2h_at__lt=at).order_by(
+        "sla_2h_at"
+    )
     found = list(late.values_list("pk", "channel", "step", "province")[:limit])
     events = []
     for pk, channel, step, province in found:

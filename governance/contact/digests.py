@@ -34,7 +34,9 @@ def read_email(text: str) -> str:
     try:
         EmailValidator()(f"{plain}{at_sign}{domain}")
     except ValidationError:
-        raise ValidationError(_("“%(text)s” is no e-mail address.") % {"text": text[:60]}, code="invalid_email") from None
+        raise ValidationError(
+            _("“%(text)s” is no e-mail address.") % {"text": text[:60]}, code="invalid_email"
+        ) from None
     if len(address) > 254:
         raise ValidationError(_("An e-mail address has at most 254 characters."), code="invalid_email")
     return address
@@ -42,7 +44,9 @@ def read_email(text: str) -> str:
 
 def digest(kind: str, value: str) -> str:
     """Return the keyed hash (HMAC-SHA-256, hex) of a point that was read by `read_phone` or `read_email`."""
-    return hmac.new(settings.CONTACT_HASH_KEY.encode(), f"{kind}:{value}".encode(), hashlib.sha256).hexdigest()
+    return hmac.new(
+        settings.CONTACT_HASH_KEY.encode(), f"{kind}:{value}".encode(), hashlib.sha256
+    ).hexdigest()
 
 
 def key_fingerprint() -> str:

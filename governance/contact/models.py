@@ -71,7 +71,11 @@ class Closure(models.Model):
     )
     name = models.CharField(_("name"), max_length=100)
     citation = models.CharField(
-        _("citation"), max_length=200, blank=True, default="", help_text=_("The law that closes the day, if one does.")
+        _("citation"),
+        max_length=200,
+        blank=True,
+        default="",
+        help_text=_("The law that closes the day, if one does."),
     )
 
     history = HistoricalRecords()
@@ -107,7 +111,9 @@ class CityZone(models.Model):
         verbose_name = _("city’s time zone")
         verbose_name_plural = _("cities’ time zones")
         ordering = ["province", "city"]
-        constraints = [models.UniqueConstraint(fields=["province", "city_key"], name="city_zone_once_per_city")]
+        constraints = [
+            models.UniqueConstraint(fields=["province", "city_key"], name="city_zone_once_per_city")
+        ]
 
     def __str__(self) -> str:
         return f"{self.city}, {self.province}"
@@ -148,7 +154,10 @@ class Suppression(Written, AppendOnly):
         verbose_name = _("suppression")
         verbose_name_plural = _("suppressions")
         indexes = [models.Index(fields=["point_digest", "at"], name="suppression_of_point")]  # the gate
-        permissions = [("suppress", "Record an opt-out or suppression"), ("lift_suppression", "End a suppression")]
+        permissions = [
+            ("suppress", "Record an opt-out or suppression"),
+            ("lift_suppression", "End a suppression"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_action_display()} {self.point_digest[:8]}… {self.channel or '*'}"
@@ -174,7 +183,9 @@ class Consent(Written, AppendOnly):
     class Meta:
         verbose_name = _("consent")
         verbose_name_plural = _("consents")
-        indexes = [models.Index(fields=["point_digest", "channel", "at"], name="consent_of_point")]  # the gate
+        indexes = [
+            models.Index(fields=["point_digest", "channel", "at"], name="consent_of_point")
+        ]  # the gate
         permissions = [("record_consent", "Record a consent or its withdrawal")]
 
     def __str__(self) -> str:

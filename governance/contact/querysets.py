@@ -62,7 +62,8 @@ def policy_and_clocks(place: Place, city_key: str, market_city_key: str) -> tupl
     """Return the effective policy and what `city_zone` says of the city and of the market, in one query."""
     fields = ("id", "province", "market", "market_key", "enabled", "rules", "timezone", "version")
     rows = MarketPolicy.objects.candidates(place).annotate(
-        of_city=zone_of_city(place.province, city_key), of_market=zone_of_city(place.province, market_city_key)
+        of_city=zone_of_city(place.province, city_key),
+        of_market=zone_of_city(place.province, market_city_key),
     )
     found = rows.values_list(*fields, "of_city", "of_market").first()
     if found is None:
@@ -78,7 +79,19 @@ def law_and_closures(
     Closures are those of the provinces and of all Canada between two local days.
     """
     wanted = sorted(set(provinces))
-    columns = ("pk", "place", "on", "channel", "days", "start", "end", "title", "citation", "shut", "from_time")
+    columns = (
+        "pk",
+        "place",
+        "on",
+        "channel",
+        "days",
+        "start",
+        "end",
+        "title",
+        "citation",
+        "shut",
+        "from_time",
+    )
     hours = (
         StatutoryHours.objects.filter(jurisdiction__in=[CANADA, *wanted])
         .annotate(
@@ -110,7 +123,13 @@ def law_and_closures(
             legal.append((channel, plain_hours(row)))
         else:
             closure = Closure(
-                pk=pk, province=place, date=on, closed=shut, closed_from=from_time, name=title, citation=citation
+                pk=pk,
+                province=place,
+                date=on,
+                closed=shut,
+                closed_from=from_time,
+                name=title,
+                citation=citation,
             )
             closed.append(plain_closure(closure))
     return legal, closed
@@ -164,4 +183,3 @@ def _personal(which_s: Q, which_c: Q) -> tuple[list[SuppressionRow], list[Consen
         else:
             found_c.append(ConsentRow(pk, digest, channel, what, at, ends))
     return found_s, found_c
-

@@ -15,7 +15,9 @@ SENTENCES = {
     "policy_missing": gettext_lazy("No market policy covers this place; a manager must add one."),
     "policy_disabled": gettext_lazy("Contact is switched off in this market."),
     "channel_not_allowed": gettext_lazy("This channel is not allowed in this market."),
-    "suppressed": gettext_lazy("This person must not be contacted: she opted out or is on a do-not-call list."),
+    "suppressed": gettext_lazy(
+        "This person must not be contacted: she opted out or is on a do-not-call list."
+    ),
     "consent_missing": gettext_lazy("No valid consent for this channel is on record."),
     "lead_score_below_minimum": gettext_lazy("The lead’s score is below the market’s minimum."),
     "holiday": gettext_lazy("It is a holiday there."),
@@ -27,11 +29,16 @@ SENTENCES = {
 }
 
 
-def sentence(reason: str, *, zones: Sequence[str] = (), at: datetime | None = None, then: datetime | None = None) -> str:
+def sentence(
+    reason: str, *, zones: Sequence[str] = (), at: datetime | None = None, then: datetime | None = None
+) -> str:
     """Return a reason as a sentence with the local time it was judged by and the next allowed one."""
     said = str(SENTENCES.get(reason, reason))
     if at is not None and zones:
-        said += " " + _("It is %(time)s there (%(zone)s).") % {"time": f"{local(at, zones[0]):%H:%M}", "zone": zones[0]}
+        said += " " + _("It is %(time)s there (%(zone)s).") % {
+            "time": f"{local(at, zones[0]):%H:%M}",
+            "zone": zones[0],
+        }
     if then is not None and zones:
         moment = local(then, zones[0])
         said += " " + _("Contact is allowed again on %(day)s at %(time)s there.") % {

@@ -198,7 +198,9 @@ class OpenHours:
             return end if start == at else None
         return None
 
-    def after_open_minutes(self, since: datetime, minutes: int, *, within: timedelta = HORIZON) -> datetime | None:
+    def after_open_minutes(
+        self, since: datetime, minutes: int, *, within: timedelta = HORIZON
+    ) -> datetime | None:
         """Return when the allowed clock, started at `since`, has run `minutes`; None within the horizon."""
         left = timedelta(minutes=minutes)
         for start, end in self.spans(since, since + within):
@@ -213,7 +215,9 @@ class OpenHours:
         return Decimal(int(total.total_seconds() * 100 / 60)) / 100
 
 
-def zones_for(province: str, *, own: str = "", policy: str = "", city: str | None = "", market: str | None = "") -> tuple[str, ...]:
+def zones_for(
+    province: str, *, own: str = "", policy: str = "", city: str | None = "", market: str | None = ""
+) -> tuple[str, ...]:
     """Return whose clock counts: the lead's own zone, the policy's, its city's or market's, else all in use."""
     for zone in (own, policy, city, market):
         if zone:
@@ -261,7 +265,12 @@ def suppressing(
             standing[row.digest] = row
     for consent in consents:
         stop = standing.get(consent.digest)
-        if stop is not None and consent.kind == "EXPRESS" and consent.channel == channel and consent.at > stop.at:
+        if (
+            stop is not None
+            and consent.kind == "EXPRESS"
+            and consent.channel == channel
+            and consent.at > stop.at
+        ):
             del standing[consent.digest]
     return min(standing.values(), key=lambda row: row.id, default=None)
 
@@ -348,7 +357,10 @@ def _personal_checks(
         missing = needs_consent and consent is None
         found.append(Check(CONSENT, "fail", "consent_missing") if missing else Check(CONSENT, "pass"))
     else:
-        found += [Check(SUPPRESSION, "not_checked"), Check(CONSENT, "not_checked" if needs_consent else "pass")]
+        found += [
+            Check(SUPPRESSION, "not_checked"),
+            Check(CONSENT, "not_checked" if needs_consent else "pass"),
+        ]
     if question.score is None:
         found.append(Check(SCORE, "not_checked"))
     else:
@@ -377,7 +389,9 @@ def _verdict(checks: list[Check], basis: dict[str, Any], *, law: bool, **more: A
     )
 
 
-def judge(question: Question, calendar: Calendar, policy_state: str, zones: Sequence[str], at: datetime) -> Verdict:
+def judge(
+    question: Question, calendar: Calendar, policy_state: str, zones: Sequence[str], at: datetime
+) -> Verdict:
     """Judge the start of a contact at an instant under every one of `zones`.
 
     `policy_state` is blank, ``policy_missing`` or ``policy_disabled``.
@@ -415,7 +429,9 @@ def judge(question: Question, calendar: Calendar, policy_state: str, zones: Sequ
     basis["statutory"] = sorted(rows)
     if outside and not citation:
         citation = "; ".join(sorted({row.citation for row in rows.values()}))
-    checks.append(Check(STATUTORY, "fail", "outside_statutory_hours") if outside else Check(STATUTORY, "pass"))
+    checks.append(
+        Check(STATUTORY, "fail", "outside_statutory_hours") if outside else Check(STATUTORY, "pass")
+    )
     checks.append(_window_check(rules, moments))
     return _verdict(checks, basis, law=law, zones=tuple(zones), local_times=told, citation=citation)
 

@@ -54,6 +54,8 @@ from governance.places import ALL, Place, fold_city
 INQUIRY_LASTS_MONTHS = 6  # S.C. 2010, c. 23, s. 10(10)(b)
 BUSINESS_LASTS_MONTHS = 24  # S.C. 2010, c. 23, s. 10(10)(a)
 
+Door = ContactDecision.Door
+
 
 @dataclass(frozen=True, slots=True)
 class Where:
@@ -95,7 +97,9 @@ class Gate:
     def judge(self, question: Question, at: datetime) -> Verdict:
         return judge(question, self.calendar, self.policy_state, self.zones, at)
 
-    def next_allowed(self, question: Question, at: datetime, verdict: Verdict | None = None) -> datetime | None:
+    def next_allowed(
+        self, question: Question, at: datetime, verdict: Verdict | None = None
+    ) -> datetime | None:
         """Return the first instant from `at` on at which the question is answered yes; None within 60 days."""
         return next_allowed(question, verdict or self.judge(question, at), self.hours, at)
 
@@ -119,7 +123,9 @@ class GateBook:
     def gate(self, where: Where, channel: str) -> Gate:
         """Return the gate of a place and channel; gates with the same answer are shared."""
         place = where.place
-        policy = self.policies.get((place.province, place.market_key)) or self.policies.get((place.province, ALL))
+        policy = self.policies.get((place.province, place.market_key)) or self.policies.get(
+            (place.province, ALL)
+        )
         zones = zones_for(
             place.province, own=where.zone, policy=policy.timezone if policy else "",
             city=where.city_zone, market=where.market_zone,
@@ -131,7 +137,11 @@ class GateBook:
             calendar = Calendar(
                 place.province,
                 rules,
-                [row for for_channel, row in self.legal if for_channel == channel and row.jurisdiction in ("CA", place.province)],
+                [
+                    row
+                    for for_channel, row in self.legal
+                    if for_channel == channel and row.jurisdiction in ("CA", place.province)
+                ],
                 [row for row in self.closures if row.province in ("", place.province)],
             )
             known = self._gates[key] = Gate(where, policy, OpenHours(calendar, zones))
@@ -171,7 +181,11 @@ def question_about(
 
 
 def questions_about(
-    channels: Iterable[str], points: Sequence[hooks.PointFacts], score: Decimal | None, *, personal: bool = True
+    channels: Iterable[str],
+    points: Sequence[hooks.PointFacts],
+    score: Decimal | None,
+    *,
+    personal: bool = True,
 ) -> dict[str, Question]:
     """Return the question of each channel; reads suppressions and consents of all points in one query."""
     kinds = {channel: digests.KIND_OF_CHANNEL[channel] for channel in channels}
@@ -226,14 +240,23 @@ def can_contact(
         raise NotFound(_("There is no lead %(lead)s.") % {"lead": lead_id}, code="lead_not_found")
     if lead is not None:
         if province and province != lead.province:
-            raise Invalid({"province": [_("The lead %(lead)s is in %(province)s.") % {"lead": lead_id, "province": lead.province}]})
+            raise Invalid(
+                {
+                    "province": [
+                        _("The lead %(lead)s is in %(province)s.")
+                        % {"lead": lead_id, "province": lead.province}
+                    ]
+                }
+            )
         province = lead.province
         market = lead.market if market is None else market
         score = lead.score if score is None else score
     if not province:
         raise Invalid({"province": [_("Name a province or a lead.")]})
     place = Place(province, market or ALL)
-    gate = open_gate(place, channel, at, city=lead.city if lead else "", zone=zone or (lead.zone if lead else ""))
+    gate = open_gate(
+        place, channel, at, city=lead.city if lead else "", zone=zone or (lead.zone if lead else "")
+    )
     points = list(lead.points) if lead else []
     points += [
         hooks.PointFacts(kind, digests.digest(kind, value))
@@ -300,7 +323,9 @@ def judge_again(kept: ContactDecision) -> Verdict:
     )
     closures = Closure.history.as_of(kept.created_at).filter(province__in=["", kept.province])
     # the very rows that it read: what is recorded later, also with an earlier date, changes nothing
-    suppressions, consents = personal_rows_by_id(kept.basis.get("suppressions", ()), kept.basis.get("consents", ()))
+    suppressions, consents = personal_rows_by_id(
+        kept.basis.get("suppressions", ()), kept.basis.get("consents", ())
+    )
     calendar = Calendar(
         kept.province,
         read_rules(policy.rules) if policy is not None else None,
@@ -320,7 +345,12 @@ SUPPRESS, LIFT, CONSENT = "governance.suppress", "governance.lift_suppression", 
 
 @verb(Execution.OBSERVE_ONLY)
 def suppress(
-    points: Sequence[str], *, by: By, at: datetime, source: str = Suppression.Source.OPT_OUT, channel: str = ""
+    points: Sequence[str],
+    *,
+    by: By,
+    at: datetime,
+    source: str = Suppression.Source.OPT_OUT,
+    channel: str = "",
 ) -> None:
     """Stop contact with points (keyed hashes) and whatever is under way to them. Asks neither gate nor go-live."""
     if not by.may(SUPPRESS):
@@ -365,7 +395,15 @@ def consent_expiry(kind: str, obtained: datetime) -> datetime | None:
 
 @verb(Execution.OBSERVE_ONLY)
 def record_consent(
-    point: str, channel: str, kind: str, *, by: By, at: datetime, obtained_at: datetime, how: str, evidence: str = ""
+    point: str,
+    channel: str,
+    kind: str,
+    *,
+    by: By,
+    at: datetime,
+    obtained_at: datetime,
+    how: str,
+    evidence: str = "",
 ) -> Consent:
     """Record a consent or its withdrawal; a withdrawal also stops the channel."""
     withdrawn = kind == Consent.Kind.WITHDRAWN

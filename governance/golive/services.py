@@ -42,9 +42,13 @@ def require(execution: Execution) -> None:
         return
     now = state()
     if now.kill_switch_engaged:
-        raise Unavailable("kill_switch_engaged", _("The kill switch is engaged: nothing runs until a manager releases it."))
+        raise Unavailable(
+            "kill_switch_engaged", _("The kill switch is engaged: nothing runs until a manager releases it.")
+        )
     if execution is Execution.PROD_EXEC and not now.go_live_enabled:
-        raise Unavailable("go_live_disabled", _("Go-live is off: a manager enables it once the runbook is clear."))
+        raise Unavailable(
+            "go_live_disabled", _("Go-live is off: a manager enables it once the runbook is clear.")
+        )
 
 
 _DEADLOCKS = {"40P01", "40001"}

@@ -23,7 +23,9 @@ class MarketPolicy(PlaceModel):
     """The contact rules of one market, or of ALL of a province. Every earlier version is kept."""
 
     enabled = models.BooleanField(
-        _("enabled"), default=True, help_text=_("Switched off it refuses every contact there; ALL does not step in.")
+        _("enabled"),
+        default=True,
+        help_text=_("Switched off it refuses every contact there; ALL does not step in."),
     )
     rules = models.JSONField(_("rules"), default=default_rules)
     timezone = models.CharField(

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from governance.hours import CHANNELS, Window, read_windows, wrong_rules
+
 
 @dataclass(frozen=True, slots=True)
 class ContactRules:

@@ -45,13 +45,17 @@ def upsert_policy(
     used, Refused `stale_version` when `expected_version` is not the row's.
     """
     if not by.may(EDIT):
-        raise Forbidden("not_allowed", _("Changing a market policy needs a manager, or a token with the policy scope."))
+        raise Forbidden(
+            "not_allowed", _("Changing a market policy needs a manager, or a token with the policy scope.")
+        )
     policy = _locked_or_new(place, at)
     current = 0 if policy._state.adding else policy.version
     if expected_version is not None and expected_version != current:
         raise Refused(
             "stale_version",
-            _("The policy was changed meanwhile: it has version %(now)s, not %(expected)s. Read it again first.")
+            _(
+                "The policy was changed meanwhile: it has version %(now)s, not %(expected)s. Read it again first."
+            )
             % {"now": current, "expected": expected_version},
             extra={"version": current},
         )
@@ -76,7 +80,9 @@ def upsert_policy(
 
 
 def _locked_or_new(place: Place, at: datetime) -> MarketPolicy:
-    rows = MarketPolicy.objects.select_for_update().filter(province=place.province, market_key=place.market_key)
+    rows = MarketPolicy.objects.select_for_update().filter(
+        province=place.province, market_key=place.market_key
+    )
     existing: MarketPolicy | None = rows.first()
     if existing is not None:
         return existing

@@ -4,527 +4,1343 @@ import django.contrib.auth.validators
 import django.db.models.deletion
 import django.db.models.functions.text
 import django.utils.timezone
-import governance.market.models
-import governance.people.models
-import governance.places
 import simple_history.models
 from django.conf import settings
 from django.db import migrations, models
 
+import governance.market.models
+import governance.people.models
+import governance.places
 from governance.append_only import guard_tables
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('auth', '0012_alter_user_first_name_max_length'),
+        ("auth", "0012_alter_user_first_name_max_length"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Heartbeat',
+            name="Heartbeat",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=40, unique=True, verbose_name='name')),
-                ('at', models.DateTimeField(verbose_name='last beat')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=40, unique=True, verbose_name="name")),
+                ("at", models.DateTimeField(verbose_name="last beat")),
             ],
             options={
-                'verbose_name': 'heartbeat',
-                'verbose_name_plural': 'heartbeats',
+                "verbose_name": "heartbeat",
+                "verbose_name_plural": "heartbeats",
             },
         ),
         migrations.CreateModel(
-            name='SchedulerLease',
+            name="SchedulerLease",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=40, unique=True)),
-                ('holder', models.CharField(max_length=80)),
-                ('expires_at', models.DateTimeField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=40, unique=True)),
+                ("holder", models.CharField(max_length=80)),
+                ("expires_at", models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
-            name='User',
+            name="User",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('password', models.CharField(max_length=128, verbose_name='password')),
-                ('last_login', models.DateTimeField(blank=True, null=True, verbose_name='last login')),
-                ('is_superuser', models.BooleanField(default=False, help_text='Designates that this user has all permissions without explicitly assigning them.', verbose_name='superuser status')),
-                ('first_name', models.CharField(blank=True, max_length=150, verbose_name='first name')),
-                ('last_name', models.CharField(blank=True, max_length=150, verbose_name='last name')),
-                ('email', models.EmailField(blank=True, max_length=254, verbose_name='email address')),
-                ('is_staff', models.BooleanField(default=False, help_text='Designates whether the user can log into this admin site.', verbose_name='staff status')),
-                ('is_active', models.BooleanField(default=True, help_text='Designates whether this user should be treated as active. Unselect this instead of deleting accounts.', verbose_name='active')),
-                ('date_joined', models.DateTimeField(default=django.utils.timezone.now, verbose_name='date joined')),
-                ('username', models.CharField(help_text='Letters, digits and @ . + - _ only; capitals make no difference.', max_length=150, unique=True, validators=[django.contrib.auth.validators.ASCIIUsernameValidator()], verbose_name='username')),
-                ('role', models.CharField(choices=[('VA', 'virtual assistant'), ('CLOSER', 'closer'), ('MANAGER', 'manager'), ('AUDITOR', 'auditor'), ('SERVICE', 'service client')], default='VA', max_length=8, verbose_name='role')),
-                ('groups', models.ManyToManyField(blank=True, help_text='The groups this user belongs to. A user will get all permissions granted to each of their groups.', related_name='user_set', related_query_name='user', to='auth.group', verbose_name='groups')),
-                ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("password", models.CharField(max_length=128, verbose_name="password")),
+                ("last_login", models.DateTimeField(blank=True, null=True, verbose_name="last login")),
+                (
+                    "is_superuser",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Designates that this user has all permissions without explicitly assigning them.",
+                        verbose_name="superuser status",
+                    ),
+                ),
+                ("first_name", models.CharField(blank=True, max_length=150, verbose_name="first name")),
+                ("last_name", models.CharField(blank=True, max_length=150, verbose_name="last name")),
+                ("email", models.EmailField(blank=True, max_length=254, verbose_name="email address")),
+                (
+                    "is_staff",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Designates whether the user can log into this admin site.",
+                        verbose_name="staff status",
+                    ),
+                ),
+                (
+                    "is_active",
+                    models.BooleanField(
+                        default=True,
+                        help_text="Designates whether this user should be treated as active. Unselect this instead of deleting accounts.",
+                        verbose_name="active",
+                    ),
+                ),
+                (
+                    "date_joined",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="date joined"),
+                ),
+                (
+                    "username",
+                    models.CharField(
+                        help_text="Letters, digits and @ . + - _ only; capitals make no difference.",
+                        max_length=150,
+                        unique=True,
+                        validators=[django.contrib.auth.validators.ASCIIUsernameValidator()],
+                        verbose_name="username",
+                    ),
+                ),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[
+                            ("VA", "virtual assistant"),
+                            ("CLOSER", "closer"),
+                            ("MANAGER", "manager"),
+                            ("AUDITOR", "auditor"),
+                            ("SERVICE", "service client"),
+                        ],
+                        default="VA",
+                        max_length=8,
+                        verbose_name="role",
+                    ),
+                ),
+                (
+                    "groups",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="The groups this user belongs to. A user will get all permissions granted to each of their groups.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.group",
+                        verbose_name="groups",
+                    ),
+                ),
+                (
+                    "user_permissions",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="Specific permissions for this user.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.permission",
+                        verbose_name="user permissions",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'person',
-                'verbose_name_plural': 'people',
-                'permissions': [('manage_people', 'Manage people, their shifts and tokens')],
+                "verbose_name": "person",
+                "verbose_name_plural": "people",
+                "permissions": [("manage_people", "Manage people, their shifts and tokens")],
             },
             managers=[
-                ('objects', governance.people.models.People()),
+                ("objects", governance.people.models.People()),
             ],
         ),
         migrations.CreateModel(
-            name='Absence',
+            name="Absence",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('starts_at', models.DateTimeField(verbose_name='from')),
-                ('ends_at', models.DateTimeField(verbose_name='until')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='absences', to=settings.AUTH_USER_MODEL, verbose_name='person')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("starts_at", models.DateTimeField(verbose_name="from")),
+                ("ends_at", models.DateTimeField(verbose_name="until")),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="absences",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="person",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'absence',
-                'verbose_name_plural': 'absences',
+                "verbose_name": "absence",
+                "verbose_name_plural": "absences",
             },
         ),
         migrations.CreateModel(
-            name='ApiToken',
+            name="ApiToken",
             fields=[
-                ('digest', models.CharField(max_length=128, primary_key=True, serialize=False)),
-                ('token_key', models.CharField(db_index=True, max_length=25)),
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('expiry', models.DateTimeField(blank=True, null=True)),
-                ('label', models.CharField(blank=True, default='', max_length=80, verbose_name='label')),
-                ('scopes', models.JSONField(blank=True, default=list, verbose_name='scopes')),
-                ('calls_per_minute', models.PositiveIntegerField(default=600, verbose_name='calls per minute')),
-                ('last_used_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='last used')),
-                ('revoked_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='revoked')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='auth_token_set', to=settings.AUTH_USER_MODEL)),
+                ("digest", models.CharField(max_length=128, primary_key=True, serialize=False)),
+                ("token_key", models.CharField(db_index=True, max_length=25)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("expiry", models.DateTimeField(blank=True, null=True)),
+                ("label", models.CharField(blank=True, default="", max_length=80, verbose_name="label")),
+                ("scopes", models.JSONField(blank=True, default=list, verbose_name="scopes")),
+                (
+                    "calls_per_minute",
+                    models.PositiveIntegerField(default=600, verbose_name="calls per minute"),
+                ),
+                (
+                    "last_used_at",
+                    models.DateTimeField(blank=True, editable=False, null=True, verbose_name="last used"),
+                ),
+                (
+                    "revoked_at",
+                    models.DateTimeField(blank=True, editable=False, null=True, verbose_name="revoked"),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="auth_token_set",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'token',
-                'verbose_name_plural': 'tokens',
+                "verbose_name": "token",
+                "verbose_name_plural": "tokens",
             },
         ),
         migrations.CreateModel(
-            name='CityZone',
+            name="CityZone",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('province', models.CharField(choices=[('BC', 'British Columbia'), ('AB', 'Alberta'), ('SK', 'Saskatchewan'), ('MB', 'Manitoba'), ('ON', 'Ontario'), ('QC', 'Quebec'), ('NB', 'New Brunswick'), ('NS', 'Nova Scotia'), ('PE', 'Prince Edward Island'), ('NL', 'Newfoundland and Labrador'), ('YT', 'Yukon'), ('NT', 'Northwest Territories'), ('NU', 'Nunavut')], max_length=2, verbose_name='province')),
-                ('city', models.CharField(max_length=80, verbose_name='city')),
-                ('city_key', models.CharField(editable=False, max_length=200)),
-                ('zone', models.CharField(max_length=40, validators=[governance.places.validate_zone], verbose_name='time zone')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "province",
+                    models.CharField(
+                        choices=[
+                            ("BC", "British Columbia"),
+                            ("AB", "Alberta"),
+                            ("SK", "Saskatchewan"),
+                            ("MB", "Manitoba"),
+                            ("ON", "Ontario"),
+                            ("QC", "Quebec"),
+                            ("NB", "New Brunswick"),
+                            ("NS", "Nova Scotia"),
+                            ("PE", "Prince Edward Island"),
+                            ("NL", "Newfoundland and Labrador"),
+                            ("YT", "Yukon"),
+                            ("NT", "Northwest Territories"),
+                            ("NU", "Nunavut"),
+                        ],
+                        max_length=2,
+                        verbose_name="province",
+                    ),
+                ),
+                ("city", models.CharField(max_length=80, verbose_name="city")),
+                ("city_key", models.CharField(editable=False, max_length=200)),
+                (
+                    "zone",
+                    models.CharField(
+                        max_length=40, validators=[governance.places.validate_zone], verbose_name="time zone"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'city’s time zone',
-                'verbose_name_plural': 'cities’ time zones',
-                'ordering': ['province', 'city'],
-                'constraints': [models.UniqueConstraint(fields=('province', 'city_key'), name='city_zone_once_per_city')],
+                "verbose_name": "city’s time zone",
+                "verbose_name_plural": "cities’ time zones",
+                "ordering": ["province", "city"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("province", "city_key"), name="city_zone_once_per_city")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Closure',
+            name="Closure",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('province', models.CharField(blank=True, choices=[('BC', 'British Columbia'), ('AB', 'Alberta'), ('SK', 'Saskatchewan'), ('MB', 'Manitoba'), ('ON', 'Ontario'), ('QC', 'Quebec'), ('NB', 'New Brunswick'), ('NS', 'Nova Scotia'), ('PE', 'Prince Edward Island'), ('NL', 'Newfoundland and Labrador'), ('YT', 'Yukon'), ('NT', 'Northwest Territories'), ('NU', 'Nunavut')], default='', help_text='Blank: everywhere.', max_length=2, verbose_name='province')),
-                ('date', models.DateField(verbose_name='date')),
-                ('closed', models.BooleanField(default=True, help_text='Off: a public holiday on this date counts as a working day.', verbose_name='closed')),
-                ('closed_from', models.TimeField(blank=True, help_text='Local time; blank: the whole day.', null=True, verbose_name='closed from')),
-                ('name', models.CharField(max_length=100, verbose_name='name')),
-                ('citation', models.CharField(blank=True, default='', help_text='The law that closes the day, if one does.', max_length=200, verbose_name='citation')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "province",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("BC", "British Columbia"),
+                            ("AB", "Alberta"),
+                            ("SK", "Saskatchewan"),
+                            ("MB", "Manitoba"),
+                            ("ON", "Ontario"),
+                            ("QC", "Quebec"),
+                            ("NB", "New Brunswick"),
+                            ("NS", "Nova Scotia"),
+                            ("PE", "Prince Edward Island"),
+                            ("NL", "Newfoundland and Labrador"),
+                            ("YT", "Yukon"),
+                            ("NT", "Northwest Territories"),
+                            ("NU", "Nunavut"),
+                        ],
+                        default="",
+                        help_text="Blank: everywhere.",
+                        max_length=2,
+                        verbose_name="province",
+                    ),
+                ),
+                ("date", models.DateField(verbose_name="date")),
+                (
+                    "closed",
+                    models.BooleanField(
+                        default=True,
+                        help_text="Off: a public holiday on this date counts as a working day.",
+                        verbose_name="closed",
+                    ),
+                ),
+                (
+                    "closed_from",
+                    models.TimeField(
+                        blank=True,
+                        help_text="Local time; blank: the whole day.",
+                        null=True,
+                        verbose_name="closed from",
+                    ),
+                ),
+                ("name", models.CharField(max_length=100, verbose_name="name")),
+                (
+                    "citation",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="The law that closes the day, if one does.",
+                        max_length=200,
+                        verbose_name="citation",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'closure',
-                'verbose_name_plural': 'closures',
-                'ordering': ['-date', 'province'],
-                'constraints': [models.UniqueConstraint(fields=('date', 'province'), name='closure_once_per_day_and_province'), models.CheckConstraint(condition=models.Q(('closed', True), ('closed_from', None), _connector='OR'), name='closure_open_days_have_no_time', violation_error_message='A day that is worked has no closing time.')],
+                "verbose_name": "closure",
+                "verbose_name_plural": "closures",
+                "ordering": ["-date", "province"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("date", "province"), name="closure_once_per_day_and_province"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("closed", True), ("closed_from", None), _connector="OR"),
+                        name="closure_open_days_have_no_time",
+                        violation_error_message="A day that is worked has no closing time.",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Consent',
+            name="Consent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('actor', models.CharField(blank=True, default='', editable=False, max_length=150, verbose_name='actor')),
-                ('acting_for', models.CharField(blank=True, default='', editable=False, max_length=150, verbose_name='acting for')),
-                ('correlation_id', models.CharField(blank=True, default='', editable=False, max_length=64, verbose_name='correlation id')),
-                ('point_digest', models.CharField(max_length=64, verbose_name='keyed hash')),
-                ('channel', models.CharField(choices=[('SMS', 'SMS'), ('CALL', 'CALL'), ('EMAIL', 'EMAIL')], max_length=5, verbose_name='channel')),
-                ('kind', models.CharField(choices=[('EXPRESS', 'express'), ('INQUIRY', 'implied by an inquiry'), ('BUSINESS', 'implied by a business relationship'), ('WITHDRAWN', 'withdrawn')], max_length=9, verbose_name='kind')),
-                ('obtained_how', models.CharField(max_length=100, verbose_name='obtained how')),
-                ('evidence', models.CharField(blank=True, default='', max_length=200, verbose_name='evidence')),
-                ('at', models.DateTimeField(verbose_name='obtained')),
-                ('expires_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='expires')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "actor",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=150, verbose_name="actor"
+                    ),
+                ),
+                (
+                    "acting_for",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=150, verbose_name="acting for"
+                    ),
+                ),
+                (
+                    "correlation_id",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=64, verbose_name="correlation id"
+                    ),
+                ),
+                ("point_digest", models.CharField(max_length=64, verbose_name="keyed hash")),
+                (
+                    "channel",
+                    models.CharField(
+                        choices=[("SMS", "SMS"), ("CALL", "CALL"), ("EMAIL", "EMAIL")],
+                        max_length=5,
+                        verbose_name="channel",
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("EXPRESS", "express"),
+                            ("INQUIRY", "implied by an inquiry"),
+                            ("BUSINESS", "implied by a business relationship"),
+                            ("WITHDRAWN", "withdrawn"),
+                        ],
+                        max_length=9,
+                        verbose_name="kind",
+                    ),
+                ),
+                ("obtained_how", models.CharField(max_length=100, verbose_name="obtained how")),
+                (
+                    "evidence",
+                    models.CharField(blank=True, default="", max_length=200, verbose_name="evidence"),
+                ),
+                ("at", models.DateTimeField(verbose_name="obtained")),
+                (
+                    "expires_at",
+                    models.DateTimeField(blank=True, editable=False, null=True, verbose_name="expires"),
+                ),
             ],
             options={
-                'verbose_name': 'consent',
-                'verbose_name_plural': 'consents',
-                'permissions': [('record_consent', 'Record a consent or its withdrawal')],
-                'indexes': [models.Index(fields=['point_digest', 'channel', 'at'], name='consent_of_point')],
+                "verbose_name": "consent",
+                "verbose_name_plural": "consents",
+                "permissions": [("record_consent", "Record a consent or its withdrawal")],
+                "indexes": [models.Index(fields=["point_digest", "channel", "at"], name="consent_of_point")],
             },
         ),
         migrations.CreateModel(
-            name='ContactDecision',
+            name="ContactDecision",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('actor', models.CharField(blank=True, default='', editable=False, max_length=150, verbose_name='actor')),
-                ('acting_for', models.CharField(blank=True, default='', editable=False, max_length=150, verbose_name='acting for')),
-                ('correlation_id', models.CharField(blank=True, default='', editable=False, max_length=64, verbose_name='correlation id')),
-                ('door', models.CharField(choices=[('START', 'start'), ('COMPLETE', 'complete'), ('SEND', 'send')], max_length=8, verbose_name='asked at')),
-                ('lead_id', models.CharField(blank=True, default='', max_length=64, verbose_name='lead')),
-                ('task_id', models.BigIntegerField(null=True, verbose_name='task')),
-                ('phone_digest', models.CharField(blank=True, default='', max_length=64)),
-                ('email_digest', models.CharField(blank=True, default='', max_length=64)),
-                ('province', models.CharField(max_length=2, verbose_name='province')),
-                ('market', models.CharField(max_length=40, verbose_name='market')),
-                ('channel', models.CharField(max_length=5, verbose_name='channel')),
-                ('at', models.DateTimeField(verbose_name='judged instant')),
-                ('zones', models.JSONField(verbose_name='zones')),
-                ('local_times', models.JSONField(verbose_name='local times')),
-                ('ok', models.BooleanField(verbose_name='allowed')),
-                ('reason', models.CharField(max_length=40, verbose_name='reason')),
-                ('overridden', models.BooleanField(default=False, verbose_name='overridden')),
-                ('happened', models.BooleanField(default=False, verbose_name='took place all the same')),
-                ('lead_score', models.DecimalField(decimal_places=4, max_digits=5, null=True, verbose_name='score')),
-                ('policy_id', models.BigIntegerField(null=True)),
-                ('policy_version', models.PositiveIntegerField(null=True)),
-                ('basis', models.JSONField(default=dict, verbose_name='versions used')),
-                ('created_at', models.DateTimeField(verbose_name='created')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "actor",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=150, verbose_name="actor"
+                    ),
+                ),
+                (
+                    "acting_for",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=150, verbose_name="acting for"
+                    ),
+                ),
+                (
+                    "correlation_id",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=64, verbose_name="correlation id"
+                    ),
+                ),
+                (
+                    "door",
+                    models.CharField(
+                        choices=[("START", "start"), ("COMPLETE", "complete"), ("SEND", "send")],
+                        max_length=8,
+                        verbose_name="asked at",
+                    ),
+                ),
+                ("lead_id", models.CharField(blank=True, default="", max_length=64, verbose_name="lead")),
+                ("task_id", models.BigIntegerField(null=True, verbose_name="task")),
+                ("phone_digest", models.CharField(blank=True, default="", max_length=64)),
+                ("email_digest", models.CharField(blank=True, default="", max_length=64)),
+                ("province", models.CharField(max_length=2, verbose_name="province")),
+                ("market", models.CharField(max_length=40, verbose_name="market")),
+                ("channel", models.CharField(max_length=5, verbose_name="channel")),
+                ("at", models.DateTimeField(verbose_name="judged instant")),
+                ("zones", models.JSONField(verbose_name="zones")),
+                ("local_times", models.JSONField(verbose_name="local times")),
+                ("ok", models.BooleanField(verbose_name="allowed")),
+                ("reason", models.CharField(max_length=40, verbose_name="reason")),
+                ("overridden", models.BooleanField(default=False, verbose_name="overridden")),
+                ("happened", models.BooleanField(default=False, verbose_name="took place all the same")),
+                (
+                    "lead_score",
+                    models.DecimalField(decimal_places=4, max_digits=5, null=True, verbose_name="score"),
+                ),
+                ("policy_id", models.BigIntegerField(null=True)),
+                ("policy_version", models.PositiveIntegerField(null=True)),
+                ("basis", models.JSONField(default=dict, verbose_name="versions used")),
+                ("created_at", models.DateTimeField(verbose_name="created")),
             ],
             options={
-                'verbose_name': 'contact decision',
-                'verbose_name_plural': 'contact decisions',
-                'permissions': [('override_gate', 'Override our own rules of the contact gate')],
-                'indexes': [models.Index(fields=['lead_id', '-created_at'], name='decision_of_lead'), models.Index(fields=['-created_at', '-id'], name='decision_newest')],
+                "verbose_name": "contact decision",
+                "verbose_name_plural": "contact decisions",
+                "permissions": [("override_gate", "Override our own rules of the contact gate")],
+                "indexes": [
+                    models.Index(fields=["lead_id", "-created_at"], name="decision_of_lead"),
+                    models.Index(fields=["-created_at", "-id"], name="decision_newest"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='GoLiveState',
+            name="GoLiveState",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('go_live_enabled', models.BooleanField(default=False, verbose_name='go-live enabled')),
-                ('kill_switch_engaged', models.BooleanField(default=False, verbose_name='kill switch engaged')),
-                ('changed_by', models.CharField(blank=True, default='', max_length=150, verbose_name='changed by')),
-                ('reason', models.TextField(blank=True, default='', verbose_name='reason')),
-                ('updated_at', models.DateTimeField(verbose_name='updated')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("go_live_enabled", models.BooleanField(default=False, verbose_name="go-live enabled")),
+                (
+                    "kill_switch_engaged",
+                    models.BooleanField(default=False, verbose_name="kill switch engaged"),
+                ),
+                (
+                    "changed_by",
+                    models.CharField(blank=True, default="", max_length=150, verbose_name="changed by"),
+                ),
+                ("reason", models.TextField(blank=True, default="", verbose_name="reason")),
+                ("updated_at", models.DateTimeField(verbose_name="updated")),
             ],
             options={
-                'verbose_name': 'go-live state',
-                'verbose_name_plural': 'go-live state',
-                'permissions': [('switch_go_live', 'Enable and disable go-live, release the kill switch'), ('engage_kill_switch', 'Engage the kill switch')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='go_live_one_row')],
+                "verbose_name": "go-live state",
+                "verbose_name_plural": "go-live state",
+                "permissions": [
+                    ("switch_go_live", "Enable and disable go-live, release the kill switch"),
+                    ("engage_kill_switch", "Engage the kill switch"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("id", 1)), name="go_live_one_row")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='HashKeyCheck',
+            name="HashKeyCheck",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('fingerprint', models.CharField(max_length=64)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("fingerprint", models.CharField(max_length=64)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='hash_key_one_row')],
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("id", 1)), name="hash_key_one_row")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='HistoricalCityZone',
+            name="HistoricalCityZone",
             fields=[
-                ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('province', models.CharField(choices=[('BC', 'British Columbia'), ('AB', 'Alberta'), ('SK', 'Saskatchewan'), ('MB', 'Manitoba'), ('ON', 'Ontario'), ('QC', 'Quebec'), ('NB', 'New Brunswick'), ('NS', 'Nova Scotia'), ('PE', 'Prince Edward Island'), ('NL', 'Newfoundland and Labrador'), ('YT', 'Yukon'), ('NT', 'Northwest Territories'), ('NU', 'Nunavut')], max_length=2, verbose_name='province')),
-                ('city', models.CharField(max_length=80, verbose_name='city')),
-                ('city_key', models.CharField(editable=False, max_length=200)),
-                ('zone', models.CharField(max_length=40, validators=[governance.places.validate_zone], verbose_name='time zone')),
-                ('history_id', models.AutoField(primary_key=True, serialize=False)),
-                ('history_date', models.DateTimeField(db_index=True)),
-                ('history_change_reason', models.TextField(null=True)),
-                ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
-                ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name="ID"),
+                ),
+                (
+                    "province",
+                    models.CharField(
+                        choices=[
+                            ("BC", "British Columbia"),
+                            ("AB", "Alberta"),
+                            ("SK", "Saskatchewan"),
+                            ("MB", "Manitoba"),
+                            ("ON", "Ontario"),
+                            ("QC", "Quebec"),
+                            ("NB", "New Brunswick"),
+                            ("NS", "Nova Scotia"),
+                            ("PE", "Prince Edward Island"),
+                            ("NL", "Newfoundland and Labrador"),
+                            ("YT", "Yukon"),
+                            ("NT", "Northwest Territories"),
+                            ("NU", "Nunavut"),
+                        ],
+                        max_length=2,
+                        verbose_name="province",
+                    ),
+                ),
+                ("city", models.CharField(max_length=80, verbose_name="city")),
+                ("city_key", models.CharField(editable=False, max_length=200)),
+                (
+                    "zone",
+                    models.CharField(
+                        max_length=40, validators=[governance.places.validate_zone], verbose_name="time zone"
+                    ),
+                ),
+                ("history_id", models.AutoField(primary_key=True, serialize=False)),
+                ("history_date", models.DateTimeField(db_index=True)),
+                ("history_change_reason", models.TextField(null=True)),
+                (
+                    "history_type",
+                    models.CharField(
+                        choices=[("+", "Created"), ("~", "Changed"), ("-", "Deleted")], max_length=1
+                    ),
+                ),
+                (
+                    "history_user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'historical city’s time zone',
-                'verbose_name_plural': 'historical cities’ time zones',
-                'ordering': ('-history_date', '-history_id'),
-                'get_latest_by': ('history_date', 'history_id'),
+                "verbose_name": "historical city’s time zone",
+                "verbose_name_plural": "historical cities’ time zones",
+                "ordering": ("-history_date", "-history_id"),
+                "get_latest_by": ("history_date", "history_id"),
             },
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='HistoricalClosure',
+            name="HistoricalClosure",
             fields=[
-                ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('province', models.CharField(blank=True, choices=[('BC', 'British Columbia'), ('AB', 'Alberta'), ('SK', 'Saskatchewan'), ('MB', 'Manitoba'), ('ON', 'Ontario'), ('QC', 'Quebec'), ('NB', 'New Brunswick'), ('NS', 'Nova Scotia'), ('PE', 'Prince Edward Island'), ('NL', 'Newfoundland and Labrador'), ('YT', 'Yukon'), ('NT', 'Northwest Territories'), ('NU', 'Nunavut')], default='', help_text='Blank: everywhere.', max_length=2, verbose_name='province')),
-                ('date', models.DateField(verbose_name='date')),
-                ('closed', models.BooleanField(default=True, help_text='Off: a public holiday on this date counts as a working day.', verbose_name='closed')),
-                ('closed_from', models.TimeField(blank=True, help_text='Local time; blank: the whole day.', null=True, verbose_name='closed from')),
-                ('name', models.CharField(max_length=100, verbose_name='name')),
-                ('citation', models.CharField(blank=True, default='', help_text='The law that closes the day, if one does.', max_length=200, verbose_name='citation')),
-                ('history_id', models.AutoField(primary_key=True, serialize=False)),
-                ('history_date', models.DateTimeField(db_index=True)),
-                ('history_change_reason', models.TextField(null=True)),
-                ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
-                ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name="ID"),
+                ),
+                (
+                    "province",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("BC", "British Columbia"),
+                            ("AB", "Alberta"),
+                            ("SK", "Saskatchewan"),
+                            ("MB", "Manitoba"),
+                            ("ON", "Ontario"),
+                            ("QC", "Quebec"),
+                            ("NB", "New Brunswick"),
+                            ("NS", "Nova Scotia"),
+                            ("PE", "Prince Edward Island"),
+                            ("NL", "Newfoundland and Labrador"),
+                            ("YT", "Yukon"),
+                            ("NT", "Northwest Territories"),
+                            ("NU", "Nunavut"),
+                        ],
+                        default="",
+                        help_text="Blank: everywhere.",
+                        max_length=2,
+                        verbose_name="province",
+                    ),
+                ),
+                ("date", models.DateField(verbose_name="date")),
+                (
+                    "closed",
+                    models.BooleanField(
+                        default=True,
+                        help_text="Off: a public holiday on this date counts as a working day.",
+                        verbose_name="closed",
+                    ),
+                ),
+                (
+                    "closed_from",
+                    models.TimeField(
+                        blank=True,
+                        help_text="Local time; blank: the whole day.",
+                        null=True,
+                        verbose_name="closed from",
+                    ),
+                ),
+                ("name", models.CharField(max_length=100, verbose_name="name")),
+                (
+                    "citation",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="The law that closes the day, if one does.",
+                        max_length=200,
+                        verbose_name="citation",
+                    ),
+                ),
+                ("history_id", models.AutoField(primary_key=True, serialize=False)),
+                ("history_date", models.DateTimeField(db_index=True)),
+                ("history_change_reason", models.TextField(null=True)),
+                (
+                    "history_type",
+                    models.CharField(
+                        choices=[("+", "Created"), ("~", "Changed"), ("-", "Deleted")], max_length=1
+                    ),
+                ),
+                (
+                    "history_user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'historical closure',
-                'verbose_name_plural': 'historical closures',
-                'ordering': ('-history_date', '-history_id'),
-                'get_latest_by': ('history_date', 'history_id'),
+                "verbose_name": "historical closure",
+                "verbose_name_plural": "historical closures",
+                "ordering": ("-history_date", "-history_id"),
+                "get_latest_by": ("history_date", "history_id"),
             },
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='HistoricalGoLiveState',
+            name="HistoricalGoLiveState",
             fields=[
-                ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('go_live_enabled', models.BooleanField(default=False, verbose_name='go-live enabled')),
-                ('kill_switch_engaged', models.BooleanField(default=False, verbose_name='kill switch engaged')),
-                ('changed_by', models.CharField(blank=True, default='', max_length=150, verbose_name='changed by')),
-                ('reason', models.TextField(blank=True, default='', verbose_name='reason')),
-                ('updated_at', models.DateTimeField(verbose_name='updated')),
-                ('history_change_reason', models.TextField(null=True)),
-                ('history_id', models.AutoField(primary_key=True, serialize=False)),
-                ('history_date', models.DateTimeField(db_index=True)),
-                ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
-                ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name="ID"),
+                ),
+                ("go_live_enabled", models.BooleanField(default=False, verbose_name="go-live enabled")),
+                (
+                    "kill_switch_engaged",
+                    models.BooleanField(default=False, verbose_name="kill switch engaged"),
+                ),
+                (
+                    "changed_by",
+                    models.CharField(blank=True, default="", max_length=150, verbose_name="changed by"),
+                ),
+                ("reason", models.TextField(blank=True, default="", verbose_name="reason")),
+                ("updated_at", models.DateTimeField(verbose_name="updated")),
+                ("history_change_reason", models.TextField(null=True)),
+                ("history_id", models.AutoField(primary_key=True, serialize=False)),
+                ("history_date", models.DateTimeField(db_index=True)),
+                (
+                    "history_type",
+                    models.CharField(
+                        choices=[("+", "Created"), ("~", "Changed"), ("-", "Deleted")], max_length=1
+                    ),
+                ),
+                (
+                    "history_user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'historical go-live state',
-                'verbose_name_plural': 'historical go-live state',
-                'ordering': ('-history_date', '-history_id'),
-                'get_latest_by': ('history_date', 'history_id'),
+                "verbose_name": "historical go-live state",
+                "verbose_name_plural": "historical go-live state",
+                "ordering": ("-history_date", "-history_id"),
+                "get_latest_by": ("history_date", "history_id"),
             },
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='HistoricalMarketPolicy',
+            name="HistoricalMarketPolicy",
             fields=[
-                ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('province', models.CharField(choices=[('BC', 'British Columbia'), ('AB', 'Alberta'), ('SK', 'Saskatchewan'), ('MB', 'Manitoba'), ('ON', 'Ontario'), ('QC', 'Quebec'), ('NB', 'New Brunswick'), ('NS', 'Nova Scotia'), ('PE', 'Prince Edward Island'), ('NL', 'Newfoundland and Labrador'), ('YT', 'Yukon'), ('NT', 'Northwest Territories'), ('NU', 'Nunavut')], max_length=2, verbose_name='province')),
-                ('market', models.CharField(default='ALL', help_text='A city or area as your team calls it; ALL holds wherever no market has its own row.', max_length=40, verbose_name='market')),
-                ('market_key', models.CharField(default='ALL', editable=False, max_length=120)),
-                ('enabled', models.BooleanField(default=True, help_text='Switched off it refuses every contact there; ALL does not step in.', verbose_name='enabled')),
-                ('rules', models.JSONField(default=governance.market.models.default_rules, verbose_name='rules')),
-                ('timezone', models.CharField(blank=True, default='', help_text="Blank: the city's own clock, else every clock of the province must allow it.", max_length=40, validators=[governance.places.validate_zone], verbose_name='time zone')),
-                ('version', models.PositiveIntegerField(default=1, editable=False, verbose_name='version')),
-                ('changed_by', models.CharField(editable=False, max_length=150, verbose_name='changed by')),
-                ('reason', models.TextField(blank=True, default='', verbose_name='reason')),
-                ('correlation_id', models.CharField(blank=True, default='', editable=False, max_length=64, verbose_name='correlation id')),
-                ('updated_at', models.DateTimeField(editable=False, verbose_name='updated')),
-                ('history_change_reason', models.TextField(null=True)),
-                ('history_id', models.AutoField(primary_key=True, serialize=False)),
-                ('history_date', models.DateTimeField(db_index=True)),
-                ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
-                ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name="ID"),
+                ),
+                (
+                    "province",
+                    models.CharField(
+                        choices=[
+                            ("BC", "British Columbia"),
+                            ("AB", "Alberta"),
+                            ("SK", "Saskatchewan"),
+                            ("MB", "Manitoba"),
+                            ("ON", "Ontario"),
+                            ("QC", "Quebec"),
+                            ("NB", "New Brunswick"),
+                            ("NS", "Nova Scotia"),
+                            ("PE", "Prince Edward Island"),
+                            ("NL", "Newfoundland and Labrador"),
+                            ("YT", "Yukon"),
+                            ("NT", "Northwest Territories"),
+                            ("NU", "Nunavut"),
+                        ],
+                        max_length=2,
+                        verbose_name="province",
+                    ),
+                ),
+                (
+                    "market",
+                    models.CharField(
+                        default="ALL",
+                        help_text="A city or area as your team calls it; ALL holds wherever no market has its own row.",
+                        max_length=40,
+                        verbose_name="market",
+                    ),
+                ),
+                ("market_key", models.CharField(default="ALL", editable=False, max_length=120)),
+                (
+                    "enabled",
+                    models.BooleanField(
+                        default=True,
+                        help_text="Switched off it refuses every contact there; ALL does not step in.",
+                        verbose_name="enabled",
+                    ),
+                ),
+                (
+                    "rules",
+                    models.JSONField(default=governance.market.models.default_rules, verbose_name="rules"),
+                ),
+                (
+                    "timezone",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="Blank: the city's own clock, else every clock of the province must allow it.",
+                        max_length=40,
+                        validators=[governance.places.validate_zone],
+                        verbose_name="time zone",
+                    ),
+                ),
+                ("version", models.PositiveIntegerField(default=1, editable=False, verbose_name="version")),
+                ("changed_by", models.CharField(editable=False, max_length=150, verbose_name="changed by")),
+                ("reason", models.TextField(blank=True, default="", verbose_name="reason")),
+                (
+                    "correlation_id",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=64, verbose_name="correlation id"
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(editable=False, verbose_name="updated")),
+                ("history_change_reason", models.TextField(null=True)),
+                ("history_id", models.AutoField(primary_key=True, serialize=False)),
+                ("history_date", models.DateTimeField(db_index=True)),
+                (
+                    "history_type",
+                    models.CharField(
+                        choices=[("+", "Created"), ("~", "Changed"), ("-", "Deleted")], max_length=1
+                    ),
+                ),
+                (
+                    "history_user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'historical market policy',
-                'verbose_name_plural': 'historical market policies',
-                'ordering': ('-history_date', '-history_id'),
-                'get_latest_by': ('history_date', 'history_id'),
+                "verbose_name": "historical market policy",
+                "verbose_name_plural": "historical market policies",
+                "ordering": ("-history_date", "-history_id"),
+                "get_latest_by": ("history_date", "history_id"),
             },
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='HistoricalStatutoryHours',
+            name="HistoricalStatutoryHours",
             fields=[
-                ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('jurisdiction', models.CharField(choices=[('CA', 'Canada'), ('BC', 'British Columbia'), ('AB', 'Alberta'), ('SK', 'Saskatchewan'), ('MB', 'Manitoba'), ('ON', 'Ontario'), ('QC', 'Quebec'), ('NB', 'New Brunswick'), ('NS', 'Nova Scotia'), ('PE', 'Prince Edward Island'), ('NL', 'Newfoundland and Labrador'), ('YT', 'Yukon'), ('NT', 'Northwest Territories'), ('NU', 'Nunavut')], default='CA', max_length=2, verbose_name='jurisdiction')),
-                ('channel', models.CharField(choices=[('SMS', 'SMS'), ('CALL', 'CALL'), ('EMAIL', 'EMAIL')], max_length=5, verbose_name='channel')),
-                ('days', models.JSONField(help_text='0 = Monday to 6 = Sunday.', verbose_name='days')),
-                ('start', models.CharField(max_length=5, verbose_name='start')),
-                ('end', models.CharField(help_text='Not included; 24:00 is midnight.', max_length=5, verbose_name='end')),
-                ('valid_from', models.DateField(verbose_name='valid from')),
-                ('citation', models.CharField(max_length=200, verbose_name='citation')),
-                ('history_id', models.AutoField(primary_key=True, serialize=False)),
-                ('history_date', models.DateTimeField(db_index=True)),
-                ('history_change_reason', models.TextField(null=True)),
-                ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
-                ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name="ID"),
+                ),
+                (
+                    "jurisdiction",
+                    models.CharField(
+                        choices=[
+                            ("CA", "Canada"),
+                            ("BC", "British Columbia"),
+                            ("AB", "Alberta"),
+                            ("SK", "Saskatchewan"),
+                            ("MB", "Manitoba"),
+                            ("ON", "Ontario"),
+                            ("QC", "Quebec"),
+                            ("NB", "New Brunswick"),
+                            ("NS", "Nova Scotia"),
+                            ("PE", "Prince Edward Island"),
+                            ("NL", "Newfoundland and Labrador"),
+                            ("YT", "Yukon"),
+                            ("NT", "Northwest Territories"),
+                            ("NU", "Nunavut"),
+                        ],
+                        default="CA",
+                        max_length=2,
+                        verbose_name="jurisdiction",
+                    ),
+                ),
+                (
+                    "channel",
+                    models.CharField(
+                        choices=[("SMS", "SMS"), ("CALL", "CALL"), ("EMAIL", "EMAIL")],
+                        max_length=5,
+                        verbose_name="channel",
+                    ),
+                ),
+                ("days", models.JSONField(help_text="0 = Monday to 6 = Sunday.", verbose_name="days")),
+                ("start", models.CharField(max_length=5, verbose_name="start")),
+                (
+                    "end",
+                    models.CharField(
+                        help_text="Not included; 24:00 is midnight.", max_length=5, verbose_name="end"
+                    ),
+                ),
+                ("valid_from", models.DateField(verbose_name="valid from")),
+                ("citation", models.CharField(max_length=200, verbose_name="citation")),
+                ("history_id", models.AutoField(primary_key=True, serialize=False)),
+                ("history_date", models.DateTimeField(db_index=True)),
+                ("history_change_reason", models.TextField(null=True)),
+                (
+                    "history_type",
+                    models.CharField(
+                        choices=[("+", "Created"), ("~", "Changed"), ("-", "Deleted")], max_length=1
+                    ),
+                ),
+                (
+                    "history_user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'historical statutory hours',
-                'verbose_name_plural': 'historical statutory hours',
-                'ordering': ('-history_date', '-history_id'),
-                'get_latest_by': ('history_date', 'history_id'),
+                "verbose_name": "historical statutory hours",
+                "verbose_name_plural": "historical statutory hours",
+                "ordering": ("-history_date", "-history_id"),
+                "get_latest_by": ("history_date", "history_id"),
             },
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='IdempotentAnswer',
+            name="IdempotentAnswer",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=128)),
-                ('request_hash', models.CharField(max_length=64)),
-                ('status', models.PositiveSmallIntegerField(default=0)),
-                ('body', models.TextField(blank=True, default='')),
-                ('created_at', models.DateTimeField()),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("key", models.CharField(max_length=128)),
+                ("request_hash", models.CharField(max_length=64)),
+                ("status", models.PositiveSmallIntegerField(default=0)),
+                ("body", models.TextField(blank=True, default="")),
+                ("created_at", models.DateTimeField()),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'idempotent answer',
-                'verbose_name_plural': 'idempotent answers',
+                "verbose_name": "idempotent answer",
+                "verbose_name_plural": "idempotent answers",
             },
         ),
         migrations.CreateModel(
-            name='JobSlot',
+            name="JobSlot",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('job', models.CharField(max_length=80, verbose_name='job')),
-                ('slot', models.CharField(max_length=40, verbose_name='slot')),
-                ('started_at', models.DateTimeField(verbose_name='started')),
-                ('finished_at', models.DateTimeField(blank=True, null=True, verbose_name='finished')),
-                ('result', models.JSONField(blank=True, null=True, verbose_name='result')),
-                ('error', models.CharField(blank=True, default='', max_length=200, verbose_name='error')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("job", models.CharField(max_length=80, verbose_name="job")),
+                ("slot", models.CharField(max_length=40, verbose_name="slot")),
+                ("started_at", models.DateTimeField(verbose_name="started")),
+                ("finished_at", models.DateTimeField(blank=True, null=True, verbose_name="finished")),
+                ("result", models.JSONField(blank=True, null=True, verbose_name="result")),
+                ("error", models.CharField(blank=True, default="", max_length=200, verbose_name="error")),
             ],
             options={
-                'verbose_name': 'job run',
-                'verbose_name_plural': 'job runs',
-                'indexes': [models.Index(fields=['started_at'], name='job_slot_purge')],
-                'constraints': [models.UniqueConstraint(fields=('job', 'slot'), name='job_once_per_slot')],
+                "verbose_name": "job run",
+                "verbose_name_plural": "job runs",
+                "indexes": [models.Index(fields=["started_at"], name="job_slot_purge")],
+                "constraints": [models.UniqueConstraint(fields=("job", "slot"), name="job_once_per_slot")],
             },
         ),
         migrations.CreateModel(
-            name='KpiEvent',
+            name="KpiEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('actor', models.CharField(blank=True, default='', editable=False, max_length=150, verbose_name='actor')),
-                ('acting_for', models.CharField(blank=True, default='', editable=False, max_length=150, verbose_name='acting for')),
-                ('correlation_id', models.CharField(blank=True, default='', editable=False, max_length=64, verbose_name='correlation id')),
-                ('domain', models.CharField(max_length=40, verbose_name='domain')),
-                ('metric', models.CharField(max_length=60, verbose_name='metric')),
-                ('success', models.BooleanField(null=True, verbose_name='success')),
-                ('value', models.DecimalField(decimal_places=4, max_digits=14, null=True, verbose_name='value')),
-                ('detail', models.JSONField(default=dict, verbose_name='detail')),
-                ('created_at', models.DateTimeField(verbose_name='created')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "actor",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=150, verbose_name="actor"
+                    ),
+                ),
+                (
+                    "acting_for",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=150, verbose_name="acting for"
+                    ),
+                ),
+                (
+                    "correlation_id",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=64, verbose_name="correlation id"
+                    ),
+                ),
+                ("domain", models.CharField(max_length=40, verbose_name="domain")),
+                ("metric", models.CharField(max_length=60, verbose_name="metric")),
+                ("success", models.BooleanField(null=True, verbose_name="success")),
+                (
+                    "value",
+                    models.DecimalField(decimal_places=4, max_digits=14, null=True, verbose_name="value"),
+                ),
+                ("detail", models.JSONField(default=dict, verbose_name="detail")),
+                ("created_at", models.DateTimeField(verbose_name="created")),
             ],
             options={
-                'verbose_name': 'KPI event',
-                'verbose_name_plural': 'KPI events',
-                'permissions': [('record_kpi', 'Record a KPI event')],
-                'indexes': [models.Index(fields=['domain', 'metric', 'created_at'], name='kpi_series'), models.Index(fields=['-created_at', '-id'], name='kpi_newest'), models.Index(fields=['correlation_id'], name='kpi_trace')],
+                "verbose_name": "KPI event",
+                "verbose_name_plural": "KPI events",
+                "permissions": [("record_kpi", "Record a KPI event")],
+                "indexes": [
+                    models.Index(fields=["domain", "metric", "created_at"], name="kpi_series"),
+                    models.Index(fields=["-created_at", "-id"], name="kpi_newest"),
+                    models.Index(fields=["correlation_id"], name="kpi_trace"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='MarketPolicy',
+            name="MarketPolicy",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('province', models.CharField(choices=[('BC', 'British Columbia'), ('AB', 'Alberta'), ('SK', 'Saskatchewan'), ('MB', 'Manitoba'), ('ON', 'Ontario'), ('QC', 'Quebec'), ('NB', 'New Brunswick'), ('NS', 'Nova Scotia'), ('PE', 'Prince Edward Island'), ('NL', 'Newfoundland and Labrador'), ('YT', 'Yukon'), ('NT', 'Northwest Territories'), ('NU', 'Nunavut')], max_length=2, verbose_name='province')),
-                ('market', models.CharField(default='ALL', help_text='A city or area as your team calls it; ALL holds wherever no market has its own row.', max_length=40, verbose_name='market')),
-                ('market_key', models.CharField(default='ALL', editable=False, max_length=120)),
-                ('enabled', models.BooleanField(default=True, help_text='Switched off it refuses every contact there; ALL does not step in.', verbose_name='enabled')),
-                ('rules', models.JSONField(default=governance.market.models.default_rules, verbose_name='rules')),
-                ('timezone', models.CharField(blank=True, default='', help_text="Blank: the city's own clock, else every clock of the province must allow it.", max_length=40, validators=[governance.places.validate_zone], verbose_name='time zone')),
-                ('version', models.PositiveIntegerField(default=1, editable=False, verbose_name='version')),
-                ('changed_by', models.CharField(editable=False, max_length=150, verbose_name='changed by')),
-                ('reason', models.TextField(blank=True, default='', verbose_name='reason')),
-                ('correlation_id', models.CharField(blank=True, default='', editable=False, max_length=64, verbose_name='correlation id')),
-                ('updated_at', models.DateTimeField(editable=False, verbose_name='updated')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "province",
+                    models.CharField(
+                        choices=[
+                            ("BC", "British Columbia"),
+                            ("AB", "Alberta"),
+                            ("SK", "Saskatchewan"),
+                            ("MB", "Manitoba"),
+                            ("ON", "Ontario"),
+                            ("QC", "Quebec"),
+                            ("NB", "New Brunswick"),
+                            ("NS", "Nova Scotia"),
+                            ("PE", "Prince Edward Island"),
+                            ("NL", "Newfoundland and Labrador"),
+                            ("YT", "Yukon"),
+                            ("NT", "Northwest Territories"),
+                            ("NU", "Nunavut"),
+                        ],
+                        max_length=2,
+                        verbose_name="province",
+                    ),
+                ),
+                (
+                    "market",
+                    models.CharField(
+                        default="ALL",
+                        help_text="A city or area as your team calls it; ALL holds wherever no market has its own row.",
+                        max_length=40,
+                        verbose_name="market",
+                    ),
+                ),
+                ("market_key", models.CharField(default="ALL", editable=False, max_length=120)),
+                (
+                    "enabled",
+                    models.BooleanField(
+                        default=True,
+                        help_text="Switched off it refuses every contact there; ALL does not step in.",
+                        verbose_name="enabled",
+                    ),
+                ),
+                (
+                    "rules",
+                    models.JSONField(default=governance.market.models.default_rules, verbose_name="rules"),
+                ),
+                (
+                    "timezone",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="Blank: the city's own clock, else every clock of the province must allow it.",
+                        max_length=40,
+                        validators=[governance.places.validate_zone],
+                        verbose_name="time zone",
+                    ),
+                ),
+                ("version", models.PositiveIntegerField(default=1, editable=False, verbose_name="version")),
+                ("changed_by", models.CharField(editable=False, max_length=150, verbose_name="changed by")),
+                ("reason", models.TextField(blank=True, default="", verbose_name="reason")),
+                (
+                    "correlation_id",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=64, verbose_name="correlation id"
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(editable=False, verbose_name="updated")),
             ],
             options={
-                'verbose_name': 'market policy',
-                'verbose_name_plural': 'market policies',
-                'ordering': ['province', 'market'],
-                'permissions': [('view_operations', 'Read policies, effective, can-contact, scores, nodes, sla and due'), ('edit_policies', 'Change market policies')],
-                'constraints': [models.UniqueConstraint(fields=('province', 'market_key'), name='market_policy_once_per_market', violation_error_message='There is a policy for this province and market already.')],
+                "verbose_name": "market policy",
+                "verbose_name_plural": "market policies",
+                "ordering": ["province", "market"],
+                "permissions": [
+                    ("view_operations", "Read policies, effective, can-contact, scores, nodes, sla and due"),
+                    ("edit_policies", "Change market policies"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("province", "market_key"),
+                        name="market_policy_once_per_market",
+                        violation_error_message="There is a policy for this province and market already.",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='OutboxMessage',
+            name="OutboxMessage",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(max_length=40, verbose_name='kind')),
-                ('to', models.CharField(max_length=254, verbose_name='to')),
-                ('subject', models.CharField(blank=True, default='', max_length=200, verbose_name='subject')),
-                ('body', models.TextField(blank=True, default='', verbose_name='body')),
-                ('dedupe', models.CharField(max_length=200, unique=True, verbose_name='once per')),
-                ('correlation_id', models.CharField(blank=True, default='', max_length=64, verbose_name='correlation id')),
-                ('created_at', models.DateTimeField(verbose_name='created')),
-                ('not_before', models.DateTimeField(verbose_name='not before')),
-                ('attempts', models.PositiveSmallIntegerField(default=0, verbose_name='attempts')),
-                ('last_error', models.CharField(blank=True, default='', max_length=200, verbose_name='last error')),
-                ('sent_at', models.DateTimeField(blank=True, null=True, verbose_name='sent')),
-                ('dead_at', models.DateTimeField(blank=True, null=True, verbose_name='given up')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("kind", models.CharField(max_length=40, verbose_name="kind")),
+                ("to", models.CharField(max_length=254, verbose_name="to")),
+                ("subject", models.CharField(blank=True, default="", max_length=200, verbose_name="subject")),
+                ("body", models.TextField(blank=True, default="", verbose_name="body")),
+                ("dedupe", models.CharField(max_length=200, unique=True, verbose_name="once per")),
+                (
+                    "correlation_id",
+                    models.CharField(blank=True, default="", max_length=64, verbose_name="correlation id"),
+                ),
+                ("created_at", models.DateTimeField(verbose_name="created")),
+                ("not_before", models.DateTimeField(verbose_name="not before")),
+                ("attempts", models.PositiveSmallIntegerField(default=0, verbose_name="attempts")),
+                (
+                    "last_error",
+                    models.CharField(blank=True, default="", max_length=200, verbose_name="last error"),
+                ),
+                ("sent_at", models.DateTimeField(blank=True, null=True, verbose_name="sent")),
+                ("dead_at", models.DateTimeField(blank=True, null=True, verbose_name="given up")),
             ],
             options={
-                'verbose_name': 'outbox message',
-                'verbose_name_plural': 'outbox messages',
-                'indexes': [models.Index(condition=models.Q(('dead_at', None), ('sent_at', None)), fields=['not_before'], name='outbox_waiting')],
+                "verbose_name": "outbox message",
+                "verbose_name_plural": "outbox messages",
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("dead_at", None), ("sent_at", None)),
+                        fields=["not_before"],
+                        name="outbox_waiting",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='StatutoryHours',
+            name="StatutoryHours",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('jurisdiction', models.CharField(choices=[('CA', 'Canada'), ('BC', 'British Columbia'), ('AB', 'Alberta'), ('SK', 'Saskatchewan'), ('MB', 'Manitoba'), ('ON', 'Ontario'), ('QC', 'Quebec'), ('NB', 'New Brunswick'), ('NS', 'Nova Scotia'), ('PE', 'Prince Edward Island'), ('NL', 'Newfoundland and Labrador'), ('YT', 'Yukon'), ('NT', 'Northwest Territories'), ('NU', 'Nunavut')], default='CA', max_length=2, verbose_name='jurisdiction')),
-                ('channel', models.CharField(choices=[('SMS', 'SMS'), ('CALL', 'CALL'), ('EMAIL', 'EMAIL')], max_length=5, verbose_name='channel')),
-                ('days', models.JSONField(help_text='0 = Monday to 6 = Sunday.', verbose_name='days')),
-                ('start', models.CharField(max_length=5, verbose_name='start')),
-                ('end', models.CharField(help_text='Not included; 24:00 is midnight.', max_length=5, verbose_name='end')),
-                ('valid_from', models.DateField(verbose_name='valid from')),
-                ('citation', models.CharField(max_length=200, verbose_name='citation')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "jurisdiction",
+                    models.CharField(
+                        choices=[
+                            ("CA", "Canada"),
+                            ("BC", "British Columbia"),
+                            ("AB", "Alberta"),
+                            ("SK", "Saskatchewan"),
+                            ("MB", "Manitoba"),
+                            ("ON", "Ontario"),
+                            ("QC", "Quebec"),
+                            ("NB", "New Brunswick"),
+                            ("NS", "Nova Scotia"),
+                            ("PE", "Prince Edward Island"),
+                            ("NL", "Newfoundland and Labrador"),
+                            ("YT", "Yukon"),
+                            ("NT", "Northwest Territories"),
+                            ("NU", "Nunavut"),
+                        ],
+                        default="CA",
+                        max_length=2,
+                        verbose_name="jurisdiction",
+                    ),
+                ),
+                (
+                    "channel",
+                    models.CharField(
+                        choices=[("SMS", "SMS"), ("CALL", "CALL"), ("EMAIL", "EMAIL")],
+                        max_length=5,
+                        verbose_name="channel",
+                    ),
+                ),
+                ("days", models.JSONField(help_text="0 = Monday to 6 = Sunday.", verbose_name="days")),
+                ("start", models.CharField(max_length=5, verbose_name="start")),
+                (
+                    "end",
+                    models.CharField(
+                        help_text="Not included; 24:00 is midnight.", max_length=5, verbose_name="end"
+                    ),
+                ),
+                ("valid_from", models.DateField(verbose_name="valid from")),
+                ("citation", models.CharField(max_length=200, verbose_name="citation")),
             ],
             options={
-                'verbose_name': 'statutory hours',
-                'verbose_name_plural': 'statutory hours',
-                'ordering': ['jurisdiction', 'channel', '-valid_from', 'start'],
-                'indexes': [models.Index(fields=['channel', 'jurisdiction'], name='statutory_by_channel')],
+                "verbose_name": "statutory hours",
+                "verbose_name_plural": "statutory hours",
+                "ordering": ["jurisdiction", "channel", "-valid_from", "start"],
+                "indexes": [models.Index(fields=["channel", "jurisdiction"], name="statutory_by_channel")],
             },
         ),
         migrations.CreateModel(
-            name='Suppression',
+            name="Suppression",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('actor', models.CharField(blank=True, default='', editable=False, max_length=150, verbose_name='actor')),
-                ('acting_for', models.CharField(blank=True, default='', editable=False, max_length=150, verbose_name='acting for')),
-                ('correlation_id', models.CharField(blank=True, default='', editable=False, max_length=64, verbose_name='correlation id')),
-                ('point_digest', models.CharField(max_length=64, verbose_name='keyed hash')),
-                ('channel', models.CharField(blank=True, choices=[('SMS', 'SMS'), ('CALL', 'CALL'), ('EMAIL', 'EMAIL')], default='', max_length=5, verbose_name='channel')),
-                ('action', models.CharField(choices=[('SUPPRESS', 'stop'), ('LIFT', 'end the stop')], default='SUPPRESS', max_length=8, verbose_name='action')),
-                ('source', models.CharField(choices=[('OPT_OUT', 'the person opted out'), ('INTERNAL_LIST', 'our do-not-call list'), ('NATIONAL_LIST', 'the national do-not-call list'), ('MANAGER', 'a manager')], max_length=13, verbose_name='source')),
-                ('reason', models.CharField(blank=True, default='', max_length=200, verbose_name='reason')),
-                ('at', models.DateTimeField(verbose_name='at')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "actor",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=150, verbose_name="actor"
+                    ),
+                ),
+                (
+                    "acting_for",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=150, verbose_name="acting for"
+                    ),
+                ),
+                (
+                    "correlation_id",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=64, verbose_name="correlation id"
+                    ),
+                ),
+                ("point_digest", models.CharField(max_length=64, verbose_name="keyed hash")),
+                (
+                    "channel",
+                    models.CharField(
+                        blank=True,
+                        choices=[("SMS", "SMS"), ("CALL", "CALL"), ("EMAIL", "EMAIL")],
+                        default="",
+                        max_length=5,
+                        verbose_name="channel",
+                    ),
+                ),
+                (
+                    "action",
+                    models.CharField(
+                        choices=[("SUPPRESS", "stop"), ("LIFT", "end the stop")],
+                        default="SUPPRESS",
+                        max_length=8,
+                        verbose_name="action",
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("OPT_OUT", "the person opted out"),
+                            ("INTERNAL_LIST", "our do-not-call list"),
+                            ("NATIONAL_LIST", "the national do-not-call list"),
+                            ("MANAGER", "a manager"),
+                        ],
+                        max_length=13,
+                        verbose_name="source",
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, default="", max_length=200, verbose_name="reason")),
+                ("at", models.DateTimeField(verbose_name="at")),
             ],
             options={
-                'verbose_name': 'suppression',
-                'verbose_name_plural': 'suppressions',
-                'permissions': [('suppress', 'Record an opt-out or suppression'), ('lift_suppression', 'End a suppression')],
-                'indexes': [models.Index(fields=['point_digest', 'at'], name='suppression_of_point')],
+                "verbose_name": "suppression",
+                "verbose_name_plural": "suppressions",
+                "permissions": [
+                    ("suppress", "Record an opt-out or suppression"),
+                    ("lift_suppression", "End a suppression"),
+                ],
+                "indexes": [models.Index(fields=["point_digest", "at"], name="suppression_of_point")],
             },
         ),
         migrations.CreateModel(
-            name='WorkProfile',
+            name="WorkProfile",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('provinces', models.JSONField(blank=True, default=list, verbose_name='provinces')),
-                ('channels', models.JSONField(blank=True, default=list, verbose_name='channels')),
-                ('languages', models.JSONField(blank=True, default=list, verbose_name='languages')),
-                ('zone', models.CharField(default='America/Toronto', max_length=40, validators=[governance.places.validate_zone], verbose_name='time zone')),
-                ('shifts', models.JSONField(blank=True, default=list, help_text='Weekly, in the person\'s own zone: [{"days": [0,1,2,3,4], "start": "09:00", "end": "17:00"}]', verbose_name='shifts')),
-                ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='work_profile', to=settings.AUTH_USER_MODEL, verbose_name='person')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("provinces", models.JSONField(blank=True, default=list, verbose_name="provinces")),
+                ("channels", models.JSONField(blank=True, default=list, verbose_name="channels")),
+                ("languages", models.JSONField(blank=True, default=list, verbose_name="languages")),
+                (
+                    "zone",
+                    models.CharField(
+                        default="America/Toronto",
+                        max_length=40,
+                        validators=[governance.places.validate_zone],
+                        verbose_name="time zone",
+                    ),
+                ),
+                (
+                    "shifts",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text='Weekly, in the person\'s own zone: [{"days": [0,1,2,3,4], "start": "09:00", "end": "17:00"}]',
+                        verbose_name="shifts",
+                    ),
+                ),
+                (
+                    "user",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="work_profile",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="person",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'work profile',
-                'verbose_name_plural': 'work profiles',
+                "verbose_name": "work profile",
+                "verbose_name_plural": "work profiles",
             },
         ),
         migrations.AddConstraint(
-            model_name='user',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('username'), name='user_username_any_case'),
+            model_name="user",
+            constraint=models.UniqueConstraint(
+                django.db.models.functions.text.Lower("username"), name="user_username_any_case"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='user',
-            constraint=models.CheckConstraint(condition=models.Q(('role__in', ['VA', 'CLOSER', 'MANAGER', 'AUDITOR', 'SERVICE'])), name='user_role_known'),
+            model_name="user",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("role__in", ["VA", "CLOSER", "MANAGER", "AUDITOR", "SERVICE"])),
+                name="user_role_known",
+            ),
         ),
         migrations.AddIndex(
-            model_name='absence',
-            index=models.Index(fields=['user', 'ends_at'], name='absence_now'),
+            model_name="absence",
+            index=models.Index(fields=["user", "ends_at"], name="absence_now"),
         ),
         migrations.AddConstraint(
-            model_name='absence',
-            constraint=models.CheckConstraint(condition=models.Q(('ends_at__gt', models.F('starts_at'))), name='absence_ends_after_start', violation_error_message='An absence ends after it begins.'),
+            model_name="absence",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("ends_at__gt", models.F("starts_at"))),
+                name="absence_ends_after_start",
+                violation_error_message="An absence ends after it begins.",
+            ),
         ),
         migrations.AddIndex(
-            model_name='idempotentanswer',
-            index=models.Index(fields=['created_at'], name='idempotent_expiry'),
+            model_name="idempotentanswer",
+            index=models.Index(fields=["created_at"], name="idempotent_expiry"),
         ),
         migrations.AddConstraint(
-            model_name='idempotentanswer',
-            constraint=models.UniqueConstraint(fields=('user', 'key'), name='idempotent_once_per_user_and_key'),
+            model_name="idempotentanswer",
+            constraint=models.UniqueConstraint(
+                fields=("user", "key"), name="idempotent_once_per_user_and_key"
+            ),
         ),
         guard_tables("governance", "KpiEvent", "Suppression", "Consent", "ContactDecision"),
     ]

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 LOCAL = ZoneInfo("America/Toronto")  # daily jobs have the local date as their slot
 TAKE_OVER_AFTER = timedelta(minutes=10)
 Work = Callable[[datetime], Any]
+SLOTS: dict[str, str] = {}  # of each job, how long its slot is
 
 
 def slot_of(every: str, at: datetime) -> str:
@@ -65,8 +66,10 @@ def run_once(job: str, every: str, work: Work, at: datetime) -> Any:
 def job(name: str, *, every: str) -> Callable[[Work], Task[Any, Any]]:
     """Register a function of the present instant as the celery task `name`, done once per slot."""
 
+    SLOTS[name] = every
+
     def decorate(work: Work) -> Task[Any, Any]:
-        @shared_task(name=name, slot=every)
+        @shared_task(name=name)
         @functools.wraps(work)
         def run() -> Any:
             return run_once(name, every, work, timezone.now())

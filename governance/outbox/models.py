@@ -19,7 +19,9 @@ class OutboxMessage(models.Model):
     subject = models.CharField(_("subject"), max_length=200, blank=True, default="")
     body = models.TextField(_("body"), blank=True, default="")
     dedupe = models.CharField(_("once per"), max_length=200, unique=True)
-    correlation_id = models.CharField(_("correlation id"), max_length=CORRELATION_LENGTH, default="", blank=True)
+    correlation_id = models.CharField(
+        _("correlation id"), max_length=CORRELATION_LENGTH, default="", blank=True
+    )
     created_at = models.DateTimeField(_("created"))
     not_before = models.DateTimeField(_("not before"))
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
@@ -55,7 +57,9 @@ class IdempotentAnswer(models.Model):
     class Meta:
         verbose_name = _("idempotent answer")
         verbose_name_plural = _("idempotent answers")
-        constraints = [models.UniqueConstraint(fields=["user", "key"], name="idempotent_once_per_user_and_key")]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "key"], name="idempotent_once_per_user_and_key")
+        ]
         indexes = [models.Index(fields=["created_at"], name="idempotent_expiry")]  # the purge
 
     def __str__(self) -> str:

@@ -54,7 +54,7 @@ def _claim_key(user_id: int, key: str, digest: str, at: datetime) -> bool:
                 "VALUES (%s, %s, %s, 0, '', %s) ON CONFLICT DO NOTHING",
                 [user_id, key, digest, at],
             )
-            inserted = cursor.rowcount == 1
+            inserted = bool(cursor.rowcount == 1)
             cursor.execute("SET LOCAL lock_timeout = 0")
             return inserted
     except OperationalError as busy:
@@ -128,7 +128,11 @@ def drain_outbox(at: datetime, limit: int = 50) -> int:
     waiting = OutboxMessage.objects.filter(sent_at=None, dead_at=None, not_before__lte=at)
     for message in waiting.order_by("not_before", "pk")[:limit]:
         mine = OutboxMessage.objects.filter(
-            pk=message.pk, sent_at=None, dead_at=None, attempts=message.attempts, not_before=message.not_before
+            pk=message.pk,
+            sent_at=None,
+            dead_at=None,
+            attempts=message.attempts,
+            not_before=message.not_before,
         ).update(attempts=F("attempts") + 1, not_before=at + RETRY_AFTER)
         if not mine:
             continue
@@ -147,8 +151,8 @@ def drain_outbox(at: datetime, limit: int = 50) -> int:
 
 def purge_runs(at: datetime, limit: int = 1000) -> int:
     """Forget job runs of more than two weeks ago, the oldest first; returns how many."""
-    old = JobSlot.objects.filter(started_at__lt=at - RUNS_KEPT).order_by("started_at").values_list("pk", flat=True)
-    return JobSlot.objects.filter(pk__in=list(old[:limit])).delete()[0]
+    old = JobSlot.objects.filter(started_at__lt=at - RUNS_KEPT).order_by("started_at")
+    return JobSlot.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:limit])).delete()[0]
 
 
 def beat(at: datetime) -> dict[str, int]:

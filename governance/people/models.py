@@ -24,7 +24,7 @@ class People(UserManager["User"]):
         return self.get(username__iexact=username or "")
 
 
-class User(AbstractUser):
+class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox, untyped, relates to it
     """Someone who signs in. The role alone says what she may do (see valhalla/roles.py)."""
 
     username = models.CharField(
@@ -33,7 +33,7 @@ class User(AbstractUser):
     )  # fmt: skip
     role = models.CharField(_("role"), max_length=8, choices=Role.choices, default=Role.VA)
 
-    objects = People()
+    objects = People()  # type: ignore[misc]  # the stubs call the base's a class variable
 
     class Meta:
         verbose_name = _("person")
@@ -49,7 +49,7 @@ class User(AbstractUser):
         super().save(*args, **kwargs)
 
 
-class ApiToken(AbstractAuthToken):
+class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
     """A program's key. Only its hash is stored; `scopes` are described in governance/people/rules.py."""
 
     label = models.CharField(_("label"), max_length=80, blank=True, default="")

@@ -38,7 +38,9 @@ def rights_of(user: Any, token: Any = None) -> frozenset[str]:
 
 def by_user(user: Any, token: Any = None, **more: Any) -> By:
     """Return the actor that a signed-in user is, with her rights and work profile."""
-    profile = getattr(user, "work_profile", None)  # missing for most: RelatedObjectDoesNotExist is an AttributeError
+    profile = getattr(
+        user, "work_profile", None
+    )  # missing for most: RelatedObjectDoesNotExist is an AttributeError
     return By(
         username=user.get_username(),
         role=str(getattr(user, "role", "")),
@@ -63,7 +65,8 @@ def read_scopes(text: str) -> list[str]:
     for scope in scopes:
         if scope not in SCOPES:
             raise ValidationError(
-                _("“%(scope)s” is no scope; use %(known)s.") % {"scope": scope[:40], "known": ", ".join(SCOPES)}
+                _("“%(scope)s” is no scope; use %(known)s.")
+                % {"scope": scope[:40], "known": ", ".join(SCOPES)}
             )
     return sorted(set(scopes))
 

@@ -48,14 +48,15 @@ def issue_token(
     if not 1 <= days <= MAX_DAYS:
         raise Invalid({"days": [_("A token lasts 1 to %(most)d days.") % {"most": MAX_DAYS}]})
     if role and role not in Role.values:
-        raise Invalid({"role": [_("A role is one of %(known)s.") % {"known": ", ".join(Role.values).lower()}]})
+        raise _no_role()
     user = User.objects.filter(username__iexact=username).first()
     made = user is None
     if user is None:
         user = _new_person(username, role or Role.SERVICE)
     elif role and role != user.role:
         names = {"name": user.username, "has": user.role.lower(), "asked": role.lower()}
-        raise Refused("other_role", _("%(name)s has the role %(has)s, not %(asked)s; nothing was changed.") % names)
+        sentence = _("%(name)s has the role %(has)s, not %(asked)s; nothing was changed.")
+        raise Refused("other_role", sentence % names)
     elif not user.is_active:
         raise Refused("inactive", _("%(name)s is no longer active.") % {"name": user.username})
     if len(label) > LABEL_LENGTH:
@@ -64,6 +65,10 @@ def issue_token(
         user=user, expiry=timedelta(days=days), label=label, scopes=sorted(set(scopes))
     )
     return Issued(text, token, made)
+
+
+def _no_role() -> Invalid:
+    return Invalid({"role": [_("A role is one of %(known)s.") % {"known": ", ".join(Role.values).lower()}]})
 
 
 def _new_person(username: str, role: str) -> User:
@@ -83,7 +88,7 @@ def _new_person(username: str, role: str) -> User:
 
 def revoke_token(token: ApiToken, *, by: By, at: datetime) -> bool:
     """End a token at once and for good; False where it was revoked before."""
-    ended = ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=at) == 1
+    ended = bool(ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=at))
     if ended:
         token.revoked_at = at
         log.info("%s revoked a token of person %s", by.username, token.user_id)
@@ -97,7 +102,7 @@ def set_role(user: User, role: str, *, by: By) -> bool:
     False where she has it already. Raises Invalid for an unknown role.
     """
     if role not in Role.values:
-        raise Invalid({"role": [_("A role is one of %(known)s.") % {"known": ", ".join(Role.values).lower()}]})
+        raise _no_role()
     if user.role == role:
         return False
     user.role = role

@@ -59,9 +59,7 @@ def sweep(zone: str, step: timedelta) -> tuple[int, list[datetime]]:
         minute = wall.hour * 60 + wall.minute
         expected = any(start <= minute < end for start, end in HOURS)
         spans = [
-            span
-            for days in (-1, 0, 1)
-            for span in spans_of(zone, wall.date() + timedelta(days=days), HOURS)
+            span for days in (-1, 0, 1) for span in spans_of(zone, wall.date() + timedelta(days=days), HOURS)
         ]
         if any(start <= moment < end for start, end in spans) is not expected:
             wrong.append(moment)

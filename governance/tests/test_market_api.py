@@ -99,14 +99,23 @@ def test_an_upsert_changes_what_it_names_and_keeps_the_rest(api: Api) -> None:
     answer = response.json()
     assert answer["rules"] == {**before.rules, "min_lead_score_to_contact": 0.4}
     assert (answer["version"], answer["changed_by"], answer["reason"]) == (2, "mona", "via API")
-    kept = list(MarketPolicy.history.filter(id=answer["id"]).order_by("version").values_list("version", "history_change_reason"))
+    kept = list(
+        MarketPolicy.history.filter(id=answer["id"])
+        .order_by("version")
+        .values_list("version", "history_change_reason")
+    )
     assert kept == [(1, "seed"), (2, "via API")]
 
 
 @pytest.mark.parametrize("how", ["query", "form", "json", "json text"])
 def test_parameters_come_in_the_query_string_a_form_or_json(api: Api, how: str) -> None:
     rules = {"channels_allowed": ["CALL"]}
-    given: dict[str, Any] = {"province": "BC", "market": "Kelowna", "enabled": "false", "rules": json.dumps(rules)}
+    given: dict[str, Any] = {
+        "province": "BC",
+        "market": "Kelowna",
+        "enabled": "false",
+        "rules": json.dumps(rules),
+    }
     client = api("MANAGER")
     path = f"{BASE}/policies/upsert"
     if how == "query":
@@ -216,11 +225,15 @@ def test_an_upsert_without_signing_in_is_401(db: None) -> None:
 def test_the_correlation_id_is_taken_kept_and_answered(api: Api) -> None:
     client = api("MANAGER")
     given = {"province": "ON", "enabled": False}
-    response = client.post(f"{BASE}/policies/upsert", given, format="json", headers={"X-Correlation-ID": "call-7"})
+    response = client.post(
+        f"{BASE}/policies/upsert", given, format="json", headers={"X-Correlation-ID": "call-7"}
+    )
     assert response["X-Correlation-ID"] == "call-7"
     assert MarketPolicy.objects.get(province="ON", market="ALL").correlation_id == "call-7"
     given = {"province": "PE", "enabled": False, "correlation_id": "call-8"}
-    response = client.post(f"{BASE}/policies/upsert", given, format="json", headers={"X-Correlation-ID": "call-9"})
+    response = client.post(
+        f"{BASE}/policies/upsert", given, format="json", headers={"X-Correlation-ID": "call-9"}
+    )
     assert response["X-Correlation-ID"] == "call-8"
     assert MarketPolicy.objects.get(province="PE", market="ALL").correlation_id == "call-8"
     assert len(client.get(f"{BASE}/policies")["X-Correlation-ID"]) == 32
@@ -289,7 +302,9 @@ def test_another_request_under_the_key_is_422(api: Api) -> None:
 def test_keys_are_per_person(api: Api) -> None:
     send: dict[str, Any] = {"format": "json", "headers": {"Idempotency-Key": "k-1"}}
     api("MANAGER", "mona").post(f"{BASE}/policies/upsert", {"province": "ON", "enabled": False}, **send)
-    other = api("MANAGER", "max").post(f"{BASE}/policies/upsert", {"province": "PE", "enabled": False}, **send)
+    other = api("MANAGER", "max").post(
+        f"{BASE}/policies/upsert", {"province": "PE", "enabled": False}, **send
+    )
     assert other.status_code == 200
 
 
@@ -298,7 +313,11 @@ def test_a_refusal_may_be_tried_again_under_its_key(api: Api) -> None:
     send: dict[str, Any] = {"format": "json", "headers": {"Idempotency-Key": "k-1"}}
     given = {"province": "ON", "enabled": False, "expected_version": 2}
     assert client.post(f"{BASE}/policies/upsert", given, **send).status_code == 409
-    client.post(f"{BASE}/policies/upsert", {"province": "ON", "enabled": True, "timezone": "America/Toronto"}, format="json")
+    client.post(
+        f"{BASE}/policies/upsert",
+        {"province": "ON", "enabled": True, "timezone": "America/Toronto"},
+        format="json",
+    )
     assert client.post(f"{BASE}/policies/upsert", given, **send).status_code == 200
 
 

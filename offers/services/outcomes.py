@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from django.db import models
 from django.utils.translation import gettext as _
 
 from governance.actors import By
@@ -166,7 +167,8 @@ def correct_outcome(
 
 def _hold(evidence_id: int) -> _Case:
     """Return the case of an offer, with its lead and its row locked. Raises NotFound."""
-    found = Offer.objects.filter(pk=evidence_id).first()
+    possible = 0 < evidence_id <= models.BigIntegerField.MAX_BIGINT  # SQLite cannot even ask for more
+    found = Offer.objects.filter(pk=evidence_id).first() if possible else None
     if found is None:
         raise NotFound(_("There is no offer with this number."))
     Offer.objects.hold_lead(found.lead_id)

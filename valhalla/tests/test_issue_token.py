@@ -140,7 +140,7 @@ def test_an_area_scope_keeps_the_token_to_its_part_of_the_api() -> None:
         ([""], "username"),
     ],
 )
-def test_wrong_input_is_refused_with_a_sentence_and_leaves_nothing(arguments: list[str], sentence: str) -> None:
+def test_wrong_input_is_refused_with_a_sentence(arguments: list[str], sentence: str) -> None:
     with pytest.raises(CommandError, match=sentence):
         issue(*arguments)
 

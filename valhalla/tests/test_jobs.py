@@ -211,7 +211,9 @@ def test_one_scheduler_fires_and_another_takes_over_when_its_lease_has_ended(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_scheduler_that_ends_in_order_hands_over_at_once(two: tuple[LeasedScheduler, LeasedScheduler]) -> None:
+def test_a_scheduler_that_ends_in_order_hands_over_at_once(
+    two: tuple[LeasedScheduler, LeasedScheduler],
+) -> None:
     first, second = two
     beat_once(first)
     JobSlot.objects.all().delete()
@@ -372,7 +374,9 @@ def test_without_a_broker_one_beat_process_runs_the_jobs(environment: dict[str, 
 
 
 @pytest.mark.broker
-def test_with_a_broker_a_worker_runs_them(environment: dict[str, str], broker_url: str, tmp_path: Path) -> None:
+def test_with_a_broker_a_worker_runs_them(
+    environment: dict[str, str], broker_url: str, tmp_path: Path
+) -> None:
     environment["CELERY_BROKER_URL"] = broker_url
     beat_log, worker_log = tmp_path / "beat.log", tmp_path / "worker.log"
 
@@ -393,7 +397,8 @@ def test_with_a_broker_beat_alone_does_nothing_itself(
     """Else the worker of the test before would prove nothing."""
     environment["CELERY_BROKER_URL"] = broker_url.removesuffix("/0") + "/1"
     log = tmp_path / "beat.log"
-    ran = "from django_celery_beat.models import PeriodicTask as P; print(P.objects.get(name='governance.heartbeat').total_run_count)"
+    row = "PeriodicTask.objects.get(name='governance.heartbeat')"
+    ran = f"from django_celery_beat.models import PeriodicTask; print({row}.total_run_count)"
 
     with running(environment, log, "beat", "--loglevel", "WARNING"):
         until = time.monotonic() + 60

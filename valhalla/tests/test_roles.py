@@ -66,9 +66,15 @@ def rights_named(source: str) -> Iterator[str]:
 
 def test_every_right_that_code_asks_for_is_in_the_table() -> None:
     packages = ("valhalla", "governance", "followups", "buyers", "offers")
-    files = [path for package in packages for path in (ROOT / package).rglob("*.py") if "tests" not in path.parts]
-    asked = {(str(path.relative_to(ROOT)), right) for path in files for right in rights_named(path.read_text())}
+    files = [path for package in packages for path in (ROOT / package).rglob("*.py")]
+    asked = {
+        (str(path.relative_to(ROOT)), right)
+        for path in files
+        if "tests" not in path.parts
+        for right in rights_named(path.read_text())
+    }
 
+    assert asked
     assert sorted((path, right) for path, right in asked if right not in EVERY_RIGHT) == []
 
 

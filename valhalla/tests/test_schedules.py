@@ -11,7 +11,7 @@ import pytest
 from django.core.management import call_command
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 
-from governance.outbox.jobs import slot_of
+from governance.outbox.jobs import SLOTS, slot_of
 from valhalla.celery import app
 from valhalla.schedules import SCHEDULES, Every, Nightly, Schedule
 
@@ -71,7 +71,8 @@ def test_a_second_run_changes_nothing() -> None:
 def test_what_a_manager_changed_stays() -> None:
     sync()
     row = PeriodicTask.objects.get(name="buyers.refresh_activity")
-    row.crontab = CrontabSchedule.objects.create(minute="0", hour="23", timezone=ZoneInfo("America/Vancouver"))
+    late = {"minute": "0", "hour": "23", "timezone": ZoneInfo("America/Vancouver")}
+    row.crontab = CrontabSchedule.objects.create(**late)
     row.enabled = False
     row.description = "not before the fair"
     row.save()
@@ -118,8 +119,9 @@ def test_every_registered_task_is_scheduled() -> None:
 @pytest.mark.once
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: str(schedule.name))
 def test_a_job_is_done_once_between_two_times_of_its_schedule(schedule: Schedule) -> None:
-    """A slot longer than the interval would leave runs out; a shorter one would do a night's work four times."""
-    slot = project_tasks()[schedule.name].slot
+    """A longer slot would leave runs out; a shorter one would do a night's work four times."""
+    project_tasks()
+    slot = SLOTS[schedule.name]
     at = datetime(2026, 11, 24, 12, tzinfo=UTC)
     if isinstance(schedule.when, Every):
         assert slot_of(slot, at) != slot_of(slot, at + timedelta(minutes=schedule.when.minutes))

@@ -80,7 +80,9 @@ class ContactQuestion(Question):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         for one, other in (("weekday", "hhmm"), ("hhmm", "weekday")):
             if one in attrs and other not in attrs:
-                raise serializers.ValidationError({other: _("weekday and hhmm go together; give both or neither.")})
+                raise serializers.ValidationError(
+                    {other: _("weekday and hhmm go together; give both or neither.")}
+                )
         if "at" in attrs and "weekday" in attrs:
             raise serializers.ValidationError({"at": _("Give either at, or weekday and hhmm.")})
         if not attrs.get("province") and not attrs.get("lead_id"):

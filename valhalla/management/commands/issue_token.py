@@ -24,7 +24,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--role",
             default="",
-            help=f"one of {roles}; what a new person becomes (service, if left out), and what a known one must be",
+            help=f"one of {roles}: what a new person becomes (left out: service), and a known one must be",
         )
         parser.add_argument(
             "--scopes",
@@ -33,7 +33,9 @@ class Command(BaseCommand):
             "any of the others keeps the token to that part of the API",
         )
         parser.add_argument(
-            "--days", default=str(MAX_DAYS), help=f"how long it works, 1 to {MAX_DAYS} days (default {MAX_DAYS})"
+            "--days",
+            default=str(MAX_DAYS),
+            help=f"how long it works, 1 to {MAX_DAYS} days (default {MAX_DAYS})",
         )
         parser.add_argument("--label", default="", help="what it is for, shown in admin")
 
@@ -55,7 +57,9 @@ class Command(BaseCommand):
             raise CommandError(_sentence(refusal)) from None
         except DatabaseError as problem:
             reason = " ".join(str(problem).split())
-            raise CommandError(f"the database is not ready (manage.py migrate prepares it): {reason}") from None
+            raise CommandError(
+                f"the database is not ready; manage.py migrate prepares it: {reason}"
+            ) from None
         self.stdout.write(issued.text)
 
 

@@ -1,0 +1,111 @@
+"""The admin screens: managers edit policies with a reason, nobody edits evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from governance.models import User
+from offers.models import OfferEvidence, OfferPolicy
+from offers.services import Figures, correct_outcome
+from offers.tests.factories import ANYBODY, AT, kept, outcome, switch_on
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def sign_in(person: Callable[..., User], settings: Any) -> Callable[[str], Client]:
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+
+    def make(role: str) -> Client:
+        client = Client()
+        client.force_login(person(role), backend="valhalla.rest.RoleBackend")
+        return client
+
+    return make
+
+
+def form(policy: OfferPolicy, **changes: Any) -> dict[str, Any]:
+    values = {
+        "enabled": "on" if policy.enabled else "", "max_arv_multiplier": policy.max_arv_multiplier,
+        "default_assignment_fee": policy.default_assignment_fee, "default_fees_buffer": policy.default_fees_buffer,
+        "offer_net_of_assignment_fee": "on" if policy.offer_net_of_assignment_fee else "",
+        "min_liquidity_score": policy.min_liquidity_score or "", "require_heimdall": "",
+        "change_reason": "spring review", **changes,
+    }  # fmt: skip
+    return {name: value for name, value in values.items() if value != ""}
+
+
+def url(policy: OfferPolicy) -> str:
+    return f"/admin/offers/offerpolicy/{policy.pk}/change/"
+
+
+def test_a_manager_changes_a_policy_with_a_reason(sign_in: Callable[[str], Client]) -> None:
+    policy = OfferPolicy.objects.get(province="ON")
+    answer = sign_in("MANAGER").post(url(policy), form(policy, enabled="on", max_arv_multiplier="0.68"))
+    assert answer.status_code == 302, answer.content
+    policy.refresh_from_db()
+    assert (policy.enabled, policy.max_arv_multiplier, policy.version) == (True, Decimal("0.68"), 2)
+    assert (policy.changed_by, policy.reason) == ("a-manager", "spring review")
+    newest = policy.history.first()
+    assert newest is not None
+    assert (newest.history_change_reason, newest.history_user.username) == ("spring review", "a-manager")
+
+
+@pytest.mark.parametrize(
+    "change", [{"change_reason": ""}, {"max_arv_multiplier": "0.95"}, {"default_fees_buffer": "-1"}]
+)
+def test_without_a_reason_or_out_of_bounds_nothing_is_saved(
+    sign_in: Callable[[str], Client], change: dict[str, str]
+) -> None:
+    policy = OfferPolicy.objects.get(province="ON")
+    answer = sign_in("MANAGER").post(url(policy), form(policy, enabled="on", **change))
+    assert answer.status_code == 200
+    policy.refresh_from_db()
+    assert policy.version == 1
+
+
+def test_a_manager_adds_a_markets_policy(sign_in: Callable[[str], Client]) -> None:
+    template = OfferPolicy.objects.get(province="ON")
+    answer = sign_in("MANAGER").post(
+        "/admin/offers/offerpolicy/add/", form(template, province="ON", market="toronto", enabled="on")
+    )
+    assert answer.status_code == 302, answer.content
+    assert OfferPolicy.objects.get(market="TORONTO").version == 1
+
+
+def test_an_auditor_reads_policies_and_changes_none(sign_in: Callable[[str], Client]) -> None:
+    policy = OfferPolicy.objects.get(province="ON")
+    client = sign_in("AUDITOR")
+    assert client.get(url(policy)).status_code == 200
+    assert client.post(url(policy), form(policy, enabled="on")).status_code == 403
+
+
+def test_evidence_is_shown_and_never_changed(sign_in: Callable[[str], Client]) -> None:
+    switch_on()
+    number = kept("L-1")
+    outcome(number, "ACCEPTED", agreed_price=Decimal(250_000))
+    correct_outcome(number, "REJECTED", figures=Figures(), reason="misheard", by=ANYBODY, at=AT)
+    client = sign_in("MANAGER")
+    for screen in ("offer", "offerevidence", "offeroutcome", "offerpolicy"):
+        assert client.get(f"/admin/offers/{screen}/").status_code == 200
+    page = client.get(f"/admin/offers/offerevidence/{number}/change/")
+    assert page.status_code == 200
+    assert OfferEvidence.objects.get(pk=number).digest in page.content.decode()
+    assert "misheard" in page.content.decode()
+    for screen in ("offer", "offerevidence"):
+        assert client.post(f"/admin/offers/{screen}/{number}/change/", {"lead_id": "x"}).status_code == 403
+        assert client.post(f"/admin/offers/{screen}/{number}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_the_history_of_a_policy_can_be_read(sign_in: Callable[[str], Client]) -> None:
+    policy = switch_on()
+    page = sign_in("AUDITOR").get(f"/admin/offers/offerpolicy/{policy.pk}/history/")
+    assert page.status_code == 200
