@@ -20,7 +20,7 @@ from django_filters.rest_framework import DjangoFilterBackend
 from knox.auth import TokenAuthentication
 from knox.crypto import hash_token
 from knox.settings import CONSTANTS
-from rest_framework import exceptions, pagination, parsers, permissions, renderers
+from rest_framework import exceptions, filters, pagination, parsers, permissions, renderers
 from rest_framework.authentication import SessionAuthentication, get_authorization_header
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -173,6 +173,19 @@ class StrictFilters(DjangoFilterBackend):  # type: ignore[misc]  # django-filter
             if "\0" in value or len(value) > 400:
                 raise Invalid({key: [_("This value cannot be used.")]})
         return super().filter_queryset(request, queryset, view)
+
+
+class Ordering(filters.OrderingFilter):
+    """DRF's ordering, refusing a field that cannot be ordered by instead of ignoring it."""
+
+    def remove_invalid_fields(self, queryset: Any, fields: Any, view: Any, request: Request) -> list[str]:
+        kept = super().remove_invalid_fields(queryset, fields, view, request)
+        if len(kept) != len(list(fields)):
+            allowed = ", ".join(
+                name for name, _label in self.get_valid_fields(queryset, view, {"request": request})
+            )
+            raise Invalid({"ordering": [_("Order by one of: %(fields)s.") % {"fields": allowed}]})
+        return list(kept)
 
 
 def _plain(value: Any) -> Any:

@@ -234,7 +234,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["valhalla.rest.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "valhalla.rest.NewestFirst",
     "PAGE_SIZE": 50,
-    "DEFAULT_FILTER_BACKENDS": ["valhalla.rest.StrictFilters", "governance.doors.Ordering"],
+    "DEFAULT_FILTER_BACKENDS": ["valhalla.rest.StrictFilters", "valhalla.rest.Ordering"],
     "EXCEPTION_HANDLER": "valhalla.rest.problem_response",
     "COERCE_DECIMAL_TO_STRING": False,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
