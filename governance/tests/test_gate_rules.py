@@ -482,6 +482,7 @@ def walked(question: Question, on: Calendar, zones: Sequence[str], start: dateti
     @cache
     def open_minutes(day: date) -> frozenset[int]:
         found = set()
+        public = rules.skip_holidays and day in holidays.country_holidays("CA", subdiv=on.province, years=day.year)
         for minute in range(1440):
             inside = any(day.weekday() in w.days and w.start <= minute < w.end for w in rules.windows)
             legal = not on.legal or any(day.weekday() in r.days and r.start <= minute < r.end for r in on.legal)
@@ -490,7 +491,7 @@ def walked(question: Question, on: Calendar, zones: Sequence[str], start: dateti
             if closure is not None and closure.closed and (rules.skip_holidays or closure.citation):
                 shut = minute >= closure.closed_from
             if rules.skip_holidays and not (closure is not None and not closure.closed):
-                shut = shut or day in holidays.country_holidays("CA", subdiv=on.province, years=day.year)
+                shut = shut or public
             if inside and legal and not shut:
                 found.add(minute)
         return frozenset(found)
