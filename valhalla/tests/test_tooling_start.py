@@ -22,7 +22,8 @@ from valhalla import running
 ROOT = Path(__file__).resolve().parents[2]
 MANAGE = [sys.executable, "manage.py"]
 LOOKS_WRONG = re.compile(r"traceback|error|warning|exception|critical", re.IGNORECASE)
-SECONDS_OF_A_SECOND_START = 10
+# Of the processor, since the tests share the machine: on one of its own a start takes less time than that.
+SECONDS_OF_THE_NEXT_START = 10
 
 # One after the other: two servers that start at once on two cores say nothing about either.
 pytestmark = pytest.mark.xdist_group("start")
@@ -241,19 +242,17 @@ def test_the_next_start_keeps_the_data_and_is_quick(
     shell(make_person)
     secret = (tmp_path / "secret_key").read_text()
 
-    def timed_start() -> float:
-        began = time.monotonic()
+    def busy_seconds_of_a_start() -> float:
         server = start_again()
         server.wait_until_up()
-        took = time.monotonic() - began
+        spent = [process.cpu_times() for process in [psutil.Process(server.process.pid), *server.family()]]
         assert "migrations" not in server.printed
         server.process.terminate()
         assert server.wait() == 0
-        return took
+        return float(sum(times.user + times.system for times in spent))
 
-    # The first of them collects the static files; of the next two one may meet a busy machine.
-    timed_start()
-    assert min(timed_start(), timed_start()) < SECONDS_OF_A_SECOND_START
+    busy_seconds_of_a_start()  # collects the static files
+    assert busy_seconds_of_a_start() < SECONDS_OF_THE_NEXT_START
     assert shell(ask_person) == "kept"
     assert (tmp_path / "secret_key").read_text() == secret
 
