@@ -30,7 +30,7 @@ def stored() -> list[int]:
     return [model._default_manager.count() for model in (OfferEvidence, Offer, OfferOutcome, KpiEvent)]
 
 
-# --- what existing clients send ------------------------------------------------------------------------------
+# --- what existing clients send ----------------------------------------------------------------------------
 
 
 def test_upsert_and_compute_by_query_string_with_a_service_token(api: Api) -> None:
@@ -51,8 +51,9 @@ def test_upsert_and_compute_by_query_string_with_a_service_token(api: Api) -> No
     got = answer.json()
     assert set(got) == {"ok", "policy", "calc", "evidence_id", "reservation_id"}
     assert got["calc"] == {
-        "arv": 450000, "max_arv_multiplier": 0.7, "repairs": 50000, "fees_buffer": 2500, "assignment_fee": 10000,
-        "mao": 262500, "recommended_offer": 252500, "binding": "formula", "floored": False,
+        "arv": 450000, "max_arv_multiplier": 0.7, "repairs": 50000, "fees_buffer": 2500,
+        "assignment_fee": 10000, "mao": 262500, "recommended_offer": 252500, "binding": "formula",
+        "floored": False,
     }  # fmt: skip
     assert (got["ok"], got["reservation_id"], got["policy"]["version"]) == (True, None, 2)
     assert OfferEvidence.objects.get(pk=got["evidence_id"]).correlation_id == "c1"
@@ -66,7 +67,7 @@ def test_comps_and_assumptions_as_json_text_or_as_json(api: Api) -> None:
     ]
     assumptions = {"subject_sqft": 1500, "vacant": True}
     client = api("CLOSER")
-    bodies = [
+    bodies: list[dict[str, Any]] = [
         {"comps": comps, "assumptions": assumptions},
         {"comps_json": json.dumps(comps), "assumptions_json": json.dumps(assumptions)},
         {"comps": json.dumps(comps), "assumptions_json": assumptions},
@@ -106,7 +107,7 @@ def test_the_same_key_computes_once(api: Api) -> None:
     assert stored()[0] == 1
 
 
-# --- policies ------------------------------------------------------------------------------------------------
+# --- policies ----------------------------------------------------------------------------------------------
 
 
 def test_policies_come_by_province_then_market_and_can_be_narrowed(api: Api) -> None:
@@ -135,7 +136,7 @@ def test_an_old_version_is_refused(api: Api) -> None:
     assert OfferPolicy.history.filter(province="ON").count() == 1
 
 
-# --- outcomes ------------------------------------------------------------------------------------------------
+# --- outcomes ----------------------------------------------------------------------------------------------
 
 
 def test_an_offers_whole_way(api: Api) -> None:
@@ -185,7 +186,7 @@ def test_an_offer_that_does_not_exist(api: Api) -> None:
         assert api("CLOSER").get(f"{ROOT}/evidence/{number}").status_code == 404
 
 
-# --- evidence ------------------------------------------------------------------------------------------------
+# --- evidence ----------------------------------------------------------------------------------------------
 
 
 def test_evidence_is_read_with_its_state_and_outcomes(api: Api) -> None:
@@ -210,10 +211,11 @@ def test_evidence_is_read_with_its_state_and_outcomes(api: Api) -> None:
         found = client.get(f"{ROOT}/evidence?{query}").json()["results"]
         assert [row["id"] for row in found] == expected, query
     assert client.get(f"{ROOT}/evidence?stat=OPEN").status_code == 400
+    assert client.get(f"{ROOT}/evidence?ordering=digest").status_code == 400
     assert client.get(f"{ROOT}/evidence?province=ZZ").status_code == 400
 
 
-# --- queries ---------------------------------------------------------------------------------------------------
+# --- queries -----------------------------------------------------------------------------------------------
 
 
 def queries(call: Callable[[], Any]) -> int:
@@ -255,7 +257,7 @@ def test_a_page_of_evidence_needs_the_same_queries_for_few_and_many(api: Api) ->
     assert queries(lambda: client.get(f"{ROOT}/evidence")) == few <= 5
 
 
-# --- bad input -------------------------------------------------------------------------------------------------
+# --- bad input ---------------------------------------------------------------------------------------------
 
 BAD_COMPUTE: dict[str, tuple[dict[str, Any], str]] = {
     "unknown province": ({"province": "ZZ"}, "province"),
@@ -384,7 +386,7 @@ def test_bad_input_to_outcome_is_named_and_stores_nothing(body: dict[str, Any], 
     assert not OfferOutcome.objects.exists()
 
 
-# --- who -------------------------------------------------------------------------------------------------------
+# --- who ---------------------------------------------------------------------------------------------------
 
 ROLES = ("VA", "CLOSER", "MANAGER", "AUDITOR", "SERVICE")
 ACCESS = {

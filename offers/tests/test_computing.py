@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -34,11 +34,11 @@ def refusal(**changes: Any) -> str:
 
 
 @pytest.fixture
-def market(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Liquidity]]:
+def market(monkeypatch: pytest.MonkeyPatch) -> dict[str, Liquidity]:
     """Answers of the hook by property type; nothing is asked of the buyers' pack."""
     answers: dict[str, Liquidity] = {}
     monkeypatch.setattr(hooks.liquidity_of, "_answerers", [lambda place, kind: answers.get(kind)])
-    yield answers
+    return answers
 
 
 def test_the_example_of_the_defaults() -> None:
@@ -173,7 +173,7 @@ def test_the_database_refuses_a_second_live_offer() -> None:
 def test_amounts_that_are_none_are_refused_by_name(name: str, amount: str) -> None:
     switch_on()
     with pytest.raises(Invalid) as refused:
-        compute(**{name: Decimal(amount)})
+        compute("L-1", **{name: Decimal(amount)})
     assert set(refused.value.errors) == {name}
 
 

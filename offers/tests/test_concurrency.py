@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
-from pytest import MonkeyPatch
 
 from governance.errors import Refused
 from governance.models import KpiEvent
@@ -24,7 +23,7 @@ CLIENTS = 32
 
 
 def at_once(call: Callable[[int], Any], clients: int = CLIENTS) -> list[Any]:
-    """Call from many threads at the same moment, each with its own connection; returns answers or refusals."""
+    """Call from many threads at the same moment, each with its own connection; refusals are answers too."""
     start = threading.Barrier(clients)
 
     def run(number: int) -> Any:
@@ -76,9 +75,9 @@ def test_one_offer_of_a_lead_stays_live_under_6400_computations(policy: OfferPol
 
 
 def test_without_holding_the_lead_computations_would_collide(
-    policy: OfferPolicy, monkeypatch: MonkeyPatch
+    policy: OfferPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Read what is live, then write: what the lock is for. Only the constraint keeps it from two live offers."""
+    """Read what is live, then write: only the constraint keeps that from two live offers."""
     monkeypatch.setattr(OfferQuerySet, "hold_lead", lambda self, lead_id: None)
     read = threading.Barrier(CLIENTS)
     evidence = [kept(f"other-{number}") for number in range(CLIENTS)]

@@ -27,8 +27,10 @@ TABLE = OfferEvidence._meta.db_table
 
 @contextmanager
 def unguarded() -> Iterator[None]:
+    connection.check_constraints()  # PostgreSQL alters no table that has checks to come
     remove(connection, TABLE)
     yield
+    connection.check_constraints()
     install(connection, TABLE)
 
 

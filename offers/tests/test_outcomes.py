@@ -195,7 +195,7 @@ def test_figures_belong_to_their_outcome(name: str, figures: dict[str, Any], wro
     assert set(refused.value.errors) == wrong
 
 
-# --- the price -----------------------------------------------------------------------------------------------
+# --- the price ---------------------------------------------------------------------------------------------
 
 ABOVE = Decimal("262500.01")
 
@@ -215,7 +215,7 @@ def test_a_price_above_it_needs_a_manager_with_a_reason(by: Callable[..., By]) -
     assert (row.agreed_price, row.reason_given.text) == (ABOVE, "second parcel")
 
 
-# --- corrections ---------------------------------------------------------------------------------------------
+# --- corrections -------------------------------------------------------------------------------------------
 
 
 def test_a_correction_keeps_the_first_row_and_puts_the_rate_right() -> None:
@@ -314,7 +314,7 @@ def test_a_correction_needs_a_reason_and_a_manager(by: Callable[..., By]) -> Non
     assert correct(offer, "ACCEPTED", by=by("MANAGER")).state == "ACCEPTED"
 
 
-# --- who, and the last guard -----------------------------------------------------------------------------------
+# --- who, and the last guard -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("role", ["VA", "AUDITOR"])

@@ -38,7 +38,7 @@ def terms(**changes: Any) -> rules.Terms:
     )
 
 
-# --- the formula ---------------------------------------------------------------------------------------------
+# --- the formula -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ def test_the_offer_is_exact_to_the_cent_and_never_too_high(
     assert got.mao.as_tuple().exponent == got.recommended_offer.as_tuple().exponent == -2
 
 
-# --- comparable sales ----------------------------------------------------------------------------------------
+# --- comparable sales --------------------------------------------------------------------------------------
 
 
-def comp(price: int = 400_000, **changes: Any) -> dict[str, Any]:
+def comp(price: Any = 400_000, **changes: Any) -> dict[str, Any]:
     known = {"price": price, "sqft": 1500, "distance_miles": 0.2, "sold_on": "2026-09-30"}
     return {key: value for key, value in {**known, **changes}.items() if value is not None}
 
@@ -236,12 +236,13 @@ def test_comps_read_back_as_they_were_kept() -> None:
         [comp(431_000.5, ref="W5671234"), comp(sold_on=None, months_ago=2.5)], today=TODAY
     )
     assert read[0].as_json() == {
-        "price": "431000.50", "sqft": "1500", "distance_miles": "0.2", "sold_on": "2026-09-30", "ref": "W5671234",
+        "price": "431000.50", "sqft": "1500", "distance_miles": "0.2", "sold_on": "2026-09-30",
+        "ref": "W5671234",
     }  # fmt: skip
     assert rules.read_comps([one.as_json() for one in read], today=TODAY) == read
 
 
-# --- assumptions ---------------------------------------------------------------------------------------------
+# --- assumptions -------------------------------------------------------------------------------------------
 
 
 def test_assumptions_are_numbers_choices_and_short_labels() -> None:
@@ -276,7 +277,7 @@ def test_other_assumptions_are_refused(given: Any) -> None:
         rules.read_assumptions(given)
 
 
-# --- outcomes ------------------------------------------------------------------------------------------------
+# --- outcomes ----------------------------------------------------------------------------------------------
 
 A, R, C, D, F = "ACCEPTED", "REJECTED", "CONTRACTED", "ASSIGNED", "FELL_THROUGH"
 
@@ -310,7 +311,7 @@ def test_a_lead_counts_for_what_its_newest_offer_says() -> None:
     assert lead_verdict(rows, "contract_rate") is None
 
 
-# --- the digest ----------------------------------------------------------------------------------------------
+# --- the digest --------------------------------------------------------------------------------------------
 
 
 def test_the_digest_does_not_depend_on_the_order_of_keys() -> None:
