@@ -1,0 +1,191 @@
+"""The rows of one file by lead, on disk: a lead that occurs on several rows is stored once.
+
+Applied one after the other, the earlier rows of a file would undo what its later ones said each time the file
+is imported. So the whole file is gathered first, in a private file of SQLite's that vanishes with it, and a
+file of any size needs little memory.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from decimal import Decimal
+from types import TracebackType
+from typing import Self, TypeVar
+
+from governance.places import ALL, fold_city
+
+T = TypeVar("T")
+
+_EXTENSION = re.compile(r"ext\. [0-9]{1,7}")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a file says of a lead; blank and None say nothing.
+
+    `score` is a fraction 0 to 1 as text, `points` are (kind, value) as they are stored, `extensions` lines
+    such as ``ext. 12`` that go below the notes.
+    """
+
+    external_id: str
+    province: str
+    market: str = ALL
+    city: str = ""
+    postal_code: str = ""
+    name: str = ""
+    language: str = ""
+    source: str = ""
+    score: str = ""
+    notes: str = ""
+    extensions: tuple[str, ...] = ()
+    points: tuple[tuple[str, str], ...] = ()
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def fraction(self) -> Decimal | None:
+        return Decimal(self.score) if self.score else None
+
+    def then(self, later: Given) -> Given:
+        """Return what both rows say: the later one's values where it has any, points and extensions of both.
+
+        Where the province changes, the city and postal code of before went with the province.
+        """
+        values = {
+            name: getattr(later, name)
+            for name in ("postal_code", "name", "language", "source", "score", "notes")
+            if getattr(later, name)
+        }
+        if later.city or later.province != self.province:
+            values |= {"city": later.city, "market": later.market}
+        if later.province != self.province:
+            values["postal_code"] = later.postal_code
+        return replace(
+            self,
+            **values,
+            province=later.province,
+            extensions=_all_of(self.extensions, later.extensions),
+            points=_all_of(self.points, later.points),
+            extra={**self.extra, **later.extra},
+        )
+
+    def as_text(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        values = json.loads(text)
+        points = tuple((kind, value) for kind, value in values.pop("points"))
+        return cls(**{**values, "extensions": tuple(values["extensions"]), "points": points})
+
+
+def _all_of(one: Sequence[T], other: Sequence[T]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys((*one, *other)))
+
+
+def split_notes(notes: str) -> tuple[str, tuple[str, ...]]:
+    """Return notes and the extensions that stand on the last lines below them."""
+    lines = notes.strip().split("\n")
+    count = 0
+    while count < len(lines) and _EXTENSION.fullmatch(lines[-1 - count]):
+        count += 1
+    cut = len(lines) - count
+    return "\n".join(lines[:cut]).rstrip(), tuple(dict.fromkeys(lines[cut:]))
+
+
+def notes_with(known: str, given: Given) -> str:
+    """Return the notes that a lead has after a file: its notes replace those known, extensions stay and join.
+
+    Where the file says nothing new they are returned as they are, to the last blank.
+    """
+    text, extensions = split_notes(known)
+    wanted = given.notes or text
+    joined = _all_of(extensions, given.extensions)
+    if (wanted, joined) == (text, extensions):
+        return known
+    return "\n".join(filter(None, (wanted, *joined)))
+
+
+def same_city(one: str, other: str) -> bool:
+    """Say whether two names are one city however they are written; an unknown city is any."""
+    return not one or not other or fold_city(one) == fold_city(other)
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """A lead of the file, by its place in the order in which leads first occur, and her last line."""
+
+    place: int
+    line: int
+    given: Given
+
+
+class Gathering:
+    """The leads of one file. Use as a context manager."""
+
+    def __init__(self) -> None:
+        # "" is a file that SQLite makes for this connection alone (mode 0600) and removes at once.
+        self._rows = sqlite3.connect("", isolation_level=None)
+        self._rows.execute("PRAGMA journal_mode = OFF")
+        self._rows.execute("BEGIN")
+        self._rows.execute(
+            "CREATE TABLE lead (place INTEGER PRIMARY KEY, external_id TEXT UNIQUE, line INTEGER, given TEXT,"
+            " pk INTEGER, refusal TEXT NOT NULL DEFAULT '')"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._rows.close()
+
+    def add(self, line: int, given: Given) -> tuple[int, bool]:
+        """Add a row. Return on which line before the lead stood (0: none), and whether this says anything new."""
+        known = self._rows.execute(
+            "SELECT place, line, given FROM lead WHERE external_id = ?", (given.external_id,)
+        ).fetchone()
+        if known is None:
+            self._rows.execute(
+                "INSERT INTO lead (external_id, line, given) VALUES (?, ?, ?)",
+                (given.external_id, line, given.as_text()),
+            )
+            return 0, True
+        text = Given.from_text(known[2]).then(given).as_text()
+        self._rows.execute("UPDATE lead SET line = ?, given = ? WHERE place = ?", (line, text, known[0]))
+        return known[1], text != known[2]
+
+    def __len__(self) -> int:
+        return int(self._rows.execute("SELECT count(*) FROM lead").fetchone()[0])
+
+    def batches(self, size: int) -> Iterator[list[Gathered]]:
+        """Yield the leads in the order in which they first occur."""
+        last = 0
+        while rows := self._rows.execute(
+            "SELECT place, line, given FROM lead WHERE place > ? ORDER BY place LIMIT ?", (last, size)
+        ).fetchall():
+            yield [Gathered(place, line, Given.from_text(given)) for place, line, given in rows]
+            last = rows[-1][0]
+
+    def remember(self, stored: Sequence[tuple[int, int]]) -> None:
+        """Keep the primary keys of stored leads: (primary key, place) each."""
+        self._rows.executemany("UPDATE lead SET pk = ? WHERE place = ?", stored)
+
+    def refuse(self, refusals: Sequence[tuple[str, int]]) -> None:
+        """Keep why leads start no ladder: (reason, primary key) each."""
+        self._rows.executemany("UPDATE lead SET refusal = ? WHERE pk = ?", refusals)
+
+    def stored(self, size: int, *, unrefused: bool = False) -> Iterator[list[tuple[int, int]]]:
+        """Yield primary keys, each with the lead's last line; `unrefused` leaves out refused leads."""
+        self._rows.execute("CREATE INDEX IF NOT EXISTS lead_pk ON lead (pk)")
+        which = "AND refusal = ''" if unrefused else ""
+        last = 0
+        while rows := self._rows.execute(
+            f"SELECT pk, line FROM lead WHERE pk > ? {which} ORDER BY pk LIMIT ?", (last, size)
+        ).fetchall():
+            yield rows
+            last = rows[-1][0]

@@ -1,0 +1,148 @@
+"""What an import did: its counts, and a CSV of every cell and row that is not as the spreadsheet had it."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from followups.intake.reader import IgnoredRow, RefusedRow
+from followups.intake.rules import Problem, printable
+
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+ALREADY_ACTIVE, HAD_LADDER = "already_active", "followed_up_before"
+
+
+@dataclass(slots=True)
+class Counts:
+    """Rows of the file, and what became of its leads.
+
+    rows = leads + repeated + refused + ignored, and leads = created + updated + unchanged. `left_empty` and
+    `kept` count cells, `repeated_changed` the repeated rows that said something new.
+    """
+
+    rows: int = 0
+    refused: int = 0
+    ignored: int = 0
+    repeated: int = 0
+    repeated_changed: int = 0
+    left_empty: int = 0
+    kept: int = 0
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    moved: int = 0
+    ladders: int = 0
+    no_ladder: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def leads(self) -> int:
+        return self.rows - self.repeated - self.refused - self.ignored
+
+    def lines(self) -> list[str]:
+        """Return the counts as lines for a terminal."""
+        told = [
+            (self.rows, _("rows read")),
+            (self.created, _("leads created")),
+            (self.updated, _("leads updated")),
+            (self.unchanged, _("leads unchanged")),
+            (self.repeated, self._repeated()),
+            (self.refused, _("rows refused")),
+            (self.ignored, _("rows passed over (blank lines and totals)")),
+            (self.left_empty, _("cells left empty, because they could not be read")),
+            (self.kept, _("cells kept with a remark")),
+        ]
+        if self.moved:
+            told.append((self.moved, _("of the leads moved to another province")))
+        return [f"{count:>8,}  {what}" for count, what in told]
+
+    def _repeated(self) -> str:
+        if not self.repeated:
+            return _("rows repeat an id")
+        return _("rows repeat an id; the last one counts (%(new)s said something new)") % {
+            "new": self.repeated_changed
+        }
+
+    def ladder_lines(self) -> list[str]:
+        """Return, per reason, how many leads start no ladder."""
+        head = ngettext(
+            "%(count)s lead starts no ladder.", "%(count)s leads start no ladder.", self.no_ladder.total()
+        ) % {"count": f"{self.no_ladder.total():,}"}
+        return [head, *(f"{n:>8,}  {reason}" for reason, n in sorted(self.no_ladder.items()))]
+
+
+def safe(cell: Any) -> str:
+    """Return a cell that no spreadsheet takes for a formula, without signs that cannot be shown."""
+    text = str(cell)
+    return printable(f"'{text}" if text.startswith(FORMULA_SIGNS) else text)
+
+
+class Report:
+    """The CSV report: UTF-8 with a byte-order mark for Excel, readable by its owner alone.
+
+    Use as a context manager. It takes its name only when it is complete; an import that was cut short leaves
+    the report of before.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._part = path.with_name(f".{path.name}.part")
+
+    def __enter__(self) -> Self:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._part.unlink(missing_ok=True)
+        # made anew, so that neither a link nor another mode can be there already
+        handle = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._file = os.fdopen(handle, "w", encoding="utf-8-sig", newline="")
+        self._rows = csv.writer(self._file)
+        self._rows.writerow(
+            [_("line"), _("lead id"), _("field"), _("value"), _("effect"), _("reason"), _("row")]
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        if kind is None:
+            self._part.replace(self.path)
+        else:
+            self._part.unlink(missing_ok=True)
+
+    def add(
+        self, line: int, lead_id: str, field: str, value: object, effect: str, reason: str, row: str = ""
+    ) -> None:
+        self._rows.writerow([line, *map(safe, (lead_id, field, value, effect, reason, row))])
+
+    def problem(self, line: int, lead_id: str, found: Problem) -> None:
+        self.add(line, lead_id, found.field, found.value, found.effect, found.message)
+
+    def unused(self, row: RefusedRow | IgnoredRow) -> None:
+        """Report a row that made no lead, with what stood in it."""
+        found = row.problem
+        written = " | ".join(row.cells.values())
+        self.add(row.line, "", found.field, found.value, found.effect, found.message, written)
+
+
+class NoReport(Report):
+    """For an import that nobody reads the report of."""
+
+    def __init__(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def add(
+        self, line: int, lead_id: str, field: str, value: object, effect: str, reason: str, row: str = ""
+    ) -> None: ...

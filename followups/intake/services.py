@@ -1,0 +1,478 @@
+"""Leads from spreadsheets: read, created or updated by their external id, and ladders started for them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import OuterRef, Value
+from django.db.models.functions import Coalesce
+from django.utils.translation import gettext as _
+
+from followups.intake.gathering import Gathered, Gathering, Given, notes_with, same_city, split_notes
+from followups.intake.reader import IgnoredRow, LeadRow, RefusedRow, count_lines, read_leads
+from followups.intake.report import ALREADY_ACTIVE, HAD_LADDER, Counts, NoReport, Report
+from followups.intake.rules import CITY_LENGTH, problem
+from followups.models import ContactPoint, FollowUpTask, Ladder, LadderTemplate, Lead
+from followups.points import read_point
+from followups.rules import read_steps
+from followups.services.completing import require_right
+from followups.services.desk import WRITTEN_FIELDS, lock_leads
+from followups.services.ladders import _require_gate, _template, begin, require_owner
+from followups.services.leads import add_points
+from followups.services.realigning import realign_leads
+from governance.actors import By
+from governance.contact import digests
+from governance.contact.querysets import zone_of_city
+from governance.contact.reasons import sentence
+from governance.contact.services import GateBook, Where
+from governance.errors import Refused
+from governance.golive.services import Execution, require, verb
+from governance.places import ALL, Place, fold, fold_city
+
+IMPORT = "followups.import_leads"
+CREATE_LADDER = "followups.create_ladder"
+BATCH = 200
+CITY_KEY_LENGTH = 200  # some scripts take three signs for one when accents are taken off
+
+Points = Mapping[int, Sequence[ContactPoint]]
+
+
+class Bar(Protocol):
+    """What counts along while something long runs, such as tqdm."""
+
+    def update(self, n: int) -> object: ...
+
+
+class _NoBar:
+    def update(self, n: int) -> None: ...
+
+
+Progress = Callable[[str, int], AbstractContextManager[Bar]]
+
+
+def no_progress(what: str, total: int) -> AbstractContextManager[Bar]:
+    return nullcontext(_NoBar())
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One run over one file; what it writes, it writes as `by` at the instant `at`."""
+
+    by: By
+    at: datetime
+    counts: Counts
+    report: Report
+    progress: Progress
+
+
+def import_leads(
+    path: Path,
+    *,
+    by: By,
+    at: datetime,
+    report: Report | None = None,
+    ladders: bool = False,
+    owner: str = "",
+    dry_run: bool = False,
+    progress: Progress = no_progress,
+    say: Callable[[Sequence[str]], None] = lambda lines: None,
+) -> Counts:
+    """Import a file's leads and, on request, start their ladders for `owner`; returns what became of them.
+
+    `say` gets the counts of the leads, and with `ladders` the count per reason of those that start none,
+    before the first ladder starts. A dry run reads and compares, and writes nothing but the report. Each batch is a
+    transaction: a run that was cut short is run again and ends the same.
+
+    Raises UnreadableFile before anything is stored; Forbidden without the right; Unavailable before the first
+    ladder while production verbs are off (the leads stay).
+    """
+    require_right(by, IMPORT)
+    if ladders:
+        require_right(by, CREATE_LADDER)
+        require_owner(owner, by)
+    with report or NoReport() as told, Gathering() as gathering:
+        run = Import(by, at, Counts(), told, progress)
+        _gather(run, path, gathering)
+        _store_all(run, gathering, dry_run=dry_run)
+        say(run.counts.lines())
+        if ladders and not dry_run:
+            _judge_all(run, gathering)
+            say(run.counts.ladder_lines())
+            require(Execution.PROD_EXEC)
+            _start_all(run, gathering, owner)
+    return run.counts
+
+
+# --- rows -> leads of the file ------------------------------------------------------------------------------
+
+
+def _gather(run: Import, path: Path, gathering: Gathering) -> None:
+    """Read the file once and gather its leads; report every cell and row that is not as it was written."""
+    today = run.at.astimezone(UTC).date()
+    rows = read_leads(path, today=today)
+    counts = run.counts
+    with run.progress(_("Reading"), count_lines(path)) as bar:
+        line = 0
+        for row in rows:
+            counts.rows += 1
+            if isinstance(row, LeadRow):
+                _gather_row(run, row, gathering)
+            else:
+                counts.refused += isinstance(row, RefusedRow)
+                counts.ignored += isinstance(row, IgnoredRow)
+                run.report.unused(row)
+            bar.update(row.line - line)
+            line = row.line
+
+
+def _gather_row(run: Import, row: LeadRow, gathering: Gathering) -> None:
+    problems = list(row.problems)
+    points = []
+    for kind, field, text in ((digests.PHONE, "phone", row.phone), (digests.EMAIL, "email", row.email)):
+        if not text:
+            continue
+        try:
+            points.append((kind, read_point(kind, text)[0]))
+        except ValidationError:  # what a contact point can be decides, not how a spreadsheet is read
+            problems.append(problem(field, f"{field}_unreadable", text))
+    city, market = row.city, row.market
+    if len(fold_city(city)) > CITY_KEY_LENGTH:
+        problems.append(problem("city", "too_long", city, CITY_LENGTH))
+        city, market = "", ALL
+    notes, extensions = split_notes(row.notes)
+    given = Given(
+        external_id=row.external_id, province=row.province, market=market, city=city,
+        postal_code=row.postal_code, name=row.name, language=row.language, source=row.source,
+        score="" if row.score is None else str(row.score), notes=notes, extensions=extensions,
+        points=tuple(points), extra=row.extra,
+    )  # fmt: skip
+    for found in problems:
+        run.counts.left_empty += found.effect == "left_empty"
+        run.counts.kept += found.effect == "kept"
+        run.report.problem(row.line, row.external_id, found)
+    before, new = gathering.add(row.line, given)
+    if before:
+        run.counts.repeated += 1
+        run.counts.repeated_changed += new
+        run.report.add(
+            row.line, row.external_id, "external_id", row.external_id, "repeated",
+            _("The lead stands on line %(before)s too; where they differ, this later line counts.")
+            % {"before": before},
+        )  # fmt: skip
+
+
+# --- leads of the file -> the database ----------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Stored:
+    """What became of a batch; `moved` holds lead, her line and the province that she left."""
+
+    counts: Counter[str]
+    moved: list[tuple[Lead, int, str]]
+    keys: list[tuple[int, int]]
+
+
+def _store_all(run: Import, gathering: Gathering, *, dry_run: bool) -> None:
+    with run.progress(_("Storing"), len(gathering)) as bar:
+        for batch in gathering.batches(BATCH):
+            stored = _compare(batch, run) if dry_run else store_leads(batch, run)
+            gathering.remember(stored.keys)
+            for name in ("created", "updated", "unchanged"):
+                setattr(run.counts, name, getattr(run.counts, name) + stored.counts[name])
+            run.counts.moved += len(stored.moved)
+            for lead, line, before in stored.moved:
+                run.report.add(
+                    line, lead.external_id, "province", lead.province, "moved",
+                    _("The lead was in %(before)s and is in %(now)s now; her open tasks went with her.")
+                    % {"before": before, "now": lead.province},
+                )  # fmt: skip
+            bar.update(len(batch))
+
+
+@verb(Execution.OBSERVE_ONLY)
+def store_leads(batch: Sequence[Gathered], run: Import) -> _Stored:
+    """Create or update the leads of a batch, known by their external id; what is the same stays untouched.
+
+    A value that is given replaces the lead's, a blank one leaves it; contact points are added, never removed,
+    and no suppression ends. Open tasks of a lead who moved follow her.
+    """
+    try:
+        with transaction.atomic():
+            return _store(batch, run)
+    except IntegrityError:  # somebody created one of them at the same moment
+        return _store(batch, run)
+
+
+def _known(batch: Sequence[Gathered], *, lock: bool) -> tuple[dict[str, Lead], Points]:
+    ids = [gathered.given.external_id for gathered in batch]
+    found = Lead.objects.filter(external_id__in=ids).order_by("pk")
+    leads = {lead.external_id: lead for lead in (found.select_for_update() if lock else found)}
+    return leads, _points_of(lead.pk for lead in leads.values())
+
+
+def _points_of(lead_ids: Iterable[int]) -> Points:
+    points: dict[int, list[ContactPoint]] = {}
+    for point in ContactPoint.objects.filter(lead_id__in=list(lead_ids)).order_by("order", "id"):
+        points.setdefault(point.lead_id, []).append(point)
+    return points
+
+
+def _store(batch: Sequence[Gathered], run: Import) -> _Stored:
+    stored = _Stored(Counter(), [], [])
+    known, points = _known(batch, lock=True)
+    fresh: list[tuple[Lead, Gathered]] = []
+    replaced: list[int] = []
+    for gathered in batch:
+        lead = known.get(gathered.given.external_id)
+        if lead is None:
+            fresh.append((_new_lead(gathered.given, run), gathered))
+            continue
+        stored.keys.append((lead.pk, gathered.place))
+        before = lead.place, lead.city_key
+        left = lead.province
+        changed = _take_over(lead, gathered.given)
+        there = {(point.kind, point.value) for point in points.get(lead.pk, ())}
+        added = [point for point in gathered.given.points if point not in there]
+        stored.counts["updated" if changed or added else "unchanged"] += 1
+        if changed or added:
+            _save(lead, changed, run)
+            add_points(lead, added, list(points.get(lead.pk, ())))
+        if lead.province != left:
+            stored.moved.append((lead, gathered.line, left))
+        if (lead.place, lead.city_key) != before:
+            replaced.append(lead.pk)
+    Lead.objects.bulk_create([lead for lead, _gathered in fresh])
+    ContactPoint.objects.bulk_create(
+        ContactPoint(lead=lead, kind=kind, value=value, digest=digests.digest(kind, value), order=order)
+        for lead, gathered in fresh
+        for order, (kind, value) in enumerate(gathered.given.points)
+    )
+    stored.keys += [(lead.pk, gathered.place) for lead, gathered in fresh]
+    stored.counts["created"] += len(fresh)
+    _take_tasks_along(replaced, run)
+    return stored
+
+
+def _new_lead(given: Given, run: Import) -> Lead:
+    lead = Lead(
+        external_id=given.external_id,
+        province=given.province,
+        created_at=run.at,
+        updated_at=run.at,
+        **run.by.written(),
+    )
+    _take_over(lead, given)
+    lead.market_key = fold(lead.market)
+    lead.fold_keys()
+    return lead
+
+
+def _take_over(lead: Lead, given: Given) -> list[str]:
+    """Give a lead what the file says of her; returns the fields that changed.
+
+    Who moves to another province or city leaves her own time zone behind: it would beat the clock of the new
+    place. City and postal code go with the province.
+    """
+    wanted: dict[str, object] = {
+        "notes": notes_with(lead.notes, given),
+        "extra": {**lead.extra, **given.extra},
+    }
+    for name in ("name", "postal_code", "language", "source"):
+        wanted[name] = getattr(given, name) or getattr(lead, name)
+    wanted["score"] = lead.score if given.fraction is None else given.fraction
+    moved = given.province != lead.province
+    if given.city or moved:
+        wanted |= {"city": given.city, "market": given.market}
+    if moved:
+        wanted |= {"province": given.province, "postal_code": given.postal_code}
+    if moved or not same_city(lead.city, given.city):
+        wanted["zone"] = ""
+    changed = [name for name, value in wanted.items() if getattr(lead, name) != value]
+    for name in changed:
+        setattr(lead, name, wanted[name])
+    return changed
+
+
+def _save(lead: Lead, changed: Sequence[str], run: Import) -> None:
+    lead.updated_at = run.at
+    for name, value in run.by.written().items():
+        setattr(lead, name, value)
+    keys = ("city_key", "market_city_key", "market_key")
+    lead.save(update_fields=[*changed, *keys, "updated_at", *WRITTEN_FIELDS])
+
+
+def _take_tasks_along(lead_ids: Sequence[int], run: Import) -> None:
+    """Move the open tasks of leads whose place changed, and judge their due times by the new clock."""
+    if not lead_ids:
+        return
+    tasks = FollowUpTask.objects.filter(lead_id__in=lead_ids, status=FollowUpTask.Status.OPEN)
+    for lead in Lead.objects.filter(pk__in=tasks.values("lead_id")):
+        tasks.filter(lead=lead).update(province=lead.province, market_key=lead.market_key)
+    realign_leads(lead_ids, at=run.at, by=run.by)
+
+
+def _compare(batch: Sequence[Gathered], run: Import) -> _Stored:
+    """Count what storing a batch would do, and do nothing."""
+    stored = _Stored(Counter(), [], [])
+    known, points = _known(batch, lock=False)
+    for gathered in batch:
+        lead = known.get(gathered.given.external_id)
+        if lead is None:
+            stored.counts["created"] += 1
+            continue
+        left = lead.province
+        there = {(point.kind, point.value) for point in points.get(lead.pk, ())}
+        changed = _take_over(lead, gathered.given) or set(gathered.given.points) - there
+        stored.counts["updated" if changed else "unchanged"] += 1
+        if lead.province != left:
+            stored.moved.append((lead, gathered.line, left))
+    return stored
+
+
+# --- ladders ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A lead of the file who may start a ladder, and what the gate needs to know of her."""
+
+    lead: Lead
+    line: int
+    points: Sequence[ContactPoint]
+    where: Where
+    book: GateBook
+
+
+def _clock(city_key: str) -> Coalesce:
+    return Coalesce(zone_of_city(OuterRef("province"), OuterRef(city_key)), Value(""))
+
+
+def _candidates(batch: Sequence[tuple[int, int]], at: datetime) -> list[_Candidate]:
+    """Return the leads of a batch of (primary key, line) with one book of the gate for all of them."""
+    lines = dict(batch)
+    leads = list(
+        Lead.objects.filter(pk__in=lines)
+        .annotate(city_zone=_clock("city_key"), market_zone=_clock("market_city_key"))
+        .order_by("pk")
+    )
+    points = _points_of(lines)
+    book = GateBook.load({lead.place for lead in leads}, at)
+    return [
+        _Candidate(
+            lead, lines[lead.pk], points.get(lead.pk, ()),
+            Where(lead.place, lead.zone, lead.city_zone, lead.market_zone), book,
+        )
+        for lead in leads
+    ]  # fmt: skip
+
+
+def _judge_all(run: Import, gathering: Gathering) -> None:
+    """Find who starts no ladder and why, count it and report it."""
+    with run.progress(_("Asking the gate"), len(gathering)) as bar:
+        templates: dict[Place, LadderTemplate | Refused] = {}
+        for batch in gathering.stored(BATCH):
+            candidates = _candidates(batch, run.at)
+            busy = _busy([candidate.lead for candidate in candidates])
+            refusals = []
+            for candidate in candidates:
+                reason, said = busy.get(candidate.lead.pk) or _refusal(candidate, templates, run.at)
+                if reason:
+                    refusals.append((reason, candidate.lead.pk))
+                    _report_no_ladder(run, candidate, reason, said)
+            gathering.refuse(refusals)
+            bar.update(len(batch))
+
+
+def _busy(leads: Sequence[Lead]) -> dict[int, tuple[str, str]]:
+    """Return the leads whom an import leaves alone: a ladder is active, or she was followed up before."""
+    mine = [lead.pk for lead in leads]
+    active = set(
+        Ladder.objects.filter(lead__in=mine, status=Ladder.Status.ACTIVE).values_list("lead_id", flat=True)
+    )
+    before = set(FollowUpTask.objects.filter(lead__in=mine).values_list("lead_id", flat=True))
+    before |= {lead.pk for lead in leads if lead.status != Lead.Status.NEW}
+    had = HAD_LADDER, _("She was followed up before; a new ladder is begun by hand.")
+    running = ALREADY_ACTIVE, _("She has an active ladder already.")
+    return {**dict.fromkeys(before, had), **dict.fromkeys(active, running)}
+
+
+def _refusal(
+    candidate: _Candidate, templates: dict[Place, LadderTemplate | Refused], at: datetime
+) -> tuple[str, str]:
+    """Return why the gate's checks 1 to 5, or the template, let a lead start no ladder; blank if they do."""
+    lead = candidate.lead
+    try:
+        template = _template_once(lead, templates)
+        _require_gate(
+            lead, candidate.points, read_steps(template.steps), at, (candidate.book, candidate.where), None
+        )
+    except Refused as refusal:
+        return _reason_of(refusal)
+    return "", ""
+
+
+def _template_once(lead: Lead, known: dict[Place, LadderTemplate | Refused]) -> LadderTemplate:
+    if lead.place not in known:
+        try:
+            known[lead.place] = _template(lead)
+        except Refused as refusal:
+            known[lead.place] = refusal
+    found = known[lead.place]
+    if isinstance(found, Refused):
+        raise found
+    return found
+
+
+def _reason_of(refusal: Refused) -> tuple[str, str]:
+    if refusal.code == "ladder_active":
+        return ALREADY_ACTIVE, str(refusal.message)
+    reason = str(refusal.extra.get("reason") or refusal.code)
+    return reason, sentence(reason) if "reason" in refusal.extra else str(refusal.message)
+
+
+def _report_no_ladder(run: Import, candidate: _Candidate, reason: str, said: str) -> None:
+    run.counts.no_ladder[reason] += 1
+    run.report.add(candidate.line, candidate.lead.external_id, "ladder", reason, "no_ladder", said)
+
+
+def _start_all(run: Import, gathering: Gathering, owner: str) -> None:
+    waiting = run.counts.leads - run.counts.no_ladder.total()
+    with run.progress(_("Starting ladders"), waiting) as bar:
+        for batch in gathering.stored(BATCH, unrefused=True):
+            started, refused = start_ladders(batch, run, owner)
+            run.counts.ladders += started
+            for candidate, refusal in refused:  # what changed since the gate was asked
+                _report_no_ladder(run, candidate, *_reason_of(refusal))
+            bar.update(len(batch))
+
+
+@verb(Execution.PROD_EXEC)
+def start_ladders(
+    batch: Sequence[tuple[int, int]], run: Import, owner: str
+) -> tuple[int, list[tuple[_Candidate, Refused]]]:
+    """Begin the ladder of each lead of a batch of (primary key, line) for `owner`, each with its KPI event.
+
+    Returns how many began, and who was refused why.
+    """
+    lock_leads(pk for pk, _line in batch)
+    started, refused = 0, []
+    for candidate in _candidates(batch, run.at):
+        try:
+            with transaction.atomic():
+                begin(
+                    candidate.lead, candidate.points, by=run.by, at=run.at, owner=owner,
+                    book=(candidate.book, candidate.where),
+                )  # fmt: skip
+            started += 1
+        except Refused as refusal:
+            refused.append((candidate, refusal))
+    return started, refused

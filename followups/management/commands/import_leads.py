@@ -1,0 +1,110 @@
+"""``manage.py import_leads FILE.csv``: leads from a spreadsheet, created and updated by their external id."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from tqdm import tqdm
+
+from followups.intake.reader import UnreadableFile
+from followups.intake.report import Report
+from followups.intake.services import Bar, import_leads
+from governance.actors import ACTOR_LENGTH, By
+from governance.errors import Refused
+from governance.people.rules import by_user
+
+
+class Command(BaseCommand):
+    help = (
+        "Import leads from a CSV file: new ones are created, known ones updated by their id, and what could "
+        "not be read is named in a report. The same file again changes nothing."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", type=Path, help="the spreadsheet, saved as CSV (UTF-8 or Windows-1252)")
+        parser.add_argument(
+            "--ladder",
+            action="store_true",
+            help="start a ladder for each lead whom the contact gate lets start",
+        )
+        parser.add_argument(
+            "--owner", default="", help="who gets the ladders; left out, nobody in particular"
+        )
+        parser.add_argument(
+            "--report", type=Path, metavar="DIR",
+            help="where FILE-report.csv goes; left out, imports/ in VALHALLA_VAR",
+        )  # fmt: skip
+        parser.add_argument(
+            "--by", default="", metavar="USERNAME", help="the person who imports; her right is asked"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="read and compare; store nothing")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        path: Path = options["file"]
+        if options["dry_run"] and options["ladder"]:
+            raise CommandError(_("--dry-run stores no leads, so there is none to start a ladder for."))
+        owner = options["owner"].strip()
+        if len(owner) > ACTOR_LENGTH or not owner.isprintable():
+            raise CommandError(_("--owner: this is no name."))
+        folder = options["report"] or settings.VAR / "imports"
+        report = Report(folder / f"{path.stem}-report.csv")
+        try:
+            counts = import_leads(
+                path,
+                by=self.actor(options["by"]),
+                at=timezone.now(),
+                report=report,
+                ladders=options["ladder"],
+                owner=owner,
+                dry_run=options["dry_run"],
+                progress=bar,
+                say=self.say,
+            )
+        except UnreadableFile as wrong:
+            raise CommandError(str(wrong)) from None
+        except Refused as refusal:
+            raise CommandError(str(refusal)) from None
+        except OSError as wrong:
+            raise CommandError(
+                _("%(path)s: %(reason)s.") % {"path": wrong.filename or path, "reason": wrong.strerror}
+            ) from None
+        except DatabaseError as problem:
+            said = " ".join(str(problem).split())
+            raise CommandError(
+                _("The database could not take the leads: %(said)s") % {"said": said}
+            ) from None
+        if options["ladder"]:
+            self.say([_("%(count)s ladders started.") % {"count": f"{counts.ladders:,}"}])
+        self.say([_("What was refused, left empty or remarked on: %(path)s") % {"path": report.path}])
+        if options["dry_run"]:
+            self.say([_("This was a dry run: nothing was stored.")])
+
+    def say(self, lines: Sequence[str]) -> None:
+        self.stdout.write("\n".join(lines))
+
+    def actor(self, username: str) -> By:
+        """Return who imports: the command itself, or the person named, with her rights and no others."""
+        correlation_id = f"import-{uuid.uuid4().hex}"
+        if not username:
+            return By.system("import_leads", correlation_id)
+        users = get_user_model()._default_manager.filter(username__iexact=username, is_active=True)
+        user = users.first()
+        if user is None:
+            raise CommandError(_("--by: there is no active person %(name)s.") % {"name": username})
+        return by_user(user, correlation_id=correlation_id)
+
+
+def bar(what: str, total: int) -> AbstractContextManager[Bar]:
+    """Return a progress bar on the terminal, or none where the output goes elsewhere."""
+    return tqdm(desc=what, total=total, file=sys.stderr, disable=None, leave=False, unit="")
