@@ -158,6 +158,7 @@ def _buyer_of(external_id: str, at: datetime) -> int:
     same = Buyer.objects.filter(external_id=external_id).order_by().values_list("pk", flat=True)
     known = same.first()
     if known is None:
+        # no upsert: it would lock a row that holders of nodes point new events at, and deadlock with them
         Buyer.objects.bulk_create(
             [Buyer(external_id=external_id, created_at=at, updated_at=at)], ignore_conflicts=True
         )
