@@ -59,7 +59,7 @@ def assert_one_live(computed: int) -> None:
 
 
 @pytest.fixture
-def policy(committed: None) -> OfferPolicy:
+def policy(transactional_db: None) -> OfferPolicy:
     return switch_on()
 
 
@@ -129,7 +129,7 @@ def test_an_outcome_and_a_new_computation_at_once_leave_one_live_offer(policy: O
     assert OfferOutcome.objects.count() <= 1
 
 
-def test_two_who_create_a_market_policy_at_once_make_one(committed: None) -> None:
+def test_two_who_create_a_market_policy_at_once_make_one(transactional_db: None) -> None:
     from offers.tests.factories import TORONTO
 
     switch_on()
