@@ -28,7 +28,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command, get_commands
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from kombu import Connection
 
@@ -147,7 +147,10 @@ def fill_in_demo(say: Say) -> None:
         say("ENV=production: no demo data is filled in.")
         return
     say("Filling in the demo data; this happens once.")
-    call_command("demo")
+    with (
+        transaction.atomic()
+    ):  # a Ctrl-C in the middle must not leave half of it, which would pass for a first run
+        call_command("demo")
 
 
 def prepare(say: Say, *, demo: bool) -> None:
@@ -300,7 +303,6 @@ def _demo_lines() -> list[str]:
         if name in known:
             shown = password if known[name].check_password(password) else "(changed since)"
             lines.append(f"  {name:<14} {person['role']:<14} {shown}")
-    connection.close()
     path = "/api/governance/market/effective?province=ON&market=ALL"
     authorization = f"Authorization: Bearer {demo['token']}"
     if answers(path, {"Authorization": authorization.split(": ", 1)[1]}) == http.HTTPStatus.UNAUTHORIZED:
@@ -334,6 +336,11 @@ def serve(say: Say, *, demo: bool) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, ask_to_stop)
+
+    def greet() -> None:
+        say(greeting(demo=demo))
+        connection.close()
+
     children: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for program in programs():
@@ -342,7 +349,7 @@ def serve(say: Say, *, demo: bool) -> None:
             children,
             stopping,
             is_up=lambda: answers("/livez") not in {0, *range(500, 600)},
-            on_up=lambda: say(greeting(demo=demo)),
+            on_up=greet,
         )
         say("Stopping.")
     finally:

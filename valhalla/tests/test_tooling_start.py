@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -15,8 +16,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pytest_django import Settings
 
 from conftest import OF_SETTINGS, free_port
+from governance.models import User
 from valhalla import running
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -270,6 +273,29 @@ def test_with_a_broker_a_worker_runs_beside_the_scheduler(
     assert server.press_ctrl_c() == 0
     assert not [process for process in family if is_alive(process)]
     assert not LOOKS_WRONG.search(server.printed), server.printed
+
+
+@pytest.mark.once
+@pytest.mark.django_db
+def test_the_greeting_names_a_password_only_while_it_opens_the_door(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings.VAR = tmp_path
+    settings.PORT = free_port()
+    User.objects.create_user("ann", password="opens the door")
+    User.objects.create_user("bob", password="another by now")
+    people = [
+        {"username": "ann", "role": "manager", "password": "opens the door"},
+        {"username": "bob", "role": "va", "password": "bob's first one"},
+        {"username": "cy", "role": "va", "password": "of another database"},
+    ]
+    (tmp_path / "demo-people.json").write_text(json.dumps({"people": people, "token": "t0ken"}))
+    told = running.greeting(demo=True)
+    assert re.search(r"ann +manager +opens the door", told)
+    assert re.search(r"bob +va +\(changed since\)", told)
+    assert "bob's first one" not in told
+    assert "of another database" not in told
+    assert f"curl -H 'Authorization: Bearer t0ken' 'http://127.0.0.1:{settings.PORT}/api/" in told
 
 
 @pytest.mark.once
