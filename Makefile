@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Every target makes the environment it needs.
 .DEFAULT_GOAL := help
-.PHONY: help up serve setup test test-long check requirements messages
+.PHONY: help up serve setup test test-long check format requirements messages
 MAKEFLAGS += --no-print-directory
 
 python = .venv/bin/python
@@ -27,6 +27,11 @@ test-long: ## the same with the tests that take long
 
 check: ## style, types, the house's imports, templates, settings of production, migrations
 	@.ci/setup dev && exec .ci/check
+
+format: ## put code and templates in the order that check asks for
+	@.ci/setup dev
+	@.venv/bin/ruff check --quiet --fix; .venv/bin/ruff format
+	@git ls-files -z --cached --others --exclude-standard '*.html' | xargs -0 -r .venv/bin/djade --target-version 5.2
 
 requirements: ## compile requirements*.in into requirements*.txt, with hashes (ARGS=--upgrade for new versions)
 	@.ci/setup dev
