@@ -21,5 +21,6 @@ urlpatterns = [
     path("followups/", include("followups.urls")),
 ]
 
+handler403 = "valhalla.views.forbidden"
 handler404 = "valhalla.views.not_found"
 handler500 = "valhalla.views.server_error"

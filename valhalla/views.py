@@ -8,6 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template import loader
 from django.utils.translation import gettext as _
 
 from valhalla.middleware import is_api, problem_http
@@ -41,7 +42,9 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return HttpResponse("Something went wrong on our side.\n", status=500, content_type="text/plain")
+    # Without the request's context: whatever failed, it must not fail again here.
+    number = str(getattr(request, "correlation_id", ""))
+    return HttpResponse(loader.render_to_string("500.html", {"correlation_id": number}), status=500)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
