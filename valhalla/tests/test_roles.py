@@ -19,6 +19,7 @@ from governance.people.services import issue_token, set_role
 from valhalla.roles import EVERY_RIGHT, ROLE_RIGHTS
 
 ROOT = Path(__file__).resolve().parents[2]
+ASKING = {"may", "has_perm", "needs", "permission_required"}
 
 
 def sync() -> str:
@@ -56,11 +57,11 @@ def test_every_right_that_the_api_asks_for_is_in_the_table() -> None:
 
 
 def rights_named(source: str) -> Iterator[str]:
-    """The rights that a module asks for: `by.may("…")`, `has_perm("…")`, `permission_required("…")`."""
+    """The rights that a module asks for: `by.may("…")`, `needs("…")` and the like."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             asks = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if asks in {"may", "has_perm", "permission_required"} and isinstance(node.args[0].value, str):
+            if asks in ASKING and isinstance(node.args[0].value, str):
                 yield node.args[0].value
 
 
