@@ -145,7 +145,7 @@ class Gathering:
         self._rows.close()
 
     def add(self, line: int, given: Given) -> tuple[int, bool]:
-        """Add a row. Return on which line before the lead stood (0: none), and whether this says anything new."""
+        """Add a row. Return the lead's line before (0: none), and whether this one says anything new."""
         known = self._rows.execute(
             "SELECT place, line, given FROM lead WHERE external_id = ?", (given.external_id,)
         ).fetchone()

@@ -88,8 +88,8 @@ def import_leads(
     """Import a file's leads and, on request, start their ladders for `owner`; returns what became of them.
 
     `say` gets the counts of the leads, and with `ladders` the count per reason of those that start none,
-    before the first ladder starts. A dry run reads and compares, and writes nothing but the report. Each batch is a
-    transaction: a run that was cut short is run again and ends the same.
+    before the first ladder starts. A dry run reads and compares, and writes nothing but the report. Each
+    batch is a transaction: a run that was cut short is run again and ends the same.
 
     Raises UnreadableFile before anything is stored; Forbidden without the right; Unavailable before the first
     ladder while production verbs are off (the leads stay).
