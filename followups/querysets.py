@@ -6,13 +6,35 @@ from datetime import datetime
 from typing import Any, Self
 
 from django.db import models
-from django.db.models import Case, Exists, F, OuterRef, Q, SmallIntegerField, When
-from django.db.models.functions import Coalesce
+from django.db.models import (
+    Aggregate,
+    Case,
+    Exists,
+    F,
+    OuterRef,
+    Q,
+    SmallIntegerField,
+    Subquery,
+    TextField,
+    When,
+)
+from django.db.models.functions import Coalesce, Concat
 
 from governance.actors import By
 from governance.contact.querysets import zone_of_city
 from governance.people.querysets import at_work
 from governance.places import ALL, Place, PlaceQuerySet
+
+
+class Joined(Aggregate):
+    """The texts of a group in one, with a space after each but the last."""
+
+    function = "GROUP_CONCAT"
+    template = "%(function)s(%(expressions)s, ' ')"
+    output_field = TextField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        return super().as_sql(compiler, connection, function="STRING_AGG", **extra)
 
 
 class LeadQuerySet(PlaceQuerySet):
@@ -100,6 +122,14 @@ class TaskQuerySet(models.QuerySet[Any]):
                 zone_of_city(OuterRef("lead__province"), OuterRef("lead__market_city_key")), models.Value("")
             ),
         )
+
+    def with_points(self) -> Self:
+        """Add the lead's usable points as text, `PHONE:digest` each, for the gate."""
+        from followups.models import ContactPoint
+
+        usable = ContactPoint.objects.filter(lead=OuterRef("lead"), status="USABLE").order_by().values("lead")
+        joined = usable.annotate(all=Joined(Concat("kind", models.Value(":"), "digest"))).values("all")
+        return self.annotate(lead_points=Coalesce(Subquery(joined), models.Value("")))
 
     def of_ladder_of(self, task_id: int) -> Self:
         """Keep a task and its ladder's other steps, in order."""

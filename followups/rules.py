@@ -205,7 +205,7 @@ def sla(tasks: Iterable[Answered], at: datetime) -> dict[str, Any]:
         counted += 1
         if task.completed_at is None:
             for i, limit in enumerate(task.limits):
-                late_open[i] += limit is not None and limit <= at
+                late_open[i] += limit is not None and limit < at
             continue
         done += 1
         minutes.append(task.minutes or Decimal(0))

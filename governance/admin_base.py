@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import messages
+from django.contrib.auth import get_permission_codename
 from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext_lazy as _
+from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from governance.actors import By
 from governance.errors import Refused
 from governance.people.rules import by_user
+from governance.strict_json import read_json
 
 
 def by_of(request: HttpRequest) -> By:
@@ -51,15 +56,45 @@ class ReasonForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets t
     )  # fmt: skip
 
 
+class JSONText(forms.JSONField):
+    """JSON typed by a person: shown indented, read as strictly as the API reads it."""
+
+    empty_values: ClassVar[Any] = [None, ""]
+    widget = UnfoldAdminTextareaWidget(attrs={"rows": 18, "class": "font-mono", "spellcheck": "false"})
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+
+    def to_python(self, value: Any) -> Any:
+        if value in self.empty_values:
+            return None
+        try:
+            return read_json(value) if isinstance(value, str) else value
+        except ValueError as wrong:
+            sentence = _("This is no readable JSON: %(why)s")
+            raise forms.ValidationError(sentence, code="invalid", params={"why": wrong}) from None
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        return initial if self.disabled else data
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(self.to_python(data) != initial)
+        except forms.ValidationError:
+            return True
+
+
 class ServiceAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     """A screen whose saving calls a service.
 
-    Subclasses implement `serve(request, obj, form, change)`. A refusal is shown and the person is sent back.
-    Rows are never deleted here.
+    Subclasses implement `serve(request, obj, form, change)`. A refusal is shown in the form, which keeps what
+    was typed. Rows are never deleted here.
     """
 
     list_fullwidth = True
     actions: ClassVar[Any] = None
+    # form field -> what those who only look see in its place
+    shown_instead: ClassVar[dict[str, str]] = {}
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -73,11 +108,85 @@ class ServiceAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         obj.pk = saved.pk
         obj._state.adding = False
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave out, for those who only look, what only the form asks for."""
+        fieldsets = super().get_fieldsets(request, obj)
+        may = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+        if may and not getattr(request, "shows_history", False):
+            return fieldsets
+        form: Any = self.form
+        asked = set(form.base_fields) - {field.name for field in self.model._meta.get_fields()}
+        shown = []
+        for title, options in fieldsets:
+            fields = [self.shown_instead.get(name, name) for name in options["fields"] if name not in asked]
+            if fields:
+                shown.append((title, {**options, "fields": fields}))
+        return shown
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        refusal: Refused | None = getattr(request, "refusal", None)
+        if refusal is None:
+            return form
+
+        class Told(form):  # type: ignore[misc,valid-type]  # made by the admin
+            def clean(self) -> Any:
+                data = super().clean()
+                told = [(field, sentences) for field, sentences in refusal.errors.items() if field in self.fields]
+                for field, sentences in told:
+                    self.add_error(field, [str(sentence) for sentence in sentences])
+                if not told:
+                    self.add_error(None, str(refusal.message) or refusal.code)
+                return data
+
+        return Told
+
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]  # untyped
         except Refused as refusal:
-            messages.error(request, str(refusal.message) or refusal.code)
-            for field, sentences in refusal.errors.items():
-                messages.error(request, f"{field}: {' '.join(map(str, sentences))}")
+            request.refusal = refusal  # type: ignore[attr-defined]  # read by get_form in the second pass
+            return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]  # untyped
+
+
+class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # neither has types
+    """A service's screen with every earlier version, which can be read and compared, and not reverted to."""
+
+    def revert_disabled(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_readonly_fields(request, obj)
+        if not getattr(request, "shows_history", False):
+            return fields
+        return tuple({*fields, *(field.name for field in self.model._meta.fields)})
+
+    def history_form_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method not in ("GET", "HEAD"):
+            raise PermissionDenied  # it would save with no more than the right to look
+        request.shows_history = True  # type: ignore[attr-defined]  # read above
+        return super().history_form_view(request, *args, **kwargs)  # type: ignore[no-any-return]  # untyped
+
+
+class DeletesWithReason(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+    """A screen whose deleting asks why and calls a service: `remove(request, obj, reason)`."""
+
+    delete_confirmation_template = "admin/delete_with_reason.html"
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        right = get_permission_codename("delete", self.opts)
+        return bool(request.user.has_perm(f"{self.opts.app_label}.{right}"))
+
+    def remove(self, request: HttpRequest, obj: Any, reason: str) -> None:
+        raise NotImplementedError
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        self.remove(request, obj, request.POST.get("change_reason", "").replace("\0", "")[:500])
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        try:
+            return super().delete_view(request, object_id, extra_context)  # type: ignore[no-any-return]  # untyped
+        except Refused as refusal:
+            for sentences in refusal.errors.values() or [[refusal.message]]:
+                messages.error(request, " ".join(map(str, sentences)))
             return HttpResponseRedirect(request.get_full_path())

@@ -28,6 +28,7 @@ _TABLE: dict[str, str] = {
     "followups.stop_ladder": "M",
     "followups.create_ladder": "VCMS",
     "followups.import_leads": "M",
+    "followups.edit_templates": "M",
     "governance.override_gate": "CM",
     "governance.suppress": "VCMS",
     "governance.lift_suppression": "M",
@@ -59,7 +60,9 @@ _EDITED_IN_ADMIN = (
 _VIEWED_IN_ADMIN = (
     *_EDITED_IN_ADMIN,
     "governance.kpievent", "governance.contactdecision", "governance.outboxmessage", "governance.jobslot",
-    "governance.heartbeat", "followups.ladder", "followups.followuptask", "followups.slasnapshot",
+    "governance.heartbeat", "governance.schedulerlease", "governance.idempotentanswer",
+    "governance.hashkeycheck", "followups.ladder", "followups.followuptask", "followups.slasnapshot",
+    "followups.realignrequest",
     "buyers.buyerliquiditynode", "buyers.buyerfeedbackevent", "offers.offer", "offers.offerevidence",
     "offers.offeroutcome", "auth.group",
     "governance.historicalmarketpolicy", "governance.historicalstatutoryhours",

@@ -120,6 +120,7 @@ MIDDLEWARE = [
     "valhalla.middleware.NoTrailingSlash",
     "valhalla.middleware.BodyLimits",
     "csp.middleware.CSPMiddleware",
+    "valhalla.middleware.AdminPolicy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",

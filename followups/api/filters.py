@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import django_filters as filters
+from django.db.models import QuerySet
 
 from followups.models import FollowUpTask, Lead
+from governance.actors import owner_key
+from governance.doors import InstantFilter
 from governance.hours import CHANNELS
-from governance.places import Province
+from governance.places import Province, fold
 
 
 class LeadFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
     lead_id = filters.CharFilter(field_name="external_id")
     province = filters.ChoiceFilter(choices=Province.choices)
-    market = filters.CharFilter(field_name="market")
+    market = filters.CharFilter(method="of_market")
     status = filters.ChoiceFilter(choices=Lead.Status.choices)
     language = filters.ChoiceFilter(choices=Lead.Language.choices)
     source = filters.CharFilter(field_name="source")
-    created_after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
-    created_before = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+    created_after = InstantFilter(field_name="created_at", lookup_expr="gte")
+    created_before = InstantFilter(field_name="created_at", lookup_expr="lt")
 
     class Meta:
         model = Lead
         fields: list[str] = []
+
+    def of_market(self, queryset: QuerySet[Lead], name: str, value: str) -> QuerySet[Lead]:
+        return queryset.filter(market_key=fold(value))
 
 
 class TaskFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
@@ -31,13 +37,13 @@ class TaskFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has 
     status = filters.ChoiceFilter(choices=FollowUpTask.Status.choices)
     kind = filters.ChoiceFilter(choices=FollowUpTask.Kind.choices)
     outcome = filters.ChoiceFilter(choices=FollowUpTask.Outcome.choices)
-    owner = filters.CharFilter(field_name="owner_key", method="of_owner")
-    due_after = filters.IsoDateTimeFilter(field_name="due_at", lookup_expr="gte")
-    due_before = filters.IsoDateTimeFilter(field_name="due_at", lookup_expr="lt")
+    owner = filters.CharFilter(method="of_owner")
+    due_after = InstantFilter(field_name="due_at", lookup_expr="gte")
+    due_before = InstantFilter(field_name="due_at", lookup_expr="lt")
 
     class Meta:
         model = FollowUpTask
         fields: list[str] = []
 
-    def of_owner(self, queryset: filters.FilterSet, name: str, value: str) -> filters.FilterSet:
-        return queryset.filter(owner_key=value.strip().lower())
+    def of_owner(self, queryset: QuerySet[FollowUpTask], name: str, value: str) -> QuerySet[FollowUpTask]:
+        return queryset.filter(owner_key=owner_key(value))

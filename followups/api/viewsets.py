@@ -48,9 +48,14 @@ class LadderViewSet(DoorViewSet):
     def create(self, request: Request) -> Response:
         data, by = self.read(shapes.CreateLadderInput)
         made = services.create_ladder(
-            data["lead_id"], by=by, at=timezone.now(), province=data.get("province", ""), market=data["market"],
-            owner=data["owner"], details=services.LeadDetails(**{name: data[name] for name in DETAILS}),
-        )  # fmt: skip
+            data["lead_id"],
+            by=by,
+            at=timezone.now(),
+            province=data.get("province", ""),
+            market=data["market"],
+            owner=data["owner"],
+            details=services.LeadDetails(**{name: data[name] for name in DETAILS}),
+        )
         return Response(made.as_answer(), status=201)
 
     def stop(self, request: Request, pk: int) -> Response:
@@ -106,7 +111,7 @@ class TaskViewSet(DoorViewSet):
         return Response({"ok": True, "claim_until": until})
 
     def release(self, request: Request, pk: int) -> Response:
-        data, by = self.read(shapes.RenewInput)
+        data, by = self.read(shapes.TaskInput)
         held = services.release_claim(pk, by=by, at=timezone.now(), claim_token=data["claim_token"])
         return Response({"ok": True, "released": held})
 

@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from followups.models import FollowUpTask
 from followups.services.closing import NO_CLAIM, new_claim_token
 from followups.services.completing import require_right
-from followups.services.desk import name_key
-from governance.actors import By
+from followups.services.desk import holds, name_key, require_object
+from governance.actors import By, owner_key
 from governance.errors import NotFound, Refused
 from governance.golive.services import Execution, verb
 
@@ -34,7 +34,9 @@ def claim_due(
     require_right(by, "followups.claim_task")
     token = new_claim_token()
     until = at + LEASE
-    wanted = FollowUpTask.objects.due(at).unclaimed(at).offered_to(by, at).fitting(by)
+    wanted = FollowUpTask.objects.due(at).unclaimed(at).fitting(by)
+    if not by.may("followups.work_any_task"):
+        wanted = wanted.offered_to(by, at)
     if filters:
         wanted = wanted.filter(**filters)
     if connection.features.has_select_for_update_skip_locked:
@@ -42,43 +44,61 @@ def claim_due(
     ids = list(wanted.values_list("pk", flat=True)[: max(1, min(limit, MOST))])
     if ids:
         FollowUpTask.objects.filter(pk__in=ids).update(
-            claimed_by=by.working_name, claim_token=token, claimed_at=at, claim_until=until
+            claimed_by=by.working_name, claim_token=token, claimed_at=at, claim_until=until, **by.written()
         )
     return token, ids, until
 
 
+def _task(task_id: int, by: By, at: datetime) -> FollowUpTask:
+    rows = FollowUpTask.objects.filter(pk=task_id)
+    if connection.features.has_select_for_update:
+        rows = rows.select_for_update(of=("self",))
+    task: FollowUpTask | None = rows.first()
+    if task is None:
+        raise NotFound(_("There is no such task among yours."), code="task_not_found")
+    require_object(task, by, at)
+    return task
+
+
 @verb(Execution.OBSERVE_ONLY)
 def renew_claim(task_id: int, *, by: By, at: datetime, claim_token: str) -> datetime:
-    """Lengthen a live claim by 15 minutes, up to 2 hours in all, and return its end.
+    """Lengthen a live claim to 15 minutes from now, up to 2 hours in all, and return its end.
 
-    Raises Refused `claim_lost` where it has ended or somebody else holds the task.
+    A start's 60 minutes are never shortened. Raises Refused `claim_lost` where it has ended or somebody else
+    holds the task, NotFound and Forbidden for another's task.
     """
     require_right(by, "followups.claim_task")
-    mine = FollowUpTask.objects.filter(
-        pk=task_id, claim_token=claim_token, claim_until__gt=at, status=FollowUpTask.Status.OPEN
-    ).exclude(claim_token="")
-    began = mine.values_list("claimed_at", flat=True).first()
-    until = min(at + LEASE, began + LONGEST) if began else at
-    if until <= at or not mine.update(claim_until=until):
+    task = _task(task_id, by, at)
+    if not (holds(task, by, at) and task.claim_token == claim_token and task.claimed_at and task.claim_until):
         raise Refused("claim_lost", _("This claim has ended; claim the task again."))
+    until = max(task.claim_until, min(at + LEASE, task.claimed_at + LONGEST))
+    FollowUpTask.objects.filter(pk=task_id).update(claim_until=until, **by.written())
     return until
 
 
 @verb(Execution.OBSERVE_ONLY)
-def release_claim(task_id: int, *, by: By, at: datetime, claim_token: str) -> bool:
-    """Give a claim back; True if it was held. Releasing twice changes nothing."""
-    rows = FollowUpTask.objects.filter(pk=task_id)
-    if not rows.exists():
-        raise NotFound(_("There is no such task among yours."), code="task_not_found")
-    held = rows.filter(claim_token=claim_token).exclude(claim_token="")
-    if not by.may("followups.work_any_task"):
-        held = held.filter(claimed_by__iexact=name_key(by))
-    return bool(held.update(**NO_CLAIM))
+def release_claim(task_id: int, *, by: By, at: datetime, claim_token: str = "") -> bool:
+    """Give one's claim back; True if it was held. Releasing twice changes nothing.
+
+    A manager may end anybody's. Raises NotFound and Forbidden for another's task.
+    """
+    require_right(by, "followups.claim_task")
+    task = _task(task_id, by, at)
+    mine = owner_key(task.claimed_by) == name_key(by)
+    if not task.claim_token or not (mine or by.may("followups.work_any_task")):
+        return False
+    if claim_token and claim_token != task.claim_token:
+        return False
+    return bool(FollowUpTask.objects.filter(pk=task_id).update(**NO_CLAIM, **by.written()))
 
 
 @verb(Execution.OBSERVE_ONLY)
 def free_expired_claims(at: datetime, limit: int = 1000) -> int:
     """Clear leases that have ended; returns how many. They count as free before that already."""
-    ended = FollowUpTask.objects.filter(claim_until__lte=at, claim_until__isnull=False)
-    ids = list(ended.order_by("claim_until").values_list("pk", flat=True)[:limit])
+    ended = FollowUpTask.objects.filter(claim_until__lte=at, claim_until__isnull=False).order_by(
+        "claim_until"
+    )
+    if connection.features.has_select_for_update_skip_locked:
+        ended = ended.select_for_update(skip_locked=True, of=("self",))
+    ids = list(ended.values_list("pk", flat=True)[:limit])
     return FollowUpTask.objects.filter(pk__in=ids, claim_until__lte=at).update(**NO_CLAIM)

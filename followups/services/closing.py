@@ -9,13 +9,14 @@ from datetime import datetime
 from django.db.models import F
 
 from followups.models import FollowUpTask, Ladder, Lead
-from followups.rules import HANDOVER, LEAD_STATUS_AFTER, NOT_NOW, gap_before
+from followups.rules import CALLBACK, HANDOVER, LEAD_STATUS_AFTER, NOT_NOW, gap_before, read_steps
 from followups.services.desk import DUE_FIELDS, WRITTEN_FIELDS, Desk, put_due, touched
 from governance.actors import By
 
 OPEN = FollowUpTask.Status.OPEN
 NO_CLAIM = {"claimed_by": "", "claim_token": "", "claimed_at": None, "claim_until": None}
 CLAIM_FIELDS = tuple(NO_CLAIM)
+HANDOVER_MINUTES = 60
 
 
 def end_claim(task: FollowUpTask) -> None:
@@ -23,24 +24,28 @@ def end_claim(task: FollowUpTask) -> None:
         setattr(task, name, value)
 
 
-def advance(desk: Desk, done: FollowUpTask, when: datetime) -> FollowUpTask | None:
-    """Make the ladder's next open step current and push back what would come too soon after `when`.
+def advance(desk: Desk, done: FollowUpTask | None = None, *, reason: str = "") -> FollowUpTask | None:
+    """Make the running ladder's next open step current.
 
-    Returns the next step, or None after ending a ladder that has none.
+    What would come too soon after `done`, a step that was completed or skipped just now, is pushed back.
+    Returns the next step, or None after ending (with `reason`) a ladder that has none.
     """
-    ladder = done.ladder
+    ladder, tasks = desk.running()
     if ladder is None:
         return None
-    remaining = [task for task in desk.siblings if task.status == OPEN and task.pk != done.pk]
+    remaining = [task for task in tasks if task.status == OPEN]
     if not remaining:
-        end_ladder(desk, ladder)
+        end_ladder(desk, ladder, tasks, reason=reason)
         return None
-    steps = desk.steps
+    steps = read_steps(ladder.steps)
     changed = []
-    earlier: datetime | None = when if remaining[0].step == (done.step or 0) + 1 else None
+    earlier: datetime | None = None
     for task in remaining:
         before = (task.due_at, task.is_current)
         task.is_current = task is remaining[0]
+        if done is not None and (task.step or 0) > (done.step or 0):
+            earlier = max(earlier or desk.at, desk.at)
+            done = None
         if earlier is not None and task.due_at is not None and task.step:
             not_before = max(task.due_at, earlier + gap_before(steps, task.step))
             if not_before > task.due_at:
@@ -66,13 +71,16 @@ def _save(tasks: Sequence[FollowUpTask], fields: Sequence[str]) -> None:
         FollowUpTask.objects.bulk_update(tasks, fields)
 
 
-def end_ladder(desk: Desk, ladder: Ladder, *, reason: str = "", stopped: bool = False) -> None:
+def end_ladder(
+    desk: Desk, ladder: Ladder, tasks: Sequence[FollowUpTask], *, reason: str = "", stopped: bool = False
+) -> None:
     """End a ladder: COMPLETED if any of its steps was completed and nobody stopped it, else STOPPED."""
-    any_done = any(task.status == FollowUpTask.Status.COMPLETED for task in desk.siblings if task.ladder_id)
+    any_done = any(task.status == FollowUpTask.Status.COMPLETED for task in tasks)
     ladder.status = Ladder.Status.COMPLETED if any_done and not stopped else Ladder.Status.STOPPED
     ladder.stop_reason = reason
     ladder.ended_at = desk.at
-    ladder.save(update_fields=["status", "stop_reason", "ended_at"])
+    touched(ladder, desk.by)
+    ladder.save(update_fields=["status", "stop_reason", "ended_at", *WRITTEN_FIELDS])
 
 
 def cancel_open(
@@ -92,13 +100,14 @@ def cancel_open(
 
 
 def stop_remaining(desk: Desk, reason: str, *, stopped: bool = False) -> None:
-    """Cancel the ladder's remaining steps and end it."""
+    """Cancel the remaining steps of the lead's running ladder and end it."""
+    ladder, tasks = desk.running()
+    if ladder is None:
+        return
     cancel_open(
         [desk.lead.pk], by=desk.by, reason=reason, keep=desk.task.pk, kinds=[FollowUpTask.Kind.LADDER]
     )
-    ladder = desk.task.ladder or Ladder.objects.filter(lead=desk.lead, status=Ladder.Status.ACTIVE).first()
-    if ladder is not None and ladder.status == Ladder.Status.ACTIVE:
-        end_ladder(desk, ladder, reason=reason, stopped=stopped)
+    end_ladder(desk, ladder, tasks, reason=reason, stopped=stopped)
 
 
 def settle_lead(
@@ -114,7 +123,10 @@ def settle_lead(
 
 
 def what_is_next(desk: Desk, kind: str, next_at: datetime | None, owner: str) -> FollowUpTask | None:
-    """Do what a reached lead asked for: make the callback or handover, set what the lead has become."""
+    """Do what a reached lead asked for: make the callback or handover, set what the lead has become.
+
+    Said again it makes no second one: a handover that waits stays, a callback is promised anew.
+    """
     settle_lead(
         desk.lead,
         LEAD_STATUS_AFTER[kind],
@@ -122,26 +134,41 @@ def what_is_next(desk: Desk, kind: str, next_at: datetime | None, owner: str) ->
         at=desk.at,
         follow_up_at=next_at if kind == NOT_NOW else None,
     )
-    if kind not in (FollowUpTask.Kind.CALLBACK, FollowUpTask.Kind.HANDOVER):
+    if kind not in (CALLBACK, HANDOVER):
         return None
     gate = desk.gate("CALL")
-    if kind == HANDOVER:
-        wanted = desk.at
-        start = desk.first_allowed("CALL", desk.at)
-        due = gate.hours.after_open_minutes(start, 60) if start else None
-        owner = ""
-    else:
-        wanted = next_at or desk.at
-        due = desk.first_allowed("CALL", wanted)
+    wanted = desk.at if kind == HANDOVER else next_at or desk.at
+    same: list[FollowUpTask] = list(FollowUpTask.objects.filter(lead=desk.lead, kind=kind, status=OPEN))
+    for waiting in same:
+        if kind == HANDOVER or waiting.scheduled_for == wanted:
+            return waiting
+        cancel_open([desk.lead.pk], by=desk.by, reason="replaced", kinds=[CALLBACK])
+    due = due_of_promise(desk, kind, wanted)
     task = FollowUpTask(
-        lead=desk.lead, kind=kind, channel="CALL", province=desk.lead.province, market_key=desk.lead.market_key,
-        contact_point=desk.point_for("CALL"), scheduled_for=wanted, is_current=True, created_at=desk.at,
-    )  # fmt: skip
-    task.set_owner(owner)
+        lead=desk.lead,
+        kind=kind,
+        channel="CALL",
+        province=desk.lead.province,
+        market_key=desk.lead.market_key,
+        contact_point=desk.point_for("CALL"),
+        scheduled_for=wanted,
+        is_current=True,
+        created_at=desk.at,
+    )
+    task.set_owner("" if kind == HANDOVER else owner)
     put_due(task, due, gate, "" if due else desk.holding_reason("CALL", wanted))
     touched(task, desk.by)
     task.save()
     return task
+
+
+def due_of_promise(desk: Desk, kind: str, wanted: datetime) -> datetime | None:
+    """Return when a callback is due, at its lawful time, or a handover, an hour of allowed time later."""
+    start = desk.first_allowed("CALL", wanted)
+    if kind != HANDOVER or start is None:
+        return start
+    after = desk.gate("CALL").hours.after_open_minutes(start, HANDOVER_MINUTES)
+    return desk.first_allowed("CALL", after) if after else None  # the hour can end where a window does
 
 
 def current_task(lead_id: int) -> FollowUpTask | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -25,16 +26,16 @@ from followups.services.closing import (
     CLAIM_FIELDS,
     NO_CLAIM,
     advance,
+    cancel_open,
     current_task,
     end_claim,
-    end_ladder,
     new_claim_token,
     settle_lead,
     stop_remaining,
     what_is_next,
 )
-from followups.services.desk import WRITTEN_FIELDS, Desk, as_answer, name_key, open_desk, touched
-from governance.actors import By
+from followups.services.desk import WRITTEN_FIELDS, Desk, as_answer, holds, name_key, open_desk, touched
+from governance.actors import By, Role, owner_key
 from governance.contact import digests
 from governance.contact.reasons import sentence
 from governance.contact.rules import Verdict
@@ -104,8 +105,9 @@ def require_claim(task: FollowUpTask, by: By, at: datetime, claim_token: str) ->
     """Refuse `claimed_by_other` while somebody else holds the task."""
     if not task.claim_token or task.claim_until is None or task.claim_until <= at:
         return
-    mine = task.claimed_by.lower() == name_key(by)
-    if not mine or (claim_token and claim_token != task.claim_token):
+    # programs that share an account are told apart by their tokens, a person by her name alone
+    shared = by.role == Role.SERVICE and not by.acting_for and claim_token
+    if not holds(task, by, at) or (shared and claim_token != task.claim_token):
         raise Refused(
             "claimed_by_other",
             _("%(name)s is working on this task until %(time)s UTC.")
@@ -178,8 +180,8 @@ def start_task(
 ) -> dict[str, Any]:
     """Ask the gate for a contact that begins now and keep its decision; five minutes remain to begin.
 
-    Extends the actor's claim to 60 minutes. Raises Refused `contact_denied`, `out_of_sequence`, `task_closed`,
-    `claimed_by_other`.
+    Extends the actor's claim to 60 minutes. Started again within these 5 minutes it answers the same and
+    writes nothing. Raises Refused `contact_denied`, `out_of_sequence`, `task_closed`, `claimed_by_other`.
     """
     require_right(by, "followups.start_task")
     desk = open_desk(task_id, by=by, at=at)
@@ -190,16 +192,16 @@ def start_task(
     verdict = desk.gate(task.channel).judge(desk.question(task.channel), at)
     if not verdict.ok:
         raise _denied(desk, Door.START, verdict, at)
+    if _started_again(task, by, at):
+        return _started(task)  # a second click: the first one's decision and claim stand
     kept = _decision(desk, Door.START, verdict, at)
     kept.save()
     task.started_at, task.started_by, task.start_decision_id = at, by.working_name, kept.pk
     task.contact_source = source
-    task.claimed_by = by.working_name
-    task.claim_token = (
-        task.claim_token if claim_token and claim_token == task.claim_token else new_claim_token()
-    )
-    task.claimed_at = at
-    task.claim_until = at + STARTED_CLAIM
+    if not holds(task, by, at):
+        task.claimed_by, task.claim_token, task.claimed_at = by.working_name, new_claim_token(), at
+    task.claim_until = max(task.claim_until or at, at + STARTED_CLAIM)
+    task.contact_point = task.contact_point or desk.point_for(task.channel)
     touched(task, by)
     task.save(
         update_fields=[
@@ -207,15 +209,29 @@ def start_task(
             "started_by",
             "start_decision_id",
             "contact_source",
+            "contact_point",
             *CLAIM_FIELDS,
             *WRITTEN_FIELDS,
         ]
     )
+    return _started(task)
+
+
+def _started_again(task: FollowUpTask, by: By, at: datetime) -> bool:
+    """Say whether the same person started this contact less than 5 minutes ago and still holds the task."""
+    if task.started_at is None or task.start_decision_id is None or task.claim_until is None:
+        return False
+    hers = task.started_by == by.working_name == task.claimed_by
+    return hers and task.claim_until > at and timedelta() <= at - task.started_at < START_LASTS
+
+
+def _started(task: FollowUpTask) -> dict[str, Any]:
+    assert task.started_at is not None
     point = task.contact_point
     return {
         "ok": True,
-        "decision_id": kept.pk,
-        "valid_until": at + START_LASTS,
+        "decision_id": task.start_decision_id,
+        "valid_until": task.started_at + START_LASTS,
         "claim_token": task.claim_token,
         "claim_until": task.claim_until,
         "contact_point": point.value if point else None,
@@ -229,7 +245,8 @@ def complete_task(task_id: int, completion: Completion, *, by: By, at: datetime)
     go-live and sequence say. The same completion again answers the first one and writes nothing.
 
     Raises Refused `contact_denied`, `out_of_sequence`, `claimed_by_other`, `outcome_differs`, `task_closed`;
-    Invalid for an outcome, time or next that cannot be; NotFound and Forbidden for another's task.
+    Invalid for an outcome, time or next that cannot be; NotFound and Forbidden for another's task,
+    except that everybody may record an opt-out.
     """
     require_right(by, "followups.complete_task")
     if completion.outcome and completion.outcome not in FollowUpTask.Outcome.values:
@@ -241,11 +258,12 @@ def complete_task(task_id: int, completion: Completion, *, by: By, at: datetime)
 
 @verb(Execution.OBSERVE_ONLY)
 def _record(task_id: int, completion: Completion, *, by: By, at: datetime) -> Completed:
+    opted_out = completion.outcome == FollowUpTask.Outcome.OPTED_OUT
     also: list[int] = []
-    if completion.outcome == FollowUpTask.Outcome.OPTED_OUT:
+    if opted_out:
         own = ContactPoint.objects.filter(lead__tasks__pk=task_id).values("digest")
         also = list(ContactPoint.objects.filter(digest__in=own).values_list("lead_id", flat=True).distinct())
-    return _complete_on(open_desk(task_id, by=by, at=at, also_lock=also), completion)
+    return _complete_on(open_desk(task_id, by=by, at=at, also_lock=also, anybodys=opted_out), completion)
 
 
 @verb(Execution.PROD_EXEC)
@@ -262,9 +280,9 @@ def _complete_on(desk: Desk, completion: Completion) -> Completed:
         return Completed(task, _next_open(desk), already_completed=True)
     if outcome in HAPPENED and task.status != OPEN:
         # the task's own row stays; what the person did takes effect all the same
-        return Completed(
-            task, _effects(desk, completion, desk.at), already_completed=task.status == COMPLETED
-        )
+        _check_next(completion, desk.at)
+        following = _effects(desk, completion, None) or current_task(desk.lead.pk)
+        return Completed(task, following, already_completed=task.status == COMPLETED)
     if task.status == COMPLETED:
         raise Refused(
             "outcome_differs",
@@ -282,7 +300,7 @@ def _complete_on(desk: Desk, completion: Completion) -> Completed:
     if not _write(desk, completion, contacted_at, late, allowed):
         task.refresh_from_db()  # somebody else was faster in spite of the lock: answer what is stored
         return _complete_on(desk, completion)
-    return Completed(task, _effects(desk, completion, contacted_at))
+    return Completed(task, _effects(desk, completion, task) or current_task(desk.lead.pk))
 
 
 def _next_open(desk: Desk) -> FollowUpTask | None:
@@ -308,9 +326,7 @@ def _contact_time(desk: Desk, completion: Completion) -> tuple[datetime, bool]:
     """Return when the contact was and whether it is entered late. Raises Invalid for an impossible time."""
     task, at = desk.task, desk.at
     if completion.contacted_at is None:
-        if task.started_at is not None and at - task.started_at <= MOST_BACK:
-            return task.started_at, False
-        return at, False
+        return (task.started_at or at) if _is_of_the_start(desk) else at, False
     contacted_at = completion.contacted_at
     if contacted_at > at + CLOCK_SKEW:
         raise Invalid({"contacted_at": [_("The contact cannot be in the future.")]})
@@ -328,6 +344,19 @@ def _contact_time(desk: Desk, completion: Completion) -> tuple[datetime, bool]:
     if late and not completion.note.strip():
         raise Invalid({"note": [_("A contact more than 15 minutes back needs a note.")]})
     return min(contacted_at, at), late
+
+
+def _is_of_the_start(desk: Desk) -> bool:
+    """Say whether a completion without a time belongs to the task's start.
+
+    A program starts for whoever logs the call, and logs what a person started; another person's start that
+    came to nothing says nothing of this contact.
+    """
+    task, by = desk.task, desk.by
+    if task.started_at is None or desk.at - task.started_at > MOST_BACK:
+        return False
+    by_program = task.contact_source == FollowUpTask.Source.DIALER or by.role == Role.SERVICE
+    return by_program or owner_key(task.started_by) == name_key(by)
 
 
 def _ask_gate(desk: Desk, completion: Completion, contacted_at: datetime) -> bool | None:
@@ -349,12 +378,14 @@ def _ask_gate(desk: Desk, completion: Completion, contacted_at: datetime) -> boo
         _decision(desk, door, verdict, contacted_at, happened=True).save()
         _tell_managers(desk, verdict, contacted_at)
         return False
+    refusal = _denied(desk, door, verdict, contacted_at)
     if completion.override_reason.strip():
-        require_right(desk.by, "governance.override_gate")
+        if not desk.by.may("governance.override_gate"):
+            raise Forbidden("not_allowed", _("Your role does not override the gate."), keep=refusal.keep)
         if verdict.overridable:
             _decision(desk, door, verdict, contacted_at, overridden=True).save()
             return False
-    raise _denied(desk, door, verdict, contacted_at)
+    raise refusal
 
 
 def _tell_managers(desk: Desk, verdict: Verdict, contacted_at: datetime) -> None:
@@ -362,7 +393,10 @@ def _tell_managers(desk: Desk, verdict: Verdict, contacted_at: datetime) -> None
         if manager.email:
             post_message(
                 "contact_against_gate", manager.email, _("A contact took place against the gate"),
-                _("Task %(task)s of lead %(lead)s: %(who)s recorded a contact at %(when)s. The gate says: %(reason)s")
+                _(
+                    "Task %(task)s of lead %(lead)s: %(who)s recorded a contact at %(when)s. "
+                    "The gate says: %(reason)s"
+                )
                 % {
                     "task": desk.task.pk, "lead": desk.lead.external_id, "who": desk.by.working_name,
                     "when": f"{contacted_at:%Y-%m-%d %H:%M} UTC", "reason": sentence(verdict.reason),
@@ -426,7 +460,7 @@ def _write(
 
 
 def _response(desk: Desk) -> tuple[Decimal | None, Decimal | None]:
-    """Return how long after its due time the task is completed: allowed minutes, and minutes of the wall clock."""
+    """Return how long after its due time the task is completed: in allowed minutes, and by the wall clock."""
     task, at = desk.task, desk.at
     if task.due_at is None:
         return None, None
@@ -436,69 +470,68 @@ def _response(desk: Desk) -> tuple[Decimal | None, Decimal | None]:
     return desk.gate(task.channel).hours.open_minutes(task.due_at, at), wall
 
 
-def _effects(desk: Desk, completion: Completion, when: datetime) -> FollowUpTask | None:
-    """Do what follows from the outcome and return what comes next for the lead."""
+def _effects(desk: Desk, completion: Completion, just_done: FollowUpTask | None) -> FollowUpTask | None:
+    """Do what follows from the outcome and return what comes next for the lead, if it made that.
+
+    `just_done` is the task where it was completed by this very call.
+    """
     outcome = completion.outcome
     if outcome in ADVANCING:
-        return advance(desk, desk.task, when)
+        return advance(desk, just_done) if desk.task.ladder_id else None
     if outcome in STOPPING:
         stop_remaining(desk, outcome)
-        owner = desk.task.owner or desk.by.working_name
-        return what_is_next(desk, completion.next or HANDOVER, completion.next_at, owner)
+        return what_is_next(desk, completion.next or HANDOVER, completion.next_at, _whose_callback(desk))
     if outcome == FollowUpTask.Outcome.WRONG_NUMBER:
-        return _wrong_number(desk, when)
+        return _wrong_number(desk, just_done)
     _opt_out(desk)
     return None
 
 
+def _whose_callback(desk: Desk) -> str:
+    """Return who calls back: the task's owner, else the person who reached the lead; a program cannot."""
+    by = desk.by
+    program = by.role == Role.SERVICE and not by.acting_for
+    return desk.task.owner or ("" if program else by.working_name)
+
+
 def _opt_out(desk: Desk) -> None:
     """Suppress every point of that person, which stops the ladders of every lead that holds one."""
-    task = desk.task
-    whose = task.contact_point.whose if task.contact_point else ""
-    hers = [point.digest for point in desk.points if point.whose == whose]
-    suppress([*hers, lead_digest(desk.lead.external_id)], by=desk.by, at=desk.at)
+    contacted = desk.task.contact_point
+    whose = contacted.whose if contacted else ""
+    hers = {p.digest for p in desk.points if p.whose == whose and p.status == ContactPoint.Status.USABLE}
+    if contacted is not None:  # also a number that turned out to be somebody else's: she said stop
+        hers.add(contacted.digest)
     stop_remaining(desk, FollowUpTask.Outcome.OPTED_OUT, stopped=True)
-    FollowUpTask.objects.filter(lead=desk.lead, status=OPEN).update(
-        status=FollowUpTask.Status.CANCELLED, is_current=False, closed_reason=FollowUpTask.Outcome.OPTED_OUT,
-        **NO_CLAIM, **desk.by.written(),
-    )  # fmt: skip
+    cancel_open([desk.lead.pk], by=desk.by, reason=FollowUpTask.Outcome.OPTED_OUT)
+    suppress([*hers, lead_digest(desk.lead.external_id)], by=desk.by, at=desk.at)
     settle_lead(desk.lead, Lead.Status.DEAD, by=desk.by, at=desk.at)
 
 
-def _wrong_number(desk: Desk, when: datetime) -> FollowUpTask | None:
+def _wrong_number(desk: Desk, just_done: FollowUpTask | None) -> FollowUpTask | None:
     """Retire the point and go on with the next one; steps whose channel has none left are skipped."""
     wrong = desk.task.contact_point
+    _ladder, steps = desk.running()
     if wrong is not None:
-        wrong.status = ContactPoint.Status.WRONG
-        wrong.save(update_fields=["status"])
-        for point in desk.points:
+        ContactPoint.objects.filter(pk=wrong.pk).update(status=ContactPoint.Status.WRONG)
+        for point in (wrong, *desk.points):
             if point.pk == wrong.pk:
                 point.status = ContactPoint.Status.WRONG
         desk.forget_questions()
-    open_steps = [task for task in desk.siblings if task.status == OPEN and task.pk != desk.task.pk]
-    for task in open_steps:
-        if wrong is None or task.contact_point_id != wrong.pk:
-            continue
+        promised = FollowUpTask.objects.filter(lead=desk.lead, ladder=None, status=OPEN, contact_point=wrong)
+        promised.update(contact_point=desk.point_for("CALL"), **desk.by.written())
+        _use_other_points(desk, [task for task in steps if task.contact_point_id == wrong.pk])
+    return advance(desk, just_done, reason="no_contact_point")
+
+
+def _use_other_points(desk: Desk, steps: Sequence[FollowUpTask]) -> None:
+    changed = [task for task in steps if task.status == OPEN]
+    for task in changed:
         task.contact_point = desk.point_for(task.channel)
         touched(task, desk.by)
         if task.contact_point is None:
             task.status, task.is_current = FollowUpTask.Status.SKIPPED, False
-            task.closed_reason = "no_contact_point"
+            task.closed_reason, task.held_reason = "no_contact_point", ""
             end_claim(task)
-        task.save(
-            update_fields=[
-                "contact_point",
-                "status",
-                "is_current",
-                "closed_reason",
-                *CLAIM_FIELDS,
-                *WRITTEN_FIELDS,
-            ]
-        )
-    ladder = desk.task.ladder
-    if ladder is None or ladder.status != ladder.Status.ACTIVE:
-        return current_task(desk.lead.pk)
-    if any(task.status == OPEN for task in open_steps):
-        return advance(desk, desk.task, when)
-    end_ladder(desk, ladder, reason="no_contact_point")
-    return None
+    fields = ["contact_point", "status", "is_current", "closed_reason", "held_reason"]
+    if changed:
+        FollowUpTask.objects.bulk_update(changed, [*fields, *CLAIM_FIELDS, *WRITTEN_FIELDS])

@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from followups.models import ContactPoint, FollowUpTask, Lead
+from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
 from followups.points import lead_digest
 from followups.rules import Step, read_steps
-from governance.actors import By, owner_key
+from governance.actors import By, Written, owner_key
 from governance.contact import digests
 from governance.contact.rules import Question
 from governance.contact.services import Gate, GateBook, Where, questions_about
@@ -59,6 +60,22 @@ class Desk:
     def steps(self) -> tuple[Step, ...]:
         return read_steps(self.task.ladder.steps) if self.task.ladder else ()
 
+    def running(self) -> tuple[Ladder | None, list[FollowUpTask]]:
+        """Return the lead's active ladder and its tasks in order.
+
+        Mostly the task's own; a reply to an old ladder's message finds the one that runs now.
+        """
+        own = self.task.ladder
+        if own is not None and own.status == Ladder.Status.ACTIVE:
+            return own, self.siblings
+        ladder = Ladder.objects.filter(lead=self.lead, status=Ladder.Status.ACTIVE).first()
+        if ladder is None:
+            return None, []
+        tasks = list(ladder.tasks.select_related("contact_point").order_by("step"))
+        for task in tasks:
+            task.lead, task.ladder = self.lead, ladder
+        return ladder, tasks
+
     def gate(self, channel: str) -> Gate:
         if self._book is None:
             self._book = GateBook.load([self.where.place], self.at)
@@ -103,9 +120,15 @@ def put_due(task: FollowUpTask, due_at: datetime | None, gate: Gate, held_reason
 DUE_FIELDS = ("due_at", "zone", "held_reason", *LATE_AFTER)
 
 
+def holds(task: FollowUpTask, by: By, at: datetime) -> bool:
+    """Say whether the actor has a live claim on the task."""
+    live = task.claim_until is not None and task.claim_until > at
+    return live and owner_key(task.claimed_by) == name_key(by)
+
+
 def may_work(task: FollowUpTask, by: By, at: datetime) -> bool:
-    """Say whether the task is the actor's to work on: her own, unowned, or anybody's with that right."""
-    if by.may("followups.work_any_task") or task.owner_key in ("", by.key):
+    """Say whether the task is the actor's to work on: her own, unowned, held, or anybody's by right."""
+    if by.may("followups.work_any_task") or task.owner_key in ("", by.key) or holds(task, by, at):
         return True
     return not at_work(at).filter(key=task.owner_key).exists()
 
@@ -122,29 +145,28 @@ def require_object(task: FollowUpTask, by: By, at: datetime) -> None:
     raise NotFound(_("There is no such task among yours."), code="task_not_found")
 
 
-def open_desk(task_id: int, *, by: By, at: datetime, also_lock: Iterable[int] = ()) -> Desk:
-    """Lock the task's lead (and others, in order), read the task, and judge that it is the actor's.
+def open_desk(
+    task_id: int, *, by: By, at: datetime, also_lock: Iterable[int] = (), anybodys: bool = False
+) -> Desk:
+    """Lock the task's lead (and others, in order) and its ladder's tasks, and judge that it is the actor's.
 
-    Raises NotFound `task_not_found`, Forbidden `not_your_task`.
+    Claims lock tasks alone, so the tasks are locked too. `anybodys` asks for no owner. Raises NotFound
+    `task_not_found`, Forbidden `not_your_task`.
     """
     lead_id = FollowUpTask.objects.filter(pk=task_id).values_list("lead_id", flat=True)
+    tasks = FollowUpTask.objects.of_ladder_of(task_id).with_clocks()
     if connection.features.has_select_for_update:
         wanted = list(also_lock)
         leads = Lead.objects.select_for_update(of=("self",)).order_by("pk")
-        list(
-            (
-                leads.filter(pk__in=[*lead_id, *wanted]) if wanted else leads.filter(pk__in=lead_id)
-            ).values_list("pk")
-        )
-    rows = list(
-        FollowUpTask.objects.of_ladder_of(task_id)
-        .with_clocks()
-        .select_related("lead", "ladder", "contact_point")
-    )
+        mine = Q(pk__in=lead_id)
+        list(leads.filter(mine | Q(pk__in=wanted) if wanted else mine).values_list("pk"))
+        tasks = tasks.select_for_update(of=("self",))
+    rows = list(tasks.select_related("lead", "ladder", "contact_point"))
     task = next((row for row in rows if row.pk == task_id), None)
     if task is None:
         raise NotFound(_("There is no such task among yours."), code="task_not_found")
-    require_object(task, by, at)
+    if not anybodys:
+        require_object(task, by, at)
     for row in rows:
         row.lead, row.ladder = task.lead, task.ladder if row.ladder_id else None
     points = list(ContactPoint.objects.filter(lead_id=task.lead_id).order_by("order", "id"))
@@ -153,14 +175,14 @@ def open_desk(task_id: int, *, by: By, at: datetime, also_lock: Iterable[int] = 
 
 
 def name_key(by: By) -> str:
-    """Return the key of who does the work: the person for whom a service client acts, else the signed-in one."""
+    """Return the key of who does the work: for whom a service client acts, else who is signed in."""
     return owner_key(by.working_name)
 
 
-def touched(task: FollowUpTask, by: By) -> None:
+def touched(row: Written, by: By) -> None:
     """Note on the row which call wrote it last."""
     for name, value in by.written().items():
-        setattr(task, name, value)
+        setattr(row, name, value)
 
 
 WRITTEN_FIELDS = ("actor", "acting_for", "correlation_id")

@@ -23,8 +23,9 @@ CLOSES_SOON = timedelta(minutes=60)
 CALLBACK_SOON = timedelta(minutes=10)
 _FIELDS = (
     "id", "lead__external_id", "lead__name", "lead__language", "lead__zone", "lead__score", "lead__province",
-    "lead__market", "lead__created_at", "contact_point__value", "contact_point__kind", "contact_point__digest",
-    "province", "channel", "kind", "step", "due_at", "owner", "claimed_by", "claim_until", "city_zone", "market_zone",
+    "lead__market", "lead__created_at", "contact_point__value", "contact_point__kind", "lead_points",
+    "province", "channel", "kind", "step", "due_at", "owner", "claimed_by", "claim_until", "city_zone",
+    "market_zone",
 )  # fmt: skip
 
 
@@ -33,19 +34,23 @@ def due_tasks(
     by: By,
     at: datetime,
     limit: int = 50,
+    offset: int = 0,
     filters: Mapping[str, Any] | None = None,
     contactable: bool | None = None,
     order: str = "due",
 ) -> list[dict[str, Any]]:
     """Return the current steps that are due, oldest first, in a fixed number of queries.
 
-    With `contactable` or `order="urgent"` the oldest 2,000 are looked through. A VA sees her own and unowned.
+    `offset` passes over the first ones. With `contactable` or `order="urgent"` the oldest 2,000 are looked
+    through. A VA sees her own and unowned.
     """
-    rows = FollowUpTask.objects.due(at).visible_to(by, at).with_clocks()
+    rows = FollowUpTask.objects.due(at).visible_to(by, at).with_clocks().with_points()
     if filters:
         rows = rows.filter(**filters)
-    looked = limit if contactable is None and order == "due" else LOOKED_THROUGH
-    found = [dict(zip(_FIELDS, row, strict=True)) for row in rows.values_list(*_FIELDS)[:looked]]
+    plain = contactable is None and order == "due"
+    window = slice(offset, offset + limit)
+    read = rows.values_list(*_FIELDS)[window if plain else slice(LOOKED_THROUGH)]
+    found = [dict(zip(_FIELDS, row, strict=True)) for row in read]
     answered = _with_contact(found, at)
     if contactable is not None:
         answered = [row for row in answered if row["contact"]["ok"] is contactable]
@@ -53,7 +58,7 @@ def due_tasks(
         answered.sort(key=lambda row: row["_urgency"])
     for row in answered:
         del row["_urgency"]
-    return answered[:limit]
+    return answered if plain else answered[window]
 
 
 def _with_contact(found: Sequence[dict[str, Any]], at: datetime) -> list[dict[str, Any]]:
@@ -62,7 +67,9 @@ def _with_contact(found: Sequence[dict[str, Any]], at: datetime) -> list[dict[st
     places = {(row["lead__province"], row["lead__market"]): None for row in found}
     book = GateBook.load([Place(province, market) for province, market in places], at)
     own = [lead_digest(row["lead__external_id"]) for row in found]
-    points = [row["contact_point__digest"] for row in found if row["contact_point__digest"]]
+    for row in found:
+        row["points"] = [tuple(point.split(":")) for point in row["lead_points"].split()]
+    points = {digest for row in found for _kind, digest in row["points"]}
     suppressions, consents = personal_rows([*own, *points])
     by_digest: dict[str, tuple[list[Any], list[Any]]] = {}
     for stop in suppressions:
@@ -81,9 +88,10 @@ def _row(
 ) -> dict[str, Any]:
     place = Place(row["lead__province"], row["lead__market"])
     gate = book.gate(Where(place, row["lead__zone"], row["city_zone"], row["market_zone"]), row["channel"])
-    known = [personal[digest] for digest in (own, row["contact_point__digest"]) if digest in personal]
+    asked = [digest for kind, digest in row["points"] if kind == digests.KIND_OF_CHANNEL[row["channel"]]]
+    known = [personal[digest] for digest in (own, *asked) if digest in personal]
     question = Question(
-        row["channel"], True, bool(row["contact_point__value"]), row["lead__score"],
+        row["channel"], True, bool(asked), row["lead__score"],
         tuple(stop for stops, _consents in known for stop in stops),
         tuple(consent for _stops, consents in known for consent in consents),
     )  # fmt: skip
@@ -120,10 +128,10 @@ def _row(
 
 
 def _urgency(row: Mapping[str, Any], gate: Gate, ok: bool, at: datetime) -> tuple[Any, ...]:
-    """Return what `order=urgent` sorts by: callbacks, young leads, closing windows, then due time and score."""
+    """Return what `order=urgent` sorts by: callbacks, young leads, closing windows, due time, score."""
     closes = gate.hours.closes_at(at) if ok else None
     rank = 4
-    if row["kind"] == FollowUpTask.Kind.CALLBACK and at - row["due_at"] <= CALLBACK_SOON:
+    if row["kind"] == FollowUpTask.Kind.CALLBACK and row["due_at"] - at <= CALLBACK_SOON:
         rank = 0
     elif row["step"] in (1, 2) and at - row["lead__created_at"] < YOUNG:
         rank = 2

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
 from followups.models import ContactPoint, FollowUpTask, Ladder, LadderTemplate, Lead
@@ -179,7 +178,7 @@ def _task(
         created_at=at, **by.written(),
     )  # fmt: skip
     task.set_owner(ladder.owner)
-    held = "" if plan.due_at else gates[channel].judge(asked[channel], at).reason
+    held = "" if plan.due_at else gates[channel].judge(asked[channel], max(at, plan.scheduled_for)).reason
     put_due(task, plan.due_at, gates[channel], held)
     if points and task.contact_point is None:
         task.status, task.closed_reason = FollowUpTask.Status.SKIPPED, "no_contact_point"
@@ -221,5 +220,4 @@ def stop_ladders_of(lead_ids: Sequence[int], *, reason: str, by: By, at: datetim
     _stop(lead_ids, reason=reason, by=by, at=at)
     cancel_open(lead_ids, by=by, reason=reason)
     done = Lead.objects.filter(pk__in=list(lead_ids)).exclude(status__in=[Lead.Status.WON, Lead.Status.DEAD])
-    usable = ContactPoint.objects.filter(lead=OuterRef("pk"), status=ContactPoint.Status.USABLE)
-    done.filter(Exists(usable)).update(status=Lead.Status.DEAD, updated_at=at, **by.written())
+    done.update(status=Lead.Status.DEAD, follow_up_at=None, updated_at=at, **by.written())

@@ -17,9 +17,12 @@ from followups.services.desk import WRITTEN_FIELDS, facts_of_points, lock_leads
 from governance import hooks
 from governance.actors import By
 from governance.contact import digests
-from governance.errors import Invalid
+from governance.errors import Forbidden, Invalid
+from governance.golive.services import Execution, verb
 from governance.places import ALL
 
+# What decides whose clock and which policy count.
+GATE_FIELDS = ("province", "market", "city", "zone", "score")
 TEXT_FIELDS = ("name", "city", "postal_code", "zone", "language", "source", "notes")
 
 
@@ -53,7 +56,7 @@ def _written(lead: Lead, by: By, at: datetime) -> None:
 def find_or_create(
     external_id: str, province: str, market: str, details: LeadDetails, *, by: By, at: datetime
 ) -> tuple[Lead, list[ContactPoint], bool]:
-    """Return the locked lead, her points, and whether she is new; for one who is known only blanks are filled.
+    """Return the locked lead, her points, and whether she is new; of one who is known only blanks are filled.
 
     Raises Invalid where a new lead has no province, or a known one lives in another.
     """
@@ -137,8 +140,9 @@ def stop_for_suppressed(suppressed: Iterable[str], channel: str, by: By, at: dat
     from followups.services.closing import NO_CLAIM
     from followups.services.ladders import stop_ladders_of
 
-    wanted = list(suppressed)
-    lead_ids = sorted(set(ContactPoint.objects.filter(digest__in=wanted).values_list("lead_id", flat=True)))
+    # a number that turned out not to be a lead's says nothing of her
+    held = ContactPoint.objects.filter(digest__in=list(suppressed), status=ContactPoint.Status.USABLE)
+    lead_ids = sorted(set(held.values_list("lead_id", flat=True)))
     if not lead_ids:
         return
     lock_leads(lead_ids)
@@ -148,5 +152,57 @@ def stop_for_suppressed(suppressed: Iterable[str], channel: str, by: By, at: dat
     FollowUpTask.objects.filter(
         lead_id__in=lead_ids, status=FollowUpTask.Status.OPEN, channel=channel
     ).update(
-        due_at=None, held_reason="suppressed", sla_5m_at=None, sla_30m_at=None, sla_2h_at=None, **NO_CLAIM
+        due_at=None,
+        held_reason="suppressed",
+        sla_5m_at=None,
+        sla_30m_at=None,
+        sla_2h_at=None,
+        **NO_CLAIM,
+        **by.written(),
     )
+
+
+@verb(Execution.OBSERVE_ONLY)
+def save_lead(lead: Lead, *, by: By, at: datetime) -> Lead:
+    """Save a lead that was changed by hand; where she lives elsewhere now, judge her due times anew.
+
+    What is saved was cleaned before. Raises Forbidden without the right to add or change leads.
+    """
+    from followups.services.realigning import realign_leads
+
+    fresh = lead.pk is None
+    require_lead_right(by, "add" if fresh else "change")
+    if fresh:
+        lead.created_at = at
+        _written(lead, by, at)
+        lead.save(force_insert=True)
+        return lead
+    lock_leads([lead.pk])
+    before = Lead.objects.get(pk=lead.pk)
+    lead.created_at = before.created_at
+    _written(lead, by, at)
+    lead.save(force_update=True)
+    if any(getattr(lead, name) != getattr(before, name) for name in GATE_FIELDS):
+        realign_leads([lead.pk], at=at, by=by)
+    return lead
+
+
+@verb(Execution.OBSERVE_ONLY)
+def settle_points(lead_id: int, *, by: By, at: datetime) -> None:
+    """After a lead's numbers were changed by hand, let her open tasks use the first usable one of their kind."""
+    require_lead_right(by, "change")
+    lock_leads([lead_id])
+    points = list(ContactPoint.objects.filter(lead=lead_id).order_by("order", "id"))
+    usable = {point.pk: point for point in points if point.status == ContactPoint.Status.USABLE}
+    for task in FollowUpTask.objects.filter(lead=lead_id, status=FollowUpTask.Status.OPEN):
+        kind = digests.KIND_OF_CHANNEL[task.channel]
+        if task.contact_point_id in usable and usable[task.contact_point_id].kind == kind:
+            continue
+        first = next((point for point in usable.values() if point.kind == kind), None)
+        if task.contact_point_id != (first.pk if first else None):
+            FollowUpTask.objects.filter(pk=task.pk).update(contact_point=first, **by.written())
+
+
+def require_lead_right(by: By, what: str) -> None:
+    if not by.may(f"followups.{what}_lead"):
+        raise Forbidden("not_allowed", _("Only a manager changes leads by hand."))

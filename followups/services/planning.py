@@ -13,7 +13,7 @@ from followups.services.completing import require_claim, require_open, require_r
 from followups.services.desk import WRITTEN_FIELDS, lock_leads, open_desk, touched
 from governance.actors import By, owner_key
 from governance.contact.reasons import sentence
-from governance.errors import Invalid, Refused
+from governance.errors import Invalid, NotFound, Refused
 from governance.golive.services import Execution, verb
 
 LONGEST_SNOOZE = timedelta(days=14)
@@ -69,15 +69,17 @@ def skip_task(
     task.save(
         update_fields=["status", "is_current", "closed_reason", "held_reason", *CLAIM_FIELDS, *WRITTEN_FIELDS]
     )
-    following = advance(desk, task, at) if task.ladder_id else current_task(task.lead_id)
-    return task, following
+    following = advance(desk, task) if task.ladder_id else None
+    return task, following or current_task(task.lead_id)
 
 
 @verb(Execution.OBSERVE_ONLY)
 def reassign_tasks(task_ids: Sequence[int], owner: str, *, by: By, at: datetime, reason: str) -> int:
     """Give open tasks, and what remains of their ladders, to another owner; claims on them end.
 
-    Returns how many tasks changed hands. Raises Invalid without a reason or with more than 500 ids.
+    Of many ids those that are no open tasks are passed over. Returns how many tasks changed hands. Raises
+    Invalid without a reason or with more than 500 ids; NotFound `task_not_found` and Refused `task_closed`
+    where one alone is named.
     """
     require_right(by, "followups.reassign")
     if not reason.strip():
@@ -86,6 +88,8 @@ def reassign_tasks(task_ids: Sequence[int], owner: str, *, by: By, at: datetime,
         raise Invalid({"ids": [_("Name 1 to %(most)s tasks.") % {"most": MOST_REASSIGNED}]})
     named = FollowUpTask.objects.filter(pk__in=list(task_ids), status=FollowUpTask.Status.OPEN)
     found = list(named.values_list("pk", "lead_id", "ladder_id"))
+    if not found and len(task_ids) == 1:
+        _say_why_not(task_ids[0])
     lock_leads(lead_id for _pk, lead_id, _ladder in found)
     ladders = sorted({ladder for _pk, _lead, ladder in found if ladder is not None})
     whole = FollowUpTask.objects.filter(status=FollowUpTask.Status.OPEN)
@@ -94,3 +98,10 @@ def reassign_tasks(task_ids: Sequence[int], owner: str, *, by: By, at: datetime,
     moved += whole.filter(pk__in=[pk for pk, _lead, ladder in found if ladder is None]).update(**changes)
     Ladder.objects.filter(pk__in=ladders).update(owner=owner.strip(), **by.written())
     return moved
+
+
+def _say_why_not(task_id: int) -> None:
+    task = FollowUpTask.objects.filter(pk=task_id).first()
+    if task is None:
+        raise NotFound(_("There is no such task among yours."), code="task_not_found")
+    require_open(task)

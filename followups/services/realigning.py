@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from typing import overload
 
+from django.db import connection
 from django.db.models import Q
 
 from followups.models import ContactPoint, FollowUpTask, RealignRequest
 from followups.rules import gap_before
-from followups.services.closing import NO_CLAIM
-from followups.services.desk import DUE_FIELDS, Desk, lock_leads, put_due
+from followups.services.closing import due_of_promise
+from followups.services.desk import DUE_FIELDS, WRITTEN_FIELDS, Desk, lock_leads, put_due, touched
 from governance.actors import By
 from governance.contact.services import GateBook, Where
 from governance.golive.services import Execution, verb
@@ -19,6 +21,7 @@ from governance.golive.services import Execution, verb
 LEADS_A_BATCH = 50
 SECONDS = 5.0
 OPEN = FollowUpTask.Status.OPEN
+PLACE_FIELDS = ("province", "market_key")
 
 
 def request_realigning(province: str, by: By, at: datetime) -> None:
@@ -78,10 +81,12 @@ def realign_leads(lead_ids: Sequence[int], *, at: datetime, by: By) -> int:
     if not lead_ids:
         return 0
     lock_leads(lead_ids)
-    tasks = list(
+    found = (
         FollowUpTask.objects.filter(lead_id__in=list(lead_ids)).with_clocks().select_related("lead", "ladder")
-        .order_by("lead_id", "ladder_id", "step", "id")
-    )  # fmt: skip
+    )
+    if connection.features.has_select_for_update:
+        found = found.select_for_update(of=("self",))  # claims lock tasks alone
+    tasks = list(found.order_by("lead_id", "ladder_id", "step", "id"))
     points: dict[int, list[ContactPoint]] = {}
     for point in ContactPoint.objects.filter(lead_id__in=list(lead_ids)).order_by("order", "id"):
         points.setdefault(point.lead_id, []).append(point)
@@ -96,48 +101,71 @@ def realign_leads(lead_ids: Sequence[int], *, at: datetime, by: By) -> int:
         desk = Desk(first, steps, points.get(lead_id, []), by, at, where, book)
         changed += _realign(desk)
     if changed:
-        fields = [*DUE_FIELDS, "province", "market_key", *NO_CLAIM]
+        fields = [*DUE_FIELDS, *PLACE_FIELDS, *WRITTEN_FIELDS]
         FollowUpTask.objects.bulk_update(changed, fields, batch_size=200)
     return len(changed)
 
 
 def _realign(desk: Desk) -> list[FollowUpTask]:
-    steps = desk.steps
     changed = []
-    earlier: datetime | None = None
+    earlier: datetime | None = None  # when the step before was done, or is due
+    skipped = False
     for task in desk.siblings:
         if task.status != OPEN:
-            if task.status != FollowUpTask.Status.CANCELLED:
-                earlier = max(
-                    filter(None, (earlier, task.contacted_at or task.completed_at)), default=earlier
-                )
+            skipped = task.status == FollowUpTask.Status.SKIPPED and task.closed_reason != "no_contact_point"
+            earlier = _later(earlier, task.completed_at)
             continue
+        before = _times(task)
+        task.province, task.market_key = desk.lead.province, desk.lead.market_key
         claimed = task.claim_until is not None and task.claim_until > desk.at
         overdue = task.due_at is not None and task.due_at <= desk.at
         if not claimed and not overdue:
-            not_before = max(task.scheduled_for, desk.at)
-            if earlier is not None and task.step:
-                not_before = max(not_before, earlier + gap_before(steps, task.step))
+            # when somebody skipped the step before is not kept, but the due time was put after it
+            not_before = _later(_wanted(desk, task, earlier), task.due_at if skipped else None)
             due = desk.first_allowed(task.channel, not_before)
-            before = _times(task)
             held = "" if due else desk.holding_reason(task.channel, not_before)
             put_due(task, due, desk.gate(task.channel), held)
-            if _times(task) != before:
-                changed.append(task)
-        earlier = task.due_at or earlier
+        if _times(task) != before:
+            touched(task, desk.by)
+            changed.append(task)
+        earlier = _later(earlier, task.due_at)
+        skipped = False
     return changed
 
 
+def _wanted(desk: Desk, task: FollowUpTask, earlier: datetime | None) -> datetime:
+    """Return the instant from which a task's due time is looked for."""
+    if task.kind == FollowUpTask.Kind.HANDOVER:
+        return max(due_of_promise(desk, task.kind, task.scheduled_for) or desk.at, desk.at)
+    wanted = max(task.scheduled_for, desk.at)
+    if earlier is not None and task.step:
+        wanted = max(wanted, earlier + gap_before(desk.steps, task.step))
+    return wanted
+
+
+@overload
+def _later(one: datetime, other: datetime | None) -> datetime: ...
+@overload
+def _later(one: datetime | None, other: datetime | None) -> datetime | None: ...
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((at for at in (one, other) if at is not None), default=None)
+
+
 def _times(task: FollowUpTask) -> tuple[object, ...]:
-    return tuple(getattr(task, name) for name in DUE_FIELDS)
+    return tuple(getattr(task, name) for name in (*DUE_FIELDS, *PLACE_FIELDS))
 
 
 def bring_back_held(at: datetime, *, limit: int = 200) -> int:
-    """Give held tasks a due time again where the reason fell away; returns how many leads were looked at."""
+    """Give held tasks a due time again where the reason fell away; returns how many leads were looked at.
+
+    Where more are held than one run looks at, each minute takes the next ones.
+    """
     held = FollowUpTask.objects.filter(status=OPEN, due_at=None).order_by("id")
-    lead_ids = list(dict.fromkeys(held.values_list("lead_id", flat=True)[:limit]))
-    for start in range(0, len(lead_ids), LEADS_A_BATCH):
-        _bring_back(lead_ids[start : start + LEADS_A_BATCH], at)
+    runs = -(-held.count() // limit)
+    start = limit * (int(at.timestamp()) // 60 % runs) if runs > 1 else 0
+    lead_ids = list(dict.fromkeys(held.values_list("lead_id", flat=True)[start : start + limit]))
+    for first in range(0, len(lead_ids), LEADS_A_BATCH):
+        _bring_back(lead_ids[first : first + LEADS_A_BATCH], at)
     return len(lead_ids)
 
 

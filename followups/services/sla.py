@@ -7,6 +7,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.db import connection
 from django.utils.translation import gettext as _
 
 from followups.models import FollowUpTask, SlaSnapshot
@@ -89,13 +90,20 @@ def escalate_overdue(at: datetime, *, limit: int = 500) -> int:
     late = FollowUpTask.objects.filter(status="OPEN", sla_counted=False, sla_2h_at__lt=at).order_by(
         "sla_2h_at"
     )
+    if connection.features.has_select_for_update_skip_locked:
+        late = late.select_for_update(skip_locked=True, of=("self",))
     found = list(late.values_list("pk", "channel", "step", "province")[:limit])
-    events = []
-    for pk, channel, step, province in found:
-        mine = FollowUpTask.objects.filter(pk=pk, status="OPEN", sla_counted=False).update(sla_counted=True)
-        if mine:
-            detail = {"task": pk, "channel": channel, "step": step, "province": province}
-            events.append(Kpi("WHOLESALE", "followup_sla", False, None, detail))
+    FollowUpTask.objects.filter(pk__in=[pk for pk, *_rest in found]).update(sla_counted=True)
+    events = [
+        Kpi(
+            "WHOLESALE",
+            "followup_sla",
+            False,
+            None,
+            {"task": pk, "channel": channel, "step": step, "province": province},
+        )
+        for pk, channel, step, province in found
+    ]
     emit_kpis(events, by=by, at=at)
     if events:
         _digest(at)
@@ -119,7 +127,7 @@ def _digest(at: datetime) -> None:
 
 @verb(Execution.OBSERVE_ONLY)
 def snapshot_sla(at: datetime) -> int:
-    """Keep yesterday's SLA (by the local day of Toronto) for all and per group; run again it writes the same."""
+    """Keep yesterday's SLA (by Toronto's local day) for all and per group; run again it writes the same."""
     day = (at.astimezone(LOCAL) - timedelta(days=1)).date()
     since, until = _bounds(day)
     kept = 0

@@ -405,10 +405,15 @@ def record_consent(
     how: str,
     evidence: str = "",
 ) -> Consent:
-    """Record a consent or its withdrawal; a withdrawal also stops the channel."""
+    """Record a consent or its withdrawal; a withdrawal also stops the channel.
+
+    Raises Forbidden without the right, Invalid for an instant after `at`.
+    """
     withdrawn = kind == Consent.Kind.WITHDRAWN
     if not (by.may(CONSENT) or (withdrawn and by.may(SUPPRESS))):
         raise Forbidden("not_allowed", _("Only a manager records consent."))
+    if obtained_at > at:
+        raise Invalid({"at": [_("A consent cannot be obtained in the future.")]})
     row = Consent(
         point_digest=point, channel=channel, kind=kind, obtained_how=how, evidence=evidence, at=obtained_at,
         expires_at=consent_expiry(kind, obtained_at), **by.written(),

@@ -1,0 +1,176 @@
+"""What people type on the due-task pages. Times are the lead's: her clock, not the reader's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from followups.models import FollowUpTask
+from followups.rules import DEFAULT_OUTCOME
+from followups.services import Completion
+from followups.wording import CHANNELS, NEXT, OUTCOMES
+from governance.contact.clock import local
+from governance.errors import Refused
+from governance.places import Province
+
+TYPED = "%Y-%m-%dT%H:%M"
+# The likeliest first: a person who works 40 tasks a day takes it most of the time.
+LIKELY: Final[dict[str, tuple[str, ...]]] = {
+    "CALL": ("NO_ANSWER", "LEFT_MESSAGE", "REACHED", "REPLIED", "WRONG_NUMBER", "OPTED_OUT"),
+    "SMS": ("SENT", "REPLIED", "REACHED", "WRONG_NUMBER", "OPTED_OUT"),
+    "EMAIL": ("SENT", "REPLIED", "REACHED", "WRONG_NUMBER", "OPTED_OUT"),
+}
+
+
+class LocalTimeField(forms.DateTimeField):
+    """A time on the clock of `zone`; its value is the instant in UTC."""
+
+    widget = forms.DateTimeInput(format=TYPED, attrs={"type": "datetime-local"})
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.zone = "UTC"
+
+    def prepare_value(self, value: Any) -> Any:
+        return local(value, self.zone) if isinstance(value, datetime) and value.tzinfo else value
+
+    def to_python(self, value: Any) -> datetime | None:
+        if value in self.empty_values:
+            return None
+        try:
+            wall = datetime.fromisoformat(str(value).strip()[:19])
+        except ValueError:
+            raise ValidationError(
+                _("Write a day and time such as 2026-11-27T19:50."), code="invalid"
+            ) from None
+        if wall.tzinfo is not None or not 2000 <= wall.year < 2100:
+            raise ValidationError(_("A day between 2000 and 2100 is needed."), code="invalid")
+        at = wall.replace(tzinfo=ZoneInfo(self.zone)).astimezone(UTC)
+        if local(at, self.zone).replace(tzinfo=None) != wall:
+            raise ValidationError(
+                _("There is no such hour there: the clocks are changed then."), code="invalid"
+            )
+        return at
+
+
+class OfALead(forms.Form):
+    """A form whose times are read on one lead's clock."""
+
+    def __init__(self, *args: Any, zone: str, at: datetime, **kwargs: Any) -> None:
+        self.zone = zone
+        super().__init__(*args, **kwargs)
+        now = f"{local(at, zone):{TYPED}}"
+        for name, field in self.fields.items():
+            if isinstance(field, LocalTimeField):
+                field.zone = zone
+                field.widget.attrs["max" if name == "contacted_at" else "min"] = now
+
+    def refuse(self, refusal: Refused) -> None:
+        """Show a service's refusal where it belongs: at the fields that it names, else above them."""
+        for name, sentences in refusal.errors.items():
+            self.add_error(name if name in self.fields else None, [str(one) for one in sentences])
+        if not refusal.errors:
+            self.add_error(None, str(refusal))
+
+
+class CompleteForm(OfALead):
+    """How a contact went."""
+
+    outcome = forms.ChoiceField(label=_("What happened?"), widget=forms.RadioSelect, choices=())
+    next = forms.ChoiceField(
+        label=_("What did she ask for?"), required=False, choices=(),
+        help_text=_("Left open, a closer takes over."),
+    )  # fmt: skip
+    next_at = LocalTimeField(
+        label=_("When?"), required=False,
+        help_text=_("Needed for a callback and for “not now”. A callback is moved to the next lawful time."),
+    )  # fmt: skip
+    note = forms.CharField(
+        label=_("Note"), required=False, max_length=4000, strip=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )  # fmt: skip
+    contacted_at = LocalTimeField(
+        label=_("When was the contact?"), required=False,
+        help_text=_("Empty: when you started it, else now. More than 15 minutes back needs a note."),
+    )  # fmt: skip
+    happened = forms.BooleanField(
+        label=_("The contact took place all the same"), required=False,
+        help_text=_("It is recorded as against the rules, and the managers are told."),
+    )  # fmt: skip
+    override_reason = forms.CharField(
+        label=_("Or: why the refusal is overridden"), required=False, max_length=500,
+        help_text=_("Lifts only our own rules, never the law or an opt-out."),
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, channel: str, may_override: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["outcome"].choices = [(name, OUTCOMES[name]) for name in LIKELY[channel]]  # type: ignore[attr-defined]  # a ChoiceField
+        self.fields["outcome"].initial = DEFAULT_OUTCOME[channel]
+        self.fields["next"].choices = [("", _("a closer takes over")), *NEXT.items()]  # type: ignore[attr-defined]  # a ChoiceField
+        if not may_override:
+            del self.fields["override_reason"]
+
+    def completion(self) -> Completion:
+        said = self.cleaned_data
+        return Completion(
+            outcome=said["outcome"],
+            next=said["next"],
+            next_at=said["next_at"],
+            note=said["note"].strip(),
+            contacted_at=said["contacted_at"],
+            override_reason=said.get("override_reason", ""),
+            happened=said["happened"],
+            source=FollowUpTask.Source.PAGE_BUTTON,
+        )
+
+
+class SnoozeForm(OfALead):
+    """Until when a task is put aside."""
+
+    until = LocalTimeField(
+        label=_("Put aside until"),
+        help_text=_("Within 14 days. Moved to the next lawful time; the clock of the SLA runs on."),
+    )  # fmt: skip
+
+
+class SkipForm(OfALead):
+    """Why a task is left out."""
+
+    reason = forms.CharField(label=_("Why is it skipped?"), max_length=200)
+
+
+class QueueForm(forms.Form):
+    """What the due list is narrowed to."""
+
+    whose = forms.ChoiceField(
+        label=_("Whose"), required=False,
+        choices=[("", _("all that I may do")), ("held", _("claimed by me")), ("mine", _("my own"))],
+    )  # fmt: skip
+    province = forms.ChoiceField(
+        label=_("Province"), required=False, choices=[("", _("all")), *Province.choices]
+    )
+    channel = forms.ChoiceField(
+        label=_("Channel"), required=False, choices=[("", _("all")), *CHANNELS.items()]
+    )
+    contactable = forms.ChoiceField(
+        label=_("Contact now"), required=False,
+        choices=[("", _("all")), ("yes", _("allowed")), ("no", _("not allowed"))],
+    )  # fmt: skip
+    order = forms.ChoiceField(
+        label=_("Order"), required=False,
+        choices=[("", _("oldest first")), ("urgent", _("most urgent first"))],
+    )  # fmt: skip
+
+    def __init__(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__({name: data.get(name, "") for name in self.base_fields}, **kwargs)
+
+    def chosen(self) -> dict[str, str]:
+        """Return what was chosen; an unknown word chooses nothing."""
+        self.is_valid()
+        return {name: value for name, value in self.cleaned_data.items() if value}

@@ -1,0 +1,179 @@
+"""What the pages read: the due list with its counts, and one task with all there is of its lead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.utils.translation import gettext as _
+
+from followups.models import ContactPoint, FollowUpTask, Property
+from followups.rules import Step
+from followups.services.desk import Desk, may_work
+from followups.services.due import LOOKED_THROUGH, due_tasks
+from governance.actors import By
+from governance.contact.rules import Verdict
+from governance.contact.services import Where
+from governance.errors import NotFound
+
+MOST_HISTORY = 200
+MOST_HELD = 100
+
+
+@dataclass(frozen=True, slots=True)
+class DuePage:
+    """One page of the due list; numbers stop at 2,001, which means more.
+
+    `due` counts everything that is due for the person, `mine` and `held` what she owns and has claimed of it,
+    `matching` what the filters leave.
+    """
+
+    rows: list[dict[str, Any]]
+    number: int
+    pages: int
+    due: int
+    mine: int
+    held: int
+    matching: int
+
+
+def due_page(
+    *,
+    by: By,
+    at: datetime,
+    size: int,
+    number: int = 1,
+    filters: Mapping[str, Any] | None = None,
+    contactable: bool | None = None,
+    order: str = "due",
+) -> DuePage:
+    """Return a page of due tasks in a fixed number of queries; a page past the last is the last.
+
+    Each row is that of `due_tasks` with `steps` (of its ladder), `city`, `claim_until`, `started_at` and
+    `started_by`.
+    """
+    wanted = dict(filters or {})
+    due = FollowUpTask.objects.due(at).visible_to(by, at)
+    counts = due[: LOOKED_THROUGH + 1].aggregate(
+        due=Count("pk"),
+        mine=Count("pk", filter=Q(owner_key=by.key)),
+        held=Count("pk", filter=Q(claimed_by__iexact=by.username, claim_until__gt=at)),
+    )
+    if contactable is None and order == "due":
+        matching = due.filter(**wanted)[: LOOKED_THROUGH + 1].count() if wanted else counts["due"]
+        pages = _pages(matching, size)
+        number = min(number, pages)
+        rows = due_tasks(by=by, at=at, limit=size, offset=(number - 1) * size, filters=wanted)
+    else:
+        found = due_tasks(
+            by=by, at=at, limit=LOOKED_THROUGH, filters=wanted, contactable=contactable, order=order
+        )
+        matching = len(found)
+        pages = _pages(matching, size)
+        number = min(number, pages)
+        rows = found[(number - 1) * size : number * size]
+    _add_facts(rows)
+    return DuePage(rows, number, pages, counts["due"], counts["mine"], counts["held"], matching)
+
+
+def _pages(matching: int, size: int) -> int:
+    return max(1, -(-min(matching, LOOKED_THROUGH) // size))
+
+
+def _add_facts(rows: list[dict[str, Any]]) -> None:
+    of_ladder = FollowUpTask.objects.filter(ladder=OuterRef("ladder")).order_by().values("ladder")
+    found = FollowUpTask.objects.filter(pk__in=[row["id"] for row in rows]).annotate(
+        steps=Subquery(of_ladder.annotate(steps=Count("pk")).values("steps"))
+    )
+    facts = {
+        pk: {"steps": steps, "city": city, "claim_until": until, "started_at": started, "started_by": who}
+        for pk, steps, city, until, started, who in found.values_list(
+            "pk", "steps", "lead__city", "claim_until", "started_at", "started_by"
+        )
+    }
+    none = {"steps": None, "city": "", "claim_until": None, "started_at": None, "started_by": ""}
+    for row in rows:
+        row.update(facts.get(row["id"], none))
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A task on a page: the gate's answer now, the lead's tasks oldest first, and what comes before it.
+
+    `hers` says whether the task is the person's to work on, `first` is the open step that comes before it.
+    """
+
+    desk: Desk
+    verdict: Verdict
+    next_allowed_at: datetime | None
+    history: list[FollowUpTask]
+    properties: list[Property]
+    hers: bool
+    first: FollowUpTask | None
+
+    @property
+    def task(self) -> FollowUpTask:
+        return self.desk.task
+
+    @property
+    def workable(self) -> bool:
+        return self.hers and self.task.status == FollowUpTask.Status.OPEN
+
+    @property
+    def zone(self) -> str:
+        """The clock that the person at the other end lives by."""
+        return self.desk.gate(self.task.channel).zone
+
+    @property
+    def step(self) -> Step | None:
+        number = self.task.step
+        steps = self.desk.steps
+        return steps[number - 1] if number is not None and 0 < number <= len(steps) else None
+
+
+def look_at(task_id: int, *, by: By, at: datetime) -> Look:
+    """Return a task for reading, nothing locked. Raises NotFound `task_not_found` also for another's task."""
+    task = (
+        FollowUpTask.objects.visible_to(by, at)
+        .filter(pk=task_id)
+        .with_clocks()
+        .select_related("lead", "ladder", "contact_point")
+        .first()
+    )
+    if task is None:
+        raise NotFound(_("There is no such task among yours."), code="task_not_found")
+    newest = FollowUpTask.objects.filter(lead=task.lead_id).order_by(
+        "-created_at", "-ladder_id", "-step", "-pk"
+    )
+    history = list(newest[:MOST_HISTORY])[::-1]
+    points = list(ContactPoint.objects.filter(lead=task.lead_id).order_by("order", "id"))
+    where = Where(task.lead.place, task.lead.zone, task.city_zone, task.market_zone)
+    desk = Desk(task, history, points, by, at, where)
+    gate, question = desk.gate(task.channel), desk.question(task.channel)
+    verdict = gate.judge(question, at)
+    before = (
+        other
+        for other in history
+        if other.ladder_id == task.ladder_id
+        and other.step is not None
+        and other.step < (task.step or 0)
+        and other.status == FollowUpTask.Status.OPEN
+    )
+    return Look(
+        desk=desk,
+        verdict=verdict,
+        next_allowed_at=gate.next_allowed(question, at, verdict),
+        history=history,
+        properties=list(Property.objects.filter(lead=task.lead_id).order_by("pk")[:20]),
+        hers=may_work(task, by, at),
+        first=next(before, None),
+    )
+
+
+def held_claims(by: By, at: datetime) -> list[tuple[int, str]]:
+    """Return the tasks that the person holds, each with its claim token."""
+    mine = FollowUpTask.objects.filter(claimed_by__iexact=by.working_name, claim_until__gt=at)
+    return list(mine.order_by("due_at", "pk").values_list("pk", "claim_token")[:MOST_HELD])

@@ -1,0 +1,138 @@
+"""Tasks, times and the gate's answers in the words of the pages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from urllib.parse import quote, urlencode
+
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from followups.models import FollowUpTask
+from followups.rules import CALLBACK, HANDOVER, NOT_INTERESTED, NOT_NOW, SOLD_OR_LISTED
+from governance.contact.clock import local
+from governance.contact.reasons import sentence
+
+CHANNELS = {
+    "SMS": gettext_lazy("Text message"),
+    "CALL": gettext_lazy("Call"),
+    "EMAIL": gettext_lazy("E-mail"),
+}
+START = {
+    "SMS": gettext_lazy("Start the text message"),
+    "CALL": gettext_lazy("Start the call"),
+    "EMAIL": gettext_lazy("Start the e-mail"),
+}
+NEXT = {
+    HANDOVER: gettext_lazy("Hand over: a closer calls within the hour"),
+    CALLBACK: gettext_lazy("Call back at a promised time"),
+    NOT_NOW: gettext_lazy("Not now: ask again at a later date"),
+    NOT_INTERESTED: gettext_lazy("Not interested"),
+    SOLD_OR_LISTED: gettext_lazy("Sold or listed already"),
+}
+OUTCOMES = {
+    "SENT": gettext_lazy("Sent"),
+    "NO_ANSWER": gettext_lazy("No answer"),
+    "LEFT_MESSAGE": gettext_lazy("Left a message"),
+    "REACHED": gettext_lazy("Reached: we talked"),
+    "REPLIED": gettext_lazy("Replied"),
+    "WRONG_NUMBER": gettext_lazy("Wrong number or address"),
+    "OPTED_OUT": gettext_lazy("Opted out: never contact again"),
+}
+# A day and hour make sense only with these; a person who opted out is told no next time.
+OF_THE_CLOCK = frozenset(
+    {"holiday", "outside_statutory_hours", "outside_contact_window", "no_windows_defined"}
+)
+
+
+def zone_name(zone: str) -> str:
+    """Return a zone as people say it: “America/St_Johns” is St Johns."""
+    return zone.rpartition("/")[2].replace("_", " ")
+
+
+def moment(at: datetime, zone: str) -> str:
+    """Return an instant on the zone's clock, its short name included: “Tue 24 Nov, 10:05 EST”."""
+    return date_format(local(at, zone), "D j M, H:i T")
+
+
+def clock(at: datetime, zone: str) -> str:
+    """Return the hour on the zone's clock: “10:05 EST”."""
+    return date_format(local(at, zone), "H:i T")
+
+
+def duration(minutes: int) -> str:
+    """Return minutes as people say them: “35 min”, “3 h 20 min”, “2 days”."""
+    if minutes < 60:
+        return _("%(minutes)s min") % {"minutes": max(0, minutes)}
+    if minutes < 24 * 60:
+        return _("%(hours)s h %(minutes)s min") % {"hours": minutes // 60, "minutes": f"{minutes % 60:02d}"}
+    days = minutes // (24 * 60)
+    return ngettext("%(days)s day", "%(days)s days", days) % {"days": days}
+
+
+def overdue(minutes: int) -> str:
+    return _("just due") if minutes < 1 else _("%(time)s late") % {"time": duration(minutes)}
+
+
+def task_name(kind: str, step: int | None, steps: int | None) -> str:
+    """Return which of the lead's tasks it is."""
+    if kind == FollowUpTask.Kind.CALLBACK:
+        return _("Promised callback")
+    if kind == FollowUpTask.Kind.HANDOVER:
+        return _("Handover to a closer")
+    if step is not None and steps:
+        return _("Step %(step)s of %(steps)s") % {"step": step, "steps": steps}
+    return _("Step %(step)s") % {"step": step or "?"}
+
+
+def gate_sentence(reason: str, zone: str, then: datetime | None, at: datetime | None = None) -> str:
+    """Return whether contact is allowed, or why not and when next."""
+    if reason not in OF_THE_CLOCK:
+        return sentence(reason)
+    return sentence(reason, zones=(zone,), at=at, then=then)
+
+
+def point_text(value: str) -> str:
+    """Return a phone number as Canadians read it; anything else as it is."""
+    if len(value) == 12 and value.startswith("+1"):
+        return f"({value[2:5]}) {value[5:8]}-{value[8:]}"
+    return value
+
+
+def point_link(channel: str, value: str, text: str = "") -> str:
+    """Return the address that opens the telephone, messages or mail, with `text` in it where that can be."""
+    if channel == "CALL":
+        return f"tel:{quote(value, safe='+')}"
+    if channel == "SMS":
+        return f"sms:{quote(value, safe='+')}" + (
+            f"?{urlencode({'body': text}, quote_via=quote)}" if text else ""
+        )
+    return f"mailto:{quote(value, safe='@')}" + (
+        f"?{urlencode({'body': text}, quote_via=quote)}" if text else ""
+    )
+
+
+def next_sentence(task: FollowUpTask | None) -> str:
+    """Return what comes next for a lead and when, on its own clock."""
+    if task is None:
+        return _("Nothing more is planned for this lead.")
+    if task.due_at is None:
+        return _("Next: %(what)s, held: %(why)s") % {
+            "what": _what(task),
+            "why": gate_sentence(task.held_reason, task.zone, None),
+        }
+    return _("Next: %(what)s, due %(when)s (%(zone)s).") % {
+        "what": _what(task),
+        "when": moment(task.due_at, task.zone),
+        "zone": zone_name(task.zone),
+    }
+
+
+def _what(task: FollowUpTask) -> str:
+    if task.kind == FollowUpTask.Kind.LADDER:
+        return _("step %(step)s, %(channel)s") % {
+            "step": task.step,
+            "channel": str(CHANNELS[task.channel]).lower(),
+        }
+    return task_name(task.kind, None, None)[:1].lower() + task_name(task.kind, None, None)[1:]

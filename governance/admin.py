@@ -1,0 +1,8 @@
+"""The hallway: the screens of each room."""
+
+import governance.contact.admin
+import governance.golive.admin
+import governance.kpi.admin
+import governance.market.admin
+import governance.outbox.admin
+import governance.people.admin  # noqa: F401

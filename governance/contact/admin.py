@@ -1,0 +1,354 @@
+"""What the gate judges by, and what it decided, on the managers' screens."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminSplitDateTimeWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from governance.admin_base import (
+    DeletesWithReason,
+    HistoryAdmin,
+    ReadOnlyAdmin,
+    ReasonForm,
+    ServiceAdmin,
+    by_of,
+)
+from governance.contact.digests import EMAIL, KIND_OF_CHANNEL, PHONE, digest, read_email, read_phone
+from governance.contact.models import (
+    CHANNEL_CHOICES,
+    CityZone,
+    Closure,
+    Consent,
+    ContactDecision,
+    HashKeyCheck,
+    StatutoryHours,
+    Suppression,
+)
+from governance.contact.reference import remove_reference, save_reference
+from governance.contact.services import lift_suppression, record_consent, suppress
+from governance.errors import Invalid
+from governance.places import CANADIAN_ZONES
+
+DAYS = (
+    (0, _("Monday")), (1, _("Tuesday")), (2, _("Wednesday")), (3, _("Thursday")), (4, _("Friday")),
+    (5, _("Saturday")), (6, _("Sunday")),
+)  # fmt: skip
+
+
+class ReferenceAdmin(HistoryAdmin):
+    """A screen of what holds everywhere: saved with a reason, after which due times are judged anew."""
+
+    def serve(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> Any:
+        save_reference(obj, by=by_of(request), at=timezone.now(), reason=form.cleaned_data["change_reason"])
+        return obj
+
+
+class RemovableReferenceAdmin(DeletesWithReason, ReferenceAdmin):
+    """A reference row that may also be deleted, with a reason."""
+
+    def remove(self, request: HttpRequest, obj: Any, reason: str) -> None:
+        remove_reference(obj, by=by_of(request), at=timezone.now(), reason=reason)
+
+
+@admin.register(Closure)
+class ClosureAdmin(RemovableReferenceAdmin):
+    """Days that are closed besides the public holidays, and public holidays that are worked."""
+
+    form = ReasonForm
+    list_display = ("date", "province_name", "name", "closed", "closed_from", "citation")
+    list_display_links = ("date", "name")
+    list_filter = ("closed", "province", "date")
+    search_fields = ("name", "citation")
+    ordering = ("-date", "province")
+    history_list_display = ("name", "closed")
+    fieldsets = (
+        (None, {"fields": ("date", "province", "name")}),
+        (
+            _("What it means"),
+            {
+                "fields": ("closed", "closed_from", "citation"),
+                "description": _("A row with a citation is law: it holds whatever a policy says of holidays, and nobody overrides it."),
+            },
+        ),
+        (_("Why"), {"fields": ("change_reason",)}),
+    )  # fmt: skip
+
+    @admin.display(description=_("province"), ordering="province")
+    def province_name(self, closure: Closure) -> str:
+        return closure.get_province_display() if closure.province else str(_("all of Canada"))
+
+
+class HoursForm(ReasonForm):
+    """The law's hours with their days as boxes."""
+
+    days = forms.TypedMultipleChoiceField(
+        label=_("Days"), choices=DAYS, coerce=int, widget=UnfoldAdminCheckboxSelectMultipleWidget
+    )
+
+
+@admin.register(StatutoryHours)
+class StatutoryHoursAdmin(ReferenceAdmin):
+    """The law's hours. A change of the law is a new row with its own date; the old one stays for the past."""
+
+    form = HoursForm
+    list_display = ("jurisdiction", "channel", "days_told", "start", "end", "valid_from", "citation")
+    list_display_links = ("jurisdiction", "channel")
+    list_filter = ("jurisdiction", "channel", "valid_from")
+    search_fields = ("citation",)
+    history_list_display = ("start", "end", "valid_from")
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": ("jurisdiction", "channel", "valid_from", "citation"),
+                "description": _(
+                    "Of each jurisdiction the rows with the newest date hold; every jurisdiction that has rows for a "
+                    "channel must allow the minute. A policy narrows these hours and never widens them."
+                ),
+            },
+        ),
+        (_("Hours"), {"fields": ("days", ("start", "end"))}),
+        (_("Why"), {"fields": ("change_reason",)}),
+    )
+
+    @admin.display(description=_("days"))
+    def days_told(self, hours: StatutoryHours) -> str:
+        return ", ".join(str(dict(DAYS)[day]) for day in hours.days)
+
+
+class CityZoneForm(ReasonForm):
+    """A city's clock, chosen from the Canadian ones."""
+
+    zone = forms.ChoiceField(
+        label=_("Time zone"), choices=[(zone, zone) for zone in CANADIAN_ZONES], widget=UnfoldAdminSelectWidget
+    )
+
+
+@admin.register(CityZone)
+class CityZoneAdmin(RemovableReferenceAdmin):
+    """Which clock a city keeps, for leads without a zone of their own."""
+
+    form = CityZoneForm
+    list_display = ("city", "province", "zone")
+    list_filter = ("province", "zone")
+    search_fields = ("city", "city_key")
+    ordering = ("province", "city")
+    history_list_display = ("zone",)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": ("province", "city", "zone"),
+                "description": _("Only with a source for the clock people there live by; a place not listed is judged by every clock of its province."),
+            },
+        ),
+        (_("Why"), {"fields": ("change_reason",)}),
+    )  # fmt: skip
+
+
+def read_point(text: str) -> tuple[str, str]:
+    """Return (kind, keyed hash) of a phone number or e-mail address. Raises ValidationError."""
+    kind, value = (EMAIL, read_email(text)) if "@" in text else (PHONE, read_phone(text))
+    return kind, digest(kind, value)
+
+
+class PointForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets the model
+    """A form that takes a phone number or address, of which only the keyed hash is kept."""
+
+    point = forms.CharField(
+        label=_("Phone or e-mail"), max_length=254, widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+        help_text=_("Kept as a keyed hash only; it cannot be read again."),
+    )  # fmt: skip
+
+    def clean_point(self) -> tuple[str, str]:
+        return read_point(self.cleaned_data["point"])
+
+    def clean(self) -> Any:
+        data = super().clean()
+        kind, _digest = self.cleaned_data.get("point", ("", ""))
+        channel = self.cleaned_data.get("channel")
+        if kind and channel and KIND_OF_CHANNEL[channel] != kind:
+            self.add_error("channel", _("This channel does not reach such a point."))
+        return data
+
+
+class EvidenceOfPoints(ServiceAdmin):
+    """Rows about points: added through a service, found by the point's hash, never changed."""
+
+    list_display_links = ("at",)
+    ordering = ("-at", "-pk")
+    show_full_result_count = False
+    search_fields = ("correlation_id__startswith",)
+    search_help_text = _("A phone number or e-mail address, whole; or a correlation id, from the beginning")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        try:
+            return queryset.filter(point_digest=read_point(search_term)[1]), False
+        except ValidationError:
+            return super().get_search_results(request, queryset, search_term)  # type: ignore[no-any-return]  # untyped
+
+    @admin.display(description=_("point"))
+    def point_told(self, row: Any) -> str:
+        return f"{row.point_digest[:12]}…"
+
+
+class SuppressionForm(PointForm):
+    """A stop, or the end of one."""
+
+    class Meta:
+        model = Suppression
+        fields = ("action", "channel", "source", "reason")
+
+    def clean(self) -> Any:
+        data = super().clean()
+        if self.cleaned_data.get("action") == Suppression.Action.LIFT and not self.cleaned_data.get("reason", "").strip():
+            self.add_error("reason", _("Say why the suppression ends."))
+        return data
+
+
+@admin.register(Suppression)
+class SuppressionAdmin(EvidenceOfPoints):
+    """Whom nobody contacts. A row is never deleted; a stop ends by another row."""
+
+    form = SuppressionForm
+    list_display = ("at", "point_told", "action", "channel_told", "source", "reason", "actor")
+    list_filter = ("action", "source", "channel", "at")
+    fieldsets = (
+        (None, {"fields": ("point", "action", "channel", "source")}),
+        (_("Why"), {"fields": ("reason",), "description": _("Needed to end a stop.")}),
+    )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is None:
+            return super().get_fieldsets(request, obj)
+        fields = ("at", "point_digest", "action", "channel", "source", "reason", "actor", "acting_for", "correlation_id")
+        return ((None, {"fields": fields}),)
+
+    def serve(self, request: HttpRequest, obj: Suppression, form: Any, change: bool) -> Suppression:
+        _kind, hashed = form.cleaned_data["point"]
+        by, at = by_of(request), timezone.now()
+        if obj.action == Suppression.Action.LIFT:
+            lift_suppression([hashed], by=by, at=at, reason=obj.reason, channel=obj.channel)
+        else:
+            suppress([hashed], by=by, at=at, source=obj.source, channel=obj.channel)
+        saved: Suppression = Suppression.objects.filter(point_digest=hashed).latest("pk")
+        return saved
+
+    @admin.display(description=_("channel"), ordering="channel")
+    def channel_told(self, row: Suppression) -> str:
+        return row.channel or str(_("all"))
+
+
+class ConsentForm(PointForm):
+    """A consent, or its withdrawal, as it was obtained."""
+
+    channel = forms.ChoiceField(label=_("Channel"), choices=CHANNEL_CHOICES, widget=UnfoldAdminSelectWidget)
+    at = forms.SplitDateTimeField(
+        label=_("Obtained (UTC)"), widget=UnfoldAdminSplitDateTimeWidget, initial=timezone.now
+    )
+
+    class Meta:
+        model = Consent
+        fields = ("channel", "kind", "obtained_how", "evidence", "at")
+
+
+@admin.register(Consent)
+class ConsentAdmin(EvidenceOfPoints):
+    """Consents as Canada's anti-spam law asks for them; when one ends follows from its kind."""
+
+    form = ConsentForm
+    list_display = ("at", "point_told", "channel", "kind", "obtained_how", "expires_at", "actor")
+    list_filter = ("kind", "channel", "at", "expires_at")
+    fieldsets = (
+        (None, {"fields": ("point", "channel", "kind", "at")}),
+        (
+            _("How it was obtained"),
+            {
+                "fields": ("obtained_how", "evidence"),
+                "description": _("Words a regulator can follow; no phone number, address or name."),
+            },
+        ),
+    )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is None:
+            return super().get_fieldsets(request, obj)
+        fields = (
+            "at", "point_digest", "channel", "kind", "obtained_how", "evidence", "expires_at", "actor", "acting_for",
+            "correlation_id",
+        )  # fmt: skip
+        return ((None, {"fields": fields}),)
+
+    def serve(self, request: HttpRequest, obj: Consent, form: Any, change: bool) -> Consent:
+        kind, hashed = form.cleaned_data["point"]
+        if KIND_OF_CHANNEL[obj.channel] != kind:
+            raise Invalid({"channel": [_("This channel does not reach such a point.")]})
+        return record_consent(
+            hashed, obj.channel, obj.kind, by=by_of(request), at=timezone.now(), obtained_at=obj.at,
+            how=obj.obtained_how, evidence=obj.evidence,
+        )  # fmt: skip
+
+
+@admin.register(ContactDecision)
+class ContactDecisionAdmin(ReadOnlyAdmin):
+    """What the gate answered where someone contacted or was refused to."""
+
+    list_display = (
+        "created_at", "lead_id", "channel", "door", "ok", "reason", "overridden", "happened", "where", "local_time",
+        "actor",
+    )  # fmt: skip
+    list_filter = ("ok", "reason", "channel", "door", "overridden", "happened", "province", "created_at")
+    search_fields = ("lead_id__startswith", "correlation_id__startswith", "actor__startswith")
+    search_help_text = _("Lead, correlation id or person, from the beginning; or a whole phone number or address")
+    ordering = ("-created_at", "-pk")
+    show_full_result_count = False
+    fieldsets: ClassVar[Any] = (
+        (None, {"fields": ("created_at", "door", "ok", "reason", "overridden", "happened")}),
+        (_("Whom"), {"fields": ("lead_id", "task_id", "phone_digest", "email_digest", "lead_score")}),
+        (_("Where and when"), {"fields": ("province", "market", "channel", "at", "zones", "local_times")}),
+        (_("Judged by"), {"fields": ("policy_id", "policy_version", "basis")}),
+        (_("Who asked"), {"fields": ("actor", "acting_for", "correlation_id")}),
+    )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        found, twice = super().get_search_results(request, queryset, search_term)
+        try:
+            hashed = read_point(search_term)[1]
+        except ValidationError:
+            return found, twice
+        return found | queryset.filter(Q(phone_digest=hashed) | Q(email_digest=hashed)), twice
+
+    @admin.display(description=_("place"), ordering="province")
+    def where(self, decision: ContactDecision) -> str:
+        return f"{decision.province}/{decision.market}"
+
+    @admin.display(description=_("local time"))
+    def local_time(self, decision: ContactDecision) -> str:
+        return str(decision.local_times[0]) if decision.local_times else "–"
+
+
+@admin.register(HashKeyCheck)
+class HashKeyCheckAdmin(ReadOnlyAdmin):
+    """Which key hashes the points, told by a fingerprint."""
+
+    list_display = ("fingerprint",)

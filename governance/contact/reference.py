@@ -1,0 +1,59 @@
+"""Verbs of what the gate judges by besides policies: closures, the law's hours and cities' clocks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from governance import hooks
+from governance.actors import By
+from governance.contact.models import CANADA, CityZone, Closure, StatutoryHours
+from governance.errors import Forbidden, Invalid
+from governance.golive.services import Execution, verb
+
+Reference = Closure | StatutoryHours | CityZone
+
+
+def _where(row: Reference) -> str:
+    """Return the province whose times a row touches; nothing where it touches all of them."""
+    if isinstance(row, StatutoryHours):
+        return "" if row.jurisdiction == CANADA else row.jurisdiction
+    return row.province
+
+
+def _check(row: Reference, verb_name: str, by: By, reason: str) -> None:
+    if not by.may(f"governance.{verb_name}_{row._meta.model_name}"):
+        raise Forbidden("not_allowed", _("Only a manager changes this."))
+    if not reason.strip():
+        raise Invalid({"change_reason": [_("Say why this changes.")]})
+
+
+@verb(Execution.OBSERVE_ONLY)
+def save_reference(row: Reference, *, by: By, at: datetime, reason: str) -> None:
+    """Save a row with its reason in the history, and have the times there judged anew.
+
+    Raises Forbidden without the right, Invalid for values that cannot be used or without a reason.
+    """
+    _check(row, "add" if row._state.adding else "change", by, reason)
+    try:
+        row.full_clean()
+    except ValidationError as wrong:
+        raise Invalid(wrong.message_dict) from wrong
+    before = type(row)._default_manager.filter(pk=row.pk).first() if row.pk else None
+    row._change_reason = reason.strip()  # type: ignore[union-attr]  # read by simple_history
+    row._history_date = at  # type: ignore[union-attr]  # read by simple_history
+    row.save()
+    for place in sorted({_where(row), _where(before) if before is not None else _where(row)}):
+        hooks.on_gate_changed.ask(place, by, at)
+
+
+@verb(Execution.OBSERVE_ONLY)
+def remove_reference(row: Reference, *, by: By, at: datetime, reason: str) -> None:
+    """Delete a row; its history keeps it with the reason. Raises as `save_reference` does."""
+    _check(row, "delete", by, reason)
+    row._change_reason = reason.strip()  # type: ignore[union-attr]  # read by simple_history
+    row._history_date = at  # type: ignore[union-attr]  # read by simple_history
+    row.delete()
+    hooks.on_gate_changed.ask(_where(row), by, at)

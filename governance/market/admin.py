@@ -1,0 +1,129 @@
+"""Market policies on the managers' screens."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from governance.admin_base import HistoryAdmin, JSONText, ReasonForm, by_of
+from governance.market.models import MarketPolicy
+from governance.market.rules import read_rules
+from governance.market.services import upsert_policy
+from governance.places import CANADIAN_ZONES, Place
+
+RULES_HELP = _(
+    "Windows: days 0 = Monday to 6 = Sunday, start inside, end not, 24:00 is midnight; a night is two windows, and no "
+    "windows means never. Channels: SMS, CALL, EMAIL. min_lead_score_to_contact: 0 to 1. "
+    "consent_required_channels: contact there needs a consent on record."
+)
+
+
+class PolicyForm(ReasonForm):
+    """A policy as a manager edits it; `seen_version` notices that somebody else was faster."""
+
+    rules = JSONText(label=_("Rules"), help_text=RULES_HELP)
+    timezone = forms.ChoiceField(
+        label=_("Time zone"),
+        required=False,
+        choices=[("", _("the city’s own, else every one of the province")), *((zone, zone) for zone in CANADIAN_ZONES)],
+        widget=UnfoldAdminSelectWidget,
+    )
+    seen_version = forms.IntegerField(widget=forms.HiddenInput, required=False, min_value=0, max_value=2**31 - 1)
+
+    class Meta:
+        model = MarketPolicy
+        fields = ("province", "market", "enabled", "timezone", "rules")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "seen_version" in self.fields:
+            self.fields["seen_version"].initial = self.instance.version if self.instance.pk else 0
+
+    def clean_rules(self) -> Any:
+        try:
+            return read_rules(self.cleaned_data["rules"]).as_json()
+        except ValidationError as wrong:
+            raise forms.ValidationError(wrong.messages) from wrong
+
+
+@admin.register(MarketPolicy)
+class MarketPolicyAdmin(HistoryAdmin):
+    """When and how each market's people may be contacted; every save is a version with its reason."""
+
+    form = PolicyForm
+    list_display = (
+        "province", "market", "enabled", "hours", "channels", "least_score", "holidays_off", "timezone", "version",
+        "changed_by", "updated_at",
+    )  # fmt: skip
+    list_display_links = ("province", "market")
+    list_filter = ("enabled", "province", "updated_at")
+    search_fields = ("market_key",)
+    search_help_text = _("Market, without accents")
+    ordering = ("province", "market")
+    history_list_display = ("version", "enabled", "changed_by")
+    readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id", "rules_shown")
+
+    shown_instead: ClassVar[dict[str, str]] = {"rules": "rules_shown"}
+    fieldsets = (
+        (None, {"fields": ("province", "market", "enabled", "timezone")}),
+        (_("When, how and whom"), {"fields": ("rules",)}),
+        (_("Why"), {"fields": ("change_reason", "seen_version")}),
+        (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
+    )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_readonly_fields(request, obj)
+        # a policy that moved would rule a place that nobody decided it for
+        return (*fields, "province", "market") if obj is not None else fields
+
+    def serve(self, request: HttpRequest, obj: MarketPolicy, form: Any, change: bool) -> MarketPolicy:
+        return upsert_policy(
+            Place(obj.province, obj.market),
+            by=by_of(request),
+            at=timezone.now(),
+            enabled=obj.enabled,
+            rules=obj.rules,
+            timezone=obj.timezone,
+            reason=form.cleaned_data["change_reason"],
+            expected_version=form.cleaned_data["seen_version"] if change else 0,
+        )
+
+    @admin.display(description=_("contact hours"))
+    def hours(self, policy: MarketPolicy) -> str:
+        windows = read_rules(policy.rules).windows
+        names = [str(day) for day in (_("Mo"), _("Tu"), _("We"), _("Th"), _("Fr"), _("Sa"), _("Su"))]
+        told = [f"{_days(window.days, names)} {window}" for window in windows]
+        return ", ".join(told) or str(_("never"))
+
+    @admin.display(description=_("channels"))
+    def channels(self, policy: MarketPolicy) -> str:
+        return ", ".join(read_rules(policy.rules).channels) or "–"
+
+    @admin.display(description=_("least score"))
+    def least_score(self, policy: MarketPolicy) -> str:
+        return f"{read_rules(policy.rules).min_score:.2f}"
+
+    @admin.display(description=_("holidays off"), boolean=True)
+    def holidays_off(self, policy: MarketPolicy) -> bool:
+        return read_rules(policy.rules).skip_holidays
+
+    @admin.display(description=_("rules"))
+    def rules_shown(self, policy: MarketPolicy) -> str:
+        text = json.dumps(policy.rules, indent=2, ensure_ascii=False)
+        return format_html('<pre class="font-mono text-sm whitespace-pre-wrap">{}</pre>', text)
+
+
+def _days(days: tuple[int, ...], names: list[str]) -> str:
+    """Return days as a person says them: consecutive ones as a span."""
+    if len(days) > 2 and days == tuple(range(days[0], days[-1] + 1)):
+        return f"{names[days[0]]}–{names[days[-1]]}"
+    return " ".join(names[day] for day in days)

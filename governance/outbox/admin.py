@@ -1,0 +1,184 @@
+"""Messages, job runs and schedules on the managers' screens."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    PeriodicTasks,
+    SolarSchedule,
+)
+from unfold.admin import ModelAdmin
+from unfold.decorators import action
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from governance.admin_base import ReadOnlyAdmin
+from governance.outbox.models import Heartbeat, IdempotentAnswer, JobSlot, OutboxMessage, SchedulerLease
+from governance.strict_json import read_json
+
+
+@admin.register(OutboxMessage)
+class OutboxMessageAdmin(ReadOnlyAdmin):
+    """Messages that wait, went out, or were given up after five tries."""
+
+    list_display = ("created_at", "kind", "to", "subject", "attempts", "sent_at", "dead_at", "last_error")
+    list_filter = (
+        "kind", ("sent_at", admin.EmptyFieldListFilter), ("dead_at", admin.EmptyFieldListFilter), "created_at",
+    )  # fmt: skip
+    search_fields = ("to", "subject", "correlation_id__startswith")
+    search_help_text = _("Receiver, subject, or a correlation id from the beginning")
+    ordering = ("-created_at", "-pk")
+    show_full_result_count = False
+    fields = (
+        "kind", "to", "subject", "body", "created_at", "not_before", "attempts", "last_error", "sent_at", "dead_at",
+        "dedupe", "correlation_id",
+    )  # fmt: skip
+
+
+@admin.register(JobSlot)
+class JobSlotAdmin(ReadOnlyAdmin):
+    """Each run of each job."""
+
+    list_display = ("started_at", "job", "slot", "finished_at", "result", "error")
+    list_filter = ("job", ("finished_at", admin.EmptyFieldListFilter), "started_at")
+    search_fields = ("job__startswith", "slot__startswith")
+    ordering = ("-started_at", "-pk")
+    show_full_result_count = False
+
+
+@admin.register(Heartbeat)
+class HeartbeatAdmin(ReadOnlyAdmin):
+    """When the scheduler last showed that it lives."""
+
+    list_display = ("name", "at")
+
+
+@admin.register(SchedulerLease)
+class SchedulerLeaseAdmin(ReadOnlyAdmin):
+    """Which scheduler process fires the jobs now."""
+
+    list_display = ("name", "holder", "expires_at")
+
+
+@admin.register(IdempotentAnswer)
+class IdempotentAnswerAdmin(ReadOnlyAdmin):
+    """Which requests with an Idempotency-Key were answered; the answers themselves are not shown."""
+
+    list_display = ("created_at", "user", "key", "status")
+    list_filter = ("status", "created_at")
+    list_select_related = ("user",)
+    search_fields = ("key__startswith",)
+    ordering = ("-created_at", "-pk")
+    show_full_result_count = False
+    fields = ("created_at", "user", "key", "status")
+
+
+# --- schedules: django-celery-beat's rows, in unfold's clothes ---------------------------------------------
+
+for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule):
+    admin.site.unregister(model)
+
+
+class JobSelect(UnfoldAdminSelectWidget, TaskSelectWidget):  # type: ignore[misc]  # neither has types
+    """The registered jobs to choose from."""
+
+
+class ScheduledJobForm(PeriodicTaskForm):  # type: ignore[misc]  # no types
+    """A job and when it runs."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["task"].widget = UnfoldAdminTextInputWidget()
+        self.fields["regtask"].widget = JobSelect()
+
+    def clean(self) -> Any:
+        self.cleaned_data.setdefault("task", "")  # it expects the key even where the field was refused
+        return super().clean()
+
+    def _clean_json(self, field: str) -> str:
+        text = str(self.cleaned_data[field])
+        kind = list if field == "args" else dict
+        try:
+            fits = isinstance(read_json(text), kind)
+        except ValueError as wrong:
+            raise forms.ValidationError(_("This is no readable JSON: %(why)s") % {"why": wrong}) from None
+        if not fits:
+            raise forms.ValidationError(_("A JSON list is needed for arguments, an object for named ones."))
+        return text
+
+
+@admin.register(PeriodicTask)
+class PeriodicTaskAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+    """When each job runs. A change holds from the next tick on, and no restart undoes it."""
+
+    form = ScheduledJobForm
+    list_display = ("name", "enabled", "task", "when", "last_run_at", "total_run_count")
+    list_filter = ("enabled", "task", "last_run_at")
+    list_fullwidth = True
+    list_select_related = ("interval", "crontab")
+    search_fields = ("name", "task")
+    ordering = ("name",)
+    readonly_fields = ("when", "last_run_at", "total_run_count")
+    actions: ClassVar[Any] = ["enable_tasks", "disable_tasks"]
+    fieldsets = (
+        (None, {"fields": ("name", "regtask", "task", "enabled", "description")}),
+        (_("When"), {"fields": ("interval", "crontab", "when", "start_time", "one_off")}),
+        (_("Arguments"), {"fields": ("args", "kwargs", "expire_seconds")}),
+        (_("Runs"), {"fields": ("last_run_at", "total_run_count")}),
+    )
+
+    @admin.display(description=_("when"))
+    def when(self, task: PeriodicTask) -> str:
+        if task.crontab_id:
+            return f"{task.crontab.human_readable} ({task.crontab.timezone})"
+        return str(task.interval or "–")
+
+    @action(description=_("Enable selected jobs"), permissions=["change"])
+    def enable_tasks(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._switch(request, queryset, True)
+
+    @action(description=_("Disable selected jobs"), permissions=["change"])
+    def disable_tasks(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._switch(request, queryset, False)
+
+    def _switch(self, request: HttpRequest, queryset: QuerySet[Any], enabled: bool) -> None:
+        changed = queryset.exclude(enabled=enabled).update(enabled=enabled)
+        PeriodicTasks.update_changed()  # the scheduler does not see what `update` writes
+        self.message_user(request, _("%(count)d jobs changed.") % {"count": changed})
+
+
+class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+    """A schedule that jobs share; it can be deleted only while no job uses it."""
+
+    actions: ClassVar[Any] = None
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        used = obj is not None and obj.periodictask_set.exists()
+        return not used and super().has_delete_permission(request, obj)  # type: ignore[no-any-return]  # untyped
+
+
+@admin.register(CrontabSchedule)
+class CrontabScheduleAdmin(ScheduleAdmin):
+    """Times of day."""
+
+    list_display = ("__str__", "human_readable", "timezone")
+    fields = ("human_readable", "minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone")
+    readonly_fields = ("human_readable",)
+
+
+@admin.register(IntervalSchedule)
+class IntervalScheduleAdmin(ScheduleAdmin):
+    """Every so often."""
+
+    list_display = ("__str__", "every", "period")
+    fields = ("every", "period")

@@ -1,0 +1,308 @@
+"""People, their work and their programs' tokens on the managers' screens."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin, StackedInline, TabularInline
+from unfold.decorators import action
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+)
+
+from governance.admin_base import JSONText, ReadOnlyAdmin, ServiceAdmin, by_of
+from governance.hours import CHANNELS
+from governance.people.models import Absence, ApiToken, User, WorkProfile
+from governance.people.rules import LANGUAGES, SCOPES
+from governance.people.services import MAX_DAYS, issue_token, revoke_token, show_role
+from governance.places import CANADIAN_ZONES, Province
+
+
+class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+    """What a person works on and when."""
+
+    provinces = forms.MultipleChoiceField(
+        label=_("Provinces"), choices=Province.choices, required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text=_("None ticked: all."),
+    )  # fmt: skip
+    channels = forms.MultipleChoiceField(
+        label=_("Channels"), choices=[(channel, channel) for channel in CHANNELS], required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: all."),
+    )  # fmt: skip
+    languages = forms.MultipleChoiceField(
+        label=_("Languages"), choices=[(code, code) for code in LANGUAGES], required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: all."),
+    )  # fmt: skip
+    zone = forms.ChoiceField(
+        label=_("Time zone"), choices=[(zone, zone) for zone in CANADIAN_ZONES], widget=UnfoldAdminSelectWidget,
+        initial="America/Toronto",
+    )  # fmt: skip
+    shifts = JSONText(
+        label=_("Shifts"), required=False,
+        help_text=_('Weekly, in her own zone: [{"days": [0,1,2,3,4], "start": "09:00", "end": "17:00"}]'),
+    )  # fmt: skip
+
+    class Meta:
+        model = WorkProfile
+        fields = ("provinces", "channels", "languages", "zone", "shifts")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "shifts" in self.fields:
+            self.fields["shifts"].widget.attrs["rows"] = 5
+
+    def clean_shifts(self) -> Any:
+        return self.cleaned_data["shifts"] or []
+
+
+class WorkProfileInline(StackedInline):  # type: ignore[misc]  # unfold has no types
+    """The work profile on a person's screen."""
+
+    model = WorkProfile
+    form = WorkProfileForm
+    can_delete = False
+    extra = 0
+    max_num = 1
+
+
+class AbsenceInline(TabularInline):  # type: ignore[misc]  # unfold has no types
+    """A person's absences on her screen."""
+
+    model = Absence
+    fields = ("starts_at", "ends_at")
+    ordering = ("-starts_at",)
+    extra = 0
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # unfold has no types
+    """People. The role alone says what somebody may do; nobody is deleted, only switched off."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "full_name", "role", "is_active", "last_login", "works_on")
+    list_filter = ("role", "is_active", "last_login")
+    list_fullwidth = True
+    list_select_related = ("work_profile",)
+    search_fields = ("username", "first_name", "last_name", "email")
+    search_help_text = _("Username, name or e-mail")
+    ordering = ("username",)
+    filter_horizontal = ()
+    readonly_fields = ("last_login", "date_joined", "is_superuser")
+    inlines: ClassVar[Any] = [WorkProfileInline, AbsenceInline]
+    actions = None
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        (_("Who"), {"fields": ("first_name", "last_name", "email")}),
+        (
+            _("What she may do"),
+            {
+                "fields": ("role", "is_active", "is_superuser"),
+                "description": _("The role holds at once, also for her tokens. Switched off she can neither sign in nor use a token."),
+            },
+        ),
+        (_("Dates"), {"fields": ("last_login", "date_joined")}),
+    )  # fmt: skip
+    add_fieldsets = (
+        (
+            None,
+            {
+                "classes": ("wide",),
+                "fields": ("username", "role", "email", "usable_password", "password1", "password2"),
+            },
+        ),
+    )
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # whoever sets a superuser's password is one
+        guarded = obj is not None and obj.is_superuser and not request.user.is_superuser
+        return not guarded and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj is not None else []
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        show_role(obj)
+
+    @admin.display(description=_("name"), ordering="last_name")
+    def full_name(self, user: User) -> str:
+        return user.get_full_name()
+
+    @admin.display(description=_("works on"))
+    def works_on(self, user: User) -> str:
+        profile = getattr(user, "work_profile", None)
+        if profile is None:
+            return str(_("everything"))
+        told = [*profile.provinces, *profile.channels, *profile.languages]
+        return ", ".join(told) or str(_("everything"))
+
+
+@admin.register(WorkProfile)
+class WorkProfileAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+    """Who works on what, side by side; a profile is made on its person's screen."""
+
+    form = WorkProfileForm
+    list_display = ("user", "provinces_told", "channels_told", "languages_told", "zone")
+    list_filter = ("zone",)
+    list_select_related = ("user",)
+    search_fields = ("user__username",)
+    ordering = ("user__username",)
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description=_("provinces"))
+    def provinces_told(self, profile: WorkProfile) -> str:
+        return ", ".join(profile.provinces) or str(_("all"))
+
+    @admin.display(description=_("channels"))
+    def channels_told(self, profile: WorkProfile) -> str:
+        return ", ".join(profile.channels) or str(_("all"))
+
+    @admin.display(description=_("languages"))
+    def languages_told(self, profile: WorkProfile) -> str:
+        return ", ".join(profile.languages) or str(_("all"))
+
+
+@admin.register(Absence)
+class AbsenceAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+    """Who is away when; meanwhile her due tasks are offered to the others."""
+
+    list_display = ("user", "starts_at", "ends_at")
+    list_filter = ("starts_at", "ends_at")
+    list_select_related = ("user",)
+    search_fields = ("user__username",)
+    ordering = ("-starts_at",)
+    autocomplete_fields = ("user",)
+    fields = ("user", "starts_at", "ends_at")
+
+
+class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+    """What a new token is for."""
+
+    scopes = forms.MultipleChoiceField(
+        label=_("Scopes"), choices=[(scope, scope) for scope in SCOPES], required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text=_("policy: a service client may also change policies. Any of the others narrows it to those parts."),
+    )  # fmt: skip
+    days = forms.IntegerField(
+        label=_("Days"), min_value=1, max_value=MAX_DAYS, initial=MAX_DAYS, widget=UnfoldAdminIntegerFieldWidget
+    )
+
+    class Meta:
+        model = ApiToken
+        fields = ("user", "label", "scopes", "calls_per_minute")
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ServiceAdmin):
+    """Programs' tokens. The secret is shown once, when it is issued; afterwards a token can only be revoked."""
+
+    form = TokenForm
+    list_display = (
+        "label", "user", "begins_with", "scopes_told", "calls_per_minute", "created", "expiry", "last_used_at",
+        "revoked_at",
+    )  # fmt: skip
+    list_display_links = None
+    list_filter = (("revoked_at", admin.EmptyFieldListFilter), "expiry", "last_used_at")
+    list_select_related = ("user",)
+    search_fields = ("label", "user__username")
+    ordering = ("-created",)
+    actions: ClassVar[Any] = ["revoke"]
+    autocomplete_fields = ("user",)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": ("user", "label", "scopes", "days", "calls_per_minute"),
+                "description": _("At a rotation issue the new one first, put it in place, then revoke the old one."),
+            },
+        ),
+    )
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None and super().has_change_permission(request, obj)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is None:
+            return super().get_fieldsets(request, obj)
+        fields = ("user", "label", "begins_with", "calls_per_minute", "created", "expiry", "last_used_at", "revoked_at")
+        return ((None, {"fields": fields}),)
+
+    def serve(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> ApiToken:
+        issued = issue_token(
+            obj.user.username, scopes=form.cleaned_data["scopes"], days=form.cleaned_data["days"], label=obj.label
+        )
+        issued.token.calls_per_minute = obj.calls_per_minute
+        issued.token.save(update_fields=["calls_per_minute"])
+        request.issued = issued  # type: ignore[attr-defined]  # shown by response_add
+        return issued.token
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
+        issued = request.issued  # type: ignore[attr-defined]  # set by serve
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": _("Token issued"),
+            "text": issued.text,
+            "token": issued.token,
+        }
+        response = TemplateResponse(request, "admin/governance/apitoken/issued.html", context)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "user" and not request.user.is_superuser:
+            kwargs["queryset"] = User.objects.filter(is_superuser=False)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    @action(description=_("Revoke selected tokens"), permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        by, at = by_of(request), timezone.now()
+        ended = sum(revoke_token(token, by=by, at=at) for token in queryset)
+        self.message_user(request, _("%(count)d tokens revoked.") % {"count": ended})
+
+    @admin.display(description=_("begins with"))
+    def begins_with(self, token: ApiToken) -> str:
+        return f"{token.token_key[:6]}…"
+
+    @admin.display(description=_("scopes"))
+    def scopes_told(self, token: ApiToken) -> str:
+        return ", ".join(token.scopes) or "–"
+
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupAdmin(ReadOnlyAdmin):
+    """Roles as Django's groups, to look at: what a role may do is decided in the program."""
+
+    list_display = ("name", "people")
+    ordering = ("name",)
+    fields = ("name", "permissions")
+
+    @admin.display(description=_("people"))
+    def people(self, group: Group) -> int:
+        return group.user_set.count()
