@@ -83,10 +83,9 @@ def test_the_same_again_answers_the_same_and_writes_nothing(by: People) -> None:
     made = ladder(by("VA"))
     first = finish(made.tasks[0], by("VA")).as_answer()
     before = list(FollowUpTask.objects.order_by("id").values())
-    with CaptureQueriesContext(
-        connection,
-    ) as captured:
-        second = finish(made.tasks[0], by("CLOSER"), NOW + DAY).as_answer()
+    closer = by("CLOSER")
+    with CaptureQueriesContext(connection) as captured:
+        second = finish(made.tasks[0], closer, NOW + DAY).as_answer()
     assert second == {**first, "already_completed": True}
     assert list(FollowUpTask.objects.order_by("id").values()) == before
     assert not [q for q in captured.captured_queries if q["sql"].startswith(("INSERT", "UPDATE", "DELETE"))]
