@@ -124,7 +124,7 @@ def read_instant(text: object) -> datetime:
 
 
 INSTANT_SENTENCE = gettext_lazy(
-    "An instant with its zone is needed, from 2000 to 2099, such as 2026-12-15T04:45:00Z (write + as %2B in a URL)."
+    "An instant with its zone is needed, from 2000 to 2099, such as 2026-12-15T04:45:00Z."
 )
 
 
@@ -195,9 +195,7 @@ class JSONObjectField(serializers.Field):  # type: ignore[type-arg]  # generic o
             try:
                 data = read_json(data)
             except ValueError as wrong:
-                raise serializers.ValidationError(
-                    _("This is no readable JSON: %(why)s") % {"why": wrong}
-                ) from None
+                raise serializers.ValidationError(str(wrong)) from None
         if not isinstance(data, self.kind):
             name = _("object") if self.kind is dict else _("list")
             raise serializers.ValidationError(_("A JSON %(kind)s is needed.") % {"kind": name})

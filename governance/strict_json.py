@@ -3,42 +3,56 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from django.utils.translation import gettext as _
 
+DEEPEST = 32
+
+
+class UnreadableJSON(ValueError):
+    """The text cannot be used; `field` names the key of the outermost object under which it is wrong."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
 
 def read_json(text: str) -> Any:
-    """Read JSON text strictly: finite numbers, at most 32 deep, no NUL and no lone surrogates.
+    """Read JSON text: finite numbers, at most 32 deep, no NUL and no lone surrogates.
 
-    Raises ValueError with a sentence.
+    Raises UnreadableJSON with a sentence.
     """
-
-    def refuse(constant: str) -> Any:
-        raise ValueError(_("%(number)s is no number here.") % {"number": constant})
-
     try:
-        value = json.loads(text, parse_constant=refuse)
+        value = json.loads(text)
     except RecursionError:
-        raise ValueError(_("The JSON is nested too deeply.")) from None
-    _check_json(value, 0)
+        raise UnreadableJSON(_("The JSON is nested too deeply.")) from None
+    except ValueError as wrong:
+        raise UnreadableJSON(_("This is no readable JSON: %(why)s") % {"why": str(wrong)[:200]}) from None
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _require_usable(key, 1, "")
+            _require_usable(item, 1, key)
+    else:
+        _require_usable(value, 0, "")
     return value
 
 
-def _check_json(value: Any, depth: int) -> None:
-    if depth > 32:
-        raise ValueError(_("The JSON is nested more than 32 deep."))
+def _require_usable(value: Any, depth: int, field: str) -> None:
+    if depth > DEEPEST:
+        raise UnreadableJSON(_("The JSON is nested more than %(most)s deep.") % {"most": DEEPEST}, field)
     if isinstance(value, dict):
         for key, item in value.items():
-            _check_json(key, depth)
-            _check_json(item, depth + 1)
+            _require_usable(key, depth, field)
+            _require_usable(item, depth + 1, field)
     elif isinstance(value, list):
         for item in value:
-            _check_json(item, depth + 1)
+            _require_usable(item, depth + 1, field)
     elif isinstance(value, str):
         if "\0" in value:
-            raise ValueError(_("Text must not contain NUL characters."))
+            raise UnreadableJSON(_("Text must not contain NUL characters."), field)
         if any("\ud800" <= sign <= "\udfff" for sign in value):
-            raise ValueError(_("Text must not contain lone surrogates."))
-    elif isinstance(value, float) and value in (float("inf"), float("-inf")):
-        raise ValueError(_("A number is too large."))
+            raise UnreadableJSON(_("Text must not contain lone surrogates."), field)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UnreadableJSON(_("A finite number is needed."), field)

@@ -30,7 +30,7 @@ from governance.actors import Role
 from governance.errors import Invalid, Refused
 from governance.models import ApiToken, User
 from governance.people.rules import reaches, rights_of
-from governance.strict_json import read_json
+from governance.strict_json import UnreadableJSON, read_json
 from valhalla.roles import EVERY_RIGHT, ROLE_RIGHTS
 
 PROBLEM = "application/problem+json"
@@ -107,7 +107,10 @@ class NamedRight(permissions.BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         if not request.user.is_authenticated:
             return False
-        right = getattr(view, "rights", {}).get(getattr(view, "action", None))
+        action = getattr(view, "action", None)
+        if action is None:  # no action answers this method: the view itself says so, with 405
+            return True
+        right = getattr(view, "rights", {}).get(action)
         if right is None or not reaches(request.auth, request.path):
             return False
         return right in rights_of(request.user, request.auth)
@@ -120,10 +123,10 @@ class StrictJSONParser(parsers.JSONParser):
         try:
             text = stream.read().decode("utf-8")
             return read_json(text) if text.strip() else {}
-        except ValueError as wrong:
-            raise Invalid(
-                {"body": [_("The body is no readable JSON: %(why)s") % {"why": str(wrong)[:200]}]}
-            ) from None
+        except UnreadableJSON as wrong:
+            raise Invalid({wrong.field[:60] or "body": [str(wrong)]}) from None
+        except UnicodeDecodeError:
+            raise Invalid({"body": [_("The body must be JSON in UTF-8.")]}) from None
 
 
 class _Encoder(JSONEncoder):
@@ -150,6 +153,12 @@ class NewestFirst(pagination.CursorPagination):
     page_size_query_param = "page_size"
     max_page_size = 500
     ordering = "-id"
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any] | None:
+        try:
+            return super().paginate_queryset(queryset, request, view)
+        except OverflowError:  # a forged cursor names an instant that no calendar has
+            raise exceptions.NotFound(self.invalid_cursor_message) from None
 
     def get_ordering(self, request: Request, queryset: Any, view: Any) -> tuple[str, ...]:
         ordering = super().get_ordering(request, queryset, view)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.apps import apps
+from django.contrib.auth.hashers import make_password
 from django.core.management import call_command
 from django.db import connection
 from django.test import TransactionTestCase
@@ -51,7 +53,13 @@ def make_person(role: str, name: str = "") -> User:
     """Return the person of that name, made with this role if there is none."""
     username = name or f"a-{role.lower()}"
     found = User.objects.filter(username=username).first()
-    return found or User.objects.create_user(username, password=PASSWORD, role=role)
+    return found or User.objects.create(username=username, password=_hashed(), role=role)
+
+
+@functools.cache
+def _hashed() -> str:
+    """The password's hash, made once: Argon2 is slow on purpose."""
+    return make_password(PASSWORD)
 
 
 def make_by(role: str, name: str = "", scopes: tuple[str, ...] = (POLICY,)) -> By:

@@ -44,7 +44,12 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     # Without the request's context: whatever failed, it must not fail again here.
     number = str(getattr(request, "correlation_id", ""))
-    return HttpResponse(loader.render_to_string("500.html", {"correlation_id": number}), status=500)
+    try:
+        return HttpResponse(loader.render_to_string("500.html", {"correlation_id": number}), status=500)
+    except Exception:  # the page itself may be what fails, for instance without its style sheet
+        return HttpResponse(
+            f"Something went wrong on our side. ({number})\n", status=500, content_type="text/plain"
+        )
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

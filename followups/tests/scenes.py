@@ -17,7 +17,13 @@ SOMEBODY = By.system("tests")
 
 def begin(lead_id: str, *, at: datetime = NOW, owner: str = "", **details: Any) -> FollowUpTask:
     """Begin a ladder in Toronto and return its first task, a text message that is due at once."""
-    said = {"name": f"Lead {lead_id}", "city": "Toronto", "phone": "416 555 0100", "language": "en", **details}
+    said = {
+        "name": f"Lead {lead_id}",
+        "city": "Toronto",
+        "phone": "416 555 0100",
+        "language": "en",
+        **details,
+    }
     place = {"province": said.pop("province", "ON"), "market": said.pop("market", "ALL")}
     made = services.create_ladder(
         lead_id, by=SOMEBODY, at=at, owner=owner, details=services.LeadDetails(**said), **place

@@ -299,9 +299,7 @@ def test_bad_input_to_compute_is_named_and_stores_nothing(name: str, api: Api) -
     change, field = BAD_COMPUTE[name]
     answer = post(api("CLOSER"), "compute", {**EXAMPLE, **change})
     assert answer.status_code == 400, answer.content
-    # what the whole body's reader refuses cannot name a field
-    assert set(answer.json()["errors"]) <= {field, "body"}
-    assert field in answer.json()["errors"] or "\x00" in json.dumps(change).replace("\\u0000", "\x00")
+    assert set(answer.json()["errors"]) == {field}
     assert stored() == [0, 0, 0, 0]
 
 

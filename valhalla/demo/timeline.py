@@ -1,0 +1,38 @@
+"""What happens when: things to do, each at its instant, done in the order of time up to now."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+Deed = Callable[[datetime], None]
+
+
+class Timeline:
+    """Deeds by their instants. What lies after `now` is never done: it is what people still have before them."""
+
+    def __init__(self, now: datetime, chance: random.Random) -> None:
+        self.now = now
+        self.chance = chance
+        self._waiting: list[tuple[datetime, int, Deed]] = []
+        self._order = itertools.count()
+
+    def at(self, when: datetime, deed: Deed) -> None:
+        heapq.heappush(self._waiting, (when, next(self._order), deed))
+
+    def play(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self.now:
+            when, _order, deed = heapq.heappop(self._waiting)
+            deed(when)
+
+    def days_ago(self, days: float) -> datetime:
+        return self.now - timedelta(days=days)
+
+    def some_day(self, most: int, least: int = 0) -> datetime:
+        """Return an instant of a working hour (13:00 to 24:00 UTC) some days ago."""
+        day = self.days_ago(self.chance.uniform(least, most))
+        midnight = day.replace(hour=0, minute=0, second=0, microsecond=0)
+        return min(midnight + timedelta(minutes=self.chance.randrange(13 * 60, 24 * 60)), self.days_ago(least))
