@@ -23,6 +23,9 @@ from governance.people.rules import by_user
 from governance.strict_json import read_json
 
 
+LINE = 76  # characters that a form's text area shows without wrapping
+
+
 def by_of(request: HttpRequest) -> By:
     """Return the signed-in person of an admin screen or page."""
     user = request.user
@@ -56,6 +59,21 @@ class ReasonForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets t
     )  # fmt: skip
 
 
+def pretty_json(value: Any, margin: str = "") -> str:
+    """Return JSON as a person reads it: what fits a line on one line, the rest indented."""
+    line = json.dumps(value, ensure_ascii=False)
+    if len(margin) + len(line) <= LINE or not value or not isinstance(value, dict | list):
+        return line
+    deeper = margin + "  "
+    if isinstance(value, dict):
+        parts = [f"{json.dumps(key, ensure_ascii=False)}: {pretty_json(item, deeper)}" for key, item in value.items()]
+        start, end = "{", "}"
+    else:
+        parts = [pretty_json(item, deeper) for item in value]
+        start, end = "[", "]"
+    return start + "\n" + ",\n".join(deeper + part for part in parts) + "\n" + margin + end
+
+
 class JSONText(forms.JSONField):
     """JSON typed by a person: shown indented, read as strictly as the API reads it."""
 
@@ -63,7 +81,7 @@ class JSONText(forms.JSONField):
     widget = UnfoldAdminTextareaWidget(attrs={"rows": 18, "class": "font-mono", "spellcheck": "false"})
 
     def prepare_value(self, value: Any) -> Any:
-        return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+        return value if isinstance(value, str) else pretty_json(value)
 
     def to_python(self, value: Any) -> Any:
         if value in self.empty_values:
@@ -151,6 +169,13 @@ class ServiceAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
 class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # neither has types
     """A service's screen with every earlier version, which can be read and compared, and not reverted to."""
+
+    object_history_form_template = "admin/version.html"
+
+    def render_history_view(self, request: HttpRequest, template: str, context: Any, **kwargs: Any) -> HttpResponse:
+        # the links of the page are the model's, not those of the table of its versions
+        shown = {**context, "opts": self.opts}
+        return super().render_history_view(request, template, shown, **kwargs)  # type: ignore[no-any-return]  # untyped
 
     def revert_disabled(self, request: HttpRequest, obj: Any = None) -> bool:
         return True

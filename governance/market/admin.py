@@ -12,9 +12,10 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
+from simple_history.template_utils import HistoricalRecordContextHelper
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from governance.admin_base import HistoryAdmin, JSONText, ReasonForm, by_of
+from governance.admin_base import HistoryAdmin, JSONText, ReasonForm, by_of, pretty_json
 from governance.market.models import MarketPolicy
 from governance.market.rules import read_rules
 from governance.market.services import upsert_policy
@@ -55,21 +56,32 @@ class PolicyForm(ReasonForm):
             raise forms.ValidationError(wrong.messages) from wrong
 
 
+class RulesThatDiffer(HistoricalRecordContextHelper):  # type: ignore[misc]  # simple_history has no types
+    """Shows of two versions' rules only what differs."""
+
+    def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
+        if change.field != "rules":
+            return super().prepare_delta_change_value(change, value)
+        other = change.new if value is change.old else change.old
+        differ = {key: item for key, item in value.items() if other.get(key) != item}
+        return json.dumps(differ, ensure_ascii=False)
+
+
 @admin.register(MarketPolicy)
 class MarketPolicyAdmin(HistoryAdmin):
     """When and how each market's people may be contacted; every save is a version with its reason."""
 
     form = PolicyForm
     list_display = (
-        "province", "market", "enabled", "hours", "channels", "least_score", "holidays_off", "timezone", "version",
-        "changed_by", "updated_at",
+        "province", "market", "enabled", "hours", "channels", "least_score", "holidays_off", "version", "changed_by",
+        "updated_at",
     )  # fmt: skip
     list_display_links = ("province", "market")
     list_filter = ("enabled", "province", "updated_at")
     search_fields = ("market_key",)
     search_help_text = _("Market, without accents")
     ordering = ("province", "market")
-    history_list_display = ("version", "enabled", "changed_by")
+    history_list_display = ("version",)
     readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id", "rules_shown")
 
     shown_instead: ClassVar[dict[str, str]] = {"rules": "rules_shown"}
@@ -84,6 +96,9 @@ class MarketPolicyAdmin(HistoryAdmin):
         fields = super().get_readonly_fields(request, obj)
         # a policy that moved would rule a place that nobody decided it for
         return (*fields, "province", "market") if obj is not None else fields
+
+    def get_historical_record_context_helper(self, request: HttpRequest, historical_record: Any) -> Any:
+        return RulesThatDiffer(self.model, historical_record, max_displayed_delta_change_chars=1000)
 
     def serve(self, request: HttpRequest, obj: MarketPolicy, form: Any, change: bool) -> MarketPolicy:
         return upsert_policy(
@@ -118,8 +133,7 @@ class MarketPolicyAdmin(HistoryAdmin):
 
     @admin.display(description=_("rules"))
     def rules_shown(self, policy: MarketPolicy) -> str:
-        text = json.dumps(policy.rules, indent=2, ensure_ascii=False)
-        return format_html('<pre class="font-mono text-sm whitespace-pre-wrap">{}</pre>', text)
+        return format_html('<pre class="font-mono text-sm whitespace-pre-wrap">{}</pre>', pretty_json(policy.rules))
 
 
 def _days(days: tuple[int, ...], names: list[str]) -> str:
