@@ -60,7 +60,7 @@ class PointFactory(DjangoModelFactory[ContactPoint]):
 
 
 def ladder(by: By, lead_id: str = "L-1", start: datetime = NOW, **other: Any) -> NewLadder:
-    """Begin the ladder of a lead in Toronto who has a phone; `other` goes to the service or the lead's details."""
+    """Begin the ladder of a lead in Toronto who has a phone; `other` goes to the service or her details."""
     names = set(LeadDetails.__dataclass_fields__)
     details = {"city": "Toronto", "phone": PHONE, **{key: other.pop(key) for key in names & set(other)}}
     return create_ladder(

@@ -1,4 +1,4 @@
-"""Starting and completing a step: in order, under the gate, once, and what the gate may be told afterwards."""
+"""Starting and completing a step: in order, under the gate, and once."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def denied(call: Callable[[], Any]) -> Refused:
     return refusal.value
 
 
-# --- completing -------------------------------------------------------------------------------------------------
+# --- completing -----------------------------------------------------------------------------------
 
 
 def test_completing_makes_the_next_step_current_and_one_event_of_each_metric(by: People) -> None:
@@ -59,7 +59,8 @@ def test_completing_makes_the_next_step_current_and_one_event_of_each_metric(by:
     assert done.next_task is not None
     assert (done.next_task.step, fresh(done.next_task).is_current) == (2, True)
     assert kpis() == [
-        ("ladder_created", True), ("followup_completed", True), ("followup_sla", True), ("contact_compliance", True),
+        ("ladder_created", True), ("followup_completed", True), ("followup_sla", True),
+        ("contact_compliance", True),
     ]  # fmt: skip
     decision = ContactDecision.objects.get()
     assert (decision.door, decision.ok, decision.task_id, decision.at) == (
@@ -194,7 +195,7 @@ def test_a_closed_task_is_not_completed(by: People) -> None:
         assert refusal.value.code == "task_closed"
 
 
-# --- whose task -------------------------------------------------------------------------------------------------
+# --- whose task -----------------------------------------------------------------------------------
 
 
 def test_anothers_task_does_not_exist_for_a_va_and_is_refused_to_a_closer(by: People) -> None:
@@ -225,7 +226,7 @@ def test_an_auditor_completes_nothing(by: People) -> None:
         finish(made.tasks[0], by("AUDITOR"))
 
 
-# --- when the contact was -----------------------------------------------------------------------------------------
+# --- when the contact was -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -278,7 +279,7 @@ def test_the_gate_judges_the_time_of_the_contact(by: People) -> None:
     )
 
 
-# --- starting -----------------------------------------------------------------------------------------------------
+# --- starting -------------------------------------------------------------------------------------
 
 
 def test_a_start_keeps_the_decision_and_holds_the_task_for_an_hour(by: People) -> None:
@@ -355,7 +356,7 @@ def test_a_completion_is_refused_at_night_with_the_decision_kept_and_nothing_els
     ]  # fmt: skip
 
 
-# --- overriding and recording what happened ------------------------------------------------------------------------
+# --- overriding and recording what happened -------------------------------------------------------
 
 
 def closed_by_us(people: People) -> None:
@@ -484,7 +485,7 @@ def test_what_happened_is_recorded_out_of_sequence_and_the_first_step_stays_curr
     assert [task.is_current for task in steps_of(made)] == [True, False, False, False, False, False]
 
 
-# --- go-live -------------------------------------------------------------------------------------------------------
+# --- go-live --------------------------------------------------------------------------------------
 
 
 def test_while_go_live_is_enforced_production_verbs_wait_for_it(by: People, settings: Any) -> None:
@@ -513,7 +514,7 @@ def test_while_go_live_is_enforced_production_verbs_wait_for_it(by: People, sett
     stop_ladder(made.ladder.pk, by=by("MANAGER"), at=NOW, reason="stop")
 
 
-# --- what it costs -------------------------------------------------------------------------------------------------
+# --- what it costs --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("start_first", [False, True])
