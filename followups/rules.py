@@ -103,10 +103,9 @@ def _read_step(number: int, item: object) -> Step:
         raise _wrong(
             _("Step %(number)s has a script that is no text of at most 2,000 characters."), number=number
         )
-    step = Step(channel, amount * units[unit], amount if unit == "days" else 0, *scripts)
-    if step.delay > timedelta(days=MAX_DELAY_DAYS):
+    if amount > MAX_DELAY_DAYS * {"minutes": 1440, "hours": 24, "days": 1}[unit]:
         raise _wrong(_("Step %(number)s comes more than a year after the first."), number=number)
-    return step
+    return Step(channel, amount * units[unit], amount if unit == "days" else 0, *scripts)
 
 
 def read_steps(raw: object) -> tuple[Step, ...]:

@@ -1,4 +1,4 @@
-"""A task for which no instant of the next 60 days is allowed is held, and comes back when the reason falls away."""
+"""A task for which no instant of 60 days is allowed is held, and comes back when the reason falls away."""
 
 from __future__ import annotations
 
