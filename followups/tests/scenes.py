@@ -11,7 +11,7 @@ from governance.actors import By
 
 # A Tuesday, 10:00 in Toronto, where contact is allowed from 09:00 to 20:00.
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
-NIGHT = datetime(2026, 11, 25, 3, 30, tzinfo=UTC)  # 22:30 of the same day
+NIGHT = datetime(2026, 11, 25, 2, 35, tzinfo=UTC)  # 21:35 of the same day, after the law's hours for calls
 SOMEBODY = By.system("tests")
 
 
