@@ -78,7 +78,7 @@ class JSONText(forms.JSONField):
     """JSON typed by a person: shown indented, read as strictly as the API reads it."""
 
     empty_values: ClassVar[Any] = [None, ""]
-    widget = UnfoldAdminTextareaWidget(attrs={"rows": 18, "class": "font-mono", "spellcheck": "false"})
+    widget = UnfoldAdminTextareaWidget(attrs={"rows": 14, "class": "font-mono", "spellcheck": "false"})
 
     def prepare_value(self, value: Any) -> Any:
         return value if isinstance(value, str) else pretty_json(value)

@@ -173,7 +173,9 @@ def _database() -> dict[str, Any]:
             "timeout": 30,
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=134217728; "
-            "PRAGMA cache_size=-20000; PRAGMA temp_store=MEMORY;",
+            "PRAGMA cache_size=-20000; PRAGMA temp_store=MEMORY; "
+            # else INSERT OR REPLACE removes the row that a unique key names past its triggers
+            "PRAGMA recursive_triggers=ON;",
         }
     else:
         database["CONN_MAX_AGE"] = 600

@@ -312,8 +312,7 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
     """What the gate answered where someone contacted or was refused to."""
 
     list_display = (
-        "created_at", "lead_id", "channel", "door", "ok", "reason", "overridden", "happened", "where", "local_time",
-        "actor",
+        "created_at", "lead_id", "channel", "door", "ok", "reason", "all_the_same", "where", "local_time", "actor",
     )  # fmt: skip
     list_filter = ("ok", "reason", "channel", "door", "overridden", "happened", "province", "created_at")
     search_fields = ("lead_id__startswith", "correlation_id__startswith", "actor__startswith")
@@ -337,6 +336,12 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
         except ValidationError:
             return found, twice
         return found | queryset.filter(Q(phone_digest=hashed) | Q(email_digest=hashed)), twice
+
+    @admin.display(description=_("contacted all the same"))
+    def all_the_same(self, decision: ContactDecision) -> str:
+        if decision.overridden:
+            return str(_("overridden"))
+        return str(_("it took place")) if decision.happened else ""
 
     @admin.display(description=_("place"), ordering="province")
     def where(self, decision: ContactDecision) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import datetime
 from typing import ParamSpec, TypeVar
 
@@ -52,25 +53,30 @@ def require(execution: Execution) -> None:
 
 
 _DEADLOCKS = {"40P01", "40001"}
+_in_verb: ContextVar[bool] = ContextVar("in_verb", default=False)
 
 
 def verb(execution: Execution) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a function a verb: one transaction, its execution class checked in it.
 
-    A refusal rolls the transaction back; what it must leave behind (`Refused.keep`) is written afterwards. A
-    deadlock is tried again, up to three times, where the verb owns the transaction.
+    A refusal rolls the transaction back; what it must leave behind (`Refused.keep`) is written afterwards by
+    the outermost verb, for an inner one's would be rolled back with it (a verb that goes on after another's
+    refusal calls its `keep` itself). A deadlock is tried again, up to three times, where the verb owns the
+    transaction.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            nested = _in_verb.get()
             for attempt in range(3):
+                entered = _in_verb.set(True)
                 try:
                     with transaction.atomic():
                         require(execution)
                         return function(*args, **kwargs)
                 except Refused as refusal:
-                    if refusal.keep is not None:
+                    if refusal.keep is not None and not nested:
                         keep, refusal.keep = refusal.keep, None
                         with transaction.atomic():
                             keep()
@@ -79,6 +85,8 @@ def verb(execution: Execution) -> Callable[[Callable[P, R]], Callable[P, R]]:
                     code = getattr(problem.__cause__, "sqlstate", None)
                     if code not in _DEADLOCKS or attempt == 2 or connection.in_atomic_block:
                         raise
+                finally:
+                    _in_verb.reset(entered)
             raise AssertionError("unreachable")
 
         run.execution = execution  # type: ignore[attr-defined]  # read by the test that lists all verbs
