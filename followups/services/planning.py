@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from django.db.models import BigIntegerField
 from django.utils.translation import gettext as _
 
 from followups.models import FollowUpTask, Ladder
@@ -86,7 +87,8 @@ def reassign_tasks(task_ids: Sequence[int], owner: str, *, by: By, at: datetime,
         raise Invalid({"reason": [_("Say why the tasks change hands.")]})
     if not task_ids or len(task_ids) > MOST_REASSIGNED:
         raise Invalid({"ids": [_("Name 1 to %(most)s tasks.") % {"most": MOST_REASSIGNED}]})
-    named = FollowUpTask.objects.filter(pk__in=list(task_ids), status=FollowUpTask.Status.OPEN)
+    known = [pk for pk in task_ids if pk <= BigIntegerField.MAX_BIGINT]  # larger ones no database reads
+    named = FollowUpTask.objects.filter(pk__in=known, status=FollowUpTask.Status.OPEN)
     found = list(named.values_list("pk", "lead_id", "ladder_id"))
     if not found and len(task_ids) == 1:
         _say_why_not(task_ids[0])

@@ -159,7 +159,7 @@ def test_a_lead_who_moves_takes_her_tasks_along(by: People) -> None:
     assert {task.province for task in tasks} == {"BC"}
     assert {task.zone for task in tasks[1:]} == {"America/Vancouver"}
     assert tasks[0].due_at == NOW
-    assert local_times(tasks)[1] == "Wed 25 15:00"  # noon in Vancouver
+    assert local_times(tasks)[1] == "Wed 25 15:00"  # 13:00 in Vancouver
 
 
 def test_what_a_run_does_not_finish_the_next_one_goes_on_with(by: People) -> None:

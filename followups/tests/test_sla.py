@@ -20,7 +20,7 @@ People = Callable[..., By]
 
 
 def one(by: People, lead_id: str, minutes: int | None = None, start: Any = NOW, **other: Any) -> FollowUpTask:
-    """A ladder's first step, completed so many minutes after it was due, or left open; the rest is cancelled."""
+    """A ladder's first step, completed so many minutes late, or left open; the rest is cancelled."""
     made = ladder(by("MANAGER"), lead_id, start=start, **other)
     if minutes is not None:
         finish(made.tasks[0], by("MANAGER"), start + minutes * MINUTE)
@@ -192,5 +192,5 @@ def test_yesterdays_figures_are_kept_and_twice_is_the_same(by: People) -> None:
 def test_a_day_is_torontos(by: People) -> None:
     one(by, "L-1", 1, start=at(25, "19:55", zone="America/Vancouver"), province="BC", city="Vancouver")
     snapshot_sla(at(26, "00:10"))
-    assert SlaSnapshot.objects.get(dimension="ALL").count == 1  # 22:55 in Toronto
+    assert SlaSnapshot.objects.get(dimension="ALL").count == 1  # 21:55 in Toronto
     assert snapshot_sla(at(26, "00:10") + timedelta(days=5)) == 1  # nothing was due
