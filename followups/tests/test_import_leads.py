@@ -69,7 +69,7 @@ def run(path: Path, at: datetime = NOW, **more: Any) -> Counts:
 
 def everything() -> dict[str, list[dict[str, Any]]]:
     """Return every row that an import could touch, with its times, as it is stored."""
-    models = (Lead, ContactPoint, Ladder, FollowUpTask, KpiEvent, Suppression)
+    models: list[Any] = [Lead, ContactPoint, Ladder, FollowUpTask, KpiEvent, Suppression]
     return {model.__name__: list(model._default_manager.order_by("pk").values()) for model in models}
 
 

@@ -15,10 +15,12 @@ from valhalla.demo.timeline import Timeline
 BUYERS, DEALS, DAYS = 60, 62, 120
 # Each market with the fraction of its buyers who answer, and of its deals that find a buyer.
 MARKETS = (
-    (Place("ON", "TORONTO"), 0.75, 0.60), (Place("ON", "OTTAWA"), 0.60, 0.45), (Place("ON", "HAMILTON"), 0.55, 0.40),
-    (Place("QC", "MONTRÉAL"), 0.70, 0.55), (Place("QC", "QUÉBEC"), 0.45, 0.35), (Place("BC", "SURREY"), 0.65, 0.45),
-    (Place("BC", "KELOWNA"), 0.40, 0.25), (Place("AB", "CALGARY"), 0.70, 0.60), (Place("AB", "EDMONTON"), 0.60, 0.40),
-    (Place("MB", "WINNIPEG"), 0.45, 0.30), (Place("NS", "HALIFAX"), 0.50, 0.35), (Place("SK", "REGINA"), 0.35, 0.20),
+    (Place("ON", "TORONTO"), 0.75, 0.60), (Place("ON", "OTTAWA"), 0.60, 0.45),
+    (Place("ON", "HAMILTON"), 0.55, 0.40), (Place("QC", "MONTRÉAL"), 0.70, 0.55),
+    (Place("QC", "QUÉBEC"), 0.45, 0.35), (Place("BC", "SURREY"), 0.65, 0.45),
+    (Place("BC", "KELOWNA"), 0.40, 0.25), (Place("AB", "CALGARY"), 0.70, 0.60),
+    (Place("AB", "EDMONTON"), 0.60, 0.40), (Place("MB", "WINNIPEG"), 0.45, 0.30),
+    (Place("NS", "HALIFAX"), 0.50, 0.35), (Place("SK", "REGINA"), 0.35, 0.20),
 )  # fmt: skip
 FIRST = "Northern Maple Prairie Harbour Summit Cedar Granite Aurora Pacific Laurentian".split()
 LAST = "Homes|Capital|Properties|Holdings|Immobilier|Rentals".split("|")
@@ -65,7 +67,9 @@ def _plan_deal(deal: int, boxes: list[tuple[int, str]], timeline: Timeline, team
     for number in asked:
         answers = chance.random() < answering
         answered_at = offered_at + timedelta(minutes=chance.randrange(10, 2000))
-        _plan(timeline, team, answered_at, place, kind, "RESPONDED" if answers else "NO_RESPONSE", number, deal)
+        _plan(
+            timeline, team, answered_at, place, kind, "RESPONDED" if answers else "NO_RESPONSE", number, deal
+        )
         if answers:
             buys = not sold and chance.random() < closing
             sold = sold or buys
@@ -74,7 +78,14 @@ def _plan_deal(deal: int, boxes: list[tuple[int, str]], timeline: Timeline, team
 
 
 def _plan(
-    timeline: Timeline, team: Team, when: datetime, place: Place, kind: str, event: str, number: int, deal: int
+    timeline: Timeline,
+    team: Team,
+    when: datetime,
+    place: Place,
+    kind: str,
+    event: str,
+    number: int,
+    deal: int,
 ) -> None:
     by = team.program if number % 3 else team.of["casey"]
 

@@ -1,9 +1,10 @@
-"""The demo's rules: a policy that was changed and changed back, the days before the holidays, offers switched on."""
+"""The demo's rules: a policy changed and changed back, half-days before holidays, offers switched on."""
 
 from __future__ import annotations
 
 from datetime import date, time
 from decimal import Decimal
+from typing import Any
 
 from governance.actors import By
 from governance.contact.models import Closure
@@ -23,7 +24,11 @@ def set_rules(timeline: Timeline, manager: By) -> None:
     short = [{"days": [0, 1, 2, 3, 4], "start": "10:00", "end": "17:00"}]
     summer = "Short days while half of the team is on leave"
     upsert_policy(
-        Place("PE"), by=manager, at=timeline.days_ago(110), reason=summer, rules={"contact_windows_local": short}
+        Place("PE"),
+        by=manager,
+        at=timeline.days_ago(110),
+        reason=summer,
+        rules={"contact_windows_local": short},
     )
     upsert_policy(
         Place("PE"), by=manager, at=timeline.days_ago(80), reason="The team is back",
@@ -37,7 +42,7 @@ def set_rules(timeline: Timeline, manager: By) -> None:
             closure = Closure(date=on, name=name, closed_from=time(12))
             save_reference(closure, by=manager, at=timeline.days_ago(60), reason="The office closes at noon")
     for province in OFFERS_IN:
-        changes = {"enabled": True}
+        changes: dict[str, Any] = {"enabled": True}
         if province == "SK":
             changes |= {"default_fees_buffer": Decimal("3500.00")}
         upsert_offer_policy(

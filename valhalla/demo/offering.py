@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 from typing import Any
 
 from followups.models import Lead
 from governance.actors import By, Role
-from governance.places import Place
 from offers import rules
 from offers.services import Computed, Figures, compute_offer, correct_outcome, record_outcome
 from valhalla.demo.buying import BUYERS, buyer_id
@@ -20,14 +19,15 @@ OFFERS = 40
 THOUSAND = Decimal(1000)
 # The first offers end like this; the others by chance.
 ENDS: tuple[tuple[str, ...], ...] = (
-    ("ACCEPTED", "CONTRACTED", "ASSIGNED"), ("ACCEPTED", "CONTRACTED", "FELL_THROUGH"), ("REJECTED",), ("ACCEPTED",),
-    ("CONTRACTED", "ASSIGNED"), ("REJECTED",), ("ACCEPTED", "CONTRACTED"),
+    ("ACCEPTED", "CONTRACTED", "ASSIGNED"), ("ACCEPTED", "CONTRACTED", "FELL_THROUGH"), ("REJECTED",),
+    ("ACCEPTED",), ("CONTRACTED", "ASSIGNED"), ("REJECTED",), ("ACCEPTED", "CONTRACTED"),
 )  # fmt: skip
 CHANCES: tuple[tuple[tuple[str, ...], int], ...] = (
     ((), 9), (("REJECTED",), 11), (("ACCEPTED",), 6), (("ACCEPTED", "CONTRACTED"), 6),
     (("ACCEPTED", "CONTRACTED", "ASSIGNED"), 6), (("ACCEPTED", "CONTRACTED", "FELL_THROUGH"), 2),
 )  # fmt: skip
 CORRECTED = 5  # which of the offers a manager corrects
+COMPUTED_AGAIN = (10, 11, 12)
 
 
 def plan_offers(timeline: Timeline, team: Team) -> None:
@@ -35,12 +35,13 @@ def plan_offers(timeline: Timeline, team: Team) -> None:
     chance = timeline.chance
     leads = list(Lead.objects.filter(province__in=OFFERS_IN).order_by("external_id"))
     closers = team.with_role(Role.CLOSER)
-    for number, lead in enumerate(chance.sample(leads, OFFERS - 3)):
-        ends = ENDS[number] if number < len(ENDS) else _drawn(timeline)
+    for number, lead in enumerate(chance.sample(leads, OFFERS - len(COMPUTED_AGAIN))):
+        again = number in COMPUTED_AGAIN
+        ends = () if again else ENDS[number] if number < len(ENDS) else _drawn(timeline)
         early = number < len(ENDS)
         when = timeline.some_day(28, least=22) if early else timeline.some_day(28)
         _Offer(timeline, chance.choice(closers), lead, number, ends, team).plan(when)
-        if number in (10, 11, 12):
+        if again:
             later = when + timedelta(hours=20)
             _Offer(timeline, chance.choice(closers), lead, number, (), team).plan(min(later, timeline.now))
 
@@ -70,10 +71,11 @@ class _Offer:
         value = chance.randrange(240, 620) * THOUSAND
         size = chance.randrange(900, 2400)
         comps = [
-            _comp(value, size, chance.uniform(-0.08, 0.08), chance.random(), n) for n in range(chance.randint(2, 6))
+            _comp(value, size, chance.uniform(-0.08, 0.08), chance.random(), n)
+            for n in range(chance.randint(2, 6))
         ]
         self.computed = compute_offer(
-            Place(self.lead.province, self.lead.market), arv=value, repairs=chance.randrange(8, 80) * THOUSAND,
+            self.lead.place, arv=value, repairs=chance.randrange(8, 80) * THOUSAND,
             comps=rules.read_comps(comps, today=at.date()), lead_id=self.lead.external_id,
             assumptions=rules.read_assumptions({"subject_sqft": size, "vacant": chance.random() < 0.4}),
             by=self.closer, at=at,
@@ -90,9 +92,13 @@ class _Offer:
             return
         outcome = self.ends.pop(0)
         if not self.agreed:
-            wanted = evidence.recommended_offer * Decimal(str(round(self.timeline.chance.uniform(0.94, 1.0), 3)))
-            self.agreed = wanted.quantize(THOUSAND, ROUND_DOWN)
-        record_outcome(evidence.pk, outcome, figures=self.figures(outcome, evidence.mao), by=self.closer, at=at)
+            wanted = evidence.recommended_offer * Decimal(
+                str(round(self.timeline.chance.uniform(0.94, 1.0), 3))
+            )
+            self.agreed = wanted // THOUSAND * THOUSAND
+        record_outcome(
+            evidence.pk, outcome, figures=self.figures(outcome, evidence.mao), by=self.closer, at=at
+        )
         if self.number == CORRECTED:
             correct_outcome(
                 evidence.pk, "ACCEPTED", figures=Figures(agreed_price=self.agreed), by=self.team.manager,
@@ -106,12 +112,16 @@ class _Offer:
             fee = min(Decimal(10_000), mao - self.agreed)
             buyer = buyer_id(self.timeline.chance.randint(1, BUYERS))
             more = {"buyer": buyer, "buyer_price": self.agreed + fee, "fee_earned": fee}
-        return Figures(agreed_price=self.agreed, **more) if outcome in ("ACCEPTED", "CONTRACTED", "ASSIGNED") else Figures()
+        return (
+            Figures(agreed_price=self.agreed, **more)
+            if outcome in ("ACCEPTED", "CONTRACTED", "ASSIGNED")
+            else Figures()
+        )
 
 
 def _comp(value: Decimal, size: int, off: float, chance: float, number: int) -> dict[str, Any]:
     return {
-        "price": str((value * Decimal(str(round(1 + off, 3)))).quantize(THOUSAND)),
+        "price": str(value * Decimal(str(round(1 + off, 3))) // THOUSAND * THOUSAND),
         "sqft": str(round(size * (1 + off))),
         "distance_miles": str(round(0.05 + chance * 0.5, 2)),
         "months_ago": str(round(1 + chance * 5, 1)),

@@ -16,7 +16,10 @@ from governance.people.rules import POLICY, by_user
 from governance.people.services import issue_token, show_role
 
 WEEKDAYS = [{"days": [0, 1, 2, 3, 4], "start": "09:00", "end": "17:00"}]
-EVENINGS = [{"days": [0, 1, 2, 3, 4], "start": "12:00", "end": "20:00"}, {"days": [5], "start": "10:00", "end": "18:00"}]
+EVENINGS = [
+    {"days": [0, 1, 2, 3, 4], "start": "12:00", "end": "20:00"},
+    {"days": [5], "start": "10:00", "end": "18:00"},
+]
 WEST, CENTRE, EAST = ["BC", "AB", "YT", "NT"], ["ON", "MB", "SK", "NU"], ["NB", "NS", "PE", "NL"]
 
 
@@ -40,11 +43,17 @@ PEOPLE = (
     Person("casey", Role.CLOSER, "Casey Wong"),
     Person("chloe", Role.CLOSER, "Chloé Tremblay"),
     Person("amara", Role.VA, "Amara Singh", "America/Vancouver", WEST, languages=["en"], shifts=WEEKDAYS),
-    Person("benoit", Role.VA, "Benoît Gagnon", provinces=["QC", "NB"], languages=["fr", "en"], shifts=WEEKDAYS),
+    Person(
+        "benoit", Role.VA, "Benoît Gagnon", provinces=["QC", "NB"], languages=["fr", "en"], shifts=WEEKDAYS
+    ),
     Person("dev", Role.VA, "Dev Patel", provinces=CENTRE, shifts=EVENINGS),
     Person("elena", Role.VA, "Elena Rossi", "America/Halifax", EAST, shifts=WEEKDAYS),
-    Person("farid", Role.VA, "Farid Haddad", "America/Edmonton", [], ["CALL"], ["en", "fr"], EVENINGS),
-    Person("grace", Role.VA, "Grace Okoro", provinces=["ON", "QC"], channels=["SMS", "EMAIL"], shifts=WEEKDAYS),
+    Person(
+        "farid", Role.VA, "Farid Haddad", "America/Edmonton", ["AB", "ON"], ["CALL"], ["en", "fr"], EVENINGS
+    ),
+    Person(
+        "grace", Role.VA, "Grace Okoro", provinces=["ON", "QC"], channels=["SMS", "EMAIL"], shifts=WEEKDAYS
+    ),
 )
 ABSENT = "grace"
 PROGRAM = "web-form"

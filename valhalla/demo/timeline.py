@@ -8,11 +8,11 @@ import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-Deed = Callable[[datetime], None]
+Deed = Callable[[datetime], object]
 
 
 class Timeline:
-    """Deeds by their instants. What lies after `now` is never done: it is what people still have before them."""
+    """Deeds by their instants. What lies after `now` is never done: people still have it before them."""
 
     def __init__(self, now: datetime, chance: random.Random) -> None:
         self.now = now
@@ -35,4 +35,6 @@ class Timeline:
         """Return an instant of a working hour (13:00 to 24:00 UTC) some days ago."""
         day = self.days_ago(self.chance.uniform(least, most))
         midnight = day.replace(hour=0, minute=0, second=0, microsecond=0)
-        return min(midnight + timedelta(minutes=self.chance.randrange(13 * 60, 24 * 60)), self.days_ago(least))
+        return min(
+            midnight + timedelta(minutes=self.chance.randrange(13 * 60, 24 * 60)), self.days_ago(least)
+        )

@@ -1,0 +1,95 @@
+"""The demo from its first day to now, in one transaction: whole, or as if it had never been begun."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+
+from buyers.models import BuyerFeedbackEvent
+from followups.intake.services import import_leads
+from followups.models import FollowUpTask, Ladder, Lead
+from governance.actors import By
+from offers.models import OfferEvidence
+from valhalla.demo.buying import plan_buyers
+from valhalla.demo.following import Followups, realign
+from valhalla.demo.market import set_rules
+from valhalla.demo.offering import plan_offers
+from valhalla.demo.people import make_team, write_people
+from valhalla.demo.timeline import Timeline
+
+SEED = 7
+CORRELATION = "demo"
+IMPORTED_DAYS_AGO = 35
+SAMPLES = ("leads.csv", "leads_quebec.csv")
+
+
+class AlreadyThere(Exception):
+    """The database has demo data."""
+
+
+class NotEmpty(Exception):
+    """The database has leads that are no demo data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How much there is to see."""
+
+    leads: int
+    ladders: int
+    tasks_done: int
+    feedback: int
+    offers: int
+
+
+def fill(now: datetime, *, people_file: Path) -> Told:
+    """Fill an empty database with demo data that ends at `now`; write the people's passwords and the token.
+
+    The same for the same `now`, passwords and token apart. A run that is killed leaves nothing behind. Raises
+    AlreadyThere or NotEmpty where there are leads.
+    """
+    with transaction.atomic(), _switches_aside():
+        if Lead.objects.filter(correlation_id=CORRELATION).exists():
+            raise AlreadyThere
+        if Lead.objects.exists():
+            raise NotEmpty
+        timeline = Timeline(now, random.Random(SEED))
+        team = make_team(now, CORRELATION)
+        set_rules(timeline, team.manager)
+        plan_buyers(timeline, team)
+        imported = timeline.days_ago(IMPORTED_DAYS_AGO)
+        for name in SAMPLES:
+            import_leads(settings.BASE_DIR / "samples" / name, by=By.system("demo", CORRELATION), at=imported)
+        plan_offers(timeline, team)
+        followups = Followups(timeline, team)
+        followups.plan()
+        followups.plan_last_days()
+        timeline.play()
+        realign(now)
+        told = Told(
+            leads=Lead.objects.count(),
+            ladders=Ladder.objects.count(),
+            tasks_done=FollowUpTask.objects.filter(status=FollowUpTask.Status.COMPLETED).count(),
+            feedback=BuyerFeedbackEvent.objects.count(),
+            offers=OfferEvidence.objects.count(),
+        )
+        write_people(people_file, team)
+        return told
+
+
+@contextmanager
+def _switches_aside() -> Iterator[None]:
+    """Play the past whatever the switches say now: nobody is contacted by it."""
+    enforced = settings.GO_LIVE_ENFORCE
+    settings.GO_LIVE_ENFORCE = False
+    try:
+        yield
+    finally:
+        settings.GO_LIVE_ENFORCE = enforced

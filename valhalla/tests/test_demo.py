@@ -1,0 +1,195 @@
+"""The demo: every screen has something to show, nothing is unlawful or uncounted, and it is made once."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth import authenticate
+from django.core.management import CommandError, call_command
+from django.db import transaction
+from django.test import override_settings
+from django.utils import timezone
+from pytest_django import DjangoDbBlocker
+from rest_framework.test import APIClient
+
+from buyers.models import BuyerFeedbackEvent, BuyerLiquidityNode
+from buyers.rules import FeedbackKind
+from buyers.services import rebuild_liquidity
+from followups.models import FollowUpTask, Ladder, Lead, SlaSnapshot
+from followups.rules import NEXT
+from governance.actors import By, Role
+from governance.market.rules import DEFAULT_RULES
+from governance.models import Closure, ContactDecision, KpiEvent, MarketPolicy, Suppression, User, WorkProfile
+from governance.places import Province
+from offers.models import Offer, OfferEvidence, OfferOutcome, OfferPolicy
+from offers.services import differences
+from valhalla import demo
+
+pytestmark = pytest.mark.django_db
+
+
+# These come first: the demo of the others stays until the last of them is done.
+
+
+def test_a_database_with_leads_of_its_own_is_left_alone() -> None:
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    Lead.objects.create(external_id="L1", province="ON", created_at=now, updated_at=now)
+    with pytest.raises(CommandError, match="leads of its own"):
+        call_command("demo")
+    assert not User.objects.exists()
+
+
+def test_production_gets_no_demo_data(settings: Any) -> None:
+    settings.PRODUCTION = True
+    with pytest.raises(CommandError, match="ENV=production"):
+        call_command("demo")
+    assert not Lead.objects.exists()
+
+
+@pytest.mark.long
+def test_a_run_that_fails_at_the_end_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        demo.fill(timezone.now(), people_file=tmp_path / "no" / "folder" / "people.json")
+    assert [model.objects.count() for model in (Lead, User, KpiEvent)] == [0, 0, 0]
+
+
+@dataclass(frozen=True)
+class Filled:
+    now: datetime
+    people: Path
+    told: demo.Told
+
+
+@pytest.fixture(scope="module")
+def filled(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Filled]:
+    """Fill the demo in once for all tests here, with the switches off as they are in a new installation."""
+    people = tmp_path_factory.mktemp("var") / "demo-people.json"
+    now = timezone.now()
+    with django_db_blocker.unblock(), transaction.atomic():
+        with override_settings(GO_LIVE_ENFORCE=True):
+            told = demo.fill(now, people_file=people)
+        yield Filled(now, people, told)
+        transaction.set_rollback(True)
+
+
+def seen(model: Any, *fields: str) -> set[Any]:
+    return set(model._default_manager.order_by().values_list(*fields, flat=len(fields) == 1).distinct())
+
+
+def test_every_state_of_ladders_and_tasks_occurs(filled: Filled) -> None:
+    assert seen(Ladder, "status") == set(Ladder.Status.values)
+    assert seen(FollowUpTask, "status") == set(FollowUpTask.Status.values)
+    assert seen(FollowUpTask, "kind") == set(FollowUpTask.Kind.values)
+    assert seen(FollowUpTask, "outcome") == {"", *FollowUpTask.Outcome.values}
+    assert seen(FollowUpTask, "next") == {"", *NEXT}
+    assert seen(FollowUpTask, "province") == set(Province.values)
+    assert seen(Lead, "status") == set(Lead.Status.values) - {Lead.Status.WON}  # no verb says so yet
+    assert FollowUpTask.objects.exclude(held_reason="").filter(status="OPEN", due_at=None).exists()
+    assert FollowUpTask.objects.filter(snoozed_until__gt=filled.now, status="OPEN").exists()
+    assert FollowUpTask.objects.filter(is_current=True, sla_2h_at__lt=filled.now).exists()  # overdue
+    assert FollowUpTask.objects.filter(is_current=True, due_at__gt=filled.now).exists()
+    assert FollowUpTask.objects.filter(claim_until__gt=filled.now).exists()
+    assert {"", "amara"} <= seen(FollowUpTask, "owner")
+    assert SlaSnapshot.objects.exists()
+    assert Lead.objects.nobodys().exists()
+
+
+def test_buyers_and_offers_have_something_of_everything(filled: Filled) -> None:
+    assert seen(BuyerFeedbackEvent, "event") == set(FeedbackKind.values)
+    assert 500 <= filled.told.feedback <= 800
+    assert len(seen(BuyerLiquidityNode, "province", "market")) == 12
+    assert filled.told.offers == 40
+    assert seen(Offer, "state") == {"OPEN", "SUPERSEDED", *seen(OfferOutcome, "outcome")}
+    assert seen(OfferOutcome, "outcome") == {"ACCEPTED", "REJECTED", "CONTRACTED", "ASSIGNED", "FELL_THROUGH"}
+    assert OfferOutcome.objects.filter(corrects__isnull=False).exists()
+
+
+def test_contacts_were_allowed_but_for_the_two_that_show_what_is_kept_then(filled: Filled) -> None:
+    assert Counter(FollowUpTask.objects.filter(gate_allowed=False).values_list("status", flat=True)) == {
+        "COMPLETED": 2
+    }
+    assert ContactDecision.objects.filter(ok=False, overridden=True).count() == 1
+    assert ContactDecision.objects.filter(ok=False, happened=True).count() == 1
+    assert Suppression.objects.exists()
+
+
+def test_nothing_has_happened_that_is_still_to_come(filled: Filled) -> None:
+    dated = {
+        FollowUpTask: "completed_at", KpiEvent: "created_at", OfferEvidence: "created_at",
+        BuyerFeedbackEvent: "created_at", Ladder: "started_at", Lead: "updated_at",
+    }  # fmt: skip
+    for model, field in dated.items():
+        assert not model._default_manager.filter(**{f"{field}__gt": filled.now}).exists(), (model, field)
+
+
+def test_each_action_left_its_events_once(filled: Filled) -> None:
+    counted = Counter(KpiEvent.objects.values_list("domain", "metric"))
+    done = FollowUpTask.objects.filter(status="COMPLETED")
+    assert counted.pop(("WHOLESALE", "ladder_created")) == Ladder.objects.count()
+    assert counted.pop(("WHOLESALE", "followup_completed")) == done.count()
+    assert counted.pop(("WHOLESALE", "contact_compliance")) == done.exclude(gate_allowed=None).count()
+    ever_due = FollowUpTask.objects.filter(sla_counted=True)
+    never_due = done.filter(due_at=None).count()  # done while they were held
+    assert counted.pop(("WHOLESALE", "followup_sla")) == ever_due.count() - never_due
+    assert counted.pop(("BUYER_MATCH", "buyer_feedback")) == BuyerFeedbackEvent.objects.count()
+    assert counted.pop(("WHOLESALE", "offer_generated")) == OfferEvidence.objects.count()
+    answers = OfferOutcome.objects.filter(outcome__in=["ACCEPTED", "REJECTED"])
+    assert counted.pop(("WHOLESALE", "offer_accept_rate")) == answers.count()
+    ends = OfferOutcome.objects.filter(outcome__in=["CONTRACTED", "FELL_THROUGH"])
+    assert counted.pop(("WHOLESALE", "contract_rate")) == ends.count()
+    assert not counted
+
+
+def test_evidence_and_liquidity_prove_themselves(filled: Filled) -> None:
+    assert not [found for evidence in OfferEvidence.objects.all() for found in differences(evidence)]
+    assert not rebuild_liquidity(by=By.system("test"), at=filled.now).differences
+
+
+def test_the_seeded_rules_of_contact_stay_for_whoever_tries_the_examples(filled: Filled) -> None:
+    policies = list(MarketPolicy.objects.all())
+    assert len(policies) == len(Province.values)
+    assert all(policy.enabled and policy.rules == DEFAULT_RULES.as_json() for policy in policies)
+    assert seen(OfferPolicy, "province", "enabled") >= {("ON", False), ("BC", False), ("QC", True)}
+    assert Closure.objects.filter(name="Christmas Eve", closed_from__isnull=False).exists()
+
+
+def test_the_people_are_of_every_role_and_their_passwords_open_the_door(filled: Filled) -> None:
+    kept = json.loads(filled.people.read_text())
+    assert stat.S_IMODE(filled.people.stat().st_mode) == 0o600
+    assert Counter(person["role"] for person in kept["people"]) == {
+        "manager": 1,
+        "auditor": 1,
+        "closer": 2,
+        "va": 6,
+    }
+    assert len({person["password"] for person in kept["people"]}) == 10
+    first = kept["people"][0]
+    assert authenticate(username=first["username"], password=first["password"]) is not None
+    assert User.objects.get(role=Role.SERVICE).has_usable_password() is False
+    assert WorkProfile.objects.count() == 6
+
+
+def test_the_token_lets_a_program_in(filled: Filled) -> None:
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {json.loads(filled.people.read_text())['token']}")
+    answer = client.get("/api/governance/market/effective?province=ON")
+    assert (answer.status_code, answer.json()["found"]) == (200, True)
+
+
+def test_a_second_run_changes_nothing(filled: Filled) -> None:
+    text = filled.people.read_text()
+    events = KpiEvent.objects.count()
+    with pytest.raises(demo.AlreadyThere):
+        demo.fill(timezone.now(), people_file=filled.people)
+    assert (filled.people.read_text(), KpiEvent.objects.count()) == (text, events)
+    call_command("demo")
