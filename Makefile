@@ -40,5 +40,7 @@ requirements: ## compile requirements*.in into requirements*.txt, with hashes (A
 
 messages: ## collect the texts into locale/, and compile the translations (needs gettext)
 	@.ci/setup dev
-	$(python) manage.py makemessages --locale fr --no-obsolete --add-location file
+	$(python) manage.py makemessages --locale fr --no-obsolete --add-location file \
+		--ignore .venv --ignore "*/tests/*" --ignore "*/migrations/*"
+	@sed -i '/^"POT-Creation-Date/d' locale/fr/LC_MESSAGES/django.po # else every run makes a difference
 	$(python) manage.py compilemessages --locale fr --ignore .venv
