@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import subprocess
@@ -11,8 +12,10 @@ import polib
 import pytest
 from babel.messages.extract import extract
 from django.conf import settings
-from django.utils.translation import override
-from django.utils.translation import templatize  # type: ignore[attr-defined]  # missing in the stubs
+from django.utils.translation import (  # type: ignore[attr-defined]  # the stubs lack templatize
+    override,
+    templatize,
+)
 
 from governance.contact.reasons import SENTENCES
 
@@ -21,6 +24,7 @@ pytestmark = pytest.mark.once
 ROOT = Path(settings.BASE_DIR)
 CATALOGUE = ROOT / "locale" / "fr" / "LC_MESSAGES" / "django.po"
 KEYWORDS = {"_": None, "gettext": None, "gettext_lazy": None, "ngettext": (1, 2), "ngettext_lazy": (1, 2)}
+LOOSE_SIGN = re.compile("« | [»;!?]")  # with an ordinary space
 PLACEHOLDER = re.compile(r"%\([a-z_]+\)[sd]|\{[a-z_]+\}")
 
 
@@ -49,6 +53,22 @@ def used() -> dict[str, str]:
     return found
 
 
+def french(entry: polib.POEntry) -> list[str]:
+    return list(entry.msgstr_plural.values()) if entry.msgid_plural else [entry.msgstr]
+
+
+def test_no_sentence_stands_inside_an_f_string() -> None:
+    """Neither gettext's collector nor the one above looks into them: such a sentence would stay English."""
+    hidden = [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for path in sources() if path.suffix == ".py" and path.exists()
+        for text in ast.walk(ast.parse(path.read_text())) if isinstance(text, ast.JoinedStr)
+        for call in ast.walk(text) if isinstance(call, ast.Call)
+        if isinstance(call.func, ast.Name) and call.func.id in KEYWORDS
+    ]  # fmt: skip
+    assert not hidden
+
+
 def test_every_sentence_has_its_french() -> None:
     known = {entry.msgid: entry for entry in polib.pofile(str(CATALOGUE)) if not entry.obsolete}
     missing = {
@@ -66,10 +86,17 @@ def test_the_catalogue_holds_nothing_that_nobody_says() -> None:
 def test_translations_keep_the_placeholders() -> None:
     for entry in polib.pofile(str(CATALOGUE)):
         wanted = set(PLACEHOLDER.findall(entry.msgid))
-        said = [entry.msgstr] if not entry.msgid_plural else list(entry.msgstr_plural.values())
-        for text in said:
-            assert set(PLACEHOLDER.findall(text)) <= wanted | set(PLACEHOLDER.findall(entry.msgid_plural)), entry.msgid
+        of_many = set(PLACEHOLDER.findall(entry.msgid_plural))
+        for text in french(entry):
+            assert set(PLACEHOLDER.findall(text)) <= wanted | of_many, entry.msgid
             assert entry.msgid_plural or set(PLACEHOLDER.findall(text)) == wanted, entry.msgid
+
+
+def test_french_signs_stay_with_their_words_at_the_end_of_a_line() -> None:
+    loose = [
+        text for entry in polib.pofile(str(CATALOGUE)) for text in french(entry) if LOOSE_SIGN.search(text)
+    ]  # fmt: skip
+    assert not loose
 
 
 def test_the_compiled_catalogue_is_that_of_the_source() -> None:
