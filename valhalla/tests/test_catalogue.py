@@ -12,10 +12,7 @@ import polib
 import pytest
 from babel.messages.extract import extract
 from django.conf import settings
-from django.utils.translation import (  # type: ignore[attr-defined]  # the stubs lack templatize
-    override,
-    templatize,
-)
+from django.utils.translation import override, templatize
 
 from governance.contact.reasons import SENTENCES
 
