@@ -200,7 +200,7 @@ def claim(request: HttpRequest) -> HttpResponseBase:
         return _to_list(request)
     by, at = _who(request), timezone.now()
     chosen = QueueForm(request.GET).chosen()
-    filters = {name: chosen[name] for name in ("province", "channel") if name in chosen}
+    filters = _filters({**chosen, "whose": ""}, by, at)
 
     def handle() -> tuple[int, str, bool]:
         _token, ids, _until = services.claim_due(by=by, at=at, limit=CLAIMED_AT_ONCE, filters=filters)
@@ -510,5 +510,6 @@ def skip(request: HttpRequest, pk: int) -> HttpResponseBase:
             return _to_list(request)
         form.refuse(refusal)
         return _task_page(request, look, by, at, refusal=refusal, skip=form)
-    messages.success(request, f"{_('Skipped.')} {wording.next_sentence(following)}")
+    done = _("Skipped.")
+    messages.success(request, f"{done} {wording.next_sentence(following)}")
     return _to_list(request)

@@ -53,7 +53,7 @@ def zone_name(zone: str) -> str:
 
 def moment(at: datetime, zone: str) -> str:
     """Return an instant on the zone's clock, its short name included: “Tue 24 Nov, 10:05 EST”."""
-    # Translators: a day and hour in the letters of Django's filter "date"; French writes months small: D j b, H:i T
+    # Translators: letters of Django's filter "date"; French has months in small letters: D j b, H:i T
     return date_format(local(at, zone), _("D j M, H:i T"))
 
 

@@ -65,10 +65,19 @@ def test_the_list_says_who_where_what_when_and_whether_contact_is_allowed(sign_i
     begin("L-1", name="Anne Roy", owner="otto", phone="416 555 0133", market="Toronto West")
     shown = text(sign_in("MANAGER").get(LIST))
     for words in (
-        "Anne Roy", "(416) 555-0133", "sms:+14165550133", "Toronto, Toronto West, Ontario", "English",
-        "Text message", "Step 1 of 6", "1 min late", "Tue 24 Nov, 10:00 EST", "10:01 EST", "Contact is allowed.",
+        "Anne Roy",
+        "(416) 555-0133",
+        "sms:+14165550133",
+        "Toronto, Toronto West, Ontario",
+        "English",
+        "Text message",
+        "Step 1 of 6",
+        "1 min late",
+        "Tue 24 Nov, 10:00 EST",
+        "10:01 EST",
+        "Contact is allowed.",
         "otto",
-    ):  # fmt: skip
+    ):
         assert words in shown, words
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import time_machine
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
 from followups.models import FollowUpTask, Lead, Property
 from followups.tests.scenes import NIGHT, NOW, begin, call_step, many, with_scripts
@@ -143,7 +143,12 @@ def test_claiming_and_giving_back_by_keyboard_alone(desk: Page, live_server: Any
 
 def test_markup_in_names_and_notes_is_shown_and_never_run(desk: Page, live_server: Any) -> None:
     dialogs: list[str] = []
-    desk.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+
+    def note(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    desk.on("dialog", note)
     task = begin("L-1", name="<script>alert(1)</script>", notes="<b>urgent</b>")
     show(desk, live_server)
     expect(desk.locator(f"#open-{task.pk}")).to_have_text("<script>alert(1)</script>")
@@ -165,6 +170,7 @@ def test_the_pages_come_in_french(desk: Page, live_server: Any) -> None:
     expect(desk.locator("html")).to_have_attribute("lang", "fr")
     expect(desk).to_have_url(f"{live_server.url}/followups/task/{task.pk}/")
     expect(desk.locator("#contact")).to_contain_text("mar 24 nov", ignore_case=True)
+    expect(desk.locator("#start")).to_have_text("Commencer le texto")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
