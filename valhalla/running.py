@@ -32,7 +32,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from kombu import Connection
 
-START_SECONDS = 60
+START_SECONDS = 120
 STOP_SECONDS = 10
 WATCH_SECONDS = 0.2
 PR_SET_PDEATHSIG = 1
