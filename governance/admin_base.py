@@ -22,7 +22,6 @@ from governance.errors import Refused
 from governance.people.rules import by_user
 from governance.strict_json import read_json
 
-
 LINE = 76  # characters that a form's text area shows without wrapping
 
 
@@ -54,7 +53,8 @@ class ReasonForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets t
     """A form that asks why, every time."""
 
     change_reason = forms.CharField(
-        label=_("Reason for this change"), widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}), max_length=500,
+        label=_("Reason for this change"), widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        max_length=500,
         help_text=_("Kept with the version, for whoever asks later."),
     )  # fmt: skip
 
@@ -66,7 +66,10 @@ def pretty_json(value: Any, margin: str = "") -> str:
         return line
     deeper = margin + "  "
     if isinstance(value, dict):
-        parts = [f"{json.dumps(key, ensure_ascii=False)}: {pretty_json(item, deeper)}" for key, item in value.items()]
+        parts = [
+            f"{json.dumps(key, ensure_ascii=False)}: {pretty_json(item, deeper)}"
+            for key, item in value.items()
+        ]
         start, end = "{", "}"
     else:
         parts = [pretty_json(item, deeper) for item in value]
@@ -77,7 +80,7 @@ def pretty_json(value: Any, margin: str = "") -> str:
 class JSONText(forms.JSONField):
     """JSON typed by a person: shown indented, read as strictly as the API reads it."""
 
-    empty_values: ClassVar[Any] = [None, ""]
+    empty_values: Any = (None, "")  # an empty list or object is a value
     widget = UnfoldAdminTextareaWidget(attrs={"rows": 14, "class": "font-mono", "spellcheck": "false"})
 
     def prepare_value(self, value: Any) -> Any:
@@ -143,14 +146,16 @@ class ServiceAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)
-        refusal: Refused | None = getattr(request, "refusal", None)
-        if refusal is None:
+        if not hasattr(request, "refusal"):
             return form
+        refusal: Refused = request.refusal
 
         class Told(form):  # type: ignore[misc,valid-type]  # made by the admin
             def clean(self) -> Any:
                 data = super().clean()
-                told = [(field, sentences) for field, sentences in refusal.errors.items() if field in self.fields]
+                told = [
+                    (field, sentences) for field, sentences in refusal.errors.items() if field in self.fields
+                ]
                 for field, sentences in told:
                     self.add_error(field, [str(sentence) for sentence in sentences])
                 if not told:
@@ -172,7 +177,9 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # n
 
     object_history_form_template = "admin/version.html"
 
-    def render_history_view(self, request: HttpRequest, template: str, context: Any, **kwargs: Any) -> HttpResponse:
+    def render_history_view(
+        self, request: HttpRequest, template: str, context: Any, **kwargs: Any
+    ) -> HttpResponse:
         # the links of the page are the model's, not those of the table of its versions
         shown = {**context, "opts": self.opts}
         return super().render_history_view(request, template, shown, **kwargs)  # type: ignore[no-any-return]  # untyped

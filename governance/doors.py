@@ -31,7 +31,7 @@ from governance.places import ALL, read_label, read_province
 from governance.strict_json import read_json
 
 MONEY_MAX = Decimal("999999999.99")
-CORRELATION = re.compile(r"[!-~]{1,%d}" % CORRELATION_LENGTH)
+CORRELATION = re.compile(f"[!-~]{{1,{CORRELATION_LENGTH}}}")
 
 
 class ProvinceField(serializers.CharField):
@@ -111,7 +111,7 @@ EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo
 
 
 def read_instant(text: object) -> datetime:
-    """Return an ISO 8601 instant with its zone, between 2000 and 2100. Raises ValueError for anything else."""
+    """Return an ISO 8601 instant with its zone, 2000 to 2099. Raises ValueError for anything else."""
     if not isinstance(text, str) or not text.isascii() or not 10 <= len(text.strip()) <= 40:
         raise ValueError(text)
     at = datetime.fromisoformat(text.strip())

@@ -104,9 +104,12 @@ class ErrorsAsProblems:
 
 
 class AdminPolicy:
-    """Lets the admin's screens alone do what unfold needs: Alpine evaluates expressions and sets styles inline."""
+    """Lets the admin's screens alone do what unfold needs: evaluate expressions, set styles inline."""
 
-    NEEDS: ClassVar[dict[str, list[str]]] = {"script-src": ["'unsafe-eval'"], "style-src": ["'unsafe-inline'"]}
+    NEEDS: ClassVar[dict[str, list[str]]] = {
+        "script-src": ["'unsafe-eval'"],
+        "style-src": ["'unsafe-inline'"],
+    }
 
     def __init__(self, get_response: Next) -> None:
         self.get_response = get_response

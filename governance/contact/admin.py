@@ -80,7 +80,10 @@ class ClosureAdmin(RemovableReferenceAdmin):
             _("What it means"),
             {
                 "fields": ("closed", "closed_from", "citation"),
-                "description": _("A row with a citation is law: it holds whatever a policy says of holidays, and nobody overrides it."),
+                "description": _(
+                    "A row with a citation is law: it holds whatever a policy says of holidays, and "
+                    "nobody overrides it."
+                ),
             },
         ),
         (_("Why"), {"fields": ("change_reason",)}),
@@ -115,7 +118,8 @@ class StatutoryHoursAdmin(ReferenceAdmin):
             {
                 "fields": ("jurisdiction", "channel", "valid_from", "citation"),
                 "description": _(
-                    "Of each jurisdiction the rows with the newest date hold; every jurisdiction that has rows for a "
+                    "Of each jurisdiction the rows with the newest date hold; every jurisdiction "
+                    "that has rows for a "
                     "channel must allow the minute. A policy narrows these hours and never widens them."
                 ),
             },
@@ -133,7 +137,9 @@ class CityZoneForm(ReasonForm):
     """A city's clock, chosen from the Canadian ones."""
 
     zone = forms.ChoiceField(
-        label=_("Time zone"), choices=[(zone, zone) for zone in CANADIAN_ZONES], widget=UnfoldAdminSelectWidget
+        label=_("Time zone"),
+        choices=[(zone, zone) for zone in CANADIAN_ZONES],
+        widget=UnfoldAdminSelectWidget,
     )
 
 
@@ -152,7 +158,10 @@ class CityZoneAdmin(RemovableReferenceAdmin):
             None,
             {
                 "fields": ("province", "city", "zone"),
-                "description": _("Only with a source for the clock people there live by; a place not listed is judged by every clock of its province."),
+                "description": _(
+                    "Only with a source for the clock people there live by; a place not listed is "
+                    "judged by every clock of its province."
+                ),
             },
         ),
         (_("Why"), {"fields": ("change_reason",)}),
@@ -169,7 +178,8 @@ class PointForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets th
     """A form that takes a phone number or address, of which only the keyed hash is kept."""
 
     point = forms.CharField(
-        label=_("Phone or e-mail"), max_length=254, widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+        label=_("Phone or e-mail"), max_length=254,
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
         help_text=_("Kept as a keyed hash only; it cannot be read again."),
     )  # fmt: skip
 
@@ -219,7 +229,10 @@ class SuppressionForm(PointForm):
 
     def clean(self) -> Any:
         data = super().clean()
-        if self.cleaned_data.get("action") == Suppression.Action.LIFT and not self.cleaned_data.get("reason", "").strip():
+        if (
+            self.cleaned_data.get("action") == Suppression.Action.LIFT
+            and not self.cleaned_data.get("reason", "").strip()
+        ):
             self.add_error("reason", _("Say why the suppression ends."))
         return data
 
@@ -239,7 +252,17 @@ class SuppressionAdmin(EvidenceOfPoints):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return super().get_fieldsets(request, obj)
-        fields = ("at", "point_digest", "action", "channel", "source", "reason", "actor", "acting_for", "correlation_id")
+        fields = (
+            "at",
+            "point_digest",
+            "action",
+            "channel",
+            "source",
+            "reason",
+            "actor",
+            "acting_for",
+            "correlation_id",
+        )
         return ((None, {"fields": fields}),)
 
     def serve(self, request: HttpRequest, obj: Suppression, form: Any, change: bool) -> Suppression:
@@ -292,7 +315,8 @@ class ConsentAdmin(EvidenceOfPoints):
         if obj is None:
             return super().get_fieldsets(request, obj)
         fields = (
-            "at", "point_digest", "channel", "kind", "obtained_how", "evidence", "expires_at", "actor", "acting_for",
+            "at", "point_digest", "channel", "kind", "obtained_how", "evidence", "expires_at", "actor",
+            "acting_for",
             "correlation_id",
         )  # fmt: skip
         return ((None, {"fields": fields}),)
@@ -312,11 +336,14 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
     """What the gate answered where someone contacted or was refused to."""
 
     list_display = (
-        "created_at", "lead_id", "channel", "door", "ok", "reason", "all_the_same", "where", "local_time", "actor",
+        "created_at", "lead_id", "channel", "door", "ok", "reason", "all_the_same", "where", "local_time",
+        "actor",
     )  # fmt: skip
     list_filter = ("ok", "reason", "channel", "door", "overridden", "happened", "province", "created_at")
     search_fields = ("lead_id__startswith", "correlation_id__startswith", "actor__startswith")
-    search_help_text = _("Lead, correlation id or person, from the beginning; or a whole phone number or address")
+    search_help_text = _(
+        "Lead, correlation id or person, from the beginning; or a whole phone number or address"
+    )
     ordering = ("-created_at", "-pk")
     show_full_result_count = False
     fieldsets: ClassVar[Any] = (

@@ -45,7 +45,7 @@ def offsets_around(zone: str, day: date) -> tuple[tuple[datetime, datetime, time
 
 
 def spans_of(zone: str, day: date, hours: Iterable[tuple[int, int]]) -> list[Span]:
-    """Return the instants at which the zone's clock shows `day` and one of the hours (minutes from midnight)."""
+    """Return when the zone's clock shows `day` and one of the hours (minutes from midnight), as instants."""
     midnight = datetime.combine(day, time(), UTC)
     found: list[Span] = []
     for start, end in hours:

@@ -53,7 +53,7 @@ class StatutoryHours(models.Model):
 
 
 class Closure(models.Model):
-    """A day, or the rest of one, on which nobody is contacted, or a public holiday that is worked all the same.
+    """A day, or the rest of one, on which nobody is contacted, or a public holiday that is worked.
 
     A province's row beats the one for all of Canada. A row with a citation is law and no override lifts it.
     """
@@ -118,13 +118,13 @@ class CityZone(models.Model):
     def __str__(self) -> str:
         return f"{self.city}, {self.province}"
 
-    def clean_fields(self, exclude: object = None) -> None:
-        self.city_key = fold_city(self.city)
-        super().clean_fields(exclude=exclude)  # type: ignore[arg-type]
-
     def save(self, *args: object, **kwargs: object) -> None:
         self.city_key = fold_city(self.city)
         super().save(*args, **kwargs)  # type: ignore[arg-type]
+
+    def clean_fields(self, exclude: object = None) -> None:
+        self.city_key = fold_city(self.city)
+        super().clean_fields(exclude=exclude)  # type: ignore[arg-type]
 
 
 class Suppression(Written, AppendOnly):

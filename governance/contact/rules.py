@@ -193,7 +193,7 @@ class OpenHours:
         return None
 
     def closes_at(self, at: datetime) -> datetime | None:
-        """Return when the span that holds `at` ends, looking two days ahead; None when `at` is not allowed."""
+        """Return when the span that holds `at` ends, looking two days ahead; None where none holds it."""
         for start, end in self.spans(at, at + timedelta(days=2)):
             return end if start == at else None
         return None
@@ -218,7 +218,7 @@ class OpenHours:
 def zones_for(
     province: str, *, own: str = "", policy: str = "", city: str | None = "", market: str | None = ""
 ) -> tuple[str, ...]:
-    """Return whose clock counts: the lead's own zone, the policy's, its city's or market's, else all in use."""
+    """Return whose clock counts: the lead's own, the policy's, its city's or market's, else all in use."""
     for zone in (own, policy, city, market):
         if zone:
             return (zone,)

@@ -100,7 +100,8 @@ class Gate:
     def next_allowed(
         self, question: Question, at: datetime, verdict: Verdict | None = None
     ) -> datetime | None:
-        """Return the first instant from `at` on at which the question is answered yes; None within 60 days."""
+        """Return the first instant from `at` on that is answered yes; None if there is none within "
+        "60 days."""
         return next_allowed(question, verdict or self.judge(question, at), self.hours, at)
 
 
@@ -176,7 +177,7 @@ def open_gate(place: Place, channel: str, at: datetime, *, city: str = "", zone:
 def question_about(
     channel: str, points: Sequence[hooks.PointFacts], score: Decimal | None, *, personal: bool = True
 ) -> Question:
-    """Return the question for a person with these points; reads her suppressions and consents in one query."""
+    """Return the question for a person with these points; reads what is on record of them in one query."""
     return questions_about((channel,), points, score, personal=personal)[channel]
 
 
@@ -286,7 +287,7 @@ def decision(
     lead_id: str = "", task_id: int | None = None, phone_digest: str = "", email_digest: str = "",
     overridden: bool = False, happened: bool = False,
 ) -> ContactDecision:  # fmt: skip
-    """Return the row that keeps a verdict, not yet saved; `at` is the judged instant, `now` when it was asked."""
+    """Return the row that keeps a verdict, not yet saved; `at` is the judged instant, `now` the present."""
     return ContactDecision(
         door=door,
         lead_id=lead_id,
@@ -352,7 +353,8 @@ def suppress(
     source: str = Suppression.Source.OPT_OUT,
     channel: str = "",
 ) -> None:
-    """Stop contact with points (keyed hashes) and whatever is under way to them. Asks neither gate nor go-live."""
+    """Stop contact with points (keyed hashes) and what is under way to them; asks neither gate nor "
+    "go-live."""
     if not by.may(SUPPRESS):
         raise Forbidden("not_allowed", _("Your role does not record opt-outs."))
     Suppression.objects.bulk_create(

@@ -28,7 +28,8 @@ class GoLiveStateAdmin(HistoryAdmin):
             {
                 "fields": ("go_live_enabled", "kill_switch_engaged"),
                 "description": _(
-                    "While go-live is off nobody is contacted and nothing is reserved. The kill switch also stops "
+                    "While go-live is off nobody is contacted and nothing is reserved. The kill "
+                    "switch also stops "
                     "computing offers. What already happened is always recorded."
                 ),
             },

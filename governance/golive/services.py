@@ -117,7 +117,7 @@ def _switch(by: By, at: datetime, reason: str, **changes: bool) -> GoLiveState:
 def set_go_live(enabled: bool, *, by: By, at: datetime, reason: str) -> GoLiveState:
     """Switch go-live. Switching to what it is changes nothing.
 
-    Raises Forbidden without the right, Refused `blocked` (412) for enabling while anybody registered a blocker.
+    Raises Forbidden without the right, Refused `blocked` (412) for enabling while there is a blocker.
     """
     from governance import hooks
 

@@ -20,7 +20,7 @@ class Domain(models.TextChoices):
 
 
 class KpiEvent(Written, AppendOnly):
-    """One event of a metric. `success` is null where there is nothing to succeed at; `detail` has no free text."""
+    """One event of a metric. `success` is null where nothing can succeed; `detail` has no free text."""
 
     domain = models.CharField(_("domain"), max_length=40)
     metric = models.CharField(_("metric"), max_length=60)

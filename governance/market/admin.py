@@ -22,7 +22,8 @@ from governance.market.services import upsert_policy
 from governance.places import CANADIAN_ZONES, Place
 
 RULES_HELP = _(
-    "Windows: days 0 = Monday to 6 = Sunday, start inside, end not, 24:00 is midnight; a night is two windows, and no "
+    "Windows: days 0 = Monday to 6 = Sunday, start inside, end not, 24:00 is midnight; a night is "
+    "two windows, and no "
     "windows means never. Channels: SMS, CALL, EMAIL. min_lead_score_to_contact: 0 to 1. "
     "consent_required_channels: contact there needs a consent on record."
 )
@@ -35,10 +36,15 @@ class PolicyForm(ReasonForm):
     timezone = forms.ChoiceField(
         label=_("Time zone"),
         required=False,
-        choices=[("", _("the city’s own, else every one of the province")), *((zone, zone) for zone in CANADIAN_ZONES)],
+        choices=[
+            ("", _("the city’s own, else every one of the province")),
+            *((zone, zone) for zone in CANADIAN_ZONES),
+        ],
         widget=UnfoldAdminSelectWidget,
     )
-    seen_version = forms.IntegerField(widget=forms.HiddenInput, required=False, min_value=0, max_value=2**31 - 1)
+    seen_version = forms.IntegerField(
+        widget=forms.HiddenInput, required=False, min_value=0, max_value=2**31 - 1
+    )
 
     class Meta:
         model = MarketPolicy
@@ -73,7 +79,8 @@ class MarketPolicyAdmin(HistoryAdmin):
 
     form = PolicyForm
     list_display = (
-        "province", "market", "enabled", "hours", "channels", "least_score", "holidays_off", "version", "changed_by",
+        "province", "market", "enabled", "hours", "channels", "least_score", "holidays_off", "version",
+        "changed_by",
         "updated_at",
     )  # fmt: skip
     list_display_links = ("province", "market")
@@ -133,7 +140,9 @@ class MarketPolicyAdmin(HistoryAdmin):
 
     @admin.display(description=_("rules"))
     def rules_shown(self, policy: MarketPolicy) -> str:
-        return format_html('<pre class="font-mono text-sm whitespace-pre-wrap">{}</pre>', pretty_json(policy.rules))
+        return format_html(
+            '<pre class="font-mono text-sm whitespace-pre-wrap">{}</pre>', pretty_json(policy.rules)
+        )
 
 
 def _days(days: tuple[int, ...], names: list[str]) -> str:

@@ -16,7 +16,8 @@ def _rows() -> list[dict[str, Any]]:
     return [
         {
             "province": province, "market": ALL, "market_key": ALL, "enabled": True,
-            "rules": DEFAULT_RULES.as_json(), "timezone": "", "version": 1, "changed_by": SEED, "reason": SEED,
+            "rules": DEFAULT_RULES.as_json(), "timezone": "", "version": 1, "changed_by": SEED,
+            "reason": SEED,
         }
         for province in Province.values
     ]  # fmt: skip

@@ -39,7 +39,7 @@ def upsert_policy(
     reason: str = "",
     expected_version: int | None = None,
 ) -> MarketPolicy:
-    """Create or change a place's policy and return it; what is left out, also inside `rules`, keeps its value.
+    """Create or change a place's policy; what is left out, also inside `rules`, keeps its value.
 
     No change makes no version. Raises Forbidden without the right, Invalid for rules or a zone that cannot be
     used, Refused `stale_version` when `expected_version` is not the row's.
@@ -54,7 +54,8 @@ def upsert_policy(
         raise Refused(
             "stale_version",
             _(
-                "The policy was changed meanwhile: it has version %(now)s, not %(expected)s. Read it again first."
+                "The policy was changed meanwhile: it has version %(now)s, not %(expected)s. Read it "
+                "again first."
             )
             % {"now": current, "expected": expected_version},
             extra={"version": current},

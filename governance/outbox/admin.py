@@ -33,14 +33,16 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
 
     list_display = ("created_at", "kind", "to", "subject", "attempts", "sent_at", "dead_at", "last_error")
     list_filter = (
-        "kind", ("sent_at", admin.EmptyFieldListFilter), ("dead_at", admin.EmptyFieldListFilter), "created_at",
+        "kind", ("sent_at", admin.EmptyFieldListFilter), ("dead_at", admin.EmptyFieldListFilter),
+        "created_at",
     )  # fmt: skip
     search_fields = ("to", "subject", "correlation_id__startswith")
     search_help_text = _("Receiver, subject, or a correlation id from the beginning")
     ordering = ("-created_at", "-pk")
     show_full_result_count = False
     fields = (
-        "kind", "to", "subject", "body", "created_at", "not_before", "attempts", "last_error", "sent_at", "dead_at",
+        "kind", "to", "subject", "body", "created_at", "not_before", "attempts", "last_error", "sent_at",
+        "dead_at",
         "dedupe", "correlation_id",
     )  # fmt: skip
 
@@ -164,7 +166,7 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         used = obj is not None and obj.periodictask_set.exists()
-        return not used and super().has_delete_permission(request, obj)  # type: ignore[no-any-return]  # untyped
+        return not used and super().has_delete_permission(request, obj)
 
 
 @admin.register(CrontabSchedule)

@@ -34,7 +34,8 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
     """What a person works on and when."""
 
     provinces = forms.MultipleChoiceField(
-        label=_("Provinces"), choices=Province.choices, required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        label=_("Provinces"), choices=Province.choices, required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text=_("None ticked: all."),
     )  # fmt: skip
     channels = forms.MultipleChoiceField(
@@ -46,7 +47,8 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
         widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: all."),
     )  # fmt: skip
     zone = forms.ChoiceField(
-        label=_("Time zone"), choices=[(zone, zone) for zone in CANADIAN_ZONES], widget=UnfoldAdminSelectWidget,
+        label=_("Time zone"), choices=[(zone, zone) for zone in CANADIAN_ZONES],
+        widget=UnfoldAdminSelectWidget,
         initial="America/Toronto",
     )  # fmt: skip
     shifts = JSONText(
@@ -111,7 +113,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
             _("What she may do"),
             {
                 "fields": ("role", "is_active", "is_superuser"),
-                "description": _("The role holds at once, also for her tokens. Switched off she can neither sign in nor use a token."),
+                "description": _(
+                    "The role holds at once, also for her tokens. Switched off she can neither sign "
+                    "in nor use a token."
+                ),
             },
         ),
         (_("Dates"), {"fields": ("last_login", "date_joined")}),
@@ -204,10 +209,17 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at r
     scopes = forms.MultipleChoiceField(
         label=_("Scopes"), choices=[(scope, scope) for scope in SCOPES], required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text=_("policy: a service client may also change policies. Any of the others narrows it to those parts."),
+        help_text=_(
+            "policy: a service client may also change policies. Any of the others narrows it to "
+            "those parts."
+        ),
     )  # fmt: skip
     days = forms.IntegerField(
-        label=_("Days"), min_value=1, max_value=MAX_DAYS, initial=MAX_DAYS, widget=UnfoldAdminIntegerFieldWidget
+        label=_("Days"),
+        min_value=1,
+        max_value=MAX_DAYS,
+        initial=MAX_DAYS,
+        widget=UnfoldAdminIntegerFieldWidget,
     )
 
     class Meta:
@@ -217,11 +229,12 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at r
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ServiceAdmin):
-    """Programs' tokens. The secret is shown once, when it is issued; afterwards a token can only be revoked."""
+    """Programs' tokens. The secret is shown once, when it is issued; later a token can only be revoked."""
 
     form = TokenForm
     list_display = (
-        "label", "user", "begins_with", "scopes_told", "calls_per_minute", "created", "expiry", "last_used_at",
+        "label", "user", "begins_with", "scopes_told", "calls_per_minute", "created", "expiry",
+        "last_used_at",
         "revoked_at",
     )  # fmt: skip
     list_display_links = None
@@ -236,7 +249,9 @@ class ApiTokenAdmin(ServiceAdmin):
             None,
             {
                 "fields": ("user", "label", "scopes", "days", "calls_per_minute"),
-                "description": _("At a rotation issue the new one first, put it in place, then revoke the old one."),
+                "description": _(
+                    "At a rotation issue the new one first, put it in place, then revoke the old one."
+                ),
             },
         ),
     )
@@ -247,12 +262,24 @@ class ApiTokenAdmin(ServiceAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return super().get_fieldsets(request, obj)
-        fields = ("user", "label", "begins_with", "calls_per_minute", "created", "expiry", "last_used_at", "revoked_at")
+        fields = (
+            "user",
+            "label",
+            "begins_with",
+            "calls_per_minute",
+            "created",
+            "expiry",
+            "last_used_at",
+            "revoked_at",
+        )
         return ((None, {"fields": fields}),)
 
     def serve(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> ApiToken:
         issued = issue_token(
-            obj.user.username, scopes=form.cleaned_data["scopes"], days=form.cleaned_data["days"], label=obj.label
+            obj.user.username,
+            scopes=form.cleaned_data["scopes"],
+            days=form.cleaned_data["days"],
+            label=obj.label,
         )
         issued.token.calls_per_minute = obj.calls_per_minute
         issued.token.save(update_fields=["calls_per_minute"])

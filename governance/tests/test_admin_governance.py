@@ -69,7 +69,9 @@ def errors_of(response: Any) -> dict[str, list[str]]:
     return dict(response.context["adminform"].form.errors)
 
 
-OURS = [model for model in apps.get_app_config("governance").get_models() if "Historical" not in model.__name__]
+OURS = [
+    model for model in apps.get_app_config("governance").get_models() if "Historical" not in model.__name__
+]
 THIRD = [Group, PeriodicTask, CrontabSchedule, IntervalSchedule]
 
 
@@ -90,7 +92,8 @@ def rows(db: None, person: Person) -> dict[type, Any]:
         GoLiveState: GoLiveState.objects.get(),
         Group: Group.objects.get_or_create(name="VA")[0],
         Heartbeat: Heartbeat.objects.create(name="beat", at=NOW),
-        IdempotentAnswer: IdempotentAnswer.objects.create(user=user, key="k", request_hash="h", created_at=NOW),
+        IdempotentAnswer: IdempotentAnswer.objects.create(user=user, key="k", request_hash="h",
+        created_at=NOW),
         IntervalSchedule: IntervalSchedule.objects.create(every=5, period="minutes"),
         JobSlot: JobSlot.objects.create(job="a.job", slot="now", started_at=NOW, result={"done": 1}),
         KpiEvent: KpiEventFactory.create(),
@@ -107,7 +110,7 @@ def rows(db: None, person: Person) -> dict[type, Any]:
     }  # fmt: skip
 
 
-# --- everything is there and opens ---------------------------------------------------------------------------
+# --- everything is there and opens --------------------------------------------------------------------------
 
 
 def test_every_model_has_a_screen_in_unfolds_clothes() -> None:
@@ -116,7 +119,11 @@ def test_every_model_has_a_screen_in_unfolds_clothes() -> None:
 
 
 def test_no_other_screens_of_third_parties_are_left() -> None:
-    left = [model._meta.label for model, screen in admin.site._registry.items() if not isinstance(screen, ModelAdmin)]
+    left = [
+        model._meta.label
+        for model, screen in admin.site._registry.items()
+        if not isinstance(screen, ModelAdmin)
+    ]
     assert left == []
 
 
@@ -162,7 +169,16 @@ def test_an_auditor_changes_nothing(desk: Desk, rows: dict[type, Any]) -> None:
         assert not actions, (model.__name__, actions)
 
 
-EVIDENCE = [Suppression, Consent, ContactDecision, KpiEvent, JobSlot, OutboxMessage, Heartbeat, IdempotentAnswer]
+EVIDENCE = [
+    Suppression,
+    Consent,
+    ContactDecision,
+    KpiEvent,
+    JobSlot,
+    OutboxMessage,
+    Heartbeat,
+    IdempotentAnswer,
+]
 
 
 @pytest.mark.parametrize("model", EVIDENCE, ids=lambda model: model.__name__)
@@ -172,7 +188,9 @@ def test_evidence_is_neither_changed_nor_deleted_by_a_superuser(
     client, row = desk("ROOT"), rows[model]
     assert client.post(url(model, "change", row.pk), {}).status_code == 403
     assert client.post(url(model, "delete", row.pk), {"post": "yes"}).status_code == 403
-    client.post(url(model, "changelist"), {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"})
+    client.post(
+        url(model, "changelist"), {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
+    )
     assert model._default_manager.filter(pk=row.pk).exists()  # type: ignore[attr-defined]  # a model class
 
 
@@ -184,7 +202,7 @@ def test_decisions_are_found_by_a_whole_phone_number(desk: Desk) -> None:
     assert b"L-78" not in page.content
 
 
-# --- market policies -----------------------------------------------------------------------------------------
+# --- market policies ----------------------------------------------------------------------------------------
 
 
 def policy_form(policy: MarketPolicy, **changes: Any) -> dict[str, Any]:
@@ -207,13 +225,19 @@ def test_a_policy_is_changed_with_a_reason_and_kept_as_a_version(desk: Desk, tol
     assert (policy.version, policy.changed_by, policy.reason) == (2, "mona", "spring hours")
     assert policy.rules["skip_holidays"] is False
     newest = policy.history.latest()
-    assert (newest.version, newest.history_change_reason, newest.history_user.username) == (2, "spring hours", "mona")
+    assert (newest.version, newest.history_change_reason, newest.history_user.username) == (
+        2,
+        "spring hours",
+        "mona",
+    )
     assert told == ["ON"]
 
 
 def test_without_a_reason_a_policy_stays(desk: Desk) -> None:
     policy = MarketPolicy.objects.get(province="ON")
-    response = desk().post(url(MarketPolicy, "change", policy.pk), policy_form(policy, change_reason="", enabled=""))
+    response = desk().post(
+        url(MarketPolicy, "change", policy.pk), policy_form(policy, change_reason="", enabled="")
+    )
     assert list(errors_of(response)) == ["change_reason"]
     policy.refresh_from_db()
     assert policy.version == 1
@@ -247,7 +271,9 @@ def test_two_managers_do_not_overwrite_each_other(desk: Desk) -> None:
     policy = MarketPolicy.objects.get(province="ON")
     given = policy_form(policy, enabled="")
     assert desk().post(url(MarketPolicy, "change", policy.pk), given).status_code == 302
-    late = desk().post(url(MarketPolicy, "change", policy.pk), policy_form(policy, timezone="America/Toronto"))
+    late = desk().post(
+        url(MarketPolicy, "change", policy.pk), policy_form(policy, timezone="America/Toronto")
+    )
     assert "changed meanwhile" in str(errors_of(late))
     assert b"spring hours" in late.content, "what was typed is still there"
     policy.refresh_from_db()
@@ -255,7 +281,9 @@ def test_two_managers_do_not_overwrite_each_other(desk: Desk) -> None:
 
 
 def test_a_new_market_gets_its_own_policy(desk: Desk) -> None:
-    given = policy_form(MarketPolicy.objects.get(province="ON"), province="ON", market="  ottawa ", seen_version=0)
+    given = policy_form(
+        MarketPolicy.objects.get(province="ON"), province="ON", market="  ottawa ", seen_version=0
+    )
     assert desk().post(url(MarketPolicy, "add"), given).status_code == 302
     assert MarketPolicy.objects.get(province="ON", market="OTTAWA").version == 1
     again = desk().post(url(MarketPolicy, "add"), {**given, "market": "Öttawa"})
@@ -264,7 +292,9 @@ def test_a_new_market_gets_its_own_policy(desk: Desk) -> None:
 
 def test_a_policy_never_moves_to_another_place(desk: Desk) -> None:
     policy = MarketPolicy.objects.get(province="ON")
-    desk().post(url(MarketPolicy, "change", policy.pk), policy_form(policy, province="QC", market="X", enabled=""))
+    desk().post(
+        url(MarketPolicy, "change", policy.pk), policy_form(policy, province="QC", market="X", enabled="")
+    )
     policy.refresh_from_db()
     assert (policy.province, policy.market, policy.enabled) == ("ON", "ALL", False)
 
@@ -286,11 +316,17 @@ def test_earlier_versions_are_read_and_never_restored(desk: Desk) -> None:
     assert policy.version == 2
 
 
-# --- closures, the law's hours, cities' clocks ------------------------------------------------------------------
+# --- closures, the law's hours, cities' clocks --------------------------------------------------------------
 
 
 def test_a_closure_is_saved_with_a_reason_and_told_to_whoever_must_know(desk: Desk, told: list[str]) -> None:
-    given = {"date": "2026-12-24", "province": "ON", "name": "Christmas Eve", "closed": "on", "closed_from": "15:00"}
+    given = {
+        "date": "2026-12-24",
+        "province": "ON",
+        "name": "Christmas Eve",
+        "closed": "on",
+        "closed_from": "15:00",
+    }
     client = desk(name="mona")
     assert list(errors_of(client.post(url(Closure, "add"), given))) == ["change_reason"]
     assert told == []
@@ -305,7 +341,13 @@ def test_a_closure_is_saved_with_a_reason_and_told_to_whoever_must_know(desk: De
 
 def test_a_closure_twice_on_a_day_is_refused_in_the_form(desk: Desk) -> None:
     closure = ClosureFactory.create()
-    given = {"date": str(closure.date), "province": "ON", "name": "again", "closed": "on", "change_reason": "?"}
+    given = {
+        "date": str(closure.date),
+        "province": "ON",
+        "name": "again",
+        "closed": "on",
+        "change_reason": "?",
+    }
     assert errors_of(desk().post(url(Closure, "add"), given))
     assert Closure.objects.count() == 1
 
@@ -336,7 +378,9 @@ def test_a_new_law_is_a_new_row(desk: Desk, told: list[str]) -> None:
     assert StatutoryHours.objects.get(citation="CRTC 2027-1").days == [0, 1]
     assert told == [""]
     for wrong in ({"end": "25:99"}, {"end": "09:00"}, {"days": ["7"]}):
-        assert errors_of(desk().post(url(StatutoryHours, "add"), {**given, "valid_from": "2028-01-01", **wrong}))
+        assert errors_of(
+            desk().post(url(StatutoryHours, "add"), {**given, "valid_from": "2028-01-01", **wrong})
+        )
 
 
 def test_a_city_gets_another_clock(desk: Desk, told: list[str]) -> None:
@@ -349,11 +393,17 @@ def test_a_city_gets_another_clock(desk: Desk, told: list[str]) -> None:
     assert errors_of(desk().post(url(CityZone, "change", city.pk), {**given, "zone": "Europe/Paris"}))
 
 
-# --- suppressions and consents ------------------------------------------------------------------------------------
+# --- suppressions and consents ------------------------------------------------------------------------------
 
 
 def test_a_suppression_keeps_the_hash_and_never_the_number(desk: Desk) -> None:
-    given = {"point": SELLER_PHONE, "action": "SUPPRESS", "channel": "", "source": "INTERNAL_LIST", "reason": ""}
+    given = {
+        "point": SELLER_PHONE,
+        "action": "SUPPRESS",
+        "channel": "",
+        "source": "INTERNAL_LIST",
+        "reason": "",
+    }
     assert desk(name="mona").post(url(Suppression, "add"), given).status_code == 302
     row = Suppression.objects.get()
     assert (row.point_digest, row.actor, row.source) == (phone_point().digest, "mona", "INTERNAL_LIST")
@@ -368,7 +418,9 @@ def test_only_a_reason_ends_a_suppression(desk: Desk) -> None:
     assert list(Suppression.objects.order_by("pk").values_list("action", flat=True)) == ["SUPPRESS", "LIFT"]
 
 
-@pytest.mark.parametrize(("point", "channel"), [("nonsense", ""), ("a@b", ""), ("a@example.ca", "SMS"), (SELLER_PHONE, "EMAIL")])
+@pytest.mark.parametrize(
+    ("point", "channel"), [("nonsense", ""), ("a@b", ""), ("a@example.ca", "SMS"), (SELLER_PHONE, "EMAIL")]
+)
 def test_a_point_must_be_one_and_fit_its_channel(desk: Desk, point: str, channel: str) -> None:
     given = {"point": point, "action": "SUPPRESS", "channel": channel, "source": "OPT_OUT"}
     assert errors_of(desk().post(url(Suppression, "add"), given))
@@ -396,7 +448,7 @@ def test_a_consent_from_the_future_is_refused(desk: Desk) -> None:
     assert not Consent.objects.exists()
 
 
-# --- people and tokens ----------------------------------------------------------------------------------------------
+# --- people and tokens --------------------------------------------------------------------------------------
 
 
 def token_in(response: Any) -> str:
@@ -408,7 +460,13 @@ def token_in(response: Any) -> str:
 def test_a_token_is_shown_once_and_works_until_it_is_revoked(desk: Desk, person: Person) -> None:
     user = person("SERVICE", "dialer")
     client = desk()
-    given = {"user": user.pk, "label": "dialer 2", "scopes": ["policy"], "days": "30", "calls_per_minute": "600"}
+    given = {
+        "user": user.pk,
+        "label": "dialer 2",
+        "scopes": ["policy"],
+        "days": "30",
+        "calls_per_minute": "600",
+    }
     response = client.post(url(ApiToken, "add"), given)
     assert "no-store" in response["Cache-Control"]
     secret = token_in(response)
@@ -424,9 +482,17 @@ def test_a_token_is_shown_once_and_works_until_it_is_revoked(desk: Desk, person:
     assert caller.get("/api/governance/market/policies").status_code == 401
 
 
-@pytest.mark.parametrize("wrong", [{"days": "91"}, {"days": "0"}, {"scopes": ["everything"]}, {"user": "999"}, {"label": "x" * 81}])
+@pytest.mark.parametrize(
+    "wrong", [{"days": "91"}, {"days": "0"}, {"scopes": ["everything"]}, {"user": "999"}, {"label": "x" * 81}]
+)
 def test_a_token_beyond_the_limits_is_not_issued(desk: Desk, person: Person, wrong: dict[str, Any]) -> None:
-    given = {"user": person("SERVICE", "dialer").pk, "label": "", "days": "30", "calls_per_minute": "600", **wrong}
+    given = {
+        "user": person("SERVICE", "dialer").pk,
+        "label": "",
+        "days": "30",
+        "calls_per_minute": "600",
+        **wrong,
+    }
     assert errors_of(desk().post(url(ApiToken, "add"), given))
     assert not ApiToken.objects.exists()
 
@@ -457,7 +523,8 @@ def person_form(user: User, **changes: Any) -> dict[str, Any]:
 
 def test_a_person_is_made_with_a_role_and_a_long_password(desk: Desk) -> None:
     given = {
-        "username": "vera", "role": "VA", "usable_password": "true", "password1": "short", "password2": "short",
+        "username": "vera", "role": "VA", "usable_password": "true", "password1": "short",
+        "password2": "short",
     }  # fmt: skip
     assert errors_of(desk().post(url(User, "add"), given))
     long = "correct horse battery"
@@ -470,18 +537,24 @@ def test_a_person_is_made_with_a_role_and_a_long_password(desk: Desk) -> None:
 def test_a_persons_work_is_planned_on_her_screen(desk: Desk, person: Person) -> None:
     vera = person("VA", "vera")
     work = {
-        "work_profile-0-user": vera.pk, "work_profile-0-provinces": ["ON", "QC"], "work_profile-0-channels": ["SMS"],
+        "work_profile-0-user": vera.pk, "work_profile-0-provinces": ["ON", "QC"],
+        "work_profile-0-channels": ["SMS"],
         "work_profile-0-languages": ["fr"], "work_profile-0-zone": "America/Toronto",
         "work_profile-0-shifts": '[{"days": [0, 1], "start": "09:00", "end": "17:00"}]',
     }  # fmt: skip
     absence = {
         "absences-TOTAL_FORMS": "1", "absences-0-user": vera.pk, "absences-0-starts_at_0": "2026-12-21",
-        "absences-0-starts_at_1": "00:00:00", "absences-0-ends_at_0": "2027-01-04", "absences-0-ends_at_1": "00:00:00",
+        "absences-0-starts_at_1": "00:00:00", "absences-0-ends_at_0": "2027-01-04",
+        "absences-0-ends_at_1": "00:00:00",
     }  # fmt: skip
     response = desk().post(url(User, "change", vera.pk), person_form(vera, **work, **absence, role="CLOSER"))
     assert response.status_code == 302, response.context and response.context["errors"]
     vera = User.objects.get(pk=vera.pk)
-    assert (vera.role, vera.work_profile.provinces, vera.work_profile.languages) == ("CLOSER", ["ON", "QC"], ["fr"])
+    assert (vera.role, vera.work_profile.provinces, vera.work_profile.languages) == (
+        "CLOSER",
+        ["ON", "QC"],
+        ["fr"],
+    )
     assert vera.work_profile.shifts == [{"days": [0, 1], "start": "09:00", "end": "17:00"}]
     assert vera.absences.count() == 1
 
@@ -490,7 +563,8 @@ def test_a_persons_work_is_planned_on_her_screen(desk: Desk, person: Person) -> 
 def test_shifts_that_cannot_be_are_refused(desk: Desk, person: Person, shifts: str) -> None:
     vera = person("VA", "vera")
     work = {
-        "work_profile-0-user": vera.pk, "work_profile-0-zone": "America/Toronto", "work_profile-0-shifts": shifts,
+        "work_profile-0-user": vera.pk, "work_profile-0-zone": "America/Toronto",
+        "work_profile-0-shifts": shifts,
         "work_profile-0-languages": ["en"],
     }  # fmt: skip
     response = desk().post(url(User, "change", vera.pk), person_form(vera, **work))
@@ -499,7 +573,7 @@ def test_shifts_that_cannot_be_are_refused(desk: Desk, person: Person, shifts: s
     assert not WorkProfile.objects.exists()
 
 
-# --- switches and schedules --------------------------------------------------------------------------------------------
+# --- switches and schedules ---------------------------------------------------------------------------------
 
 
 def test_the_switches_are_turned_with_a_reason(desk: Desk) -> None:
@@ -536,7 +610,13 @@ def test_a_schedule_is_changed_and_switched_off(desk: Desk, rows: dict[type, Any
     client.post(url(PeriodicTask, "changelist"), {"action": "disable_tasks", "_selected_action": [task.pk]})
     task.refresh_from_db()
     assert not task.enabled
-    for wrong in ({"args": "["}, {"kwargs": "[]"}, {"args": "[" * 50_000}, {"task": "x" * 300}, {"interval": ""}):
+    for wrong in (
+        {"args": "["},
+        {"kwargs": "[]"},
+        {"args": "[" * 50_000},
+        {"task": "x" * 300},
+        {"interval": ""},
+    ):
         assert errors_of(client.post(url(PeriodicTask, "change", task.pk), {**given, **wrong}))
 
 
@@ -546,7 +626,7 @@ def test_a_schedule_in_use_is_not_deleted(desk: Desk, rows: dict[type, Any]) -> 
     assert PeriodicTask.objects.filter(crontab=crontab).exists()
 
 
-# --- headers ------------------------------------------------------------------------------------------------------------
+# --- headers ------------------------------------------------------------------------------------------------
 
 
 def test_only_the_admin_may_evaluate_and_style_inline(desk: Desk) -> None:

@@ -24,7 +24,7 @@ from governance.tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
-FACTORIES = {
+FACTORIES: dict[type[Model], Any] = {
     KpiEvent: KpiEventFactory,
     ContactDecision: ContactDecisionFactory,
     Suppression: SuppressionFactory,
@@ -78,7 +78,9 @@ def test_python_refuses(model: type[Model], attempt: Callable[[Any], None]) -> N
     ],
     ids=["raw delete", "update", "delete"],
 )
-def test_the_database_refuses_what_gets_past_python(model: type[Model], attempt: Callable[[Any], None]) -> None:
+def test_the_database_refuses_what_gets_past_python(
+    model: type[Model], attempt: Callable[[Any], None]
+) -> None:
     before = kept(model)
     with pytest.raises(DatabaseError, match="written once"), transaction.atomic():
         attempt(model._default_manager.all())
@@ -123,17 +125,21 @@ def test_postgres_refuses_replicated_sessions_too() -> None:
     if connection.vendor != "postgresql":
         assert "governance_kpievent_no_replace" in append_only.present(connection)
         return
-    with pytest.raises(DatabaseError, match="written once"), transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica")
-        cursor.execute("DELETE FROM governance_kpievent")
+    run("SET LOCAL session_replication_role = replica")
+    with pytest.raises(DatabaseError, match="written once"):
+        run("DELETE FROM governance_kpievent")
+    run("SET LOCAL session_replication_role = origin")
 
 
 def test_sqlite_replaces_no_row_that_a_unique_key_names_either() -> None:
-    """OR REPLACE also deletes a row with another id that a unique key names, and fires its triggers only if told."""
+    """OR REPLACE also deletes a row with another id that a unique key names; triggers fire only if told."""
     if connection.vendor != "sqlite":
         return
     append_only.install(connection, "governance_jobslot")
-    run("INSERT INTO governance_jobslot (id, job, slot, started_at, error) VALUES (1, 'a', 'b', '2026-11-24', '')")
+    run(
+        "INSERT INTO governance_jobslot (id, job, slot, started_at, error) VALUES (1, 'a', 'b', "
+        "'2026-11-24', '')"
+    )
     with pytest.raises(DatabaseError, match="written once"):
         run(
             "INSERT OR REPLACE INTO governance_jobslot (id, job, slot, started_at, error) "
@@ -142,7 +148,7 @@ def test_sqlite_replaces_no_row_that_a_unique_key_names_either() -> None:
     append_only.remove(connection, "governance_jobslot")
 
 
-# --- who watches the triggers ----------------------------------------------------------------------------------
+# --- who watches the triggers -------------------------------------------------------------------------------
 
 
 def complaints() -> list[str]:
@@ -177,7 +183,7 @@ def test_a_switched_off_trigger_is_noticed() -> None:
     assert append_only.missing(connection) == ["governance_kpievent_no_delete"]
 
 
-# --- the key of the hashes ----------------------------------------------------------------------------------------
+# --- the key of the hashes ----------------------------------------------------------------------------------
 
 
 def test_another_hash_key_is_noticed(settings: Any) -> None:

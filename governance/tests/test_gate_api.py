@@ -283,7 +283,11 @@ def test_asking_takes_few_queries_authentication_included(
     ids=str,
 )
 def test_a_bad_question_names_its_field(api: Api, query: dict[str, Any], field: str) -> None:
-    whole = {key: value for key, value in {"province": "ON", "channel": "SMS", **query}.items() if value is not None}
+    whole = {
+        key: value
+        for key, value in {"province": "ON", "channel": "SMS", **query}.items()
+        if value is not None
+    }
     response = api("VA").get(PATH, whole)
     assert (response.status_code, list(response.json()["errors"])) == (400, [field]), response.content
 

@@ -81,7 +81,13 @@ def change_everything(by: By) -> None:
         save_reference(row, by=by, at=LATER, reason="narrower")
     suppress([phone_point().digest, email_point().digest], by=by, at=LATER)
     record_consent(
-        phone_point().digest, "SMS", "EXPRESS", by=by, at=LATER, obtained_at=NOW - timedelta(days=9), how="paper"
+        phone_point().digest,
+        "SMS",
+        "EXPRESS",
+        by=by,
+        at=LATER,
+        obtained_at=NOW - timedelta(days=9),
+        how="paper",
     )
 
 
@@ -105,7 +111,9 @@ def test_refusals_stay_what_they_were(by: MakeBy) -> None:
     kept.append(keep(manager))
     suppress([phone_point().digest], by=manager, at=NOW)
     kept.append(keep(manager, judged=NOW + timedelta(days=1)))
-    upsert_policy(Place("ON"), by=manager, at=NOW, rules={"consent_required_channels": ["SMS"], "skip_holidays": False})
+    upsert_policy(
+        Place("ON"), by=manager, at=NOW, rules={"consent_required_channels": ["SMS"], "skip_holidays": False}
+    )
     lift_suppression([phone_point().digest], by=manager, at=NOW, reason="mistake")
     kept.append(keep(manager, judged=NOW + timedelta(days=1)))
     upsert_policy(Place("ON"), by=manager, at=NOW, enabled=False)
@@ -125,7 +133,13 @@ def test_a_consent_entered_later_with_an_earlier_date_changes_no_kept_answer(by:
     kept = keep(manager)
     assert kept.reason == "consent_missing"
     record_consent(
-        phone_point().digest, "SMS", "EXPRESS", by=manager, at=LATER, obtained_at=NOW - timedelta(days=9), how="paper"
+        phone_point().digest,
+        "SMS",
+        "EXPRESS",
+        by=manager,
+        at=LATER,
+        obtained_at=NOW - timedelta(days=9),
+        how="paper",
     )
     assert same(kept)
     assert keep(manager, now=LATER).ok
@@ -150,7 +164,7 @@ def test_a_decision_names_what_it_used(by: MakeBy) -> None:
     assert "555" not in str({**kept.basis, "phone": kept.phone_digest[:0]})
 
 
-# --- verbs ------------------------------------------------------------------------------------------------------
+# --- verbs --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -165,7 +179,9 @@ def test_a_decision_names_what_it_used(by: MakeBy) -> None:
         ("BUSINESS", datetime(2024, 2, 29, 12, tzinfo=UTC), datetime(2026, 2, 28, 12, tzinfo=UTC)),
     ],
 )
-def test_when_a_consent_ends_follows_from_its_kind(kind: str, obtained: datetime, ends: datetime | None) -> None:
+def test_when_a_consent_ends_follows_from_its_kind(
+    kind: str, obtained: datetime, ends: datetime | None
+) -> None:
     assert consent_expiry(kind, obtained) == ends
 
 
@@ -203,12 +219,14 @@ def test_reference_rows_need_a_reason_and_usable_values(by: MakeBy, told: list[s
         save_reference(StatutoryHoursFactory.build(end="09:00"), by=manager, at=NOW, reason="?")
     assert "not after its start" in str(wrong.value.errors)
     with pytest.raises(Invalid):
-        save_reference(ClosureFactory.build(closed=False, closed_from="12:00"), by=manager, at=NOW, reason="?")
+        save_reference(
+            ClosureFactory.build(closed=False, closed_from="12:00"), by=manager, at=NOW, reason="?"
+        )
     assert not Closure.objects.exists()
     assert told == []
 
 
-# --- the collection --------------------------------------------------------------------------------------------------
+# --- the collection -----------------------------------------------------------------------------------------
 
 
 def ids(response: object) -> list[int]:
@@ -216,7 +234,9 @@ def ids(response: object) -> list[int]:
 
 
 def test_decisions_are_read_newest_first_and_narrowed(api: Api) -> None:
-    old = ContactDecisionFactory.create(created_at=NOW - timedelta(days=2), lead_id="L-2", ok=False, reason="holiday")
+    old = ContactDecisionFactory.create(
+        created_at=NOW - timedelta(days=2), lead_id="L-2", ok=False, reason="holiday"
+    )
     new = ContactDecisionFactory.create(channel="SMS", door="COMPLETE")
     client = api("AUDITOR")
     assert ids(client.get(PATH)) == [new.pk, old.pk]
@@ -272,7 +292,11 @@ def test_a_bad_filter_is_refused_by_its_name(api: Api, query: dict[str, str], fi
 
 
 @pytest.mark.parametrize(
-    "cursor", ["x", "cD0=", "cD14", "cD0wMDAxLTAxLTAxVDAwOjAwOjAwKzE0OjAw", "cD05OTk5LTEyLTMxVDIzOjU5OjU5LTE0OjAw", "bz05OTk5OTk5OTk5OTk5OTk5OTk5OTk5"]
+    "cursor",
+    [
+        "x", "cD0=", "cD14", "cD0wMDAxLTAxLTAxVDAwOjAwOjAwKzE0OjAw", "cD05OTk5LTEyLTMxVDIzOjU5OjU5LTE0OjAw",
+        "bz05OTk5OTk5OTk5OTk5OTk5OTk5OTk5",
+    ],
 )  # fmt: skip
 def test_a_forged_cursor_is_refused(api: Api, cursor: str) -> None:
     ContactDecisionFactory.create()
@@ -298,7 +322,7 @@ def test_nobody_writes_decisions_through_the_collection(api: Api) -> None:
 
 
 def test_dates_of_closures_are_local_days(by: MakeBy) -> None:
-    """At 23:30 on the 24th in Toronto it is already the 25th in UTC; the closure of the 25th does not hold yet."""
+    """At 23:30 on the 24th in Toronto it is the 25th in UTC; the closure of the 25th does not hold yet."""
     upsert_policy(
         Place("ON"), by=by("MANAGER"), at=NOW,
         rules={"contact_windows_local": [{"days": [0, 1, 2, 3, 4, 5, 6], "start": "00:00", "end": "24:00"}]},

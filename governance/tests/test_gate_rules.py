@@ -468,7 +468,9 @@ def test_a_consent_of_this_morning_counts_for_a_weekday_as_given() -> None:
 # --- the next allowed instant, against a second implementation that walks minutes --------------------------
 
 
-def walked(question: Question, on: Calendar, zones: Sequence[str], start: datetime, minutes: int) -> datetime | None:
+def walked(
+    question: Question, on: Calendar, zones: Sequence[str], start: datetime, minutes: int
+) -> datetime | None:
     """The next allowed instant, by looking at the wall clock of every zone minute after minute.
 
     Written a second time on purpose, without spans and without the gate's own checks.
@@ -476,16 +478,22 @@ def walked(question: Question, on: Calendar, zones: Sequence[str], start: dateti
     rules = on.rules
     assert rules is not None
     clocks = [ZoneInfo(zone) for zone in zones]
-    consents = sorted((row for row in question.consents if row.channel == question.channel), key=lambda r: (r.at, r.id))
+    consents = sorted(
+        (row for row in question.consents if row.channel == question.channel), key=lambda r: (r.at, r.id)
+    )
     closures = {row.day: row for row in sorted(on.closures.values(), key=lambda row: row.province)}
 
     @cache
     def open_minutes(day: date) -> frozenset[int]:
         found = set()
-        public = rules.skip_holidays and day in holidays.country_holidays("CA", subdiv=on.province, years=day.year)
+        public = rules.skip_holidays and day in holidays.country_holidays(
+            "CA", subdiv=on.province, years=day.year
+        )
         for minute in range(1440):
             inside = any(day.weekday() in w.days and w.start <= minute < w.end for w in rules.windows)
-            legal = not on.legal or any(day.weekday() in r.days and r.start <= minute < r.end for r in on.legal)
+            legal = not on.legal or any(
+                day.weekday() in r.days and r.start <= minute < r.end for r in on.legal
+            )
             closure = closures.get(day)
             shut = False
             if closure is not None and closure.closed and (rules.skip_holidays or closure.citation):
@@ -519,12 +527,18 @@ WINDOWS = st.builds(
     st.sets(st.integers(0, 6), min_size=1),
     st.sets(st.integers(0, 1440), min_size=2, max_size=2),
 )
+
+
+def between(first: str, last: str) -> st.SearchStrategy[datetime]:
+    return st.datetimes(datetime.fromisoformat(first), datetime.fromisoformat(last))
+
+
 STARTS = st.one_of(
     # around what changes clocks, and around the year's end with its holidays
-    st.datetimes(datetime(2026, 10, 30), datetime(2026, 11, 3)),
-    st.datetimes(datetime(2027, 3, 12), datetime(2027, 3, 16)),
-    st.datetimes(datetime(2026, 12, 22), datetime(2027, 1, 4)),
-    st.datetimes(datetime(2024, 1, 1), datetime(2030, 12, 31)),
+    between("2026-10-30", "2026-11-03"),
+    between("2027-03-12", "2027-03-16"),
+    between("2026-12-22", "2027-01-04"),
+    between("2024-01-01", "2030-12-31"),
 ).map(lambda moment: moment.replace(microsecond=0, tzinfo=UTC))
 
 
@@ -573,7 +587,8 @@ def cases(draw: st.DrawFn) -> tuple[Question, Calendar, tuple[str, ...], datetim
         replace(row, expires_at=row.expires_at and row.expires_at.replace(second=0)) for row in consents
     ]
     law = draw(st.sampled_from([(), CRTC]))
-    return Question("CALL", True, True, consents=tuple(consents)), calendar(rules, province=province, legal=law, closures=closures), zones, start  # fmt: skip
+    question = Question("CALL", True, True, consents=tuple(consents))
+    return question, calendar(rules, province=province, legal=law, closures=closures), zones, start
 
 
 DAYS_WALKED = 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -70,7 +70,7 @@ def test_the_kill_switch_is_released_for_a_reason_only(api: Api, reason: str | N
 
 
 def test_blockers_keep_go_live_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hooks.blockers, "_answerers", [lambda: ["no backup"], lambda: []])
+    monkeypatch.setattr(hooks.blockers, "_answerers", [lambda: ["no backup"], list])
     response = api("MANAGER").post(f"{BASE}/enable", {}, format="json")
     body = response.json()
     assert (response.status_code, body["code"], body["blockers"]) == (412, "blocked", ["no backup"])
@@ -137,7 +137,7 @@ def test_there_is_one_row_of_it() -> None:
         GoLiveState.objects.create(pk=2, updated_at=NOW)
 
 
-# --- execution classes -----------------------------------------------------------------------------------------------
+# --- execution classes --------------------------------------------------------------------------------------
 
 
 @verb(Execution.PROD_EXEC)
@@ -186,7 +186,7 @@ def test_without_the_row_nothing_goes_live(settings: Any) -> None:
     assert outcome(produce) == "go_live_disabled"
 
 
-# --- what a refusal keeps ----------------------------------------------------------------------------------------------
+# --- what a refusal keeps -----------------------------------------------------------------------------------
 
 
 @verb(Execution.OBSERVE_ONLY)
@@ -205,7 +205,9 @@ def call_it(by: By) -> None:
 
 
 @pytest.mark.parametrize("action", [write_and_refuse, call_it])
-def test_a_refused_verb_leaves_what_it_must_and_nothing_else(by: MakeBy, action: Callable[[By], None]) -> None:
+def test_a_refused_verb_leaves_what_it_must_and_nothing_else(
+    by: MakeBy, action: Callable[[By], None]
+) -> None:
     with pytest.raises(Refused):
         action(by("VA"))
     kept = list(KpiEvent.objects.values_list("metric", flat=True))
@@ -216,7 +218,7 @@ def test_a_refused_verb_leaves_what_it_must_and_nothing_else(by: MakeBy, action:
 class RefusingDoor(DoorViewSet):
     """A door whose verb refuses and keeps something."""
 
-    rights = {"go": "governance.view_operations"}  # noqa: RUF012  # as every door writes it
+    rights: ClassVar[dict[str, str]] = {"go": "governance.view_operations"}
 
     def go(self, request: object) -> Response:
         write_and_refuse(self.by())

@@ -25,7 +25,9 @@ WINDOW = {"days": [0], "start": "10:00", "end": "12:00"}
 @pytest.mark.django_db
 def test_what_is_left_out_keeps_its_value(by: MakeBy) -> None:
     manager = by("MANAGER")
-    first = upsert_policy(Place("ON"), by=manager, at=NOW, rules={"contact_windows_local": [WINDOW]}, reason="short")
+    first = upsert_policy(
+        Place("ON"), by=manager, at=NOW, rules={"contact_windows_local": [WINDOW]}, reason="short"
+    )
     second = upsert_policy(Place("ON"), by=manager, at=NOW, timezone="America/Toronto")
     assert (first.version, second.version) == (2, 3)
     assert second.rules["contact_windows_local"] == [WINDOW]
@@ -46,7 +48,13 @@ def test_a_new_market_begins_with_its_provinces_rules(by: MakeBy) -> None:
 def test_no_change_makes_no_version(by: MakeBy, told: list[str]) -> None:
     policy = MarketPolicy.objects.get(province="ON")
     same = upsert_policy(
-        Place("ON"), by=by("MANAGER"), at=NOW, enabled=True, rules=dict(policy.rules), timezone="", reason="again"
+        Place("ON"),
+        by=by("MANAGER"),
+        at=NOW,
+        enabled=True,
+        rules=dict(policy.rules),
+        timezone="",
+        reason="again",
     )
     assert (same.version, same.reason) == (1, "seed")
     assert policy.history.count() == 1
@@ -57,10 +65,15 @@ def test_no_change_makes_no_version(by: MakeBy, told: list[str]) -> None:
 def test_every_version_is_kept_as_it_was(by: MakeBy, told: list[str]) -> None:
     for score in (0.1, 0.2, 0.3):
         upsert_policy(
-            OTTAWA, by=by("MANAGER", "mona"), at=NOW, rules={"min_lead_score_to_contact": score}, reason=f"to {score}"
+            OTTAWA,
+            by=by("MANAGER", "mona"),
+            at=NOW,
+            rules={"min_lead_score_to_contact": score},
+            reason=f"to {score}",
         )
     rows = MarketPolicy.history.filter(market="OTTAWA").order_by("version")
-    assert [(row.version, row.rules["min_lead_score_to_contact"], row.history_change_reason) for row in rows] == [
+    assert [(row.version, row.rules["min_lead_score_to_contact"],
+    row.history_change_reason) for row in rows] == [
         (1, 0.1, "to 0.1"), (2, 0.2, "to 0.2"), (3, 0.3, "to 0.3"),
     ]  # fmt: skip
     assert {row.changed_by for row in rows} == {"mona"}
@@ -69,8 +82,13 @@ def test_every_version_is_kept_as_it_was(by: MakeBy, told: list[str]) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(("place", "expected", "ok"), [(Place("ON"), 1, True), (Place("ON"), 2, False), (OTTAWA, 0, True), (OTTAWA, 1, False)])
-def test_an_expected_version_must_be_the_present_one(by: MakeBy, place: Place, expected: int, ok: bool) -> None:
+@pytest.mark.parametrize(
+    ("place", "expected", "ok"),
+    [(Place("ON"), 1, True), (Place("ON"), 2, False), (OTTAWA, 0, True), (OTTAWA, 1, False)],
+)
+def test_an_expected_version_must_be_the_present_one(
+    by: MakeBy, place: Place, expected: int, ok: bool
+) -> None:
     if ok:
         upsert_policy(place, by=by("MANAGER"), at=NOW, enabled=False, expected_version=expected)
         return
@@ -151,14 +169,16 @@ def test_many_who_create_the_same_policy_make_one(by: MakeBy) -> None:
     scores = [number / 10 for number in range(1, 9)]
     outcomes = at_once(
         *(
-            lambda score=score: upsert_policy(  # type: ignore[misc]  # mypy does not type such defaults
+            lambda score=score: upsert_policy(
                 OTTAWA, by=manager, at=NOW, rules={"min_lead_score_to_contact": score}
             )
             for score in scores
         )
     )
     refused = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
-    assert all(isinstance(problem, Refused) and problem.code == "stale_version" for problem in refused), refused
+    assert all(isinstance(problem, Refused) and problem.code == "stale_version" for problem in refused), (
+        refused
+    )
     policy = MarketPolicy.objects.get(province="ON", market="OTTAWA")
     assert policy.version == len(outcomes) - len(refused) >= 1
     assert sorted(MarketPolicy.history.filter(id=policy.pk).values_list("version", flat=True)) == list(
@@ -171,8 +191,12 @@ def test_of_many_who_expect_the_same_version_one_succeeds(by: MakeBy) -> None:
     manager = by("MANAGER")
     outcomes = at_once(
         *(
-            lambda score=score: upsert_policy(  # type: ignore[misc]  # mypy does not type such defaults
-                Place("ON"), by=manager, at=NOW, rules={"min_lead_score_to_contact": score / 10}, expected_version=1
+            lambda score=score: upsert_policy(
+                Place("ON"),
+                by=manager,
+                at=NOW,
+                rules={"min_lead_score_to_contact": score / 10},
+                expected_version=1,
             )
             for score in range(1, 9)
         )
@@ -195,7 +219,10 @@ def test_no_change_is_lost_between_many(by: MakeBy) -> None:
         {"enabled": False},
     ]
     outcomes = at_once(
-        *(lambda change=change: upsert_policy(Place("ON"), by=manager, at=NOW, **change) for change in changes)  # type: ignore[misc]  # mypy does not type such defaults
+        *(
+            lambda change=change: upsert_policy(Place("ON"), by=manager, at=NOW, **change)
+            for change in changes
+        )
     )
     assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     policy = MarketPolicy.objects.get(province="ON")

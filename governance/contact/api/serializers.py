@@ -35,7 +35,7 @@ class ScoreField(FractionField):
 
 
 class ContactQuestion(Question):
-    """What GET /can-contact takes: a channel, a place or lead, and a weekday with a time, an instant, or now."""
+    """What GET /can-contact takes: a channel, a place or lead, and when: as given, an instant, or now."""
 
     province = ProvinceField(required=False)
     market = MarketField(default=None)
