@@ -1,4 +1,4 @@
-"""Leads, templates and what becomes of them, on the managers' screens. Personal data is shown with leads alone."""
+"""Leads, templates, ladders and tasks on the managers' screens. Personal data is shown with leads alone."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
 from django.db.models import F, Q, QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -30,16 +32,26 @@ from followups.models import (
     RealignRequest,
     SlaSnapshot,
 )
+from followups.points import read_point
 from followups.rules import read_steps
-from followups.services.leads import save_lead, settle_points
 from followups.services.planning import MOST_REASSIGNED
-from followups.services.templates import save_template
 from followups.wording import moment
 from governance.actors import ACTOR_LENGTH, owner_key
 from governance.admin_base import HistoryAdmin, JSONText, ReadOnlyAdmin, ReasonForm, ServiceAdmin, by_of
-from governance.contact.digests import read_email, read_phone
 from governance.errors import Refused
 from governance.places import CANADIAN_ZONES
+
+MOST_LISTED = 10_000
+
+
+class FirstThousands(Paginator):  # type: ignore[type-arg]  # no subscript at run time
+    """Pages through the first 10,000 rows: counting ten million to number the pages takes seconds."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return int(rows[:MOST_LISTED].count())
+
 
 # --- leads --------------------------------------------------------------------------------------------------
 
@@ -74,8 +86,15 @@ class PropertyInline(TabularInline):  # type: ignore[misc]  # unfold has no type
     model = Property
     extra = 0
     fields = (
-        "address", "property_type", "beds", "size_sqft", "condition", "asking_price", "motivation", "timeline",
-    )  # fmt: skip
+        "address",
+        "property_type",
+        "beds",
+        "size_sqft",
+        "condition",
+        "asking_price",
+        "motivation",
+        "timeline",
+    )
 
 
 class LeadForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
@@ -93,9 +112,23 @@ class LeadForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at ru
     class Meta:
         model = Lead
         fields = (
-            "external_id", "name", "province", "market", "city", "postal_code", "zone", "score", "language", "status",
-            "follow_up_at", "source", "cost", "notes", "extra",
-        )  # fmt: skip
+            "external_id",
+            "name",
+            "province",
+            "market",
+            "city",
+            "postal_code",
+            "zone",
+            "score",
+            "language",
+            "status",
+            "follow_up_at",
+            "source",
+            "cost",
+            "notes",
+            "extra",
+        )
+        help_texts: ClassVar[dict[str, Any]] = {"follow_up_at": _("UTC")}
 
     def clean_extra(self) -> Any:
         extra = self.cleaned_data["extra"] or {}
@@ -134,8 +167,17 @@ class LeadAdmin(ServiceAdmin):
 
     form = LeadForm
     list_display = (
-        "external_id", "name", "place", "city", "status", "score", "language", "source", "follow_up_at", "created_at",
-    )  # fmt: skip
+        "external_id",
+        "name",
+        "place",
+        "city",
+        "status",
+        "score",
+        "language",
+        "source",
+        "follow_up_at",
+        "created_at",
+    )
     list_display_links = ("external_id", "name")
     list_filter = ("status", ScoreFilter, "language", "province", "created_at")
     search_fields = ("external_id__startswith", "name")
@@ -143,6 +185,7 @@ class LeadAdmin(ServiceAdmin):
         "Lead id from the beginning, a part of the name, or a whole phone number or e-mail address"
     )
     ordering = ("-created_at", "-id")
+    paginator = FirstThousands
     show_full_result_count = False
     inlines: ClassVar[list[Any]] = [ContactPointInline, PropertyInline]
     readonly_fields = ("created_at", "updated_at", "actor", "acting_for", "correlation_id")
@@ -166,24 +209,24 @@ class LeadAdmin(ServiceAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         """Find a number or address however it is written, through its index; anything else by id and name."""
         text = search_term.strip()
-        for read in (read_email, read_phone):
+        for kind in (ContactPoint.Kind.EMAIL, ContactPoint.Kind.PHONE):
             try:
-                point = read(text)
+                _value, digest = read_point(kind, text)
             except ValidationError:
                 continue
-            found = ContactPoint.objects.filter(value=point).values("lead")
-            by_point = queryset.filter(Q(pk__in=found) | Q(external_id=text))
-            if by_point.exists() or read is read_email:
-                return by_point, False
+            holders = ContactPoint.objects.filter(digest=digest).values("lead")
+            found = queryset.filter(Q(pk__in=holders) | Q(external_id=text))
+            if found.exists() or kind == ContactPoint.Kind.EMAIL:
+                return found, False
         return super().get_search_results(request, queryset, search_term)  # type: ignore[no-any-return]  # untyped
 
     def serve(self, request: HttpRequest, obj: Lead, form: Any, change: bool) -> Lead:
-        return save_lead(obj, by=by_of(request), at=timezone.now())
+        return services.save_lead(obj, by=by_of(request), at=timezone.now())
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         if any(formset.model is ContactPoint and formset.has_changed() for formset in formsets):
-            settle_points(form.instance.pk, by=by_of(request), at=timezone.now())
+            services.settle_points(form.instance.pk, by=by_of(request), at=timezone.now())
 
 
 # --- templates ----------------------------------------------------------------------------------------------
@@ -195,8 +238,9 @@ class TemplateForm(ReasonForm):
     steps = JSONText(
         label=_("Steps"),
         help_text=_(
-            'One after another: channel SMS, CALL or EMAIL; delay {"minutes": 30}, {"hours": 3} or {"days": 1} after the '
-            "first one was due; script_en and script_fr say what to write or say. Ladders that run keep their steps."
+            "One after another: channel SMS, CALL or EMAIL; delay after the first one was due, such as "
+            '{"minutes": 30}, {"hours": 3} or {"days": 1}; script_en and script_fr say what to write or say. '
+            "Ladders that run keep their steps."
         ),
     )
     seen_version = forms.IntegerField(
@@ -247,7 +291,7 @@ class LadderTemplateAdmin(HistoryAdmin):
         return (*fields, "province", "market") if obj is not None else fields
 
     def serve(self, request: HttpRequest, obj: LadderTemplate, form: Any, change: bool) -> LadderTemplate:
-        return save_template(
+        return services.save_template(
             obj.province,
             obj.market,
             by=by_of(request),
@@ -283,7 +327,7 @@ class OwnerForm(WhyForm):
 class ActsWithReason(ReadOnlyAdmin):
     """A list whose rows change by actions that ask why and call a service."""
 
-    list_fullwidth = True
+    actions: Any = None
 
     def ask(
         self, request: HttpRequest, queryset: QuerySet[Any], form: WhyForm, action: str, title: Any, most: int
@@ -364,9 +408,20 @@ class FollowUpTaskAdmin(ActsWithReason):
     """What is to be done and what was done; tasks are worked on the due-task page and through the API."""
 
     list_display = (
-        "id", "lead_link", "kind", "step", "channel", "province", "due_there", "status", "outcome", "owner", "claimed",
-        "held_reason", "completed_by",
-    )  # fmt: skip
+        "id",
+        "lead_link",
+        "kind",
+        "step",
+        "channel",
+        "province",
+        "due_there",
+        "status",
+        "outcome",
+        "owner",
+        "claimed",
+        "held_reason",
+        "completed_by",
+    )
     list_filter = (
         "status",
         "kind",
@@ -382,19 +437,46 @@ class FollowUpTaskAdmin(ActsWithReason):
     search_fields = ("lead__external_id__startswith", "owner__startswith", "correlation_id__startswith")
     search_help_text = _("Lead id, owner or correlation id, from the beginning")
     ordering = ("-created_at", "-id")
+    paginator = FirstThousands
     show_full_result_count = False
-    actions: ClassVar[Any] = ["reassign"]
+    actions = ["reassign"]
     fields = (
-        "lead_link", "ladder", "kind", "step", "channel", "province", "scheduled_for", "due_at", "zone", "status",
-        "is_current", "held_reason", "snoozed_until", "closed_reason", "owner", "claimed_by", "claim_until",
-        "started_at", "started_by", "outcome", "next", "next_at", "contacted_at", "contact_source", "entered_late",
-        "gate_allowed", "override_reason", "completed_at", "completed_by", "response_minutes",
-        "response_wall_minutes", "created_at", "actor", "acting_for", "correlation_id",
-    )  # fmt: skip
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        found = super().get_queryset(request).select_related("ladder__lead").defer("ladder__steps")
-        return found  # type: ignore[no-any-return]  # unfold has no types
+        "lead_link",
+        "ladder",
+        "kind",
+        "step",
+        "channel",
+        "province",
+        "scheduled_for",
+        "due_at",
+        "zone",
+        "status",
+        "is_current",
+        "held_reason",
+        "snoozed_until",
+        "closed_reason",
+        "owner",
+        "claimed_by",
+        "claim_until",
+        "started_at",
+        "started_by",
+        "outcome",
+        "next",
+        "next_at",
+        "contacted_at",
+        "contact_source",
+        "entered_late",
+        "gate_allowed",
+        "override_reason",
+        "completed_at",
+        "completed_by",
+        "response_minutes",
+        "response_wall_minutes",
+        "created_at",
+        "actor",
+        "acting_for",
+        "correlation_id",
+    )
 
     @admin.display(description=_("lead"), ordering="lead__external_id")
     def lead_link(self, task: FollowUpTask) -> str:
@@ -402,7 +484,9 @@ class FollowUpTaskAdmin(ActsWithReason):
 
     @admin.display(description=_("due there"), ordering=F("due_at").asc(nulls_last=True))
     def due_there(self, task: FollowUpTask) -> str:
-        return moment(task.due_at, task.zone) if task.due_at else "–"
+        if task.due_at is None:
+            return "–"
+        return format_html('<span class="whitespace-nowrap">{}</span>', moment(task.due_at, task.zone))
 
     @admin.display(description=_("claimed by"))
     def claimed(self, task: FollowUpTask) -> str:
@@ -440,19 +524,38 @@ class LadderAdmin(ActsWithReason):
     """Each lead's way through a template."""
 
     list_display = (
-        "id", "lead_id_text", "province", "status", "owner", "template_version", "started_at", "ended_at", "stop_reason",
-    )  # fmt: skip
+        "id",
+        "lead_id_text",
+        "province",
+        "status",
+        "owner",
+        "template_version",
+        "started_at",
+        "ended_at",
+        "stop_reason",
+    )
     list_filter = ("status", "lead__province", OwnerFilter, "started_at")
     list_select_related = ("lead",)
     search_fields = ("lead__external_id__startswith", "owner__startswith", "correlation_id__startswith")
     search_help_text = _("Lead id, owner or correlation id, from the beginning")
     ordering = ("-started_at", "-id")
+    paginator = FirstThousands
     show_full_result_count = False
-    actions: ClassVar[Any] = ["stop"]
+    actions = ["stop"]
     fields = (
-        "lead_id_text", "template", "template_version", "status", "owner", "started_at", "ended_at", "stop_reason",
-        "steps_shown", "actor", "acting_for", "correlation_id",
-    )  # fmt: skip
+        "lead_id_text",
+        "template",
+        "template_version",
+        "status",
+        "owner",
+        "started_at",
+        "ended_at",
+        "stop_reason",
+        "steps_shown",
+        "actor",
+        "acting_for",
+        "correlation_id",
+    )
 
     @admin.display(description=_("lead"), ordering="lead__external_id")
     def lead_id_text(self, ladder: Ladder) -> str:
@@ -512,18 +615,34 @@ class SlaSnapshotAdmin(ReadOnlyAdmin):
     """How quickly each day's tasks were answered."""
 
     list_display = (
-        "day", "dimension", "value", "count", "share_5m", "share_30m", "share_2h", "median_minutes", "p90_minutes",
+        "day",
+        "dimension",
+        "value",
+        "count",
+        "share_5m",
+        "share_30m",
+        "share_2h",
+        "median_minutes",
+        "p90_minutes",
         "overdue_open",
-    )  # fmt: skip
+    )
     list_filter = ("dimension", "day")
     search_fields = ("value__startswith",)
     search_help_text = _("Province, channel, step or owner, from the beginning")
     ordering = ("-day", "dimension", "value")
     show_full_result_count = False
     fields = (
-        "day", "dimension", "value", "count", "share_5m", "share_30m", "share_2h", "median_minutes", "p90_minutes",
+        "day",
+        "dimension",
+        "value",
+        "count",
+        "share_5m",
+        "share_30m",
+        "share_2h",
+        "median_minutes",
+        "p90_minutes",
         "overdue_open",
-    )  # fmt: skip
+    )
 
     @admin.display(description=_("within 5 minutes"), ordering="within_5m")
     def share_5m(self, row: SlaSnapshot) -> str:

@@ -5,10 +5,18 @@ from followups.services.completing import Completed, Completion, complete_task, 
 from followups.services.desk import as_answer
 from followups.services.due import due_tasks
 from followups.services.ladders import NewLadder, begin, create_ladder, stop_ladder
-from followups.services.leads import LeadDetails, facts_of, find_or_create, stop_for_suppressed
+from followups.services.leads import (
+    LeadDetails,
+    facts_of,
+    find_or_create,
+    save_lead,
+    settle_points,
+    stop_for_suppressed,
+)
 from followups.services.planning import reassign_tasks, skip_task, snooze_task
 from followups.services.realigning import bring_back_held, realign_due, request_realigning
 from followups.services.sla import escalate_overdue, sla_of, snapshot_sla
+from followups.services.templates import save_template
 
 __all__ = [
     "Completed",
@@ -31,6 +39,9 @@ __all__ = [
     "release_claim",
     "renew_claim",
     "request_realigning",
+    "save_lead",
+    "save_template",
+    "settle_points",
     "skip_task",
     "sla_of",
     "snapshot_sla",

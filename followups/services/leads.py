@@ -189,7 +189,7 @@ def save_lead(lead: Lead, *, by: By, at: datetime) -> Lead:
 
 @verb(Execution.OBSERVE_ONLY)
 def settle_points(lead_id: int, *, by: By, at: datetime) -> None:
-    """After a lead's numbers were changed by hand, let her open tasks use the first usable one of their kind."""
+    """After a lead's numbers were changed by hand, give her open tasks the first usable one of their kind."""
     require_lead_right(by, "change")
     lock_leads([lead_id])
     points = list(ContactPoint.objects.filter(lead=lead_id).order_by("order", "id"))

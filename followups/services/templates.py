@@ -53,7 +53,8 @@ def save_template(
         raise Refused(
             "stale_version",
             _(
-                "The template was changed meanwhile: it has version %(now)s, not %(expected)s. Read it again first."
+                "The template was changed meanwhile: it has version %(now)s, not %(expected)s. "
+                "Read it again first."
             )
             % {"now": current, "expected": expected_version},
             extra={"version": current},
