@@ -6,12 +6,14 @@ import ast
 import io
 import re
 import subprocess
+from datetime import date
 from pathlib import Path
 
 import polib
 import pytest
 from babel.messages.extract import extract
 from django.conf import settings
+from django.utils.formats import date_format
 from django.utils.translation import override, templatize
 
 from governance.contact.reasons import SENTENCES
@@ -102,6 +104,12 @@ def test_the_compiled_catalogue_is_that_of_the_source() -> None:
     assert {e.msgid: (e.msgstr, e.msgstr_plural) for e in compiled} == {
         e.msgid: (e.msgstr, e.msgstr_plural) for e in source.translated_entries()
     }
+
+
+def test_a_day_inside_a_french_sentence_is_written_small() -> None:
+    """Our catalogue goes before Django's: a weekday of ours is also that of every date."""
+    with override("fr"):
+        assert date_format(date(2026, 11, 24), "l j F") == "mardi 24 novembre"
 
 
 def test_a_reason_is_said_in_french() -> None:
