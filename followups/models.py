@@ -18,6 +18,7 @@ from governance.hours import CHANNELS
 from governance.places import ALL, PlaceModel, Province, fold_city, validate_zone
 
 CHANNEL_CHOICES = [(channel, channel) for channel in CHANNELS]
+IN_QUEUE = Q(is_current=True, due_at__isnull=False)
 
 
 class Lead(Written, PlaceModel):
@@ -75,7 +76,10 @@ class Lead(Written, PlaceModel):
         indexes = [
             models.Index(fields=["-created_at", "-id"], name="lead_newest"),  # the collection
             models.Index(fields=["province", "market_key"], name="lead_by_place"),  # realigning, filters
-            models.Index(fields=["status"], name="lead_unsettled", condition=Q(status__in=["NEW", "WORKING", "HANDED_OVER"])),
+            models.Index(
+                fields=["status"], name="lead_unsettled",
+                condition=Q(status__in=["NEW", "WORKING", "HANDED_OVER"]),
+            ),
         ]  # fmt: skip
         permissions = [
             ("view_all", "See every lead and task"),
@@ -360,16 +364,13 @@ class FollowUpTask(Written):
         ]
         indexes = [
             # the due queue, for everybody, for a province and for an owner
-            models.Index(fields=["due_at", "id"], name="task_due", condition=Q(is_current=True, due_at__isnull=False)),
-            models.Index(
-                fields=["province", "due_at"], name="task_due_province", condition=Q(is_current=True, due_at__isnull=False)
-            ),
-            models.Index(
-                fields=["owner_key", "due_at"], name="task_due_owner", condition=Q(is_current=True, due_at__isnull=False)
-            ),
+            models.Index(fields=["due_at", "id"], name="task_due", condition=IN_QUEUE),
+            models.Index(fields=["province", "due_at"], name="task_due_province", condition=IN_QUEUE),
+            models.Index(fields=["owner_key", "due_at"], name="task_due_owner", condition=IN_QUEUE),
             # sla: the newest completed and the newest open ones
             models.Index(
-                F("due_at").desc(), name="task_sla_done", condition=Q(status="COMPLETED", due_at__isnull=False),
+                F("due_at").desc(),
+                name="task_sla_done", condition=Q(status="COMPLETED", due_at__isnull=False),
                 include=["completed_at", "sla_5m_at", "sla_30m_at", "sla_2h_at", "response_minutes",
                          "response_wall_minutes", "owner_key", "province", "channel", "step"],
             ),

@@ -129,7 +129,9 @@ class TaskQuerySet(models.QuerySet[Any]):
 
         usable = ContactPoint.objects.filter(lead=OuterRef("lead"), status="USABLE").order_by().values("lead")
         joined = usable.annotate(all=Joined(Concat("kind", models.Value(":"), "digest"))).values("all")
-        return self.annotate(lead_points=Coalesce(Subquery(joined), models.Value(""), output_field=TextField()))
+        return self.annotate(
+            lead_points=Coalesce(Subquery(joined), models.Value(""), output_field=TextField())
+        )
 
     def of_ladder_of(self, task_id: int) -> Self:
         """Keep a task and its ladder's other steps, in order."""

@@ -139,9 +139,9 @@ def install_missing(sender: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -
     there = present(connection)
     for model in append_only_models():
         table = model._meta.db_table
-        if model._meta.app_label == sender.label and table in tables:
-            if expected(connection.vendor, table) - there:
-                install(connection, table)
+        of_app = model._meta.app_label == sender.label and table in tables
+        if of_app and expected(connection.vendor, table) - there:
+            install(connection, table)
 
 
 @contextmanager
@@ -159,7 +159,7 @@ def lifted_for_tests(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 
 def guard_tables(app_label: str, *model_names: str) -> Operation:
-    """Return the migration operation that makes the triggers of these models, and drops them on the way back."""
+    """Return the migration operation that makes these models' triggers, and drops them on the way back."""
 
     def forwards(state: Any, schema_editor: Any) -> None:
         for name in model_names:

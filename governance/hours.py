@@ -99,12 +99,18 @@ def _read_window(number: int, item: object) -> Window:
         end = read_clock(item.get("end"), may_be_24=True)
     except ValueError as wrong:
         raise wrong_rules(
-            _("Window %(number)s has the time “%(time)s”; write it as 09:00, and midnight at the end as 24:00."),
+            _(
+                "Window %(number)s has the time “%(time)s”; "
+                "write it as 09:00, and midnight at the end as 24:00."
+            ),
             number=number, time=str(wrong)[:20],
         ) from None  # fmt: skip
     if end <= start:
         raise wrong_rules(
-            _("Window %(number)s ends at %(end)s, which is not after its start %(start)s; a night is two windows."),
+            _(
+                "Window %(number)s ends at %(end)s, which is not after its start %(start)s; "
+                "a night is two windows."
+            ),
             number=number, start=write_clock(start), end=write_clock(end),
         )  # fmt: skip
     return Window(tuple(sorted(days)), start, end)

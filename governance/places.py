@@ -110,7 +110,7 @@ def read_label(text: object, *, length: int = MARKET_LENGTH) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def fold(label: str) -> str:
-    """Return `label` as it is compared: without accents, upper-case (``Montréal`` and ``MONTREAL`` are one)."""
+    """Return `label` as it is compared: without accents, upper-case (``Montréal`` is ``MONTREAL``)."""
     plain = unicodedata.normalize("NFKD", label)
     return " ".join("".join(sign for sign in plain if not unicodedata.combining(sign)).upper().split())
 
@@ -199,6 +199,13 @@ class PlaceModel(models.Model):
     class Meta:
         abstract = True
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.market_key = fold(self.market)
+        fields = kwargs.get("update_fields")
+        if fields is not None and "market" in fields:
+            kwargs["update_fields"] = {*fields, "market_key"}
+        super().save(*args, **kwargs)
+
     def clean_fields(self, exclude: Any = None) -> None:
         if self.market:
             try:
@@ -207,13 +214,6 @@ class PlaceModel(models.Model):
                 raise ValidationError({"market": wrong}) from wrong
         self.market_key = fold(self.market)
         super().clean_fields(exclude=exclude)
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        self.market_key = fold(self.market)
-        fields = kwargs.get("update_fields")
-        if fields is not None and "market" in fields:
-            kwargs["update_fields"] = {*fields, "market_key"}
-        super().save(*args, **kwargs)
 
     @property
     def place(self) -> Place:

@@ -6,6 +6,7 @@ historical models of a migration and with the real ones alike.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -50,10 +51,8 @@ def uproot(get: GetModel, model: str, key: Sequence[str], rows: Iterable[Mapping
         found = get(model)._default_manager.filter(**{name: row[name] for name in key}).first()
         if found is None or any(getattr(found, name) != value for name, value in row.items()):
             continue
-        try:
+        with contextlib.suppress(LookupError):
             get(f"Historical{model}")._default_manager.filter(id=found.pk).delete()
-        except LookupError:
-            pass
         found.delete()
         gone += 1
     return gone

@@ -11,7 +11,6 @@ import governance.places
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -20,330 +19,967 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='ContactPoint',
+            name="ContactPoint",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('PHONE', 'phone'), ('EMAIL', 'e-mail')], max_length=5, verbose_name='kind')),
-                ('value', models.CharField(max_length=254, verbose_name='number or address')),
-                ('digest', models.CharField(editable=False, max_length=64)),
-                ('label', models.CharField(blank=True, default='', max_length=40, verbose_name='label')),
-                ('whose', models.CharField(blank=True, default='', help_text='Blank: the lead’s own.', max_length=80, verbose_name='whose')),
-                ('order', models.PositiveSmallIntegerField(default=0, verbose_name='order')),
-                ('status', models.CharField(choices=[('USABLE', 'usable'), ('WRONG', 'wrong number')], default='USABLE', max_length=6, verbose_name='status')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("PHONE", "phone"), ("EMAIL", "e-mail")], max_length=5, verbose_name="kind"
+                    ),
+                ),
+                ("value", models.CharField(max_length=254, verbose_name="number or address")),
+                ("digest", models.CharField(editable=False, max_length=64)),
+                ("label", models.CharField(blank=True, default="", max_length=40, verbose_name="label")),
+                (
+                    "whose",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="Blank: the lead’s own.",
+                        max_length=80,
+                        verbose_name="whose",
+                    ),
+                ),
+                ("order", models.PositiveSmallIntegerField(default=0, verbose_name="order")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("USABLE", "usable"), ("WRONG", "wrong number")],
+                        default="USABLE",
+                        max_length=6,
+                        verbose_name="status",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'contact point',
-                'verbose_name_plural': 'contact points',
-                'ordering': ['order', 'id'],
+                "verbose_name": "contact point",
+                "verbose_name_plural": "contact points",
+                "ordering": ["order", "id"],
             },
         ),
         migrations.CreateModel(
-            name='HistoricalLadderTemplate',
+            name="HistoricalLadderTemplate",
             fields=[
-                ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('market', models.CharField(default='ALL', help_text='A city or area as your team calls it; ALL holds wherever no market has its own row.', max_length=40, verbose_name='market')),
-                ('market_key', models.CharField(default='ALL', editable=False, max_length=120)),
-                ('province', models.CharField(blank=True, choices=[('BC', 'British Columbia'), ('AB', 'Alberta'), ('SK', 'Saskatchewan'), ('MB', 'Manitoba'), ('ON', 'Ontario'), ('QC', 'Quebec'), ('NB', 'New Brunswick'), ('NS', 'Nova Scotia'), ('PE', 'Prince Edward Island'), ('NL', 'Newfoundland and Labrador'), ('YT', 'Yukon'), ('NT', 'Northwest Territories'), ('NU', 'Nunavut')], default='', help_text='Blank: wherever a province has none of its own.', max_length=2, verbose_name='province')),
-                ('enabled', models.BooleanField(default=True, verbose_name='enabled')),
-                ('steps', models.JSONField(default=followups.models.default_steps, verbose_name='steps')),
-                ('version', models.PositiveIntegerField(default=1, editable=False, verbose_name='version')),
-                ('changed_by', models.CharField(editable=False, max_length=150, verbose_name='changed by')),
-                ('reason', models.TextField(blank=True, default='', verbose_name='reason')),
-                ('updated_at', models.DateTimeField(editable=False, verbose_name='updated')),
-                ('history_change_reason', models.TextField(null=True)),
-                ('history_id', models.AutoField(primary_key=True, serialize=False)),
-                ('history_date', models.DateTimeField(db_index=True)),
-                ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
-                ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name="ID"),
+                ),
+                (
+                    "market",
+                    models.CharField(
+                        default="ALL",
+                        help_text="A city or area as your team calls it; ALL holds wherever no market has its own row.",
+                        max_length=40,
+                        verbose_name="market",
+                    ),
+                ),
+                ("market_key", models.CharField(default="ALL", editable=False, max_length=120)),
+                (
+                    "province",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("BC", "British Columbia"),
+                            ("AB", "Alberta"),
+                            ("SK", "Saskatchewan"),
+                            ("MB", "Manitoba"),
+                            ("ON", "Ontario"),
+                            ("QC", "Quebec"),
+                            ("NB", "New Brunswick"),
+                            ("NS", "Nova Scotia"),
+                            ("PE", "Prince Edward Island"),
+                            ("NL", "Newfoundland and Labrador"),
+                            ("YT", "Yukon"),
+                            ("NT", "Northwest Territories"),
+                            ("NU", "Nunavut"),
+                        ],
+                        default="",
+                        help_text="Blank: wherever a province has none of its own.",
+                        max_length=2,
+                        verbose_name="province",
+                    ),
+                ),
+                ("enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                ("steps", models.JSONField(default=followups.models.default_steps, verbose_name="steps")),
+                ("version", models.PositiveIntegerField(default=1, editable=False, verbose_name="version")),
+                ("changed_by", models.CharField(editable=False, max_length=150, verbose_name="changed by")),
+                ("reason", models.TextField(blank=True, default="", verbose_name="reason")),
+                ("updated_at", models.DateTimeField(editable=False, verbose_name="updated")),
+                ("history_change_reason", models.TextField(null=True)),
+                ("history_id", models.AutoField(primary_key=True, serialize=False)),
+                ("history_date", models.DateTimeField(db_index=True)),
+                (
+                    "history_type",
+                    models.CharField(
+                        choices=[("+", "Created"), ("~", "Changed"), ("-", "Deleted")], max_length=1
+                    ),
+                ),
+                (
+                    "history_user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'historical ladder template',
-                'verbose_name_plural': 'historical ladder templates',
-                'ordering': ('-history_date', '-history_id'),
-                'get_latest_by': ('history_date', 'history_id'),
+                "verbose_name": "historical ladder template",
+                "verbose_name_plural": "historical ladder templates",
+                "ordering": ("-history_date", "-history_id"),
+                "get_latest_by": ("history_date", "history_id"),
             },
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='LadderTemplate',
+            name="LadderTemplate",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('market', models.CharField(default='ALL', help_text='A city or area as your team calls it; ALL holds wherever no market has its own row.', max_length=40, verbose_name='market')),
-                ('market_key', models.CharField(default='ALL', editable=False, max_length=120)),
-                ('province', models.CharField(blank=True, choices=[('BC', 'British Columbia'), ('AB', 'Alberta'), ('SK', 'Saskatchewan'), ('MB', 'Manitoba'), ('ON', 'Ontario'), ('QC', 'Quebec'), ('NB', 'New Brunswick'), ('NS', 'Nova Scotia'), ('PE', 'Prince Edward Island'), ('NL', 'Newfoundland and Labrador'), ('YT', 'Yukon'), ('NT', 'Northwest Territories'), ('NU', 'Nunavut')], default='', help_text='Blank: wherever a province has none of its own.', max_length=2, verbose_name='province')),
-                ('enabled', models.BooleanField(default=True, verbose_name='enabled')),
-                ('steps', models.JSONField(default=followups.models.default_steps, verbose_name='steps')),
-                ('version', models.PositiveIntegerField(default=1, editable=False, verbose_name='version')),
-                ('changed_by', models.CharField(editable=False, max_length=150, verbose_name='changed by')),
-                ('reason', models.TextField(blank=True, default='', verbose_name='reason')),
-                ('updated_at', models.DateTimeField(editable=False, verbose_name='updated')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "market",
+                    models.CharField(
+                        default="ALL",
+                        help_text="A city or area as your team calls it; ALL holds wherever no market has its own row.",
+                        max_length=40,
+                        verbose_name="market",
+                    ),
+                ),
+                ("market_key", models.CharField(default="ALL", editable=False, max_length=120)),
+                (
+                    "province",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("BC", "British Columbia"),
+                            ("AB", "Alberta"),
+                            ("SK", "Saskatchewan"),
+                            ("MB", "Manitoba"),
+                            ("ON", "Ontario"),
+                            ("QC", "Quebec"),
+                            ("NB", "New Brunswick"),
+                            ("NS", "Nova Scotia"),
+                            ("PE", "Prince Edward Island"),
+                            ("NL", "Newfoundland and Labrador"),
+                            ("YT", "Yukon"),
+                            ("NT", "Northwest Territories"),
+                            ("NU", "Nunavut"),
+                        ],
+                        default="",
+                        help_text="Blank: wherever a province has none of its own.",
+                        max_length=2,
+                        verbose_name="province",
+                    ),
+                ),
+                ("enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                ("steps", models.JSONField(default=followups.models.default_steps, verbose_name="steps")),
+                ("version", models.PositiveIntegerField(default=1, editable=False, verbose_name="version")),
+                ("changed_by", models.CharField(editable=False, max_length=150, verbose_name="changed by")),
+                ("reason", models.TextField(blank=True, default="", verbose_name="reason")),
+                ("updated_at", models.DateTimeField(editable=False, verbose_name="updated")),
             ],
             options={
-                'verbose_name': 'ladder template',
-                'verbose_name_plural': 'ladder templates',
-                'ordering': ['province', 'market'],
-                'permissions': [('edit_templates', 'Change ladder templates')],
-                'constraints': [models.UniqueConstraint(fields=('province', 'market_key'), name='ladder_template_once_per_market', violation_error_message='There is a template for this province and market already.')],
+                "verbose_name": "ladder template",
+                "verbose_name_plural": "ladder templates",
+                "ordering": ["province", "market"],
+                "permissions": [("edit_templates", "Change ladder templates")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("province", "market_key"),
+                        name="ladder_template_once_per_market",
+                        violation_error_message="There is a template for this province and market already.",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Lead',
+            name="Lead",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('actor', models.CharField(blank=True, default='', editable=False, max_length=150, verbose_name='actor')),
-                ('acting_for', models.CharField(blank=True, default='', editable=False, max_length=150, verbose_name='acting for')),
-                ('correlation_id', models.CharField(blank=True, default='', editable=False, max_length=64, verbose_name='correlation id')),
-                ('province', models.CharField(choices=[('BC', 'British Columbia'), ('AB', 'Alberta'), ('SK', 'Saskatchewan'), ('MB', 'Manitoba'), ('ON', 'Ontario'), ('QC', 'Quebec'), ('NB', 'New Brunswick'), ('NS', 'Nova Scotia'), ('PE', 'Prince Edward Island'), ('NL', 'Newfoundland and Labrador'), ('YT', 'Yukon'), ('NT', 'Northwest Territories'), ('NU', 'Nunavut')], max_length=2, verbose_name='province')),
-                ('market', models.CharField(default='ALL', help_text='A city or area as your team calls it; ALL holds wherever no market has its own row.', max_length=40, verbose_name='market')),
-                ('market_key', models.CharField(default='ALL', editable=False, max_length=120)),
-                ('external_id', models.CharField(max_length=64, unique=True, verbose_name='lead id')),
-                ('name', models.CharField(blank=True, default='', max_length=200, verbose_name='name')),
-                ('city', models.CharField(blank=True, default='', max_length=80, verbose_name='city')),
-                ('city_key', models.CharField(blank=True, default='', editable=False, max_length=200)),
-                ('market_city_key', models.CharField(blank=True, default='', editable=False, max_length=200)),
-                ('postal_code', models.CharField(blank=True, default='', max_length=10, verbose_name='postal code')),
-                ('zone', models.CharField(blank=True, default='', help_text='Only where it is known for sure; it beats every other clock.', max_length=40, validators=[governance.places.validate_zone], verbose_name='time zone')),
-                ('score', models.DecimalField(blank=True, decimal_places=4, max_digits=5, null=True, validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1)], verbose_name='score')),
-                ('language', models.CharField(blank=True, choices=[('en', 'English'), ('fr', 'French')], default='', max_length=2, verbose_name='language')),
-                ('status', models.CharField(choices=[('NEW', 'new'), ('WORKING', 'working'), ('NOT_NOW', 'not now'), ('HANDED_OVER', 'handed over'), ('WON', 'won'), ('DEAD', 'dead')], default='NEW', max_length=11, verbose_name='status')),
-                ('follow_up_at', models.DateTimeField(blank=True, null=True, verbose_name='follow up at')),
-                ('source', models.CharField(blank=True, default='', max_length=80, verbose_name='source')),
-                ('cost', models.DecimalField(blank=True, decimal_places=2, max_digits=11, null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='cost (CAD)')),
-                ('notes', models.TextField(blank=True, default='', max_length=20000, verbose_name='notes')),
-                ('extra', models.JSONField(blank=True, default=dict, verbose_name='what else the source sent')),
-                ('created_at', models.DateTimeField(editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(editable=False, verbose_name='updated')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "actor",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=150, verbose_name="actor"
+                    ),
+                ),
+                (
+                    "acting_for",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=150, verbose_name="acting for"
+                    ),
+                ),
+                (
+                    "correlation_id",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=64, verbose_name="correlation id"
+                    ),
+                ),
+                (
+                    "province",
+                    models.CharField(
+                        choices=[
+                            ("BC", "British Columbia"),
+                            ("AB", "Alberta"),
+                            ("SK", "Saskatchewan"),
+                            ("MB", "Manitoba"),
+                            ("ON", "Ontario"),
+                            ("QC", "Quebec"),
+                            ("NB", "New Brunswick"),
+                            ("NS", "Nova Scotia"),
+                            ("PE", "Prince Edward Island"),
+                            ("NL", "Newfoundland and Labrador"),
+                            ("YT", "Yukon"),
+                            ("NT", "Northwest Territories"),
+                            ("NU", "Nunavut"),
+                        ],
+                        max_length=2,
+                        verbose_name="province",
+                    ),
+                ),
+                (
+                    "market",
+                    models.CharField(
+                        default="ALL",
+                        help_text="A city or area as your team calls it; ALL holds wherever no market has its own row.",
+                        max_length=40,
+                        verbose_name="market",
+                    ),
+                ),
+                ("market_key", models.CharField(default="ALL", editable=False, max_length=120)),
+                ("external_id", models.CharField(max_length=64, unique=True, verbose_name="lead id")),
+                ("name", models.CharField(blank=True, default="", max_length=200, verbose_name="name")),
+                ("city", models.CharField(blank=True, default="", max_length=80, verbose_name="city")),
+                ("city_key", models.CharField(blank=True, default="", editable=False, max_length=200)),
+                ("market_city_key", models.CharField(blank=True, default="", editable=False, max_length=200)),
+                (
+                    "postal_code",
+                    models.CharField(blank=True, default="", max_length=10, verbose_name="postal code"),
+                ),
+                (
+                    "zone",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="Only where it is known for sure; it beats every other clock.",
+                        max_length=40,
+                        validators=[governance.places.validate_zone],
+                        verbose_name="time zone",
+                    ),
+                ),
+                (
+                    "score",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=4,
+                        max_digits=5,
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(0),
+                            django.core.validators.MaxValueValidator(1),
+                        ],
+                        verbose_name="score",
+                    ),
+                ),
+                (
+                    "language",
+                    models.CharField(
+                        blank=True,
+                        choices=[("en", "English"), ("fr", "French")],
+                        default="",
+                        max_length=2,
+                        verbose_name="language",
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("NEW", "new"),
+                            ("WORKING", "working"),
+                            ("NOT_NOW", "not now"),
+                            ("HANDED_OVER", "handed over"),
+                            ("WON", "won"),
+                            ("DEAD", "dead"),
+                        ],
+                        default="NEW",
+                        max_length=11,
+                        verbose_name="status",
+                    ),
+                ),
+                ("follow_up_at", models.DateTimeField(blank=True, null=True, verbose_name="follow up at")),
+                ("source", models.CharField(blank=True, default="", max_length=80, verbose_name="source")),
+                (
+                    "cost",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=2,
+                        max_digits=11,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                        verbose_name="cost (CAD)",
+                    ),
+                ),
+                ("notes", models.TextField(blank=True, default="", max_length=20000, verbose_name="notes")),
+                (
+                    "extra",
+                    models.JSONField(blank=True, default=dict, verbose_name="what else the source sent"),
+                ),
+                ("created_at", models.DateTimeField(editable=False, verbose_name="created")),
+                ("updated_at", models.DateTimeField(editable=False, verbose_name="updated")),
             ],
             options={
-                'verbose_name': 'lead',
-                'verbose_name_plural': 'leads',
-                'permissions': [('view_all', 'See every lead and task'), ('create_ladder', 'Create a ladder'), ('import_leads', 'Import leads')],
-                'indexes': [models.Index(fields=['-created_at', '-id'], name='lead_newest'), models.Index(fields=['province', 'market_key'], name='lead_by_place'), models.Index(condition=models.Q(('status__in', ['NEW', 'WORKING', 'HANDED_OVER'])), fields=['status'], name='lead_unsettled')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('score', None), models.Q(('score__gte', 0), ('score__lte', 1)), _connector='OR'), name='lead_score_is_a_fraction')],
+                "verbose_name": "lead",
+                "verbose_name_plural": "leads",
+                "permissions": [
+                    ("view_all", "See every lead and task"),
+                    ("create_ladder", "Create a ladder"),
+                    ("import_leads", "Import leads"),
+                ],
+                "indexes": [
+                    models.Index(fields=["-created_at", "-id"], name="lead_newest"),
+                    models.Index(fields=["province", "market_key"], name="lead_by_place"),
+                    models.Index(
+                        condition=models.Q(("status__in", ["NEW", "WORKING", "HANDED_OVER"])),
+                        fields=["status"],
+                        name="lead_unsettled",
+                    ),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("score", None), models.Q(("score__gte", 0), ("score__lte", 1)), _connector="OR"
+                        ),
+                        name="lead_score_is_a_fraction",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Ladder',
+            name="Ladder",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('actor', models.CharField(blank=True, default='', editable=False, max_length=150, verbose_name='actor')),
-                ('acting_for', models.CharField(blank=True, default='', editable=False, max_length=150, verbose_name='acting for')),
-                ('correlation_id', models.CharField(blank=True, default='', editable=False, max_length=64, verbose_name='correlation id')),
-                ('template_version', models.PositiveIntegerField(verbose_name='template version')),
-                ('steps', models.JSONField(verbose_name='steps')),
-                ('owner', models.CharField(blank=True, default='', max_length=150, verbose_name='owner')),
-                ('started_at', models.DateTimeField(verbose_name='started')),
-                ('status', models.CharField(choices=[('ACTIVE', 'active'), ('COMPLETED', 'completed'), ('STOPPED', 'stopped')], default='ACTIVE', max_length=9, verbose_name='status')),
-                ('stop_reason', models.CharField(blank=True, default='', max_length=200, verbose_name='why it ended')),
-                ('ended_at', models.DateTimeField(blank=True, null=True, verbose_name='ended')),
-                ('template', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='followups.laddertemplate', verbose_name='template')),
-                ('lead', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='ladders', to='followups.lead', verbose_name='lead')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "actor",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=150, verbose_name="actor"
+                    ),
+                ),
+                (
+                    "acting_for",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=150, verbose_name="acting for"
+                    ),
+                ),
+                (
+                    "correlation_id",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=64, verbose_name="correlation id"
+                    ),
+                ),
+                ("template_version", models.PositiveIntegerField(verbose_name="template version")),
+                ("steps", models.JSONField(verbose_name="steps")),
+                ("owner", models.CharField(blank=True, default="", max_length=150, verbose_name="owner")),
+                ("started_at", models.DateTimeField(verbose_name="started")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("ACTIVE", "active"), ("COMPLETED", "completed"), ("STOPPED", "stopped")],
+                        default="ACTIVE",
+                        max_length=9,
+                        verbose_name="status",
+                    ),
+                ),
+                (
+                    "stop_reason",
+                    models.CharField(blank=True, default="", max_length=200, verbose_name="why it ended"),
+                ),
+                ("ended_at", models.DateTimeField(blank=True, null=True, verbose_name="ended")),
+                (
+                    "template",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="followups.laddertemplate",
+                        verbose_name="template",
+                    ),
+                ),
+                (
+                    "lead",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="ladders",
+                        to="followups.lead",
+                        verbose_name="lead",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'ladder',
-                'verbose_name_plural': 'ladders',
-                'permissions': [('stop_ladder', 'Stop a ladder')],
+                "verbose_name": "ladder",
+                "verbose_name_plural": "ladders",
+                "permissions": [("stop_ladder", "Stop a ladder")],
             },
         ),
         migrations.CreateModel(
-            name='FollowUpTask',
+            name="FollowUpTask",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('actor', models.CharField(blank=True, default='', editable=False, max_length=150, verbose_name='actor')),
-                ('acting_for', models.CharField(blank=True, default='', editable=False, max_length=150, verbose_name='acting for')),
-                ('correlation_id', models.CharField(blank=True, default='', editable=False, max_length=64, verbose_name='correlation id')),
-                ('kind', models.CharField(choices=[('LADDER', 'ladder'), ('CALLBACK', 'callback'), ('HANDOVER', 'handover')], default='LADDER', max_length=8, verbose_name='kind')),
-                ('step', models.PositiveSmallIntegerField(blank=True, null=True, verbose_name='step')),
-                ('channel', models.CharField(choices=[('SMS', 'SMS'), ('CALL', 'CALL'), ('EMAIL', 'EMAIL')], max_length=5, verbose_name='channel')),
-                ('province', models.CharField(choices=[('BC', 'British Columbia'), ('AB', 'Alberta'), ('SK', 'Saskatchewan'), ('MB', 'Manitoba'), ('ON', 'Ontario'), ('QC', 'Quebec'), ('NB', 'New Brunswick'), ('NS', 'Nova Scotia'), ('PE', 'Prince Edward Island'), ('NL', 'Newfoundland and Labrador'), ('YT', 'Yukon'), ('NT', 'Northwest Territories'), ('NU', 'Nunavut')], max_length=2, verbose_name='province')),
-                ('market_key', models.CharField(max_length=120, verbose_name='market')),
-                ('owner', models.CharField(blank=True, default='', max_length=150, verbose_name='owner')),
-                ('owner_key', models.CharField(blank=True, default='', editable=False, max_length=150)),
-                ('scheduled_for', models.DateTimeField(verbose_name='scheduled for')),
-                ('due_at', models.DateTimeField(blank=True, null=True, verbose_name='due')),
-                ('zone', models.CharField(max_length=40, verbose_name='time zone')),
-                ('held_reason', models.CharField(blank=True, default='', max_length=40, verbose_name='held because')),
-                ('snoozed_until', models.DateTimeField(blank=True, null=True, verbose_name='snoozed until')),
-                ('status', models.CharField(choices=[('OPEN', 'open'), ('COMPLETED', 'completed'), ('SKIPPED', 'skipped'), ('CANCELLED', 'cancelled')], default='OPEN', max_length=9, verbose_name='status')),
-                ('is_current', models.BooleanField(default=False, verbose_name='current')),
-                ('closed_reason', models.CharField(blank=True, default='', max_length=200, verbose_name='why it was closed')),
-                ('claimed_by', models.CharField(blank=True, default='', max_length=150, verbose_name='claimed by')),
-                ('claim_token', models.CharField(blank=True, default='', editable=False, max_length=32)),
-                ('claimed_at', models.DateTimeField(blank=True, null=True, verbose_name='claimed')),
-                ('claim_until', models.DateTimeField(blank=True, null=True, verbose_name='claim ends')),
-                ('started_at', models.DateTimeField(blank=True, null=True, verbose_name='started')),
-                ('started_by', models.CharField(blank=True, default='', max_length=150, verbose_name='started by')),
-                ('start_decision_id', models.BigIntegerField(blank=True, editable=False, null=True)),
-                ('outcome', models.CharField(blank=True, choices=[('SENT', 'sent'), ('NO_ANSWER', 'no answer'), ('LEFT_MESSAGE', 'left a message'), ('REACHED', 'reached'), ('REPLIED', 'replied'), ('WRONG_NUMBER', 'wrong number'), ('OPTED_OUT', 'opted out')], default='', max_length=12, verbose_name='outcome')),
-                ('next', models.CharField(blank=True, default='', max_length=14, verbose_name='next')),
-                ('next_at', models.DateTimeField(blank=True, null=True, verbose_name='next at')),
-                ('note', models.TextField(blank=True, default='', max_length=4000, verbose_name='note')),
-                ('contacted_at', models.DateTimeField(blank=True, null=True, verbose_name='contacted')),
-                ('contact_source', models.CharField(blank=True, choices=[('PAGE_BUTTON', 'page'), ('DIALER', 'dialer'), ('PROVIDER', 'provider'), ('TYPED', 'typed')], default='', max_length=11, verbose_name='contact known from')),
-                ('entered_late', models.BooleanField(default=False, verbose_name='entered late')),
-                ('override_reason', models.CharField(blank=True, default='', max_length=500, verbose_name='override reason')),
-                ('gate_allowed', models.BooleanField(blank=True, null=True, verbose_name='gate allowed it')),
-                ('completed_at', models.DateTimeField(blank=True, null=True, verbose_name='completed')),
-                ('completed_by', models.CharField(blank=True, default='', max_length=150, verbose_name='completed by')),
-                ('response_minutes', models.DecimalField(blank=True, decimal_places=2, max_digits=10, null=True, verbose_name='response (allowed minutes)')),
-                ('response_wall_minutes', models.DecimalField(blank=True, decimal_places=2, max_digits=10, null=True, verbose_name='response (minutes)')),
-                ('sla_5m_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('sla_30m_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('sla_2h_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='late from')),
-                ('sla_counted', models.BooleanField(default=False, editable=False)),
-                ('created_at', models.DateTimeField(editable=False, verbose_name='created')),
-                ('contact_point', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='followups.contactpoint', verbose_name='contact point')),
-                ('ladder', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='tasks', to='followups.ladder', verbose_name='ladder')),
-                ('lead', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='tasks', to='followups.lead', verbose_name='lead')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "actor",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=150, verbose_name="actor"
+                    ),
+                ),
+                (
+                    "acting_for",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=150, verbose_name="acting for"
+                    ),
+                ),
+                (
+                    "correlation_id",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=64, verbose_name="correlation id"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("LADDER", "ladder"), ("CALLBACK", "callback"), ("HANDOVER", "handover")],
+                        default="LADDER",
+                        max_length=8,
+                        verbose_name="kind",
+                    ),
+                ),
+                ("step", models.PositiveSmallIntegerField(blank=True, null=True, verbose_name="step")),
+                (
+                    "channel",
+                    models.CharField(
+                        choices=[("SMS", "SMS"), ("CALL", "CALL"), ("EMAIL", "EMAIL")],
+                        max_length=5,
+                        verbose_name="channel",
+                    ),
+                ),
+                (
+                    "province",
+                    models.CharField(
+                        choices=[
+                            ("BC", "British Columbia"),
+                            ("AB", "Alberta"),
+                            ("SK", "Saskatchewan"),
+                            ("MB", "Manitoba"),
+                            ("ON", "Ontario"),
+                            ("QC", "Quebec"),
+                            ("NB", "New Brunswick"),
+                            ("NS", "Nova Scotia"),
+                            ("PE", "Prince Edward Island"),
+                            ("NL", "Newfoundland and Labrador"),
+                            ("YT", "Yukon"),
+                            ("NT", "Northwest Territories"),
+                            ("NU", "Nunavut"),
+                        ],
+                        max_length=2,
+                        verbose_name="province",
+                    ),
+                ),
+                ("market_key", models.CharField(max_length=120, verbose_name="market")),
+                ("owner", models.CharField(blank=True, default="", max_length=150, verbose_name="owner")),
+                ("owner_key", models.CharField(blank=True, default="", editable=False, max_length=150)),
+                ("scheduled_for", models.DateTimeField(verbose_name="scheduled for")),
+                ("due_at", models.DateTimeField(blank=True, null=True, verbose_name="due")),
+                ("zone", models.CharField(max_length=40, verbose_name="time zone")),
+                (
+                    "held_reason",
+                    models.CharField(blank=True, default="", max_length=40, verbose_name="held because"),
+                ),
+                ("snoozed_until", models.DateTimeField(blank=True, null=True, verbose_name="snoozed until")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("OPEN", "open"),
+                            ("COMPLETED", "completed"),
+                            ("SKIPPED", "skipped"),
+                            ("CANCELLED", "cancelled"),
+                        ],
+                        default="OPEN",
+                        max_length=9,
+                        verbose_name="status",
+                    ),
+                ),
+                ("is_current", models.BooleanField(default=False, verbose_name="current")),
+                (
+                    "closed_reason",
+                    models.CharField(
+                        blank=True, default="", max_length=200, verbose_name="why it was closed"
+                    ),
+                ),
+                (
+                    "claimed_by",
+                    models.CharField(blank=True, default="", max_length=150, verbose_name="claimed by"),
+                ),
+                ("claim_token", models.CharField(blank=True, default="", editable=False, max_length=32)),
+                ("claimed_at", models.DateTimeField(blank=True, null=True, verbose_name="claimed")),
+                ("claim_until", models.DateTimeField(blank=True, null=True, verbose_name="claim ends")),
+                ("started_at", models.DateTimeField(blank=True, null=True, verbose_name="started")),
+                (
+                    "started_by",
+                    models.CharField(blank=True, default="", max_length=150, verbose_name="started by"),
+                ),
+                ("start_decision_id", models.BigIntegerField(blank=True, editable=False, null=True)),
+                (
+                    "outcome",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("SENT", "sent"),
+                            ("NO_ANSWER", "no answer"),
+                            ("LEFT_MESSAGE", "left a message"),
+                            ("REACHED", "reached"),
+                            ("REPLIED", "replied"),
+                            ("WRONG_NUMBER", "wrong number"),
+                            ("OPTED_OUT", "opted out"),
+                        ],
+                        default="",
+                        max_length=12,
+                        verbose_name="outcome",
+                    ),
+                ),
+                ("next", models.CharField(blank=True, default="", max_length=14, verbose_name="next")),
+                ("next_at", models.DateTimeField(blank=True, null=True, verbose_name="next at")),
+                ("note", models.TextField(blank=True, default="", max_length=4000, verbose_name="note")),
+                ("contacted_at", models.DateTimeField(blank=True, null=True, verbose_name="contacted")),
+                (
+                    "contact_source",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("PAGE_BUTTON", "page"),
+                            ("DIALER", "dialer"),
+                            ("PROVIDER", "provider"),
+                            ("TYPED", "typed"),
+                        ],
+                        default="",
+                        max_length=11,
+                        verbose_name="contact known from",
+                    ),
+                ),
+                ("entered_late", models.BooleanField(default=False, verbose_name="entered late")),
+                (
+                    "override_reason",
+                    models.CharField(blank=True, default="", max_length=500, verbose_name="override reason"),
+                ),
+                ("gate_allowed", models.BooleanField(blank=True, null=True, verbose_name="gate allowed it")),
+                ("completed_at", models.DateTimeField(blank=True, null=True, verbose_name="completed")),
+                (
+                    "completed_by",
+                    models.CharField(blank=True, default="", max_length=150, verbose_name="completed by"),
+                ),
+                (
+                    "response_minutes",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=2,
+                        max_digits=10,
+                        null=True,
+                        verbose_name="response (allowed minutes)",
+                    ),
+                ),
+                (
+                    "response_wall_minutes",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=2,
+                        max_digits=10,
+                        null=True,
+                        verbose_name="response (minutes)",
+                    ),
+                ),
+                ("sla_5m_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("sla_30m_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                (
+                    "sla_2h_at",
+                    models.DateTimeField(blank=True, editable=False, null=True, verbose_name="late from"),
+                ),
+                ("sla_counted", models.BooleanField(default=False, editable=False)),
+                ("created_at", models.DateTimeField(editable=False, verbose_name="created")),
+                (
+                    "contact_point",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="followups.contactpoint",
+                        verbose_name="contact point",
+                    ),
+                ),
+                (
+                    "ladder",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="tasks",
+                        to="followups.ladder",
+                        verbose_name="ladder",
+                    ),
+                ),
+                (
+                    "lead",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="tasks",
+                        to="followups.lead",
+                        verbose_name="lead",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'follow-up task',
-                'verbose_name_plural': 'follow-up tasks',
-                'permissions': [('claim_task', 'Claim due tasks'), ('start_task', 'Start a task'), ('complete_task', 'Complete a task'), ('plan_task', 'Snooze and skip tasks'), ('work_any_task', 'Work on other people’s tasks'), ('reassign', 'Reassign tasks')],
+                "verbose_name": "follow-up task",
+                "verbose_name_plural": "follow-up tasks",
+                "permissions": [
+                    ("claim_task", "Claim due tasks"),
+                    ("start_task", "Start a task"),
+                    ("complete_task", "Complete a task"),
+                    ("plan_task", "Snooze and skip tasks"),
+                    ("work_any_task", "Work on other people’s tasks"),
+                    ("reassign", "Reassign tasks"),
+                ],
             },
         ),
         migrations.AddField(
-            model_name='contactpoint',
-            name='lead',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='points', to='followups.lead', verbose_name='lead'),
+            model_name="contactpoint",
+            name="lead",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="points",
+                to="followups.lead",
+                verbose_name="lead",
+            ),
         ),
         migrations.CreateModel(
-            name='Property',
+            name="Property",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('address', models.CharField(blank=True, default='', max_length=200, verbose_name='address')),
-                ('property_type', models.CharField(blank=True, default='', max_length=20, verbose_name='type')),
-                ('size_sqft', models.PositiveIntegerField(blank=True, null=True, verbose_name='size (sq ft)')),
-                ('beds', models.PositiveSmallIntegerField(blank=True, null=True, verbose_name='beds')),
-                ('condition', models.CharField(blank=True, default='', max_length=80, verbose_name='condition')),
-                ('asking_price', models.DecimalField(blank=True, decimal_places=2, max_digits=11, null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='asking price (CAD)')),
-                ('motivation', models.CharField(blank=True, default='', max_length=200, verbose_name='motivation')),
-                ('timeline', models.CharField(blank=True, default='', max_length=80, verbose_name='timeline')),
-                ('lead', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='properties', to='followups.lead', verbose_name='lead')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("address", models.CharField(blank=True, default="", max_length=200, verbose_name="address")),
+                (
+                    "property_type",
+                    models.CharField(blank=True, default="", max_length=20, verbose_name="type"),
+                ),
+                (
+                    "size_sqft",
+                    models.PositiveIntegerField(blank=True, null=True, verbose_name="size (sq ft)"),
+                ),
+                ("beds", models.PositiveSmallIntegerField(blank=True, null=True, verbose_name="beds")),
+                (
+                    "condition",
+                    models.CharField(blank=True, default="", max_length=80, verbose_name="condition"),
+                ),
+                (
+                    "asking_price",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=2,
+                        max_digits=11,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                        verbose_name="asking price (CAD)",
+                    ),
+                ),
+                (
+                    "motivation",
+                    models.CharField(blank=True, default="", max_length=200, verbose_name="motivation"),
+                ),
+                (
+                    "timeline",
+                    models.CharField(blank=True, default="", max_length=80, verbose_name="timeline"),
+                ),
+                (
+                    "lead",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="properties",
+                        to="followups.lead",
+                        verbose_name="lead",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'property',
-                'verbose_name_plural': 'properties',
+                "verbose_name": "property",
+                "verbose_name_plural": "properties",
             },
         ),
         migrations.CreateModel(
-            name='RealignRequest',
+            name="RealignRequest",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('province', models.CharField(blank=True, default='', max_length=2, verbose_name='province')),
-                ('asked_by', models.CharField(blank=True, default='', max_length=150, verbose_name='asked by')),
-                ('correlation_id', models.CharField(blank=True, default='', max_length=64, verbose_name='correlation id')),
-                ('asked_at', models.DateTimeField(verbose_name='asked')),
-                ('cursor', models.BigIntegerField(default=0)),
-                ('moved', models.PositiveIntegerField(default=0, verbose_name='tasks moved')),
-                ('done_at', models.DateTimeField(blank=True, null=True, verbose_name='done')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("province", models.CharField(blank=True, default="", max_length=2, verbose_name="province")),
+                (
+                    "asked_by",
+                    models.CharField(blank=True, default="", max_length=150, verbose_name="asked by"),
+                ),
+                (
+                    "correlation_id",
+                    models.CharField(blank=True, default="", max_length=64, verbose_name="correlation id"),
+                ),
+                ("asked_at", models.DateTimeField(verbose_name="asked")),
+                ("cursor", models.BigIntegerField(default=0)),
+                ("moved", models.PositiveIntegerField(default=0, verbose_name="tasks moved")),
+                ("done_at", models.DateTimeField(blank=True, null=True, verbose_name="done")),
             ],
             options={
-                'verbose_name': 'realigning request',
-                'verbose_name_plural': 'realigning requests',
-                'indexes': [models.Index(condition=models.Q(('done_at', None)), fields=['id'], name='realign_waiting')],
+                "verbose_name": "realigning request",
+                "verbose_name_plural": "realigning requests",
+                "indexes": [
+                    models.Index(condition=models.Q(("done_at", None)), fields=["id"], name="realign_waiting")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='SlaSnapshot',
+            name="SlaSnapshot",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('day', models.DateField(verbose_name='day')),
-                ('dimension', models.CharField(max_length=10, verbose_name='by')),
-                ('value', models.CharField(blank=True, default='', max_length=150, verbose_name='group')),
-                ('count', models.PositiveIntegerField(verbose_name='tasks')),
-                ('within_5m', models.DecimalField(decimal_places=4, max_digits=5, null=True, verbose_name='within 5 minutes')),
-                ('within_30m', models.DecimalField(decimal_places=4, max_digits=5, null=True, verbose_name='within 30 minutes')),
-                ('within_2h', models.DecimalField(decimal_places=4, max_digits=5, null=True, verbose_name='within 2 hours')),
-                ('median_minutes', models.DecimalField(decimal_places=2, max_digits=10, null=True, verbose_name='median (minutes)')),
-                ('p90_minutes', models.DecimalField(decimal_places=2, max_digits=10, null=True, verbose_name='90th percentile (minutes)')),
-                ('overdue_open', models.PositiveIntegerField(verbose_name='overdue and open')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("day", models.DateField(verbose_name="day")),
+                ("dimension", models.CharField(max_length=10, verbose_name="by")),
+                ("value", models.CharField(blank=True, default="", max_length=150, verbose_name="group")),
+                ("count", models.PositiveIntegerField(verbose_name="tasks")),
+                (
+                    "within_5m",
+                    models.DecimalField(
+                        decimal_places=4, max_digits=5, null=True, verbose_name="within 5 minutes"
+                    ),
+                ),
+                (
+                    "within_30m",
+                    models.DecimalField(
+                        decimal_places=4, max_digits=5, null=True, verbose_name="within 30 minutes"
+                    ),
+                ),
+                (
+                    "within_2h",
+                    models.DecimalField(
+                        decimal_places=4, max_digits=5, null=True, verbose_name="within 2 hours"
+                    ),
+                ),
+                (
+                    "median_minutes",
+                    models.DecimalField(
+                        decimal_places=2, max_digits=10, null=True, verbose_name="median (minutes)"
+                    ),
+                ),
+                (
+                    "p90_minutes",
+                    models.DecimalField(
+                        decimal_places=2, max_digits=10, null=True, verbose_name="90th percentile (minutes)"
+                    ),
+                ),
+                ("overdue_open", models.PositiveIntegerField(verbose_name="overdue and open")),
             ],
             options={
-                'verbose_name': 'SLA of a day',
-                'verbose_name_plural': 'SLA by day',
-                'ordering': ['-day', 'dimension', 'value'],
-                'constraints': [models.UniqueConstraint(fields=('day', 'dimension', 'value'), name='sla_snapshot_once')],
+                "verbose_name": "SLA of a day",
+                "verbose_name_plural": "SLA by day",
+                "ordering": ["-day", "dimension", "value"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("day", "dimension", "value"), name="sla_snapshot_once")
+                ],
             },
         ),
         migrations.AddIndex(
-            model_name='ladder',
-            index=models.Index(fields=['-started_at', '-id'], name='ladder_newest'),
+            model_name="ladder",
+            index=models.Index(fields=["-started_at", "-id"], name="ladder_newest"),
         ),
         migrations.AddConstraint(
-            model_name='ladder',
-            constraint=models.UniqueConstraint(condition=models.Q(('status', 'ACTIVE')), fields=('lead',), name='ladder_one_active_per_lead'),
+            model_name="ladder",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status", "ACTIVE")), fields=("lead",), name="ladder_one_active_per_lead"
+            ),
         ),
         migrations.AddIndex(
-            model_name='followuptask',
-            index=models.Index(condition=models.Q(('due_at__isnull', False), ('is_current', True)), fields=['due_at', 'id'], name='task_due'),
+            model_name="followuptask",
+            index=models.Index(
+                condition=models.Q(("due_at__isnull", False), ("is_current", True)),
+                fields=["due_at", "id"],
+                name="task_due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='followuptask',
-            index=models.Index(condition=models.Q(('due_at__isnull', False), ('is_current', True)), fields=['province', 'due_at'], name='task_due_province'),
+            model_name="followuptask",
+            index=models.Index(
+                condition=models.Q(("due_at__isnull", False), ("is_current", True)),
+                fields=["province", "due_at"],
+                name="task_due_province",
+            ),
         ),
         migrations.AddIndex(
-            model_name='followuptask',
-            index=models.Index(condition=models.Q(('due_at__isnull', False), ('is_current', True)), fields=['owner_key', 'due_at'], name='task_due_owner'),
+            model_name="followuptask",
+            index=models.Index(
+                condition=models.Q(("due_at__isnull", False), ("is_current", True)),
+                fields=["owner_key", "due_at"],
+                name="task_due_owner",
+            ),
         ),
         migrations.AddIndex(
-            model_name='followuptask',
-            index=models.Index(models.OrderBy(models.F('due_at'), descending=True), condition=models.Q(('due_at__isnull', False), ('status', 'COMPLETED')), include=('completed_at', 'sla_5m_at', 'sla_30m_at', 'sla_2h_at', 'response_minutes', 'response_wall_minutes', 'owner_key', 'province', 'channel', 'step'), name='task_sla_done'),
+            model_name="followuptask",
+            index=models.Index(
+                models.OrderBy(models.F("due_at"), descending=True),
+                condition=models.Q(("due_at__isnull", False), ("status", "COMPLETED")),
+                include=(
+                    "completed_at",
+                    "sla_5m_at",
+                    "sla_30m_at",
+                    "sla_2h_at",
+                    "response_minutes",
+                    "response_wall_minutes",
+                    "owner_key",
+                    "province",
+                    "channel",
+                    "step",
+                ),
+                name="task_sla_done",
+            ),
         ),
         migrations.AddIndex(
-            model_name='followuptask',
-            index=models.Index(models.OrderBy(models.F('due_at'), descending=True), condition=models.Q(('due_at__isnull', False), ('status', 'OPEN')), include=('sla_5m_at', 'sla_30m_at', 'sla_2h_at', 'owner_key', 'province', 'channel', 'step'), name='task_sla_open'),
+            model_name="followuptask",
+            index=models.Index(
+                models.OrderBy(models.F("due_at"), descending=True),
+                condition=models.Q(("due_at__isnull", False), ("status", "OPEN")),
+                include=("sla_5m_at", "sla_30m_at", "sla_2h_at", "owner_key", "province", "channel", "step"),
+                name="task_sla_open",
+            ),
         ),
         migrations.AddIndex(
-            model_name='followuptask',
-            index=models.Index(condition=models.Q(('sla_counted', False), ('status', 'OPEN')), fields=['sla_2h_at'], name='task_late'),
+            model_name="followuptask",
+            index=models.Index(
+                condition=models.Q(("sla_counted", False), ("status", "OPEN")),
+                fields=["sla_2h_at"],
+                name="task_late",
+            ),
         ),
         migrations.AddIndex(
-            model_name='followuptask',
-            index=models.Index(condition=models.Q(('due_at', None), ('status', 'OPEN')), fields=['id'], name='task_held'),
+            model_name="followuptask",
+            index=models.Index(
+                condition=models.Q(("due_at", None), ("status", "OPEN")), fields=["id"], name="task_held"
+            ),
         ),
         migrations.AddIndex(
-            model_name='followuptask',
-            index=models.Index(condition=models.Q(('claim_until__isnull', False)), fields=['claim_until'], name='task_claimed'),
+            model_name="followuptask",
+            index=models.Index(
+                condition=models.Q(("claim_until__isnull", False)),
+                fields=["claim_until"],
+                name="task_claimed",
+            ),
         ),
         migrations.AddIndex(
-            model_name='followuptask',
-            index=models.Index(condition=models.Q(('claim_token', ''), _negated=True), fields=['claim_token'], name='task_of_claim'),
+            model_name="followuptask",
+            index=models.Index(
+                condition=models.Q(("claim_token", ""), _negated=True),
+                fields=["claim_token"],
+                name="task_of_claim",
+            ),
         ),
         migrations.AddIndex(
-            model_name='followuptask',
-            index=models.Index(condition=models.Q(('status', 'OPEN')), fields=['province', 'lead'], name='task_realign'),
+            model_name="followuptask",
+            index=models.Index(
+                condition=models.Q(("status", "OPEN")), fields=["province", "lead"], name="task_realign"
+            ),
         ),
         migrations.AddIndex(
-            model_name='followuptask',
-            index=models.Index(fields=['-created_at', '-id'], name='task_newest'),
+            model_name="followuptask",
+            index=models.Index(fields=["-created_at", "-id"], name="task_newest"),
         ),
         migrations.AddConstraint(
-            model_name='followuptask',
-            constraint=models.UniqueConstraint(fields=('ladder', 'step'), name='task_once_per_step'),
+            model_name="followuptask",
+            constraint=models.UniqueConstraint(fields=("ladder", "step"), name="task_once_per_step"),
         ),
         migrations.AddConstraint(
-            model_name='followuptask',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_current', True), ('kind', 'LADDER')), fields=('ladder',), name='task_one_current_per_ladder'),
+            model_name="followuptask",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_current", True), ("kind", "LADDER")),
+                fields=("ladder",),
+                name="task_one_current_per_ladder",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='followuptask',
-            constraint=models.CheckConstraint(condition=models.Q(('is_current', False), ('status', 'OPEN'), _connector='OR'), name='task_current_is_open'),
+            model_name="followuptask",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("is_current", False), ("status", "OPEN"), _connector="OR"),
+                name="task_current_is_open",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='followuptask',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'COMPLETED'), _negated=True), models.Q(('completed_at__isnull', False), ('outcome__gt', '')), _connector='OR'), name='task_completed_has_outcome'),
+            model_name="followuptask",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "COMPLETED"), _negated=True),
+                    models.Q(("completed_at__isnull", False), ("outcome__gt", "")),
+                    _connector="OR",
+                ),
+                name="task_completed_has_outcome",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='followuptask',
-            constraint=models.CheckConstraint(condition=models.Q(('due_at__isnull', False), models.Q(('status', 'OPEN'), _negated=True), ('held_reason__gt', ''), _connector='OR'), name='task_without_due_time_is_held'),
+            model_name="followuptask",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("due_at__isnull", False),
+                    models.Q(("status", "OPEN"), _negated=True),
+                    ("held_reason__gt", ""),
+                    _connector="OR",
+                ),
+                name="task_without_due_time_is_held",
+            ),
         ),
         migrations.AddIndex(
-            model_name='contactpoint',
-            index=models.Index(fields=['digest'], name='point_by_digest'),
+            model_name="contactpoint",
+            index=models.Index(fields=["digest"], name="point_by_digest"),
         ),
         migrations.AddConstraint(
-            model_name='contactpoint',
-            constraint=models.UniqueConstraint(fields=('lead', 'kind', 'value'), name='point_once_per_lead', violation_error_message='The lead has this number or address already.'),
+            model_name="contactpoint",
+            constraint=models.UniqueConstraint(
+                fields=("lead", "kind", "value"),
+                name="point_once_per_lead",
+                violation_error_message="The lead has this number or address already.",
+            ),
         ),
     ]

@@ -1,4 +1,4 @@
-"""Thirty-two clients at once: one completion per task, one holder per claim, one ladder per lead, no lost opt-out."""
+"""Thirty-two clients at once: one completion per task, one holder per claim, one ladder per lead."""
 
 from __future__ import annotations
 

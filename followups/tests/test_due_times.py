@@ -15,7 +15,9 @@ pytestmark = pytest.mark.django_db
 
 
 def local_due_times(by: By, start: datetime, province: str, city: str, zone: str) -> list[str]:
-    made = create_ladder("L1", by=by, at=start.astimezone(UTC), province=province, details=LeadDetails(city=city))
+    made = create_ladder(
+        "L1", by=by, at=start.astimezone(UTC), province=province, details=LeadDetails(city=city)
+    )
     assert [task.channel for task in made.tasks] == ["SMS", "CALL", "SMS", "CALL", "SMS", "CALL"]
     return [f"{task.due_at.astimezone(ZoneInfo(zone)):%a %d %H:%M}" for task in made.tasks if task.due_at]
 
@@ -38,7 +40,7 @@ def test_saturday_before_closing_in_st_johns(by: Callable[..., By]) -> None:
 
 
 def test_sunday_night_in_nunavut_without_a_city(by: Callable[..., By]) -> None:
-    """Every clock of the territory must allow it: 09:00 in Cambridge Bay (UTC-7) to 20:00 in Iqaluit (UTC-5)."""
+    """Every clock must allow it: 09:00 in Cambridge Bay (UTC-7) to 20:00 in Iqaluit (UTC-5)."""
     start = datetime(2026, 11, 29, 7, 0, tzinfo=UTC)
     assert local_due_times(by("VA"), start, "NU", "", "UTC") == [
         "Mon 30 16:00", "Mon 30 16:30", "Mon 30 19:00", "Tue 01 16:00", "Thu 03 16:00", "Mon 07 16:00",

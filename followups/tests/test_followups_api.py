@@ -143,7 +143,8 @@ def test_a_path_with_a_slash_at_its_end_answers_too(api: Api) -> None:
 def test_a_lead_comes_with_all_her_fields(api: Api) -> None:
     begin(
         api("SERVICE"), name=" Anne ", market="montréal ", postal_code="M5V 1A1", zone="America/Toronto",
-        language="fr", source="web", notes="call after six", score=0.75, cost="12.50", email="Anne@Example.ca", owner="gus",
+        language="fr", source="web", notes="call after six", score=0.75, cost="12.50",
+        email="Anne@Example.ca", owner="gus",
     )  # fmt: skip
     lead = Lead.objects.get()
     assert (lead.name, lead.market, lead.market_key, str(lead.score), str(lead.cost)) == (

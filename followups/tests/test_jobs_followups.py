@@ -63,7 +63,9 @@ def test_late_tasks_are_counted_and_the_digest_goes_out(by: People) -> None:
 def test_the_daily_snapshot(by: People) -> None:
     ladder(by("VA"))
     with time_machine.travel(NOW + DAY, tick=False):
-        assert tasks.snapshot_sla() == 1 + 1 + 1 + 2 + 3  # all; the owner, the province, two channels, three steps
+        assert (
+            tasks.snapshot_sla() == 1 + 1 + 1 + 2 + 3
+        )  # all; the owner, the province, two channels, three steps
         assert tasks.snapshot_sla() is None
     assert set(SlaSnapshot.objects.values_list("dimension", flat=True)) == {
         "ALL",

@@ -50,7 +50,8 @@ def _claim_key(user_id: int, key: str, digest: str, at: datetime) -> bool:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
             cursor.execute(
-                "INSERT INTO governance_idempotentanswer (user_id, key, request_hash, status, body, created_at) "
+                "INSERT INTO governance_idempotentanswer "
+                "(user_id, key, request_hash, status, body, created_at) "
                 "VALUES (%s, %s, %s, 0, '', %s) ON CONFLICT DO NOTHING",
                 [user_id, key, digest, at],
             )

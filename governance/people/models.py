@@ -78,7 +78,9 @@ class WorkProfile(models.Model):
     )
     shifts = models.JSONField(
         _("shifts"), default=list, blank=True,
-        help_text=_('Weekly, in the person\'s own zone: [{"days": [0,1,2,3,4], "start": "09:00", "end": "17:00"}]'),
+        help_text=_(
+            'Weekly, in the person\'s own zone: [{"days": [0,1,2,3,4], "start": "09:00", "end": "17:00"}]'
+        ),
     )  # fmt: skip
 
     class Meta:

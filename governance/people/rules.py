@@ -29,7 +29,7 @@ LANGUAGES = ("en", "fr")
 
 
 def rights_of(user: Any, token: Any = None) -> frozenset[str]:
-    """Return the permissions that count for this request: the role's, and for a service what its token adds."""
+    """Return the permissions that count for this request: the role's, and what a service's token adds."""
     rights = frozenset(user.get_all_permissions())
     if user.is_superuser or getattr(user, "role", "") != Role.SERVICE:
         return rights

@@ -155,7 +155,7 @@ class Followups:
         details = LeadDetails(
             name=f"Web Visitor {number}", city=city, language="fr" if province == "QC" else "en",
             score=Decimal(self.chance.randrange(66, 99)) / 100, cost=Decimal(35), source="web form",
-            phone=f"902-555-{number + 150:04}",
+            phone=f"782-555-{number + 150:04}",
         )  # fmt: skip
 
         def arrive(at: datetime) -> None:
