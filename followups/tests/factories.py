@@ -75,7 +75,8 @@ def finish(task: FollowUpTask, by: By, when: datetime = NOW, outcome: str = "", 
 
 def fresh(task: FollowUpTask) -> FollowUpTask:
     """Return the task as the database has it now."""
-    return FollowUpTask.objects.select_related("lead", "ladder").get(pk=task.pk)
+    found: FollowUpTask = FollowUpTask.objects.select_related("lead", "ladder").get(pk=task.pk)
+    return found
 
 
 def steps_of(made: NewLadder) -> list[FollowUpTask]:

@@ -149,7 +149,7 @@ def test_the_first_holder_completes_late_only_if_nobody_else_holds_it(by: People
     alone, taken = ladders(by, 2)
     token, _ids = claim(by("VA"))
     claim(by("VA", "gus"), NOW + 16 * MINUTE, limit=2, filters={"pk": taken.pk})
-    late = {"by": by("VA"), "at": NOW + 17 * MINUTE}
+    late: dict[str, Any] = {"by": by("VA"), "at": NOW + 17 * MINUTE}
     complete_task(alone.pk, Completion(claim_token=token), **late)
     with pytest.raises(Refused) as refusal:
         complete_task(taken.pk, Completion(claim_token=token), **late)
@@ -179,7 +179,7 @@ def test_programs_of_one_account_are_told_apart_by_their_tokens(by: People) -> N
 def test_stopping_reassigning_and_suppressing_end_claims(by: People) -> None:
     stopped, moved, suppressed = ladders(by, 3)
     claim(by("VA"))
-    stop_ladder(stopped.ladder_id, by=by("MANAGER"), at=NOW, reason="x")
+    stop_ladder(stopped.ladder_id or 0, by=by("MANAGER"), at=NOW, reason="x")
     reassign_tasks([moved.pk], "gus", by=by("MANAGER"), at=NOW, reason="x")
     complete_task(suppressed.pk, Completion(outcome="OPTED_OUT"), by=by("CLOSER"), at=NOW)
     assert not FollowUpTask.objects.exclude(claimed_by="").exists()
@@ -193,13 +193,14 @@ def test_a_profile_narrows_what_is_offered_but_never_ones_own(by: People) -> Non
     own = ladder(by("VA"), "L-3", owner="a-va").tasks[0]
     va = by("VA")
     everything = {quebec.pk, ontario.pk, own.pk}
-    for profile, offered in (
+    cases: tuple[tuple[dict[str, Any], set[int]], ...] = (
         ({"provinces": ("QC",)}, {quebec.pk, own.pk}),
         ({"channels": ("CALL",)}, {own.pk}),
         ({"languages": ("fr",)}, {quebec.pk, own.pk}),
         ({"languages": ("en",), "provinces": ("ON",)}, {ontario.pk, own.pk}),
         ({}, everything),
-    ):
+    )
+    for profile, offered in cases:
         assert set(claim(replace(va, **profile))[1]) == offered
         FollowUpTask.objects.update(claim_until=None, claimed_by="", claim_token="", claimed_at=None)
 

@@ -266,8 +266,8 @@ def test_opt_outs_at_once_of_leads_that_share_numbers_all_take(by: People) -> No
         numbers = [f"+1416555{turn}{n}00" for n in range(3)]
         tasks = []
         for n in range(3):
-            lead = PointFactory(lead__external_id=f"T{turn}-{n}", value=numbers[n]).lead
-            PointFactory(lead=lead, value=numbers[(n + 1) % 3], order=1)
+            lead = PointFactory.create(lead__external_id=f"T{turn}-{n}", value=numbers[n]).lead
+            PointFactory.create(lead=lead, value=numbers[(n + 1) % 3], order=1)
             tasks.append(ladder(who, lead.external_id, phone="").tasks[0])
         answers = at_once(lambda task: finish(task, who, outcome="OPTED_OUT"), tasks)
         assert [code(answer) for answer in answers] == ["ok"] * 3

@@ -66,7 +66,7 @@ def test_a_second_ladder_is_refused_and_names_the_one_that_runs(by: People) -> N
 
 
 def test_of_a_known_lead_only_blanks_are_filled(by: People) -> None:
-    LeadFactory(external_id="L-1", name="Anne", city="", language="")
+    LeadFactory.create(external_id="L-1", name="Anne", city="", language="")
     ladder(by("VA"), name="Somebody Else", city="Kenora", language="en", score=Decimal("0.7"), market="NORTH")
     lead = Lead.objects.get()
     assert (lead.name, lead.city, lead.language, lead.score) == ("Anne", "Kenora", "en", Decimal("0.8"))
@@ -74,7 +74,7 @@ def test_of_a_known_lead_only_blanks_are_filled(by: People) -> None:
 
 
 def test_a_known_lead_in_another_province_is_a_wrong_input(by: People) -> None:
-    LeadFactory(external_id="L-1", province="QC")
+    LeadFactory.create(external_id="L-1", province="QC")
     with pytest.raises(Invalid) as refusal:
         ladder(by("VA"), province="ON")
     assert list(refusal.value.errors) == ["province"]
@@ -82,7 +82,7 @@ def test_a_known_lead_in_another_province_is_a_wrong_input(by: People) -> None:
 
 
 def test_a_known_lead_needs_no_province_and_a_new_one_does(by: People) -> None:
-    LeadFactory(external_id="L-1")
+    LeadFactory.create(external_id="L-1")
     assert ladder(by("VA"), "L-1", province="").ladder.lead.province == "ON"
     with pytest.raises(Invalid) as refusal:
         ladder(by("VA"), "L-2", province="")
@@ -152,7 +152,7 @@ def test_a_lead_whom_no_step_can_reach_starts_none(by: People) -> None:
 
 
 def test_a_lead_with_only_a_wrong_number_starts_none(by: People) -> None:
-    PointFactory(lead__external_id="L-1", status="WRONG")
+    PointFactory.create(lead__external_id="L-1", status="WRONG")
     with pytest.raises(Refused) as refusal:
         ladder(by("VA"), phone="")
     assert refusal.value.extra["reason"] == "no_contact_point"

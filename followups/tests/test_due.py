@@ -126,8 +126,8 @@ def test_only_those_who_may_be_contacted_now_or_only_the_others(by: People) -> N
 def test_the_list_says_what_a_start_would_say(by: People) -> None:
     """A number that is added later and must not be called stops the person, not the number alone."""
     made = ladder(by("VA"))
-    other = PointFactory(lead=made.ladder.lead, value="+14165550123", order=1)
-    mail = PointFactory(lead=made.ladder.lead, kind="EMAIL", value=EMAIL, order=2)
+    other = PointFactory.create(lead=made.ladder.lead, value="+14165550123", order=1)
+    mail = PointFactory.create(lead=made.ladder.lead, kind="EMAIL", value=EMAIL, order=2)
     suppress([mail.digest], by=by("MANAGER"), at=NOW, channel="EMAIL")
     assert due_tasks(by=by("VA"), at=NOW)[0]["contact"]["ok"]
     Lead.objects.filter(pk=other.lead_id).update(status="WON")
@@ -142,7 +142,7 @@ def test_the_list_says_what_a_start_would_say(by: People) -> None:
 
 def test_a_number_found_later_serves_the_tasks_that_had_none(by: People) -> None:
     made = ladder(by("VA"), phone="")
-    PointFactory(lead=made.ladder.lead)
+    PointFactory.create(lead=made.ladder.lead)
     assert start_task(made.tasks[0].pk, by=by("VA"), at=NOW)["contact_point"] == PHONE
     assert due_tasks(by=by("VA"), at=NOW)[0]["lead"]["phone"] == PHONE
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -546,7 +547,7 @@ def test_questions_name_the_field_too(api: Api, path: str, query: dict[str, str]
 )
 @pytest.mark.parametrize("key", [None, "k1"])
 def test_bodies_of_every_kind(api: Api, body: bytes, status: int, key: str | None) -> None:
-    headers = {"HTTP_IDEMPOTENCY_KEY": key} if key else {}
+    headers: dict[str, Any] = {"HTTP_IDEMPOTENCY_KEY": key} if key else {}
     answer = api("VA").post(f"{BASE}/ladder/create", body, content_type="application/json", **headers)
     assert answer.status_code == status, answer.content[:300]
     assert Lead.objects.exists() is (status == 201)
@@ -597,7 +598,7 @@ def test_due_takes_six_queries_whatever_the_number_of_rows(api: Api, leads: int)
     client = api("VA")
     ApiToken.objects.update(last_used_at=None)
     for query in ({}, {"contactable": "true", "order": "urgent", "limit": "500"}):
-        statements = counted(lambda query=query: client.get(f"{BASE}/due", query))
+        statements = counted(partial(client.get, f"{BASE}/due", query))
         assert len(statements) <= 6, statements
 
 
@@ -610,9 +611,7 @@ def test_complete_takes_sixteen_statements_at_most(api: Api, clock: time_machine
         clock.shift(minutes * MINUTE)
         ApiToken.objects.update(last_used_at=None)
         for said in ({}, {"outcome": "REACHED"}):
-            statements = counted(
-                lambda said=said, ids=ids: post(client, f"task/{ids[1 if said else 0]}/complete", said)
-            )
+            statements = counted(partial(post, client, f"task/{ids[1 if said else 0]}/complete", said))
             assert len(statements) <= 16, "\n".join(statements)
 
 

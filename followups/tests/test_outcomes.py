@@ -190,8 +190,8 @@ def test_a_reply_to_an_old_ladder_stops_the_new_one(by: People) -> None:
 
 
 def two_phones(by: People) -> Any:
-    lead = PointFactory(lead__external_id="L-1").lead
-    PointFactory(lead=lead, value="+14165550123", order=1)
+    lead = PointFactory.create(lead__external_id="L-1").lead
+    PointFactory.create(lead=lead, value="+14165550123", order=1)
     return ladder(by("VA"), phone="")
 
 
@@ -331,11 +331,11 @@ def test_an_opt_out_stops_every_lead_that_holds_the_number(by: People) -> None:
 
 
 def test_an_opt_out_covers_all_points_of_that_person(by: People) -> None:
-    lead = PointFactory(lead__external_id="L-1").lead
-    PointFactory(lead=lead, value="+14165550123", order=1)
-    PointFactory(lead=lead, kind="EMAIL", value="a@example.ca", order=2)
-    husband = PointFactory(lead=lead, value="+14165550124", order=3, whose="husband")
-    wrong = PointFactory(lead=lead, value="+14165550125", order=4, status="WRONG")
+    lead = PointFactory.create(lead__external_id="L-1").lead
+    PointFactory.create(lead=lead, value="+14165550123", order=1)
+    PointFactory.create(lead=lead, kind="EMAIL", value="a@example.ca", order=2)
+    husband = PointFactory.create(lead=lead, value="+14165550124", order=3, whose="husband")
+    wrong = PointFactory.create(lead=lead, value="+14165550125", order=4, status="WRONG")
     elsewhere = ladder(by("VA"), "L-2", phone=wrong.value)  # rightly hers, wrongly L-1's
     made = ladder(by("VA"), phone="")
     complete_task(made.tasks[0].pk, Completion(outcome="OPTED_OUT"), by=by("VA"), at=NIGHT)
