@@ -42,5 +42,5 @@ messages: ## collect the texts into locale/, and compile the translations (needs
 	@.ci/setup dev
 	$(python) manage.py makemessages --locale fr --no-obsolete --add-location file \
 		--ignore .venv --ignore "*/tests/*" --ignore "*/migrations/*"
-	@sed -i '/^"POT-Creation-Date/d' locale/fr/LC_MESSAGES/django.po # else every run makes a difference
+	@po=locale/fr/LC_MESSAGES/django.po; sed -i.bak '/^"POT-Creation-Date/d' $$po && rm $$po.bak
 	$(python) manage.py compilemessages --locale fr --ignore .venv
