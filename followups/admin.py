@@ -25,12 +25,15 @@ from followups import services
 from followups.models import (
     ContactPoint,
     FollowUpTask,
+    InboundContact,
     Ladder,
     LadderTemplate,
     Lead,
+    LookupEvent,
     Property,
     RealignRequest,
     SlaSnapshot,
+    TaskCorrection,
 )
 from followups.points import read_point
 from followups.rules import read_steps
@@ -608,6 +611,38 @@ class RealignRequestAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     show_full_result_count = False
     fields = ("province", "asked_by", "asked_at", "moved", "done_at", "correlation_id")
+
+
+@admin.register(TaskCorrection)
+class TaskCorrectionAdmin(ReadOnlyAdmin):
+    """Outcomes that were corrected, and why."""
+
+    list_display = ("task", "from_outcome", "to_outcome", "actor", "reason", "at")
+    list_filter = ("from_outcome", "to_outcome", "at")
+    list_select_related = ("task",)
+    ordering = ("-id",)
+    show_full_result_count = False
+
+
+@admin.register(InboundContact)
+class InboundContactAdmin(ReadOnlyAdmin):
+    """Who called or wrote, and what came of it."""
+
+    list_display = ("at", "lead", "channel", "outcome", "next", "actor")
+    list_filter = ("channel", "outcome", "at")
+    list_select_related = ("lead",)
+    ordering = ("-at", "-id")
+    show_full_result_count = False
+
+
+@admin.register(LookupEvent)
+class LookupEventAdmin(ReadOnlyAdmin):
+    """Who looked a person up; by what is kept as a hash."""
+
+    list_display = ("at", "actor", "kind", "found")
+    list_filter = ("kind", "at")
+    ordering = ("-at", "-id")
+    show_full_result_count = False
 
 
 @admin.register(SlaSnapshot)

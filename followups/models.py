@@ -14,6 +14,7 @@ from simple_history.models import HistoricalRecords
 from followups.querysets import LadderTemplateQuerySet, LeadQuerySet, TaskQuerySet
 from followups.rules import DEFAULT_STEPS, read_steps
 from governance.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Written, owner_key
+from governance.append_only import AppendOnly
 from governance.hours import CHANNELS
 from governance.places import ALL, PlaceModel, Province, fold_city, validate_zone
 
@@ -53,6 +54,7 @@ class Lead(Written, PlaceModel):
     language = models.CharField(_("language"), max_length=2, choices=Language.choices, blank=True, default="")
     status = models.CharField(_("status"), max_length=11, choices=Status.choices, default=Status.NEW)
     follow_up_at = models.DateTimeField(_("follow up at"), null=True, blank=True)
+    unanswered_since = models.DateTimeField(_("unanswered since"), null=True, blank=True, editable=False)
     source = models.CharField(_("source"), max_length=80, blank=True, default="")
     cost = models.DecimalField(
         _("cost (CAD)"), max_digits=11, decimal_places=2, null=True, blank=True,
@@ -312,6 +314,13 @@ class FollowUpTask(Written):
     outcome = models.CharField(_("outcome"), max_length=12, choices=Outcome.choices, blank=True, default="")
     next = models.CharField(_("next"), max_length=14, blank=True, default="")
     next_at = models.DateTimeField(_("next at"), null=True, blank=True)
+    corrected_to = models.CharField(
+        _("corrected to"), max_length=12, choices=Outcome.choices, blank=True, default=""
+    )
+    origin = models.ForeignKey(
+        "self", models.SET_NULL, related_name="+", null=True, blank=True, editable=False,
+        verbose_name=_("promised in"),
+    )  # fmt: skip
     note = models.TextField(_("note"), blank=True, default="", max_length=4000)
     contacted_at = models.DateTimeField(_("contacted"), null=True, blank=True)
     contact_source = models.CharField(
@@ -394,6 +403,10 @@ class FollowUpTask(Written):
             ("plan_task", "Snooze and skip tasks"),
             ("work_any_task", "Work on other people’s tasks"),
             ("reassign", "Reassign tasks"),
+            ("correct_task", "Correct one’s own completed task"),
+            ("correct_any_task", "Correct any completed task"),
+            ("lookup", "Look leads up by number, address or id"),
+            ("record_inbound", "Record that a lead called or wrote"),
         ]
 
     def __str__(self) -> str:
@@ -402,6 +415,62 @@ class FollowUpTask(Written):
     def set_owner(self, owner: str) -> None:
         self.owner = owner.strip()
         self.owner_key = owner_key(owner)
+
+
+class TaskCorrection(Written):
+    """What a completed task's outcome was corrected from and to; the task keeps its first outcome."""
+
+    task = models.ForeignKey(FollowUpTask, models.PROTECT, related_name="corrections", verbose_name=_("task"))
+    from_outcome = models.CharField(_("from"), max_length=12, choices=FollowUpTask.Outcome.choices)
+    to_outcome = models.CharField(_("to"), max_length=12, choices=FollowUpTask.Outcome.choices)
+    reason = models.CharField(_("reason"), max_length=200)
+    at = models.DateTimeField(_("at"))
+
+    class Meta:
+        verbose_name = _("correction")
+        verbose_name_plural = _("corrections")
+
+    def __str__(self) -> str:
+        return f"{self.task_id}: {self.from_outcome} → {self.to_outcome}"
+
+
+class InboundContact(Written):
+    """A lead called or wrote; `outcome` blank: nobody has answered her yet."""
+
+    lead = models.ForeignKey(Lead, models.PROTECT, related_name="inbound", verbose_name=_("lead"))
+    channel = models.CharField(_("channel"), max_length=5, choices=CHANNEL_CHOICES)
+    outcome = models.CharField(
+        _("outcome"), max_length=12, choices=FollowUpTask.Outcome.choices, blank=True, default=""
+    )
+    next = models.CharField(_("next"), max_length=14, blank=True, default="")
+    next_at = models.DateTimeField(_("next at"), null=True, blank=True)
+    note = models.TextField(_("note"), blank=True, default="", max_length=4000)
+    at = models.DateTimeField(_("at"))
+
+    class Meta:
+        verbose_name = _("inbound contact")
+        verbose_name_plural = _("inbound contacts")
+        indexes = [models.Index(fields=["-at", "-id"], name="inbound_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.lead_id} {self.channel} {self.at:%Y-%m-%d %H:%M}"
+
+
+class LookupEvent(Written, AppendOnly):
+    """Somebody looked a person up; by what is kept as a keyed hash."""
+
+    kind = models.CharField(_("looked up by"), max_length=5)
+    digest = models.CharField(_("keyed hash"), max_length=64)
+    found = models.PositiveSmallIntegerField(_("leads found"))
+    at = models.DateTimeField(_("at"))
+
+    class Meta:
+        verbose_name = _("look-up")
+        verbose_name_plural = _("look-ups")
+        indexes = [models.Index(fields=["-at", "-id"], name="lookup_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.actor} {self.kind} {self.at:%Y-%m-%d %H:%M}"
 
 
 class RealignRequest(models.Model):

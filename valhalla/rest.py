@@ -108,8 +108,8 @@ class NamedRight(permissions.BasePermission):
         if not request.user.is_authenticated:
             return False
         action = getattr(view, "action", None)
-        if action is None:  # no action answers this method: the view itself says so, with 405
-            return True
+        if action is None:  # no action answers this method: a viewset itself says so, with 405
+            return hasattr(view, "action_map")
         right = getattr(view, "rights", {}).get(action)
         if right is None or not reaches(request.auth, request.path):
             return False

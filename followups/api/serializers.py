@@ -163,14 +163,51 @@ class ReassignInput(Input):
 
 
 class ReassignManyInput(ReassignInput):
-    ids = JSONObjectField(list)
+    """Tasks by their ids, or those that a filter finds."""
 
-    def validate_ids(self, ids: list[Any]) -> list[int]:
+    ids = JSONObjectField(list, required=False, default=None)
+    of_owner = serializers.CharField(max_length=ACTOR_LENGTH, required=False, allow_blank=True, default=None)
+    province = ProvinceField(required=False)
+    market = MarketField(default=None)
+    channel = ChannelField(required=False)
+
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        filtered = data["of_owner"] is not None or any(data.get(k) for k in ("province", "market", "channel"))
+        if (data["ids"] is None) is not filtered:
+            raise serializers.ValidationError(
+                {"ids": [_("Name tasks by ids, or by of_owner, province, market and channel.")]}
+            )
+        return data
+
+    def validate_ids(self, ids: list[Any] | None) -> list[int] | None:
+        if ids is None:
+            return None
         if len(ids) > MOST_REASSIGNED or any(type(i) is not int or not 0 < i <= MAX_ID for i in ids):
             raise serializers.ValidationError(
                 _("A list of at most %(most)s task ids is needed.") % {"most": MOST_REASSIGNED}
             )
         return ids
+
+
+class CorrectInput(Input):
+    outcome = serializers.CharField(max_length=12)
+    next = serializers.ChoiceField(choices=NEXT, required=False, allow_blank=True, default="")
+    next_at = WhenField(required=False, default=None)
+    reason = serializers.CharField(max_length=200)
+
+
+class InboundInput(Input):
+    channel = ChannelField()
+    outcome = serializers.CharField(max_length=12, required=False, allow_blank=True, default="")
+    next = serializers.ChoiceField(choices=NEXT, required=False, allow_blank=True, default="")
+    next_at = WhenField(required=False, default=None)
+    note = TextField(4000)
+
+
+class LookupQuestion(Input):
+    phone = PointField(digests.PHONE)
+    email = PointField(digests.EMAIL)
+    lead_id = LeadIdField(required=False, allow_blank=True, default="")
 
 
 class QueueFilters(Input):

@@ -76,6 +76,9 @@ class TaskViewSet(DoorViewSet):
         "skip": "followups.plan_task",
         "reassign": "followups.reassign",
         "reassign_many": "followups.reassign",
+        "correct": "followups.correct_task",
+        "lookup": "followups.lookup",
+        "inbound": "followups.record_inbound",
         "due": "governance.view_operations",
         "claim": "followups.claim_task",
         "sla": "governance.view_operations",
@@ -144,10 +147,47 @@ class TaskViewSet(DoorViewSet):
 
     def reassign_many(self, request: Request) -> Response:
         data, by = self.read(shapes.ReassignManyInput)
-        moved = services.reassign_tasks(
-            data["ids"], data["owner"], by=by, at=timezone.now(), reason=data["reason"]
+        how = {"by": by, "at": timezone.now(), "reason": data["reason"]}
+        if data["ids"] is not None:
+            moved = services.reassign_tasks(data["ids"], data["owner"], **how)
+            return Response({"ok": True, "reassigned": moved, "remaining": 0})
+        wanted = _queue({**data, "owner": None})
+        if data["of_owner"] is not None:
+            wanted["owner_key"] = owner_key(data["of_owner"])
+        moved, remaining = services.reassign_found(wanted, data["owner"], **how)
+        return Response({"ok": True, "reassigned": moved, "remaining": remaining})
+
+    def correct(self, request: Request, pk: int) -> Response:
+        data, by = self.read(shapes.CorrectInput)
+        said = services.Completion(
+            outcome=data["outcome"].strip().upper(), next=data["next"], next_at=data["next_at"]
         )
-        return Response({"ok": True, "reassigned": moved})
+        corrected = services.correct_task(pk, said, by=by, at=timezone.now(), reason=data["reason"])
+        answer = corrected.as_answer()
+        answer["task"]["corrected_to"] = corrected.task.corrected_to or None
+        answer["already_corrected"] = answer.pop("already_completed")
+        return Response(answer)
+
+    def lookup(self, request: Request) -> Response:
+        data, by = self.read(shapes.LookupQuestion)
+        asked = {name: data[name] for name in ("phone", "email", "lead_id")}
+        return Response({"ok": True, "leads": services.look_up(by=by, at=timezone.now(), **asked)})
+
+    def inbound(self, request: Request, lead_id: str) -> Response:
+        data, by = self.read(shapes.InboundInput)
+        row, following = services.record_inbound(
+            lead_id, by=by, at=timezone.now(), channel=data["channel"],
+            outcome=data["outcome"].strip().upper(), next=data["next"], next_at=data["next_at"],
+            note=data["note"],
+        )  # fmt: skip
+        return Response(
+            {
+                "ok": True,
+                "inbound_id": row.pk,
+                "next_task": services.as_answer(following) if following else None,
+            },
+            status=201,
+        )
 
     def due(self, request: Request) -> Response:
         data, by = self.read(shapes.DueQuestion)

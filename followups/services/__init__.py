@@ -2,8 +2,10 @@
 
 from followups.services.claiming import claim_due, free_expired_claims, release_claim, renew_claim
 from followups.services.completing import Completed, Completion, complete_task, start_task
+from followups.services.correcting import correct_task
 from followups.services.desk import as_answer
 from followups.services.due import due_tasks
+from followups.services.inbound import look_up, record_inbound
 from followups.services.ladders import NewLadder, begin, create_ladder, stop_ladder
 from followups.services.leads import (
     LeadDetails,
@@ -13,7 +15,7 @@ from followups.services.leads import (
     settle_points,
     stop_for_suppressed,
 )
-from followups.services.planning import reassign_tasks, skip_task, snooze_task
+from followups.services.planning import reassign_found, reassign_tasks, skip_task, snooze_task
 from followups.services.realigning import bring_back_held, realign_due, request_realigning
 from followups.services.sla import escalate_overdue, sla_of, snapshot_sla
 from followups.services.templates import save_template
@@ -28,13 +30,17 @@ __all__ = [
     "bring_back_held",
     "claim_due",
     "complete_task",
+    "correct_task",
     "create_ladder",
     "due_tasks",
     "escalate_overdue",
     "facts_of",
     "find_or_create",
     "free_expired_claims",
+    "look_up",
     "realign_due",
+    "record_inbound",
+    "reassign_found",
     "reassign_tasks",
     "release_claim",
     "renew_claim",

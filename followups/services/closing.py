@@ -154,6 +154,7 @@ def what_is_next(desk: Desk, kind: str, next_at: datetime | None, owner: str) ->
         scheduled_for=wanted,
         is_current=True,
         created_at=desk.at,
+        origin=desk.task if desk.task.pk else None,
     )
     task.set_owner("" if kind == HANDOVER else owner)
     put_due(task, due, gate, "" if due else desk.holding_reason("CALL", wanted))

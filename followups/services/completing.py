@@ -259,11 +259,14 @@ def complete_task(task_id: int, completion: Completion, *, by: By, at: datetime)
 @verb(Execution.OBSERVE_ONLY)
 def _record(task_id: int, completion: Completion, *, by: By, at: datetime) -> Completed:
     opted_out = completion.outcome == FollowUpTask.Outcome.OPTED_OUT
-    also: list[int] = []
-    if opted_out:
-        own = ContactPoint.objects.filter(lead__tasks__pk=task_id).values("digest")
-        also = list(ContactPoint.objects.filter(digest__in=own).values_list("lead_id", flat=True).distinct())
+    also = leads_that_share(task_id) if opted_out else []
     return _complete_on(open_desk(task_id, by=by, at=at, also_lock=also, anybodys=opted_out), completion)
+
+
+def leads_that_share(task_id: int) -> list[int]:
+    """Return the leads that hold a point of the task's lead: an opt-out stops them all."""
+    own = ContactPoint.objects.filter(lead__tasks__pk=task_id).values("digest")
+    return list(ContactPoint.objects.filter(digest__in=own).values_list("lead_id", flat=True).distinct())
 
 
 @verb(Execution.PROD_EXEC)
@@ -280,8 +283,8 @@ def _complete_on(desk: Desk, completion: Completion) -> Completed:
         return Completed(task, _next_open(desk), already_completed=True)
     if outcome in HAPPENED and task.status != OPEN:
         # the task's own row stays; what the person did takes effect all the same
-        _check_next(completion, desk.at)
-        following = _effects(desk, completion, None) or current_task(desk.lead.pk)
+        check_next(completion, desk.at)
+        following = effects(desk, completion, None) or current_task(desk.lead.pk)
         return Completed(task, following, already_completed=task.status == COMPLETED)
     if task.status == COMPLETED:
         raise Refused(
@@ -294,13 +297,16 @@ def _complete_on(desk: Desk, completion: Completion) -> Completed:
     if not happened:
         require_claim(task, desk.by, desk.at, completion.claim_token)
         require_sequence(desk)
-    _check_next(completion, desk.at)
+    check_next(completion, desk.at)
     contacted_at, late = _contact_time(desk, completion)
     allowed = _ask_gate(desk, completion, contacted_at)
     if not _write(desk, completion, contacted_at, late, allowed):
         task.refresh_from_db()  # somebody else was faster in spite of the lock: answer what is stored
         return _complete_on(desk, completion)
-    return Completed(task, _effects(desk, completion, task) or current_task(desk.lead.pk))
+    if desk.lead.unanswered_since is not None:
+        desk.lead.unanswered_since = None
+        desk.lead.save(update_fields=["unanswered_since"])
+    return Completed(task, effects(desk, completion, task) or current_task(desk.lead.pk))
 
 
 def _next_open(desk: Desk) -> FollowUpTask | None:
@@ -308,7 +314,8 @@ def _next_open(desk: Desk) -> FollowUpTask | None:
     return following[0] if following else current_task(desk.lead.pk)
 
 
-def _check_next(completion: Completion, at: datetime) -> None:
+def check_next(completion: Completion, at: datetime) -> None:
+    """Refuse a next that does not go with the outcome, or has no time where it needs one."""
     if not completion.next:
         return
     if completion.next not in NEXT:
@@ -470,7 +477,7 @@ def _response(desk: Desk) -> tuple[Decimal | None, Decimal | None]:
     return desk.gate(task.channel).hours.open_minutes(task.due_at, at), wall
 
 
-def _effects(desk: Desk, completion: Completion, just_done: FollowUpTask | None) -> FollowUpTask | None:
+def effects(desk: Desk, completion: Completion, just_done: FollowUpTask | None) -> FollowUpTask | None:
     """Do what follows from the outcome and return what comes next for the lead, if it made that.
 
     `just_done` is the task where it was completed by this very call.

@@ -23,7 +23,8 @@ CLOSES_SOON = timedelta(minutes=60)
 CALLBACK_SOON = timedelta(minutes=10)
 _FIELDS = (
     "id", "lead__external_id", "lead__name", "lead__language", "lead__zone", "lead__score", "lead__province",
-    "lead__market", "lead__created_at", "contact_point__value", "contact_point__kind", "lead_points",
+    "lead__market", "lead__created_at", "lead__unanswered_since",
+    "contact_point__value", "contact_point__kind", "lead_points",
     "province", "channel", "kind", "step", "due_at", "owner", "claimed_by", "claim_until", "city_zone",
     "market_zone",
 )  # fmt: skip
@@ -128,11 +129,13 @@ def _row(
 
 
 def _urgency(row: Mapping[str, Any], gate: Gate, ok: bool, at: datetime) -> tuple[Any, ...]:
-    """Return what `order=urgent` sorts by: callbacks, young leads, closing windows, due time, score."""
+    """Return what `order=urgent` sorts by: callbacks, inbound, young leads, closing windows, due, score."""
     closes = gate.hours.closes_at(at) if ok else None
     rank = 4
     if row["kind"] == FollowUpTask.Kind.CALLBACK and row["due_at"] - at <= CALLBACK_SOON:
         rank = 0
+    elif row["lead__unanswered_since"] is not None:
+        rank = 1
     elif row["step"] in (1, 2) and at - row["lead__created_at"] < YOUNG:
         rank = 2
     elif closes is not None and closes - at <= CLOSES_SOON:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import BigIntegerField
 from django.utils.translation import gettext as _
@@ -19,6 +20,7 @@ from governance.golive.services import Execution, verb
 
 LONGEST_SNOOZE = timedelta(days=14)
 MOST_REASSIGNED = 500
+COUNTED = 10_000
 
 
 @verb(Execution.OBSERVE_ONLY)
@@ -100,6 +102,25 @@ def reassign_tasks(task_ids: Sequence[int], owner: str, *, by: By, at: datetime,
     moved += whole.filter(pk__in=[pk for pk, _lead, ladder in found if ladder is None]).update(**changes)
     Ladder.objects.filter(pk__in=ladders).update(owner=owner.strip(), **by.written())
     return moved
+
+
+@verb(Execution.OBSERVE_ONLY)
+def reassign_found(
+    filters: Mapping[str, Any], owner: str, *, by: By, at: datetime, reason: str
+) -> tuple[int, int]:
+    """Reassign up to 500 open tasks that a filter finds and the new owner does not have yet.
+
+    Returns how many tasks changed hands and how many of the found remain for another call
+    (counted up to 10,000).
+    """
+    require_right(by, "followups.reassign")
+    found = FollowUpTask.objects.filter(status=FollowUpTask.Status.OPEN, **filters)
+    found = found.exclude(owner_key=owner_key(owner))
+    ids = list(found.order_by("pk").values_list("pk", flat=True)[:MOST_REASSIGNED])
+    if not ids:
+        return 0, 0
+    moved = reassign_tasks(ids, owner, by=by, at=at, reason=reason)
+    return moved, found[:COUNTED].count()
 
 
 def _say_why_not(task_id: int) -> None:

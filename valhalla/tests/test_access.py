@@ -66,6 +66,9 @@ API: dict[str, dict[str, str]] = {
     "api/followups/task/<int:pk>/release": {"post": PEOPLE_WHO_WORK},
     "api/followups/task/<int:pk>/snooze": {"post": PEOPLE_WHO_WORK},
     "api/followups/task/<int:pk>/skip": {"post": PEOPLE_WHO_WORK},
+    "api/followups/task/<int:pk>/correct": {"post": PEOPLE_WHO_WORK},
+    "api/followups/lookup": {"get": EVERYBODY},
+    "api/followups/lead/<str:lead_id>/inbound": {"post": BUT_AUDITORS},
     "api/followups/task/<int:pk>/reassign": {"post": MANAGERS},
     "api/followups/reassign": {"post": MANAGERS},
     "api/followups/leads": {"get": EVERYBODY},  # a VA: her own and unowned

@@ -1,0 +1,152 @@
+"""A seller calls back or writes: whoever answers finds her and records it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from followups.models import ContactPoint, FollowUpTask, InboundContact, Ladder, Lead, LookupEvent
+from followups.points import lead_digest, read_point
+from followups.rules import CALLBACK
+from followups.services.closing import current_task, what_is_next
+from followups.services.completing import Completion, check_next, effects, require_right
+from followups.services.desk import Desk, as_answer, facts_of_points, lock_leads
+from governance.actors import By
+from governance.contact import digests
+from governance.contact.clock import local
+from governance.contact.services import open_book, questions_about
+from governance.errors import Invalid, NotFound
+from governance.golive.services import Execution, verb
+from governance.hours import CHANNELS
+from governance.kpi.services import emit_kpi
+
+MOST_FOUND = 10
+Outcome = FollowUpTask.Outcome
+INBOUND_OUTCOMES = (Outcome.REACHED, Outcome.REPLIED, Outcome.OPTED_OUT)
+
+
+def _desk_of(lead: Lead, channel: str, by: By, at: datetime) -> Desk:
+    """Return a desk with no task of the ladder on it: what came in belongs to none."""
+    book, where = open_book(lead.place, at, city=lead.city, zone=lead.zone)
+    points = list(ContactPoint.objects.filter(lead=lead).order_by("order", "id"))
+    task = FollowUpTask(lead=lead, channel=channel, kind=CALLBACK)
+    return Desk(task, [], points, by, at, where, book)
+
+
+@verb(Execution.OBSERVE_ONLY)
+def record_inbound(
+    lead_id: str,
+    *,
+    by: By,
+    at: datetime,
+    channel: str,
+    outcome: str = "",
+    next: str = "",
+    next_at: datetime | None = None,
+    note: str = "",
+) -> tuple[InboundContact, FollowUpTask | None]:
+    """Record that a lead called or wrote, at any hour and whatever gate and go-live say.
+
+    Without an outcome she waits for an answer: a callback is due at the next allowed instant, ahead of the
+    rest. REACHED and REPLIED take `next` as a completion does, OPTED_OUT suppresses her. Returns the row and
+    what comes next. Raises NotFound `lead_not_found`, Invalid for an outcome or next that cannot be.
+    """
+    require_right(by, "followups.record_inbound")
+    if channel not in CHANNELS:
+        raise Invalid({"channel": [_("There is no such channel.")]})
+    if outcome and outcome not in INBOUND_OUTCOMES:
+        known = ", ".join(INBOUND_OUTCOMES)
+        raise Invalid(
+            {"outcome": [_("Somebody who calls or writes has one of %(known)s.") % {"known": known}]}
+        )
+    said = Completion(outcome=outcome, next=next, next_at=next_at, note=note)
+    check_next(said, at)
+    lead = Lead.objects.filter(external_id=lead_id).first()
+    if lead is None:
+        raise NotFound(_("There is no lead %(lead)s.") % {"lead": lead_id}, code="lead_not_found")
+    shared = [lead.pk]
+    if outcome == Outcome.OPTED_OUT:
+        own = ContactPoint.objects.filter(lead=lead).values("digest")
+        shared += ContactPoint.objects.filter(digest__in=own).values_list("lead_id", flat=True)
+    lock_leads(shared)
+    lead.refresh_from_db()
+    row = InboundContact.objects.create(
+        lead=lead, channel=channel, outcome=outcome, next=next, next_at=next_at, note=note, at=at,
+        **by.written(),
+    )  # fmt: skip
+    desk = _desk_of(lead, channel, by, at)
+    if outcome:
+        lead.unanswered_since = None
+        lead.save(update_fields=["unanswered_since"])
+        following = effects(desk, said, None)
+    else:
+        lead.unanswered_since = lead.unanswered_since or at
+        lead.save(update_fields=["unanswered_since"])
+        ladder = Ladder.objects.filter(lead=lead, status=Ladder.Status.ACTIVE).first()
+        following = what_is_next(desk, CALLBACK, at, ladder.owner if ladder else "")
+    emit_kpi(
+        "FOLLOWUPS", "inbound_recorded", by=by, at=at, success=True,
+        detail={"inbound": row.pk, "channel": channel, "province": lead.province, "outcome": outcome},
+    )  # fmt: skip
+    return row, following or current_task(lead.pk)
+
+
+@verb(Execution.OBSERVE_ONLY)
+def look_up(
+    *, by: By, at: datetime, phone: str = "", email: str = "", lead_id: str = ""
+) -> list[dict[str, Any]]:
+    """Return the leads (at most 10, newest first) that hold a number or address, or have an id. Logged.
+
+    Raises Invalid unless exactly one of the three is given.
+    """
+    require_right(by, "followups.lookup")
+    given = [
+        (kind, text)
+        for kind, text in ((digests.PHONE, phone), (digests.EMAIL, email), (digests.LEAD, lead_id)) if text
+    ]  # fmt: skip
+    if len(given) != 1:
+        raise Invalid({"phone": [_("Name a phone, an e-mail address or a lead id, one of them.")]})
+    kind, text = given[0]
+    if kind == digests.LEAD:
+        digest = lead_digest(text)
+        leads = Lead.objects.filter(external_id=text)
+    else:
+        _value, digest = read_point(kind, text)
+        leads = Lead.objects.filter(points__digest=digest).distinct()
+    found = list(leads.order_by("-created_at", "-pk").prefetch_related("points")[:MOST_FOUND])
+    LookupEvent(kind=kind, digest=digest, found=len(found), at=at, **by.written()).save()
+    return [_found(lead, list(lead.points.all()), at) for lead in found]
+
+
+def _found(lead: Lead, points: Sequence[ContactPoint], at: datetime) -> dict[str, Any]:
+    book, where = open_book(lead.place, at, city=lead.city, zone=lead.zone)
+    asked = questions_about(CHANNELS, facts_of_points(lead, points), lead.score)
+    verdicts = {channel: book.gate(where, channel).judge(asked[channel], at) for channel in CHANNELS}
+    zone = book.gate(where, "CALL").zone
+    ladder = Ladder.objects.filter(lead=lead).order_by("-started_at", "-pk").first()
+    task = current_task(lead.pk)
+    last = (
+        FollowUpTask.objects.filter(lead=lead, contacted_at__isnull=False)
+        .order_by("-contacted_at")
+        .values("contacted_at", "channel", "outcome", "completed_by")
+        .first()
+    )
+    return {
+        "id": lead.pk,
+        "lead_id": lead.external_id,
+        "name": lead.name,
+        "province": lead.province,
+        "market": lead.market,
+        "language": lead.language or None,
+        "status": lead.status,
+        "zone": zone,
+        "local_time": f"{local(at, zone):%Y-%m-%dT%H:%M}",
+        "points": [{"kind": p.kind, "value": p.value, "whose": p.whose, "status": p.status} for p in points],
+        "contact": {channel: {"ok": v.ok, "reason": v.reason} for channel, v in verdicts.items()},
+        "ladder": {"id": ladder.pk, "status": ladder.status, "owner": ladder.owner} if ladder else None,
+        "current_task": as_answer(task) if task else None,
+        "last_contact": last,
+    }
