@@ -222,31 +222,7 @@ def set_up_django() -> None:
     django.setup()
 
 
-def keep_triggers_and_seeds() -> None:
-    """After a test that commits for real, empty the tables past their triggers and plant the seeds again.
-
-    Append-only tables refuse to be emptied, and an emptied database lacks what migrations planted: without
-    this every later test in the same process would meet another database than the first.
-    """
-    from django.db import connection
-    from django.test import TransactionTestCase
-
-    from governance.append_only import lifted_for_tests
-
-    empty = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]  # not in django-stubs
-
-    def empty_and_plant(self: Any) -> None:
-        # Else Django makes the content types anew, with other ids than the seeds'.
-        self.serialized_rollback = True
-        with lifted_for_tests(connection):
-            empty(self)
-            connection.creation.deserialize_db_from_string(connection._test_serialized_contents)  # type: ignore[attr-defined]
-
-    TransactionTestCase._fixture_teardown = empty_and_plant  # type: ignore[attr-defined]
-
-
 set_up_django()
-keep_triggers_and_seeds()
 pytest_plugins = ["valhalla.testing"]
 
 # --- options, markers, seed ---------------------------------------------------------------------------------
