@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -290,3 +291,33 @@ def test_an_opt_out_and_completions_at_once_leave_nothing_open(by: People) -> No
         assert code(completed) in ("ok", "outcome_differs")
     assert not FollowUpTask.objects.filter(status="OPEN").exists()
     assert set(Ladder.objects.values_list("status", flat=True)) == {"STOPPED"}
+
+
+# --- waiting ------------------------------------------------------------------------------------------------
+
+
+def test_a_verb_outlasts_a_writer_that_holds_the_database_longer_than_its_timeout(by: People) -> None:
+    """SQLite passes its writers in no order; PostgreSQL waits for as long as it takes."""
+    who = by("MANAGER")
+    (task_id,) = first_steps(who, 1)
+    holding = threading.Event()
+
+    def hold() -> None:
+        try:
+            with transaction.atomic():
+                Lead.objects.update(name="Anne")
+                holding.set()
+                time.sleep(0.4)
+        finally:
+            connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    holding.wait(60)
+    try:
+        if connection.vendor == "sqlite":
+            connection.cursor().execute("PRAGMA busy_timeout = 200")
+        assert complete_task(task_id, Completion(), by=who, at=NOW).task.status == "COMPLETED"
+    finally:
+        holder.join()
+        connection.close()

@@ -56,13 +56,23 @@ _DEADLOCKS = {"40P01", "40001"}
 _in_verb: ContextVar[bool] = ContextVar("in_verb", default=False)
 
 
+def _passes(problem: OperationalError) -> bool:
+    """Say whether nothing was done and the next try may do better: a deadlock, or a busy SQLite.
+
+    SQLite lets its writers pass in no order, so under many of them one can wait longer than its timeout.
+    """
+    cause = problem.__cause__
+    busy = getattr(cause, "sqlite_errorname", "") == "SQLITE_BUSY"
+    return busy or getattr(cause, "sqlstate", None) in _DEADLOCKS
+
+
 def verb(execution: Execution) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a function a verb: one transaction, its execution class checked in it.
 
     A refusal rolls the transaction back; what it must leave behind (`Refused.keep`) is written afterwards by
     the outermost verb, for an inner one's would be rolled back with it (a verb that goes on after another's
-    refusal calls its `keep` itself). A deadlock is tried again, up to three times, where the verb owns the
-    transaction.
+    refusal calls its `keep` itself). A deadlock, or a busy SQLite, is tried again, up to three times, where
+    the verb owns the transaction.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -82,8 +92,7 @@ def verb(execution: Execution) -> Callable[[Callable[P, R]], Callable[P, R]]:
                             keep()
                     raise
                 except OperationalError as problem:
-                    code = getattr(problem.__cause__, "sqlstate", None)
-                    if code not in _DEADLOCKS or attempt == 2 or connection.in_atomic_block:
+                    if not _passes(problem) or attempt == 2 or connection.in_atomic_block:
                         raise
                 finally:
                     _in_verb.reset(entered)
