@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import models
+from django.db.models import ProtectedError
 
 GetModel = Callable[[str], Any]
 SEED = "seed"
@@ -45,14 +46,18 @@ def plant(
 
 
 def uproot(get: GetModel, model: str, key: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> int:
-    """Delete the seeded rows that still are as they were planted, with their history; returns how many."""
+    """Delete the seeded rows that still are as planted and unused, with their history; returns how many."""
     gone = 0
     for row in rows:
         found = get(model)._default_manager.filter(**{name: row[name] for name in key}).first()
         if found is None or any(getattr(found, name) != value for name, value in row.items()):
             continue
+        number = found.pk
+        try:
+            found.delete()
+        except ProtectedError:  # something was built on it since: it is no untouched seed any more
+            continue
         with contextlib.suppress(LookupError):
-            get(f"Historical{model}")._default_manager.filter(id=found.pk).delete()
-        found.delete()
+            get(f"Historical{model}")._default_manager.filter(id=number).delete()
         gone += 1
     return gone
