@@ -330,9 +330,9 @@ class Followups:
             )
 
     def at_the_wrong_hour(self, script: str, task: FollowUpTask, by: By, at: datetime) -> None:
-        """Call in the evening: the law still allows it (until 21:30 on weekdays), our hours do not."""
+        """Call in the evening: our hours forbid it, the law does not (until 21:30, further east too)."""
         local = at.astimezone(ZoneInfo(task.zone))
-        evening = local.replace(hour=20, minute=20 + self.chance.randrange(30), second=0)
+        evening = local.replace(hour=20, minute=2 + self.chance.randrange(20), second=0)
         while evening <= local or evening.weekday() > 4:
             evening += timedelta(days=1)
 
@@ -372,8 +372,9 @@ class Followups:
         snapshot_sla(at)
 
     def plan_last_days(self) -> None:
-        """Let the manager hand over what the one who left had, and VAs claim what is due now."""
+        """Hand over what the one who left had; put aside and claim some of what is due now."""
         self.timeline.at(self.timeline.days_ago(1.5), self.hand_over)
+        self.timeline.at(self.timeline.now - timedelta(minutes=6), self.put_aside)
         self.timeline.at(self.timeline.now - timedelta(minutes=4), self.claim)
         # last night's is enough: each run counts all of the 90 days before it
         self.timeline.at(self.timeline.days_ago(0.5), self.recount_buyers)
@@ -387,8 +388,14 @@ class Followups:
         if ids:
             reassign_tasks(ids, "elena", by=self.team.manager, at=at, reason="Ines left the team")
 
+    def put_aside(self, at: datetime) -> None:
+        """Snooze one of the tasks that nobody owns, so that there is one whenever the demo is made."""
+        task = FollowUpTask.objects.due(at).filter(owner_key="", snoozed_until=None).first()
+        if task is not None:
+            snooze_task(task.pk, by=self.team.of["benoit"], at=at, until=at + timedelta(days=3))
+
     def claim(self, at: datetime) -> None:
-        for name in ("benoit", "amara"):
+        for name in ("benoit", "amara", "casey"):
             claim_due(by=self.team.of[name], at=at, limit=3)
 
 
