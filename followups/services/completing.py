@@ -37,11 +37,13 @@ from followups.services.closing import (
 from followups.services.desk import WRITTEN_FIELDS, Desk, as_answer, holds, name_key, open_desk, touched
 from governance.actors import By, Role, owner_key
 from governance.contact import digests
+from governance.contact.querysets import personal_rows
 from governance.contact.reasons import sentence
-from governance.contact.rules import Verdict
+from governance.contact.rules import Verdict, suppressing
 from governance.contact.services import Door, decision, suppress
 from governance.errors import Forbidden, Invalid, Refused
 from governance.golive.services import Execution, verb
+from governance.hours import CHANNELS
 from governance.kpi.services import Kpi, emit_kpis
 from governance.outbox.services import post_message
 from governance.people.querysets import managers
@@ -279,7 +281,8 @@ def _complete_on(desk: Desk, completion: Completion) -> Completed:
     outcome = completion.outcome or DEFAULT_OUTCOME[task.channel]
     completion = replace(completion, outcome=outcome)
     happened = outcome in HAPPENED or completion.happened
-    if task.status == COMPLETED and task.outcome == outcome:
+    again = task.status == COMPLETED and task.outcome == outcome
+    if again and not (outcome == FollowUpTask.Outcome.OPTED_OUT and not _is_stopped(desk)):
         return Completed(task, _next_open(desk), already_completed=True)
     if outcome in HAPPENED and task.status != OPEN:
         # the task's own row stays; what the person did takes effect all the same
@@ -501,16 +504,34 @@ def _whose_callback(desk: Desk) -> str:
     return desk.task.owner or ("" if program else by.working_name)
 
 
-def _opt_out(desk: Desk) -> None:
-    """Suppress every point of that person, which stops the ladders of every lead that holds one."""
+def _her_points(desk: Desk) -> list[str]:
+    """Return the digests of all points of the person who was contacted, and of the lead herself."""
     contacted = desk.task.contact_point
     whose = contacted.whose if contacted else ""
     hers = {p.digest for p in desk.points if p.whose == whose and p.status == ContactPoint.Status.USABLE}
     if contacted is not None:  # also a number that turned out to be somebody else's: she said stop
         hers.add(contacted.digest)
+    return [*hers, lead_digest(desk.lead.external_id)]
+
+
+def _is_stopped(desk: Desk) -> bool:
+    """Say whether her opt-out of before stands; a manager or a newer consent may have ended it."""
+    hers = _her_points(desk)
+    stops, consents = personal_rows(hers)
+    return all(
+        suppressing(
+            channel, [s for s in stops if s.digest == digest], [c for c in consents if c.digest == digest]
+        )
+        for digest in hers
+        for channel in CHANNELS
+    )
+
+
+def _opt_out(desk: Desk) -> None:
+    """Suppress every point of that person, which stops the ladders of every lead that holds one."""
     stop_remaining(desk, FollowUpTask.Outcome.OPTED_OUT, stopped=True)
     cancel_open([desk.lead.pk], by=desk.by, reason=FollowUpTask.Outcome.OPTED_OUT)
-    suppress([*hers, lead_digest(desk.lead.external_id)], by=desk.by, at=desk.at)
+    suppress(_her_points(desk), by=desk.by, at=desk.at)
     settle_lead(desk.lead, Lead.Status.DEAD, by=desk.by, at=desk.at)
 
 

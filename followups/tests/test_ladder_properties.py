@@ -86,9 +86,12 @@ class LadderMachine(RuleBasedStateMachine):
             return None
 
     def task(self, number: int | None) -> FollowUpTask:
-        steps = list(FollowUpTask.objects.filter(ladder=Ladder.objects.order_by("-id")[0]).order_by("step"))
-        current = next((task for task in steps if task.is_current), steps[-1])
-        return current if number is None else steps[number]
+        steps: list[FollowUpTask] = list(
+            FollowUpTask.objects.filter(ladder=Ladder.objects.order_by("-id")[0]).order_by("step")
+        )
+        if number is not None:
+            return steps[number]
+        return next((task for task in steps if task.is_current), steps[-1])
 
     @rule()
     def begin_again(self) -> None:

@@ -394,6 +394,18 @@ def test_the_same_opt_out_again_writes_nothing(by: People) -> None:
     assert (Suppression.objects.count(), kpis()) == before
 
 
+def test_a_second_opt_out_after_the_first_was_lifted_counts_again(by: People) -> None:
+    made = ladder(by("VA"))
+    opted_out(made.tasks[0], by("VA"))
+    stopped = list(Suppression.objects.values_list("point_digest", flat=True))
+    lift_suppression(stopped[:1], by=by("MANAGER"), at=NIGHT + HOUR, reason="she wrote")
+    again = finish(made.tasks[0], by("VA"), NIGHT + 2 * HOUR, outcome="OPTED_OUT")
+    assert again.already_completed
+    assert Suppression.objects.count() == 2 + 1 + 2
+    with pytest.raises(Refused):
+        ladder(by("VA"), start=NIGHT + DAY)
+
+
 def test_a_stop_of_one_channel_holds_its_steps_and_no_more(by: People) -> None:
     from governance.contact.services import suppress
 
