@@ -40,7 +40,14 @@ from followups.rules import read_steps
 from followups.services.planning import MOST_REASSIGNED
 from followups.wording import moment
 from governance.actors import ACTOR_LENGTH, owner_key
-from governance.admin_base import HistoryAdmin, JSONText, ReadOnlyAdmin, ReasonForm, ServiceAdmin, by_of
+from governance.admin_base import (
+    HistoryAdmin,
+    JSONText,
+    ReadOnlyAdmin,
+    ServiceAdmin,
+    VersionForm,
+    by_of,
+)
 from governance.errors import Refused
 from governance.places import CANADIAN_ZONES
 
@@ -235,8 +242,8 @@ class LeadAdmin(ServiceAdmin):
 # --- templates ----------------------------------------------------------------------------------------------
 
 
-class TemplateForm(ReasonForm):
-    """A ladder template as a manager edits it; `seen_version` notices that somebody else was faster."""
+class TemplateForm(VersionForm):
+    """A ladder template as a manager edits it."""
 
     steps = JSONText(
         label=_("Steps"),
@@ -246,18 +253,10 @@ class TemplateForm(ReasonForm):
             "Ladders that run keep their steps."
         ),
     )
-    seen_version = forms.IntegerField(
-        widget=forms.HiddenInput, required=False, min_value=0, max_value=2**31 - 1
-    )
 
     class Meta:
         model = LadderTemplate
         fields = ("province", "market", "enabled", "steps")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "seen_version" in self.fields:
-            self.fields["seen_version"].initial = self.instance.version if self.instance.pk else 0
 
 
 @admin.register(LadderTemplate)

@@ -105,6 +105,19 @@ class JSONText(forms.JSONField):
             return True
 
 
+class VersionForm(ReasonForm):
+    """A form of a versioned row; `seen_version` notices that somebody else was faster."""
+
+    seen_version = forms.IntegerField(
+        widget=forms.HiddenInput, required=False, min_value=0, max_value=2**31 - 1
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "seen_version" in self.fields:
+            self.fields["seen_version"].initial = self.instance.version if self.instance.pk else 0
+
+
 class ServiceAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     """A screen whose saving calls a service.
 

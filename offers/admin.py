@@ -9,20 +9,20 @@ from django.db import models
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import TabularInline
 
-from governance.admin_base import ReadOnlyAdmin, ReasonForm, ServiceAdmin, by_of
+from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
 from governance.places import Place
 from offers.models import Offer, OfferEvidence, OfferOutcome, OfferPolicy
 from offers.services import POLICY_FIELDS, upsert_policy
 
 
 @admin.register(OfferPolicy)
-class OfferPolicyAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # neither has types
+class OfferPolicyAdmin(HistoryAdmin):
     """Policies of provinces and markets; every save is a version with its reason."""
 
-    form = ReasonForm
+    form = VersionForm
+    history_list_display = ("version",)
     list_display = (
         "province", "market", "enabled", "max_arv_multiplier", "default_assignment_fee",
         "default_fees_buffer", "offer_net_of_assignment_fee", "min_liquidity_score", "require_heimdall",
@@ -35,7 +35,7 @@ class OfferPolicyAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc] 
     ordering = ("province", "market")
     readonly_fields = ("version", "changed_by", "reason", "updated_at")
     fieldsets = (
-        (None, {"fields": ("province", "market", "enabled", "change_reason")}),
+        (None, {"fields": ("province", "market", "enabled", "change_reason", "seen_version")}),
         (
             _("The formula"),
             {
@@ -51,16 +51,17 @@ class OfferPolicyAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc] 
         (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at")}),
     )
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_readonly_fields(request, obj)
         # a policy that moved would rule a place that nobody decided it for
-        return (*self.readonly_fields, "province", "market") if obj is not None else self.readonly_fields
+        return (*fields, "province", "market") if obj is not None else fields
 
     def serve(self, request: HttpRequest, obj: OfferPolicy, form: Any, change: bool) -> models.Model:
         return upsert_policy(
             Place(obj.province, obj.market),
             {name: getattr(obj, name) for name in POLICY_FIELDS},
             reason=form.cleaned_data["change_reason"],
-            expected_version=form.initial.get("version") if change else 0,
+            expected_version=form.cleaned_data["seen_version"] if change else 0,
             by=by_of(request),
             at=timezone.now(),
         )

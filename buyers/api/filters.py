@@ -10,6 +10,7 @@ from django_filters import rest_framework as filters
 
 from buyers.models import Buyer, BuyerFeedbackEvent
 from buyers.rules import FeedbackKind
+from governance.doors import InstantFilter
 from governance.places import Province, fold, read_label
 from governance.property_types import PropertyType
 
@@ -21,7 +22,7 @@ class BuyerFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has
     phone = filters.CharFilter()
     email = filters.CharFilter(lookup_expr="iexact")
     name = filters.CharFilter(lookup_expr="icontains")
-    updated_since = filters.IsoDateTimeFilter(field_name="updated_at", lookup_expr="gte")
+    updated_since = InstantFilter(field_name="updated_at", lookup_expr="gte")
 
     class Meta:
         model = Buyer
@@ -39,8 +40,8 @@ class FeedbackEventFilter(filters.FilterSet):  # type: ignore[misc]  # django-fi
     deal_id = filters.CharFilter()
     actor = filters.CharFilter()
     correlation_id = filters.CharFilter()
-    since = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
-    until = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+    since = InstantFilter(field_name="created_at", lookup_expr="gte")
+    until = InstantFilter(field_name="created_at", lookup_expr="lt")
 
     class Meta:
         model = BuyerFeedbackEvent

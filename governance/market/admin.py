@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from simple_history.template_utils import HistoricalRecordContextHelper
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from governance.admin_base import HistoryAdmin, JSONText, ReasonForm, by_of, pretty_json
+from governance.admin_base import HistoryAdmin, JSONText, VersionForm, by_of, pretty_json
 from governance.market.models import MarketPolicy
 from governance.market.rules import read_rules
 from governance.market.services import upsert_policy
@@ -29,8 +29,8 @@ RULES_HELP = _(
 )
 
 
-class PolicyForm(ReasonForm):
-    """A policy as a manager edits it; `seen_version` notices that somebody else was faster."""
+class PolicyForm(VersionForm):
+    """A policy as a manager edits it."""
 
     rules = JSONText(label=_("Rules"), help_text=RULES_HELP)
     timezone = forms.ChoiceField(
@@ -42,18 +42,10 @@ class PolicyForm(ReasonForm):
         ],
         widget=UnfoldAdminSelectWidget,
     )
-    seen_version = forms.IntegerField(
-        widget=forms.HiddenInput, required=False, min_value=0, max_value=2**31 - 1
-    )
 
     class Meta:
         model = MarketPolicy
         fields = ("province", "market", "enabled", "timezone", "rules")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "seen_version" in self.fields:
-            self.fields["seen_version"].initial = self.instance.version if self.instance.pk else 0
 
     def clean_rules(self) -> Any:
         try:

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 
+from governance.doors import InstantFilter, YesNoFilter
 from governance.places import Province, fold, read_label
 from governance.property_types import PropertyType
 from offers.models import Offer, OfferEvidence
@@ -22,11 +23,11 @@ class EvidenceFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter 
     lead_id = filters.CharFilter()
     state = filters.ChoiceFilter(field_name="offer__state", choices=Offer.State.choices)
     comps_grade = filters.ChoiceFilter(choices=OfferEvidence.Grade.choices)
-    floored = filters.BooleanFilter()
+    floored = YesNoFilter()
     actor = filters.CharFilter()
     correlation_id = filters.CharFilter()
-    since = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
-    until = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+    since = InstantFilter(field_name="created_at", lookup_expr="gte")
+    until = InstantFilter(field_name="created_at", lookup_expr="lt")
 
     class Meta:
         model = OfferEvidence

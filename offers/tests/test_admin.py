@@ -39,7 +39,7 @@ def form(policy: OfferPolicy, **changes: Any) -> dict[str, Any]:
         "default_fees_buffer": policy.default_fees_buffer,
         "offer_net_of_assignment_fee": "on" if policy.offer_net_of_assignment_fee else "",
         "min_liquidity_score": policy.min_liquidity_score or "", "require_heimdall": "",
-        "change_reason": "spring review", **changes,
+        "change_reason": "spring review", "seen_version": policy.version, **changes,
     }  # fmt: skip
     return {name: value for name, value in values.items() if value != ""}
 
@@ -58,6 +58,24 @@ def test_a_manager_changes_a_policy_with_a_reason(sign_in: Callable[[str], Clien
     newest = policy.history.first()
     assert newest is not None
     assert (newest.history_change_reason, newest.history_user.username) == ("spring review", "a-manager")
+
+
+def test_two_managers_do_not_overwrite_each_other(sign_in: Callable[[str], Client]) -> None:
+    policy = OfferPolicy.objects.get(province="ON")
+    said = form(policy, max_arv_multiplier="0.68")
+    assert sign_in("MANAGER").post(url(policy), said).status_code == 302
+    stale = sign_in("MANAGER").post(url(policy), {**said, "max_arv_multiplier": "0.66"})
+    assert stale.status_code == 200
+    policy.refresh_from_db()
+    assert (policy.max_arv_multiplier, policy.version) == (Decimal("0.68"), 2)
+
+
+def test_an_earlier_version_is_read_and_never_posted_to(sign_in: Callable[[str], Client]) -> None:
+    policy = OfferPolicy.objects.get(province="ON")
+    address = f"/admin/offers/offerpolicy/{policy.pk}/history/{policy.history.get().pk}/"
+    for role in ("MANAGER", "AUDITOR"):
+        assert sign_in(role).get(address).status_code == 200
+        assert sign_in(role).post(address, form(policy)).status_code == 403
 
 
 @pytest.mark.parametrize(
