@@ -25,7 +25,7 @@ from followups.points import read_point
 from followups.rules import read_steps
 from followups.services.completing import require_right
 from followups.services.desk import WRITTEN_FIELDS, lock_leads
-from followups.services.ladders import _require_gate, _template, begin, require_owner
+from followups.services.ladders import begin, require_gate, require_owner, template_of
 from followups.services.leads import add_points
 from followups.services.realigning import realign_leads
 from governance.actors import By
@@ -412,7 +412,7 @@ def _refusal(
     lead = candidate.lead
     try:
         template = _template_once(lead, templates)
-        _require_gate(
+        require_gate(
             lead, candidate.points, read_steps(template.steps), at, (candidate.book, candidate.where), None
         )
     except Refused as refusal:
@@ -423,7 +423,7 @@ def _refusal(
 def _template_once(lead: Lead, known: dict[Place, LadderTemplate | Refused]) -> LadderTemplate:
     if lead.place not in known:
         try:
-            known[lead.place] = _template(lead)
+            known[lead.place] = template_of(lead)
         except Refused as refusal:
             known[lead.place] = refusal
     found = known[lead.place]

@@ -90,9 +90,9 @@ def begin(
             % {"lead": lead.external_id, "ladder": running},
             extra={"ladder_id": running},
         )
-    template = _template(lead)
+    template = template_of(lead)
     steps = read_steps(template.steps)
-    gates, asked = _require_gate(lead, points, steps, at, book, questions)
+    gates, asked = require_gate(lead, points, steps, at, book, questions)
     ladder = Ladder.objects.create(
         lead=lead, template=template, template_version=template.version, steps=template.steps,
         owner=owner.strip(), started_at=at, **by.written(),
@@ -109,7 +109,7 @@ def begin(
     return NewLadder(ladder, tasks)
 
 
-def _template(lead: Lead) -> LadderTemplate:
+def template_of(lead: Lead) -> LadderTemplate:
     template: LadderTemplate | None = LadderTemplate.objects.effective(lead.place)
     if template is None:
         raise Refused(
@@ -125,7 +125,7 @@ def _usable(points: Sequence[ContactPoint], channel: str) -> ContactPoint | None
     return next((p for p in points if p.kind == kind and p.status == ContactPoint.Status.USABLE), None)
 
 
-def _require_gate(
+def require_gate(
     lead: Lead, points: Sequence[ContactPoint], steps: Sequence[Step], at: datetime,
     book: tuple[GateBook, Where] | None, questions: Mapping[str, Question] | None,
 ) -> tuple[dict[str, Gate], Mapping[str, Question]]:  # fmt: skip

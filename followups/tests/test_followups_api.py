@@ -642,3 +642,9 @@ def test_go_live_is_asked_in_the_same_count(api: Api, settings: Any) -> None:
     GoLiveState.objects.update(kill_switch_engaged=True)
     refused(post(client, f"task/{ids[1]}/complete"), 503, "kill_switch_engaged")
     assert post(client, f"task/{ids[1]}/complete", {"outcome": "OPTED_OUT"}).status_code == 200
+
+
+def test_a_city_whose_letters_grow_when_folded_is_stored_and_opens_no_hour(api: Api) -> None:
+    answer = post(api("SERVICE"), "ladder/create", {"lead_id": "L-9", "province": "ON", "city": "각" * 80})
+    assert answer.status_code == 201, answer.content
+    assert len(Lead.objects.get(external_id="L-9").city_key) == 200

@@ -119,11 +119,11 @@ class CityZone(models.Model):
         return f"{self.city}, {self.province}"
 
     def save(self, *args: object, **kwargs: object) -> None:
-        self.city_key = fold_city(self.city)
+        self.city_key = fold_city(self.city)[:200]
         super().save(*args, **kwargs)  # type: ignore[arg-type]
 
     def clean_fields(self, exclude: object = None) -> None:
-        self.city_key = fold_city(self.city)
+        self.city_key = fold_city(self.city)[:200]
         super().clean_fields(exclude=exclude)  # type: ignore[arg-type]
 
 
