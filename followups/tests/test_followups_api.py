@@ -15,8 +15,11 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
-from followups.tests.factories import HOUR, MINUTE, NOW, PHONE, at
+from followups.tests.factories import HOUR, MINUTE, NOW, PHONE, PointFactory, at
+from governance.actors import By
+from governance.market.services import upsert_policy
 from governance.models import ApiToken, ContactDecision, KpiEvent, Suppression, User
+from governance.places import Place
 
 pytestmark = pytest.mark.django_db
 Api = Callable[..., APIClient]
@@ -648,3 +651,18 @@ def test_a_city_whose_letters_grow_when_folded_is_stored_and_opens_no_hour(api: 
     answer = post(api("SERVICE"), "ladder/create", {"lead_id": "L-9", "province": "ON", "city": "각" * 80})
     assert answer.status_code == 201, answer.content
     assert len(Lead.objects.get(external_id="L-9").city_key) == 200
+
+
+def test_can_contact_of_a_lead_takes_six_queries_at_most(api: Api, by: Callable[..., By]) -> None:
+    """Also where the channel needs consent; authentication and the token's first use included."""
+    upsert_policy(
+        Place("ON"), rules={"consent_required_channels": ["SMS"]}, by=by("MANAGER"), at=NOW, reason="x"
+    )
+    PointFactory.create(lead__external_id="L-77")
+    client = api("VA")
+    client.get("/api/governance/market/effective", {"province": "ON"})
+    asked = {"channel": "SMS", "lead_id": "L-77"}
+    statements = counted(partial(client.get, "/api/governance/market/can-contact", asked))
+    answer = client.get("/api/governance/market/can-contact", asked).json()
+    assert (answer["scope"], answer["reason"]) == ("lead", "consent_missing")
+    assert len(statements) <= 6, "\n".join(statements)
