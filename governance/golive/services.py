@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from datetime import datetime
 from typing import ParamSpec, TypeVar
@@ -16,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from governance.actors import By
 from governance.errors import Forbidden, Invalid, Refused, Unavailable
 from governance.golive.models import GoLiveState
+from governance.golive.turns import Turns
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,13 +55,20 @@ def require(execution: Execution) -> None:
 
 
 _DEADLOCKS = {"40P01", "40001"}
+_turns = Turns()
 _in_verb: ContextVar[bool] = ContextVar("in_verb", default=False)
+
+
+def _turn() -> AbstractContextManager[None]:
+    """Wait for this thread's turn to begin a transaction; whoever is in one holds the database already."""
+    queued = connection.vendor == "sqlite" and not connection.in_atomic_block
+    return _turns.turn() if queued else nullcontext()
 
 
 def _passes(problem: OperationalError) -> bool:
     """Say whether nothing was done and the next try may do better: a deadlock, or a busy SQLite.
 
-    SQLite lets its writers pass in no order, so under many of them one can wait longer than its timeout.
+    Of several processes one can wait longer than SQLite's timeout; threads have their turns.
     """
     cause = problem.__cause__
     busy = getattr(cause, "sqlite_errorname", "") == "SQLITE_BUSY"
@@ -82,7 +91,7 @@ def verb(execution: Execution) -> Callable[[Callable[P, R]], Callable[P, R]]:
             for attempt in range(3):
                 entered = _in_verb.set(True)
                 try:
-                    with transaction.atomic():
+                    with _turn(), transaction.atomic():
                         require(execution)
                         return function(*args, **kwargs)
                 except Refused as refusal:
