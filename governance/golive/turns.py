@@ -1,7 +1,7 @@
 """Turns at SQLite's one writer, in the order of asking.
 
 SQLite itself lets those who wait pass in no order: measured with 32 threads that write all the time, one of
-them waited longer than 90 s. Other processes are not in the queue; against those few its own timeout is enough.
+them waited longer than 90 s. Other processes are not in the queue; against those few its timeout is enough.
 """
 
 from __future__ import annotations
