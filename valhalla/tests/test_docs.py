@@ -1,0 +1,188 @@
+"""The commands of docs/ do what the pages say: each is run in a real shell and its answer compared.
+
+A block marked ``console`` holds commands after ``$`` and, below each, the answer; ``…`` stands for anything.
+Pages that are read one after the other share one shell, as their reader does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from conftest import OF_SETTINGS, free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+STARTS = re.compile(r"^make (up|serve)$")
+SECONDS = 240  # for one command; a start on a busy machine is the longest
+
+# With the tests that start servers: two at once on two cores say nothing about either.
+pytestmark = [pytest.mark.xdist_group("start"), pytest.mark.once]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command and the answer that the page promises; `line` is where it stands."""
+
+    page: str
+    line: int
+    command: str
+    answer: str
+
+
+def steps_of(page: str) -> list[Step]:
+    """Return the commands of a page in their order."""
+    steps: list[Step] = []
+    inside = False
+    answer: list[str] = []
+    for number, line in enumerate((DOCS / page).read_text().splitlines(), 1):
+        if line.startswith("```"):
+            if inside and steps:
+                steps[-1] = Step(page, steps[-1].line, steps[-1].command, "\n".join(answer))
+            inside, answer = line == "```console", []
+        elif inside and line.startswith("$ "):
+            if answer and steps:
+                steps[-1] = Step(page, steps[-1].line, steps[-1].command, "\n".join(answer))
+            steps.append(Step(page, number, line[2:], ""))
+            answer = []
+        elif inside and steps and not answer and steps[-1].command.endswith("\\"):
+            steps[-1] = Step(page, steps[-1].line, f"{steps[-1].command}\n{line}", "")
+        elif inside:
+            answer.append(line)
+    return steps
+
+
+def agrees(promised: str, printed: str) -> bool:
+    """Say whether what was printed is what the page promises; spaces and line ends count as one space."""
+    pattern = ".*?".join(re.escape(" ".join(part.split())) for part in promised.split("…"))
+    text = " ".join(printed.split())
+    # around a … the spaces of the page are its own
+    return re.fullmatch(pattern.replace(r"\ .*?", r"\ ?.*?").replace(r".*?\ ", r".*?\ ?"), text) is not None
+
+
+class Reader:
+    """Somebody with the page before her: a shell in the project's folder, a server in another."""
+
+    def __init__(self, var: Path, changes: Mapping[str, str]) -> None:
+        self.port = free_port()
+        self.var = var
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in {*OF_SETTINGS, "MAKEFLAGS", "MAKELEVEL"}
+        }
+        self.environment = {
+            **kept,
+            "VALHALLA_VAR": str(var),
+            "PORT": str(self.port),
+            "BASH_ENV": "",
+            **changes,
+        }
+        self.shell = subprocess.Popen(
+            ["bash", "--norc", "--noprofile"], cwd=ROOT, env=self.environment, text=True, bufsize=1,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self.server: subprocess.Popen[bytes] | None = None
+        self.log = var / "printed-by-the-server"
+
+    def as_here(self, text: str) -> str:
+        """Return a text of the page with this test's port, folder and interpreter."""
+        text = text.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")
+        text = re.sub(r"(?<![\w/.])var/", f"{self.var}/", text)
+        return text.replace(".venv/bin/python", sys.executable)
+
+    def run(self, command: str) -> tuple[str, int]:
+        """Run a command in the shell and return what it printed, and its exit code."""
+        assert self.shell.stdin is not None
+        assert self.shell.stdout is not None
+        mark = f"end-{uuid.uuid4().hex}"
+        print(f"{self.as_here(command)}\necho; echo {mark} $?", file=self.shell.stdin, flush=True)
+        printed: list[str] = []
+        for line in self.shell.stdout:
+            if line.startswith(mark):
+                return "".join(printed), int(line.split()[1])
+            printed.append(line)
+        raise AssertionError(f"the shell ended at {command}:\n{''.join(printed)}")
+
+    def start(self, command: str, promised: str) -> str:
+        """Start the server as in a terminal of its own and return what it printed until it was up."""
+        # what the page exported before goes along
+        self.run(f"export > {self.var}/exported")
+        with self.log.open("wb") as output:
+            self.server = subprocess.Popen(
+                ["bash", "-c", f". {self.var}/exported; exec {command}"],
+                cwd=ROOT, env=self.environment, process_group=0,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            )  # fmt: skip
+        until = time.monotonic() + SECONDS
+        while self.server.poll() is None and time.monotonic() < until:
+            if agrees(promised, self.log.read_text()):
+                break
+            time.sleep(0.2)
+        return self.log.read_text()
+
+    def press_ctrl_c(self) -> None:
+        if self.server is not None and self.server.poll() is None:
+            os.killpg(self.server.pid, signal.SIGINT)
+            self.server.wait(60)
+
+    def end(self) -> None:
+        self.press_ctrl_c()
+        self.shell.kill()
+        self.shell.wait()
+        for pipe in (self.shell.stdin, self.shell.stdout):
+            assert pipe is not None
+            pipe.close()
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    found = Reader(tmp_path, {"DATABASE_URL": f"sqlite:///{tmp_path / 'own.sqlite3'}"})
+    yield found
+    found.end()
+
+
+def read(reader: Reader, *pages: str) -> None:
+    """Do what the pages say."""
+    for page in pages:
+        steps = steps_of(page)
+        assert steps, f"{page} has no commands"
+        for step in steps:
+            where = f"{page}:{step.line}: {step.command}"
+            promised = reader.as_here(step.answer)
+            if STARTS.match(step.command):
+                reader.press_ctrl_c()
+                printed = reader.start(step.command, promised)
+                code = 0
+            else:
+                printed, code = reader.run(step.command)
+            assert agrees(promised, printed), f"{where}\npromised: {promised}\nprinted: {printed}"
+            assert promised or code == 0, f"{where}\nended with {code}: {printed}"
+
+
+def test_the_first_day_goes_as_the_pages_say(reader: Reader) -> None:
+    read(reader, "quick-start.md", "guide.md")
+
+
+def test_an_answer_that_differs_from_the_page_is_noticed() -> None:
+    assert agrees('{"ok":true,…}', '{"ok":true,"reason":"within_window"}')
+    assert not agrees('{"ok":true,…}', '{"ok":false,"reason":"suppressed"}')
+    assert agrees("…\nup at …\n…", "one\ntwo\nup at eight\n")
+    assert not agrees("0", "1")
+
+
+def test_every_command_of_the_pages_is_run_by_a_test() -> None:
+    """A page with commands that no reader reads would be a page that nobody noticed was wrong."""
+    read_by_tests = set(re.findall(r'"([\w-]+\.md)"', Path(__file__).read_text()))
+    with_commands = {page.name for page in DOCS.glob("*.md") if "```console" in page.read_text()}
+    assert with_commands <= read_by_tests
