@@ -10,7 +10,7 @@ from governance.contact.models import (
     Suppression,
 )
 from governance.golive.models import GoLiveState
-from governance.kpi.models import KpiEvent
+from governance.kpi.models import KpiEvent, Target
 from governance.market.models import MarketPolicy
 from governance.outbox.models import Heartbeat, IdempotentAnswer, JobSlot, OutboxMessage, SchedulerLease
 from governance.people.models import Absence, ApiToken, User, WorkProfile
@@ -33,6 +33,7 @@ __all__ = [
     "SchedulerLease",
     "StatutoryHours",
     "Suppression",
+    "Target",
     "User",
     "WorkProfile",
 ]

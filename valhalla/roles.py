@@ -55,7 +55,7 @@ _TABLE: dict[str, str] = {
 _EDITED_IN_ADMIN = (
     "governance.user", "governance.workprofile", "governance.absence", "governance.apitoken",
     "governance.marketpolicy", "governance.statutoryhours", "governance.closure", "governance.cityzone",
-    "governance.suppression", "governance.consent", "governance.golivestate",
+    "governance.suppression", "governance.consent", "governance.golivestate", "governance.target",
     "followups.lead", "followups.contactpoint", "followups.property", "followups.laddertemplate",
     "buyers.buyer", "offers.offerpolicy",
     "django_celery_beat.periodictask", "django_celery_beat.crontabschedule",
@@ -72,7 +72,8 @@ _VIEWED_IN_ADMIN = (
     "offers.offeroutcome", "auth.group",
     "governance.historicalmarketpolicy", "governance.historicalstatutoryhours",
     "governance.historicalclosure",
-    "governance.historicalcityzone", "governance.historicalgolivestate", "followups.historicalladdertemplate",
+    "governance.historicalcityzone", "governance.historicalgolivestate", "governance.historicaltarget",
+    "followups.historicalladdertemplate",
     "offers.historicalofferpolicy",
 )  # fmt: skip
 _DELETED_IN_ADMIN = (

@@ -1,12 +1,17 @@
-"""KPI events on the managers' screens."""
+"""KPI events and targets on the managers' screens."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from governance.admin_base import ReadOnlyAdmin
-from governance.kpi.models import KpiEvent
+from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
+from governance.kpi.models import KpiEvent, Target
+from governance.kpi.targets import set_target
 
 
 @admin.register(KpiEvent)
@@ -39,3 +44,37 @@ class KpiEventAdmin(ReadOnlyAdmin):
         "acting_for",
         "correlation_id",
     )
+
+
+@admin.register(Target)
+class TargetAdmin(HistoryAdmin):
+    """What each figure of the boards should reach; every save is a version with its reason."""
+
+    form = VersionForm
+    list_display = ("metric", "told", "version", "changed_by", "reason", "updated_at")
+    history_list_display = ("comparison", "value", "version")
+    readonly_fields = ("metric", "version", "changed_by", "reason", "updated_at")
+    ordering = ("id",)
+    fieldsets = (
+        (None, {"fields": ("metric", "comparison", "value")}),
+        (_("Why"), {"fields": ("change_reason", "seen_version")}),
+        (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at")}),
+    )
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # a figure is what the boards compute
+
+    def serve(self, request: HttpRequest, obj: Target, form: Any, change: bool) -> Target:
+        return set_target(
+            obj.metric,
+            comparison=obj.comparison,
+            value=obj.value,
+            by=by_of(request),
+            at=timezone.now(),
+            reason=form.cleaned_data["change_reason"],
+            expected_version=form.cleaned_data["seen_version"],
+        )
+
+    @admin.display(description=_("target"))
+    def told(self, target: Target) -> str:
+        return target.told

@@ -1,12 +1,17 @@
-"""KPI events: what happened, whether it went well, and how much."""
+"""KPI events, what happened, whether it went well and how much; and the targets that figures are held to."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from simple_history.models import HistoricalRecords
 
-from governance.actors import Written
+from governance.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Written
 from governance.append_only import AppendOnly
+from governance.kpi.rules import AT_LEAST, AT_MOST, MORE_THAN, percent
 
 
 class Domain(models.TextChoices):
@@ -41,3 +46,66 @@ class KpiEvent(Written, AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.domain}/{self.metric}"
+
+
+class Target(models.Model):
+    """What a figure of the boards should reach. A row per figure; every earlier version is kept."""
+
+    class Metric(models.TextChoices):
+        CONTACT_COMPLIANCE = "contact_compliance", _("Contacts inside the rules")
+        FOLLOWUP_SLA = "followup_sla", _("Follow-ups within 2 hours")
+        BUYER_RESPONSE = "buyer_response", _("Buyers who respond")
+        OFFER_ACCEPT_RATE = "offer_accept_rate", _("Offers accepted")
+        CONTRACT_RATE = "contract_rate", _("Accepted offers that become a contract")
+        OPEN_THROTTLES = "open_throttles", _("Open throttles")
+
+    class Comparison(models.TextChoices):
+        AT_LEAST = AT_LEAST, _("at least")
+        MORE_THAN = MORE_THAN, _("above")
+        AT_MOST = AT_MOST, _("at most")
+
+    metric = models.CharField(_("figure"), max_length=40, unique=True, choices=Metric)
+    comparison = models.CharField(_("should be"), max_length=10, choices=Comparison)
+    value = models.DecimalField(
+        _("target value"), max_digits=9, decimal_places=4,
+        help_text=_("A rate is a fraction from 0 to 1, such as 0.9; of throttles it is their number."),
+    )  # fmt: skip
+    version = models.PositiveIntegerField(_("version"), default=1, editable=False)
+    changed_by = models.CharField(_("changed by"), max_length=ACTOR_LENGTH, editable=False)
+    reason = models.TextField(_("reason"), blank=True, default="")
+    correlation_id = models.CharField(
+        _("correlation id"), max_length=CORRELATION_LENGTH, default="", blank=True, editable=False
+    )
+    updated_at = models.DateTimeField(_("updated"), editable=False)
+
+    history = HistoricalRecords(history_change_reason_field=models.TextField(null=True))
+
+    class Meta:
+        verbose_name = _("target")
+        verbose_name_plural = _("targets")
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(value__gte=0), name="target_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.get_metric_display())
+
+    @property
+    def is_rate(self) -> bool:
+        return self.metric != self.Metric.OPEN_THROTTLES
+
+    @property
+    def told(self) -> str:
+        """The target as a person says it: “at least 90 %”."""
+        value = percent(self.value) if self.is_rate else f"{self.value:.0f}"
+        return f"{self.get_comparison_display()} {value}"
+
+    def clean(self) -> None:
+        value: Any = self.value  # None where the form's field was refused already
+        if value is None:
+            return
+        if self.is_rate and not 0 <= value <= 1:
+            raise ValidationError({"value": _("A rate from 0 to 1 is needed.")})
+        if not self.is_rate and (value < 0 or value != int(value)):
+            raise ValidationError({"value": _("A whole number is needed.")})

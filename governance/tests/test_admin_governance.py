@@ -22,7 +22,7 @@ from unfold.admin import ModelAdmin
 from governance.contact.digests import digest
 from governance.contact.models import CityZone, Closure, Consent, ContactDecision, StatutoryHours, Suppression
 from governance.golive.models import GoLiveState
-from governance.kpi.models import KpiEvent
+from governance.kpi.models import KpiEvent, Target
 from governance.market.models import MarketPolicy
 from governance.models import ApiToken, User
 from governance.outbox.models import Heartbeat, IdempotentAnswer, JobSlot, OutboxMessage, SchedulerLease
@@ -105,6 +105,7 @@ def rows(db: None, person: Person) -> dict[type, Any]:
         SchedulerLease: SchedulerLease.objects.create(name="beat", holder="me", expires_at=NOW),
         StatutoryHours: StatutoryHours.objects.all()[0],
         Suppression: SuppressionFactory.create(),
+        Target: Target.objects.all()[0],
         User: user,
         WorkProfile: WorkProfile.objects.create(user=user),
     }  # fmt: skip
