@@ -271,12 +271,12 @@ class LadderTemplateAdmin(HistoryAdmin):
     search_help_text = _("Market, without accents")
     ordering = ("province", "market")
     history_list_display = ("version", "enabled", "changed_by")
-    readonly_fields = ("version", "changed_by", "reason", "updated_at")
+    readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id")
     fieldsets = (
         (None, {"fields": ("province", "market", "enabled")}),
         (_("What is done"), {"fields": ("steps",)}),
         (_("Why"), {"fields": ("change_reason", "seen_version")}),
-        (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at")}),
+        (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
     )
 
     @admin.display(description=_("province"), ordering="province")

@@ -9,7 +9,6 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
-from simple_history.models import HistoricalRecords
 
 from followups.querysets import LadderTemplateQuerySet, LeadQuerySet, TaskQuerySet
 from followups.rules import DEFAULT_STEPS, read_steps
@@ -17,6 +16,7 @@ from governance.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Written, owner_k
 from governance.append_only import AppendOnly
 from governance.hours import CHANNELS
 from governance.places import ALL, PlaceModel, Province, fold_city, validate_zone
+from governance.versions import Versioned
 
 CHANNEL_CHOICES = [(channel, channel) for channel in CHANNELS]
 KEY_LENGTH = 200
@@ -175,7 +175,7 @@ def default_steps() -> list[dict[str, Any]]:
     return [step.as_json() for step in DEFAULT_STEPS]
 
 
-class LadderTemplate(PlaceModel):
+class LadderTemplate(PlaceModel, Versioned):
     """The steps that a new ladder takes. A running ladder keeps those that it began with."""
 
     province = models.CharField(
@@ -184,13 +184,8 @@ class LadderTemplate(PlaceModel):
     )  # fmt: skip
     enabled = models.BooleanField(_("enabled"), default=True)
     steps = models.JSONField(_("steps"), default=default_steps)
-    version = models.PositiveIntegerField(_("version"), default=1, editable=False)
-    changed_by = models.CharField(_("changed by"), max_length=ACTOR_LENGTH, editable=False)
-    reason = models.TextField(_("reason"), blank=True, default="")
-    updated_at = models.DateTimeField(_("updated"), editable=False)
 
     objects = LadderTemplateQuerySet.as_manager()
-    history = HistoricalRecords(history_change_reason_field=models.TextField(null=True))
 
     class Meta:
         verbose_name = _("ladder template")

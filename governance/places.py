@@ -164,6 +164,10 @@ Row = TypeVar("Row", bound=PlacedRow)
 class PlaceQuerySet(models.QuerySet[Any]):
     """Questions about rows that hold for a province and market."""
 
+    def of(self, place: Place) -> Self:
+        """Return the row of just this province and market, if there is one."""
+        return self.filter(province=place.province, market_key=place.market_key)
+
     def candidates(self, place: Place) -> Self:
         """Return the row of the market and that of ALL, the more specific one first."""
         return self.filter(province=place.province, market_key__in={place.market_key, ALL}).order_by(

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
-from simple_history.models import HistoricalRecords
 
-from governance.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Written
+from governance.actors import Written
 from governance.append_only import AppendOnly
 from governance.places import PlaceModel
 from governance.property_types import PropertyType
+from governance.versions import Versioned
 from offers import rules
 from offers.querysets import EvidenceQuerySet, OfferPolicyQuerySet, OfferQuerySet, OutcomeQuerySet
 
@@ -32,7 +32,7 @@ def _never_below_zero(*names: str) -> models.Q:
     return models.Q(**{f"{name}__gte": 0 for name in names})
 
 
-class OfferPolicy(PlaceModel):
+class OfferPolicy(PlaceModel, Versioned):
     """How offers of one market, or of ALL of a province, are computed. Every earlier version is kept."""
 
     enabled = models.BooleanField(
@@ -71,16 +71,8 @@ class OfferPolicy(PlaceModel):
         _("require Heimdall"), default=False,
         help_text=_("On: an offer needs a recommendation that Heimdall lets into production."),
     )  # fmt: skip
-    version = models.PositiveIntegerField(_("version"), default=1, editable=False)
-    changed_by = models.CharField(_("changed by"), max_length=ACTOR_LENGTH, editable=False)
-    reason = models.TextField(_("reason"), blank=True, default="")
-    correlation_id = models.CharField(
-        _("correlation id"), max_length=CORRELATION_LENGTH, default="", blank=True, editable=False
-    )
-    updated_at = models.DateTimeField(_("updated"), editable=False)
 
     objects = OfferPolicyQuerySet.as_manager()
-    history = HistoricalRecords(history_change_reason_field=models.TextField(null=True))
 
     class Meta:
         verbose_name = _("offer policy")

@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from followups.models import LadderTemplate
-from followups.rules import read_steps
 from followups.services.completing import require_right
 from governance.actors import By
-from governance.errors import Invalid, Refused
+from governance.errors import Invalid
 from governance.golive.services import Execution, verb
-from governance.places import fold
+from governance.places import Place
+from governance.versions import revise
 
 EDIT = "followups.edit_templates"
 
@@ -42,37 +40,13 @@ def save_template(
     require_right(by, EDIT)
     if not reason.strip():
         raise Invalid({"change_reason": [_("Say why the template changes.")]})
-    try:
-        wanted = [step.as_json() for step in read_steps(steps)]
-    except ValidationError as wrong:
-        raise Invalid({"steps": wrong.messages}) from wrong
-    rows = LadderTemplate.objects.select_for_update().filter(province=province, market_key=fold(market))
-    template: LadderTemplate | None = rows.first()
-    current = template.version if template is not None else 0
-    if expected_version is not None and expected_version != current:
-        raise Refused(
-            "stale_version",
-            _(
-                "The template was changed meanwhile: it has version %(now)s, not %(expected)s. "
-                "Read it again first."
-            )
-            % {"now": current, "expected": expected_version},
-            extra={"version": current},
-        )
-    if template is None:
-        template = LadderTemplate(province=province, market=market, version=0)
-    elif (template.enabled, template.steps) == (enabled, wanted):
-        return template
-    template.enabled, template.steps = enabled, wanted
-    template.version = current + 1
-    template.changed_by, template.reason, template.updated_at = by.working_name, reason.strip(), at
-    template._change_reason = reason.strip()  # type: ignore[attr-defined]  # read by simple_history
-    template._history_date = at  # type: ignore[attr-defined]  # read by simple_history
-    try:
-        with transaction.atomic():
-            template.save()
-    except IntegrityError as taken:
-        raise Refused(
-            "stale_version", _("Someone else created this template at the same moment. Read it again first.")
-        ) from taken
+
+    def change(template: LadderTemplate) -> None:
+        template.enabled, template.steps = enabled, steps
+
+    template, _changed = revise(
+        LadderTemplate.objects.of(Place(province, market)),
+        lambda: LadderTemplate(province=province, market=market),
+        change, by=by, at=at, reason=reason.strip(), expected_version=expected_version,
+    )  # fmt: skip
     return template

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from governance.actors import By
-from governance.errors import Forbidden, Invalid, Refused
+from governance.errors import Forbidden
 from governance.golive.services import Execution, verb
 from governance.places import Place
+from governance.versions import revise
 from offers.models import OfferPolicy
 
 EDIT = "offers.edit_policies"
@@ -54,56 +53,21 @@ def upsert_policy(
         raise Forbidden(
             "not_allowed", _("Changing an offer policy needs a manager, or a token with the policy scope.")
         )
-    policy = _locked_or_new(place, at)
-    current = 0 if policy._state.adding else policy.version
-    if expected_version is not None and expected_version != current:
-        raise Refused(
-            "stale_version",
-            _("The policy was changed meanwhile: it has version %(now)s, not %(expected)s. Read it again.")
-            % {"now": current, "expected": expected_version},
-            extra={"version": current},
-        )
-    before = [getattr(policy, name) for name in POLICY_FIELDS]
-    for name in POLICY_FIELDS:
-        if name in changes:
-            setattr(policy, name, changes[name])
-    try:
-        policy.clean_fields(exclude={"changed_by", "updated_at"})
-    except ValidationError as wrong:
-        raise Invalid(wrong.message_dict) from wrong
-    if current and before == [getattr(policy, name) for name in POLICY_FIELDS]:
-        return policy
-    return _save_version(policy, by=by, at=at, reason=reason)
 
+    def fresh() -> OfferPolicy:
+        general = get_effective_policy(place)
+        new = OfferPolicy(province=place.province, market=place.market)
+        for name in POLICY_FIELDS if general is not None else ():
+            setattr(new, name, getattr(general, name))
+        return new
 
-def _locked_or_new(place: Place, at: datetime) -> OfferPolicy:
-    rows = OfferPolicy.objects.select_for_update().filter(
-        province=place.province, market_key=place.market_key
-    )
-    existing: OfferPolicy | None = rows.first()
-    if existing is not None:
-        return existing
-    fresh = OfferPolicy(province=place.province, market=place.market, version=0, updated_at=at)
-    general = get_effective_policy(place)
-    if general is not None:
+    def change(policy: OfferPolicy) -> None:
         for name in POLICY_FIELDS:
-            setattr(fresh, name, getattr(general, name))
-    return fresh
+            if name in changes:
+                setattr(policy, name, changes[name])
 
-
-def _save_version(policy: OfferPolicy, *, by: By, at: datetime, reason: str) -> OfferPolicy:
-    policy.version += 1
-    policy.changed_by = by.acting_for or by.username
-    policy.reason = reason
-    policy.correlation_id = by.correlation_id
-    policy.updated_at = at
-    policy._change_reason = reason  # type: ignore[attr-defined]  # read by simple_history
-    policy._history_date = at  # type: ignore[attr-defined]  # read by simple_history
-    try:
-        with transaction.atomic():
-            policy.save()
-    except IntegrityError as taken:
-        raise Refused(
-            "stale_version", _("Someone else created this policy at the same moment. Read it again first.")
-        ) from taken
+    policy, _changed = revise(
+        OfferPolicy.objects.of(place),
+        fresh, change, by=by, at=at, reason=reason, expected_version=expected_version,
+    )  # fmt: skip
     return policy
