@@ -247,52 +247,6 @@ def _read_id(text: object) -> str:
     return found
 
 
-DETAIL_KEYS = 20
-_DETAIL_KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_DETAIL_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,39}")
-# Below any ten-digit number, so that no telephone number passes as an amount.
-_DETAIL_NUMBER = Decimal("999999999.99")
-
-
-def read_detail(raw: object) -> dict[str, Any]:
-    """Return what a client adds to a feedback: up to 20 named numbers, yes/no values and codes.
-
-    The row can never be changed, so nothing a person could be known by may enter it: no text with spaces or
-    @, no lists or objects. Raises ValidationError that names the key.
-    """
-    if raw is None:
-        return {}
-    if not isinstance(raw, dict):
-        raise ValidationError(_("A JSON object is needed."), code="invalid_detail")
-    if len(raw) > DETAIL_KEYS:
-        raise ValidationError(
-            _("At most %(count)s values fit."), code="invalid_detail", params={"count": DETAIL_KEYS}
-        )
-    for key, value in raw.items():
-        if not isinstance(key, str) or not _DETAIL_KEY.fullmatch(key):
-            raise ValidationError(
-                _("“%(key)s” cannot name a value: lower-case letters, digits and _ only, at most 40."),
-                code="invalid_detail",
-                params={"key": ascii(key)[1:41]},
-            )
-        if not _is_plain(value):
-            raise ValidationError(
-                _("“%(key)s” must be a number up to 999,999,999.99, true or false, or a code of at most 40 "
-                  "letters, digits and _ . : / - that begins with a letter: free text is not kept here."),
-                code="invalid_detail",
-                params={"key": key},
-            )  # fmt: skip
-    return dict(raw)
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, bool):
-        return True
-    if isinstance(value, int | float):
-        return (isinstance(value, int) or math.isfinite(value)) and abs(value) <= _DETAIL_NUMBER
-    return isinstance(value, str) and _DETAIL_CODE.fullmatch(value) is not None
-
-
 def read_phone(text: str) -> str:
     """Return a telephone number in E.164; without a country code it is a North American one.
 

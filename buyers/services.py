@@ -17,6 +17,7 @@ from buyers import rules
 from buyers.models import Buyer, BuyerActivity, BuyerFeedbackEvent, BuyerLiquidityNode
 from buyers.rules import ACTIVE_FOR, ACTIVE_KINDS, COUNTED_IN, Counts, FeedbackKind
 from governance.actors import By
+from governance.details import read_detail
 from governance.errors import Forbidden, Invalid
 from governance.golive.services import Execution, verb
 from governance.hooks import Liquidity
@@ -108,7 +109,7 @@ def _read_feedback(
         event=read("event", rules.read_event, event),
         buyer_id=read("buyer_id", rules.read_buyer_id, buyer_id),
         deal_id=read("deal_id", rules.read_deal_id, deal_id),
-        detail=read("detail", rules.read_detail, detail),
+        detail=read("detail", read_detail, detail),
     )
     if wrong:
         raise Invalid(wrong)

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from buyers import rules
 from buyers.models import Buyer, BuyerFeedbackEvent, BuyerLiquidityNode
+from governance.details import read_detail
 from governance.doors import Input, JSONObjectField, MarketField, ProvinceField, Question
 from governance.places import Place
 from governance.property_types import PropertyType
@@ -41,7 +42,7 @@ class FeedbackInput(Input):
         return rules.read_deal_id(value)
 
     def validate_detail(self, value: Any) -> dict[str, Any]:
-        return rules.read_detail(value)
+        return read_detail(value)
 
 
 class ScoreQuestion(Question):
