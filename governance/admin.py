@@ -5,4 +5,5 @@ import governance.golive.admin
 import governance.kpi.admin
 import governance.market.admin
 import governance.outbox.admin
-import governance.people.admin  # noqa: F401
+import governance.people.admin
+import governance.risk.admin  # noqa: F401

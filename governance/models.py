@@ -14,6 +14,14 @@ from governance.kpi.models import KpiEvent, Target
 from governance.market.models import MarketPolicy
 from governance.outbox.models import Heartbeat, IdempotentAnswer, JobSlot, OutboxMessage, SchedulerLease
 from governance.people.models import Absence, ApiToken, User, WorkProfile
+from governance.risk.models import (
+    RiskEngine,
+    RiskEvent,
+    RiskLedgerDay,
+    RiskPolicy,
+    RiskReservation,
+    RiskThrottle,
+)
 
 __all__ = [
     "Absence",
@@ -30,6 +38,12 @@ __all__ = [
     "KpiEvent",
     "MarketPolicy",
     "OutboxMessage",
+    "RiskEngine",
+    "RiskEvent",
+    "RiskLedgerDay",
+    "RiskPolicy",
+    "RiskReservation",
+    "RiskThrottle",
     "SchedulerLease",
     "StatutoryHours",
     "Suppression",

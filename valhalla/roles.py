@@ -18,6 +18,7 @@ _TABLE: dict[str, str] = {
     "offers.view_evidence": "CMAS",
     "governance.view_kpievent": "CMAS",
     "governance.view_contactdecision": "CMAS",
+    "governance.view_risk": "CMAS",
     # working tasks
     "followups.claim_task": "VCM",
     "followups.start_task": "VCMS",
@@ -48,6 +49,8 @@ _TABLE: dict[str, str] = {
     "governance.engage_kill_switch": "CM",
     "governance.switch_go_live": "M",
     "governance.record_kpi": "CMS",
+    "governance.reserve_risk": "CMS",  # settle and release too
+    "governance.release_throttle": "M",
     "governance.manage_people": "M",
 }
 
@@ -56,6 +59,7 @@ _EDITED_IN_ADMIN = (
     "governance.user", "governance.workprofile", "governance.absence", "governance.apitoken",
     "governance.marketpolicy", "governance.statutoryhours", "governance.closure", "governance.cityzone",
     "governance.suppression", "governance.consent", "governance.golivestate", "governance.target",
+    "governance.riskpolicy",
     "followups.lead", "followups.contactpoint", "followups.property", "followups.laddertemplate",
     "buyers.buyer", "offers.offerpolicy",
     "django_celery_beat.periodictask", "django_celery_beat.crontabschedule",
@@ -65,7 +69,9 @@ _VIEWED_IN_ADMIN = (
     *_EDITED_IN_ADMIN,
     "governance.kpievent", "governance.contactdecision", "governance.outboxmessage", "governance.jobslot",
     "governance.heartbeat", "governance.schedulerlease", "governance.idempotentanswer",
-    "governance.hashkeycheck", "followups.ladder", "followups.followuptask", "followups.slasnapshot",
+    "governance.hashkeycheck", "governance.riskengine", "governance.riskledgerday",
+    "governance.riskreservation", "governance.riskthrottle", "governance.riskevent",
+    "governance.historicalriskpolicy", "followups.ladder", "followups.followuptask", "followups.slasnapshot",
     "followups.realignrequest", "followups.taskcorrection", "followups.inboundcontact",
     "followups.lookupevent",
     "buyers.buyerliquiditynode", "buyers.buyerfeedbackevent", "offers.offer", "offers.offerevidence",

@@ -28,6 +28,7 @@ SEEDS = (
     "governance.contact.seeds.seed_hours",
     "governance.contact.seeds.seed_cities",
     "governance.golive.seeds.seed",
+    "governance.risk.seeds.seed",
     "governance.kpi.seeds.seed",
     "followups.seeds.seed",
     "offers.seeds.seed",

@@ -14,6 +14,7 @@ from governance.contact.models import Closure, Consent, ContactDecision, Statuto
 from governance.hooks import LeadFacts, PointFacts
 from governance.kpi.models import KpiEvent
 from governance.market.models import MarketPolicy
+from governance.risk.models import RiskEvent
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)  # Tuesday, 10:00 in Toronto
 SELLER_PHONE = "+1 416 555 0199"
@@ -133,3 +134,16 @@ class ContactDecisionFactory(DjangoModelFactory[ContactDecision]):
 
     class Meta:
         model = ContactDecision
+
+
+class RiskEventFactory(DjangoModelFactory[RiskEvent]):
+    """A reservation that was denied."""
+
+    kind = RiskEvent.Kind.DENIED
+    engine = "WHOLESALE"
+    amount = Decimal("10000.00")
+    code = "max_open_risk"
+    created_at = NOW
+
+    class Meta:
+        model = RiskEvent

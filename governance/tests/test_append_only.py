@@ -16,10 +16,12 @@ from governance.append_only import Unchangeable, append_only_models
 from governance.contact.models import Consent, ContactDecision, HashKeyCheck, Suppression
 from governance.contact.services import hash_key_problem, remember_hash_key
 from governance.kpi.models import KpiEvent
+from governance.risk.models import RiskEvent
 from governance.tests.factories import (
     ConsentFactory,
     ContactDecisionFactory,
     KpiEventFactory,
+    RiskEventFactory,
     SuppressionFactory,
 )
 
@@ -29,6 +31,7 @@ FACTORIES: dict[type[Model], Any] = {
     ContactDecision: ContactDecisionFactory,
     Suppression: SuppressionFactory,
     Consent: ConsentFactory,
+    RiskEvent: RiskEventFactory,
 }
 each = pytest.mark.parametrize("model", FACTORIES, ids=lambda model: model.__name__)
 

@@ -16,7 +16,8 @@ LEADS = "Lead ID,Full Name,Phone,Prov/Territory,City,Lead Score\n" + "".join(
 COUNT = (
     "from governance.models import *; from followups.models import *; from offers.models import *; "
     "print(MarketPolicy.objects.count(), OfferPolicy.objects.count(), LadderTemplate.objects.count(), "
-    "StatutoryHours.objects.count(), CityZone.objects.count() > 200, MarketPolicy.history.count())"
+    "StatutoryHours.objects.count(), CityZone.objects.count() > 200, MarketPolicy.history.count(), "
+    "RiskPolicy.objects.count(), RiskEngine.objects.count(), RiskPolicy.history.count())"
 )
 
 

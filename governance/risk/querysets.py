@@ -1,0 +1,76 @@
+"""Questions about engines, reservations and throttles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from django.db import models
+
+from governance.risk.rules import GLOBAL, STALE_AFTER
+
+if TYPE_CHECKING:
+    from governance.risk.models import RiskEngine, RiskThrottle
+
+
+class EngineQuerySet(models.QuerySet[Any]):
+    """Questions about engines' open risk."""
+
+    def hold(self, *engines: str) -> dict[str, RiskEngine]:
+        """Lock these engines' rows until the transaction ends and return them; GLOBAL always comes last.
+
+        Whoever changes risk does this before anything else of it: held in one order, two never wait for each
+        other, and what is read afterwards stays true.
+        """
+        last = models.Case(models.When(engine=GLOBAL, then=1), default=0)
+        rows = self.select_for_update().filter(engine__in=engines).order_by(last, "engine")
+        return {row.engine: row for row in rows}
+
+
+class ReservationQuerySet(models.QuerySet[Any]):
+    """Questions about reservations."""
+
+    def pending(self) -> Self:
+        return self.filter(state="PENDING")
+
+    def stale(self, at: datetime) -> Self:
+        """Return reservations that nobody ended in 72 hours, the oldest first."""
+        return self.pending().filter(created_at__lte=at - STALE_AFTER).order_by("created_at", "id")
+
+
+class ThrottleQuerySet(models.QuerySet[Any]):
+    """Questions about throttles."""
+
+    def open(self) -> Self:
+        return self.filter(released_at=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A time in which an engine was held back; `until` is None while it still is."""
+
+    tripwire: str
+    since: datetime
+    until: datetime | None
+
+
+def open_throttles(engines: Sequence[str] | None = None) -> models.QuerySet[RiskThrottle]:
+    """Return what holds engines back now, the oldest first; all engines where none is named."""
+    from governance.risk.models import RiskThrottle  # the models themselves need the querysets above
+
+    rows = RiskThrottle.objects.open().order_by("since", "id")
+    return rows if engines is None else rows.filter(engine__in=engines)
+
+
+def throttled_spans(engine: str, since: datetime, until: datetime) -> list[Span]:
+    """Return the times in which an engine was held back that touch `since` to `until`, the oldest first."""
+    from governance.risk.models import RiskThrottle  # the models themselves need the querysets above
+
+    rows = RiskThrottle.objects.filter(
+        models.Q(released_at=None) | models.Q(released_at__gt=since), engine=engine, since__lt=until
+    )
+    return [
+        Span(*row) for row in rows.order_by("since", "id").values_list("tripwire", "since", "released_at")
+    ]

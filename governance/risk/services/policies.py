@@ -1,0 +1,67 @@
+"""Changing an engine's caps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from governance.actors import By
+from governance.errors import Forbidden, Invalid
+from governance.golive.services import Execution, verb
+from governance.risk import rules
+from governance.risk.models import RiskEngine, RiskPolicy
+from governance.versions import revise
+
+EDIT = "governance.edit_policies"
+POLICY_FIELDS = (
+    "enabled",
+    "max_daily_loss",
+    "max_daily_exposure",
+    "max_open_risk",
+    "max_actions_per_day",
+)
+
+
+@verb(Execution.OBSERVE_ONLY)
+def upsert_policy(
+    engine: str,
+    changes: Mapping[str, Any],
+    *,
+    by: By,
+    at: datetime,
+    reason: str = "",
+    expected_version: int | None = None,
+) -> RiskPolicy:
+    """Create or change an engine's policy, or GLOBAL's; `changes` names any of POLICY_FIELDS, CAD.
+
+    What is left out keeps its value; in a new row it is off and has no caps. No change makes no version. A
+    cap may be lowered below what is used: then nothing more is reserved until the use is below it again.
+    Raises Forbidden without the right, Invalid for values out of bounds, Refused `stale_version` when
+    `expected_version` is not the row's (0: there is none yet).
+    """
+    if not by.may(EDIT):
+        raise Forbidden(
+            "not_allowed", _("Changing a risk policy needs a manager, or a token with the policy scope.")
+        )
+    try:
+        code = rules.read_engine(engine)
+    except ValidationError as wrong:
+        raise Invalid({"engine": wrong.messages}) from wrong
+
+    def change(policy: RiskPolicy) -> None:
+        for name in POLICY_FIELDS:
+            if name in changes:
+                setattr(policy, name, changes[name])
+
+    RiskEngine.objects.hold(code)  # a reservation under way is still judged by the caps that it has read
+    policy, _changed = revise(
+        RiskPolicy.objects.filter(engine=code),
+        lambda: RiskPolicy(engine=code),
+        change, by=by, at=at, reason=reason, expected_version=expected_version,
+    )  # fmt: skip
+    RiskEngine.objects.get_or_create(engine=code)
+    return policy

@@ -1,0 +1,65 @@
+"""Holding an engine back, and letting it go again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+from django.db.models import Value
+from django.db.models.functions import Greatest
+from django.utils.translation import gettext as _
+
+from governance.actors import ACTOR_LENGTH, By
+from governance.errors import Forbidden, Invalid
+from governance.golive.services import Execution, verb
+from governance.risk.models import REASON_LENGTH, RiskEvent, RiskThrottle
+
+RELEASE_THROTTLE = "governance.release_throttle"
+
+
+@verb(Execution.OBSERVE_ONLY)
+def throttle(engine: str, tripwire: str, *, by: By, at: datetime) -> bool:
+    """Deny the engine's reservations from now on because of `tripwire`, such as "WHOLESALE/followup_sla".
+
+    Says whether that is new: an engine is held back once by the same tripwire. GLOBAL holds every engine
+    back. It asks no right, for it only slows down: whoever may evaluate tripwires causes it.
+    """
+    if RiskThrottle.objects.open().filter(engine=engine, tripwire=tripwire).exists():
+        return False
+    try:
+        with transaction.atomic():
+            RiskThrottle.objects.create(engine=engine, tripwire=tripwire, since=at, **by.written())
+    except IntegrityError:  # another evaluation was faster
+        return False
+    _note(RiskEvent.Kind.THROTTLED, [engine], tripwire, by=by, at=at)
+    return True
+
+
+@verb(Execution.OBSERVE_ONLY)
+def release_throttle(tripwire: str, *, by: By, at: datetime, reason: str) -> int:
+    """Let go of every engine that `tripwire` holds back, and return how many; again it releases none.
+
+    Raises Forbidden for anyone but a manager, Invalid without a reason.
+    """
+    if not by.may(RELEASE_THROTTLE):
+        raise Forbidden("not_allowed", _("Only a manager releases a throttle."))
+    if not reason.strip():
+        raise Invalid({"reason": [_("Say why the throttle is released.")]})
+    held = list(
+        RiskThrottle.objects.open().filter(tripwire=tripwire).select_for_update().order_by("engine", "id")
+    )
+    for row in held:
+        RiskThrottle.objects.open().filter(pk=row.pk).update(
+            released_at=Greatest("since", Value(at)),
+            released_by=(by.acting_for or by.username)[:ACTOR_LENGTH],
+            reason=reason[:REASON_LENGTH],
+        )
+    _note(RiskEvent.Kind.THROTTLE_RELEASED, [row.engine for row in held], tripwire, by=by, at=at)
+    return len(held)
+
+
+def _note(kind: str, engines: list[str], tripwire: str, *, by: By, at: datetime) -> None:
+    RiskEvent.objects.bulk_create(
+        RiskEvent(kind=kind, engine=engine, tripwire=tripwire, created_at=at, **by.written())
+        for engine in engines
+    )
