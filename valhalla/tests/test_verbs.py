@@ -1,0 +1,177 @@
+"""Every verb has an execution class, and the switches stop it before it does anything: found, not listed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from governance.errors import Unavailable
+from governance.golive.models import GoLiveState
+from governance.golive.services import Execution
+from valhalla.tests.verbs import (
+    door_functions,
+    execution_of,
+    name_of,
+    named_in,
+    of_class,
+    reached_from,
+    verbs,
+)
+
+PROD, SANDBOX, OBSERVE = Execution.PROD_EXEC, Execution.SANDBOX_EXEC, Execution.OBSERVE_ONLY
+
+# Functions with `by` and `at` that are no verbs. Whoever adds a function puts `@verb` on it, or a line here.
+
+# they read, or compare what was read
+READS = {
+    "followups.services.completing.require_claim",
+    "followups.services.desk.holds",
+    "followups.services.desk.may_work",
+    "followups.services.desk.require_object",
+    "followups.services.due.due_tasks",
+    "followups.services.reading.due_page",
+    "followups.services.reading.held_claims",
+    "followups.services.reading.look_at",
+}
+# they run inside a verb's transaction, which was checked when it began
+STEPS = {
+    "followups.services.closing.settle_lead",
+    "followups.services.desk.open_desk",
+    "followups.services.ladders.begin",
+    "followups.services.ladders.stop_ladders_of",
+    "followups.services.leads.find_or_create",
+    "followups.services.leads.stop_for_suppressed",
+    "followups.services.realigning.realign_leads",
+    "followups.services.realigning.request_realigning",
+    "governance.contact.services.decision",
+    "governance.versions.revise",
+}
+# they do nothing but call verbs, one after another or one of several
+WHOLES = {
+    "buyers.services.rebuild_liquidity",
+    "buyers.services.refresh_activity",
+    "followups.intake.services.import_leads",
+    "followups.services.completing.complete_task",
+}
+# rooms below go-live: they keep figures, messages and people, and can set nothing in motion
+BELOW = ("governance.kpi.", "governance.outbox.", "governance.people.")
+
+
+def without_class() -> set[str]:
+    return {name for name, function in verbs().items() if execution_of(function) is None}
+
+
+def test_every_verb_has_an_execution_class() -> None:
+    unknown = without_class() - READS - STEPS - WHOLES
+    assert sorted(name for name in unknown if not name.startswith(BELOW)) == [], (
+        "put @verb(Execution.…) of governance.golive.services on these, or say here why they need none"
+    )
+
+
+def test_every_exception_is_still_one() -> None:
+    assert sorted((READS | STEPS | WHOLES) - without_class()) == []
+
+
+def test_the_verbs_that_everybody_knows_are_found_with_their_class() -> None:
+    of = {name.rpartition(".")[2]: execution_of(function) for name, function in verbs().items()}
+    stopped = {"create_ladder", "claim_due", "start_task", "_complete", "record_feedback"}
+    assert {of[name] for name in stopped} == {PROD}
+    assert of["compute_offer"] == SANDBOX
+    recorded = {"record_inbound", "_record", "correct_task", "suppress", "record_consent", "release_claim"}
+    slowing = {
+        "stop_ladder",
+        "skip_task",
+        "snooze_task",
+        "set_kill_switch",
+        "save_reference",
+        "record_outcome",
+    }
+    assert {of[name] for name in recorded | slowing} == {OBSERVE}
+    assert len(verbs()) > 50
+
+
+def a_new_verb(task_id: int, *, by: object, at: object) -> None:
+    """A verb that somebody wrote without a class."""
+
+
+def test_a_new_verb_without_a_class_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    import followups.services.planning as room
+
+    monkeypatch.setattr(a_new_verb, "__module__", room.__name__)
+    monkeypatch.setattr(room, "a_new_verb", a_new_verb, raising=False)
+
+    assert "followups.services.planning.a_new_verb" in without_class()
+    with pytest.raises(AssertionError, match="a_new_verb"):
+        test_every_verb_has_an_execution_class()
+
+
+def test_what_does_nothing_but_call_verbs_does_call_them() -> None:
+    found = verbs()
+    for name in WHOLES:
+        assert any(execution_of(other) for other in reached_from(found[name]).values()), name
+
+
+def test_no_door_takes_a_step_outside_of_a_verb() -> None:
+    """A step asks no switch itself: named by a door it would pass them."""
+    realigning = "followups.services.realigning.request_realigning"  # it asks for a job, and moves nothing
+    found = {
+        (name_of(function), name_of(step))
+        for function in door_functions()
+        for step in named_in(function)
+        if name_of(step) in STEPS - {realigning}
+    }
+    assert found == set()
+
+
+# --- the switches -------------------------------------------------------------------------------------------
+
+
+def answer_of(function: Callable[..., Any]) -> str:
+    """Call a verb with nothing at all: what the switches stop never learns of it."""
+    try:
+        function()
+    except Unavailable as refusal:
+        return refusal.code
+    except TypeError:
+        return "let in"
+    return "done"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("live", "killed", "expected"),
+    [
+        (False, False, {PROD: "go_live_disabled", SANDBOX: "let in", OBSERVE: "let in"}),
+        (True, False, {PROD: "let in", SANDBOX: "let in", OBSERVE: "let in"}),
+        (True, True, {PROD: "kill_switch_engaged", SANDBOX: "kill_switch_engaged", OBSERVE: "let in"}),
+        (False, True, {PROD: "kill_switch_engaged", SANDBOX: "kill_switch_engaged", OBSERVE: "let in"}),
+    ],
+    ids=["go-live off", "live", "live and killed", "off and killed"],
+)
+def test_each_verb_is_stopped_or_let_in_as_its_class_says(
+    settings: Any, live: bool, killed: bool, expected: dict[Execution, str]
+) -> None:
+    settings.GO_LIVE_ENFORCE = True
+    GoLiveState.objects.update(go_live_enabled=live, kill_switch_engaged=killed)
+
+    told = {
+        name: (answer_of(function), expected[cls])
+        for name, function in verbs().items()
+        if (cls := execution_of(function)) is not None
+    }
+
+    assert {name: both for name, both in told.items() if both[0] != both[1]} == {}
+
+
+def test_what_slows_down_stops_or_records_calls_nothing_that_a_switch_stops() -> None:
+    """Else an opt-out would fail under the kill switch, inside a verb that passes it."""
+    moving = of_class(PROD, SANDBOX)
+    assert moving
+    found = {
+        name: sorted(set(reached_from(function)) & set(moving))
+        for name, function in of_class(OBSERVE).items()
+    }
+
+    assert {name: stopped for name, stopped in found.items() if stopped} == {}
