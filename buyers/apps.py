@@ -7,7 +7,9 @@ class BuyersConfig(AppConfig):
     verbose_name = _("Buyers")
 
     def ready(self) -> None:
+        from buyers.figures import board_figures
         from buyers.services import liquidity_at
         from governance import hooks
 
         hooks.liquidity_of.register(liquidity_at)
+        hooks.figures.register(board_figures)

@@ -49,6 +49,7 @@ from governance.admin_base import (
     by_of,
 )
 from governance.errors import Refused
+from governance.people.querysets import active
 from governance.places import CANADIAN_ZONES
 
 MOST_LISTED = 10_000
@@ -147,6 +148,19 @@ class LeadForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at ru
         return extra
 
 
+class NobodysFilter(admin.SimpleListFilter):
+    """Leads that nobody will ever hear of again unless somebody looks."""
+
+    title = _("nobody’s leads")
+    parameter_name = "nobodys"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [("yes", _("no open task and no date"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.nobodys() if self.value() == "yes" else queryset  # type: ignore[attr-defined]
+
+
 class ScoreFilter(admin.SimpleListFilter):
     """Scores by the bounds that policies are wont to have."""
 
@@ -189,7 +203,7 @@ class LeadAdmin(ServiceAdmin):
         "created_at",
     )
     list_display_links = ("external_id", "name")
-    list_filter = ("status", ScoreFilter, "language", "province", "created_at")
+    list_filter = ("status", NobodysFilter, ScoreFilter, "language", "province", "created_at")
     search_fields = ("external_id__startswith", "name")
     search_help_text = _(
         "Lead id from the beginning, a part of the name, or a whole phone number or e-mail address"
@@ -396,12 +410,18 @@ class OwnerFilter(admin.SimpleListFilter):
         )
         if model_admin.model is FollowUpTask:
             owners = owners.filter(status=FollowUpTask.Status.OPEN)
-        return [("-", _("nobody")), *((owner, owner) for owner in sorted(set(owners.distinct()[:100])))]
+        return [
+            ("-", _("nobody")),
+            ("?", _("a name that is nobody’s")),
+            *((owner, owner) for owner in sorted(set(owners.distinct()[:100]))),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
         if not value:
             return queryset
+        if value == "?":
+            return queryset.exclude(owner_key="").exclude(owner_key__in=active().values("key"))
         return queryset.filter(owner="" if value == "-" else value)
 
 

@@ -12,3 +12,4 @@ class FollowupsConfig(AppConfig):
         hooks.lead_facts.register(services.facts_of)
         hooks.on_suppressed.register(services.stop_for_suppressed)
         hooks.on_gate_changed.register(services.request_realigning)
+        hooks.figures.register(services.board_figures)

@@ -6,11 +6,11 @@ the caller back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from governance.actors import By
 from governance.places import Place
@@ -85,5 +85,7 @@ on_suppressed: Hook[[Sequence[str], str, By, datetime], None] = Hook("on_suppres
 # (province or "" for all, who, when): due times there must be judged anew
 on_gate_changed: Hook[[str, By, datetime], None] = Hook("on_gate_changed")
 liquidity_of: Hook[[Place, str], Liquidity | None] = Hook("liquidity_of")
+# (when): figures of the operations board by name, counted by a job since nobody should wait for them
+figures: Hook[[datetime], Mapping[str, Any]] = Hook("figures")
 # sentences that keep go-live from being enabled
 blockers: Hook[[], Sequence[str]] = Hook("blockers")

@@ -10,7 +10,7 @@ from governance.contact.models import (
     Suppression,
 )
 from governance.golive.models import GoLiveState
-from governance.kpi.models import KpiEvent, Target
+from governance.kpi.models import Figure, KpiEvent, Target
 from governance.market.models import MarketPolicy
 from governance.outbox.models import Heartbeat, IdempotentAnswer, JobSlot, OutboxMessage, SchedulerLease
 from governance.people.models import Absence, ApiToken, User, WorkProfile
@@ -30,6 +30,7 @@ __all__ = [
     "Closure",
     "Consent",
     "ContactDecision",
+    "Figure",
     "GoLiveState",
     "HashKeyCheck",
     "Heartbeat",

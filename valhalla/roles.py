@@ -67,7 +67,8 @@ _EDITED_IN_ADMIN = (
 )  # fmt: skip
 _VIEWED_IN_ADMIN = (
     *_EDITED_IN_ADMIN,
-    "governance.kpievent", "governance.contactdecision", "governance.outboxmessage", "governance.jobslot",
+    "governance.kpievent", "governance.figure", "governance.contactdecision", "governance.outboxmessage",
+    "governance.jobslot",
     "governance.heartbeat", "governance.schedulerlease", "governance.idempotentanswer",
     "governance.hashkeycheck", "governance.riskengine", "governance.riskledgerday",
     "governance.riskreservation", "governance.riskthrottle", "governance.riskevent",

@@ -63,6 +63,11 @@ SCHEDULES = (
         "Counts each task that passed its two hours once, and tells managers once an hour.",
     ),
     Schedule(
+        "valhalla.take_figures",
+        Every(minutes=5),
+        "Counts the figures of the operations board, which opens at once however large the tables are.",
+    ),
+    Schedule(
         "followups.snapshot_sla",
         Nightly(minute=5, hours="3-6"),
         "Keeps the figures of the day before.",

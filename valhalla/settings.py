@@ -352,6 +352,7 @@ UNFOLD = {
     ],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
-    "STYLES": [],
+    "DASHBOARD_CALLBACK": "valhalla.pages.board.dashboard",
+    "STYLES": [lambda request: static("board.css")],
     "SCRIPTS": [],
 }

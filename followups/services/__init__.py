@@ -5,6 +5,7 @@ from followups.services.completing import Completed, Completion, complete_task, 
 from followups.services.correcting import correct_task
 from followups.services.desk import as_answer
 from followups.services.due import due_tasks
+from followups.services.figures import COUNTED_TO, board_figures, work_waiting
 from followups.services.inbound import look_up, record_inbound
 from followups.services.ladders import NewLadder, begin, create_ladder, stop_ladder
 from followups.services.leads import (
@@ -21,12 +22,14 @@ from followups.services.sla import escalate_overdue, sla_of, snapshot_sla
 from followups.services.templates import save_template
 
 __all__ = [
+    "COUNTED_TO",
     "Completed",
     "Completion",
     "LeadDetails",
     "NewLadder",
     "as_answer",
     "begin",
+    "board_figures",
     "bring_back_held",
     "claim_due",
     "complete_task",
@@ -55,4 +58,5 @@ __all__ = [
     "start_task",
     "stop_for_suppressed",
     "stop_ladder",
+    "work_waiting",
 ]

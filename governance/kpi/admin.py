@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
-from governance.kpi.models import KpiEvent, Target
+from governance.kpi.models import Figure, KpiEvent, Target
 from governance.kpi.targets import set_target
 
 
@@ -78,3 +78,12 @@ class TargetAdmin(HistoryAdmin):
     @admin.display(description=_("target"))
     def told(self, target: Target) -> str:
         return target.told
+
+
+@admin.register(Figure)
+class FigureAdmin(ReadOnlyAdmin):
+    """The board's figures that a job counts."""
+
+    list_display = ("name", "value", "counted_at")
+    fields = ("name", "value", "counted_at")
+    ordering = ("name",)

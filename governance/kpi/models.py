@@ -48,6 +48,22 @@ class KpiEvent(Written, AppendOnly):
         return f"{self.domain}/{self.metric}"
 
 
+class Figure(models.Model):
+    """A figure of the operations board that takes too long to count while somebody waits, as last counted."""
+
+    name = models.CharField(_("figure"), max_length=60, unique=True)
+    value = models.JSONField(_("value"))
+    counted_at = models.DateTimeField(_("counted"))
+
+    class Meta:
+        verbose_name = _("board figure")
+        verbose_name_plural = _("board figures")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Target(models.Model):
     """What a figure of the boards should reach. A row per figure; every earlier version is kept."""
 

@@ -12,10 +12,15 @@ from governance.actors import Role
 from governance.people.models import Absence, User
 
 
+def active() -> QuerySet[Any]:
+    """Return the active people, each with `key`, the name as owners are compared."""
+    return User.objects.filter(is_active=True).annotate(key=Lower("username"))
+
+
 def at_work(at: datetime) -> QuerySet[Any]:
-    """Return the active people who are not absent, each with `key`, the name as owners are compared."""
+    """Return the active people who are not absent, each with `key`."""
     absent = Absence.objects.filter(user=OuterRef("pk"), starts_at__lte=at, ends_at__gt=at)
-    return User.objects.filter(~Exists(absent), is_active=True).annotate(key=Lower("username"))
+    return active().filter(~Exists(absent))
 
 
 def managers() -> QuerySet[User]:

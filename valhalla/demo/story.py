@@ -16,6 +16,7 @@ from buyers.models import BuyerFeedbackEvent
 from followups.intake.services import import_leads
 from followups.models import FollowUpTask, Ladder, Lead
 from governance.actors import By
+from governance.kpi.figures import take_figures
 from offers.models import OfferEvidence
 from valhalla.demo.buying import plan_buyers
 from valhalla.demo.following import Followups, realign
@@ -73,6 +74,7 @@ def fill(now: datetime, *, people_file: Path) -> Told:
         followups.plan_last_days()
         timeline.play()
         realign(now)
+        take_figures(now)
         told = Told(
             leads=Lead.objects.count(),
             ladders=Ladder.objects.count(),

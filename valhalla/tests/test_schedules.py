@@ -49,6 +49,7 @@ def test_each_job_gets_its_row() -> None:
     assert told == {
         "governance.heartbeat": ("governance.heartbeat", True, "every 1 minutes"),
         "followups.dispatch_due": ("followups.dispatch_due", True, "every 1 minutes"),
+        "valhalla.take_figures": ("valhalla.take_figures", True, "every 5 minutes"),
         "followups.escalate_overdue": ("followups.escalate_overdue", True, "every 5 minutes"),
         "followups.snapshot_sla": ("followups.snapshot_sla", True, "5 3-6 * * * America/Toronto"),
         "followups.realign_due": ("followups.realign_due", True, "15 3-6 * * * America/Toronto"),

@@ -1,0 +1,32 @@
+"""Counting the board's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from governance import hooks
+from governance.kpi.models import Figure
+
+
+@transaction.atomic
+def keep_figures(found: Mapping[str, Any], at: datetime) -> int:
+    """Keep figures as counted at `at`, unless a later count is there already; returns how many were given."""
+    Figure.objects.bulk_create(
+        [Figure(name=name, value=value, counted_at=at) for name, value in sorted(found.items())],
+        ignore_conflicts=True,
+    )
+    for name, value in sorted(found.items()):
+        Figure.objects.filter(name=name, counted_at__lt=at).update(value=value, counted_at=at)
+    return len(found)
+
+
+def take_figures(at: datetime) -> int:
+    """Ask every pack for its figures and keep each pack's together; returns how many were kept.
+
+    The packs count outside of a transaction: no writer waits while a large table is read.
+    """
+    return sum(keep_figures(found, at) for found in hooks.figures.ask(at))

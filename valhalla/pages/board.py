@@ -1,0 +1,257 @@
+"""The operations board: where managers and auditors begin, and see at a glance what needs them.
+
+Figures that would take long come as a job last counted them; the rest is asked in queries that read a bounded
+part of an index. Twelve queries at most, however large the tables are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from followups.services import COUNTED_TO, work_waiting
+from governance.golive.services import state
+from governance.kpi.models import Figure, Target
+from governance.kpi.querysets import figures, targets
+from governance.kpi.rules import gap, is_met, percent
+from governance.places import Province
+
+STALE_AFTER = timedelta(minutes=15)
+GOOD, WATCH, BAD, UNKNOWN, PLAIN = "good", "watch", "bad", "unknown", "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One figure with its light.
+
+    `state` is good, watch, bad, unknown, or plain where nothing is judged; `share` and `goal` are the
+    fractions of a bar and of the mark on it.
+    """
+
+    title: str
+    figure: str
+    state: str
+    says: str
+    target: str = ""
+    note: str = ""
+    url: str = ""
+    share: float | None = None
+    goal: float | None = None
+
+    @property
+    def width(self) -> str:
+        """The bar's length in percent, at most 100."""
+        return _percent_of_bar(self.share or 0.0)
+
+    @property
+    def aim(self) -> str:
+        """Where on the bar the target lies, in percent; blank where none is."""
+        return _percent_of_bar(self.goal) if self.goal else ""
+
+
+def _percent_of_bar(fraction: float) -> str:
+    return f"{min(1.0, max(0.0, fraction)) * 100:.1f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Tiles under a heading."""
+
+    title: str
+    tiles: list[Tile] = field(default_factory=list)
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Fill the admin's first page; called by unfold."""
+    return context | {"title": _("Operations"), "board": board_at(timezone.now())}
+
+
+def board_at(at: datetime) -> dict[str, Any]:
+    """Return the board's sections, its liquidity by province, and when the slow figures were counted."""
+    counted, wanted = figures(), targets()
+    oldest = min((figure.counted_at for figure in counted.values()), default=None)
+    return {
+        "sections": [
+            Section(_("May we work?"), [_switches()]),
+            Section(_("Work that waits"), _work(counted, at)),
+            Section(_("Figures beside their targets"), _rates(counted, wanted)),
+        ],
+        "liquidity": _liquidity(counted),
+        "counted_at": oldest,
+        "is_stale": oldest is None or oldest < at - STALE_AFTER,
+    }
+
+
+def _switches() -> Tile:
+    now = state()
+    url = reverse("admin:governance_golivestate_changelist")
+    if now.kill_switch_engaged:
+        return Tile(
+            _("Go-live"), _("Kill switch engaged"), BAD, _("stopped"), url=url,
+            note=_("Nobody is contacted and nothing is computed until a manager releases it."),
+        )  # fmt: skip
+    if now.go_live_enabled:
+        return Tile(_("Go-live"), _("On"), GOOD, _("on"), url=url, note=_("Leads may be contacted."))
+    if settings.GO_LIVE_ENFORCE:
+        return Tile(
+            _("Go-live"), _("Off"), WATCH, _("off"), url=url,
+            note=_("Nobody is contacted until a manager enables it."),
+        )  # fmt: skip
+    return Tile(
+        _("Go-live"), _("Off"), WATCH, _("not enforced"), url=url,
+        note=_("This installation does not obey the switch: everything works."),
+    )  # fmt: skip
+
+
+def _work(counted: dict[str, Figure], at: datetime) -> list[Tile]:
+    waiting = work_waiting(at)
+    tasks, leads = (
+        reverse("admin:followups_followuptask_changelist"),
+        reverse("admin:followups_lead_changelist"),
+    )
+    return [
+        _count(_("Due now"), waiting["due"], f"{tasks}?overdue=due&status__exact=OPEN", is_fault=False),
+        _count(_("More than 2 allowed hours late"), waiting["late"], f"{tasks}?overdue=late"),
+        _count(
+            _("Held: no lawful time is known"), waiting["held"], f"{tasks}?held=yes",
+            note=_("They come back by themselves when the reason falls away."), worst=WATCH,
+        ),
+        _count(
+            _("Nobody’s leads"), _value(counted, "nobodys_leads"), f"{leads}?nobodys=yes", worst=WATCH,
+            note=_("Neither won nor dead, with no open task and no date."),
+        ),
+        _count(
+            _("Owners that are nobody"), _value(counted, "owners_nobody"), f"{tasks}?owner=%3F",
+            worst=WATCH, note=_ownerless(counted),
+        ),
+    ]  # fmt: skip
+
+
+def _ownerless(counted: dict[str, Figure]) -> str:
+    tasks = _value(counted, "tasks_of_nobody")
+    if not tasks:
+        return ""
+    return ngettext(
+        "%(count)s open task names an owner who is no active person; everybody is offered it.",
+        "%(count)s open tasks name owners who are no active persons; everybody is offered them.",
+        tasks,
+    ) % {"count": _number(tasks)}
+
+
+def _value(counted: dict[str, Figure], name: str) -> Any:
+    return counted[name].value if name in counted else None
+
+
+def _number(count: int) -> str:
+    if count > COUNTED_TO:
+        return _("more than %(count)s") % {"count": number_format(COUNTED_TO, force_grouping=True)}
+    return number_format(count, force_grouping=True)
+
+
+def _count(
+    title: str, count: int | None, url: str, *, note: str = "", is_fault: bool = True, worst: str = BAD
+) -> Tile:
+    """Return a tile of something of which there should be nothing, or, without `is_fault`, just a count."""
+    if count is None:
+        return _uncounted(title, url)
+    if not is_fault:
+        return Tile(title, _number(count), PLAIN, "", note=note, url=url)
+    light, says = (GOOD, _("good")) if count == 0 else (worst, _("needs a look"))
+    return Tile(title, _number(count), light, says, target=_("Target: none"), note=note, url=url)
+
+
+def _uncounted(title: str, url: str = "") -> Tile:
+    return Tile(
+        title, "–", UNKNOWN, _("not known yet"), url=url,
+        note=_("Not counted yet: the jobs count it every five minutes."),
+    )  # fmt: skip
+
+
+def _rates(counted: dict[str, Figure], wanted: dict[str, Target]) -> list[Tile]:
+    offers = reverse("admin:offers_offer_changelist")
+    median = (_value(counted, "followup_sla") or {}).get("median_minutes")
+    speed = _("Half were done within %(minutes)s min.") % {"minutes": number_format(round(median or 0))}
+    computed = _value(counted, "offers_computed")
+    made = ngettext("%(count)s was computed.", "%(count)s were computed.", computed or 0)
+    made %= {"count": number_format(computed or 0, force_grouping=True)}
+    return [
+        _rate(
+            "followup_sla", counted, wanted, reverse("admin:followups_slasnapshot_changelist"),
+            _("of the newest %(count)s due tasks"), "" if median is None else speed,
+        ),
+        _rate(
+            "contact_compliance", counted, wanted,
+            reverse("admin:governance_kpievent_changelist") + "?metric=contact_compliance",
+            _("of %(count)s contacts in 30 days"),
+        ),
+        _rate(
+            "buyer_response", counted, wanted, reverse("admin:buyers_buyerfeedbackevent_changelist"),
+            _("of %(count)s answers in 30 days"),
+        ),
+        _rate(
+            "offer_accept_rate", counted, wanted, offers,
+            _("of %(count)s answered offers in 30 days"), "" if computed is None else made,
+        ),
+        _rate("contract_rate", counted, wanted, offers, _("of %(count)s accepted offers in 30 days")),
+    ]  # fmt: skip
+
+
+def _rate(
+    name: str, counted: dict[str, Figure], wanted: dict[str, Target], url: str, out_of: str, more: str = ""
+) -> Tile:
+    """Return a rate beside its target; nothing to count is not known, never good."""
+    title = str(Target.Metric(name).label)
+    found = _value(counted, name)
+    if found is None:
+        return _uncounted(title, url)
+    target = wanted.get(name)
+    told = _("Target: %(target)s") % {"target": target.told} if target else ""
+    if found["value"] is None:
+        return Tile(title, "–", UNKNOWN, _("nothing to count"), told, url=url)
+    rate = Decimal(str(found["value"]))
+    out_of = out_of % {"count": number_format(found["counted"], force_grouping=True)}
+    met = target is None or is_met(target.comparison, target.value, rate)
+    missing = (
+        ""
+        if met or target is None
+        else _("%(points)s points below")
+        % {"points": percent(-gap(target.comparison, target.value, rate), 1).split("\u00a0")[0]}
+    )
+    return Tile(
+        title, percent(rate, 1), GOOD if met else BAD, missing or _("good"), told,
+        " ".join(filter(None, [out_of + ".", more])), url, share=float(rate),
+        goal=float(target.value) if target else None,
+    )  # fmt: skip
+
+
+def _liquidity(counted: dict[str, Figure]) -> list[dict[str, Any]] | None:
+    """Return each province with its best cautious score, markets and answers; None where never counted."""
+    rows = _value(counted, "liquidity")
+    if rows is None:
+        return None
+    by_province = {row["province"]: row for row in rows}
+    best = max((row["best"] for row in rows), default=0) or 1
+    nodes = reverse("admin:buyers_buyerliquiditynode_changelist")
+    return [
+        {
+            "code": province.value,
+            "name": province.label,
+            "best": number_format(row["best"], 1) if row else "–",
+            "width": f"{row['best'] / best * 100:.1f}" if row else "0",
+            "markets": row["markets"] if row else 0,
+            "answers": number_format(row["answers"], force_grouping=True) if row else "0",
+            "url": f"{nodes}?province__exact={province.value}",
+        }
+        for province in Province
+        for row in [by_province.get(province.value)]
+    ]

@@ -1,0 +1,181 @@
+"""The operations board: what it shows, beside which target, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from followups.models import FollowUpTask
+from followups.tests.factories import LeadFactory
+from governance.actors import By, Role
+from governance.golive.services import set_kill_switch
+from governance.kpi.figures import keep_figures, take_figures
+from governance.kpi.querysets import figures, rate_since
+from governance.kpi.services import emit_kpi
+from governance.models import Figure, User
+from valhalla.pages.board import Tile, board_at
+from valhalla.schedules import make_missing
+from valhalla.tasks import take_figures as job
+
+pytestmark = pytest.mark.django_db
+
+AT = datetime(2026, 11, 24, 17, 0, tzinfo=UTC)
+SYSTEM = By.system("test")
+
+
+def task(**columns: Any) -> FollowUpTask:
+    """Make an open task that is its lead's current one."""
+    lead = LeadFactory()
+    return FollowUpTask.objects.create(
+        **{
+            "lead": lead, "kind": "CALLBACK", "channel": "CALL", "province": "ON", "market_key": "ALL",
+            "scheduled_for": AT, "created_at": AT, "is_current": True, **columns,
+        }
+    )  # fmt: skip
+
+
+def tiles(at: datetime = AT) -> dict[str, Tile]:
+    return {tile.title: tile for section in board_at(at)["sections"] for tile in section.tiles}
+
+
+def test_what_was_never_counted_is_unknown_and_never_good() -> None:
+    for title in ("Follow-ups within 2 hours", "Nobody’s leads", "Offers accepted"):
+        assert tiles()[title].state == "unknown"
+        assert tiles()[title].figure == "–"
+
+
+def test_a_rate_stands_beside_its_target_with_what_is_missing() -> None:
+    keep_figures({"followup_sla": {"value": 0.75, "counted": 400}}, AT)
+    tile = tiles()["Follow-ups within 2 hours"]
+    assert (tile.figure, tile.state) == ("75\u00a0%", "bad")
+    assert tile.says == "15 points below"
+    assert "90" in tile.target
+    keep_figures({"followup_sla": {"value": 0.9, "counted": 400}}, AT + timedelta(minutes=5))
+    assert tiles()["Follow-ups within 2 hours"].state == "good"
+
+
+def test_a_rate_of_nothing_is_not_good() -> None:
+    keep_figures({"buyer_response": {"value": None, "counted": 0}}, AT)
+    assert tiles()["Buyers who respond"].state == "unknown"
+
+
+def test_due_late_and_held_tasks_are_counted_at_once() -> None:
+    task(due_at=AT - timedelta(minutes=5), sla_2h_at=AT + timedelta(minutes=115))
+    task(due_at=AT - timedelta(hours=5), sla_2h_at=AT - timedelta(hours=3))
+    task(due_at=AT + timedelta(hours=5), sla_2h_at=AT + timedelta(hours=7))
+    task(due_at=None, held_reason="no_windows_defined")
+    found = tiles()
+    assert found["Due now"].figure == "2"
+    assert (
+        found["More than 2 allowed hours late"].figure,
+        found["More than 2 allowed hours late"].state,
+    ) == ("1", "bad")
+    assert (found["Held: no lawful time is known"].figure, found["Held: no lawful time is known"].state) == (
+        "1",
+        "watch",
+    )
+
+
+def test_nobodys_leads_and_owners_that_are_nobody_are_counted_by_the_job(person: Callable[..., User]) -> None:
+    person(Role.VA, "amara")
+    LeadFactory(status="NEW")
+    task(owner="AMARA", owner_key="amara", due_at=AT)
+    task(owner="Somebody who left", owner_key="somebody who left", due_at=AT)
+    take_figures(AT)
+    found = tiles()
+    assert found["Nobody’s leads"].figure == "1"
+    assert found["Owners that are nobody"].figure == "1"
+    assert "1 open task names" in found["Owners that are nobody"].note
+
+
+def test_a_corrected_event_counts_as_what_it_was_corrected_to() -> None:
+    emit_kpi("WHOLESALE", "offer_accept_rate", by=SYSTEM, at=AT, success=True)
+    wrong = emit_kpi("WHOLESALE", "offer_accept_rate", by=SYSTEM, at=AT, success=True)
+    emit_kpi("WHOLESALE", "offer_accept_rate", by=SYSTEM, at=AT, success=False, detail={"corrects": wrong})
+    rate = rate_since("WHOLESALE", "offer_accept_rate", AT - timedelta(days=30))
+    assert (rate.good, rate.counted) == (1, 2)
+
+
+def test_an_older_count_never_takes_the_place_of_a_newer_one() -> None:
+    keep_figures({"nobodys_leads": 5}, AT)
+    keep_figures({"nobodys_leads": 9}, AT - timedelta(minutes=5))
+    assert figures()["nobodys_leads"].value == 5
+
+
+def test_the_kill_switch_is_the_first_thing_seen(by: Callable[..., By]) -> None:
+    set_kill_switch(True, by=by(Role.MANAGER), at=AT, reason="Wrong list")
+    first = board_at(AT)["sections"][0].tiles[0]
+    assert (first.figure, first.state) == ("Kill switch engaged", "bad")
+
+
+def test_an_enforced_go_live_that_is_off_says_that_nobody_is_contacted(settings: Settings) -> None:
+    settings.GO_LIVE_ENFORCE = True
+    assert tiles()["Go-live"].note == "Nobody is contacted until a manager enables it."
+
+
+def test_every_province_has_its_line_also_without_a_market() -> None:
+    take_figures(AT)
+    rows = board_at(AT)["liquidity"]
+    assert len(rows) == 13
+    assert {row["best"] for row in rows} == {"–"}
+
+
+def test_old_figures_are_called_old(client: Client, person: Callable[..., User]) -> None:
+    client.force_login(person(Role.MANAGER))
+    keep_figures({"nobodys_leads": 0}, timezone.now() - timedelta(hours=1))
+    assert "That is old" in client.get("/admin/").content.decode()
+    keep_figures({"nobodys_leads": 0}, timezone.now())
+    assert "That is old" not in client.get("/admin/").content.decode()
+
+
+def test_admin_opens_on_the_board_for_manager_and_auditor_in_their_language(
+    client: Client, person: Callable[..., User]
+) -> None:
+    for role in (Role.MANAGER, Role.AUDITOR):
+        client.force_login(person(role))
+        assert "Work that waits" in client.get("/admin/").content.decode()
+    page = client.get("/admin/", headers={"Accept-Language": "fr"}).content.decode()
+    assert "Travail en attente" in page
+
+
+@pytest.mark.parametrize("tasks", [1, 40])
+def test_the_board_costs_the_same_queries_however_much_there_is(
+    client: Client, person: Callable[..., User], django_assert_num_queries: DjangoAssertNumQueries, tasks: int
+) -> None:
+    client.force_login(person(Role.MANAGER))
+    for _n in range(tasks):
+        task(due_at=timezone.now() - timedelta(hours=1))
+    take_figures(timezone.now())
+    client.get("/admin/")
+    # session, person, go-live, figures, targets, due and late, held
+    with django_assert_num_queries(7):
+        client.get("/admin/")
+
+
+def test_the_job_counts_every_figure_that_the_board_asks_for() -> None:
+    make_missing(timezone.now())
+    job()
+    asked = set(figures())
+    assert {
+        "nobodys_leads", "owners_nobody", "tasks_of_nobody", "followup_sla",
+        "contact_compliance", "buyer_response", "liquidity", "offers_computed", "offer_accept_rate",
+        "contract_rate",
+    } <= asked  # fmt: skip
+    assert Figure.objects.count() == len(asked)
+    assert all(tile.figure != "" for tile in tiles(timezone.now()).values())
+
+
+def test_a_backlog_longer_than_ten_thousand_is_not_counted_to_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("followups.services.figures.COUNTED_TO", 2)
+    monkeypatch.setattr("valhalla.pages.board.COUNTED_TO", 2)
+    for _n in range(5):
+        task(due_at=AT - timedelta(hours=1))
+    assert tiles()["Due now"].figure == "more than 2"
