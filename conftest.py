@@ -7,6 +7,7 @@ Environment: VALHALLA_TEST_DB is sqlite (default) or postgres. Options: --long a
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import importlib.util
 import os
@@ -325,20 +326,61 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 # --- fixtures -----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def database_url(tmp_path: Path) -> Iterator[str]:
-    """An empty database for programs that a test starts; apart from the database of the test itself."""
+@contextlib.contextmanager
+def own_database(folder: Path, copied: str | None = None) -> Iterator[str]:
+    """A database for programs that a test starts, empty or a copy of one that nobody is using."""
     if DATABASE == "sqlite":
-        yield f"sqlite:///{tmp_path / 'own.sqlite3'}"
+        file = folder / "own.sqlite3"
+        if copied:
+            shutil.copyfile(copied.removeprefix("sqlite:///"), file)
+        yield f"sqlite:///{file}"
         return
     import psycopg
 
     server = os.environ["VALHALLA_TEST_POSTGRES"].rpartition("/")[0]
     name = f"own_{uuid.uuid4().hex}"
+    template = f" TEMPLATE {copied.rpartition('/')[2]}" if copied else ""
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
+        connection.execute(f"CREATE DATABASE {name}{template}".encode())
         yield f"{server}/{name}"
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> Iterator[str]:
+    """An empty database for programs that a test starts; apart from the database of the test itself."""
+    with own_database(tmp_path) as url:
+        yield url
+
+
+def manage(database_url: str, *arguments: str, **environment: str) -> str:
+    """Run manage.py with a database of its own and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=Path(__file__).parent,
+        env={**os.environ, "DATABASE_URL": database_url, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def migrated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a migrated database with its schedules, to be copied and never used."""
+    with own_database(tmp_path_factory.mktemp("migrated")) as url:
+        manage(url, "migrate", "--verbosity", "0")
+        manage(url, "sync_schedules")
+        yield url
+
+
+@pytest.fixture
+def migrated_url(migrated_once: str, tmp_path: Path) -> Iterator[str]:
+    """As database_url, migrated and with its schedules."""
+    with own_database(tmp_path, migrated_once) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

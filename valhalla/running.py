@@ -27,10 +27,12 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.staticfiles.finders import get_finders
-from django.core.management import call_command, get_commands
+from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from kombu import Connection
+
+from valhalla.migrating import one_at_a_time
 
 START_SECONDS = 120
 STOP_SECONDS = 10
@@ -113,13 +115,17 @@ def check_broker() -> None:
 
 def migrate(say: Say) -> None:
     """Bring the database up to date; say so only where there is something to do."""
-    executor = MigrationExecutor(connection)
-    steps = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
-    if steps:
-        say(f"Preparing the database ({steps} migrations).")
-    call_command("migrate", interactive=False, verbosity=0)
-    for seed in ("sync_roles", "sync_schedules"):
-        if seed in get_commands():
+
+    def waiting() -> None:
+        say("Another process is preparing the database; waiting until it has ended.")
+
+    with one_at_a_time(connection, waiting):
+        executor = MigrationExecutor(connection)
+        steps = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+        if steps:
+            say(f"Preparing the database ({steps} migrations).")
+        call_command("migrate", interactive=False, verbosity=0)
+        for seed in ("sync_roles", "sync_schedules"):
             call_command(seed, verbosity=0)
 
 

@@ -356,12 +356,9 @@ def wait_for_beat(environment: dict[str, str], program: subprocess.Popen[bytes],
 
 
 @pytest.fixture
-def environment(database_url: str, tmp_path: Path) -> dict[str, str]:
+def environment(migrated_url: str, tmp_path: Path) -> dict[str, str]:
     """The environment of a migrated installation of its own, with its schedules."""
-    own = {**os.environ, "DATABASE_URL": database_url, "VALHALLA_VAR": str(tmp_path / "var")}
-    manage(own, "migrate", "--verbosity", "0")
-    manage(own, "sync_schedules")
-    return own
+    return {**os.environ, "DATABASE_URL": migrated_url, "VALHALLA_VAR": str(tmp_path / "var")}
 
 
 def test_without_a_broker_one_beat_process_runs_the_jobs(environment: dict[str, str], tmp_path: Path) -> None:

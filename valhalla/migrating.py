@@ -1,0 +1,136 @@
+"""One migrate at a time, each migration whole or not at all.
+
+Two processes that migrate at once both plan from what they see, and the slower one makes tables that exist by
+then. So a migrate waits until the one before it has ended, and plans after that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.core.management.commands import migrate as stock
+from django.db import Error
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.migration import Migration
+
+LOCK = 0x56414C48  # the advisory lock's number in the database, "VALH"
+ASK_EVERY = 0.2  # seconds
+_held: set[str] = set()
+
+
+@contextlib.contextmanager
+def one_at_a_time(connection: BaseDatabaseWrapper, waiting: Callable[[], None]) -> Iterator[None]:
+    """Keep other migrates of this database out; calls `waiting` once if one of them is in.
+
+    The lock ends with the process that holds it, however that ends: on PostgreSQL it belongs to the session
+    that migrates, so a statement that outlives its killed client keeps the next one out until it is done; on
+    SQLite it is a lock on a file beside the database.
+    """
+    if connection.alias in _held:
+        yield
+        return
+    take = _advisory_lock if connection.vendor == "postgresql" else _file_lock
+    with take(connection, waiting):
+        _held.add(connection.alias)
+        try:
+            yield
+        finally:
+            _held.discard(connection.alias)
+
+
+@contextlib.contextmanager
+def _advisory_lock(connection: BaseDatabaseWrapper, waiting: Callable[[], None]) -> Iterator[None]:
+    # Asked for again and again: a session waiting in a statement would hold CREATE INDEX CONCURRENTLY up.
+    def taken() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
+            return bool(cursor.fetchone()[0])
+
+    _wait(taken, waiting)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(Error), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+
+
+@contextlib.contextmanager
+def _file_lock(connection: BaseDatabaseWrapper, waiting: Callable[[], None]) -> Iterator[None]:
+    if connection.is_in_memory_db():  # type: ignore[attr-defined]  # SQLite's
+        yield
+        return
+    with open(f"{connection.settings_dict['NAME']}.migrate", "w") as file:
+
+        def taken() -> bool:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+        _wait(taken, waiting)
+        yield  # the lock ends when the file is closed
+
+
+def _wait(taken: Callable[[], bool], waiting: Callable[[], None]) -> None:
+    if taken():
+        return
+    waiting()
+    while not taken():
+        time.sleep(ASK_EVERY)
+
+
+class WholeSteps(MigrationExecutor):
+    """Notes a migration in the transaction that applies or unapplies it.
+
+    Django itself notes it afterwards where foreign keys and indexes are made last: killed in between, it
+    leaves tables behind that the next migrate makes again, and fails on.
+    """
+
+    def apply_migration(self, state: Any, migration: Migration, *args: Any, **options: Any) -> Any:
+        apply = migration.apply
+
+        def apply_whole(state: Any, editor: Any) -> Any:
+            state = apply(state, editor)
+            _finish(editor)
+            return state
+
+        with _method(migration, "apply", apply_whole):
+            return super().apply_migration(state, migration, *args, **options)
+
+    def unapply_migration(self, state: Any, migration: Migration, *args: Any, **options: Any) -> Any:
+        unapply = migration.unapply
+
+        def unapply_whole(state: Any, editor: Any) -> Any:
+            state = unapply(state, editor)
+            _finish(editor)
+            for app, name in (*migration.replaces, (migration.app_label, migration.name)):
+                self.recorder.record_unapplied(app, name)
+            return state
+
+        with _method(migration, "unapply", unapply_whole):
+            return super().unapply_migration(state, migration, *args, **options)
+
+
+def _finish(editor: Any) -> None:
+    """Run what a schema editor keeps for the end of its transaction; with none left, Django notes at once."""
+    for statement in editor.deferred_sql:
+        editor.execute(statement, None)
+    editor.deferred_sql.clear()
+
+
+@contextlib.contextmanager
+def _method(migration: Migration, name: str, method: Callable[..., Any]) -> Iterator[None]:
+    setattr(migration, name, method)
+    try:
+        yield
+    finally:
+        delattr(migration, name)
+
+
+setattr(stock, "MigrationExecutor", WholeSteps)  # noqa: B010  # the command has no other place for it
