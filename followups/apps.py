@@ -12,4 +12,5 @@ class FollowupsConfig(AppConfig):
         hooks.lead_facts.register(services.facts_of)
         hooks.on_suppressed.register(services.stop_for_suppressed)
         hooks.on_gate_changed.register(services.request_realigning)
+        hooks.policy_would_move.register(services.would_move)
         hooks.figures.register(services.board_figures)

@@ -79,11 +79,40 @@ class Liquidity:
     events: int
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyDraft:
+    """A market policy as it would be; `rules` in the shape in which they are kept."""
+
+    place: Place
+    enabled: bool
+    rules: Mapping[str, Any]
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """What a change would do to open tasks.
+
+    `looked_at` counts the tasks judged, `moved` those that get another time, `held` those that lose theirs,
+    `returned` the held ones that get one; `first_at` is the earliest time that is lost or gained; without
+    `complete` there are more tasks than were judged.
+    """
+
+    looked_at: int = 0
+    moved: int = 0
+    held: int = 0
+    returned: int = 0
+    first_at: datetime | None = None
+    complete: bool = True
+
+
 lead_facts: Hook[[str], LeadFacts | None] = Hook("lead_facts")
 # (digests of the points, channel or "" for all, who, when): stop what contacts them
 on_suppressed: Hook[[Sequence[str], str, By, datetime], None] = Hook("on_suppressed")
 # (province or "" for all, who, when): due times there must be judged anew
 on_gate_changed: Hook[[str, By, datetime], None] = Hook("on_gate_changed")
+# (the policy as it would be, when): what saving it would move, writing nothing
+policy_would_move: Hook[[PolicyDraft, datetime], Moves] = Hook("policy_would_move")
 liquidity_of: Hook[[Place, str], Liquidity | None] = Hook("liquidity_of")
 # (when): figures of the operations board by name, counted by a job since nobody should wait for them
 figures: Hook[[datetime], Mapping[str, Any]] = Hook("figures")

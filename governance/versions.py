@@ -70,10 +70,7 @@ def revise(
     row = row or fresh()
     before = _values(row)
     change(row)
-    try:
-        row.full_clean(exclude=BOOKKEEPING, validate_unique=False, validate_constraints=False)
-    except ValidationError as wrong:
-        raise Invalid(wrong.message_dict) from wrong
+    checked(row)
     if current and _values(row) == before:
         return row, False
     row.version = current + 1
@@ -90,6 +87,14 @@ def revise(
             "stale_version", _("Someone else created this at the same moment. Read it again first.")
         ) from None
     return row, True
+
+
+def checked(row: Versioned) -> None:
+    """Read what was set into the shape in which it is kept. Raises Invalid for what the model refuses."""
+    try:
+        row.full_clean(exclude=BOOKKEEPING, validate_unique=False, validate_constraints=False)
+    except ValidationError as wrong:
+        raise Invalid(wrong.message_dict) from wrong
 
 
 def _values(row: Versioned) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from followups.services.leads import (
     stop_for_suppressed,
 )
 from followups.services.planning import reassign_found, reassign_tasks, skip_task, snooze_task
-from followups.services.realigning import bring_back_held, realign_due, request_realigning
+from followups.services.realigning import bring_back_held, realign_due, request_realigning, would_move
 from followups.services.sla import escalate_overdue, sla_of, snapshot_sla
 from followups.services.templates import save_template
 
@@ -59,4 +59,5 @@ __all__ = [
     "stop_for_suppressed",
     "stop_ladder",
     "work_waiting",
+    "would_move",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import overload
 
@@ -13,10 +14,22 @@ from django.db.models import Q
 from followups.models import ContactPoint, FollowUpTask, RealignRequest
 from followups.rules import gap_before
 from followups.services.closing import due_of_promise
-from followups.services.desk import DUE_FIELDS, WRITTEN_FIELDS, Desk, lock_leads, put_due, touched
+from followups.services.desk import (
+    DUE_FIELDS,
+    WRITTEN_FIELDS,
+    Desk,
+    facts_of_points,
+    lock_leads,
+    put_due,
+    touched,
+)
 from governance.actors import By
-from governance.contact.services import GateBook, Where
+from governance.contact.querysets import PolicyRow
+from governance.contact.services import GateBook, Where, questions_of_people
 from governance.golive.services import Execution, verb
+from governance.hooks import Moves, PolicyDraft
+from governance.hours import CHANNELS
+from governance.places import ALL
 
 LEADS_A_BATCH = 50
 SECONDS = 5.0
@@ -81,29 +94,92 @@ def realign_leads(lead_ids: Sequence[int], *, at: datetime, by: By) -> int:
     if not lead_ids:
         return 0
     lock_leads(lead_ids)
+    changed = _judged_anew(lead_ids, at=at, by=by, to_keep=True)
+    if changed:
+        fields = [*DUE_FIELDS, *PLACE_FIELDS, *WRITTEN_FIELDS]
+        FollowUpTask.objects.bulk_update(changed, fields, batch_size=200)
+    return len(changed)
+
+
+def _judged_anew(
+    lead_ids: Sequence[int], *, at: datetime, by: By, to_keep: bool, draft: PolicyRow | None = None
+) -> list[FollowUpTask]:
+    """Return the tasks whose due time changes, with the new one; a draft takes its policy's place."""
     found = (
         FollowUpTask.objects.filter(lead_id__in=list(lead_ids)).with_clocks().select_related("lead", "ladder")
     )
-    if connection.features.has_select_for_update:
+    if to_keep and connection.features.has_select_for_update:
         found = found.select_for_update(of=("self",))  # claims lock tasks alone
     tasks = list(found.order_by("lead_id", "ladder_id", "step", "id"))
     points: dict[int, list[ContactPoint]] = {}
     for point in ContactPoint.objects.filter(lead_id__in=list(lead_ids)).order_by("order", "id"):
         points.setdefault(point.lead_id, []).append(point)
     book = GateBook.load({task.lead.place for task in tasks}, at)
+    if draft is not None:
+        book.policies[(draft.province, draft.market_key)] = draft
     groups: dict[tuple[int, int | None], list[FollowUpTask]] = {}
     for task in tasks:
         groups.setdefault((task.lead_id, task.ladder_id or -task.pk), []).append(task)
+    leads = {task.lead_id: task.lead for task in tasks}
+    questions = questions_of_people(
+        CHANNELS,
+        {pk: (facts_of_points(lead, points.get(pk, [])), lead.score) for pk, lead in leads.items()},
+    )
     changed: list[FollowUpTask] = []
     for (lead_id, _ladder), steps in groups.items():
         first = steps[0]
         where = Where(first.lead.place, first.lead.zone, first.city_zone, first.market_zone)
-        desk = Desk(first, steps, points.get(lead_id, []), by, at, where, book)
+        desk = Desk(first, steps, points.get(lead_id, []), by, at, where, book, questions[lead_id])
         changed += _realign(desk)
-    if changed:
-        fields = [*DUE_FIELDS, *PLACE_FIELDS, *WRITTEN_FIELDS]
-        FollowUpTask.objects.bulk_update(changed, fields, batch_size=200)
-    return len(changed)
+    return changed
+
+
+def would_move(draft: PolicyDraft, at: datetime, *, seconds: float = SECONDS / 2) -> Moves:
+    """Return what saving a market policy would do to open tasks: the realigning's own steps, kept nowhere.
+
+    Judges for some seconds at most; where there is more, `complete` is false and the counts are of the part.
+    """
+    until = time.monotonic() + seconds
+    movable = FollowUpTask.objects.filter(status=OPEN, province=draft.place.province)
+    movable = movable.filter(Q(due_at__gt=at) | Q(due_at=None)).order_by("lead_id")
+    if draft.place.market_key != ALL:
+        movable = movable.filter(market_key=draft.place.market_key)
+    policy = PolicyRow(
+        0, draft.place.province, draft.place.market, draft.place.market_key, draft.enabled,
+        dict(draft.rules), draft.timezone, 0,
+    )  # fmt: skip
+    by = By.system("simulate")
+    total, cursor = Moves(), 0
+    while True:
+        lead_ids = list(
+            movable.filter(lead_id__gt=cursor).values_list("lead_id", flat=True).distinct()[:LEADS_A_BATCH]
+        )
+        if not lead_ids:
+            return total
+        if time.monotonic() > until:
+            return replace(total, complete=False)
+        of_batch = movable.filter(lead_id__in=lead_ids)
+        before = dict(of_batch.values_list("pk", "due_at"))
+        after = {
+            task.pk: task.due_at
+            for task in _judged_anew(lead_ids, at=at, by=by, to_keep=False, draft=policy)
+            if task.pk in before
+        }
+        total = _added(total, before, after)
+        cursor = lead_ids[-1]
+
+
+def _added(total: Moves, before: dict[int, datetime | None], after: dict[int, datetime | None]) -> Moves:
+    """Return the sum so far with one batch's tasks, by id: all of them `before`, the changed ones `after`."""
+    changed = [(before[pk], due) for pk, due in after.items() if before[pk] != due]
+    times = [at for pair in changed for at in pair if at is not None]
+    return Moves(
+        looked_at=total.looked_at + len(before),
+        moved=total.moved + sum(old is not None and new is not None for old, new in changed),
+        held=total.held + sum(new is None for _old, new in changed),
+        returned=total.returned + sum(old is None for old, _new in changed),
+        first_at=min([*times, *([total.first_at] if total.first_at else [])], default=None),
+    )
 
 
 def _realign(desk: Desk) -> list[FollowUpTask]:

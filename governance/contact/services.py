@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext as _
@@ -36,9 +36,11 @@ from governance.contact.rules import (
     HORIZON,
     Calendar,
     ClosedDay,
+    ConsentRow,
     LegalHours,
     OpenHours,
     Question,
+    SuppressionRow,
     Verdict,
     judge,
     judge_as_given,
@@ -55,6 +57,7 @@ INQUIRY_LASTS_MONTHS = 6  # S.C. 2010, c. 23, s. 10(10)(b)
 BUSINESS_LASTS_MONTHS = 24  # S.C. 2010, c. 23, s. 10(10)(a)
 
 Door = ContactDecision.Door
+R = TypeVar("R", SuppressionRow, ConsentRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,20 +192,42 @@ def questions_about(
     personal: bool = True,
 ) -> dict[str, Question]:
     """Return the question of each channel; reads suppressions and consents of all points in one query."""
+    return questions_of_people(channels, {0: (points, score)}, personal=personal)[0]
+
+
+def questions_of_people(
+    channels: Iterable[str],
+    people: Mapping[int, tuple[Sequence[hooks.PointFacts], Decimal | None]],
+    *,
+    personal: bool = True,
+) -> dict[int, dict[str, Question]]:
+    """Return each person's question of each channel; reads what is on record of them all in one query."""
     kinds = {channel: digests.KIND_OF_CHANNEL[channel] for channel in channels}
     asked = {*kinds.values(), digests.LEAD}
-    suppressions, consents = personal_rows(point.digest for point in points if point.kind in asked)
-    found = {}
-    for channel, kind in kinds.items():
-        own = {point.digest for point in points if point.kind in (kind, digests.LEAD)}
-        found[channel] = Question(
-            channel,
-            personal,
-            any(point.kind == kind for point in points),
-            score,
-            tuple(row for row in suppressions if row.digest in own),
-            tuple(row for row in consents if row.digest in own),
-        )
+    suppressions, consents = personal_rows(
+        point.digest for points, _score in people.values() for point in points if point.kind in asked
+    )
+    suppressed, consented = _by_digest(suppressions), _by_digest(consents)
+    found: dict[int, dict[str, Question]] = {}
+    for who, (points, score) in people.items():
+        of_channel = found[who] = {}
+        for channel, kind in kinds.items():
+            own = sorted({point.digest for point in points if point.kind in (kind, digests.LEAD)})
+            of_channel[channel] = Question(
+                channel,
+                personal,
+                any(point.kind == kind for point in points),
+                score,
+                tuple(row for digest in own for row in suppressed.get(digest, ())),
+                tuple(row for digest in own for row in consented.get(digest, ())),
+            )
+    return found
+
+
+def _by_digest(rows: Iterable[R]) -> dict[str, list[R]]:
+    found: dict[str, list[R]] = {}
+    for row in rows:
+        found.setdefault(row.digest, []).append(row)
     return found
 
 

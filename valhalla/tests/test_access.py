@@ -43,6 +43,7 @@ API: dict[str, dict[str, str]] = {
     # governance
     "api/governance/market/policies": {"get": EVERYBODY},
     "api/governance/market/policies/upsert": {"post": POLICY},
+    "api/governance/market/simulate": {"post": POLICY},
     "api/governance/market/effective": {"get": EVERYBODY},
     "api/governance/market/can-contact": {"get": EVERYBODY},
     "api/governance/contact/decisions": {"get": READERS},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import ClassVar
 
 from django.utils import timezone
@@ -10,7 +11,7 @@ from rest_framework.response import Response
 from governance.doors import DoorViewSet
 from governance.market.api.serializers import EffectiveQuestion, PoliciesQuestion, PolicyInput, as_policy
 from governance.market.querysets import listed_policies
-from governance.market.services import get_effective_policy, upsert_policy
+from governance.market.services import get_effective_policy, simulate_policy, upsert_policy
 from governance.places import Place
 
 VIA_API = "via API"
@@ -23,6 +24,7 @@ class MarketPolicyViewSet(DoorViewSet):
         "policies": "governance.view_operations",
         "effective": "governance.view_operations",
         "upsert": "governance.edit_policies",
+        "simulate": "governance.edit_policies",
     }
 
     def policies(self, request: object) -> Response:
@@ -60,3 +62,15 @@ class MarketPolicyViewSet(DoorViewSet):
             expected_version=given.get("expected_version"),
         )
         return Response(as_policy(policy))
+
+    def simulate(self, request: object) -> Response:
+        given, _by = self.read(PolicyInput)
+        place = Place(given["province"], given["market"])
+        moves = simulate_policy(
+            place,
+            at=timezone.now(),
+            enabled=given.get("enabled"),
+            rules=given.get("rules"),
+            timezone=given.get("timezone"),
+        )
+        return Response({"ok": True, "province": place.province, "market": place.market, **asdict(moves)})
