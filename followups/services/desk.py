@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Q, Subquery
 from django.utils.translation import gettext as _
 
 from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
@@ -153,13 +153,11 @@ def open_desk(
     Claims lock tasks alone, so the tasks are locked too. `anybodys` asks for no owner. Raises NotFound
     `task_not_found`, Forbidden `not_your_task`.
     """
-    lead_id = FollowUpTask.objects.filter(pk=task_id).values_list("lead_id", flat=True)
     tasks = FollowUpTask.objects.of_ladder_of(task_id).with_clocks()
     if connection.features.has_select_for_update:
-        wanted = list(also_lock)
+        mine = Q(pk=Subquery(FollowUpTask.objects.filter(pk=task_id).values("lead_id")[:1]))
         leads = Lead.objects.select_for_update(of=("self",)).order_by("pk")
-        mine = Q(pk__in=lead_id)
-        list(leads.filter(mine | Q(pk__in=wanted) if wanted else mine).values_list("pk"))
+        list(leads.filter(mine | Q(pk__in=list(also_lock))).values_list("pk"))
         tasks = tasks.select_for_update(of=("self",))
     rows = list(tasks.select_related("lead", "ladder", "contact_point"))
     task = next((row for row in rows if row.pk == task_id), None)
