@@ -6,19 +6,20 @@ from datetime import datetime
 
 from followups import services
 from governance.actors import By
-from governance.outbox.jobs import job
+from governance.outbox.jobs import each, job
 from governance.outbox.services import drain_outbox
 
 
 @job("followups.dispatch_due", every="minute")
 def dispatch_due(at: datetime) -> dict[str, int]:
     """Free expired claims, bring back held tasks, realign what was asked for, send waiting messages."""
-    return {
-        "claims_freed": services.free_expired_claims(at),
-        "held_looked_at": services.bring_back_held(at),
-        "realigned": services.realign_due(at),
-        "messages_sent": drain_outbox(at),
-    }
+    return each(
+        at,
+        claims_freed=services.free_expired_claims,
+        held_looked_at=services.bring_back_held,
+        realigned=services.realign_due,
+        messages_sent=drain_outbox,
+    )
 
 
 @job("followups.escalate_overdue", every="5 minutes")

@@ -114,6 +114,8 @@ on_gate_changed: Hook[[str, By, datetime], None] = Hook("on_gate_changed")
 # (the policy as it would be, when): what saving it would move, writing nothing
 policy_would_move: Hook[[PolicyDraft, datetime], Moves] = Hook("policy_would_move")
 liquidity_of: Hook[[Place, str], Liquidity | None] = Hook("liquidity_of")
+# e-mail addresses of the people who must hear of what went wrong
+told_of_trouble: Hook[[], Sequence[str]] = Hook("told_of_trouble")
 # (when): figures of the operations board by name, counted by a job since nobody should wait for them
 figures: Hook[[datetime], Mapping[str, Any]] = Hook("figures")
 # sentences that keep go-live from being enabled

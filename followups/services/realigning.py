@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,6 +32,8 @@ from governance.hooks import Moves, PolicyDraft
 from governance.hours import CHANNELS
 from governance.places import ALL
 
+log = logging.getLogger(__name__)
+
 LEADS_A_BATCH = 50
 SECONDS = 5.0
 OPEN = FollowUpTask.Status.OPEN
@@ -48,20 +51,28 @@ def realign_due(at: datetime, *, seconds: float = SECONDS) -> int:
     """Work through the waiting requests for a few seconds; returns how many tasks moved.
 
     Each batch of leads is a transaction of its own that also moves the request's cursor, so a run that is
-    killed goes on where it was.
+    killed goes on where it was. A request that fails keeps no later one waiting; its failure is raised in the
+    end.
     """
     until = time.monotonic() + seconds
     moved = 0
+    failure: Exception | None = None
     for request_id in (
         RealignRequest.objects.filter(done_at=None).order_by("id").values_list("id", flat=True)[:100]
     ):
-        while time.monotonic() < until:
-            found = _batch(request_id, at)
-            if found is None:
+        try:
+            while time.monotonic() < until:
+                found = _batch(request_id, at)
+                if found is None:
+                    break
+                moved += found
+            else:
                 break
-            moved += found
-        else:
-            break
+        except Exception as problem:
+            log.exception("request %s to realign failed", request_id)
+            failure = failure or problem
+    if failure:
+        raise failure
     return moved
 
 

@@ -197,3 +197,15 @@ def test_the_nightly_job_judges_everything_anew(by: People) -> None:
         assert job() == 1
         assert job() is None  # once a day
     assert local_times(steps_of(made))[3] == "Fri 27 09:00"
+
+
+def test_a_request_that_fails_keeps_no_later_one_waiting(by: People) -> None:
+    poison = ladder(by("VA"))
+    Lead.objects.filter(pk=poison.tasks[0].lead_id).update(zone="Nowhere/City")
+    ladder(by("VA"), "L-2", province="QC", city="Montreal")
+    request_realigning("ON", JOB, NOW)
+    request_realigning("QC", JOB, NOW)
+    with pytest.raises(Exception, match="Nowhere"):
+        realign_due(NOW + MINUTE)
+    done = dict(RealignRequest.objects.values_list("province", "done_at"))
+    assert done == {"ON": None, "QC": NOW + MINUTE}

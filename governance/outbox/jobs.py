@@ -63,6 +63,24 @@ def run_once(job: str, every: str, work: Work, at: datetime) -> Any:
     return result
 
 
+def each(at: datetime, **steps: Callable[[datetime], int]) -> dict[str, int]:
+    """Do every step and return what each counted; the first failure is raised once all were tried.
+
+    So what fails again and again stops nothing else of its job.
+    """
+    counts: dict[str, int] = {}
+    failure: Exception | None = None
+    for name, step in steps.items():
+        try:
+            counts[name] = step(at)
+        except Exception as problem:
+            log.exception("%s failed", name)
+            failure = failure or problem
+    if failure:
+        raise failure
+    return counts
+
+
 def job(name: str, *, every: str) -> Callable[[Work], Task[Any, Any]]:
     """Register a function of the present instant as the celery task `name`, done once per slot."""
 

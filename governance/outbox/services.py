@@ -5,16 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from email.utils import parseaddr
 from typing import Any
 
-from django.core.mail import EmailMessage
+from django.conf import settings
+from django.core.mail import EmailMessage, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
 from django.db import OperationalError, connection, transaction
-from django.db.models import F, Value
+from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Greatest
 from django.utils.translation import gettext as _
 
+from governance import hooks
 from governance.errors import Refused
 from governance.outbox.models import MAX_ATTEMPTS, Heartbeat, IdempotentAnswer, JobSlot, OutboxMessage
 
@@ -25,6 +30,8 @@ RUNS_KEPT = timedelta(days=14)
 HEARTBEAT = "jobs"
 LOCK_WAIT = "10s"
 RETRY_AFTER = timedelta(minutes=2)
+SECONDS = 10.0
+GIVEN_UP = "message_given_up"
 
 
 class MismatchedKey(Refused):
@@ -120,34 +127,92 @@ def post_message(
     )  # fmt: skip
 
 
-def drain_outbox(at: datetime, limit: int = 50) -> int:
-    """Send waiting messages, each claimed by a conditional update; returns how many were sent.
+def drain_outbox(at: datetime, limit: int = 50, seconds: float = SECONDS) -> int:
+    """Send waiting messages for at most `seconds` (and what the last one takes); returns how many were sent.
 
-    A message that failed five times is given up and shown in admin.
+    Each is claimed by a conditional update before it is sent, so two at once never send the same. A sender
+    killed after the mail server took a message and before that was noted sends it again after RETRY_AFTER:
+    mail cannot be sent exactly once. Both copies carry the same Message-ID, by which mail systems know them
+    for one. A message that fails waits 2, 8, 32 and 128 minutes and is given up at the fifth time. While the
+    mail server is away, messages wait and no try is counted.
     """
-    sent = 0
+    until = time.monotonic() + seconds
     waiting = OutboxMessage.objects.filter(sent_at=None, dead_at=None, not_before__lte=at)
-    for message in waiting.order_by("not_before", "pk")[:limit]:
-        mine = OutboxMessage.objects.filter(
-            pk=message.pk,
-            sent_at=None,
-            dead_at=None,
-            attempts=message.attempts,
-            not_before=message.not_before,
-        ).update(attempts=F("attempts") + 1, not_before=at + RETRY_AFTER)
-        if not mine:
-            continue
-        row = OutboxMessage.objects.filter(pk=message.pk)
-        try:
-            EmailMessage(message.subject, message.body, to=[message.to]).send()
-        except Exception as problem:  # whatever the mail server says, the message stays for the next try
-            log.warning("outbox message %s failed: %s", message.pk, type(problem).__name__)
-            given_up = message.attempts + 1 >= MAX_ATTEMPTS
-            row.update(last_error=type(problem).__name__, dead_at=at if given_up else None)
-            continue
-        row.update(sent_at=at, last_error="")
-        sent += 1
+    sent = 0
+    mail = get_connection()
+    try:
+        while batch := list(waiting.order_by("not_before", "pk")[:limit]):
+            for message in batch:
+                if time.monotonic() > until or not _opened(mail):
+                    return sent
+                sent += _send(message, mail, at)
+    finally:
+        mail.close()
     return sent
+
+
+def _opened(mail: BaseEmailBackend) -> bool:
+    """Open the connection to the mail server, if it is not open; False while the server is away."""
+    try:
+        mail.open()
+    except Exception as problem:  # SMTP's, the network's, or a folder that cannot be written to
+        log.warning("messages wait for the mail server: %s", type(problem).__name__)
+        return False
+    return True
+
+
+def _send(message: OutboxMessage, mail: BaseEmailBackend, at: datetime) -> int:
+    """Claim and send one message; returns 1 if it was sent."""
+    row = OutboxMessage.objects.filter(pk=message.pk, sent_at=None, dead_at=None)
+    mine = row.filter(attempts=message.attempts, not_before=message.not_before)
+    if message.attempts >= MAX_ATTEMPTS:  # at its last try the sender itself was killed
+        _give_up(message, mine, message.last_error or "killed", at)
+        return 0
+    wait = RETRY_AFTER * (4**message.attempts if message.attempts + 1 < MAX_ATTEMPTS else 1)
+    if not mine.update(attempts=F("attempts") + 1, not_before=at + wait):
+        return 0
+    try:
+        EmailMessage(
+            message.subject, message.body, to=[message.to], connection=mail,
+            headers={"Message-ID": message_id(message)},
+        ).send()  # fmt: skip
+    except Exception as problem:  # whatever the mail server says, the message stays for the next try
+        log.warning("outbox message %s failed: %s", message.pk, type(problem).__name__)
+        mail.close()  # the next message must not meet a connection left in the middle of this one
+        if message.attempts + 1 >= MAX_ATTEMPTS:
+            _give_up(message, row, type(problem).__name__, at)
+        else:
+            row.update(last_error=type(problem).__name__)
+        return 0
+    row.update(sent_at=at, last_error="")
+    return 1
+
+
+def message_id(message: OutboxMessage) -> str:
+    """Return the Message-ID of an outbox message, the same at every try."""
+    once = f"{message.dedupe} {message.created_at.isoformat()}"
+    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
+    return f"<{hashlib.sha256(once.encode()).hexdigest()[:32]}@{domain}>"
+
+
+def _give_up(message: OutboxMessage, row: QuerySet[OutboxMessage], why: str, at: datetime) -> None:
+    """Try a message no more and tell the managers, once a day; of a failing notice itself nobody is told."""
+    with transaction.atomic():
+        if not row.update(dead_at=at, last_error=why):
+            return
+        log.error("outbox message %s was given up: %s", message.pk, why)
+        if message.kind == GIVEN_UP:
+            return
+        for address in {address for found in hooks.told_of_trouble.ask() for address in found}:
+            post_message(
+                GIVEN_UP, address, _("A message could not be sent"),
+                _(
+                    "“%(subject)s” to %(to)s failed %(tries)s times and was given up: %(why)s. Messages that "
+                    "were given up are listed in admin under outbox messages."
+                )
+                % {"subject": message.subject, "to": message.to, "tries": MAX_ATTEMPTS, "why": why},
+                once=f"given-up:{address}:{at:%Y-%m-%d}", at=at, correlation_id=message.correlation_id,
+            )  # fmt: skip
 
 
 def purge_runs(at: datetime, limit: int = 1000) -> int:

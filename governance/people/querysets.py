@@ -26,3 +26,8 @@ def at_work(at: datetime) -> QuerySet[Any]:
 def managers() -> QuerySet[User]:
     """Return the active managers."""
     return User.objects.filter(is_active=True, role=Role.MANAGER).order_by("username")
+
+
+def managers_mail() -> list[str]:
+    """Return the e-mail addresses of the active managers who have one."""
+    return list(managers().exclude(email="").values_list("email", flat=True))
