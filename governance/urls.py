@@ -10,4 +10,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("contact/", include("governance.contact.api.urls")),
     path("kpi/", include("governance.kpi.api.urls")),
     path("go-live/", include("governance.golive.api.urls")),
+    path("risk/", include("governance.risk.api.urls")),
 ]

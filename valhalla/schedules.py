@@ -53,6 +53,11 @@ SCHEDULES = (
         "Shows that jobs are being run, and clears away old answers and job runs.",
     ),
     Schedule(
+        "governance.release_stale_reservations",
+        Every(minutes=15),
+        "Releases risk that was reserved 72 hours ago and neither settled nor released.",
+    ),
+    Schedule(
         "followups.dispatch_due",
         Every(minutes=1),
         "Frees expired claims, brings back held tasks, realigns after a change and sends waiting messages.",

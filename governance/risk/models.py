@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -57,8 +57,9 @@ class RiskPolicy(Versioned):
         _("open risk"), help_text=_("CAD reserved and not yet settled, of all days. 0: no cap.")
     )
     max_actions_per_day = models.PositiveIntegerField(
-        _("actions a day"), default=0, help_text=_("Reservations made in a day. 0: no cap.")
-    )
+        _("actions a day"), default=0, validators=[MaxValueValidator(rules.ACTIONS_MAX)],
+        help_text=_("Reservations made in a day. 0: no cap."),
+    )  # fmt: skip
 
     class Meta:
         verbose_name = _("risk policy")

@@ -12,7 +12,7 @@ from django.db import models
 from governance.risk.rules import GLOBAL, STALE_AFTER
 
 if TYPE_CHECKING:
-    from governance.risk.models import RiskEngine, RiskThrottle
+    from governance.risk.models import RiskEngine, RiskPolicy, RiskThrottle
 
 
 class EngineQuerySet(models.QuerySet[Any]):
@@ -45,6 +45,16 @@ class ThrottleQuerySet(models.QuerySet[Any]):
 
     def open(self) -> Self:
         return self.filter(released_at=None)
+
+
+def listed_policies(engine: str | None, enabled: bool | None) -> models.QuerySet[RiskPolicy]:
+    """Return policies by engine; what is None does not narrow."""
+    from governance.risk.models import RiskPolicy  # the models themselves need the querysets above
+
+    rows = RiskPolicy.objects.order_by("engine")
+    if engine is not None:
+        rows = rows.filter(engine=engine)
+    return rows if enabled is None else rows.filter(enabled=enabled)
 
 
 @dataclass(frozen=True, slots=True)

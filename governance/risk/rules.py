@@ -16,6 +16,7 @@ from governance.money import CENT
 GLOBAL = "GLOBAL"
 ENGINE_LENGTH, CODE_LENGTH, TRIPWIRE_LENGTH = 40, 64, 101
 AMOUNT_MAX = Decimal("999999999.99")
+ACTIONS_MAX = 2**31 - 1  # what a column holds on every database
 STALE_AFTER = timedelta(hours=72)
 ZERO = Decimal("0.00")
 

@@ -48,6 +48,11 @@ def test_each_job_gets_its_row() -> None:
     told = {row.name: (row.task, row.enabled, when(row)) for row in PeriodicTask.objects.all()}
     assert told == {
         "governance.heartbeat": ("governance.heartbeat", True, "every 1 minutes"),
+        "governance.release_stale_reservations": (
+            "governance.release_stale_reservations",
+            True,
+            "every 15 minutes",
+        ),
         "followups.dispatch_due": ("followups.dispatch_due", True, "every 1 minutes"),
         "valhalla.take_figures": ("valhalla.take_figures", True, "every 5 minutes"),
         "followups.escalate_overdue": ("followups.escalate_overdue", True, "every 5 minutes"),
@@ -65,7 +70,7 @@ def test_a_second_run_changes_nothing() -> None:
 
     assert sync() == "Every job has its row already.\n"
     assert (rows(), PeriodicTasks.last_change()) == (before, changed)
-    assert IntervalSchedule.objects.count() == 2
+    assert IntervalSchedule.objects.count() == 3
 
 
 @pytest.mark.django_db

@@ -30,7 +30,9 @@ from governance.contact.models import Consent, Suppression
 from governance.golive.models import GoLiveState
 from governance.golive.services import Execution, set_kill_switch
 from governance.kpi.models import KpiEvent
+from governance.risk.models import RiskEvent
 from governance.tests.factories import SELLER_PHONE
+from governance.tests.risking import reserved
 from offers.tests.factories import compute, switch_on
 from valhalla.celery import app
 from valhalla.schedules import SCHEDULES
@@ -111,6 +113,9 @@ WALKS: dict[str, Callable[[Scene], str]] = {
     "followups.views.complete": lambda scene: scene.page(
         f"{PAGES}/{scene.task.pk}/complete/", {"outcome": "SENT"}
     ),
+    "governance.risk.api.viewsets.RiskViewSet.reserve": lambda scene: scene.api(
+        "/api/governance/risk/check-and-reserve", {"engine": "WHOLESALE", "amount": 100}
+    ),
     "offers.api.viewsets.OfferViewSet.compute": lambda scene: scene.api("/api/deals/offers/compute", OFFER),
 }
 # doors whose verb of a stopped class is not reached by what comes in by them: why
@@ -126,7 +131,8 @@ def switch(*, live: bool, killed: bool) -> None:
 def footprint() -> list[Any]:
     """What a walk through a door would have changed."""
     tasks = FollowUpTask.objects.order_by("pk").values_list("status", "claim_token", "started_at")
-    return [KpiEvent.objects.count(), Ladder.objects.count(), *tasks]
+    rows = (KpiEvent, Ladder, RiskEvent)
+    return [*(model._default_manager.count() for model in rows), *tasks]
 
 
 # --- what is stopped ----------------------------------------------------------------------------------------
@@ -255,6 +261,7 @@ def test_corrections_releases_and_whatever_slows_down_pass(scene: Scene, setting
     services.complete_task(done.pk, services.Completion(), by=SOMEBODY, at=NOW + MINUTE)
     offer = compute("L-1").evidence
     assert offer is not None
+    lost, kept = reserved(100), reserved(100)
     switch(live=False, killed=True)
 
     why = {"reason": "the switch is engaged"}
@@ -269,6 +276,10 @@ def test_corrections_releases_and_whatever_slows_down_pass(scene: Scene, setting
     policy = {"province": "ON", "enabled": False, **why}
     assert scene.api("/api/governance/market/policies/upsert", policy) == "ok"
     assert scene.api("/api/deals/offers/policies/upsert", policy) == "ok"
+    settled = {"reservation_id": lost, "realized_loss": 1}
+    assert scene.api("/api/governance/risk/settle", settled, "CLOSER") == "ok"
+    assert scene.api("/api/governance/risk/release", {"reservation_id": kept}, "CLOSER") == "ok"
+    assert scene.api("/api/governance/risk/policies/upsert", {"engine": "NOTIFY", "enabled": True}) == "ok"
 
 
 def test_a_suppression_and_a_withdrawn_consent_pass_in_admin(settings: Any) -> None:

@@ -1,6 +1,27 @@
-"""Verbs of the risk guard: change caps, hold an engine back and let it go."""
+"""Verbs of the risk guard: change caps, reserve, end reservations, hold an engine back and let it go."""
 
+from governance.risk.services.ending import Ended, expire, release, release_stale, settle
 from governance.risk.services.policies import POLICY_FIELDS, upsert_policy
+from governance.risk.services.reading import Difference, EngineUse, Snapshot, recount, snapshot
+from governance.risk.services.reserving import Reserved, record_answer, reserve_exposure
 from governance.risk.services.throttles import release_throttle, throttle
 
-__all__ = ["POLICY_FIELDS", "release_throttle", "throttle", "upsert_policy"]
+__all__ = [
+    "POLICY_FIELDS",
+    "Difference",
+    "Ended",
+    "EngineUse",
+    "Reserved",
+    "Snapshot",
+    "expire",
+    "record_answer",
+    "recount",
+    "release",
+    "release_stale",
+    "release_throttle",
+    "reserve_exposure",
+    "settle",
+    "snapshot",
+    "throttle",
+    "upsert_policy",
+]

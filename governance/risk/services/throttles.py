@@ -51,7 +51,7 @@ def release_throttle(tripwire: str, *, by: By, at: datetime, reason: str) -> int
     for row in held:
         RiskThrottle.objects.open().filter(pk=row.pk).update(
             released_at=Greatest("since", Value(at)),
-            released_by=(by.acting_for or by.username)[:ACTOR_LENGTH],
+            released_by=by.working_name[:ACTOR_LENGTH],
             reason=reason[:REASON_LENGTH],
         )
     _note(RiskEvent.Kind.THROTTLE_RELEASED, [row.engine for row in held], tripwire, by=by, at=at)

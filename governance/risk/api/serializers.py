@@ -1,0 +1,199 @@
+"""Shapes in and out of the risk guard's endpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from rest_framework import serializers
+
+from governance.doors import Input, MoneyField, Question, WholeNumberField
+from governance.risk import rules
+from governance.risk.models import REASON_LENGTH, RiskEvent, RiskPolicy, RiskReservation
+from governance.risk.services import Ended, EngineUse, Reserved, Snapshot
+
+VERSION_MAX = 2**31 - 1
+ID_MAX = 2**63 - 1
+
+
+class EngineField(serializers.CharField):
+    """An engine's code, read without regard to case."""
+
+    def to_internal_value(self, data: Any) -> str:
+        try:
+            return rules.read_engine(super().to_internal_value(data))
+        except ValidationError as wrong:
+            raise serializers.ValidationError(wrong.messages, code="engine") from wrong
+
+
+class CodeField(serializers.CharField):
+    """A code, which is no sentence; blank where there is none."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(required=False, allow_blank=True, default="", **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        try:
+            return rules.read_code(super().to_internal_value(data))
+        except ValidationError as wrong:
+            raise serializers.ValidationError(wrong.messages, code="code") from wrong
+
+
+class PoliciesQuestion(Question):
+    """What GET /policies takes; all of it narrows."""
+
+    engine = EngineField(required=False)
+    enabled = serializers.BooleanField(required=False)
+
+
+class PolicyInput(Input):
+    """What POST /policies/upsert takes; what is left out keeps its value, and a cap of 0 is none."""
+
+    engine = EngineField()
+    enabled = serializers.BooleanField(required=False)
+    max_daily_loss = MoneyField(required=False)
+    max_daily_exposure = MoneyField(required=False)
+    max_open_risk = MoneyField(required=False)
+    max_actions_per_day = WholeNumberField(required=False, min_value=0, max_value=rules.ACTIONS_MAX)
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=REASON_LENGTH)
+    expected_version = WholeNumberField(required=False, min_value=0, max_value=VERSION_MAX)
+
+
+class ReserveInput(Input):
+    """What POST /check-and-reserve takes."""
+
+    engine = EngineField()
+    amount = MoneyField()
+    purpose = CodeField()
+
+
+class SettleInput(Input):
+    """What POST /settle takes."""
+
+    reservation_id = WholeNumberField(min_value=1, max_value=ID_MAX)
+    realized_loss = MoneyField()
+
+
+class ReleaseInput(Input):
+    """What POST /release takes; `reason` is a code."""
+
+    reservation_id = WholeNumberField(min_value=1, max_value=ID_MAX)
+    reason = CodeField()
+
+
+def as_policy(policy: RiskPolicy) -> dict[str, Any]:
+    return {
+        "id": policy.pk,
+        "engine": policy.engine,
+        "enabled": policy.enabled,
+        "max_daily_loss": policy.max_daily_loss,
+        "max_daily_exposure": policy.max_daily_exposure,
+        "max_open_risk": policy.max_open_risk,
+        "max_actions_per_day": policy.max_actions_per_day,
+        "version": policy.version,
+        "changed_by": policy.changed_by,
+        "reason": policy.reason,
+        "updated_at": policy.updated_at,
+    }
+
+
+def as_reserved(answer: Reserved) -> dict[str, Any]:
+    return {
+        "ok": answer.ok,
+        "engine": answer.engine,
+        "reserved": answer.reserved,
+        "message": answer.message,
+        "code": answer.code,
+        "reservation_id": answer.reservation_id,
+        "policy_snapshot": answer.policy_snapshot,
+        "ledger_snapshot": answer.ledger_snapshot,
+    }
+
+
+def as_ended(ended: Ended) -> dict[str, Any]:
+    return {
+        "ok": True,
+        "reservation": as_reservation(ended.reservation),
+        "already_ended": ended.already_ended,
+    }
+
+
+def as_reservation(reservation: RiskReservation) -> dict[str, Any]:
+    return {
+        "id": reservation.pk,
+        "engine": reservation.engine,
+        "amount": reservation.amount,
+        "day": reservation.day,
+        "state": reservation.state,
+        "realized_loss": reservation.realized_loss,
+        "purpose": reservation.purpose,
+        "created_at": reservation.created_at,
+        "closed_at": reservation.closed_at,
+    }
+
+
+def as_ledger(found: Snapshot) -> dict[str, Any]:
+    return {
+        "ok": True,
+        "day": found.day,
+        "ledger": [
+            {
+                "engine": engine.engine,
+                "realized_loss": engine.use.realized_loss,
+                "exposure": engine.use.exposure,
+                "open_risk": engine.use.open_risk,
+                "actions": engine.use.actions,
+            }
+            for engine in found.engines
+        ],
+    }
+
+
+def as_snapshot(found: Snapshot) -> dict[str, Any]:
+    return {
+        "ok": True,
+        "day": found.day,
+        "engines": [as_engine_use(engine) for engine in found.engines],
+    }
+
+
+def as_engine_use(found: EngineUse) -> dict[str, Any]:
+    """Return each cap beside what counts against it; `cap`, `left` and `share` are null without a cap."""
+    return {
+        "engine": found.engine,
+        "enabled": found.policy.enabled,
+        "version": found.policy.version,
+        "throttled_by": list(found.throttled_by),
+        **{
+            measure.name: {
+                "cap": measure.cap or None,
+                "used": measure.used,
+                "left": measure.left,
+                "share": None if measure.share is None else round(measure.share, 4),
+            }
+            for measure in found.measures
+        },
+    }
+
+
+class RiskEventSerializer(serializers.ModelSerializer[RiskEvent]):
+    """An event with what decided it; decimals inside `detail` stay text."""
+
+    class Meta:
+        model = RiskEvent
+        fields = (
+            "id",
+            "kind",
+            "engine",
+            "amount",
+            "realized_loss",
+            "reservation_id",
+            "code",
+            "purpose",
+            "tripwire",
+            "detail",
+            "actor",
+            "acting_for",
+            "correlation_id",
+            "created_at",
+        )

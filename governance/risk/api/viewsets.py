@@ -1,0 +1,97 @@
+"""The risk guard's endpoints: shape in, one call, shape out."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.utils import timezone
+from rest_framework.response import Response
+
+from governance.doors import CollectionViewSet, DoorViewSet, Question
+from governance.risk import services
+from governance.risk.api.filters import RiskEventFilter
+from governance.risk.api.serializers import (
+    PoliciesQuestion,
+    PolicyInput,
+    ReleaseInput,
+    ReserveInput,
+    RiskEventSerializer,
+    SettleInput,
+    as_ended,
+    as_ledger,
+    as_policy,
+    as_reserved,
+    as_snapshot,
+)
+from governance.risk.models import RiskEvent
+from governance.risk.querysets import listed_policies
+
+VIA_API = "via API"
+POLICIES = 500
+
+
+class RiskViewSet(DoorViewSet):
+    """Caps, what is used of them, and reservations."""
+
+    rights: ClassVar[dict[str, str]] = {
+        "policies": "governance.view_operations",
+        "upsert": "governance.edit_policies",
+        "ledger": "governance.view_risk",
+        "snapshot": "governance.view_risk",
+        "reserve": "governance.reserve_risk",
+        "settle": "governance.reserve_risk",
+        "release": "governance.reserve_risk",
+    }
+
+    def policies(self, request: object) -> Response:
+        asked, _by = self.read(PoliciesQuestion)
+        found = listed_policies(asked.get("engine"), asked.get("enabled"))[:POLICIES]
+        return Response({"ok": True, "policies": [as_policy(policy) for policy in found]})
+
+    def upsert(self, request: object) -> Response:
+        given, by = self.read(PolicyInput)
+        policy = services.upsert_policy(
+            given["engine"],
+            {name: given[name] for name in services.POLICY_FIELDS if name in given},
+            reason=given.get("reason") or VIA_API,
+            expected_version=given.get("expected_version"),
+            by=by,
+            at=timezone.now(),
+        )
+        return Response({"ok": True, "policy": as_policy(policy)})
+
+    def ledger(self, request: object) -> Response:
+        self.read(Question)
+        return Response(as_ledger(services.snapshot(timezone.now())))
+
+    def snapshot(self, request: object) -> Response:
+        self.read(Question)
+        return Response(as_snapshot(services.snapshot(timezone.now())))
+
+    def reserve(self, request: object) -> Response:
+        given, by = self.read(ReserveInput)
+        answer = services.reserve_exposure(
+            given["engine"], given["amount"], purpose=given["purpose"], by=by, at=timezone.now()
+        )
+        return Response(as_reserved(answer))
+
+    def settle(self, request: object) -> Response:
+        given, by = self.read(SettleInput)
+        ended = services.settle(given["reservation_id"], given["realized_loss"], by=by, at=timezone.now())
+        return Response(as_ended(ended))
+
+    def release(self, request: object) -> Response:
+        given, by = self.read(ReleaseInput)
+        ended = services.release(given["reservation_id"], code=given["reason"], by=by, at=timezone.now())
+        return Response(as_ended(ended))
+
+
+class RiskEventViewSet(CollectionViewSet):
+    """What was reserved, denied, ended and throttled, newest first."""
+
+    rights: ClassVar[dict[str, str]] = {"list": "governance.view_risk", "retrieve": "governance.view_risk"}
+    queryset = RiskEvent.objects.order_by("-created_at", "-id")
+    serializer_class = RiskEventSerializer
+    filterset_class = RiskEventFilter
+    ordering = ("-created_at", "-id")
+    ordering_fields = ("id", "created_at")

@@ -1,0 +1,47 @@
+"""What tests of the risk guard do again and again, through its services."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from governance.actors import By
+from governance.money import CENT
+from governance.risk.models import RiskEngine, RiskLedgerDay, RiskPolicy
+from governance.risk.services import Reserved, reserve_exposure, upsert_policy
+from governance.tests.factories import NOW
+
+ANYBODY = By.system("test")
+NO_CAPS: dict[str, Any] = {
+    "max_daily_loss": 0, "max_daily_exposure": 0, "max_open_risk": 0, "max_actions_per_day": 0,
+}  # fmt: skip
+
+
+def cad(amount: Any) -> Decimal:
+    return Decimal(amount).quantize(CENT)
+
+
+def cap(engine: str, **caps: Any) -> RiskPolicy:
+    """Enable an engine with these caps and no others."""
+    return upsert_policy(engine, {"enabled": True, **NO_CAPS, **caps}, by=ANYBODY, at=NOW)
+
+
+def reserve(amount: Any = 100, engine: str = "WHOLESALE", **other: Any) -> Reserved:
+    return reserve_exposure(engine, cad(amount), **{"by": ANYBODY, "at": NOW, **other})
+
+
+def reserved(amount: Any = 100, engine: str = "WHOLESALE", **other: Any) -> int:
+    """Reserve what must fit, and return the reservation's number."""
+    answer = reserve(amount, engine, **other)
+    assert answer.reservation_id is not None, answer.message
+    return answer.reservation_id
+
+
+def open_risk(engine: str = "WHOLESALE") -> Any:
+    return RiskEngine.objects.get(engine=engine).open_risk
+
+
+def ledger(engine: str = "WHOLESALE", **day: Any) -> tuple[Any, Any, int]:
+    """Return realized loss, exposure and actions of an engine's only day, or of the one named."""
+    row = RiskLedgerDay.objects.get(engine=engine, **day)
+    return row.realized_loss, row.exposure, row.actions
