@@ -57,8 +57,8 @@ def functions_of(module: ModuleType) -> Iterator[FunctionType]:
         elif inspect.isclass(thing):
             for method in vars(thing).values():
                 plain = method.fget if isinstance(method, property) else getattr(method, "__func__", method)
-                if inspect.isfunction(plain):
-                    yield plain
+                if inspect.isfunction(plain) and inspect.unwrap(plain).__code__.co_filename != "<string>":
+                    yield plain  # what dataclasses write themselves has no source
         elif inspect.isfunction(getattr(thing, "__wrapped__", None)):  # a view or a job
             yield thing.__wrapped__
 
