@@ -1,0 +1,483 @@
+"""When a figure has dropped: samples, the baseline, the windows and the verdict, on plain values.
+
+A figure is watched over days with events (rates and means) or over full weeks (volumes). Days are local
+days of the business, oldest first.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property
+from typing import Protocol
+
+from governance.tripwire.chance import (
+    NORMAL,
+    Spread,
+    fisher_less,
+    quasi_poisson_z,
+    rate_dispersion,
+    t_quantile,
+    welch_less,
+)
+
+BASELINE_DAYS = 20
+WINDOWS = (5, 10, 20)  # days with events
+SPREAD_DAYS = 20
+BASELINE_WEEKS = 4
+WARNING_P = 0.01
+POWER = 0.8
+ROUNDING = 1e-9  # 0.4 is 20 % below 0.5, whatever their binary fractions say
+HALF = 0.5  # a day on which less of the country is open says nothing about its weekday
+
+
+class Measure(enum.StrEnum):
+    """What is watched of a metric's events."""
+
+    SUCCESS_RATE = "SUCCESS_RATE"
+    MEAN = "MEAN"
+    VOLUME = "VOLUME"
+
+
+class Verdict(enum.IntEnum):
+    """What a look found, the gravest last."""
+
+    LEARNING = 0
+    CLEAR = 1
+    WARNING = 2
+    TRIPPED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """A policy's numbers; `max_drop` and `max_false_alarm` are fractions."""
+
+    window_events: int = 50
+    baseline_events: int = 200
+    min_events: int = 50
+    max_drop: float = 0.20
+    max_false_alarm: float = 0.0005
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The events of a local day: all, those that went well or wrong, and those with a value and their sum."""
+
+    on: date
+    events: int = 0
+    good: int = 0
+    bad: int = 0
+    valued: int = 0
+    total: float = 0.0
+
+    def counted(self, measure: Measure) -> int:
+        """Return how many events count for a measure."""
+        if measure is Measure.SUCCESS_RATE:
+            return self.good + self.bad
+        return self.valued if measure is Measure.MEAN else self.events
+
+    def figure(self, measure: Measure) -> float | None:
+        """Return the day's own figure: its rate, mean or number; None where nothing counts."""
+        if measure is Measure.VOLUME:
+            return float(self.events)
+        count = self.counted(measure)
+        if not count:
+            return None
+        return (self.good if measure is Measure.SUCCESS_RATE else self.total) / count
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Days that are compared as a whole."""
+
+    days: tuple[Day, ...]
+
+    @cached_property
+    def good(self) -> int:
+        return sum(day.good for day in self.days)
+
+    @cached_property
+    def bad(self) -> int:
+        return sum(day.bad for day in self.days)
+
+    @cached_property
+    def rates(self) -> tuple[tuple[int, int], ...]:
+        return tuple((day.good, day.bad) for day in self.days)
+
+    @cached_property
+    def means(self) -> Spread:
+        return Spread.of([day.total / day.valued for day in self.days])
+
+    def events(self, measure: Measure) -> int:
+        if measure is Measure.SUCCESS_RATE:
+            return self.good + self.bad
+        return sum(day.counted(measure) for day in self.days)
+
+    def figure(self, measure: Measure) -> float:
+        if measure is Measure.SUCCESS_RATE:
+            return self.good / (self.good + self.bad)
+        return self.means.mean
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """A full week from Monday: the events of each day, and how far each day was open, 0 to 1."""
+
+    monday: date
+    events: tuple[int, ...]
+    open: tuple[float, ...]
+
+    @property
+    def count(self) -> int:
+        return sum(self.events)
+
+    @property
+    def open_days(self) -> float:
+        return sum(self.open)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A sample as it is told: its days, how many events they had, and the figure they make.
+
+    The figure is a rate, a mean, or the events per open day.
+    """
+
+    since: date
+    until: date
+    days: int
+    events: int
+    figure: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a look found. `drop`, `smallest` and `p` are fractions; None where there is nothing to say yet.
+
+    `smallest` is the least drop that would be seen in four of five cases once it has filled the longest
+    window; above 1 nothing would. `arms_on` is about when watching begins.
+    """
+
+    verdict: Verdict
+    baseline: Compared | None = None
+    current: Compared | None = None
+    drop: float | None = None
+    p: float | None = None
+    dispersion: float | None = None
+    smallest: float | None = None
+    arms_on: date | None = None
+
+
+def baseline_of(measure: Measure, limits: Limits, days: Iterable[Day]) -> Sample | None:
+    """Return the first 20 days with events that have enough of them; None while there are too few."""
+    taken: list[Day] = []
+    events = 0
+    for day in days:
+        if not day.counted(measure):
+            continue
+        taken.append(day)
+        events += day.counted(measure)
+        if len(taken) >= BASELINE_DAYS and events >= limits.baseline_events:
+            return Sample(tuple(taken))
+    return None
+
+
+def windows_of(measure: Measure, limits: Limits, days: Sequence[Day]) -> list[Sample]:
+    """Return the last 5, 10 and 20 days, each reaching back further where it has too few events.
+
+    `days` are those with events after the baseline. A window that they cannot fill is left out.
+    """
+    found: list[Sample] = []
+    length = events = 0
+    for wanted in WINDOWS:
+        while length < len(days) and (length < wanted or events < limits.window_events):
+            length += 1
+            events += days[-length].counted(measure)
+        if length < wanted or events < limits.window_events:
+            break
+        if not found or len(found[-1].days) < length:
+            found.append(Sample(tuple(days[-length:])))
+    return found
+
+
+def drop_of(figure: float, baseline: float) -> float | None:
+    """Return by which part of the baseline a figure is below it; None where the baseline is nothing."""
+    return (baseline - figure) / abs(baseline) if baseline else None
+
+
+def judge_days(measure: Measure, limits: Limits, baseline: Sample, after: Iterable[Day]) -> Reading:
+    """Judge the days after the baseline by the window that says most: the gravest, then the least likely."""
+    days = [day for day in after if day.counted(measure)]
+    test = days_test(measure, baseline, days)
+    told, smallest = _compared(measure, baseline), test.smallest(limits)
+    windows = windows_of(measure, limits, days)
+    if not windows:
+        return Reading(Verdict.LEARNING, told, dispersion=test.dispersion, smallest=smallest)
+    verdict, p, window = gravest(measure, limits, test, windows) or min(
+        ((Verdict.CLEAR, test.p(window), window) for window in windows), key=lambda found: found[1]
+    )
+    seen = _compared(measure, window)
+    return Reading(verdict, told, seen, drop_of(seen.figure, told.figure), p, test.dispersion, smallest)
+
+
+def gravest(
+    measure: Measure, limits: Limits, test: DaysTest, windows: Sequence[Sample]
+) -> tuple[Verdict, float, Sample] | None:
+    """Return the window that warns or trips, with its verdict and p; None where none does.
+
+    The probability, which costs most, is asked only of windows whose drop is large enough.
+    """
+    found: tuple[Verdict, float, Sample] | None = None
+    for window in windows:
+        drop = drop_of(window.figure(measure), test.figure)
+        if not reaches(limits, drop):
+            continue
+        p = test.p(window)
+        verdict = verdict_of(limits, drop, p, window.events(measure))
+        if verdict > Verdict.CLEAR and (found is None or (verdict, -p) > (found[0], -found[1])):
+            found = verdict, p, window
+    return found
+
+
+def reaches(limits: Limits, drop: float | None) -> bool:
+    """Say whether a drop is as large as the policy's."""
+    return drop is not None and drop >= limits.max_drop - ROUNDING
+
+
+def verdict_of(limits: Limits, drop: float | None, p: float, events: int) -> Verdict:
+    """Say what a drop means that chance alone makes with probability `p`, seen over so many events."""
+    if not reaches(limits, drop) or p > max(WARNING_P, limits.max_false_alarm):
+        return Verdict.CLEAR
+    return Verdict.TRIPPED if p <= limits.max_false_alarm and events >= limits.min_events else Verdict.WARNING
+
+
+def _compared(measure: Measure, sample: Sample) -> Compared:
+    days = sample.days
+    return Compared(days[0].on, days[-1].on, len(days), sample.events(measure), sample.figure(measure))
+
+
+class DaysTest(Protocol):
+    """How a window is compared with the baseline: `figure` is the baseline's own."""
+
+    @property
+    def figure(self) -> float: ...
+
+    @property
+    def dispersion(self) -> float | None: ...
+
+    def p(self, window: Sample) -> float:
+        """Return the probability that chance alone makes the window this low."""
+
+    def smallest(self, limits: Limits) -> float:
+        """Return the least drop that fills the longest window and is seen in four of five cases."""
+
+
+def days_test(measure: Measure, baseline: Sample, after: Sequence[Day]) -> DaysTest:
+    """Return the test of a measure, given the days with events after the baseline."""
+    recent = Sample(tuple(after[-SPREAD_DAYS:]))
+    return RateTest(baseline, recent) if measure is Measure.SUCCESS_RATE else MeanTest(baseline, recent)
+
+
+class RateTest:
+    """Fisher's exact test on counts divided by the dispersion of days.
+
+    A day's events share its people, its weather and its list, so that they say less than so many apart. How
+    much less is judged by the baseline's days and the last 20 after it, each around their own rate: of the
+    baseline alone it would be known so badly that drops are missed and false alarms are twice as many.
+    """
+
+    def __init__(self, baseline: Sample, recent: Sample) -> None:
+        self.baseline, self.recent = baseline, recent
+        self.figure = baseline.figure(Measure.SUCCESS_RATE)
+
+    @cached_property
+    def dispersion(self) -> float:
+        return rate_dispersion(self.baseline.rates, self.recent.rates)
+
+    def p(self, window: Sample) -> float:
+        numbers = (window.good, window.bad, self.baseline.good, self.baseline.bad)
+        return fisher_less(*(round(number / self.dispersion) for number in numbers))
+
+    def smallest(self, limits: Limits) -> float:
+        before = self.baseline.good + self.baseline.bad
+        rate = self.figure
+        pace = self.recent if self.recent.days else self.baseline
+        wanted = (pace.good + pace.bad) * WINDOWS[-1] / len(pace.days)
+        after = max(wanted, limits.window_events)
+        if not rate:
+            return math.inf
+        n, m = before / self.dispersion, after / self.dispersion
+        z = -NORMAL.inv_cdf(limits.max_false_alarm)
+
+        def seen(drop: float) -> float:
+            lower = rate * (1 - drop)
+            both = (before * rate + after * lower) / (before + after)
+            # the last term is the correction for continuity: an exact test of counts asks for that much more
+            needed = z * math.sqrt(both * (1 - both) * (1 / n + 1 / m)) + (1 / n + 1 / m) / 2
+            error = math.sqrt(rate * (1 - rate) / n + lower * (1 - lower) / m)
+            return _chance(rate - lower - max(needed, limits.max_drop * rate), error)
+
+        return _least(seen)
+
+
+class MeanTest:
+    """Welch's t on daily means; the window's variance is the last 20 days', for five say little of it."""
+
+    def __init__(self, baseline: Sample, recent: Sample) -> None:
+        self.baseline = baseline.means
+        self.figure = self.baseline.mean
+        self.spread = recent.means if len(recent.days) > 1 else None
+        self.dispersion = None
+
+    def p(self, window: Sample) -> float:
+        known = self.spread if self.spread and self.spread.n >= len(window.days) else window.means
+        return welch_less(window.means, self.baseline, known).p
+
+    def smallest(self, limits: Limits) -> float:
+        known = self.spread if self.spread and self.spread.n >= WINDOWS[0] else self.baseline
+        if not self.baseline.mean:
+            return math.inf
+        found = welch_less(Spread(WINDOWS[-1], known.mean, known.variance), self.baseline, known)
+        error = found.error / abs(self.baseline.mean)
+        needed = max(-t_quantile(limits.max_false_alarm, found.df) * error, limits.max_drop)
+        return needed + NORMAL.inv_cdf(POWER) * error
+
+
+def _chance(margin: float, error: float) -> float:
+    """Return the probability that what exceeds its mark by `margin` on average exceeds it."""
+    return NORMAL.cdf(margin / error) if error > 0 else float(margin >= 0)
+
+
+def _least(seen: Callable[[float], float]) -> float:
+    """Return the least drop that is seen in four of five cases; infinite where a fall to nothing is not."""
+    if seen(1.0) < POWER:
+        return math.inf
+    low, high = 0.0, 1.0
+    for _step in range(30):
+        middle = (low + high) / 2
+        low, high = (low, middle) if seen(middle) >= POWER else (middle, high)
+    return high
+
+
+# --- volumes: full weeks ------------------------------------------------------------------------------------
+
+
+def weeks_baseline(weeks: Iterable[Week]) -> tuple[Week, ...] | None:
+    """Return the first four weeks from the first one with events on; None while there are fewer."""
+    taken: list[Week] = []
+    for week in weeks:
+        if week.open_days > 0 and (taken or week.count):
+            taken.append(week)
+        if len(taken) == BASELINE_WEEKS:
+            return tuple(taken)
+    return None
+
+
+def judge_weeks(limits: Limits, baseline: Sequence[Week], last: Week | None) -> Reading:
+    """Judge the last full week that counts against the baseline's four, per open day."""
+    count, exposure = sum(week.count for week in baseline), sum(week.open_days for week in baseline)
+    dispersion = weeks_dispersion(baseline)
+    end = baseline[-1].monday + timedelta(days=6)
+    told = Compared(baseline[0].monday, end, 7 * len(baseline), count, count / exposure)
+    smallest = _smallest_volume(limits, count, len(baseline), dispersion)
+    if last is None:
+        return Reading(Verdict.LEARNING, told, dispersion=dispersion, smallest=smallest)
+    seen = Compared(last.monday, last.monday + timedelta(days=6), 7, last.count, last.count / last.open_days)
+    drop = drop_of(seen.figure, told.figure)
+    p = NORMAL.cdf(quasi_poisson_z(last.count, last.open_days, count, exposure, dispersion))
+    return Reading(verdict_of(limits, drop, p, count), told, seen, drop, p, dispersion, smallest)
+
+
+def weeks_dispersion(weeks: Sequence[Week]) -> float:
+    """Return how much more the numbers differ than chance alone would make them; never below 1.
+
+    The larger of two Pearson chi-squares over their degrees of freedom: of days around the mean of their
+    weekday, and of weeks around the mean per open day, for a good or bad week is one for all of its days.
+    """
+    square, freedom = 0.0, 0
+    for weekday in range(7):
+        days = [(week.events[weekday], week.open[weekday]) for week in weeks]
+        if max(share for _events, share in days) < HALF:  # a day off; what comes in then has its own mean
+            days = [(events, 1.0) for events, _share in days]
+        days = [(events, share) for events, share in days if share >= HALF]
+        rate = sum(events for events, _share in days) / sum(share for _events, share in days)
+        if rate:
+            square += sum((events - rate * share) ** 2 / (rate * share) for events, share in days)
+            freedom += len(days) - 1
+    of_days = square / freedom if freedom else 1.0
+    rate = sum(week.count for week in weeks) / sum(week.open_days for week in weeks)
+    squares = sum((w.count - rate * w.open_days) ** 2 / (rate * w.open_days) for w in weeks) if rate else 0.0
+    return max(1.0, of_days, squares / (len(weeks) - 1))
+
+
+def _smallest_volume(limits: Limits, count: int, weeks: int, dispersion: float) -> float:
+    """Return the least drop of an ordinary week that is seen in four of five cases."""
+    usual = count / weeks
+    if not usual:
+        return math.inf
+    z = NORMAL.inv_cdf(limits.max_false_alarm)
+    low, high = 0.0, usual * (1 - limits.max_drop)
+    for _step in range(40):  # the largest number of events that trips
+        middle = (low + high) / 2
+        total, share = middle + count, 1 / (weeks + 1)
+        trips = (middle - total * share) / math.sqrt(dispersion * total * share * (1 - share)) <= z
+        low, high = (middle, high) if trips else (low, middle)
+    if high < 1e-6:
+        return math.inf
+
+    def seen(drop: float) -> float:
+        expected = usual * (1 - drop)
+        return _chance(low - expected, math.sqrt(dispersion * expected))
+
+    return _least(seen)
+
+
+# --- when watching begins -----------------------------------------------------------------------------------
+
+
+def arms_on(
+    measure: Measure, limits: Limits, days: Sequence[Day], baseline: Sample | None, start: date, today: date
+) -> date | None:
+    """Return about when a rate or mean is watched, at the pace of the days so far; None without events.
+
+    `start` is the day of the start mark, `days` those with events since (after the baseline where there is
+    one); `today` is the first day that is not over.
+    """
+    counted = [day for day in days if day.counted(measure)]
+    known = [*(baseline.days if baseline else ()), *counted]
+    if not known:
+        return None
+    span = max(1, (today - min(start, known[0].on)).days)
+    days_a_day = len(known) / span
+    events_a_day = sum(day.counted(measure) for day in known) / span
+    have, events = len(counted), sum(day.counted(measure) for day in counted)
+    wanted_days, wanted_events = float(WINDOWS[0]), float(max(limits.window_events, limits.min_events))
+    if baseline is None:
+        of_baseline = max(
+            (BASELINE_DAYS - have) / days_a_day, (limits.baseline_events - events) / events_a_day, 0.0
+        )
+        have = events = 0
+    else:
+        of_baseline = 0.0
+    of_window = max((wanted_days - have) / days_a_day, (wanted_events - events) / events_a_day, 0.0)
+    return today + timedelta(days=min(math.ceil(of_baseline + of_window), 3650))
+
+
+def volume_arms_on(weeks: Sequence[Week], baseline: bool, first_monday: date) -> date | None:
+    """Return when a volume is watched: the Monday after the fifth week that counts; None without events.
+
+    `weeks` are those that count so far, `first_monday` that of the first week that is not over.
+    """
+    begun = next((number for number, week in enumerate(weeks) if week.count), None)
+    if begun is None and not baseline:
+        return None
+    have = BASELINE_WEEKS if baseline else len(weeks) - (begun or 0)
+    return first_monday + timedelta(weeks=BASELINE_WEEKS + 1 - have)
+
+
+def monday_of(day: date) -> date:
+    """Return the Monday of a day's week."""
+    return day - timedelta(days=day.weekday())

@@ -1,0 +1,224 @@
+"""The rules tried on made streams: how often they cry wolf, and how soon they see a drop.
+
+A stream is a baseline and up to 90 days, looked at every day until something trips. The same seed makes the
+same streams.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+from governance.tripwire.rules import (
+    BASELINE_WEEKS,
+    SPREAD_DAYS,
+    Day,
+    Limits,
+    Measure,
+    Verdict,
+    Week,
+    baseline_of,
+    days_test,
+    gravest,
+    judge_weeks,
+    windows_of,
+)
+
+LOOKS = 90
+FIRST_DAY = date(2026, 1, 5)  # a Monday
+RATES = (0.3, 0.6, 0.9)
+EVENTS_A_DAY = (5, 20, 50, 300)
+CORRELATION = 0.05
+DROPS = (0.2, 0.3, 0.5)
+DAY_NOISE = (0.3, 0.6)  # the standard deviation of a day's mean, as a fraction of the mean
+OVERDISPERSION = (1.0, 2.0, 4.0)  # the variance of a day's number over its mean
+WEEK = (1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.15)  # a quiet Saturday, and a Sunday on which little comes in
+OPEN = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
+
+# What the rules must reach: false alarms within 90 looks at most, and a 30 % drop at 20 events a day seen by
+# day 30 in at least this share of the runs, by (noise, rate).
+BY_DAY = 30
+MOST_FALSE_ALARMS = {0.0: 0.03, CORRELATION: 0.08}
+LEAST_SEEN = {
+    (0.0, 0.3): 0.48, (0.0, 0.6): 0.97, (0.0, 0.9): 1.00,
+    (CORRELATION, 0.3): 0.30, (CORRELATION, 0.6): 0.82, (CORRELATION, 0.9): 1.00,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A kind of stream. `noise` is the intraclass correlation of a day's events (rates), the standard
+    deviation of daily means (means) or the variance of daily numbers over their mean (volumes)."""
+
+    measure: Measure
+    events: int
+    noise: float
+    rate: float = 0.0
+    drop: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """On which day after the baseline each run tripped; None where it did not within the looks."""
+
+    stream: Stream
+    looks: int
+    days: tuple[int | None, ...]
+
+    @property
+    def runs(self) -> int:
+        return len(self.days)
+
+    def seen(self, by_day: int | None = None) -> int:
+        """Return how many runs had tripped by that day."""
+        return sum(day is not None and day <= (by_day or self.looks) for day in self.days)
+
+    def share(self, by_day: int | None = None) -> float:
+        return self.seen(by_day) / self.runs
+
+    def interval(self, by_day: int | None = None) -> tuple[float, float]:
+        """Return the 95 % interval of that share."""
+        return wilson(self.seen(by_day), self.runs)
+
+    def day_of(self, part: float) -> int | None:
+        """Return the day by which this part of the runs had tripped; None where so many never did."""
+        days = sorted(self.looks + 1 if day is None else day for day in self.days)
+        day = days[max(0, math.ceil(part * self.runs) - 1)]
+        return day if day <= self.looks else None
+
+
+def wilson(hits: int, runs: int, z: float = 1.96) -> tuple[float, float]:
+    """Return the interval of a share (E. B. Wilson, JASA 22 (1927) 209-212)."""
+    share, scale = hits / runs, 1 + z * z / runs
+    middle = (share + z * z / (2 * runs)) / scale
+    half = z * math.sqrt(share * (1 - share) / runs + z * z / (4 * runs * runs)) / scale
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def shortfalls(found: Iterable[Found]) -> list[str]:
+    """Return a sentence for every goal that was missed; nothing where all were reached."""
+    missed = []
+    for one in found:
+        stream, share = one.stream, one.share()
+        of_rates = stream.measure is Measure.SUCCESS_RATE
+        most = MOST_FALSE_ALARMS[stream.noise if of_rates else 0.0]
+        if not stream.drop and share > most:
+            missed.append(f"{stream}: {share:.1%} false alarms, at most {most:.0%} wanted")
+        least = LEAST_SEEN.get((stream.noise, stream.rate), 0.0)
+        if of_rates and (stream.drop, stream.events) == (0.3, 20) and one.share(BY_DAY) < least:
+            missed.append(f"{stream}: {one.share(BY_DAY):.1%} seen by day {BY_DAY}, {least:.0%} wanted")
+    return missed
+
+
+def rate_streams() -> Iterator[Stream]:
+    """Return the streams of success rates: constant, independent and with good and bad days."""
+    for noise, rate, events in itertools.product((0.0, CORRELATION), RATES, EVENTS_A_DAY):
+        yield Stream(Measure.SUCCESS_RATE, events, noise, rate)
+
+
+def mean_streams() -> Iterator[Stream]:
+    for noise in DAY_NOISE:
+        yield Stream(Measure.MEAN, 20, noise)
+
+
+def volume_streams() -> Iterator[Stream]:
+    """Return the streams of numbers, with weekends and more variance than chance has."""
+    for noise, events in itertools.product(OVERDISPERSION, EVENTS_A_DAY):
+        yield Stream(Measure.VOLUME, events, noise)
+
+
+def with_drops(stream: Stream) -> Iterator[Stream]:
+    """Return the stream unchanged and with each drop."""
+    for drop in (0.0, *DROPS):
+        yield replace(stream, drop=drop)
+
+
+def simulate(
+    stream: Stream, runs: int, *, seed: int, looks: int = LOOKS, limits: Limits | None = None
+) -> Found:
+    """Try the rules on `runs` streams of one kind."""
+    chance = random.Random(f"{seed} {stream}")
+    one_run = _weeks_run if stream.measure is Measure.VOLUME else _days_run
+    return Found(
+        stream, looks, tuple(one_run(stream, chance, looks, limits or Limits()) for _run in range(runs))
+    )
+
+
+def _days_run(stream: Stream, chance: random.Random, looks: int, limits: Limits) -> int | None:
+    measure = stream.measure
+    before = list(itertools.islice(_days(stream, chance, 0.0), SPREAD_DAYS + limits.baseline_events))
+    baseline = baseline_of(measure, limits, before)
+    if baseline is None:
+        raise ValueError("so few events never make a baseline")
+    after: list[Day] = []
+    for look, day in enumerate(itertools.islice(_days(stream, chance, stream.drop), looks), start=1):
+        after.append(day)
+        windows = windows_of(measure, limits, after)
+        found = gravest(measure, limits, days_test(measure, baseline, after), windows)
+        if found is not None and found[0] is Verdict.TRIPPED:
+            return look
+    return None
+
+
+def _days(stream: Stream, chance: random.Random, drop: float) -> Iterator[Day]:
+    on, events = FIRST_DAY, stream.events
+    steps = _good_of(events, stream.rate * (1 - drop), stream.noise) if stream.rate else []
+    while True:
+        if stream.measure is Measure.SUCCESS_RATE:
+            good = bisect.bisect(steps, chance.random() * steps[-1])
+            yield Day(on, events, good, events - good)
+        else:
+            mean = chance.gauss(1 - drop, stream.noise)
+            yield Day(on, events, valued=events, total=mean * events)
+        on += timedelta(days=1)
+
+
+def _good_of(events: int, rate: float, correlation: float) -> list[float]:
+    """Return the running sum of the chances of 0, 1, 2, … good events in a day.
+
+    Binomial; with a correlation beta-binomial, whose intraclass correlation is 1 / (a + b + 1).
+    """
+    if correlation:
+        a, b = rate * (1 / correlation - 1), (1 - rate) * (1 / correlation - 1)
+        chances = [_log_beta(k + a, events - k + b) - _log_beta(a, b) for k in range(events + 1)]
+    else:
+        chances = [k * math.log(rate) + (events - k) * math.log1p(-rate) for k in range(events + 1)]
+    ways = [-_log_beta(events - k + 1, k + 1) - math.log(events + 1) for k in range(events + 1)]
+    return list(itertools.accumulate(math.exp(way + log) for way, log in zip(ways, chances, strict=True)))
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+
+def _weeks_run(stream: Stream, chance: random.Random, looks: int, limits: Limits) -> int | None:
+    baseline = [_week(stream, chance, number, 0.0) for number in range(BASELINE_WEEKS)]
+    if not sum(week.count for week in baseline):
+        return None
+    for number in range(1, looks // 7 + 1):  # the looks of one week see the same last full week
+        last = _week(stream, chance, BASELINE_WEEKS + number, stream.drop)
+        if judge_weeks(limits, baseline, last).verdict is Verdict.TRIPPED:
+            return 7 * number
+    return None
+
+
+def _week(stream: Stream, chance: random.Random, number: int, drop: float) -> Week:
+    usual = [stream.events * share * (1 - drop) for share in WEEK]
+    counts = tuple(_number(chance, mean, stream.noise) for mean in usual)
+    return Week(FIRST_DAY + timedelta(weeks=number), counts, OPEN)
+
+
+def _number(chance: random.Random, mean: float, over: float) -> int:
+    """Return a Poisson number, or where the variance is `over` times the mean a negative binomial one."""
+    if over > 1:
+        mean = chance.gammavariate(mean / (over - 1), over - 1)
+    count, waited = -1, 0.0
+    while waited <= mean:  # events one after the other until the day is over
+        waited += chance.expovariate(1.0)
+        count += 1
+    return count
