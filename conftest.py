@@ -274,6 +274,10 @@ def chance(request: pytest.FixtureRequest, seed: int) -> random.Random:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if DATABASE != "postgres":  # not skipped: there is nothing that these tests could ask another database
+        elsewhere = [item for item in items if item.get_closest_marker("postgres")]
+        items[:] = [item for item in items if item not in elsewhere]
+        config.hook.pytest_deselected(items=elsewhere)
     for item in items:
         if {"page", "context", "browser"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("browser")

@@ -20,6 +20,7 @@ from governance.versions import Versioned
 
 CHANNEL_CHOICES = [(channel, channel) for channel in CHANNELS]
 KEY_LENGTH = 200
+IS_OPEN = Q(status="OPEN")
 IN_QUEUE = Q(is_current=True, due_at__isnull=False)
 
 
@@ -272,9 +273,10 @@ class FollowUpTask(Written):
         TYPED = "TYPED", _("typed")
 
     lead = models.ForeignKey(Lead, models.PROTECT, related_name="tasks", verbose_name=_("lead"))
-    ladder = models.ForeignKey(
-        Ladder, models.PROTECT, related_name="tasks", null=True, blank=True, verbose_name=_("ladder")
-    )
+    ladder = models.ForeignKey(  # found by its unique steps
+        Ladder, models.PROTECT, related_name="tasks", null=True, blank=True, db_index=False,
+        verbose_name=_("ladder"),
+    )  # fmt: skip
     kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices, default=Kind.LADDER)
     step = models.PositiveSmallIntegerField(_("step"), null=True, blank=True)
     channel = models.CharField(_("channel"), max_length=5, choices=CHANNEL_CHOICES)
@@ -315,7 +317,7 @@ class FollowUpTask(Written):
         _("corrected to"), max_length=12, choices=Outcome.choices, blank=True, default=""
     )
     origin = models.ForeignKey(
-        "self", models.SET_NULL, related_name="+", null=True, blank=True, editable=False,
+        "self", models.SET_NULL, related_name="+", null=True, blank=True, editable=False, db_index=False,
         verbose_name=_("promised in"),
     )  # fmt: skip
     note = models.TextField(_("note"), blank=True, default="", max_length=4000)
@@ -369,9 +371,10 @@ class FollowUpTask(Written):
             ),
         ]
         indexes = [
-            # the due queue, for everybody, for a province and for an owner
+            # the due queue, for everybody, for a province, for a channel and for an owner
             models.Index(fields=["due_at", "id"], name="task_due", condition=IN_QUEUE),
             models.Index(fields=["province", "due_at"], name="task_due_province", condition=IN_QUEUE),
+            models.Index(fields=["channel", "due_at"], name="task_due_channel", condition=IN_QUEUE),
             models.Index(fields=["owner_key", "due_at"], name="task_due_owner", condition=IN_QUEUE),
             # sla: the newest completed and the newest open ones
             models.Index(
@@ -390,8 +393,15 @@ class FollowUpTask(Written):
             models.Index(fields=["id"], name="task_held", condition=Q(status="OPEN", due_at=None)),
             models.Index(fields=["claim_until"], name="task_claimed", condition=Q(claim_until__isnull=False)),
             models.Index(fields=["claim_token"], name="task_of_claim", condition=~Q(claim_token="")),
-            models.Index(fields=["province", "lead"], name="task_realign", condition=Q(status="OPEN")),
+            # realigning a province, realigning everywhere, reassigning
+            models.Index(
+                fields=["province", "lead"], name="task_open_in", condition=IS_OPEN, include=["due_at"]
+            ),
+            models.Index(fields=["lead"], name="task_open_of", condition=IS_OPEN, include=["due_at"]),
+            models.Index(fields=["owner_key", "id"], name="task_open_owner", condition=IS_OPEN),
+            models.Index(fields=["origin"], name="task_promised_in", condition=Q(origin__isnull=False)),
             models.Index(fields=["-created_at", "-id"], name="task_newest"),  # the collection
+            models.Index(fields=["due_at", "id"], name="task_by_due"),  # the collection
         ]  # fmt: skip
         permissions = [
             ("claim_task", "Claim due tasks"),

@@ -162,8 +162,11 @@ class NewestFirst(pagination.CursorPagination):
 
     def get_ordering(self, request: Request, queryset: Any, view: Any) -> tuple[str, ...]:
         ordering = super().get_ordering(request, queryset, view)
-        # the cursor needs a unique end, else rows with equal values can repeat or be missed
-        return ordering if any(name.lstrip("-") == "id" for name in ordering) else (*ordering, "-id")
+        if any(name.lstrip("-") == "id" for name in ordering):
+            return ordering
+        # the cursor needs a unique end, else rows with equal values can repeat or be missed;
+        # it goes the way of the rest, so that one index answers both ways
+        return (*ordering, "-id" if ordering[-1].startswith("-") else "id")
 
 
 class StrictFilters(DjangoFilterBackend):  # type: ignore[misc]  # django-filter has no types

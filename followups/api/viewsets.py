@@ -245,4 +245,7 @@ class TaskCollection(CollectionViewSet):
     ordering_fields = ("id", "created_at", "due_at")
 
     def get_queryset(self) -> QuerySet[FollowUpTask]:
-        return FollowUpTask.objects.visible_to(who(self.request), timezone.now()).select_related("lead")
+        tasks = FollowUpTask.objects.visible_to(who(self.request), timezone.now()).select_related("lead")
+        # a cursor has no place for tasks that are held, whose due time is not known
+        by_due = "due_at" in self.request.query_params.get("ordering", "")
+        return tasks.filter(due_at__isnull=False) if by_due else tasks

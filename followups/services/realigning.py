@@ -250,7 +250,10 @@ def bring_back_held(at: datetime, *, limit: int = 200) -> int:
     held = FollowUpTask.objects.filter(status=OPEN, due_at=None).order_by("id")
     runs = -(-held.count() // limit)
     start = limit * (int(at.timestamp()) // 60 % runs) if runs > 1 else 0
-    lead_ids = list(dict.fromkeys(held.values_list("lead_id", flat=True)[start : start + limit]))
+    # first their ids alone, from the index: the tasks that are passed over are not read
+    ids = list(held.values_list("pk", flat=True)[start : start + limit])
+    leads = FollowUpTask.objects.filter(pk__in=ids).order_by("pk").values_list("lead_id", flat=True)
+    lead_ids = list(dict.fromkeys(leads))
     for first in range(0, len(lead_ids), LEADS_A_BATCH):
         _bring_back(lead_ids[first : first + LEADS_A_BATCH], at)
     return len(lead_ids)

@@ -666,3 +666,23 @@ def test_can_contact_of_a_lead_takes_six_queries_at_most(api: Api, by: Callable[
     answer = client.get("/api/governance/market/can-contact", asked).json()
     assert (answer["scope"], answer["reason"]) == ("lead", "consent_missing")
     assert len(statements) <= 6, "\n".join(statements)
+
+
+@pytest.mark.parametrize("direction", ["", "-"])
+def test_tasks_by_due_time_come_page_by_page_and_held_ones_are_left_out(api: Api, direction: str) -> None:
+    client = api("MANAGER")
+    for number in range(3):
+        begin(client, lead_id=f"L-{number}")
+    held = FollowUpTask.objects.filter(step__in=(2, 5))
+    held.update(due_at=None, held_reason="suppressed")
+    expected = FollowUpTask.objects.filter(due_at__isnull=False).order_by(
+        f"{direction}due_at", f"{direction}id"
+    )
+    found: list[int] = []
+    page = f"{BASE}/tasks?ordering={direction}due_at&page_size=4"
+    while page:
+        answer = client.get(page).json()
+        found += [task["id"] for task in answer["results"]]
+        page = answer["next"]
+    assert found == list(expected.values_list("pk", flat=True))
+    assert len(found) == 12
