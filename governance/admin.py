@@ -2,6 +2,7 @@
 
 import governance.contact.admin
 import governance.golive.admin
+import governance.heimdall.admin
 import governance.kpi.admin
 import governance.market.admin
 import governance.outbox.admin

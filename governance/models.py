@@ -10,6 +10,12 @@ from governance.contact.models import (
     Suppression,
 )
 from governance.golive.models import GoLiveState
+from governance.heimdall.models import (
+    HeimdallEvent,
+    HeimdallPolicy,
+    HeimdallRecommendation,
+    HeimdallScorecardDay,
+)
 from governance.kpi.models import Figure, KpiEvent, Target
 from governance.market.models import MarketPolicy
 from governance.outbox.models import Heartbeat, IdempotentAnswer, JobSlot, OutboxMessage, SchedulerLease
@@ -34,6 +40,10 @@ __all__ = [
     "GoLiveState",
     "HashKeyCheck",
     "Heartbeat",
+    "HeimdallEvent",
+    "HeimdallPolicy",
+    "HeimdallRecommendation",
+    "HeimdallScorecardDay",
     "IdempotentAnswer",
     "JobSlot",
     "KpiEvent",

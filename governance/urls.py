@@ -9,6 +9,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("market/", include(gate_patterns)),
     path("contact/", include("governance.contact.api.urls")),
     path("kpi/", include("governance.kpi.api.urls")),
+    path("heimdall/", include("governance.heimdall.api.urls")),
     path("go-live/", include("governance.golive.api.urls")),
     path("risk/", include("governance.risk.api.urls")),
 ]

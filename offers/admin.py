@@ -132,7 +132,10 @@ class OfferEvidenceAdmin(ReadOnlyAdmin):
             _("What they rest on"),
             {"fields": ("comps_grade", "comps_statistics", "comps", "assumptions", "liquidity")},
         ),
-        (_("Policy"), {"fields": ("policy", "policy_version", "policy_values", "recommendation_id")}),
+        (
+            _("Policy"),
+            {"fields": ("policy", "policy_version", "policy_values", "recommendation_id", "heimdall")},
+        ),
         (
             _("Who, and the proof"),
             {"fields": ("actor", "acting_for", "correlation_id", "rules_version", "digest")},

@@ -138,6 +138,11 @@ class OfferEvidence(PlaceModel, Written, AppendOnly):
         null=True,
         help_text=_("What the market's liquidity was, where the policy asks for it."),
     )
+    heimdall = models.JSONField(
+        _("Heimdall"),
+        null=True,
+        help_text=_("On which verdict the recommendation was let in, where the policy asks for one."),
+    )
     arv = _money(_("value after repairs"))
     max_arv_multiplier = models.DecimalField(_("share of the ARV"), max_digits=5, decimal_places=4)
     repairs = _money(_("repairs"))

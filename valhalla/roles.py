@@ -19,6 +19,7 @@ _TABLE: dict[str, str] = {
     "governance.view_kpievent": "CMAS",
     "governance.view_contactdecision": "CMAS",
     "governance.view_risk": "CMAS",
+    "governance.view_heimdall": "CMAS",
     # working tasks
     "followups.claim_task": "VCM",
     "followups.start_task": "VCMS",
@@ -51,6 +52,8 @@ _TABLE: dict[str, str] = {
     "governance.record_kpi": "CMS",
     "governance.reserve_risk": "CMS",  # settle and release too
     "governance.release_throttle": "M",
+    "governance.run_heimdall": "CMS",
+    "governance.promote_heimdall": "M",
     "governance.manage_people": "M",
 }
 
@@ -60,6 +63,7 @@ _EDITED_IN_ADMIN = (
     "governance.marketpolicy", "governance.statutoryhours", "governance.closure", "governance.cityzone",
     "governance.suppression", "governance.consent", "governance.golivestate", "governance.target",
     "governance.riskpolicy",
+    "governance.heimdallpolicy",
     "followups.lead", "followups.contactpoint", "followups.property", "followups.laddertemplate",
     "buyers.buyer", "offers.offerpolicy",
     "django_celery_beat.periodictask", "django_celery_beat.crontabschedule",
@@ -72,7 +76,9 @@ _VIEWED_IN_ADMIN = (
     "governance.heartbeat", "governance.schedulerlease", "governance.idempotentanswer",
     "governance.hashkeycheck", "governance.riskengine", "governance.riskledgerday",
     "governance.riskreservation", "governance.riskthrottle", "governance.riskevent",
-    "governance.historicalriskpolicy", "followups.ladder", "followups.followuptask", "followups.slasnapshot",
+    "governance.historicalriskpolicy",
+    "governance.heimdallscorecardday", "governance.heimdallrecommendation", "governance.heimdallevent",
+    "followups.ladder", "followups.followuptask", "followups.slasnapshot",
     "followups.realignrequest", "followups.taskcorrection", "followups.inboundcontact",
     "followups.lookupevent",
     "buyers.buyerliquiditynode", "buyers.buyerfeedbackevent", "offers.offer", "offers.offerevidence",
@@ -80,6 +86,7 @@ _VIEWED_IN_ADMIN = (
     "governance.historicalmarketpolicy", "governance.historicalstatutoryhours",
     "governance.historicalclosure",
     "governance.historicalcityzone", "governance.historicalgolivestate", "governance.historicaltarget",
+    "governance.historicalheimdallpolicy",
     "followups.historicalladdertemplate",
     "offers.historicalofferpolicy",
 )  # fmt: skip

@@ -44,6 +44,14 @@ def _kept_secret(path: Path) -> str:
     return path.read_text().strip()
 
 
+def _whole(name: str, default: int, low: int, high: int) -> int:
+    """Read a whole number from `low` to `high`."""
+    text = os.environ.get(name, "").strip() or str(default)
+    if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+        raise ImproperlyConfigured(f"{name}={text!r} is no whole number from {low} to {high}.")
+    return int(text)
+
+
 ENV = os.environ.get("ENV", "").strip().lower() or "development"
 if ENV not in {"development", "production"}:
     raise ImproperlyConfigured(f"ENV={ENV!r} is neither development nor production.")
@@ -70,6 +78,8 @@ CONTACT_HASH_KEY = os.environ.get("CONTACT_HASH_KEY", "") or _kept_secret(VAR / 
 
 TLS = _flag("TLS", PRODUCTION)
 GO_LIVE_ENFORCE = _flag("GO_LIVE_ENFORCE", PRODUCTION)
+# How many days of sandbox trials Heimdall looks back on.
+HEIMDALL_TRIAL_DAYS = _whole("HEIMDALL_TRIAL_DAYS", 30, 1, 365)
 
 _port = os.environ.get("PORT", "").strip() or "8000"
 if not (_port.isascii() and _port.isdigit() and 1 <= int(_port) <= 65535):

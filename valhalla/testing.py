@@ -30,6 +30,7 @@ SEEDS = (
     "governance.golive.seeds.seed",
     "governance.risk.seeds.seed",
     "governance.kpi.seeds.seed",
+    "governance.heimdall.seeds.seed",
     "followups.seeds.seed",
     "offers.seeds.seed",
 )

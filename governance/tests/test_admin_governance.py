@@ -22,6 +22,12 @@ from unfold.admin import ModelAdmin
 from governance.contact.digests import digest
 from governance.contact.models import CityZone, Closure, Consent, ContactDecision, StatutoryHours, Suppression
 from governance.golive.models import GoLiveState
+from governance.heimdall.models import (
+    HeimdallEvent,
+    HeimdallPolicy,
+    HeimdallRecommendation,
+    HeimdallScorecardDay,
+)
 from governance.kpi.models import KpiEvent, Target
 from governance.market.models import MarketPolicy
 from governance.models import ApiToken, User
@@ -92,6 +98,13 @@ def rows(db: None, person: Person) -> dict[type, Any]:
         GoLiveState: GoLiveState.objects.get(),
         Group: Group.objects.get_or_create(name="VA")[0],
         Heartbeat: Heartbeat.objects.create(name="beat", at=NOW),
+        HeimdallEvent: HeimdallEvent.objects.create(domain="BUYER_MATCH", kind="PROMOTED", created_at=NOW),
+        HeimdallPolicy: HeimdallPolicy.objects.all()[0],
+        HeimdallRecommendation: HeimdallRecommendation.objects.create(
+            domain="BUYER_MATCH", confidence="0.5", reason="gate_pass", policy_version=1, trials=1,
+            successes=1, created_at=NOW,
+        ),
+        HeimdallScorecardDay: HeimdallScorecardDay.objects.create(domain="BUYER_MATCH", day=NOW, trials=1),
         IdempotentAnswer: IdempotentAnswer.objects.create(user=user, key="k", request_hash="h",
         created_at=NOW),
         IntervalSchedule: IntervalSchedule.objects.create(every=5, period="minutes"),
@@ -178,6 +191,9 @@ EVIDENCE = [
     JobSlot,
     OutboxMessage,
     Heartbeat,
+    HeimdallEvent,
+    HeimdallRecommendation,
+    HeimdallScorecardDay,
     IdempotentAnswer,
 ]
 

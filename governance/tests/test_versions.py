@@ -60,5 +60,5 @@ def test_a_version_that_nobody_has_is_refused_with_the_present_one(expected: int
 
 def test_a_constraint_that_no_rival_broke_is_not_called_a_lost_race(by: MakeBy) -> None:
     nowhere = MarketPolicy.objects.of(Place("ON", "NOWHERE"))
-    with transaction.atomic(), pytest.raises(IntegrityError):
+    with pytest.raises(IntegrityError), transaction.atomic():
         revise(nowhere, lambda: MarketPolicy(province="ON"), switched_off, by=by("MANAGER"), at=NOW)

@@ -206,6 +206,7 @@ class EvidenceSerializer(serializers.ModelSerializer[OfferEvidence]):
             "policy_version",
             "policy_values",
             "liquidity",
+            "heimdall",
             "arv",
             "max_arv_multiplier",
             "repairs",

@@ -14,6 +14,8 @@ from governance import hooks
 from governance.actors import By
 from governance.errors import Forbidden, Invalid, Refused
 from governance.golive.services import Execution, verb
+from governance.heimdall.rules import WHOLESALE_OFFER
+from governance.heimdall.services import may_drive, use_recommendation
 from governance.kpi.services import emit_kpi
 from governance.places import Place
 from governance.property_types import PropertyType
@@ -54,8 +56,9 @@ def compute_offer(
 ) -> Computed:
     """Compute an offer for a house worth `arv` CAD after `repairs` CAD, and keep the evidence.
 
-    For a lead it supersedes the live offer. A dry run answers the same figures and keeps, supersedes and
-    reserves nothing. `comps` and `assumptions` are as rules.read_comps and rules.read_assumptions give them.
+    For a lead it supersedes the live offer. Where the policy requires Heimdall, it uses the recommendation
+    up. A dry run answers the same figures and keeps, supersedes, reserves and uses up nothing. `comps` and
+    `assumptions` are as rules.read_comps and rules.read_assumptions give them.
     Raises Forbidden without the right, Invalid for amounts that are none, and Refused
     `offer_policy_disabled`, `market_too_cold`, `heimdall_refused`, `no_offer`, `risk_denied`.
     """
@@ -64,12 +67,7 @@ def compute_offer(
     arv, repairs = _amount("arv", arv), _amount("repairs", repairs)
     policy = _policy_in_force(place)
     liquidity = _warm_enough(policy, place, property_type)
-    if policy.require_heimdall:
-        # Only Heimdall could say yes, and nothing here can speak for it.
-        raise Refused(
-            "heimdall_refused",
-            _("This policy asks Heimdall to let the recommendation into production, and it has not."),
-        )
+    heimdall = _let_in(policy, recommendation_id, lead_id, by=by, at=at, dry_run=dry_run)
     calculation = rules.calculate(arv, repairs, policy.terms)
     if dry_run:
         return Computed(policy, calculation, None, None)
@@ -88,6 +86,7 @@ def compute_offer(
             policy_version=policy.version,
             policy_values=_values_of(policy),
             liquidity=liquidity,
+            heimdall=heimdall,
             comps=[comp.as_json() for comp in comps],
             assumptions=dict(assumptions or {}),
             arv=arv,
@@ -147,6 +146,20 @@ def _warm_enough(policy: OfferPolicy, place: Place, property_type: str) -> dict[
         "score_low": rules.number_text(liquidity.score_low),
         "events": liquidity.events,
     }
+
+
+def _let_in(
+    policy: OfferPolicy, recommendation_id: str, lead_id: str, *, by: By, at: datetime, dry_run: bool
+) -> dict[str, Any] | None:
+    """Ask Heimdall where the policy does, and return its verdict as evidence keeps it.
+
+    What is kept uses the recommendation up; a dry run only asks whether it would be let in.
+    """
+    if not policy.require_heimdall:
+        return None
+    if dry_run:
+        return may_drive(recommendation_id, WHOLESALE_OFFER, at, subject=lead_id).as_json()
+    return use_recommendation(recommendation_id, WHOLESALE_OFFER, by=by, at=at, subject=lead_id).as_json()
 
 
 def _reserve(calculation: rules.Calculation) -> int:

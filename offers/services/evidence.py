@@ -47,7 +47,10 @@ def replay(evidence: OfferEvidence) -> dict[str, Any]:
 
 def content_of(evidence: OfferEvidence) -> dict[str, Any]:
     """Return what the digest covers, as plain JSON: every column but the id, which is given later."""
+    # evidence from before Heimdall was asked has no verdict, and a digest without one
+    heimdall = {} if evidence.heimdall is None else {"heimdall": evidence.heimdall}
     return {
+        **heimdall,
         "rules_version": evidence.rules_version,
         "province": evidence.province,
         "market": evidence.market,

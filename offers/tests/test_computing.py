@@ -115,11 +115,6 @@ def test_the_cautious_score_decides_whether_a_market_is_warm_enough(
     assert OfferEvidence.objects.get().liquidity == {"score": "61.5", "score_low": "20", "events": 12}
 
 
-def test_a_policy_that_asks_heimdall_refuses_whatever_is_recommended() -> None:
-    switch_on(require_heimdall=True)
-    assert refusal(recommendation_id="rec-7") == "heimdall_refused"
-
-
 def test_a_reservation_is_denied_and_nothing_is_kept() -> None:
     switch_on()
     first = kept("L-1")

@@ -20,6 +20,7 @@ from governance.kpi.figures import take_figures
 from offers.models import OfferEvidence
 from valhalla.demo.buying import plan_buyers
 from valhalla.demo.following import Followups, realign
+from valhalla.demo.machines import plan_machines
 from valhalla.demo.market import set_rules
 from valhalla.demo.offering import plan_offers
 from valhalla.demo.people import make_team, write_people
@@ -69,6 +70,7 @@ def fill(now: datetime, *, people_file: Path) -> Told:
         for name in SAMPLES:
             import_leads(settings.BASE_DIR / "samples" / name, by=By.system("demo", CORRELATION), at=imported)
         plan_offers(timeline, team)
+        plan_machines(timeline, team)
         followups = Followups(timeline, team)
         followups.plan()
         followups.plan_last_days()

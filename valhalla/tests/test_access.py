@@ -64,6 +64,13 @@ API: dict[str, dict[str, str]] = {
     "api/governance/risk/release": {"post": CLOSERS},
     "api/governance/risk/events": {"get": READERS},
     "api/governance/risk/events/<int:pk>": {"get": READERS},
+    "api/governance/heimdall/policies": {"get": EVERYBODY},
+    "api/governance/heimdall/policies/upsert": {"post": POLICY},
+    "api/governance/heimdall/scorecard": {"get": READERS},
+    "api/governance/heimdall/scorecard/today": {"get": READERS},
+    "api/governance/heimdall/sandbox/trial": {"post": CLOSERS},
+    "api/governance/heimdall/recommend": {"post": CLOSERS},
+    "api/governance/heimdall/promote": {"post": MANAGERS},
     # follow-ups
     "api/followups/ladder/create": {"post": BUT_AUDITORS},
     "api/followups/ladder/<int:pk>/stop": {"post": MANAGERS},

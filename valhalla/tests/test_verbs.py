@@ -46,6 +46,8 @@ STEPS = {
     "followups.services.realigning.realign_leads",
     "followups.services.realigning.request_realigning",
     "governance.contact.services.decision",
+    "governance.heimdall.services.judging.tell",
+    "governance.heimdall.services.recommendations.use_recommendation",
     "governance.risk.services.reserving.record_answer",
     "governance.versions.revise",
 }

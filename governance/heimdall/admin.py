@@ -1,0 +1,243 @@
+"""Heimdall on the managers' screens: each domain's figures beside what is asked of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.db import models
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.decorators import display
+
+from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
+from governance.heimdall import rules
+from governance.heimdall.models import (
+    Domain,
+    HeimdallEvent,
+    HeimdallPolicy,
+    HeimdallRecommendation,
+    HeimdallScorecardDay,
+)
+from governance.heimdall.querysets import card_of
+from governance.heimdall.rules import Scorecard
+from governance.heimdall.services import POLICY_FIELDS, in_words, shown_rate, upsert_policy, window
+from governance.kpi.rules import percent
+
+LABELS = dict(Domain.choices)
+ANSWERS = {**dict(rules.Reason.choices), **dict(rules.Misuse.choices)}
+ON, READY, NOT_YET, FALLEN = "on", "ready", "not yet", "fallen"
+
+
+class PolicyForm(VersionForm):
+    """A policy as a manager edits it."""
+
+    class Meta:
+        model = HeimdallPolicy
+        fields = ("domain", *POLICY_FIELDS)
+
+
+class DomainFilter(admin.SimpleListFilter):
+    """Narrows by the domains that have a policy: they are few, and the rows are many."""
+
+    title = gettext_lazy("domain")
+    parameter_name = "domain"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in HeimdallPolicy.objects.values_list("domain", flat=True)]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(domain=self.value()) if self.value() else queryset
+
+
+@admin.register(HeimdallPolicy)
+class HeimdallPolicyAdmin(HistoryAdmin):
+    """What each machine must show before it may drive production, beside what it has shown."""
+
+    form = PolicyForm
+    list_display = (
+        "domain", "about", "standing", "trials_shown", "rate_shown", "confidence_asked", "changed_by",
+        "updated_at",
+    )  # fmt: skip
+    list_filter = ("prod_use_enabled",)
+    ordering = ("domain",)
+    history_list_display = ("version", "prod_use_enabled")
+    readonly_fields = (
+        "version", "changed_by", "reason", "updated_at", "correlation_id", "carried", "trials_shown",
+        "rate_shown", "days_shown",
+    )  # fmt: skip
+    fieldsets = (
+        (None, {"fields": ("domain", "prod_use_enabled")}),
+        (
+            gettext_lazy("What is asked"),
+            {"fields": ("min_confidence_prod", "min_sandbox_trials", "min_sandbox_success_rate")},
+        ),
+        (
+            gettext_lazy("What was shown"),
+            {"fields": ("carried", "trials_shown", "rate_shown", "days_shown")},
+        ),
+        (gettext_lazy("Why"), {"fields": ("change_reason", "seen_version")}),
+        (
+            gettext_lazy("This version"),
+            {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")},
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        since, until = window(timezone.now())
+        return super().get_queryset(request).with_scorecard(since, until)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_readonly_fields(request, obj)
+        # a policy that moved would let into production a machine that nobody tried
+        return (*fields, "domain") if obj is not None else fields
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave the figures of now out where there are none: on a new policy, and on a version of then."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is not None and not getattr(request, "shows_history", False):
+            return fieldsets
+        return [entry for entry in fieldsets if "carried" not in entry[1]["fields"]]
+
+    def serve(self, request: HttpRequest, obj: HeimdallPolicy, form: Any, change: bool) -> models.Model:
+        return upsert_policy(
+            obj.domain,
+            {name: getattr(obj, name) for name in POLICY_FIELDS},
+            by=by_of(request),
+            at=timezone.now(),
+            reason=form.cleaned_data["change_reason"],
+            expected_version=form.cleaned_data["seen_version"] if change else 0,
+        )
+
+    @admin.display(description=gettext_lazy("about"))
+    def about(self, policy: HeimdallPolicy) -> str:
+        return str(LABELS.get(policy.domain, "–"))
+
+    @display(
+        description=gettext_lazy("standing"),
+        label={ON: "success", READY: "info", NOT_YET: "", FALLEN: "danger"},
+    )
+    def standing(self, policy: HeimdallPolicy) -> Any:
+        carried = rules.shortfall(policy.thresholds, card_of(policy)) is None
+        if policy.prod_use_enabled:
+            return (ON, _("in production")) if carried else (FALLEN, _("held back: below what is asked"))
+        return (READY, _("can be promoted")) if carried else (NOT_YET, _("in the sandbox"))
+
+    @admin.display(description=gettext_lazy("verdict"))
+    def carried(self, policy: HeimdallPolicy) -> str:
+        card = card_of(policy)
+        lacking = rules.shortfall(policy.thresholds, card)
+        if lacking is None:
+            return _("The trials carry it.")
+        return (
+            _("The trials do not carry it.") + " " + in_words(lacking, policy.domain, policy.thresholds, card)
+        )
+
+    @admin.display(description=gettext_lazy("trials"))
+    def trials_shown(self, policy: HeimdallPolicy) -> str:
+        return _beside(str(card_of(policy).trials), str(policy.min_sandbox_trials))
+
+    @admin.display(description=gettext_lazy("success rate"))
+    def rate_shown(self, policy: HeimdallPolicy) -> str:
+        return _beside(_rate(card_of(policy)), percent(policy.min_sandbox_success_rate))
+
+    @admin.display(description=gettext_lazy("confidence asked"), ordering="min_confidence_prod")
+    def confidence_asked(self, policy: HeimdallPolicy) -> str:
+        return percent(policy.min_confidence_prod)
+
+    @admin.display(description=gettext_lazy("counted"))
+    def days_shown(self, policy: HeimdallPolicy) -> str:
+        return format_html(
+            '<a class="text-primary-600 dark:text-primary-500" href="{}?domain={}">{}</a>',
+            reverse("admin:governance_heimdallscorecardday_changelist"),
+            policy.domain,
+            _("the last %(days)s days, day by day") % {"days": settings.HEIMDALL_TRIAL_DAYS},
+        )
+
+
+def _beside(shown: str, least: str) -> str:
+    """Return a figure beside what is asked of it, on one line."""
+    return (_("%(shown)s, asked %(least)s") % {"shown": shown, "least": least}).replace(" ", "\u00a0")
+
+
+def _rate(card: Scorecard) -> str:
+    return _("none yet") if card.success_rate is None else shown_rate(card.success_rate)
+
+
+@admin.register(HeimdallScorecardDay)
+class HeimdallScorecardDayAdmin(ReadOnlyAdmin):
+    """Sandbox trials day by day."""
+
+    list_display = ("day", "domain", "trials", "successes", "rate")
+    list_filter = (DomainFilter, "day")
+    ordering = ("-day", "domain")
+    fields = ("day", "domain", "trials", "successes", "rate")
+
+    @admin.display(description=gettext_lazy("success rate"))
+    def rate(self, day: HeimdallScorecardDay) -> str:
+        return _rate(Scorecard(day.trials, day.successes))
+
+
+@admin.register(HeimdallRecommendation)
+class HeimdallRecommendationAdmin(ReadOnlyAdmin):
+    """What machines recommended, and what the gate said of it then."""
+
+    list_display = (
+        "id", "created_at", "domain", "subject", "sure", "reason", "used", "trials", "successes",
+        "policy_version", "actor",
+    )  # fmt: skip
+    list_filter = (DomainFilter, "reason", "created_at")
+    search_fields = ("subject__startswith", "correlation_id__startswith", "actor__startswith")
+    search_help_text = gettext_lazy("Subject, correlation id or person, from the beginning")
+    ordering = ("-id",)
+    show_full_result_count = False
+    fields = (
+        "created_at", "domain", "subject", "confidence", "detail", "reason", "used", "policy_version",
+        "trials", "successes", "actor", "acting_for", "correlation_id",
+    )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        uses = HeimdallEvent.objects.uses_of(models.OuterRef("pk"))
+        return super().get_queryset(request).annotate(is_used=models.Exists(uses))
+
+    @admin.display(description=gettext_lazy("confidence"), ordering="confidence")
+    def sure(self, recommendation: HeimdallRecommendation) -> str:
+        return shown_rate(recommendation.confidence)
+
+    @admin.display(description=gettext_lazy("use"))
+    def used(self, recommendation: HeimdallRecommendation) -> str:
+        was: bool = recommendation.is_used  # type: ignore[attr-defined]  # annotated above
+        return _("used") if was else _("not used")
+
+
+@admin.register(HeimdallEvent)
+class HeimdallEventAdmin(ReadOnlyAdmin):
+    """What happened under Heimdall."""
+
+    list_display = (
+        "id", "created_at", "domain", "kind", "outcome", "recommendation_shown", "policy_version", "actor",
+    )  # fmt: skip
+    list_filter = ("kind", DomainFilter, "success", "created_at")
+    search_fields = ("correlation_id__startswith", "actor__startswith", "=recommendation__id")
+    search_help_text = gettext_lazy("Correlation id or person, from the beginning, or a recommendation’s id")
+    ordering = ("-id",)
+    show_full_result_count = False
+    fields = (
+        "created_at", "domain", "kind", "outcome", "recommendation", "policy_version", "actor", "acting_for",
+        "correlation_id",
+    )  # fmt: skip
+
+    @admin.display(description=gettext_lazy("verdict"))
+    def outcome(self, event: HeimdallEvent) -> str:
+        if event.success is not None:
+            return _("succeeded") if event.success else _("failed")
+        return str(ANSWERS.get(event.reason, event.reason) or "–")
+
+    @admin.display(description=gettext_lazy("recommendation"))
+    def recommendation_shown(self, event: HeimdallEvent) -> str:
+        return str(event.recommendation_id or "–")

@@ -1,0 +1,26 @@
+"""Verbs of Heimdall: policies, sandbox trials, recommendations, and the gate at the moment of use."""
+
+from governance.heimdall.services.judging import Verdict, gate, in_words, scorecard, shown_rate, window
+from governance.heimdall.services.policies import POLICY_FIELDS, promote, upsert_policy
+from governance.heimdall.services.recommendations import (
+    may_drive,
+    recommend,
+    record_trial,
+    use_recommendation,
+)
+
+__all__ = [
+    "POLICY_FIELDS",
+    "Verdict",
+    "gate",
+    "in_words",
+    "may_drive",
+    "promote",
+    "recommend",
+    "record_trial",
+    "scorecard",
+    "shown_rate",
+    "upsert_policy",
+    "use_recommendation",
+    "window",
+]

@@ -1,0 +1,112 @@
+"""Verbs of Heimdall's policies: changing one, and switching production use on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from governance.actors import By
+from governance.errors import Forbidden, Invalid, Refused
+from governance.golive.services import Execution, verb
+from governance.heimdall import rules
+from governance.heimdall.models import HeimdallEvent, HeimdallPolicy
+from governance.heimdall.services.judging import in_words, policy_of, read_domain, scorecard, tell
+from governance.versions import revise
+
+EDIT, PROMOTE = "governance.edit_policies", "governance.promote_heimdall"
+POLICY_FIELDS = ("min_confidence_prod", "min_sandbox_trials", "min_sandbox_success_rate", "prod_use_enabled")
+Kind = HeimdallEvent.Kind
+
+
+@verb(Execution.OBSERVE_ONLY)
+def upsert_policy(
+    domain: str,
+    changes: Mapping[str, Any],
+    *,
+    by: By,
+    at: datetime,
+    reason: str = "",
+    expected_version: int | None = None,
+) -> HeimdallPolicy:
+    """Create or change a domain's policy and return it; `changes` names any of POLICY_FIELDS.
+
+    What is left out keeps its value, and no change makes no version. Switching production use on is promoting
+    and needs that right, and a scorecard that carries what the same change asks for. Raises Forbidden without
+    the right, Invalid for values out of bounds, Refused `stale_version` or `promotion_refused`.
+    """
+    if not by.may(EDIT):
+        raise Forbidden(
+            "not_allowed", _("Changing a Heimdall policy needs a manager, or a token with the policy scope.")
+        )
+    return _change(domain, changes, by=by, at=at, reason=reason, expected_version=expected_version)
+
+
+@verb(Execution.OBSERVE_ONLY)
+def promote(
+    domain: str, *, by: By, at: datetime, reason: str = "", expected_version: int | None = None
+) -> HeimdallPolicy:
+    """Switch a domain's production use on and return its policy; on already, nothing changes.
+
+    Raises Forbidden without the right, Invalid for a domain without a policy, Refused `promotion_refused`,
+    with the reason, while the scorecard does not carry it, or `stale_version`.
+    """
+    policy_of(domain)
+    changes = {"prod_use_enabled": True}
+    return _change(domain, changes, by=by, at=at, reason=reason, expected_version=expected_version)
+
+
+def _change(
+    domain: str,
+    changes: Mapping[str, Any],
+    *,
+    by: By,
+    at: datetime,
+    reason: str,
+    expected_version: int | None,
+) -> HeimdallPolicy:
+    domain = read_domain(domain)
+    kind = Kind.POLICY_CHANGED
+
+    def change(policy: HeimdallPolicy) -> None:
+        nonlocal kind
+        before = policy.prod_use_enabled
+        for name in POLICY_FIELDS:
+            if name in changes:
+                setattr(policy, name, changes[name])
+        if before != policy.prod_use_enabled:
+            kind = Kind.PROMOTED if policy.prod_use_enabled else Kind.WITHDRAWN
+        if kind is Kind.PROMOTED:
+            _require_promotable(policy, by, at)
+
+    policy, changed = revise(
+        HeimdallPolicy.objects.filter(domain=domain), lambda: HeimdallPolicy(domain=domain), change,
+        by=by, at=at, reason=reason, expected_version=expected_version,
+    )  # fmt: skip
+    if changed:
+        tell(policy.domain, kind, by=by, at=at, policy_version=policy.version)
+    return policy
+
+
+def _require_promotable(policy: HeimdallPolicy, by: By, at: datetime) -> None:
+    """Refuse to switch production use on without the right, or while the scorecard does not carry it."""
+    if not by.may(PROMOTE):
+        raise Forbidden("not_allowed", _("Only a manager switches production use on."))
+    try:
+        policy.clean_fields(exclude={"changed_by", "updated_at"})
+    except ValidationError as wrong:  # what cannot be judged by is told as such, not as a lack of trials
+        raise Invalid(wrong.message_dict) from wrong
+    card = scorecard(policy.domain, at)
+    lacking = rules.shortfall(policy.thresholds, card)
+    if lacking is None:
+        return
+    message = in_words(lacking, policy.domain, policy.thresholds, card)
+    raise Refused(
+        "promotion_refused",
+        _("Production use stays off.") + " " + message,
+        errors={"prod_use_enabled": [message]},
+        extra={"reason": lacking.value, "trials": card.trials, "successes": card.successes},
+    )
