@@ -196,7 +196,8 @@ class OfferEvidence(PlaceModel, Written, AppendOnly):
 class Offer(models.Model):
     """Where a computed offer stands: the part of it that changes, because evidence never does.
 
-    `reservation_id` names what is reserved with the risk guard for it; null where nothing is.
+    `reservation_id` names what was reserved with the risk guard for it, which says whether it still is; null
+    where nothing was.
     """
 
     class State(models.TextChoices):

@@ -23,6 +23,7 @@ from offers import rules
 from offers.models import Offer, OfferEvidence, OfferPolicy
 from offers.services.evidence import content_of, replay
 from offers.services.policies import get_effective_policy
+from offers.services.reserving import release_fee, reserve_fee
 
 DOMAIN = "WHOLESALE"
 COMPUTE = "offers.compute_offer"
@@ -56,9 +57,10 @@ def compute_offer(
 ) -> Computed:
     """Compute an offer for a house worth `arv` CAD after `repairs` CAD, and keep the evidence.
 
-    For a lead it supersedes the live offer. Where the policy requires Heimdall, it uses the recommendation
-    up. A dry run answers the same figures and keeps, supersedes, reserves and uses up nothing. `comps` and
-    `assumptions` are as rules.read_comps and rules.read_assumptions give them.
+    For a lead it supersedes the live offer and releases what that one reserved. `reserve` reserves the
+    assignment fee: denied, no evidence is kept either. Where the policy requires Heimdall, it uses the
+    recommendation up. A dry run answers the same figures and keeps, supersedes, reserves and uses up nothing.
+    `comps` and `assumptions` are as rules.read_comps and rules.read_assumptions give them.
     Raises Forbidden without the right, Invalid for amounts that are none, and Refused
     `offer_policy_disabled`, `market_too_cold`, `heimdall_refused`, `no_offer`, `risk_denied`.
     """
@@ -71,10 +73,10 @@ def compute_offer(
     calculation = rules.calculate(arv, repairs, policy.terms)
     if dry_run:
         return Computed(policy, calculation, None, None)
-    reservation_id = _reserve(calculation) if reserve else None
+    if reserve and calculation.recommended_offer <= 0:
+        raise Refused("no_offer", _("These figures leave no offer, so there is nothing to reserve for."))
     Offer.objects.hold_lead(lead_id)
-    if lead_id:
-        Offer.objects.live().filter(lead_id=lead_id).update(state=rules.SUPERSEDED, updated_at=at)
+    superseded = _supersede(lead_id, at)
     evidence = _keep(
         OfferEvidence(
             province=place.province,
@@ -96,7 +98,6 @@ def compute_offer(
             **by.written(),
         )
     )
-    Offer.objects.create(evidence=evidence, lead_id=lead_id, reservation_id=reservation_id, updated_at=at)
     emit_kpi(
         DOMAIN,
         "offer_generated",
@@ -105,6 +106,11 @@ def compute_offer(
         value=calculation.recommended_offer,
         detail={"evidence_id": evidence.pk, "province": place.province},
     )
+    # risk comes last, for the rows of its engine are held from here to the end of the transaction
+    for number in superseded:
+        release_fee(number, rules.SUPERSEDED, by=by, at=at)
+    reservation_id = reserve_fee(calculation.assignment_fee, by=by, at=at) if reserve else None
+    Offer.objects.create(evidence=evidence, lead_id=lead_id, reservation_id=reservation_id, updated_at=at)
     return Computed(policy, calculation, evidence, reservation_id)
 
 
@@ -162,18 +168,13 @@ def _let_in(
     return use_recommendation(recommendation_id, WHOLESALE_OFFER, by=by, at=at, subject=lead_id).as_json()
 
 
-def _reserve(calculation: rules.Calculation) -> int:
-    """Reserve the assignment fee with the risk guard and return the reservation.
-
-    There is no risk policy yet, and a missing policy is a disabled one: the answer is no. Releasing, where an
-    offer is superseded or ends, and settling belong here too once there is something to release.
-    """
-    if calculation.recommended_offer <= 0:
-        raise Refused("no_offer", _("These figures leave no offer, so there is nothing to reserve for."))
-    raise Refused(
-        "risk_denied",
-        _("No risk policy allows a reservation: none was made, and no offer kept. Compute without reserve."),
-    )
+def _supersede(lead_id: str, at: datetime) -> list[int]:
+    """Supersede a lead's live offer; returns what it reserved."""
+    live = Offer.objects.live().filter(lead_id=lead_id)
+    found = list(live.values_list("reservation_id", flat=True)) if lead_id else []
+    if found:
+        live.update(state=rules.SUPERSEDED, updated_at=at)
+    return [number for number in found if number is not None]
 
 
 def _values_of(policy: OfferPolicy) -> dict[str, Any]:

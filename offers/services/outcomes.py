@@ -18,6 +18,7 @@ from governance.kpi.services import Kpi, emit_kpis
 from offers import rules
 from offers.models import REASON_LENGTH, Offer, OfferEvidence, OfferOutcome, OutcomeReason
 from offers.services.computing import DOMAIN
+from offers.services.reserving import release_fee, settle_fee
 
 RECORD, CORRECT = "offers.record_outcome", "offers.correct_outcome"
 
@@ -297,4 +298,16 @@ def _write(case: _Case, rows: list[OfferOutcome], *, by: By, at: datetime, reaso
     case.offer.state = state
     case.offer.updated_at = at
     case.offer.save(update_fields=["state", "updated_at"])
+    _end_reservation(case, rows, by=by, at=at)
     return state
+
+
+def _end_reservation(case: _Case, rows: list[OfferOutcome], *, by: By, at: datetime) -> None:
+    """Settle what an assigned offer reserved, and release it where the offer ended otherwise."""
+    state, reservation_id = case.offer.state, case.offer.reservation_id
+    if state == rules.ASSIGNED:
+        end = rules.latest_by_stage([*case.mine, *rows])[rules.STAGES[rules.ASSIGNED]]
+        earned = end.fee_earned or Decimal(0)
+        settle_fee(reservation_id, reserved=case.evidence.assignment_fee, earned=earned, by=by, at=at)
+    elif state not in rules.LIVE_STATES:
+        release_fee(reservation_id, state, by=by, at=at)

@@ -92,9 +92,6 @@ def test_a_refused_offer_is_a_problem_with_a_code(api: Api) -> None:
     answer = post(api("CLOSER"), "compute", {**EXAMPLE, "province": "BC"})
     assert (answer.status_code, answer.json()["code"]) == (409, "offer_policy_disabled")
     assert answer["Content-Type"] == "application/problem+json"
-    switch_on()
-    answer = post(api("CLOSER"), "compute", {**EXAMPLE, "reserve": True})
-    assert (answer.status_code, answer.json()["code"]) == (409, "risk_denied")
     assert stored() == [0, 0, 0, 0]
 
 

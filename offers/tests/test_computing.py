@@ -115,21 +115,6 @@ def test_the_cautious_score_decides_whether_a_market_is_warm_enough(
     assert OfferEvidence.objects.get().liquidity == {"score": "61.5", "score_low": "20", "events": 12}
 
 
-def test_a_reservation_is_denied_and_nothing_is_kept() -> None:
-    switch_on()
-    first = kept("L-1")
-    with pytest.raises(Refused) as refused:
-        compute("L-1", reserve=True)
-    assert refused.value.code == "risk_denied"
-    assert OfferEvidence.objects.count() == KpiEvent.objects.count() == 1
-    assert Offer.objects.get(pk=first).state == "OPEN"
-
-
-def test_an_offer_of_nothing_cannot_be_reserved() -> None:
-    switch_on()
-    assert refusal(repairs=Decimal(400_000), reserve=True) == "no_offer"
-
-
 def test_a_dry_run_answers_the_same_and_stores_nothing() -> None:
     switch_on()
     real = compute("L-1")

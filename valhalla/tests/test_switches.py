@@ -92,7 +92,7 @@ def scene(tmp_path: Path) -> Scene:
 
 
 TASKS, PAGES = "/api/followups/task", "/followups/task"
-OFFER = {"province": "ON", "arv": 450_000, "repairs": 50_000}
+OFFER = {"province": "ON", "arv": 450_000, "repairs": 50_000, "reserve": True}
 WALKS: dict[str, Callable[[Scene], str]] = {
     "buyers.api.viewsets.LiquidityViewSet.feedback": lambda scene: scene.api(
         "/api/buyers/liquidity/feedback", {"province": "ON", "event": "RESPONDED", "buyer_id": "B-1"}

@@ -50,6 +50,9 @@ STEPS = {
     "governance.heimdall.services.recommendations.use_recommendation",
     "governance.risk.services.reserving.record_answer",
     "governance.versions.revise",
+    "offers.services.reserving.release_fee",
+    "offers.services.reserving.reserve_fee",
+    "offers.services.reserving.settle_fee",
 }
 # they do nothing but call verbs, one after another or one of several
 WHOLES = {
