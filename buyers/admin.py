@@ -14,9 +14,10 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 
 from buyers import rules, services
 from buyers.models import Buyer, BuyerFeedbackEvent, BuyerLiquidityNode
-from governance.admin_base import ReadOnlyAdmin, ServiceAdmin, by_of
+from governance.admin_base import ErasesPeople, ReadOnlyAdmin, ServiceAdmin, by_of
 from governance.places import Province
 from governance.property_types import PropertyType
+from governance.retention.registry import BUYER
 
 
 class LabelList(forms.CharField):
@@ -67,9 +68,10 @@ class BuyerForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at r
 
 
 @admin.register(Buyer)
-class BuyerAdmin(ServiceAdmin):
-    """Buyers; nobody deletes one, for feedback names her."""
+class BuyerAdmin(ErasesPeople, ServiceAdmin):
+    """Buyers; nobody deletes one, for feedback names her. One can be erased: her row stays without her."""
 
+    person_kind = BUYER
     form = BuyerForm
     list_display = (
         "external_id", "name", "phone", "email", "buys_in", "buys", "price_range", "funds", "updated_at",

@@ -8,8 +8,11 @@ class BuyersConfig(AppConfig):
 
     def ready(self) -> None:
         from buyers.figures import board_figures
+        from buyers.retention import Buyers
         from buyers.services import liquidity_at
         from governance import hooks
+        from governance.retention import registry
 
         hooks.liquidity_of.register(liquidity_at)
         hooks.figures.register(board_figures)
+        registry.register_keeper(Buyers())

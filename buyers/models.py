@@ -57,6 +57,10 @@ class Buyer(models.Model):
     proof_of_funds_on = models.DateField(_("proof of funds dated"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), editable=False)
     updated_at = models.DateTimeField(_("updated"), editable=False)
+    erasure = models.ForeignKey(
+        "governance.Erasure", models.PROTECT, null=True, blank=True, related_name="+", editable=False,
+        verbose_name=_("erasure"), db_index=False,
+    )  # fmt: skip
 
     class Meta:
         verbose_name = _("buyer")
@@ -71,6 +75,10 @@ class Buyer(models.Model):
                 name="buyer_prices_in_order",
                 violation_error_message=_("“Price to” is below “price from”."),
             ),
+        ]
+        indexes = [  # a person who asks to be erased
+            models.Index(fields=["phone"], name="buyer_by_phone", condition=~models.Q(phone="")),
+            models.Index(fields=["email"], name="buyer_by_email", condition=~models.Q(email="")),
         ]
         permissions = [("view_buyers", "Read buyers and feedback events")]
 

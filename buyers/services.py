@@ -18,7 +18,7 @@ from buyers.models import Buyer, BuyerActivity, BuyerFeedbackEvent, BuyerLiquidi
 from buyers.rules import ACTIVE_FOR, ACTIVE_KINDS, COUNTED_IN, Counts, FeedbackKind
 from governance.actors import By
 from governance.details import read_detail
-from governance.errors import Forbidden, Invalid
+from governance.errors import Forbidden, Invalid, Refused
 from governance.golive.services import Execution, verb
 from governance.hooks import Liquidity
 from governance.kpi.services import emit_kpi
@@ -369,12 +369,14 @@ def _check_activity(
 def save_buyer(buyer: Buyer, *, by: By, at: datetime) -> Buyer:
     """Create or change a buyer; phone and e-mail are stored normalised.
 
-    Raises Forbidden without the right, Invalid naming each field that cannot be used.
+    Raises Forbidden without the right, Invalid naming each field that cannot be used, Refused `buyer_erased`.
     """
     if not by.may(CHANGE_BUYER):
         raise Forbidden("not_allowed", _("Changing a buyer needs a manager."))
     if buyer._state.adding:
         buyer.created_at = at
+    elif Buyer.objects.select_for_update().get(pk=buyer.pk).erasure_id is not None:
+        raise Refused("buyer_erased", _("This buyer was erased: nothing more is written about her."))
     buyer.updated_at = at
     try:
         buyer.full_clean()

@@ -41,6 +41,7 @@ from followups.services.planning import MOST_REASSIGNED
 from followups.wording import moment
 from governance.actors import ACTOR_LENGTH, owner_key
 from governance.admin_base import (
+    ErasesPeople,
     HistoryAdmin,
     JSONText,
     ReadOnlyAdmin,
@@ -51,6 +52,7 @@ from governance.admin_base import (
 from governance.errors import Refused
 from governance.people.querysets import active
 from governance.places import CANADIAN_ZONES
+from governance.retention.registry import LEAD
 
 MOST_LISTED = 10_000
 
@@ -186,9 +188,10 @@ class ScoreFilter(admin.SimpleListFilter):
 
 
 @admin.register(Lead)
-class LeadAdmin(ServiceAdmin):
+class LeadAdmin(ErasesPeople, ServiceAdmin):
     """Leads. A change of where one lives puts her due times where her own clock allows them."""
 
+    person_kind = LEAD
     form = LeadForm
     list_display = (
         "external_id",

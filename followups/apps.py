@@ -6,11 +6,14 @@ class FollowupsConfig(AppConfig):
     verbose_name = "Follow-ups"
 
     def ready(self) -> None:
-        from followups import services
+        from followups import retention, services
         from governance import hooks
+        from governance.retention import registry
 
         hooks.lead_facts.register(services.facts_of)
         hooks.on_suppressed.register(services.stop_for_suppressed)
         hooks.on_gate_changed.register(services.request_realigning)
         hooks.policy_would_move.register(services.would_move)
         hooks.figures.register(services.board_figures)
+        registry.register_rules(*retention.RULES)
+        registry.register_keeper(retention.Leads())

@@ -66,6 +66,10 @@ class Lead(Written, PlaceModel):
     extra = models.JSONField(_("what else the source sent"), default=dict, blank=True)
     created_at = models.DateTimeField(_("created"), editable=False)
     updated_at = models.DateTimeField(_("updated"), editable=False)
+    erasure = models.ForeignKey(
+        "governance.Erasure", models.PROTECT, null=True, blank=True, related_name="+", editable=False,
+        verbose_name=_("erasure"), db_index=False,
+    )  # fmt: skip
 
     objects = LeadQuerySet.as_manager()
 

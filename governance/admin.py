@@ -7,4 +7,5 @@ import governance.kpi.admin
 import governance.market.admin
 import governance.outbox.admin
 import governance.people.admin
+import governance.retention.admin
 import governance.risk.admin  # noqa: F401

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from django.apps import apps
 from django.db import DEFAULT_DB_ALIAS, connections, models
@@ -17,6 +17,31 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.special import RunPython
 
 MESSAGE = "rows of this table are written once and never changed"
+POINT = "point_digest"  # the column that says whom a row with `words` is about
+FUNCTION = "valhalla_written_once"
+# A row goes, or loses its words, only at the hands of the retention room's functions: they work from inside a
+# trigger, in the transaction of the row that tells of it. Nothing that a session can set opens this.
+BODY = """
+BEGIN
+  IF pg_trigger_depth() > 1 AND TG_OP = 'DELETE' THEN
+    IF EXISTS (
+      SELECT 1 FROM governance_removal WHERE at = now() AND table_name = TG_TABLE_NAME
+        AND (to_jsonb(OLD) ->> age)::timestamptz <= until)
+    THEN
+      RETURN OLD;
+    END IF;
+  ELSIF pg_trigger_depth() > 1 AND TG_OP = 'UPDATE' AND TG_NARGS > 0 THEN
+    IF to_jsonb(NEW) - TG_ARGV = to_jsonb(OLD) - TG_ARGV
+      AND NOT EXISTS (SELECT 1 FROM unnest(TG_ARGV) AS word WHERE to_jsonb(NEW) ->> word <> '')
+      AND EXISTS (
+        SELECT 1 FROM governance_erasure WHERE at = now() AND points ? (to_jsonb(OLD) ->> '{POINT}'))
+    THEN
+      RETURN NEW;
+    END IF;
+  END IF;
+  RAISE EXCEPTION '% on %: {MESSAGE}', TG_OP, TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation';
+END
+""".replace("{POINT}", POINT).replace("{MESSAGE}", MESSAGE)
 
 
 class Unchangeable(Exception):
@@ -37,7 +62,13 @@ class AppendOnlyQuerySet(models.QuerySet[Any]):
 
 
 class AppendOnly(models.Model):
-    """A row that is inserted and from then on only read."""
+    """A row that is inserted and from then on only read.
+
+    `words` are columns of free text about the person of the row's point: erasing her blanks them. Other rows
+    that are written once hold no free text.
+    """
+
+    words: ClassVar[tuple[str, ...]] = ()
 
     objects = AppendOnlyQuerySet.as_manager()
 
@@ -54,9 +85,14 @@ class AppendOnly(models.Model):
         raise Unchangeable(MESSAGE)
 
 
-def append_only_models() -> list[type[models.Model]]:
+def append_only_models() -> list[type[AppendOnly]]:
     """Return every model whose rows are written once."""
     return [model for model in apps.get_models() if issubclass(model, AppendOnly)]
+
+
+def words_in_tables() -> dict[str, tuple[str, ...]]:
+    """Return the tables whose rows hold free text about a person, and the columns with it."""
+    return {model._meta.db_table: model.words for model in append_only_models() if model.words}
 
 
 def _names(table: str) -> dict[str, str]:
@@ -70,6 +106,11 @@ def expected(vendor: str, table: str) -> set[str]:
     return {names[kind] for kind in kinds}
 
 
+def _arguments(table: str, event: str) -> tuple[str, ...]:
+    """Return what the trigger of an event on PostgreSQL is told: which columns erasing a person may blank."""
+    return words_in_tables().get(table, ()) if event == "update" else ()
+
+
 def install(connection: BaseDatabaseWrapper, table: str) -> None:
     """Make the triggers of one table, replacing any of their names."""
     remove(connection, table)
@@ -77,15 +118,15 @@ def install(connection: BaseDatabaseWrapper, table: str) -> None:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(
-                "CREATE OR REPLACE FUNCTION valhalla_written_once() RETURNS trigger LANGUAGE plpgsql AS $$ "
-                "BEGIN RAISE EXCEPTION '% on %: " + MESSAGE.replace("%", "%%") + "', TG_OP, TG_TABLE_NAME "
-                "USING ERRCODE = 'integrity_constraint_violation'; END $$"
+                f"CREATE OR REPLACE FUNCTION {FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS "
+                f"$valhalla${BODY}$valhalla$"
             )
             for event in ("update", "delete", "truncate"):
                 each = "STATEMENT" if event == "truncate" else "ROW"
+                given = ", ".join(f"'{name}'" for name in _arguments(table, event))
                 cursor.execute(
                     f'CREATE TRIGGER "{names[event]}" BEFORE {event.upper()} ON "{table}" '
-                    f"FOR EACH {each} EXECUTE FUNCTION valhalla_written_once()"
+                    f"FOR EACH {each} EXECUTE FUNCTION {FUNCTION}({given})"
                 )
                 cursor.execute(f'ALTER TABLE "{table}" ENABLE ALWAYS TRIGGER "{names[event]}"')
             return
@@ -122,25 +163,53 @@ def present(connection: BaseDatabaseWrapper) -> set[str]:
         return {str(row[0]) for row in cursor.fetchall()}
 
 
+def bodies_of_functions(connection: BaseDatabaseWrapper) -> dict[str, str]:
+    """Return what the functions of PostgreSQL that begin with ``valhalla_`` do, by their names."""
+    if connection.vendor != "postgresql":
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT proname, prosrc FROM pg_proc WHERE starts_with(proname, 'valhalla_') "
+            "AND pronamespace = current_schema()::regnamespace"
+        )
+        return dict(cursor.fetchall())
+
+
+def _with_arguments(connection: BaseDatabaseWrapper) -> dict[str, tuple[str, ...]]:
+    """Return the triggers of PostgreSQL that are told something, and what."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tgname, tgargs FROM pg_trigger WHERE NOT tgisinternal AND tgnargs > 0")
+        return {
+            name: tuple(bytes(told).decode().rstrip("\0").split("\0")) for name, told in cursor.fetchall()
+        }
+
+
 def missing(connection: BaseDatabaseWrapper) -> list[str]:
-    """Return the triggers that ought to be there and are not, for tables that exist."""
+    """Return the triggers that ought to be there, for tables that exist, and are not or are others."""
     tables = set(connection.introspection.table_names())
-    wanted: set[str] = set()
-    for model in append_only_models():
-        if model._meta.db_table in tables:
-            wanted |= expected(connection.vendor, model._meta.db_table)
-    return sorted(wanted - present(connection)) if wanted else []
+    guarded = [m._meta.db_table for m in append_only_models() if m._meta.db_table in tables]
+    if not guarded:
+        return []
+    wanted = {name for table in guarded for name in expected(connection.vendor, table)}
+    wrong = wanted - present(connection)
+    if connection.vendor == "postgresql":
+        told = _with_arguments(connection)
+        updates = {_names(table)["update"]: _arguments(table, "update") for table in guarded}
+        wrong |= {name for name, columns in updates.items() if told.get(name, ()) != columns}
+        if bodies_of_functions(connection).get(FUNCTION) != BODY:
+            wrong.add(FUNCTION)
+    return sorted(wrong)
 
 
 def install_missing(sender: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
     """Make again, after a migrate, whatever triggers are missing for the app that was migrated."""
     connection = connections[using]
     tables = set(connection.introspection.table_names())
-    there = present(connection)
+    wrong = set(missing(connection))
     for model in append_only_models():
         table = model._meta.db_table
         of_app = model._meta.app_label == sender.label and table in tables
-        if of_app and expected(connection.vendor, table) - there:
+        if of_app and (FUNCTION in wrong or expected(connection.vendor, table) & wrong):
             install(connection, table)
 
 

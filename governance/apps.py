@@ -9,6 +9,9 @@ class GovernanceConfig(AppConfig):
     def ready(self) -> None:
         from governance import append_only, hooks
         from governance.people.querysets import managers_mail
+        from governance.retention import database, periods, registry
 
         hooks.told_of_trouble.register(managers_mail)
+        registry.register_rules(*periods.RULES)
         post_migrate.connect(append_only.install_missing, dispatch_uid="append_only")
+        post_migrate.connect(database.install_missing, dispatch_uid="retention")

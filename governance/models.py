@@ -20,6 +20,7 @@ from governance.kpi.models import Figure, KpiEvent, Target
 from governance.market.models import MarketPolicy
 from governance.outbox.models import Heartbeat, IdempotentAnswer, JobSlot, OutboxMessage, SchedulerLease
 from governance.people.models import Absence, ApiToken, User, WorkProfile
+from governance.retention.models import Erasure, Removal, RetentionPeriod
 from governance.risk.models import (
     RiskEngine,
     RiskEvent,
@@ -37,6 +38,7 @@ __all__ = [
     "Consent",
     "ContactDecision",
     "Figure",
+    "Erasure",
     "GoLiveState",
     "HashKeyCheck",
     "Heartbeat",
@@ -55,6 +57,8 @@ __all__ = [
     "RiskPolicy",
     "RiskReservation",
     "RiskThrottle",
+    "Removal",
+    "RetentionPeriod",
     "SchedulerLease",
     "StatutoryHours",
     "Suppression",

@@ -1,6 +1,7 @@
 """The hallway: the jobs of each room."""
 
 from governance.outbox.tasks import heartbeat
+from governance.retention.tasks import remove_expired_rows
 from governance.risk.tasks import release_stale_reservations
 
-__all__ = ["heartbeat", "release_stale_reservations"]
+__all__ = ["heartbeat", "release_stale_reservations", "remove_expired_rows"]

@@ -8,6 +8,11 @@ class OffersConfig(AppConfig):
 
     def ready(self) -> None:
         from governance import hooks
+        from governance.retention import registry
+        from offers import retention
         from offers.services import board_figures
 
         hooks.figures.register(board_figures)
+        registry.register_rules(*retention.RULES)
+        registry.register_traces(retention.traces_of)
+        registry.register_stays(retention.stays_of)

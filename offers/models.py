@@ -180,7 +180,7 @@ class OfferEvidence(PlaceModel, Written, AppendOnly):
         indexes = [
             models.Index(fields=["lead_id", "-id"], name="offer_evidence_of_lead"),  # a lead's time line
             models.Index(fields=["correlation_id"], name="offer_evidence_trace"),  # trace of one call
-            # the collection
+            # the collection, and the retention job
             models.Index(fields=["created_at"], name="offer_evidence_when"),
             models.Index(fields=["recommended_offer"], name="offer_evidence_offer"),
         ]

@@ -13,6 +13,7 @@ from django.db.utils import DatabaseError
 
 from governance import append_only
 from governance.contact.services import hash_key_problem
+from governance.retention import database as retention_database
 
 
 @register()
@@ -37,7 +38,8 @@ def triggers_are_in_force(
     """Every append-only table has its triggers."""
     found: list[CheckMessage] = []
     for alias in databases or []:
-        names = append_only.missing(connections[alias])
+        connection = connections[alias]
+        names = [*append_only.missing(connection), *retention_database.missing(connection)]
         if names:
             found.append(
                 Error(

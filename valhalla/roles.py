@@ -55,6 +55,7 @@ _TABLE: dict[str, str] = {
     "governance.run_heimdall": "CMS",
     "governance.promote_heimdall": "M",
     "governance.manage_people": "M",
+    "governance.erase_person": "M",
 }
 
 # Admin screens: what a manager may also add and change there; both managers and auditors view everything.
@@ -63,7 +64,7 @@ _EDITED_IN_ADMIN = (
     "governance.marketpolicy", "governance.statutoryhours", "governance.closure", "governance.cityzone",
     "governance.suppression", "governance.consent", "governance.golivestate", "governance.target",
     "governance.riskpolicy",
-    "governance.heimdallpolicy",
+    "governance.heimdallpolicy", "governance.retentionperiod",
     "followups.lead", "followups.contactpoint", "followups.property", "followups.laddertemplate",
     "buyers.buyer", "offers.offerpolicy",
     "django_celery_beat.periodictask", "django_celery_beat.crontabschedule",
@@ -78,6 +79,7 @@ _VIEWED_IN_ADMIN = (
     "governance.riskreservation", "governance.riskthrottle", "governance.riskevent",
     "governance.historicalriskpolicy",
     "governance.heimdallscorecardday", "governance.heimdallrecommendation", "governance.heimdallevent",
+    "governance.removal", "governance.erasure",
     "followups.ladder", "followups.followuptask", "followups.slasnapshot",
     "followups.realignrequest", "followups.taskcorrection", "followups.inboundcontact",
     "followups.lookupevent",
@@ -87,6 +89,7 @@ _VIEWED_IN_ADMIN = (
     "governance.historicalclosure",
     "governance.historicalcityzone", "governance.historicalgolivestate", "governance.historicaltarget",
     "governance.historicalheimdallpolicy",
+    "governance.historicalretentionperiod",
     "followups.historicalladdertemplate",
     "offers.historicalofferpolicy",
 )  # fmt: skip

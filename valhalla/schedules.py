@@ -50,7 +50,7 @@ SCHEDULES = (
     Schedule(
         "governance.heartbeat",
         Every(minutes=1),
-        "Shows that jobs are being run, and clears away old answers and job runs.",
+        "Shows that jobs are being run, and forgets stored answers after a day.",
     ),
     Schedule(
         "governance.release_stale_reservations",
@@ -86,6 +86,11 @@ SCHEDULES = (
         "buyers.refresh_activity",
         Nightly(minute=25, hours="3-6"),
         "Lets buyers fall out whose 90 days are over, and recounts every market.",
+    ),
+    Schedule(
+        "governance.remove_expired",
+        Nightly(minute=45, hours="3-6"),
+        "Removes what is past its retention period, and tells of each removal.",
     ),
 )
 

@@ -31,6 +31,7 @@ SEEDS = (
     "governance.risk.seeds.seed",
     "governance.kpi.seeds.seed",
     "governance.heimdall.seeds.seed",
+    "governance.retention.seeds.seed",
     "followups.seeds.seed",
     "offers.seeds.seed",
 )

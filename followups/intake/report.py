@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,11 +11,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from followups.intake.reader import IgnoredRow, RefusedRow
 from followups.intake.rules import Problem, printable
+from governance.retention.rules import Words
+
+log = logging.getLogger(__name__)
 
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 ALREADY_ACTIVE, HAD_LADDER = "already_active", "followed_up_before"
@@ -146,3 +151,28 @@ class NoReport(Report):
     def add(
         self, line: int, lead_id: str, field: str, value: object, effect: str, reason: str, row: str = ""
     ) -> None: ...
+
+
+def strike_from_reports(lead_id: str, words: Words) -> int:
+    """Take a person's rows out of the reports of earlier imports; returns how many there were.
+
+    Reports that were put elsewhere with ``--report`` are not known here.
+    """
+    struck = 0
+    for path in sorted((settings.VAR / "imports").glob("*-report.csv")):
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                head, *rows = list(csv.reader(file)) or [[]]
+            kept = [row for row in rows if row[1:2] != [safe(lead_id)] and not words.occur_in(*row)]
+            if len(kept) == len(rows):
+                continue
+            part = path.with_name(f".{path.name}.part")
+            part.unlink(missing_ok=True)
+            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w", encoding="utf-8-sig", newline="") as file:
+                csv.writer(file).writerows([head, *kept])
+            part.replace(path)
+            struck += len(rows) - len(kept)
+        except (OSError, ValueError, csv.Error) as problem:  # somebody else's file; the database is done
+            log.error("a person could not be struck from %s: %s", path.name, type(problem).__name__)
+    return struck

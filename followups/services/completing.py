@@ -34,7 +34,16 @@ from followups.services.closing import (
     stop_remaining,
     what_is_next,
 )
-from followups.services.desk import WRITTEN_FIELDS, Desk, as_answer, holds, name_key, open_desk, touched
+from followups.services.desk import (
+    WRITTEN_FIELDS,
+    Desk,
+    as_answer,
+    holds,
+    name_key,
+    open_desk,
+    require_not_erased,
+    touched,
+)
 from governance.actors import By, Role, owner_key
 from governance.contact import digests
 from governance.contact.querysets import personal_rows
@@ -47,6 +56,7 @@ from governance.hours import CHANNELS
 from governance.kpi.services import Kpi, emit_kpis
 from governance.outbox.services import post_message
 from governance.people.querysets import managers
+from governance.retention.erasing import erased_points
 
 if TYPE_CHECKING:
     from governance.contact.models import ContactDecision
@@ -280,6 +290,8 @@ def _complete_on(desk: Desk, completion: Completion) -> Completed:
     task = desk.task
     outcome = completion.outcome or DEFAULT_OUTCOME[task.channel]
     completion = replace(completion, outcome=outcome)
+    if desk.lead.erasure_id is not None:
+        return _after_erasure(desk, outcome)
     happened = outcome in HAPPENED or completion.happened
     again = task.status == COMPLETED and task.outcome == outcome
     if again and not (outcome == FollowUpTask.Outcome.OPTED_OUT and not _is_stopped(desk)):
@@ -310,6 +322,14 @@ def _complete_on(desk: Desk, completion: Completion) -> Completed:
         desk.lead.unanswered_since = None
         desk.lead.save(update_fields=["unanswered_since"])
     return Completed(task, effects(desk, completion, task) or current_task(desk.lead.pk))
+
+
+def _after_erasure(desk: Desk, outcome: str) -> Completed:
+    """Record an opt-out that comes after its lead was erased; everything else is refused."""
+    if outcome != FollowUpTask.Outcome.OPTED_OUT or desk.lead.erasure_id is None:
+        require_not_erased(desk.lead)
+    suppress(erased_points(desk.lead.erasure_id or 0), by=desk.by, at=desk.at)
+    return Completed(desk.task, None, already_completed=desk.task.status == COMPLETED)
 
 
 def _next_open(desk: Desk) -> FollowUpTask | None:

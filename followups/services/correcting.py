@@ -19,7 +19,16 @@ from followups.services.completing import (
     leads_that_share,
     require_right,
 )
-from followups.services.desk import DUE_FIELDS, WRITTEN_FIELDS, Desk, name_key, open_desk, put_due, touched
+from followups.services.desk import (
+    DUE_FIELDS,
+    WRITTEN_FIELDS,
+    Desk,
+    name_key,
+    open_desk,
+    put_due,
+    require_not_erased,
+    touched,
+)
 from governance.actors import By, owner_key
 from governance.contact.services import lift_suppression
 from governance.errors import Forbidden, Invalid, Refused
@@ -50,6 +59,7 @@ def correct_task(task_id: int, completion: Completion, *, by: By, at: datetime, 
     also = leads_that_share(task_id) if outcome == Outcome.OPTED_OUT else []
     desk = open_desk(task_id, by=by, at=at, also_lock=also, anybodys=True)
     task = desk.task
+    require_not_erased(desk.lead)
     if task.status != Status.COMPLETED:
         raise Refused("not_completed", _("Only a completed task can be corrected."))
     _require_mine(desk)

@@ -18,7 +18,7 @@ from governance.actors import By, Written, owner_key
 from governance.contact import digests
 from governance.contact.rules import Question
 from governance.contact.services import Gate, GateBook, Where, questions_about
-from governance.errors import Forbidden, NotFound
+from governance.errors import Forbidden, NotFound, Refused
 from governance.hooks import PointFacts
 from governance.hours import CHANNELS
 from governance.people.querysets import at_work
@@ -170,6 +170,12 @@ def open_desk(
     points = list(ContactPoint.objects.filter(lead_id=task.lead_id).order_by("order", "id"))
     where = Where(task.lead.place, task.lead.zone, task.city_zone, task.market_zone)
     return Desk(task, rows, points, by, at, where)
+
+
+def require_not_erased(lead: Lead) -> None:
+    """Refuse whatever would write about a lead who was erased, or begin with her anew."""
+    if lead.erasure_id is not None:
+        raise Refused("lead_erased", _("This lead was erased: nothing more is written about her."))
 
 
 def name_key(by: By) -> str:

@@ -13,7 +13,7 @@ from followups.points import lead_digest, read_point
 from followups.rules import CALLBACK
 from followups.services.closing import current_task, what_is_next
 from followups.services.completing import Completion, check_next, effects, require_right
-from followups.services.desk import Desk, as_answer, facts_of_points, lock_leads
+from followups.services.desk import Desk, as_answer, facts_of_points, lock_leads, require_not_erased
 from governance.actors import By
 from governance.contact import digests
 from governance.contact.clock import local
@@ -73,6 +73,7 @@ def record_inbound(
         shared += ContactPoint.objects.filter(digest__in=own).values_list("lead_id", flat=True)
     lock_leads(shared)
     lead.refresh_from_db()
+    require_not_erased(lead)
     row = InboundContact.objects.create(
         lead=lead, channel=channel, outcome=outcome, next=next, next_at=next_at, note=note, at=at,
         **by.written(),

@@ -13,7 +13,7 @@ from followups.models import ContactPoint, FollowUpTask, Ladder, LadderTemplate,
 from followups.rules import Planned, Step, due_times, read_steps
 from followups.services.closing import cancel_open
 from followups.services.completing import require_right
-from followups.services.desk import as_answer, facts_of_points, lock_leads, put_due
+from followups.services.desk import as_answer, facts_of_points, lock_leads, put_due, require_not_erased
 from followups.services.leads import LeadDetails, find_or_create
 from governance.actors import By, Role, owner_key
 from governance.contact import digests
@@ -80,6 +80,7 @@ def begin(
     questions: Mapping[str, Question] | None = None,
 ) -> NewLadder:
     """Begin the ladder of a locked lead, inside the caller's transaction."""
+    require_not_erased(lead)
     running = (
         Ladder.objects.filter(lead=lead, status=Ladder.Status.ACTIVE).values_list("pk", flat=True).first()
     )

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from followups.models import ContactPoint, FollowUpTask, Lead
 from followups.points import read_point
-from followups.services.desk import WRITTEN_FIELDS, facts_of_points, lock_leads
+from followups.services.desk import WRITTEN_FIELDS, facts_of_points, lock_leads, require_not_erased
 from governance import hooks
 from governance.actors import By
 from governance.contact import digests
@@ -166,7 +166,8 @@ def stop_for_suppressed(suppressed: Iterable[str], channel: str, by: By, at: dat
 def save_lead(lead: Lead, *, by: By, at: datetime) -> Lead:
     """Save a lead that was changed by hand; where she lives elsewhere now, judge her due times anew.
 
-    What is saved was cleaned before. Raises Forbidden without the right to add or change leads.
+    What is saved was cleaned before. Raises Forbidden without the right to add or change leads, Refused
+    `lead_erased`.
     """
     from followups.services.realigning import realign_leads
 
@@ -179,6 +180,7 @@ def save_lead(lead: Lead, *, by: By, at: datetime) -> Lead:
         return lead
     lock_leads([lead.pk])
     before = Lead.objects.get(pk=lead.pk)
+    require_not_erased(before)
     lead.created_at = before.created_at
     _written(lead, by, at)
     lead.save(force_update=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -143,6 +145,8 @@ class Suppression(Written, AppendOnly):
         NATIONAL_LIST = "NATIONAL_LIST", _("the national do-not-call list")
         MANAGER = "MANAGER", _("a manager")
 
+    words: ClassVar[tuple[str, ...]] = ("reason",)
+
     point_digest = models.CharField(_("keyed hash"), max_length=DIGEST_LENGTH)
     channel = models.CharField(_("channel"), max_length=5, choices=CHANNEL_CHOICES, blank=True, default="")
     action = models.CharField(_("action"), max_length=8, choices=Action.choices, default=Action.SUPPRESS)
@@ -171,6 +175,8 @@ class Consent(Written, AppendOnly):
         INQUIRY = "INQUIRY", _("implied by an inquiry")
         BUSINESS = "BUSINESS", _("implied by a business relationship")
         WITHDRAWN = "WITHDRAWN", _("withdrawn")
+
+    words: ClassVar[tuple[str, ...]] = ("obtained_how", "evidence")
 
     point_digest = models.CharField(_("keyed hash"), max_length=DIGEST_LENGTH)
     channel = models.CharField(_("channel"), max_length=5, choices=CHANNEL_CHOICES)

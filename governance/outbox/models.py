@@ -37,7 +37,14 @@ class OutboxMessage(models.Model):
                 fields=["not_before"],
                 name="outbox_waiting",
                 condition=models.Q(sent_at=None, dead_at=None),
-            )
+            ),
+            # the retention job
+            models.Index(
+                fields=["sent_at", "id"], name="outbox_sent", condition=models.Q(sent_at__isnull=False)
+            ),
+            models.Index(
+                fields=["dead_at", "id"], name="outbox_given_up", condition=models.Q(dead_at__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:

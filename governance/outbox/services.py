@@ -21,12 +21,11 @@ from django.utils.translation import gettext as _
 
 from governance import hooks
 from governance.errors import Refused
-from governance.outbox.models import MAX_ATTEMPTS, Heartbeat, IdempotentAnswer, JobSlot, OutboxMessage
+from governance.outbox.models import MAX_ATTEMPTS, Heartbeat, IdempotentAnswer, OutboxMessage
 
 log = logging.getLogger(__name__)
 
 ANSWERS_KEPT = timedelta(hours=24)
-RUNS_KEPT = timedelta(days=14)
 HEARTBEAT = "jobs"
 LOCK_WAIT = "10s"
 RETRY_AFTER = timedelta(minutes=2)
@@ -215,17 +214,11 @@ def _give_up(message: OutboxMessage, row: QuerySet[OutboxMessage], why: str, at:
             )  # fmt: skip
 
 
-def purge_runs(at: datetime, limit: int = 1000) -> int:
-    """Forget job runs of more than two weeks ago, the oldest first; returns how many."""
-    old = JobSlot.objects.filter(started_at__lt=at - RUNS_KEPT).order_by("started_at")
-    return JobSlot.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:limit])).delete()[0]
-
-
 def beat(at: datetime) -> dict[str, int]:
-    """Note that jobs are being run at `at`, never moving the time back, and clear away a batch of old rows.
+    """Note that jobs are being run at `at`, never moving the time back, and forget a batch of old answers.
 
-    Returns how many answers and job runs were forgotten.
+    Returns how many answers were forgotten.
     """
     if not Heartbeat.objects.filter(name=HEARTBEAT).update(at=Greatest("at", Value(at))):
         Heartbeat.objects.bulk_create([Heartbeat(name=HEARTBEAT, at=at)], ignore_conflicts=True)
-    return {"answers": purge_answers(at, 1000), "runs": purge_runs(at)}
+    return {"answers": purge_answers(at, 1000)}

@@ -10,5 +10,5 @@ from governance.outbox.services import beat
 
 @job("governance.heartbeat", every="minute")
 def heartbeat(at: datetime) -> dict[str, int]:
-    """Show that jobs are being run, and clear away what is past its time, a batch a minute."""
+    """Show that jobs are being run, and forget stored answers past their day, a batch a minute."""
     return beat(at)

@@ -11,9 +11,11 @@ from factory.django import DjangoModelFactory
 
 from governance.contact.digests import EMAIL, PHONE, digest, read_email, read_phone
 from governance.contact.models import Closure, Consent, ContactDecision, StatutoryHours, Suppression
+from governance.heimdall.models import HeimdallEvent, HeimdallRecommendation
 from governance.hooks import LeadFacts, PointFacts
 from governance.kpi.models import KpiEvent
 from governance.market.models import MarketPolicy
+from governance.retention.models import Erasure, Removal
 from governance.risk.models import RiskEvent
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)  # Tuesday, 10:00 in Toronto
@@ -147,3 +149,56 @@ class RiskEventFactory(DjangoModelFactory[RiskEvent]):
 
     class Meta:
         model = RiskEvent
+
+
+class RemovalFactory(DjangoModelFactory[Removal]):
+    """A removal that found nothing to remove."""
+
+    subject = "contact_decisions"
+    table_name = "governance_contactdecision"
+    age = "created_at"
+    before = datetime(2010, 1, 1, tzinfo=UTC)
+    count = 0
+    at = NOW
+
+    class Meta:
+        model = Removal
+
+
+class ErasureFactory(DjangoModelFactory[Erasure]):
+    """An erasure of a lead of before."""
+
+    kind = "LEAD"
+    record_id = factory.Sequence(lambda n: 1_000_000 + n)
+    why = "REQUESTED"
+    points = factory.LazyFunction(lambda: [phone_point().digest])
+    at = NOW
+
+    class Meta:
+        model = Erasure
+
+
+class HeimdallRecommendationFactory(DjangoModelFactory[HeimdallRecommendation]):
+    """A recommendation of which the gate thought too little."""
+
+    domain = "BUYER_MATCH"
+    confidence = Decimal("0.5")
+    reason = "confidence_below_threshold"
+    policy_version = 1
+    trials = 0
+    successes = 0
+    created_at = NOW
+
+    class Meta:
+        model = HeimdallRecommendation
+
+
+class HeimdallEventFactory(DjangoModelFactory[HeimdallEvent]):
+    """A promotion."""
+
+    domain = "BUYER_MATCH"
+    kind = HeimdallEvent.Kind.PROMOTED
+    created_at = NOW
+
+    class Meta:
+        model = HeimdallEvent

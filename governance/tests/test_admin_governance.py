@@ -33,12 +33,15 @@ from governance.market.models import MarketPolicy
 from governance.models import ApiToken, User
 from governance.outbox.models import Heartbeat, IdempotentAnswer, JobSlot, OutboxMessage, SchedulerLease
 from governance.people.models import Absence, WorkProfile
+from governance.retention.models import Erasure, Removal, RetentionPeriod
 from governance.tests.factories import (
     SELLER_PHONE,
     ClosureFactory,
     ConsentFactory,
     ContactDecisionFactory,
+    ErasureFactory,
     KpiEventFactory,
+    RemovalFactory,
     SuppressionFactory,
     phone_point,
 )
@@ -95,6 +98,7 @@ def rows(db: None, person: Person) -> dict[type, Any]:
         Consent: ConsentFactory.create(),
         ContactDecision: ContactDecisionFactory.create(),
         CrontabSchedule: crontab,
+        Erasure: ErasureFactory.create(),
         GoLiveState: GoLiveState.objects.get(),
         Group: Group.objects.get_or_create(name="VA")[0],
         Heartbeat: Heartbeat.objects.create(name="beat", at=NOW),
@@ -115,6 +119,8 @@ def rows(db: None, person: Person) -> dict[type, Any]:
             kind="mail", to="m@example.ca", dedupe="1", created_at=NOW, not_before=NOW
         ),
         PeriodicTask: PeriodicTask.objects.create(name="a job", task="a.job", crontab=crontab),
+        Removal: RemovalFactory.create(),
+        RetentionPeriod: RetentionPeriod.objects.all()[0],
         SchedulerLease: SchedulerLease.objects.create(name="beat", holder="me", expires_at=NOW),
         StatutoryHours: StatutoryHours.objects.all()[0],
         Suppression: SuppressionFactory.create(),

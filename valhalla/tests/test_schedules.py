@@ -59,6 +59,7 @@ def test_each_job_gets_its_row() -> None:
         "followups.snapshot_sla": ("followups.snapshot_sla", True, "5 3-6 * * * America/Toronto"),
         "followups.realign_due": ("followups.realign_due", True, "15 3-6 * * * America/Toronto"),
         "buyers.refresh_activity": ("buyers.refresh_activity", True, "25 3-6 * * * America/Toronto"),
+        "governance.remove_expired": ("governance.remove_expired", True, "45 3-6 * * * America/Toronto"),
     }
     assert all(row.description for row in PeriodicTask.objects.all())
 

@@ -60,6 +60,7 @@ WHOLES = {
     "buyers.services.refresh_activity",
     "followups.intake.services.import_leads",
     "followups.services.completing.complete_task",
+    "governance.retention.services.remove_expired",
     "governance.risk.services.ending.release_stale",
 }
 # rooms below go-live: they keep figures, messages and people, and can set nothing in motion

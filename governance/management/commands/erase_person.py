@@ -1,0 +1,94 @@
+"""``manage.py erase_person``: show what is known of a person, and with ``--yes`` erase it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from governance.actors import By
+from governance.errors import Refused
+from governance.people.rules import by_user
+from governance.retention.erasing import Preview, erase_person, find_people, preview
+from governance.retention.rules import Why
+
+
+class Command(BaseCommand):
+    help = (
+        "Show what is known of a person, found by one id, number or address, and what of it would go and "
+        "stay. With --yes it is erased, for good. Evidence, decisions, suppressions and consents stay "
+        "without anything she could be known by."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        whom = parser.add_mutually_exclusive_group(required=True)
+        whom.add_argument("--lead", default="", metavar="LEAD_ID", help="her id as a lead")
+        whom.add_argument("--buyer", default="", metavar="BUYER_ID", help="her id as a buyer")
+        whom.add_argument("--phone", default="", help="a number of hers: every lead and buyer who has it")
+        whom.add_argument("--email", default="", help="an address of hers: every lead and buyer who has it")
+        parser.add_argument(
+            "--why",
+            choices=[why.lower() for why in Why.values],
+            help="requested: the person asked for it, and goes on the do-not-call list too; not_needed; "
+            "mistake: stored by mistake, twice, or as a test",
+        )
+        parser.add_argument("--yes", action="store_true", help="erase; left out, nothing is changed")
+        parser.add_argument(
+            "--by", default="", metavar="USERNAME", help="the person who erases; her right is asked"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["yes"] and not options["why"]:
+            raise CommandError(_("--why is needed to erase."))
+        by = self.actor(options["by"])
+        try:
+            found = find_people(
+                lead_id=options["lead"],
+                buyer_id=options["buyer"],
+                phone=options["phone"],
+                email=options["email"],
+            )
+            for kind, pk in found:
+                self.show(preview(kind, pk, by=by))
+            if not options["yes"]:
+                self.stdout.write(_("Nothing was changed. With --yes and --why this is erased, for good."))
+                return
+            for kind, pk in found:
+                done = erase_person(kind, pk, why=options["why"].upper(), by=by, at=timezone.now())
+                self.stdout.write(
+                    _("Erased: %(kind)s %(id)s, %(rows)s rows besides her own.")
+                    % {"kind": done.get_kind_display(), "id": pk, "rows": done.rows}
+                )
+        except Refused as refusal:
+            told = [str(text) for texts in refusal.errors.values() for text in texts]
+            raise CommandError(" ".join(told) or str(refusal)) from None
+
+    def show(self, seen: Preview) -> None:
+        lines = [seen.person.label]
+        if seen.person.running:
+            lines.append("  " + _("Her ladder runs; it stops, and every open task of hers is cancelled."))
+        goes, stays = _("goes"), _("stays")
+        lines += [f"  {goes:<10}{count:>6,}  {what}" for what, count in seen.goes]
+        lines += [f"  {stays:<10}{count:>6,}  {what}" for what, count in seen.stays]
+        if seen.sharing:
+            names = ", ".join(seen.sharing)
+            stay = _("Others with a number or address of hers, who stay: %(names)s") % {"names": names}
+            lines.append(f"  {stay}")
+        if seen.telling_reference:
+            told = _("Her id is itself a name, number or address; it stays where evidence names it.")
+            lines.append(f"  {told}")
+        self.stdout.write("\n".join(lines))
+
+    def actor(self, username: str) -> By:
+        """Return who erases: the command itself, or the person named, with her rights and no others."""
+        correlation_id = f"erase-{uuid.uuid4().hex}"
+        if not username:
+            return By.system("erase_person", correlation_id)
+        user = get_user_model()._default_manager.filter(username__iexact=username, is_active=True).first()
+        if user is None:
+            raise CommandError(_("--by: there is no active person %(name)s.") % {"name": username})
+        return by_user(user, correlation_id=correlation_id)

@@ -1,0 +1,113 @@
+"""Periods, removals and erasures on the managers' screens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
+from governance.retention import registry
+from governance.retention.models import Erasure, Removal, RetentionPeriod
+from governance.retention.periods import set_period
+
+
+def days_told(days: int) -> str:
+    """Return days as people say them: “3 years” for 1,096, “30 days”; on one line."""
+    years, rest = divmod(days, 365)
+    if years and rest <= years // 4 + 1:
+        told = ngettext("%(years)s year", "%(years)s years", years) % {"years": years}
+    else:
+        told = ngettext("%(days)s day", "%(days)s days", days) % {"days": days}
+    return told.replace(" ", "\u00a0")
+
+
+class PeriodForm(VersionForm):
+    """A period as a manager changes it."""
+
+    class Meta:
+        model = RetentionPeriod
+        fields = ("days",)
+
+
+@admin.register(RetentionPeriod)
+class RetentionPeriodAdmin(HistoryAdmin):
+    """How long what is kept. The nightly job removes what is older, and the database lets nobody else."""
+
+    form = PeriodForm
+    list_display = ("__str__", "kept", "least", "why", "version", "changed_by", "updated_at")
+    history_list_display = ("days", "version")
+    readonly_fields = ("__str__", "least", "why", "version", "changed_by", "reason", "updated_at")
+    ordering = ("subject",)
+    fieldsets = (
+        (None, {"fields": ("__str__", "why", "least", "days")}),
+        (_("Why"), {"fields": ("change_reason", "seen_version")}),
+        (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at")}),
+    )
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # a subject is what a table of the program is
+
+    @admin.display(description=_("kept"), ordering="days")
+    def kept(self, period: RetentionPeriod) -> str:
+        return days_told(period.days) if period.days is not None else str(_("for ever"))
+
+    @admin.display(description=_("at least"))
+    def least(self, period: RetentionPeriod) -> str:
+        rule = registry.rule_of(period.subject)
+        return days_told(rule.least_days) if rule else "–"
+
+    @admin.display(description=_("what for"))
+    def why(self, period: RetentionPeriod) -> str:
+        rule = registry.rule_of(period.subject)
+        return str(rule.why) if rule else "–"
+
+    def serve(self, request: HttpRequest, obj: RetentionPeriod, form: Any, change: bool) -> RetentionPeriod:
+        return set_period(
+            obj.subject,
+            obj.days,
+            by=by_of(request),
+            at=timezone.now(),
+            reason=form.cleaned_data["change_reason"],
+            expected_version=form.cleaned_data["seen_version"],
+        )
+
+
+@admin.register(Removal)
+class RemovalAdmin(ReadOnlyAdmin):
+    """What the retention job removed, step by step."""
+
+    list_display = ("at", "subject_told", "count", "before", "until", "actor")
+    list_filter = ("subject", "at")
+    ordering = ("-at", "-pk")
+    show_full_result_count = False
+    fields = (
+        "at", "subject_told", "table_name", "age", "before", "until", "count", "digest", "actor",
+        "acting_for", "correlation_id",
+    )  # fmt: skip
+
+    @admin.display(description=_("subject"), ordering="subject")
+    def subject_told(self, removal: Removal) -> str:
+        rule = registry.rule_of(removal.subject)
+        return str(rule.label) if rule else removal.subject
+
+
+@admin.register(Erasure)
+class ErasureAdmin(ReadOnlyAdmin):
+    """Who was erased when and why, without anything she could be known by."""
+
+    list_display = ("at", "kind", "record_id", "why", "rows_told", "actor")
+    list_filter = ("kind", "why", "at")
+    ordering = ("-at", "-pk")
+    show_full_result_count = False
+    fields = (
+        "at", "kind", "record_id", "why", "counts", "points", "actor", "acting_for", "correlation_id",
+    )  # fmt: skip
+
+    @admin.display(description=_("rows"))
+    def rows_told(self, erasure: Erasure) -> int:
+        return erasure.rows

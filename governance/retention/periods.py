@@ -1,0 +1,109 @@
+"""How long what is kept: the rules of governance's own tables, and the verb that changes a period."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from governance.actors import By
+from governance.errors import Forbidden, Invalid, NotFound
+from governance.golive.services import Execution, verb
+from governance.retention.models import RetentionPeriod
+from governance.retention.registry import Rule
+from governance.seeding import SEED
+from governance.versions import revise
+
+CHANGE = "governance.change_retentionperiod"
+YEARS_2, YEARS_3, YEARS_5 = 731, 1096, 1827
+
+RULES = (
+    Rule(
+        "contact_decisions", "governance.ContactDecision", "created_at", YEARS_3, YEARS_3,
+        gettext_lazy("Contact decisions"),
+        gettext_lazy(
+            "the proof that a contact was lawful; the CRTC asks for three years of records, and proceedings "
+            "under the anti-spam law may begin three years after an act became known"
+        ),
+    ),
+    Rule(
+        "kpi_events", "governance.KpiEvent", "created_at", YEARS_5, YEARS_2,
+        gettext_lazy("KPI events"),
+        gettext_lazy("rates, targets and tripwires are counted from them; they name no lead or buyer"),
+    ),
+    Rule(
+        "risk_events", "governance.RiskEvent", "created_at", YEARS_5, YEARS_2,
+        gettext_lazy("Risk events"),
+        gettext_lazy("what was reserved, denied and lost, with the caps that decided it"),
+    ),
+    Rule(
+        "messages_sent", "governance.OutboxMessage", "sent_at", 30, 7,
+        gettext_lazy("Messages that went out"),
+        gettext_lazy("to see what was sent; the receiver and the text are personal data"),
+    ),
+    Rule(
+        "messages_given_up", "governance.OutboxMessage", "dead_at", 90, 7,
+        gettext_lazy("Messages that were given up"),
+        gettext_lazy("to find out why they could not be sent"),
+    ),
+    Rule(
+        "job_runs", "governance.JobSlot", "started_at", 14, 2,
+        gettext_lazy("Job runs"),
+        gettext_lazy("to see that jobs ran; a run is done once as long as its row is kept"),
+    ),
+    Rule(
+        "tokens", "governance.ApiToken", "expiry", 90, 1,
+        gettext_lazy("Tokens, after their end"),
+        gettext_lazy("a token past its end lets nobody in; its row tells whose it was"),
+    ),
+    Rule(
+        "admin_log", "admin.LogEntry", "action_time", YEARS_3, 366,
+        gettext_lazy("Entries of the admin’s log"),
+        gettext_lazy("who changed what in admin"),
+    ),
+)  # fmt: skip
+
+
+@verb(Execution.OBSERVE_ONLY)
+def set_period(
+    subject: str,
+    days: int | None,
+    *,
+    by: By,
+    at: datetime,
+    reason: str,
+    expected_version: int | None = None,
+) -> RetentionPeriod:
+    """Change how many days a subject's rows are kept; None keeps them for ever. No change makes no version.
+
+    Raises Forbidden without the right, NotFound for an unknown subject, Invalid for a period below the least
+    one or without a reason, Refused `stale_version` when `expected_version` is not the row's.
+    """
+    if not by.may(CHANGE):
+        raise Forbidden("not_allowed", _("Only a manager changes how long something is kept."))
+    if not reason.strip():
+        raise Invalid({"change_reason": [_("Say why this changes.")]})
+    rows = RetentionPeriod.objects.filter(subject=subject)
+    if not rows.exists():
+        raise NotFound(_("Nothing of that name has a retention period."))
+
+    def change(period: RetentionPeriod) -> None:
+        period.days = days
+
+    period, _changed = revise(
+        rows, RetentionPeriod, change, by=by, at=at, reason=reason.strip(), expected_version=expected_version
+    )
+    return period
+
+
+def periods(rules: list[Rule], at: datetime) -> dict[str, int | None]:
+    """Return the days that each subject is kept, None for ever; who is new gets the row of its default."""
+    known = dict(RetentionPeriod.objects.values_list("subject", "days"))
+    for rule in rules:
+        if rule.subject not in known:
+            row = RetentionPeriod(subject=rule.subject, days=rule.days, changed_by=SEED, reason=SEED)
+            row.updated_at = at
+            RetentionPeriod.objects.bulk_create([row], ignore_conflicts=True)
+            known[rule.subject] = rule.days
+    return known

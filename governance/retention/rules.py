@@ -1,0 +1,70 @@
+"""Why a person is erased, and the words by which she is found in what was written."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+SEPARATORS = r"[\s.()/‑–-]{0,3}"  # between the digits of a phone number
+ERASED = "erased"
+
+
+class Why(models.TextChoices):
+    """Why a person is erased. A code, for what is written down of an erasure must not name her."""
+
+    REQUESTED = "REQUESTED", _("the person asked for it")
+    NOT_NEEDED = "NOT_NEEDED", _("no longer needed")
+    MISTAKE = "MISTAKE", _("stored by mistake, twice, or as a test")
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a person is known by, found however it is written: case, spaces, the form of a phone number."""
+
+    texts: tuple[str, ...] = ()
+    phones: tuple[str, ...] = ()  # E.164
+
+    @classmethod
+    def of(cls, texts: Iterable[str] = (), phones: Iterable[str] = ()) -> Words:
+        spoken = {text.strip() for text in texts if len(text.strip()) > 1}
+        # the forms that JSON gives to letters with accents
+        spoken |= {json.dumps(text)[1:-1] for text in spoken}
+        return cls(tuple(sorted(spoken)), tuple(sorted({phone for phone in phones if phone})))
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str] | None:
+        """Return what finds any of them; None where there is nothing to find."""
+        parts = [
+            r"(?<!\w)" + r"\s+".join(re.escape(piece) for piece in text.split()) + r"(?!\w)"
+            for text in self.texts
+        ]
+        parts += [_phone_pattern(phone) for phone in self.phones]
+        return re.compile("|".join(parts), re.IGNORECASE) if parts else None
+
+    @cached_property
+    def hints(self) -> tuple[str, ...]:
+        """Return short texts one of which occurs wherever `pattern` finds something, for the database."""
+        pieces = {max(text.split(), key=len) for text in self.texts}
+        return tuple(sorted(pieces | {phone[-4:] for phone in self.phones}))
+
+    def occur_in(self, *texts: str) -> bool:
+        return self.pattern is not None and any(self.pattern.search(text) for text in texts)
+
+    def struck_from(self, text: str) -> str:
+        """Return the text with each occurrence replaced."""
+        return self.pattern.sub(f"[{ERASED}]", text) if self.pattern else text
+
+
+def _phone_pattern(phone: str) -> str:
+    """Return what finds a number in E.164 with any separators, a North American one also without its +1."""
+    digits = phone.lstrip("+")
+    country = ""
+    if len(digits) == 11 and digits.startswith("1"):
+        country, digits = rf"(?:\+?1{SEPARATORS})?", digits[1:]
+    return r"(?<!\d)" + country + r"\+?\(?" + SEPARATORS.join(digits) + r"(?!\d)"

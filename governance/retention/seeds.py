@@ -1,0 +1,26 @@
+"""How long what is kept, until a manager decides otherwise."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from governance.retention import registry
+from governance.seeding import SEED, GetModel, plant, uproot
+
+KEY = ("subject",)
+
+
+def _rows() -> list[dict[str, Any]]:
+    return [
+        {"subject": rule.subject, "days": rule.days, "version": 1, "changed_by": SEED, "reason": SEED}
+        for rule in registry.rules()
+    ]
+
+
+def seed(get: GetModel, at: datetime) -> None:
+    plant(get, "RetentionPeriod", KEY, [{**row, "updated_at": at} for row in _rows()], at)
+
+
+def unseed(get: GetModel) -> None:
+    uproot(get, "RetentionPeriod", KEY, _rows())

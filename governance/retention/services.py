@@ -1,0 +1,79 @@
+"""The retention job's verb: removing rows past their period, in steps that each tell of themselves."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.utils.module_loading import import_string
+
+from governance.actors import By
+from governance.golive.services import Execution, verb
+from governance.retention import database, registry
+from governance.retention.models import Removal
+from governance.retention.periods import periods
+from governance.retention.registry import Rule
+
+log = logging.getLogger(__name__)
+
+BATCH = 1000
+SECONDS = 120.0  # of one run; what remains waits for the next night
+
+
+class NotAllRemoved(Exception):
+    """Of some subjects nothing could be removed; the others were done."""
+
+
+def remove_expired(at: datetime, *, by: By, seconds: float = SECONDS, batch: int = BATCH) -> dict[str, int]:
+    """Remove what is older than its period, oldest first; returns how many rows per subject.
+
+    Each step is a transaction with the row that tells of it, so that a run may be cut short, repeated, or run
+    beside another. Raises NotAllRemoved after all subjects where the database refused one.
+    """
+    began = time.monotonic()
+    removed: dict[str, int] = {}
+    failed: list[str] = []
+    known = periods(registry.rules(), at)
+    for rule in registry.rules():
+        days = known[rule.subject]
+        if days is None:
+            continue
+        before = at - timedelta(days=days)
+        try:
+            while time.monotonic() - began < seconds and database.any_expired(connection, rule, before):
+                count = remove_step(rule, before, by=by, at=at, most=batch)
+                removed[rule.subject] = removed.get(rule.subject, 0) + count
+        except DatabaseError as problem:  # such as rows that something else still points at
+            log.error("retention of %s failed: %s", rule.subject, type(problem).__name__)
+            failed.append(rule.subject)
+    import_string(f"{settings.SESSION_ENGINE}.SessionStore").clear_expired()
+    if failed:
+        raise NotAllRemoved(", ".join(failed))
+    return removed
+
+
+@verb(Execution.OBSERVE_ONLY)
+def remove_step(rule: Rule, before: datetime, *, by: By, at: datetime, most: int) -> int:
+    """Remove at most `most` rows of a rule older than `before`; returns how many.
+
+    Raises IntegrityError where the period, or the least one, says no: the database judges that itself.
+    """
+    row = Removal(
+        subject=rule.subject,
+        table_name=rule.table,
+        age=rule.age,
+        before=before,
+        count=most,
+        at=at,
+        **by.written(),
+    )
+    if connection.vendor == "postgresql":
+        row.save()  # the database's function does it and fills the row in
+        return Removal.objects.values_list("count", flat=True).get(pk=row.pk)
+    for name, value in database.remove_by_hand(connection, rule, before, most).items():
+        setattr(row, name, value)
+    row.save()
+    return row.count

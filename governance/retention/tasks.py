@@ -1,0 +1,17 @@
+"""The room's job."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from governance.actors import By
+from governance.outbox.jobs import job
+from governance.retention.services import remove_expired
+
+NAME = "governance.remove_expired"
+
+
+@job(NAME, every="day")
+def remove_expired_rows(at: datetime) -> dict[str, int]:
+    """Remove what is past its period."""
+    return remove_expired(at, by=By.system(NAME))
