@@ -56,7 +56,7 @@ LEAD_ID, BUYER_ID = "L-9001", "B-9001"
 
 # Whatever of her could stand anywhere; texts are compared without case and accents, numbers by their digits.
 KNOWN_BY = re.compile(
-    r"quizzle|zebulonie|wunderlich|xylograph|j9z ?9z8|514[\s().-]*239[\s().-]*746[12]", re.IGNORECASE
+    r"quizzle|zebulonie|wunderlich|xylograph|j9z ?9z8|514[\s().-]*239[\s().-]*7[0-9]{3}", re.IGNORECASE
 )
 
 

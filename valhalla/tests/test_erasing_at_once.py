@@ -36,7 +36,7 @@ def _clock() -> Iterator[None]:
 
 
 def begin(lead_id: str, number: int, by: By) -> FollowUpTask:
-    said = LeadDetails(name=NAME, city="Toronto", phone=f"514 239 7{number:03d}", notes=f"{SHE} notes")
+    said = LeadDetails(name=NAME, city="Toronto", phone=f"514 239 7{number % 1000:03d}", notes=f"{SHE} notes")
     return services.create_ladder(lead_id, by=by, at=NOW, province="ON", details=said).tasks[0]
 
 
