@@ -8,9 +8,12 @@ from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
+from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of, pretty_json
+from governance.risk.gauges import as_gauges
 from governance.risk.models import (
     RiskEngine,
     RiskEvent,
@@ -19,18 +22,45 @@ from governance.risk.models import (
     RiskReservation,
     RiskThrottle,
 )
-from governance.risk.services import POLICY_FIELDS, upsert_policy
+from governance.risk.rules import ACTIONS, EXPOSURE, LOSS, OPEN, STALE
+from governance.risk.services import POLICY_FIELDS, snapshot, upsert_policy
+
+WHY = {
+    "policy_missing": _("no policy"),
+    "policy_disabled": _("the policy is off"),
+    EXPOSURE: _("exposure a day"),
+    OPEN: _("open risk"),
+    ACTIONS: _("actions a day"),
+    LOSS: _("loss a day"),
+    STALE: _("not ended in 72 hours"),
+}
+
+
+def _figure(model: type[models.Model], name: str, nothing: str = "") -> Any:
+    """Return a column that shows an amount or a number; `nothing` stands for 0."""
+    label = next(field.verbose_name for field in model._meta.fields if field.name == name)
+
+    @admin.display(description=label, ordering=name)
+    def column(row: Any) -> str:
+        figure = getattr(row, name)
+        if figure is None or (nothing and not figure):
+            return nothing or "–"
+        return number_format(figure, 0 if figure == int(figure) else 2, use_l10n=True, force_grouping=True)
+
+    return column
 
 
 @admin.register(RiskPolicy)
 class RiskPolicyAdmin(HistoryAdmin):
-    """The caps of each engine; every save is a version with its reason."""
+    """The caps of each engine below what is used of them; every save is a version with its reason."""
 
     form = VersionForm
+    list_before_template = "admin/governance/riskpolicy/use.html"
     history_list_display = ("version",)
     list_display = (
-        "engine", "enabled", "max_daily_loss", "max_daily_exposure", "max_open_risk", "max_actions_per_day",
-        "version", "changed_by", "updated_at",
+        "engine", "enabled", _figure(RiskPolicy, "max_daily_loss", "–"),
+        _figure(RiskPolicy, "max_daily_exposure", "–"), _figure(RiskPolicy, "max_open_risk", "–"),
+        _figure(RiskPolicy, "max_actions_per_day", "–"), "version", "changed_by", "updated_at",
     )  # fmt: skip
     list_filter = ("enabled", "updated_at")
     ordering = ("engine",)
@@ -50,6 +80,10 @@ class RiskPolicyAdmin(HistoryAdmin):
         # a policy that moved would cap an engine that nobody decided it for
         return (*fields, "engine") if obj is not None else fields
 
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        shown = {"risk": as_gauges(snapshot(timezone.now()))}
+        return super().changelist_view(request, {**(extra_context or {}), **shown})
+
     def serve(self, request: HttpRequest, obj: RiskPolicy, form: Any, change: bool) -> models.Model:
         return upsert_policy(
             obj.engine,
@@ -65,7 +99,9 @@ class RiskPolicyAdmin(HistoryAdmin):
 class RiskEngineAdmin(ReadOnlyAdmin):
     """What is reserved now, of all days."""
 
-    list_display = ("engine", "open_risk", "open_cap")
+    list_display = (
+        "engine", _figure(RiskEngine, "open_risk"), _figure(RiskEngine, "open_cap", "–"),
+    )  # fmt: skip
     ordering = ("engine",)
     fields = ("engine", "open_risk", "open_cap")
 
@@ -75,12 +111,16 @@ class RiskLedgerDayAdmin(ReadOnlyAdmin):
     """What each engine used in each UTC day, with the caps of that day."""
 
     list_display = (
-        "day", "engine", "realized_loss", "loss_cap", "exposure", "exposure_cap", "actions", "actions_cap",
+        "day", "engine", _figure(RiskLedgerDay, "realized_loss"), _figure(RiskLedgerDay, "loss_cap", "–"),
+        _figure(RiskLedgerDay, "exposure"), _figure(RiskLedgerDay, "exposure_cap", "–"),
+        _figure(RiskLedgerDay, "actions"), _figure(RiskLedgerDay, "actions_cap", "–"),
     )  # fmt: skip
     list_filter = ("engine", "day")
     ordering = ("-day", "engine")
     show_full_result_count = False
-    fields = list_display
+    fields = (
+        "day", "engine", "realized_loss", "loss_cap", "exposure", "exposure_cap", "actions", "actions_cap",
+    )  # fmt: skip
 
 
 @admin.register(RiskReservation)
@@ -88,8 +128,8 @@ class RiskReservationAdmin(ReadOnlyAdmin):
     """Every reservation and how it ended."""
 
     list_display = (
-        "id", "created_at", "engine", "amount", "state", "realized_loss", "day", "purpose", "closed_at",
-        "close_code", "actor",
+        "id", "created_at", "engine", _figure(RiskReservation, "amount"), "state",
+        _figure(RiskReservation, "realized_loss"), "purpose", "closed_at", "close_code", "actor",
     )  # fmt: skip
     list_filter = ("state", "engine", "day")
     search_fields = ("purpose__startswith", "correlation_id__startswith", "actor__startswith")
@@ -118,13 +158,29 @@ class RiskEventAdmin(ReadOnlyAdmin):
     """What was reserved, denied, ended and throttled, with what decided it."""
 
     list_display = (
-        "created_at", "kind", "engine", "amount", "realized_loss", "reservation", "code", "purpose",
-        "tripwire", "actor",
+        "created_at", "kind", "engine", _figure(RiskEvent, "amount"), _figure(RiskEvent, "realized_loss"),
+        "number", "why", "actor",
     )  # fmt: skip
     list_filter = ("kind", "engine", "code", "created_at")
-    list_select_related = ("reservation",)
     search_fields = ("purpose__startswith", "correlation_id__startswith", "actor__startswith")
     search_help_text = _("Purpose, correlation id or person, from the beginning")
     ordering = ("-created_at", "-id")
     show_full_result_count = False
-    fields = (*list_display, "detail", "acting_for", "correlation_id")
+    fields = (
+        "created_at", "kind", "engine", "amount", "realized_loss", "reservation", "code", "purpose",
+        "tripwire", "decided_by", "actor", "acting_for", "correlation_id",
+    )  # fmt: skip
+
+    @admin.display(description=_("reservation"))
+    def number(self, event: RiskEvent) -> str:
+        return str(event.reservation_id or "–")  # the number alone: the reservation itself is not asked for
+
+    @admin.display(description=_("why"))
+    def why(self, event: RiskEvent) -> str:
+        return event.tripwire or str(WHY.get(event.code, event.code)) or "–"
+
+    @admin.display(description=_("what decided it"))
+    def decided_by(self, event: RiskEvent) -> str:
+        return format_html(
+            '<pre class="font-mono text-sm whitespace-pre-wrap">{}</pre>', pretty_json(event.detail)
+        )

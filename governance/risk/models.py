@@ -102,7 +102,7 @@ class RiskEngine(models.Model):
 
     class Meta:
         verbose_name = _("open risk")
-        verbose_name_plural = _("open risk")
+        verbose_name_plural = _("open risks")
         ordering = ["engine"]
         constraints = [
             models.CheckConstraint(condition=models.Q(open_risk__gte=0), name="risk_engine_not_negative"),
@@ -127,7 +127,7 @@ class RiskLedgerDay(models.Model):
 
     class Meta:
         verbose_name = _("risk ledger day")
-        verbose_name_plural = _("risk ledger")
+        verbose_name_plural = _("risk ledger days")
         ordering = ["-day", "engine"]
         constraints = [
             models.UniqueConstraint(fields=["day", "engine"], name="risk_ledger_once_a_day"),

@@ -17,7 +17,7 @@ GLOBAL = "GLOBAL"
 ENGINE_LENGTH, CODE_LENGTH, TRIPWIRE_LENGTH = 40, 64, 101
 AMOUNT_MAX = Decimal("999999999.99")
 ACTIONS_MAX = 2**31 - 1  # what a column holds on every database
-STALE_AFTER = timedelta(hours=72)
+STALE, STALE_AFTER = "stale", timedelta(hours=72)
 ZERO = Decimal("0.00")
 
 LOSS, EXPOSURE = "max_daily_loss", "max_daily_exposure"

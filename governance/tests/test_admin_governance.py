@@ -34,6 +34,14 @@ from governance.models import ApiToken, User
 from governance.outbox.models import Heartbeat, IdempotentAnswer, JobSlot, OutboxMessage, SchedulerLease
 from governance.people.models import Absence, WorkProfile
 from governance.retention.models import Erasure, Removal, RetentionPeriod
+from governance.risk.models import (
+    RiskEngine,
+    RiskEvent,
+    RiskLedgerDay,
+    RiskPolicy,
+    RiskReservation,
+    RiskThrottle,
+)
 from governance.tests.factories import (
     SELLER_PHONE,
     ClosureFactory,
@@ -42,6 +50,7 @@ from governance.tests.factories import (
     ErasureFactory,
     KpiEventFactory,
     RemovalFactory,
+    RiskEventFactory,
     SuppressionFactory,
     phone_point,
 )
@@ -121,6 +130,12 @@ def rows(db: None, person: Person) -> dict[type, Any]:
         PeriodicTask: PeriodicTask.objects.create(name="a job", task="a.job", crontab=crontab),
         Removal: RemovalFactory.create(),
         RetentionPeriod: RetentionPeriod.objects.all()[0],
+        RiskEngine: RiskEngine.objects.get(engine="WHOLESALE"),
+        RiskEvent: RiskEventFactory.create(),
+        RiskLedgerDay: RiskLedgerDay.objects.create(day=NOW, engine="WHOLESALE"),
+        RiskPolicy: RiskPolicy.objects.get(engine="WHOLESALE"),
+        RiskReservation: RiskReservation.objects.create(engine="WHOLESALE", day=NOW, created_at=NOW),
+        RiskThrottle: RiskThrottle.objects.create(engine="WHOLESALE", tripwire="A/b", since=NOW),
         SchedulerLease: SchedulerLease.objects.create(name="beat", holder="me", expires_at=NOW),
         StatutoryHours: StatutoryHours.objects.all()[0],
         Suppression: SuppressionFactory.create(),
@@ -201,6 +216,11 @@ EVIDENCE = [
     HeimdallRecommendation,
     HeimdallScorecardDay,
     IdempotentAnswer,
+    RiskEngine,
+    RiskEvent,
+    RiskLedgerDay,
+    RiskReservation,
+    RiskThrottle,
 ]
 
 

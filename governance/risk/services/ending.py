@@ -21,7 +21,6 @@ from governance.risk.rules import GLOBAL
 from governance.risk.services.reserving import RESERVE
 
 State = RiskReservation.State
-STALE = "stale"
 BATCH = 500  # about two seconds
 
 
@@ -76,7 +75,7 @@ def release(reservation_id: int, *, by: By, at: datetime, code: str = "") -> End
 def expire(reservation_id: int, *, by: By, at: datetime) -> bool:
     """Release a reservation that nobody ended in 72 hours; says whether it still was to be."""
     stale = RiskReservation.objects.stale(at).filter(pk=reservation_id).first()
-    return stale is not None and _end(stale, State.EXPIRED, by=by, at=at, code=STALE)
+    return stale is not None and _end(stale, State.EXPIRED, by=by, at=at, code=rules.STALE)
 
 
 def release_stale(*, by: By, at: datetime, limit: int = BATCH) -> int:
