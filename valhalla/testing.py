@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from django.apps import apps
@@ -19,9 +21,12 @@ from rest_framework.test import APIClient
 
 from governance.actors import By, Role
 from governance.append_only import lifted_for_tests
+from governance.errors import Refused
 from governance.models import ApiToken, User
 from governance.people.rules import POLICY, rights_of
 
+Item = TypeVar("Item")
+CLIENTS = 32
 PASSWORD = "correct horse battery staple"
 SEEDS = (
     "governance.market.seeds.seed",
@@ -86,6 +91,35 @@ def make_client(role: str, name: str = "", scopes: tuple[str, ...] = (POLICY,)) 
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
     return client
+
+
+def at_once(work: Callable[[Item], Any], items: Sequence[Item], clients: int = CLIENTS) -> list[Any]:
+    """Deal the items out to so many threads that begin together, each with a connection of its own.
+
+    Returns the answers, refusals among them, in the order of the items.
+    """
+    clients = min(clients, len(items))
+    ready = threading.Barrier(clients)
+
+    def answer(item: Item) -> Any:
+        try:
+            return work(item)
+        except Refused as refusal:
+            return refusal
+
+    def client(number: int) -> list[Any]:
+        try:
+            connection.ensure_connection()
+            ready.wait(60)
+            return [answer(item) for item in items[number::clients]]
+        finally:
+            connection.close()
+
+    answers: list[Any] = [None] * len(items)
+    with ThreadPoolExecutor(clients) as pool:
+        for number, mine in enumerate(pool.map(client, range(clients))):
+            answers[number::clients] = mine
+    return answers
 
 
 @pytest.fixture

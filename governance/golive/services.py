@@ -5,19 +5,17 @@ from __future__ import annotations
 import enum
 import functools
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from datetime import datetime
 from typing import ParamSpec, TypeVar
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
 from django.utils.translation import gettext_lazy as _
 
 from governance.actors import By
 from governance.errors import Forbidden, Invalid, Refused, Unavailable
 from governance.golive.models import GoLiveState
-from governance.golive.turns import Turns
+from governance.transactions import in_transaction
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,25 +52,7 @@ def require(execution: Execution) -> None:
         )
 
 
-_DEADLOCKS = {"40P01", "40001"}
-_turns = Turns()
 _in_verb: ContextVar[bool] = ContextVar("in_verb", default=False)
-
-
-def _turn() -> AbstractContextManager[None]:
-    """Wait for this thread's turn to begin a transaction; whoever is in one holds the database already."""
-    queued = connection.vendor == "sqlite" and not connection.in_atomic_block
-    return _turns.turn() if queued else nullcontext()
-
-
-def _passes(problem: OperationalError) -> bool:
-    """Say whether nothing was done and the next try may do better: a deadlock, or a busy SQLite.
-
-    Of several processes one can wait longer than SQLite's timeout; threads have their turns.
-    """
-    cause = problem.__cause__
-    busy = getattr(cause, "sqlite_errorname", "") == "SQLITE_BUSY"
-    return busy or getattr(cause, "sqlstate", None) in _DEADLOCKS
 
 
 def verb(execution: Execution) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -80,32 +60,28 @@ def verb(execution: Execution) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
     A refusal rolls the transaction back; what it must leave behind (`Refused.keep`) is written afterwards by
     the outermost verb, for an inner one's would be rolled back with it (a verb that goes on after another's
-    refusal calls its `keep` itself). A deadlock, or a busy SQLite, is tried again, up to three times, where
-    the verb owns the transaction.
+    refusal calls its `keep` itself). Where the verb owns the transaction a deadlock, or a busy SQLite, is
+    tried again; Unavailable `busy` is raised where that did not help.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            def work() -> R:
+                require(execution)
+                return function(*args, **kwargs)
+
             nested = _in_verb.get()
-            for attempt in range(3):
-                entered = _in_verb.set(True)
-                try:
-                    with _turn(), transaction.atomic():
-                        require(execution)
-                        return function(*args, **kwargs)
-                except Refused as refusal:
-                    if refusal.keep is not None and not nested:
-                        keep, refusal.keep = refusal.keep, None
-                        with transaction.atomic():
-                            keep()
-                    raise
-                except OperationalError as problem:
-                    if not _passes(problem) or attempt == 2 or connection.in_atomic_block:
-                        raise
-                finally:
-                    _in_verb.reset(entered)
-            raise AssertionError("unreachable")
+            entered = _in_verb.set(True)
+            try:
+                return in_transaction(work)
+            except Refused as refusal:
+                if refusal.keep is not None and not nested:
+                    keep, refusal.keep = refusal.keep, None
+                    in_transaction(keep)
+                raise
+            finally:
+                _in_verb.reset(entered)
 
         run.execution = execution  # type: ignore[attr-defined]  # read by the test that lists all verbs
         return run

@@ -22,12 +22,13 @@ from django.utils.translation import gettext as _
 from governance import hooks
 from governance.errors import Refused
 from governance.outbox.models import MAX_ATTEMPTS, Heartbeat, IdempotentAnswer, OutboxMessage
+from governance.transactions import WriterBusy, in_transaction
 
 log = logging.getLogger(__name__)
 
 ANSWERS_KEPT = timedelta(hours=24)
 HEARTBEAT = "jobs"
-LOCK_WAIT = "10s"
+LOCK_WAIT = timedelta(seconds=10)
 RETRY_AFTER = timedelta(minutes=2)
 SECONDS = 10.0
 GIVEN_UP = "message_given_up"
@@ -46,15 +47,17 @@ def request_hash(request: Any) -> str:
 
 def _claim_key(user_id: int, key: str, digest: str, at: datetime) -> bool:
     """Insert the key's row, waiting for a running request that holds it; False if it is there already."""
-    fresh = IdempotentAnswer(user_id=user_id, key=key, request_hash=digest, created_at=at)
+    rows = IdempotentAnswer.objects.filter(user_id=user_id, key=key)
     if connection.vendor != "postgresql":  # SQLite has one writer: whoever is here has waited already
-        if IdempotentAnswer.objects.filter(user_id=user_id, key=key).exists():
+        rows.filter(created_at__lt=at - ANSWERS_KEPT).delete()
+        if rows.exists():
             return False
-        fresh.save(force_insert=True)
+        rows.create(user_id=user_id, key=key, request_hash=digest, created_at=at)
         return True
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
+            cursor.execute(f"SET LOCAL lock_timeout = {LOCK_WAIT // timedelta(milliseconds=1)}")
+            rows.filter(created_at__lt=at - ANSWERS_KEPT).delete()
             cursor.execute(
                 "INSERT INTO governance_idempotentanswer "
                 "(user_id, key, request_hash, status, body, created_at) "
@@ -62,7 +65,7 @@ def _claim_key(user_id: int, key: str, digest: str, at: datetime) -> bool:
                 [user_id, key, digest, at],
             )
             inserted = bool(cursor.rowcount == 1)
-            cursor.execute("SET LOCAL lock_timeout = 0")
+            cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
             return inserted
     except OperationalError as busy:
         if getattr(busy.__cause__, "sqlstate", "") == "55P03":
@@ -83,26 +86,37 @@ def answer_once(
     """Run `handle` once per user and key and return (status, body, replayed).
 
     `handle` returns the status, the rendered body and whether the answer is to be stored; it runs in the
-    same transaction as the row that stores its answer. A refusal is not stored and may be tried again.
-    Raises MismatchedKey `key_reused` (422) for another request under the key, Refused `key_in_use` (409).
+    same transaction as the row that stores its answer, again after a deadlock. A refusal is not stored and
+    may be tried again. Raises MismatchedKey `key_reused` (422) for another request under the key, Refused
+    `key_in_use` after 10 s of waiting for the first (on SQLite, for whoever writes), Unavailable `busy`.
     """
     digest = request_hash(request)
-    with transaction.atomic():
-        IdempotentAnswer.objects.filter(user_id=user_id, key=key, created_at__lt=at - ANSWERS_KEPT).delete()
-        if not _claim_key(user_id, key, digest, at):
-            stored = IdempotentAnswer.objects.get(user_id=user_id, key=key)
+    mine = IdempotentAnswer.objects.filter(user_id=user_id, key=key)
+
+    def once() -> tuple[int, str, bool]:
+        while not _claim_key(user_id, key, digest, at):
+            stored = mine.first()
+            if stored is None:  # forgotten since, as older than 24 hours
+                continue
             if stored.request_hash != digest:
                 raise MismatchedKey(
                     "key_reused", _("This Idempotency-Key was used for another request; use a new one.")
                 )
             return stored.status, stored.body, True
         status, body, keep = handle()
-        mine = IdempotentAnswer.objects.filter(user_id=user_id, key=key)
         if keep:
             mine.update(status=status, body=body)
         else:
             mine.delete()
         return status, body, False
+
+    try:
+        return in_transaction(once, patience=LOCK_WAIT.total_seconds())
+    except WriterBusy as busy:  # whose key it is that runs cannot be seen before it is written
+        raise Refused(
+            "key_in_use",
+            _("Something is still being written; ask again in a moment with the same key."),
+        ) from busy
 
 
 def purge_answers(at: datetime, limit: int = 5000) -> int:
