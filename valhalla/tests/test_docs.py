@@ -27,7 +27,7 @@ STARTS = re.compile(r"^make (up|serve)$")
 SECONDS = 240  # for one command; a start on a busy machine is the longest
 
 # With the tests that start servers: two at once on two cores say nothing about either.
-pytestmark = [pytest.mark.xdist_group("start"), pytest.mark.once]
+pytestmark = pytest.mark.xdist_group("start")
 
 
 @dataclass(frozen=True)
@@ -170,10 +170,27 @@ def read(reader: Reader, *pages: str) -> None:
             assert promised or code == 0, f"{where}\nended with {code}: {printed}"
 
 
+@pytest.mark.once
 def test_the_first_day_goes_as_the_pages_say(reader: Reader) -> None:
-    read(reader, "quick-start.md", "guide.md")
+    read(reader, "quick-start.md", "guide.md", "routine.md")
 
 
+def test_a_deployment_goes_as_the_pages_say(tmp_path: Path, database_url: str) -> None:
+    var = tmp_path / "var"
+    var.mkdir()
+    settings = {
+        "ENV": "production", "TLS": "0", "ALLOWED_HOSTS": "127.0.0.1", "DATABASE_URL": database_url,
+        "SECRET_KEY": "only-for-a-test-" * 5, "CONTACT_HASH_KEY": "only-for-a-test-too-" * 4,
+        "DJANGO_SUPERUSER_PASSWORD": "correct horse battery staple",
+    }  # fmt: skip
+    reader = Reader(var, settings)
+    try:
+        read(reader, "deployment.md", "rollback.md")
+    finally:
+        reader.end()
+
+
+@pytest.mark.once
 def test_an_answer_that_differs_from_the_page_is_noticed() -> None:
     assert agrees('{"ok":true,…}', '{"ok":true,"reason":"within_window"}')
     assert not agrees('{"ok":true,…}', '{"ok":false,"reason":"suppressed"}')
@@ -181,6 +198,7 @@ def test_an_answer_that_differs_from_the_page_is_noticed() -> None:
     assert not agrees("0", "1")
 
 
+@pytest.mark.once
 def test_every_command_of_the_pages_is_run_by_a_test() -> None:
     """A page with commands that no reader reads would be a page that nobody noticed was wrong."""
     read_by_tests = set(re.findall(r'"([\w-]+\.md)"', Path(__file__).read_text()))
