@@ -25,8 +25,12 @@ from governance.kpi.models import Figure, Target
 from governance.kpi.querysets import figures, targets
 from governance.kpi.rules import gap, is_met, percent
 from governance.places import Province
+from governance.risk.models import RiskPolicy
+from governance.risk.services import Snapshot, snapshot
 
 STALE_AFTER = timedelta(minutes=15)
+RISK_FIELDS = {field.name: field for field in RiskPolicy._meta.concrete_fields}
+NEARLY_FULL = 0.8  # of a cap
 GOOD, WATCH, BAD, UNKNOWN, PLAIN = "good", "watch", "bad", "unknown", "plain"
 
 
@@ -78,13 +82,14 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def board_at(at: datetime) -> dict[str, Any]:
     """Return the board's sections, its liquidity by province, and when the slow figures were counted."""
-    counted, wanted = figures(), targets()
+    counted, wanted, risk = figures(), targets(), snapshot(at)
     oldest = min((figure.counted_at for figure in counted.values()), default=None)
     return {
         "sections": [
-            Section(_("May we work?"), [_switches()]),
+            Section(_("May we work?"), [_switches(), _throttles(risk, wanted)]),
             Section(_("Work that waits"), _work(counted, at)),
             Section(_("Figures beside their targets"), _rates(counted, wanted)),
+            Section(_("Risk used today"), _risk(risk)),
         ],
         "liquidity": _liquidity(counted),
         "counted_at": oldest,
@@ -111,6 +116,47 @@ def _switches() -> Tile:
         _("Go-live"), _("Off"), WATCH, _("not enforced"), url=url,
         note=_("This installation does not obey the switch: everything works."),
     )  # fmt: skip
+
+
+def _throttles(risk: Snapshot, wanted: dict[str, Target]) -> Tile:
+    held = [(engine.engine, name) for engine in risk.engines for name in engine.throttled_by]
+    target = wanted.get(Target.Metric.OPEN_THROTTLES)
+    met = is_met(target.comparison, target.value, Decimal(len(held))) if target else not held
+    return Tile(
+        _("Throttles"), _number(len(held)), GOOD if met else BAD,
+        _("good") if met else _("holds reservations back"),
+        _("Target: %(target)s") % {"target": target.told} if target else "",
+        "; ".join(f"{engine}: {name}" for engine, name in held),
+        reverse("admin:governance_riskthrottle_changelist"),
+    )  # fmt: skip
+
+
+def _risk(risk: Snapshot) -> list[Tile]:
+    """Return for each engine the cap that is used most: whoever reserves meets that one first."""
+    url = reverse("admin:governance_riskpolicy_changelist")
+    tiles = []
+    for engine in risk.engines:
+        capped = [measure for measure in engine.measures if measure.share is not None]
+        if not engine.policy.enabled:
+            off = _("Nothing is reserved for it: its policy is off.")
+            tiles.append(Tile(engine.engine, "–", PLAIN, "", note=off, url=url))
+            continue
+        if not capped:
+            tiles.append(Tile(engine.engine, "–", WATCH, _("no cap"), url=url))
+            continue
+        tightest = max(capped, key=lambda measure: measure.share or 0)
+        share = tightest.share or 0
+        light, says = (GOOD, _("good")) if share < NEARLY_FULL else (WATCH, _("nearly full"))
+        if share >= 1:
+            light, says = BAD, _("full")
+        used, cap = (
+            number_format(amount, 0, force_grouping=True) for amount in (tightest.used, tightest.cap)
+        )
+        note = _("%(used)s of %(cap)s: %(what)s") % {
+            "used": used, "cap": cap, "what": RISK_FIELDS[tightest.name].verbose_name,
+        }  # fmt: skip
+        tiles.append(Tile(engine.engine, percent(share, 1), light, says, note=note, url=url, share=share))
+    return tiles
 
 
 def _work(counted: dict[str, Figure], at: datetime) -> list[Tile]:

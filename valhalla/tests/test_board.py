@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from governance.kpi.figures import keep_figures, take_figures
 from governance.kpi.querysets import figures, rate_since
 from governance.kpi.services import emit_kpi
 from governance.models import Figure, User
+from governance.risk.services import reserve_exposure, throttle
 from valhalla.pages.board import Tile, board_at
 from valhalla.schedules import make_missing
 from valhalla.tasks import take_figures as job
@@ -153,8 +155,9 @@ def test_the_board_costs_the_same_queries_however_much_there_is(
         task(due_at=timezone.now() - timedelta(hours=1))
     take_figures(timezone.now())
     client.get("/admin/")
-    # session, person, go-live, figures, targets, due and late, held
-    with django_assert_num_queries(7):
+    # session, person, go-live, figures, targets, due and late, held;
+    # of risk engines, day, throttles, policies
+    with django_assert_num_queries(11):
         client.get("/admin/")
 
 
@@ -179,3 +182,23 @@ def test_a_backlog_longer_than_ten_thousand_is_not_counted_to_its_end(
     for _n in range(5):
         task(due_at=AT - timedelta(hours=1))
     assert tiles()["Due now"].figure == "more than 2"
+
+
+def test_risk_shows_the_cap_that_is_met_first(by: Callable[..., By]) -> None:
+    assert tiles()["WHOLESALE"].figure == "0\u00a0%"
+    assert tiles()["NOTIFY"].note == "Nothing is reserved for it: its policy is off."
+    reserved = reserve_exposure("WHOLESALE", Decimal(18_000), by=by(Role.MANAGER), at=AT)
+    assert reserved.ok
+    found = tiles()
+    # of 20,000 that WHOLESALE may lose a day
+    assert (found["WHOLESALE"].figure, found["WHOLESALE"].state) == ("90\u00a0%", "watch")
+    assert "18,000 of 20,000" in found["WHOLESALE"].note
+    assert found["GLOBAL"].figure == "72\u00a0%"
+
+
+def test_an_open_throttle_misses_its_target_and_names_its_tripwire(by: Callable[..., By]) -> None:
+    assert tiles()["Throttles"].state == "good"
+    throttle("WHOLESALE", "WHOLESALE/followup_sla", by=SYSTEM, at=AT)
+    found = tiles()["Throttles"]
+    assert (found.figure, found.state) == ("1", "bad")
+    assert "WHOLESALE/followup_sla" in found.note

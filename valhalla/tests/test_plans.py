@@ -20,10 +20,12 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from bench.volume import OWNERS, analyze, fill
 from followups import services
 from followups.models import FollowUpTask
+from followups.services import COUNTED_TO
 from followups.services.due import LOOKED_THROUGH
 from followups.services.reading import due_page, held_claims, look_at
 from governance.actors import By
 from governance.doors import CollectionViewSet
+from valhalla.pages.board import board_at
 from valhalla.testing import empty_and_seed, make_by, make_client
 from valhalla.tests.plans import Plan, plans_of, rows_by_table
 
@@ -185,6 +187,7 @@ OTHERS: dict[str, Ask] = {
     ),
     "feedback": Ask(lambda: post("/buyers/liquidity/feedback", BOUGHT, *VA)),
     "computing an offer": Ask(lambda: compute()),
+    "operations board": Ask(lambda: board_at(NOW), besides=COUNTED_TO * 2),
 }
 
 
