@@ -7,6 +7,7 @@ class BuyersConfig(AppConfig):
     verbose_name = _("Buyers")
 
     def ready(self) -> None:
+        from buyers import checks  # noqa: F401  # registers the readiness checks
         from buyers.figures import board_figures
         from buyers.retention import Buyers
         from buyers.services import liquidity_at

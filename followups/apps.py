@@ -6,7 +6,7 @@ class FollowupsConfig(AppConfig):
     verbose_name = "Follow-ups"
 
     def ready(self) -> None:
-        from followups import retention, services
+        from followups import checks, retention, services  # noqa: F401  # checks registers the readiness checks
         from governance import hooks
         from governance.retention import registry
 

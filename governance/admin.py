@@ -8,4 +8,5 @@ import governance.market.admin
 import governance.outbox.admin
 import governance.people.admin
 import governance.retention.admin
-import governance.risk.admin  # noqa: F401
+import governance.risk.admin
+import governance.runbook.admin  # noqa: F401

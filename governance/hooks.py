@@ -7,7 +7,7 @@ the caller back.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -106,6 +106,20 @@ class Moves:
     complete: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class ChecklistLine:
+    """One thing that must hold before go-live; `title` says what holds where it is `ok`.
+
+    Where it is not, `message` is the sentence for a person and `detail` the facts for a program.
+    """
+
+    id: str
+    title: str
+    ok: bool
+    message: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
 lead_facts: Hook[[str], LeadFacts | None] = Hook("lead_facts")
 # (digests of the points, channel or "" for all, who, when): stop what contacts them
 on_suppressed: Hook[[Sequence[str], str, By, datetime], None] = Hook("on_suppressed")
@@ -118,5 +132,5 @@ liquidity_of: Hook[[Place, str], Liquidity | None] = Hook("liquidity_of")
 told_of_trouble: Hook[[], Sequence[str]] = Hook("told_of_trouble")
 # (when): figures of the operations board by name, counted by a job since nobody should wait for them
 figures: Hook[[datetime], Mapping[str, Any]] = Hook("figures")
-# sentences that keep go-live from being enabled
-blockers: Hook[[], Sequence[str]] = Hook("blockers")
+# (when): what must hold before go-live, line by line; a line that is not ok is a blocker
+checklist: Hook[[datetime], Sequence[ChecklistLine]] = Hook("checklist")

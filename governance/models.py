@@ -4,7 +4,9 @@ from governance.contact.models import (
     CityZone,
     Closure,
     Consent,
+    ConsentStatement,
     ContactDecision,
+    DoNotCallImport,
     HashKeyCheck,
     StatutoryHours,
     Suppression,
@@ -29,14 +31,18 @@ from governance.risk.models import (
     RiskReservation,
     RiskThrottle,
 )
+from governance.runbook.models import Backup, Runbook
 
 __all__ = [
     "Absence",
     "ApiToken",
+    "Backup",
     "CityZone",
     "Closure",
     "Consent",
+    "ConsentStatement",
     "ContactDecision",
+    "DoNotCallImport",
     "Figure",
     "Erasure",
     "GoLiveState",
@@ -59,6 +65,7 @@ __all__ = [
     "RiskThrottle",
     "Removal",
     "RetentionPeriod",
+    "Runbook",
     "SchedulerLease",
     "StatutoryHours",
     "Suppression",

@@ -10,6 +10,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("contact/", include("governance.contact.api.urls")),
     path("kpi/", include("governance.kpi.api.urls")),
     path("heimdall/", include("governance.heimdall.api.urls")),
+    path("runbook/", include("governance.runbook.api.urls")),
     path("go-live/", include("governance.golive.api.urls")),
     path("risk/", include("governance.risk.api.urls")),
 ]

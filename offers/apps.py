@@ -9,7 +9,7 @@ class OffersConfig(AppConfig):
     def ready(self) -> None:
         from governance import hooks
         from governance.retention import registry
-        from offers import retention
+        from offers import checks, retention  # noqa: F401  # checks registers the readiness checks
         from offers.services import board_figures
 
         hooks.figures.register(board_figures)

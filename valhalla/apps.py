@@ -6,4 +6,4 @@ class ValhallaConfig(AppConfig):
     verbose_name = "Valhalla"
 
     def ready(self) -> None:
-        from valhalla import checks  # noqa: F401  # registers the system checks
+        from valhalla import checks, readiness  # noqa: F401  # registers system and readiness checks

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections
 from django.db.utils import DatabaseError
 
 from governance import append_only
+from governance.contact.clock import zone_data_is_current
 from governance.contact.services import hash_key_problem
 from governance.retention import database as retention_database
 
 
 @register()
-def zone_data_is_current(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+def zone_data(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     """British Columbia stopped changing its clocks in 2026: Vancouver is at -07:00 on 2026-12-15."""
-    offset = datetime(2026, 12, 15, 12, tzinfo=UTC).astimezone(ZoneInfo("America/Vancouver")).utcoffset()
-    if offset == timedelta(hours=-7):
+    if zone_data_is_current():
         return []
     return [
         Error(

@@ -363,6 +363,7 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "valhalla.pages.board.dashboard",
-    "STYLES": [lambda request: static("board.css")],
+    "ENVIRONMENT": "governance.golive.banner.environment",
+    "STYLES": [lambda request: static("board.css"), lambda request: static("admin.css")],
     "SCRIPTS": [],
 }

@@ -18,6 +18,7 @@ urlpatterns = [
     path("api/followups/", include("followups.api.urls")),
     path("api/buyers/", include("buyers.urls")),
     path("api/deals/offers/", include("offers.urls")),
+    path("go-live/", include("governance.golive.urls")),
     path("followups/", include("followups.urls")),
 ]
 

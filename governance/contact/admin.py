@@ -24,6 +24,7 @@ from governance.admin_base import (
     ReadOnlyAdmin,
     ReasonForm,
     ServiceAdmin,
+    VersionForm,
     by_of,
 )
 from governance.contact.digests import EMAIL, KIND_OF_CHANNEL, PHONE, digest, read_email, read_phone
@@ -32,13 +33,16 @@ from governance.contact.models import (
     CityZone,
     Closure,
     Consent,
+    ConsentStatement,
     ContactDecision,
+    DoNotCallImport,
     HashKeyCheck,
     StatutoryHours,
     Suppression,
 )
 from governance.contact.reference import remove_reference, save_reference
 from governance.contact.services import lift_suppression, record_consent, suppress
+from governance.contact.statements import state_consent
 from governance.errors import Invalid
 from governance.places import CANADIAN_ZONES
 
@@ -329,6 +333,44 @@ class ConsentAdmin(EvidenceOfPoints):
             hashed, obj.channel, obj.kind, by=by_of(request), at=timezone.now(), obtained_at=obj.at,
             how=obj.obtained_how, evidence=obj.evidence,
         )  # fmt: skip
+
+
+@admin.register(ConsentStatement)
+class ConsentStatementAdmin(HistoryAdmin):
+    """How consent for texts and for e-mail is obtained; go-live waits until both are stated."""
+
+    form = VersionForm
+    list_display = ("channel", "how", "version", "changed_by", "updated_at")
+    history_list_display = ("version", "how")
+    readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id")
+    fieldsets = (
+        (None, {"fields": ("channel", "how")}),
+        (_("Why"), {"fields": ("change_reason", "seen_version")}),
+        (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
+    )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_readonly_fields(request, obj)
+        return (*fields, "channel") if obj is not None else fields
+
+    def serve(self, request: HttpRequest, obj: ConsentStatement, form: Any, change: bool) -> ConsentStatement:
+        return state_consent(
+            obj.channel,
+            obj.how,
+            by=by_of(request),
+            at=timezone.now(),
+            reason=form.cleaned_data["change_reason"],
+            expected_version=form.cleaned_data["seen_version"] if change else 0,
+        )
+
+
+@admin.register(DoNotCallImport)
+class DoNotCallImportAdmin(ReadOnlyAdmin):
+    """When the national do-not-call list was read in; manage.py import_do_not_call does it."""
+
+    list_display = ("list_date", "at", "numbers", "added", "unreadable", "actor")
+    list_filter = ("list_date",)
+    ordering = ("-list_date", "-id")
 
 
 @admin.register(ContactDecision)

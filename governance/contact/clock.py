@@ -16,6 +16,16 @@ _REACH = timedelta(hours=15)  # no zone is further than this from UTC
 _DAY = timedelta(days=1)
 
 
+def zone_data_is_current() -> bool:
+    """Say whether the zone data knows that British Columbia stopped changing its clocks in 2026.
+
+    With data of before, Vancouver is at -08:00 on 2026-12-15 and its people are called an hour off.
+    """
+    return _offset(ZoneInfo("America/Vancouver"), datetime(2026, 12, 15, 12, tzinfo=UTC)) == timedelta(
+        hours=-7
+    )
+
+
 def _offset(zone: ZoneInfo, at: datetime) -> timedelta:
     offset = at.astimezone(zone).utcoffset()
     assert offset is not None

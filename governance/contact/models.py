@@ -13,9 +13,11 @@ from governance.actors import Written
 from governance.append_only import AppendOnly
 from governance.hours import CHANNELS
 from governance.places import Province, fold_city, validate_zone
+from governance.versions import Versioned
 
 CHANNEL_CHOICES = [(channel, channel) for channel in CHANNELS]
 DIGEST_LENGTH = 64
+STATEMENT_LENGTH = 1000
 CANADA = "CA"
 
 
@@ -196,6 +198,57 @@ class Consent(Written, AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.channel} {self.point_digest[:8]}…"
+
+
+class ConsentStatement(Versioned):
+    """How consent for a channel is obtained, as a manager stated it; every earlier statement is kept.
+
+    Canada's anti-spam law (S.C. 2010, c. 23, s. 13) puts the burden of proving consent on the sender.
+    """
+
+    class Channel(models.TextChoices):
+        SMS = "SMS", _("text message")
+        EMAIL = "EMAIL", _("e-mail")
+
+    channel = models.CharField(
+        _("channel"), max_length=5, choices=Channel.choices, unique=True,
+        error_messages={"unique": _("There is a statement for this channel already.")},
+    )  # fmt: skip
+    how = models.TextField(
+        _("how consent is obtained"), max_length=STATEMENT_LENGTH,
+        help_text=_(
+            "In words a regulator can follow: where people agree, what they are told, where the proof "
+            "is kept. If nobody is contacted this way, say so."
+        ),
+    )  # fmt: skip
+
+    class Meta:
+        verbose_name = _("statement on consent")
+        verbose_name_plural = _("statements on consent")
+        ordering = ["channel"]
+
+    def __str__(self) -> str:
+        return self.get_channel_display()
+
+
+class DoNotCallImport(Written, AppendOnly):
+    """The national do-not-call list was read in: as of which day, how many numbers, how many were new."""
+
+    list_date = models.DateField(_("list of"))
+    file_digest = models.CharField(_("file’s digest"), max_length=DIGEST_LENGTH)
+    numbers = models.PositiveIntegerField(_("numbers"))
+    added = models.PositiveIntegerField(_("new"))
+    unreadable = models.PositiveIntegerField(_("unreadable lines"))
+    at = models.DateTimeField(_("imported"))
+
+    class Meta:
+        verbose_name = _("import of the do-not-call list")
+        verbose_name_plural = _("imports of the do-not-call list")
+        ordering = ["-at", "-id"]
+        permissions = [("import_do_not_call", "Import the national do-not-call list")]
+
+    def __str__(self) -> str:
+        return f"{self.list_date}"
 
 
 class ContactDecision(Written, AppendOnly):

@@ -1,51 +1,125 @@
-"""The two switches on the managers' screens."""
+"""The two switches on the managers' screens: one page, one reason, one click."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
-from django.contrib import admin
-from django.http import HttpRequest
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.widgets import UnfoldAdminTextareaWidget
 
-from governance.admin_base import HistoryAdmin, ReasonForm, by_of
+from governance.actors import By
+from governance.admin_base import HistoryAdmin, by_of
+from governance.errors import Refused
 from governance.golive.models import GoLiveState
-from governance.golive.services import set_go_live, set_kill_switch, state
+from governance.golive.services import ENGAGE, SWITCH, checklist, set_go_live, set_kill_switch, state
+
+REASON_LENGTH = 500
+Turn = Callable[[By, datetime, str], GoLiveState]
+# button -> the right that it needs, what it does, and what is said afterwards
+TURNS: dict[str, tuple[str, Turn, Any]] = {
+    "engage": (
+        ENGAGE,
+        lambda by, at, reason: set_kill_switch(True, by=by, at=at, reason=reason),
+        gettext_lazy("The kill switch is engaged."),
+    ),
+    "release": (
+        SWITCH,
+        lambda by, at, reason: set_kill_switch(False, by=by, at=at, reason=reason),
+        gettext_lazy("The kill switch is released."),
+    ),
+    "enable": (
+        SWITCH,
+        lambda by, at, reason: set_go_live(True, by=by, at=at, reason=reason),
+        gettext_lazy("Go-live is on."),
+    ),
+    "disable": (
+        SWITCH,
+        lambda by, at, reason: set_go_live(False, by=by, at=at, reason=reason),
+        gettext_lazy("Go-live is off."),
+    ),
+}
+
+
+class TurnForm(forms.Form):
+    """Which switch is turned, and why."""
+
+    turn = forms.ChoiceField(choices=[(name, name) for name in TURNS])
+    change_reason = forms.CharField(
+        label=gettext_lazy("Reason"), max_length=REASON_LENGTH,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        help_text=gettext_lazy("Kept with the change, and shown to everybody while it holds."),
+    )  # fmt: skip
 
 
 @admin.register(GoLiveState)
 class GoLiveStateAdmin(HistoryAdmin):
     """Whether production verbs run at all."""
 
-    form = ReasonForm
-    list_display = ("__str__", "go_live_enabled", "kill_switch_engaged", "changed_by", "reason", "updated_at")
     history_list_display = ("go_live_enabled", "kill_switch_engaged", "changed_by")
-    readonly_fields = ("changed_by", "reason", "updated_at")
     fieldsets = (
-        (
-            None,
-            {
-                "fields": ("go_live_enabled", "kill_switch_engaged"),
-                "description": _(
-                    "While go-live is off nobody is contacted and nothing is reserved. The kill "
-                    "switch also stops "
-                    "computing offers. What already happened is always recorded."
-                ),
-            },
-        ),
-        (_("Why"), {"fields": ("change_reason",)}),
-        (_("Last change"), {"fields": ("changed_by", "reason", "updated_at")}),
+        (None, {"fields": ("go_live_enabled", "kill_switch_engaged")}),
+        (gettext_lazy("Last change"), {"fields": ("changed_by", "reason", "updated_at")}),
     )
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def serve(self, request: HttpRequest, obj: GoLiveState, form: Any, change: bool) -> GoLiveState:
-        now, by, at, reason = state(), by_of(request), timezone.now(), form.cleaned_data["change_reason"]
-        # the kill switch first: what is engaged and enabled at once must stand still
-        if obj.kill_switch_engaged != now.kill_switch_engaged:
-            set_kill_switch(obj.kill_switch_engaged, by=by, at=at, reason=reason)
-        if obj.go_live_enabled != now.go_live_enabled:
-            set_go_live(obj.go_live_enabled, by=by, at=at, reason=reason)
-        return obj
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """There is one row: show it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return redirect("admin:governance_golivestate_change", 1)
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: Any = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        if getattr(request, "shows_history", False):
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        if not self.has_view_permission(request) or object_id is None:
+            raise PermissionDenied
+        if request.method != "POST":
+            return self._page(request, TurnForm())
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        return self._turn(request, TurnForm(request.POST))
+
+    def _turn(self, request: HttpRequest, form: TurnForm) -> HttpResponse:
+        if not form.is_valid():
+            return self._page(request, form)
+        _right, turn, done = TURNS[form.cleaned_data["turn"]]
+        try:
+            turn(by_of(request), timezone.now(), form.cleaned_data["change_reason"])
+        except Refused as refusal:
+            return self._page(request, form, refusal)
+        messages.success(request, str(done))
+        return HttpResponseRedirect(request.path)
+
+    def _page(self, request: HttpRequest, form: TurnForm, refusal: Refused | None = None) -> HttpResponse:
+        by, now = by_of(request), state()
+        may = {name for name, (right, _turn, _done) in TURNS.items() if by.may(right)}
+        shown = {
+            "release" if now.kill_switch_engaged else "engage",
+            "disable" if now.go_live_enabled else "enable",
+        }
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Switches"),
+            "opts": self.opts,
+            "form": form,
+            "refusal": refusal,
+            "state": now,
+            "buttons": may & shown if self.has_change_permission(request) else set(),
+            "lines": sorted(checklist(timezone.now()), key=lambda line: line.ok),
+        }
+        answer = refusal.status if refusal is not None else 200
+        return TemplateResponse(request, "admin/governance/golivestate/switches.html", context, status=answer)

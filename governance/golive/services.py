@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from datetime import datetime
 from typing import ParamSpec, TypeVar
@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
+from governance import hooks
 from governance.actors import By
 from governance.errors import Forbidden, Invalid, Refused, Unavailable
 from governance.golive.models import GoLiveState
@@ -89,6 +90,26 @@ def verb(execution: Execution) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
+class Blocked(Refused):
+    """Go-live cannot be enabled yet; `extra` carries the blockers."""
+
+    status = 412
+
+    def __init__(self, lines: Sequence[hooks.ChecklistLine]) -> None:
+        blockers = [
+            {"id": line.id, "severity": "BLOCKER", "message": line.message, "detail": dict(line.detail)}
+            for line in lines
+        ]
+        message = _("Go-live stays off until its blockers are gone.")
+        super().__init__("blocked", message, extra={"blockers": blockers})
+        self.lines = tuple(lines)
+
+
+def checklist(at: datetime) -> list[hooks.ChecklistLine]:
+    """Return what must hold before go-live, line by line; a line that is not ok keeps it off."""
+    return [line for lines in hooks.checklist.ask(at) for line in lines]
+
+
 SWITCH, ENGAGE = "governance.switch_go_live", "governance.engage_kill_switch"
 
 
@@ -111,19 +132,14 @@ def _switch(by: By, at: datetime, reason: str, **changes: bool) -> GoLiveState:
 def set_go_live(enabled: bool, *, by: By, at: datetime, reason: str) -> GoLiveState:
     """Switch go-live. Switching to what it is changes nothing.
 
-    Raises Forbidden without the right, Refused `blocked` (412) for enabling while there is a blocker.
+    Raises Forbidden without the right, Blocked for enabling while the runbook names a blocker.
     """
-    from governance import hooks
-
     if not by.may(SWITCH):
         raise Forbidden("not_allowed", _("Only a manager switches go-live."))
     if enabled:
-        blocking = [sentence for answers in hooks.blockers.ask() for sentence in answers]
+        blocking = [line for line in checklist(at) if not line.ok]
         if blocking:
-            message = _("Go-live stays off until its blockers are gone.")
-            refusal = Refused("blocked", message, extra={"blockers": blocking})
-            refusal.status = 412
-            raise refusal
+            raise Blocked(blocking)
     return _switch(by, at, reason, go_live_enabled=enabled)
 
 

@@ -228,6 +228,12 @@ def _give_up(message: OutboxMessage, row: QuerySet[OutboxMessage], why: str, at:
             )  # fmt: skip
 
 
+def last_beat() -> datetime | None:
+    """Return when the jobs last showed that they are run; None where they never were."""
+    found: datetime | None = Heartbeat.objects.filter(name=HEARTBEAT).values_list("at", flat=True).first()
+    return found
+
+
 def beat(at: datetime) -> dict[str, int]:
     """Note that jobs are being run at `at`, never moving the time back, and forget a batch of old answers.
 

@@ -10,13 +10,22 @@ import factory
 from factory.django import DjangoModelFactory
 
 from governance.contact.digests import EMAIL, PHONE, digest, read_email, read_phone
-from governance.contact.models import Closure, Consent, ContactDecision, StatutoryHours, Suppression
+from governance.contact.models import (
+    Closure,
+    Consent,
+    ConsentStatement,
+    ContactDecision,
+    DoNotCallImport,
+    StatutoryHours,
+    Suppression,
+)
 from governance.heimdall.models import HeimdallEvent, HeimdallRecommendation
 from governance.hooks import LeadFacts, PointFacts
 from governance.kpi.models import KpiEvent
 from governance.market.models import MarketPolicy
 from governance.retention.models import Erasure, Removal
 from governance.risk.models import RiskEvent
+from governance.runbook.models import Backup
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)  # Tuesday, 10:00 in Toronto
 SELLER_PHONE = "+1 416 555 0199"
@@ -105,6 +114,45 @@ class ConsentFactory(DjangoModelFactory[Consent]):
 
     class Meta:
         model = Consent
+
+
+class ConsentStatementFactory(DjangoModelFactory[ConsentStatement]):
+    """How the seller's consent to texts was obtained."""
+
+    channel = "SMS"
+    how = "A box on the web form that is not ticked before; the form is kept with its time."
+    changed_by = "tests"
+    updated_at = NOW
+
+    class Meta:
+        model = ConsentStatement
+
+
+class DoNotCallImportFactory(DjangoModelFactory[DoNotCallImport]):
+    """Yesterday's list, with two numbers."""
+
+    list_date = datetime(2026, 11, 23, tzinfo=UTC).date()
+    file_digest = "0" * 64
+    numbers = 2
+    added = 2
+    unreadable = 0
+    at = NOW
+
+    class Meta:
+        model = DoNotCallImport
+
+
+class BackupFactory(DjangoModelFactory[Backup]):
+    """Last night's backup."""
+
+    file = "/var/backups/valhalla-20261124T030000Z.dump"
+    size = 1000
+    digest = "0" * 64
+    rows = 10
+    at = NOW
+
+    class Meta:
+        model = Backup
 
 
 class KpiEventFactory(DjangoModelFactory[KpiEvent]):

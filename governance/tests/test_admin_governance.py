@@ -19,8 +19,18 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 from rest_framework.test import APIClient
 from unfold.admin import ModelAdmin
 
+from governance import hooks
 from governance.contact.digests import digest
-from governance.contact.models import CityZone, Closure, Consent, ContactDecision, StatutoryHours, Suppression
+from governance.contact.models import (
+    CityZone,
+    Closure,
+    Consent,
+    ConsentStatement,
+    ContactDecision,
+    DoNotCallImport,
+    StatutoryHours,
+    Suppression,
+)
 from governance.golive.models import GoLiveState
 from governance.heimdall.models import (
     HeimdallEvent,
@@ -28,6 +38,7 @@ from governance.heimdall.models import (
     HeimdallRecommendation,
     HeimdallScorecardDay,
 )
+from governance.hooks import ChecklistLine
 from governance.kpi.models import KpiEvent, Target
 from governance.market.models import MarketPolicy
 from governance.models import ApiToken, User
@@ -42,11 +53,15 @@ from governance.risk.models import (
     RiskReservation,
     RiskThrottle,
 )
+from governance.runbook.models import Backup
 from governance.tests.factories import (
     SELLER_PHONE,
+    BackupFactory,
     ClosureFactory,
     ConsentFactory,
+    ConsentStatementFactory,
     ContactDecisionFactory,
+    DoNotCallImportFactory,
     ErasureFactory,
     KpiEventFactory,
     RemovalFactory,
@@ -103,7 +118,10 @@ def rows(db: None, person: Person) -> dict[type, Any]:
         Absence: Absence.objects.create(user=user, starts_at=NOW, ends_at=NOW + timedelta(days=1)),
         ApiToken: token,
         CityZone: CityZone.objects.get(province="ON", city="Kenora"),
+        Backup: BackupFactory.create(),
         Closure: ClosureFactory.create(),
+        ConsentStatement: ConsentStatementFactory.create(),
+        DoNotCallImport: DoNotCallImportFactory.create(),
         Consent: ConsentFactory.create(),
         ContactDecision: ContactDecisionFactory.create(),
         CrontabSchedule: crontab,
@@ -167,7 +185,7 @@ def test_every_screen_opens_for_those_who_may_look(role: str, desk: Desk, rows: 
     client = desk(role)
     assert client.get(reverse("admin:index")).status_code == 200
     for model, row in rows.items():
-        listed = client.get(url(model, "changelist"))
+        listed = client.get(url(model, "changelist"), follow=True)
         assert listed.status_code == 200, model.__name__
         searched = client.get(url(model, "changelist"), {"q": "416 555 0199"})
         assert searched.status_code in (200, 302), model.__name__
@@ -205,6 +223,8 @@ def test_an_auditor_changes_nothing(desk: Desk, rows: dict[type, Any]) -> None:
 
 
 EVIDENCE = [
+    Backup,
+    DoNotCallImport,
     Suppression,
     Consent,
     ContactDecision,
@@ -619,24 +639,73 @@ def test_shifts_that_cannot_be_are_refused(desk: Desk, person: Person, shifts: s
 # --- switches and schedules ---------------------------------------------------------------------------------
 
 
-def test_the_switches_are_turned_with_a_reason(desk: Desk) -> None:
-    page = url(GoLiveState, "change", 1)
-    assert list(errors_of(desk().post(page, {"go_live_enabled": "on"}))) == ["change_reason"]
-    given = {"go_live_enabled": "on", "kill_switch_engaged": "on", "change_reason": "first day"}
-    assert desk(name="mona").post(page, given).status_code == 302
-    state = GoLiveState.objects.get()
-    assert (state.go_live_enabled, state.kill_switch_engaged, state.changed_by) == (True, True, "mona")
-    assert state.reason == "first day"
+SWITCHES = "/admin/governance/golivestate/1/change/"
+
+
+def switches() -> tuple[bool, bool, str, str]:
+    now = GoLiveState.objects.get()
+    return now.go_live_enabled, now.kill_switch_engaged, now.changed_by, now.reason
+
+
+@pytest.mark.usefixtures("unblocked")
+def test_each_switch_is_turned_by_one_click_with_a_reason(desk: Desk) -> None:
+    mona = desk(name="mona")
+    for turn, expected in (
+        ("engage", (False, True)),
+        ("enable", (True, True)),
+        ("release", (True, False)),
+        ("disable", (False, False)),
+    ):
+        said = mona.post(SWITCHES, {"turn": turn, "change_reason": f"to {turn}"}, follow=True)
+        assert said.redirect_chain == [(SWITCHES, 302)]
+        assert switches() == (*expected, "mona", f"to {turn}")
+    assert GoLiveState.history.count() == 5, "the seed and four turns"
+    assert mona.get(url(GoLiveState, "changelist"))["Location"] == SWITCHES
+
+
+@pytest.mark.usefixtures("unblocked")
+@pytest.mark.parametrize("reason", ["", "   ", "x" * 501])
+def test_no_switch_is_turned_without_a_reason(desk: Desk, reason: str) -> None:
+    said = desk().post(SWITCHES, {"turn": "engage", "change_reason": reason})
+    assert said.status_code == 200
+    assert "change_reason" in said.context["form"].errors
+    assert switches()[:2] == (False, False)
+
+
+@pytest.mark.parametrize("turn", ["", "explode", "engage\0"])
+def test_an_unknown_turn_turns_nothing(desk: Desk, turn: str) -> None:
+    assert desk().post(SWITCHES, {"turn": turn, "change_reason": "why"}).status_code == 200
+    assert switches()[:2] == (False, False)
+
+
+def test_only_the_turns_that_change_something_are_offered(desk: Desk) -> None:
+    def offered(role: str = "MANAGER") -> set[str]:
+        return set(re.findall(r'name="turn" value="([a-z]+)"', desk(role).get(SWITCHES).content.decode()))
+
+    assert offered() == {"engage", "enable"}
+    GoLiveState.objects.update(kill_switch_engaged=True, go_live_enabled=True)
+    assert offered() == {"release", "disable"}
+    assert offered("AUDITOR") == set()
+
+
+def test_nobody_else_turns_a_switch_in_admin(desk: Desk) -> None:
+    given = {"turn": "engage", "change_reason": "because"}
+    assert desk("AUDITOR").post(SWITCHES, given).status_code == 403
+    for role in ("VA", "CLOSER", "SERVICE"):
+        assert desk(role).post(SWITCHES, given).status_code == 302
     assert desk("ROOT").post(url(GoLiveState, "add"), given).status_code == 403
+    assert switches()[:2] == (False, False)
 
 
-def test_a_blocked_go_live_says_so_in_the_form(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    from governance import hooks
-
-    monkeypatch.setattr(hooks.blockers, "_answerers", [lambda: ["no backup"]])
-    given = {"go_live_enabled": "on", "change_reason": "first day"}
-    assert "blockers" in str(errors_of(desk().post(url(GoLiveState, "change", 1), given)))
-    assert not GoLiveState.objects.get().go_live_enabled
+def test_a_blocked_go_live_says_what_blocks_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = ChecklistLine("backup", "There is a backup", False, "No backup <yet>.")
+    monkeypatch.setattr(hooks.checklist, "_answerers", [lambda at: [line]])
+    said = desk().post(SWITCHES, {"turn": "enable", "change_reason": "first day"})
+    assert said.status_code == 412
+    assert "Go-live stays off until its blockers are gone." in said.content.decode()
+    assert "No backup &lt;yet&gt;." in said.content.decode()
+    assert "first day" in said.content.decode()
+    assert not switches()[0]
 
 
 def test_a_schedule_is_changed_and_switched_off(desk: Desk, rows: dict[type, Any]) -> None:

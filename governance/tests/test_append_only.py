@@ -13,15 +13,18 @@ from django.db.models import Model, QuerySet
 
 from governance import append_only
 from governance.append_only import Unchangeable, append_only_models
-from governance.contact.models import Consent, ContactDecision, HashKeyCheck, Suppression
+from governance.contact.models import Consent, ContactDecision, DoNotCallImport, HashKeyCheck, Suppression
 from governance.contact.services import hash_key_problem, remember_hash_key
 from governance.heimdall.models import HeimdallEvent, HeimdallRecommendation
 from governance.kpi.models import KpiEvent
 from governance.retention.models import Erasure, Removal
 from governance.risk.models import RiskEvent
+from governance.runbook.models import Backup
 from governance.tests.factories import (
+    BackupFactory,
     ConsentFactory,
     ContactDecisionFactory,
+    DoNotCallImportFactory,
     ErasureFactory,
     HeimdallEventFactory,
     HeimdallRecommendationFactory,
@@ -42,6 +45,8 @@ FACTORIES: dict[type[Model], Any] = {
     HeimdallEvent: HeimdallEventFactory,
     Removal: RemovalFactory,
     Erasure: ErasureFactory,
+    Backup: BackupFactory,
+    DoNotCallImport: DoNotCallImportFactory,
 }
 each = pytest.mark.parametrize("model", FACTORIES, ids=lambda model: model.__name__)
 

@@ -16,6 +16,7 @@ from governance.doors import DoorViewSet
 from governance.errors import Forbidden, Invalid, Refused, Unavailable
 from governance.golive.models import GoLiveState
 from governance.golive.services import Execution, set_go_live, set_kill_switch, state, verb
+from governance.hooks import ChecklistLine
 from governance.kpi.models import KpiEvent
 from governance.kpi.services import emit_kpi
 from governance.tests.factories import NOW
@@ -35,6 +36,7 @@ def test_at_first_both_switches_are_off(api: Api) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.usefixtures("unblocked")
 def test_each_switch_is_turned_and_says_who_and_why(api: Api) -> None:
     client = api("MANAGER", "mona")
 
@@ -69,12 +71,54 @@ def test_the_kill_switch_is_released_for_a_reason_only(api: Api, reason: str | N
     assert state().kill_switch_engaged
 
 
-def test_blockers_keep_go_live_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hooks.blockers, "_answerers", [lambda: ["no backup"], list])
+LINES = [
+    ChecklistLine("backup", "There is a backup", False, "There is none.", {"newest": None}),
+    ChecklistLine("jobs", "The jobs run", True),
+]
+
+
+def test_blockers_keep_go_live_off_until_they_are_gone(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks.checklist, "_answerers", [lambda at: LINES, lambda at: []])
     response = api("MANAGER").post(f"{BASE}/enable", {}, format="json")
     body = response.json()
-    assert (response.status_code, body["code"], body["blockers"]) == (412, "blocked", ["no backup"])
+    assert (response.status_code, body["code"], body["blockers"]) == (
+        412,
+        "blocked",
+        [{"id": "backup", "severity": "BLOCKER", "message": "There is none.", "detail": {"newest": None}}],
+    )
     assert not state().go_live_enabled
+
+    monkeypatch.setattr(hooks.checklist, "_answerers", [lambda at: LINES[1:]])
+    assert api("MANAGER").post(f"{BASE}/enable", {}, format="json").status_code == 200
+    assert state().go_live_enabled
+
+
+def test_blockers_keep_nobody_from_switching_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks.checklist, "_answerers", [lambda at: LINES])
+    GoLiveState.objects.update(go_live_enabled=True)
+    assert api("MANAGER").post(f"{BASE}/disable", {}, format="json").status_code == 200
+    assert not state().go_live_enabled
+
+
+def test_the_checklist_says_what_is_in_order_and_what_is_not(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks.checklist, "_answerers", [lambda at: LINES])
+    assert api("CLOSER").get(f"{BASE}/checklist").json() == {
+        "ok_to_enable_go_live": False,
+        "checklist": [
+            {
+                "id": "backup",
+                "title": "There is a backup",
+                "ok": False,
+                "message": "There is none.",
+                "detail": {"newest": None},
+            },
+            {"id": "jobs", "title": "The jobs run", "ok": True, "message": "", "detail": {}},
+        ],
+    }
+    monkeypatch.setattr(hooks.checklist, "_answerers", [lambda at: LINES[1:]])
+    assert api("CLOSER").get(f"{BASE}/checklist").json()["ok_to_enable_go_live"] is True
 
 
 @pytest.mark.parametrize(
@@ -87,6 +131,7 @@ def test_blockers_keep_go_live_off(api: Api, monkeypatch: pytest.MonkeyPatch) ->
         ("SERVICE", set()),
     ],
 )
+@pytest.mark.usefixtures("unblocked")
 def test_who_may_turn_what(api: Api, role: str, allowed: set[str]) -> None:
     client = api(role)
     assert client.get(f"{BASE}/state").status_code == 200

@@ -57,6 +57,7 @@ PEOPLE = (
 )
 ABSENT = "grace"
 PROGRAM = "web-form"
+TOKEN_LABEL = "demo"
 SIGNS = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # none that look alike
 PASSWORD_LENGTH = 16
 
@@ -96,7 +97,7 @@ def make_team(at: datetime, correlation_id: str) -> Team:
             absence.full_clean()
             absence.save()
     program = _free_name(PROGRAM)
-    issued = issue_token(program, role=Role.SERVICE, scopes=[POLICY], label="demo")
+    issued = issue_token(program, role=Role.SERVICE, scopes=[POLICY], label=TOKEN_LABEL)
     by = by_user(User.objects.get(username=program), ApiToken(scopes=[POLICY]), correlation_id=correlation_id)
     return Team(of, by, passwords, issued.text)
 
@@ -132,3 +133,22 @@ def write_people(path: Path, team: Team) -> None:
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         json.dump({"people": team.passwords, "token": team.token}, file, indent=1)
     part.replace(path)
+
+
+def still_let_in(at: datetime) -> list[str]:
+    """Return the usernames of the demo whose printed passwords and token are still good, if there are any."""
+    known = {(person.name, *person.full_name.split(" ", 1)) for person in PEOPLE}
+    rows = User.objects.filter(is_active=True, last_name__in=[last for _name, _first, last in known])
+    people = [
+        user.username
+        for user in rows.order_by("username")
+        if any(user.username.startswith(name) and user.first_name == first for name, first, _last in known)
+    ]
+    tokens = ApiToken.objects.filter(
+        label=TOKEN_LABEL,
+        user__username__startswith=PROGRAM,
+        user__is_active=True,
+        revoked_at=None,
+        expiry__gt=at,
+    )
+    return people + sorted(set(tokens.values_list("user__username", flat=True)))

@@ -20,7 +20,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from followups.services import COUNTED_TO, work_waiting
-from governance.golive.services import state
+from governance.golive.banner import state_of
+from governance.golive.models import GoLiveState
 from governance.kpi.models import Figure, Target
 from governance.kpi.querysets import figures, targets
 from governance.kpi.rules import gap, is_met, percent
@@ -77,16 +78,16 @@ class Section:
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Fill the admin's first page; called by unfold."""
-    return context | {"title": _("Operations"), "board": board_at(timezone.now())}
+    return context | {"title": _("Operations"), "board": board_at(timezone.now(), state_of(request))}
 
 
-def board_at(at: datetime) -> dict[str, Any]:
+def board_at(at: datetime, switches: GoLiveState) -> dict[str, Any]:
     """Return the board's sections, its liquidity by province, and when the slow figures were counted."""
     counted, wanted, risk = figures(), targets(), snapshot(at)
     oldest = min((figure.counted_at for figure in counted.values()), default=None)
     return {
         "sections": [
-            Section(_("May we work?"), [_switches(), _throttles(risk, wanted)]),
+            Section(_("May we work?"), [_switches(switches), _throttles(risk, wanted)]),
             Section(_("Work that waits"), _work(counted, at)),
             Section(_("Figures beside their targets"), _rates(counted, wanted)),
             Section(_("Risk used today"), _risk(risk)),
@@ -97,8 +98,7 @@ def board_at(at: datetime) -> dict[str, Any]:
     }
 
 
-def _switches() -> Tile:
-    now = state()
+def _switches(now: GoLiveState) -> Tile:
     url = reverse("admin:governance_golivestate_changelist")
     if now.kill_switch_engaged:
         return Tile(

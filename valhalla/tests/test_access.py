@@ -51,6 +51,9 @@ API: dict[str, dict[str, str]] = {
     "api/governance/kpi/events": {"get": READERS},
     "api/governance/kpi/events/<int:pk>": {"get": READERS},
     "api/governance/go-live/state": {"get": EVERYBODY},
+    "api/governance/runbook/status": {"get": READERS},
+    "api/governance/runbook/markdown": {"get": READERS},
+    "api/governance/go-live/checklist": {"get": READERS},
     "api/governance/go-live/enable": {"post": MANAGERS},
     "api/governance/go-live/disable": {"post": MANAGERS},
     "api/governance/go-live/kill-switch/engage": {"post": "CMR"},
@@ -112,6 +115,7 @@ API: dict[str, dict[str, str]] = {
 # Pages: who is let in, whatever the method. What a program has no password for is no page for it.
 PAGES: dict[str, str] = {
     "": EVERYBODY,
+    "go-live/": "CMR",
     "followups/": EVERYBODY,
     "followups/claim/": PEOPLE_WHO_WORK,
     "followups/release/": PEOPLE_WHO_WORK,

@@ -15,7 +15,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from followups.models import FollowUpTask
 from followups.tests.factories import LeadFactory
 from governance.actors import By, Role
-from governance.golive.services import set_kill_switch
+from governance.golive.services import set_kill_switch, state
 from governance.kpi.figures import keep_figures, take_figures
 from governance.kpi.querysets import figures, rate_since
 from governance.kpi.services import emit_kpi
@@ -43,7 +43,7 @@ def task(**columns: Any) -> FollowUpTask:
 
 
 def tiles(at: datetime = AT) -> dict[str, Tile]:
-    return {tile.title: tile for section in board_at(at)["sections"] for tile in section.tiles}
+    return {tile.title: tile for section in board_at(at, state())["sections"] for tile in section.tiles}
 
 
 def test_what_was_never_counted_is_unknown_and_never_good() -> None:
@@ -112,7 +112,7 @@ def test_an_older_count_never_takes_the_place_of_a_newer_one() -> None:
 
 def test_the_kill_switch_is_the_first_thing_seen(by: Callable[..., By]) -> None:
     set_kill_switch(True, by=by(Role.MANAGER), at=AT, reason="Wrong list")
-    first = board_at(AT)["sections"][0].tiles[0]
+    first = board_at(AT, state())["sections"][0].tiles[0]
     assert (first.figure, first.state) == ("Kill switch engaged", "bad")
 
 
@@ -123,7 +123,7 @@ def test_an_enforced_go_live_that_is_off_says_that_nobody_is_contacted(settings:
 
 def test_every_province_has_its_line_also_without_a_market() -> None:
     take_figures(AT)
-    rows = board_at(AT)["liquidity"]
+    rows = board_at(AT, state())["liquidity"]
     assert len(rows) == 13
     assert {row["best"] for row in rows} == {"–"}
 

@@ -179,7 +179,7 @@ def test_a_deployment_goes_as_the_pages_say(tmp_path: Path, database_url: str) -
     var = tmp_path / "var"
     var.mkdir()
     settings = {
-        "ENV": "production", "TLS": "0", "ALLOWED_HOSTS": "127.0.0.1", "DATABASE_URL": database_url,
+        "ENV": "production", "ALLOWED_HOSTS": "127.0.0.1", "DATABASE_URL": database_url,
         "SECRET_KEY": "only-for-a-test-" * 5, "CONTACT_HASH_KEY": "only-for-a-test-too-" * 4,
         "DJANGO_SUPERUSER_PASSWORD": "correct horse battery staple",
     }  # fmt: skip

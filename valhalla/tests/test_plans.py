@@ -25,6 +25,7 @@ from followups.services.due import LOOKED_THROUGH
 from followups.services.reading import due_page, held_claims, look_at
 from governance.actors import By
 from governance.doors import CollectionViewSet
+from governance.golive.services import state
 from valhalla.pages.board import board_at
 from valhalla.testing import empty_and_seed, make_by, make_client
 from valhalla.tests.plans import Plan, plans_of, rows_by_table
@@ -187,7 +188,7 @@ OTHERS: dict[str, Ask] = {
     ),
     "feedback": Ask(lambda: post("/buyers/liquidity/feedback", BOUGHT, *VA)),
     "computing an offer": Ask(lambda: compute()),
-    "operations board": Ask(lambda: board_at(NOW), besides=COUNTED_TO * 2),
+    "operations board": Ask(lambda: board_at(NOW, state()), besides=COUNTED_TO * 2),
 }
 
 

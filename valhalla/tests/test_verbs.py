@@ -56,6 +56,8 @@ STEPS = {
 }
 # they do nothing but call verbs, one after another or one of several
 WHOLES = {
+    "governance.contact.do_not_call.import_do_not_call",
+    "governance.runbook.backups.back_up",
     "buyers.services.rebuild_liquidity",
     "buyers.services.refresh_activity",
     "followups.intake.services.import_leads",

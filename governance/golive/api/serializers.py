@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rest_framework import serializers
 
 from governance.doors import Input
 from governance.golive.models import GoLiveState
+from governance.hooks import ChecklistLine
 
 REASON_LENGTH = 500
 
@@ -27,4 +29,21 @@ def as_state(state: GoLiveState, *, enforced: bool) -> dict[str, Any]:
         "changed_by": state.changed_by,
         "reason": state.reason,
         "updated_at": state.updated_at,
+    }
+
+
+def as_checklist(lines: Sequence[ChecklistLine]) -> dict[str, Any]:
+    """Return what must hold before go-live; `title` says what holds where a line is ok."""
+    return {
+        "ok_to_enable_go_live": all(line.ok for line in lines),
+        "checklist": [
+            {
+                "id": line.id,
+                "title": line.title,
+                "ok": line.ok,
+                "message": line.message,
+                "detail": dict(line.detail),
+            }
+            for line in lines
+        ],
     }

@@ -6,6 +6,7 @@ from governance.golive.api.viewsets import GoLiveViewSet
 
 urlpatterns = [
     path("state", GoLiveViewSet.as_view({"get": "state"}), name="go-live-state"),
+    path("checklist", GoLiveViewSet.as_view({"get": "checklist"}), name="go-live-checklist"),
     path("enable", GoLiveViewSet.as_view({"post": "enable"}), name="go-live-enable"),
     path("disable", GoLiveViewSet.as_view({"post": "disable"}), name="go-live-disable"),
     path("kill-switch/engage", GoLiveViewSet.as_view({"post": "engage"}), name="kill-switch-engage"),

@@ -10,9 +10,9 @@ from django.utils import timezone
 from rest_framework.response import Response
 
 from governance.doors import DoorViewSet
-from governance.golive.api.serializers import SwitchInput, as_state
+from governance.golive.api.serializers import SwitchInput, as_checklist, as_state
 from governance.golive.models import GoLiveState
-from governance.golive.services import set_go_live, set_kill_switch, state
+from governance.golive.services import checklist, set_go_live, set_kill_switch, state
 
 
 class GoLiveViewSet(DoorViewSet):
@@ -20,6 +20,7 @@ class GoLiveViewSet(DoorViewSet):
 
     rights: ClassVar[dict[str, str]] = {
         "state": "governance.view_operations",
+        "checklist": "governance.view_runbook",
         "enable": "governance.switch_go_live",
         "disable": "governance.switch_go_live",
         "engage": "governance.engage_kill_switch",
@@ -29,6 +30,10 @@ class GoLiveViewSet(DoorViewSet):
     def state(self, request: object) -> Response:
         self.by()
         return Response(as_state(state(), enforced=settings.GO_LIVE_ENFORCE))
+
+    def checklist(self, request: object) -> Response:
+        self.by()
+        return Response(as_checklist(checklist(timezone.now())))
 
     def enable(self, request: object) -> Response:
         return self._turn(set_go_live, on=True)

@@ -1,0 +1,35 @@
+"""Whether the buyers' figures are ready for go-live."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db.models import Min
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from buyers.models import BuyerLiquidityNode
+from buyers.rules import ACTIVE_FOR
+from governance.runbook.registry import Finding, Severity, check
+
+REFRESHED_WITHIN = timedelta(hours=48)  # a night may fail once
+
+
+@check("buyer_liquidity_ready", Severity.BLOCKER, gettext_lazy("The buyers’ figures are up to date"))
+def buyer_liquidity_ready(at: datetime) -> Finding | None:
+    """Every market's figures were recounted in the last two nights.
+
+    A new operation has no buyers yet and is ready all the same: the first feedback makes a market's figures,
+    and an offer policy that asks for liquidity refuses until then.
+    """
+    oldest = BuyerLiquidityNode.objects.aggregate(oldest=Min("active_since"))["oldest"]
+    if oldest is None:
+        return Finding(_("No buyer has answered yet; figures begin with the first one."), {}, Severity.INFO)
+    counted = oldest + ACTIVE_FOR
+    if at - counted <= REFRESHED_WITHIN:
+        return None
+    return Finding(
+        _("Some markets’ figures were last recounted at %(when)s UTC: see why the nightly job fails.")
+        % {"when": f"{counted:%Y-%m-%d %H:%M}"},
+        {"recounted_at": counted},
+    )

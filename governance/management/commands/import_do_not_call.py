@@ -1,0 +1,42 @@
+"""``manage.py import_do_not_call FILE --date DAY``: the national do-not-call list, as of a day."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from governance.actors import By
+from governance.contact.do_not_call import import_do_not_call
+from governance.errors import Refused
+
+
+class Command(BaseCommand):
+    help = (
+        "Stop calls to every number of the national do-not-call list, one number a line, and record as of "
+        "which day the list is. Stops are added, never lifted; the same file again changes nothing."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", type=Path, help="the list as it was downloaded, one number a line")
+        parser.add_argument(
+            "--date", type=date.fromisoformat, required=True, metavar="YYYY-MM-DD",
+            help="the day as of which the list is",
+        )  # fmt: skip
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        by, path = By.system("import_do_not_call"), options["file"]
+        try:
+            done = import_do_not_call(path, list_date=options["date"], by=by, at=timezone.now())
+        except Refused as refusal:
+            told = [str(sentence) for sentences in refusal.errors.values() for sentence in sentences]
+            raise CommandError(" ".join(told) or str(refusal)) from None
+        except OSError as wrong:
+            raise CommandError(f"{wrong.filename or path}: {wrong.strerror}.") from None
+        self.stdout.write(
+            f"{done.numbers:,} numbers, {done.added:,} of them new, "
+            f"{done.unreadable:,} lines without a number."
+        )

@@ -1,0 +1,52 @@
+"""The runbook and the backups on the managers' screens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import filesizeformat
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from governance.admin_base import ReadOnlyAdmin
+from governance.runbook.models import Backup, Runbook
+from governance.runbook.services import status
+
+
+@admin.register(Runbook)
+class RunbookAdmin(ReadOnlyAdmin):
+    """What still stands between this installation and go-live, asked anew at each look."""
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None and bool(request.user.has_perm("governance.view_runbook"))
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Runbook"),
+            "opts": self.opts,
+            "runbook": status(timezone.now()),
+        }
+        return TemplateResponse(request, "admin/governance/runbook/status.html", context)
+
+
+@admin.register(Backup)
+class BackupAdmin(ReadOnlyAdmin):
+    """Backups that were made, each read back before it was written down here."""
+
+    list_display = ("at", "file", "size_told", "rows", "actor")
+    list_filter = ("at",)
+    ordering = ("-at", "-id")
+    show_full_result_count = False
+    fields = ("at", "file", "size_told", "rows", "digest", "actor", "correlation_id")
+
+    @admin.display(description=gettext_lazy("size"), ordering="size")
+    def size_told(self, backup: Backup) -> str:
+        return filesizeformat(backup.size)

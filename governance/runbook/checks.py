@@ -1,0 +1,311 @@
+"""The readiness checks of governance; each pack has its own. Registered in `AppConfig.ready()`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from kombu import Connection
+
+from governance import append_only
+from governance.contact.clock import zone_data_is_current
+from governance.contact.do_not_call import LOCAL, newest_list
+from governance.contact.services import hash_key_problem
+from governance.contact.statements import unstated_channels
+from governance.golive.services import state
+from governance.market.querysets import listed_policies
+from governance.outbox.services import last_beat
+from governance.people.querysets import managers
+from governance.places import ALL, Province
+from governance.risk.models import RiskPolicy
+from governance.risk.querysets import open_throttles
+from governance.risk.rules import GLOBAL
+from governance.runbook.backups import newest_backup
+from governance.runbook.registry import Finding, Severity, check
+
+BEAT_WITHIN = timedelta(minutes=5)
+LIST_WITHIN = timedelta(days=31)
+BACKUP_WITHIN = timedelta(hours=36)  # a night's backup may run late
+BROKER_SECONDS = 2
+SHORTEST_KEY = 50
+ENGINES = (GLOBAL, "WHOLESALE", "CAPITAL", "NOTIFY")
+
+BLOCKER, WARN, INFO = Severity.BLOCKER, Severity.WARN, Severity.INFO
+
+
+# --- blockers -----------------------------------------------------------------------------------------------
+
+
+@check("go_live_checklist", BLOCKER, gettext_lazy("The switches are obeyed, and the evidence is guarded"))
+def go_live_checklist(at: datetime) -> list[Finding]:
+    """What no other check covers."""
+    return list(_checklist())
+
+
+def _checklist() -> Iterator[Finding]:
+    if not settings.GO_LIVE_ENFORCE:
+        yield Finding(
+            _("The switches are not obeyed here: set GO_LIVE_ENFORCE=1, or ENV=production, which brings it."),
+            {"setting": "GO_LIVE_ENFORCE"},
+        )
+    if not managers().exists():
+        yield Finding(_("There is no active manager: nobody could release the kill switch."))
+    missing = append_only.missing(connection)
+    if missing:
+        yield Finding(
+            _("Rows that are written once are not guarded by the database: run manage.py migrate."),
+            {"triggers": missing},
+        )
+    if hash_key_problem():
+        yield Finding(
+            _("CONTACT_HASH_KEY is not the key that opt-outs were written with: they would not be found."),
+            {"setting": "CONTACT_HASH_KEY"},
+        )
+
+
+@check("kill_switch_clear", BLOCKER, gettext_lazy("The kill switch is released"))
+def kill_switch_clear(at: datetime) -> Finding | None:
+    now = state()
+    if not now.kill_switch_engaged:
+        return None
+    return Finding(
+        _("The kill switch is engaged by %(name)s: %(reason)s")
+        % {"name": now.changed_by or "–", "reason": now.reason or "–"},
+        {"since": now.updated_at, "by": now.changed_by},
+    )
+
+
+@check("env_sanity", BLOCKER, gettext_lazy("The environment is set up for production"))
+def env_sanity(at: datetime) -> list[Finding]:
+    """ENV, secret key, debug off, hosts."""
+    return list(_environment())
+
+
+def _environment() -> Iterator[Finding]:
+    if not settings.PRODUCTION:
+        yield Finding(
+            _("ENV is %(env)s: set ENV=production.") % {"env": settings.ENV},
+            {"setting": "ENV", "value": settings.ENV},
+        )
+    if settings.DEBUG:
+        yield Finding(_("DEBUG is on: pages would show the program’s inside."), {"setting": "DEBUG"})
+    key = settings.SECRET_KEY
+    if len(key) < SHORTEST_KEY or len(set(key)) < 5 or key.startswith("django-insecure-"):
+        yield Finding(
+            _("SECRET_KEY is too weak: use %(length)s random characters or more.") % {"length": SHORTEST_KEY},
+            {"setting": "SECRET_KEY"},
+        )
+    hosts = settings.ALLOWED_HOSTS
+    if not hosts or any(host.strip(".") in {"*", ""} for host in hosts):
+        yield Finding(
+            _("ALLOWED_HOSTS must name the hosts that are served."),
+            {"setting": "ALLOWED_HOSTS", "value": hosts},
+        )
+
+
+@check("risk_policies_present", BLOCKER, gettext_lazy("Every engine has its risk policy"))
+def risk_policies_present(at: datetime) -> Finding | None:
+    """A policy that is switched off is present: it denies every reservation."""
+    missing = sorted(
+        set(ENGINES) - set(RiskPolicy.objects.filter(engine__in=ENGINES).values_list("engine", flat=True))
+    )
+    if not missing:
+        return None
+    return Finding(
+        _("No risk policy says what may be lost by: %(engines)s.") % {"engines": ", ".join(missing)},
+        {"engines": missing},
+    )
+
+
+@check("market_policies_present", BLOCKER, gettext_lazy("Every province has its market policy"))
+def market_policies_present(at: datetime) -> list[Finding]:
+    """Thirteen provinces, each with contact windows. One that is switched off is present."""
+    windows = {
+        policy.province: policy.rules.get("contact_windows_local")
+        for policy in listed_policies(None, ALL, None)
+    }
+    missing = [province for province in Province.values if province not in windows]
+    never = [province for province, found in windows.items() if not found]
+    found = []
+    if missing:
+        found.append(
+            Finding(
+                _("No market policy for: %(provinces)s.") % {"provinces": ", ".join(missing)},
+                {"provinces": missing},
+            )
+        )
+    if never:
+        found.append(
+            Finding(
+                _("No contact windows, so nobody may ever be contacted, in: %(provinces)s.")
+                % {"provinces": ", ".join(never)},
+                {"provinces": never},
+            )
+        )
+    return found
+
+
+@check("consent_stated", BLOCKER, gettext_lazy("It is stated how consent is obtained"))
+def consent_stated(at: datetime) -> Finding | None:
+    missing = unstated_channels()
+    if not missing:
+        return None
+    return Finding(
+        _(
+            "Nobody has said how consent is obtained for: %(channels)s. A manager states it in "
+            "administration, with a reason."
+        )
+        % {"channels": ", ".join(missing)},
+        {"channels": missing},
+    )
+
+
+@functools.cache
+def _migrations_of_the_program() -> frozenset[tuple[str, str]]:
+    return frozenset(MigrationLoader(None).disk_migrations)
+
+
+@check("migrations_applied", BLOCKER, gettext_lazy("The database fits the program"))
+def migrations_applied(at: datetime) -> Finding | None:
+    waiting = _migrations_of_the_program() - set(MigrationRecorder(connection).applied_migrations())
+    if not waiting:
+        return None
+    names = sorted(f"{app}.{name}" for app, name in waiting)
+    text = ngettext(
+        "%(count)s migration waits: run manage.py migrate.",
+        "%(count)s migrations wait: run manage.py migrate.",
+        len(names),
+    )
+    return Finding(text % {"count": len(names)}, {"migrations": names[:20]})
+
+
+@check("zone_data_current", BLOCKER, gettext_lazy("The time zones are today’s"))
+def zone_data_current(at: datetime) -> Finding | None:
+    if zone_data_is_current():
+        return None
+    return Finding(
+        _("The time zone data is too old, so that calls would be an hour off: update the package tzdata.")
+    )
+
+
+@check("jobs_alive", BLOCKER, gettext_lazy("The jobs run"))
+def jobs_alive(at: datetime) -> Finding | None:
+    last = last_beat()
+    if last is not None and at - last < BEAT_WITHIN:
+        return None
+    if last is None:
+        return Finding(_("The jobs have never run: start the job process (make serve starts it)."))
+    return Finding(
+        _("The jobs have not run since %(when)s UTC: start the job process again.")
+        % {"when": f"{last:%Y-%m-%d %H:%M}"},
+        {"last_beat": last},
+    )
+
+
+# --- warnings -----------------------------------------------------------------------------------------------
+
+
+@check("sqlite_in_production", WARN, gettext_lazy("The database suits several people at work"))
+def sqlite_in_production(at: datetime) -> Finding | None:
+    if not settings.PRODUCTION or connection.vendor != "sqlite":
+        return None
+    return Finding(
+        _(
+            "SQLite has one writer: it serves a few people on one machine. For more set DATABASE_URL to "
+            "PostgreSQL."
+        )
+    )
+
+
+@check("no_throttle_engaged", WARN, gettext_lazy("No engine is held back"))
+def no_throttle_engaged(at: datetime) -> list[Finding]:
+    return [
+        Finding(
+            _("%(engine)s is held back by the tripwire %(tripwire)s.")
+            % {"engine": throttle.engine, "tripwire": throttle.tripwire},
+            {"engine": throttle.engine, "tripwire": throttle.tripwire, "since": throttle.since},
+        )
+        for throttle in open_throttles()[:20]
+    ]
+
+
+@check("broker_reachable", WARN, gettext_lazy("The broker answers"))
+def broker_reachable(at: datetime) -> Finding | None:
+    if not settings.BROKER_CONFIGURED:
+        return Finding(_("No broker is set up: one process runs the jobs itself."), severity=INFO)
+    options = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
+    with Connection(
+        settings.CELERY_BROKER_URL, connect_timeout=BROKER_SECONDS, transport_options=options
+    ) as broker:
+        try:
+            broker.ensure_connection(max_retries=1, interval_start=0, timeout=BROKER_SECONDS)
+        except Exception as problem:  # each transport has errors of its own
+            return Finding(
+                _("No broker answers at %(address)s: jobs wait until it does.")
+                % {"address": broker.as_uri()},
+                {"error": type(problem).__name__},
+            )
+    return None
+
+
+@check("do_not_call_list_fresh", WARN, gettext_lazy("The national do-not-call list is up to date"))
+def do_not_call_list_fresh(at: datetime) -> Finding | None:
+    newest = newest_list()
+    if newest is None:
+        return Finding(
+            _("The national do-not-call list was never imported: manage.py import_do_not_call reads it in.")
+        )
+    days = (at.astimezone(LOCAL).date() - newest).days
+    if days <= LIST_WITHIN.days:
+        return None
+    return Finding(
+        _(
+            "The national do-not-call list is of %(date)s, %(days)s days old; calls need one of at most 31 "
+            "days."
+        )
+        % {"date": newest, "days": days},
+        {"list_date": newest, "days": days},
+    )
+
+
+@check("backup_fresh", WARN, gettext_lazy("There is a fresh backup"))
+def backup_fresh(at: datetime) -> Finding | None:
+    newest = newest_backup()
+    if newest is None:
+        return Finding(_("There is no backup: let manage.py backup run every night."))
+    if at - newest <= BACKUP_WITHIN:
+        return None
+    return Finding(
+        _("The newest backup is of %(when)s UTC: let manage.py backup run every night.")
+        % {"when": f"{newest:%Y-%m-%d %H:%M}"},
+        {"newest": newest},
+    )
+
+
+@check("tls_on", WARN, gettext_lazy("Connections are encrypted"))
+def tls_on(at: datetime) -> Finding | None:
+    if settings.TLS:
+        return None
+    return Finding(
+        _("TLS is off: passwords and sellers’ data travel in the clear unless a proxy encrypts them."),
+        {"setting": "TLS"},
+    )
+
+
+@check("mail_is_sent", WARN, gettext_lazy("Managers are told by mail"))
+def mail_is_sent(at: datetime) -> Finding | None:
+    """Not in a list of the law's: a notice that nobody gets warns nobody."""
+    if settings.EMAIL_BACKEND.endswith(
+        (".filebased.EmailBackend", ".console.EmailBackend", ".dummy.EmailBackend")
+    ):
+        return Finding(_("Mail is written to files: set EMAIL_URL, so that managers are told."))
+    if not managers().exclude(email="").exists():
+        return Finding(_("No manager has an e-mail address, so nobody is told when something goes wrong."))
+    return None

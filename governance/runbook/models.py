@@ -1,0 +1,38 @@
+"""What the runbook keeps: backups that were made. What it says is asked anew each time."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from governance.actors import Written
+from governance.append_only import AppendOnly
+from governance.golive.models import GoLiveState
+
+
+class Runbook(GoLiveState):
+    """What still stands between this installation and go-live; no table, a page among the others of admin."""
+
+    class Meta:
+        proxy = True
+        verbose_name = _("runbook")
+        verbose_name_plural = _("runbook")
+        default_permissions = ("view",)
+
+
+class Backup(Written, AppendOnly):
+    """A backup that was made and read back: where, how large, and what was in it."""
+
+    file = models.CharField(_("file"), max_length=255)
+    size = models.BigIntegerField(_("bytes"))
+    digest = models.CharField(_("SHA-256"), max_length=64)
+    rows = models.BigIntegerField(_("rows read back"), null=True)
+    at = models.DateTimeField(_("made"))
+
+    class Meta:
+        verbose_name = _("backup")
+        verbose_name_plural = _("backups")
+        ordering = ["-at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,24 @@
+"""Whether offers are ready for go-live."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from governance.places import ALL, Province
+from governance.runbook.registry import Finding, Severity, check
+from offers.models import OfferPolicy
+
+
+@check("offer_policies_present", Severity.BLOCKER, gettext_lazy("Every province has its offer policy"))
+def offer_policies_present(at: datetime) -> Finding | None:
+    """One that is switched off is present: it refuses every offer, as it does before a manager says how."""
+    there = OfferPolicy.objects.filter(market_key=ALL).values_list("province", flat=True)
+    missing = sorted(set(Province.values) - set(there))
+    if not missing:
+        return None
+    return Finding(
+        _("No offer policy for: %(provinces)s.") % {"provinces": ", ".join(missing)}, {"provinces": missing}
+    )
