@@ -28,7 +28,7 @@ from governance.actors import By
 from governance.errors import Refused
 from governance.people.rules import by_user
 from governance.retention.erasing import ERASE, erase_person, preview
-from governance.retention.rules import Why
+from governance.retention.reasons import Why
 from governance.strict_json import read_json
 
 LINE = 76  # characters that a form's text area shows without wrapping

@@ -488,6 +488,7 @@ def test_what_happened_is_recorded_out_of_sequence_and_the_first_step_stays_curr
 # --- go-live --------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("unblocked")
 def test_while_go_live_is_enforced_production_verbs_wait_for_it(by: People, settings: Any) -> None:
     from followups.services import claim_due, skip_task, snooze_task, stop_ladder
 

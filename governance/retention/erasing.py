@@ -24,8 +24,9 @@ from governance.golive.services import Execution, verb
 from governance.outbox.models import IdempotentAnswer, OutboxMessage
 from governance.retention import database, registry
 from governance.retention.models import Erasure
+from governance.retention.reasons import Why
 from governance.retention.registry import Person, Stay, Trace, Who, mentioned
-from governance.retention.rules import ERASED, Why, Words
+from governance.retention.rules import ERASED, Words
 
 ERASE = "governance.erase_person"
 MOST_FOUND = 20

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from governance.actors import Written
 from governance.append_only import AppendOnly
 from governance.retention import registry
-from governance.retention.rules import Why
+from governance.retention.reasons import Why
 from governance.versions import Versioned
 
 MOST_DAYS = 36_525  # a hundred years

@@ -8,19 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from django.db import models
-from django.utils.translation import gettext_lazy as _
-
 SEPARATORS = r"[\s.()/‑–-]{0,3}"  # between the digits of a phone number
 ERASED = "erased"
-
-
-class Why(models.TextChoices):
-    """Why a person is erased. A code, for what is written down of an erasure must not name her."""
-
-    REQUESTED = "REQUESTED", _("the person asked for it")
-    NOT_NEEDED = "NOT_NEEDED", _("no longer needed")
-    MISTAKE = "MISTAKE", _("stored by mistake, twice, or as a test")
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,6 @@ def leads(monkeypatch: pytest.MonkeyPatch) -> dict[str, LeadFacts]:
 
 
 @pytest.fixture
-def unblocked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Go-live can be enabled: the runbook, which this is not about, has nothing against it."""
-    monkeypatch.setattr(hooks.checklist, "_answerers", [])
-
-
-@pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The provinces whose gate was said to have changed."""
     provinces: list[str] = []

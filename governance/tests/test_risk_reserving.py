@@ -269,6 +269,7 @@ def test_who_may_reserve(role: str, may: bool, by: MakeBy) -> None:
     assert not RiskEvent.objects.exists()
 
 
+@pytest.mark.usefixtures("unblocked")
 def test_nothing_is_reserved_while_go_live_is_off_and_what_is_open_still_ends(
     by: MakeBy, settings: Any
 ) -> None:

@@ -55,7 +55,7 @@ from valhalla.testing import make_person
 
 pytestmark = pytest.mark.django_db
 BY = By.system("tests")
-QUERIES = 21  # of all checks together
+QUERIES = 23  # of all checks together
 ROOT = Path(django_settings.BASE_DIR)
 Api = Callable[..., APIClient]
 

@@ -29,6 +29,7 @@ from governance.actors import By
 from governance.contact.models import Consent, Suppression
 from governance.golive.models import GoLiveState
 from governance.golive.services import Execution, set_kill_switch
+from governance.heimdall.models import HeimdallScorecardDay
 from governance.kpi.models import KpiEvent
 from governance.risk.models import RiskEvent
 from governance.tests.factories import SELLER_PHONE
@@ -97,6 +98,9 @@ WALKS: dict[str, Callable[[Scene], str]] = {
     "buyers.api.viewsets.LiquidityViewSet.feedback": lambda scene: scene.api(
         "/api/buyers/liquidity/feedback", {"province": "ON", "event": "RESPONDED", "buyer_id": "B-1"}
     ),
+    "governance.heimdall.api.viewsets.HeimdallViewSet.trial": lambda scene: scene.api(
+        "/api/governance/heimdall/sandbox/trial", {"domain": "WHOLESALE_OFFER", "success": True}
+    ),
     "followups.api.viewsets.LadderViewSet.create": lambda scene: scene.api(
         "/api/followups/ladder/create", {"lead_id": "L-2", "province": "ON", "city": "Toronto"}
     ),
@@ -131,7 +135,7 @@ def switch(*, live: bool, killed: bool) -> None:
 def footprint() -> list[Any]:
     """What a walk through a door would have changed."""
     tasks = FollowUpTask.objects.order_by("pk").values_list("status", "claim_token", "started_at")
-    rows = (KpiEvent, Ladder, RiskEvent)
+    rows = (KpiEvent, Ladder, RiskEvent, HeimdallScorecardDay)
     return [*(model._default_manager.count() for model in rows), *tasks]
 
 

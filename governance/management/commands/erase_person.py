@@ -14,7 +14,7 @@ from governance.actors import By
 from governance.errors import Refused
 from governance.people.rules import by_user
 from governance.retention.erasing import Preview, erase_person, find_people, preview
-from governance.retention.rules import Why
+from governance.retention.reasons import Why
 
 
 class Command(BaseCommand):
