@@ -141,7 +141,7 @@ class BuyerLiquidityNodeAdmin(ReadOnlyAdmin):
     def points(self, node: BuyerLiquidityNode) -> str:
         return f"{node.score:.1f}"
 
-    @admin.display(description=_("score, low end"), ordering="score_low")
+    @admin.display(description=_("cautious score"), ordering="score_low")
     def points_low(self, node: BuyerLiquidityNode) -> str:
         return f"{node.score_low:.1f}"
 

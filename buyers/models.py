@@ -157,7 +157,7 @@ class BuyerLiquidityNode(PlaceModel):
     active_since = models.DateTimeField(_("active since"))
     score = models.DecimalField(_("score"), max_digits=14, decimal_places=4, default=Decimal(0))
     score_low = models.DecimalField(
-        _("score, low end"), max_digits=14, decimal_places=4, default=Decimal(0),
+        _("cautious score"), max_digits=14, decimal_places=4, default=Decimal(0),
         help_text=_("The score at the lower 5 % end of both rates: few events cannot make it high."),
     )  # fmt: skip
     updated_at = models.DateTimeField(_("updated"))

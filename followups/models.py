@@ -432,8 +432,8 @@ class TaskCorrection(Written):
     """What a completed task's outcome was corrected from and to; the task keeps its first outcome."""
 
     task = models.ForeignKey(FollowUpTask, models.PROTECT, related_name="corrections", verbose_name=_("task"))
-    from_outcome = models.CharField(_("from"), max_length=12, choices=FollowUpTask.Outcome.choices)
-    to_outcome = models.CharField(_("to"), max_length=12, choices=FollowUpTask.Outcome.choices)
+    from_outcome = models.CharField(_("corrected from"), max_length=12, choices=FollowUpTask.Outcome.choices)
+    to_outcome = models.CharField(_("corrected to"), max_length=12, choices=FollowUpTask.Outcome.choices)
     reason = models.CharField(_("reason"), max_length=200)
     at = models.DateTimeField(_("at"))
 

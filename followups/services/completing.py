@@ -338,13 +338,15 @@ def _next_open(desk: Desk) -> FollowUpTask | None:
 
 
 def check_next(completion: Completion, at: datetime) -> None:
-    """Refuse a next that does not go with the outcome, or has no time where it needs one."""
+    """Refuse a next step that does not go with the outcome, or has no time where it needs one."""
     if not completion.next:
         return
     if completion.next not in NEXT:
-        raise Invalid({"next": [_("There is no such next; use %(known)s.") % {"known": ", ".join(NEXT)}]})
+        raise Invalid(
+            {"next": [_("There is no such next step; use %(known)s.") % {"known": ", ".join(NEXT)}]}
+        )
     if completion.outcome not in STOPPING:
-        raise Invalid({"next": [_("Only a lead who was reached or replied has a next.")]})
+        raise Invalid({"next": [_("A next step goes only with a lead who was reached or who replied.")]})
     if completion.next in (CALLBACK, NOT_NOW):
         if completion.next_at is None:
             raise Invalid({"next_at": [_("Say when.")]})

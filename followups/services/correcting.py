@@ -119,7 +119,7 @@ def _undo(desk: Desk, outcome: str, reason: str) -> None:
         if not desk.by.may("governance.lift_suppression"):
             raise Forbidden(
                 "needs_manager",
-                _("This person is suppressed since; only a manager can take an opt-out back."),
+                _("This outcome says that she opted out; only a manager can take an opt-out back."),
             )
         hers = [point.digest for point in desk.points]
         lift_suppression([*hers, lead_digest(desk.lead.external_id)], by=desk.by, at=desk.at, reason=reason)

@@ -15,7 +15,7 @@ class OutboxMessage(models.Model):
     """A message written in the transaction that caused it and sent afterwards by a job."""
 
     kind = models.CharField(_("kind"), max_length=40)
-    to = models.CharField(_("to"), max_length=254)
+    to = models.CharField(_("recipient"), max_length=254)
     subject = models.CharField(_("subject"), max_length=200, blank=True, default="")
     body = models.TextField(_("body"), blank=True, default="")
     dedupe = models.CharField(_("once per"), max_length=200, unique=True)
