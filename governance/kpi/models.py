@@ -7,11 +7,11 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
-from simple_history.models import HistoricalRecords
 
-from governance.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Written
+from governance.actors import Written
 from governance.append_only import AppendOnly
 from governance.kpi.rules import AT_LEAST, AT_MOST, MORE_THAN, percent
+from governance.versions import Versioned
 
 
 class Domain(models.TextChoices):
@@ -64,7 +64,7 @@ class Figure(models.Model):
         return self.name
 
 
-class Target(models.Model):
+class Target(Versioned):
     """What a figure of the boards should reach. A row per figure; every earlier version is kept."""
 
     class Metric(models.TextChoices):
@@ -86,15 +86,6 @@ class Target(models.Model):
         _("target value"), max_digits=9, decimal_places=4,
         help_text=_("A rate is a fraction from 0 to 1, such as 0.9; of throttles it is their number."),
     )  # fmt: skip
-    version = models.PositiveIntegerField(_("version"), default=1, editable=False)
-    changed_by = models.CharField(_("changed by"), max_length=ACTOR_LENGTH, editable=False)
-    reason = models.TextField(_("reason"), blank=True, default="")
-    correlation_id = models.CharField(
-        _("correlation id"), max_length=CORRELATION_LENGTH, default="", blank=True, editable=False
-    )
-    updated_at = models.DateTimeField(_("updated"), editable=False)
-
-    history = HistoricalRecords(history_change_reason_field=models.TextField(null=True))
 
     class Meta:
         verbose_name = _("target")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from governance.actors import By
-from governance.errors import Forbidden, Invalid, NotFound, Refused
+from governance.errors import Forbidden, Invalid, NotFound
 from governance.kpi.models import Target
+from governance.versions import revise
 
 EDIT = "governance.change_target"
 
@@ -36,28 +36,16 @@ def set_target(
         raise Forbidden("not_allowed", _("Only a manager changes targets."))
     if not reason.strip():
         raise Invalid({"change_reason": [_("Say why this changes.")]})
-    target = Target.objects.select_for_update().filter(metric=metric).first()
-    if target is None:
-        raise NotFound(_("No figure of that name has a target."))
-    if expected_version is not None and expected_version != target.version:
-        raise Refused(
-            "stale_version",
-            _("The target was changed meanwhile. Read it again first."),
-            extra={"version": target.version},
-        )
-    if (target.comparison, target.value) == (comparison, value):
-        return target
-    target.comparison, target.value = comparison, value
-    target.version += 1
-    target.changed_by = by.acting_for or by.username
-    target.reason = reason.strip()
-    target.correlation_id = by.correlation_id
-    target.updated_at = at
-    try:
-        target.full_clean()
-    except ValidationError as wrong:
-        raise Invalid(wrong.message_dict) from wrong
-    target._change_reason = target.reason  # type: ignore[attr-defined]  # read by simple_history
-    target._history_date = at  # type: ignore[attr-defined]  # read by simple_history
-    target.save()
+
+    def change(target: Target) -> None:
+        target.comparison, target.value = comparison, value
+
+    target, _changed = revise(
+        Target.objects.filter(metric=metric), _unknown, change,
+        by=by, at=at, reason=reason.strip(), expected_version=expected_version,
+    )  # fmt: skip
     return target
+
+
+def _unknown() -> Target:
+    raise NotFound(_("No figure of that name has a target."))
