@@ -20,6 +20,8 @@ from governance.contact.do_not_call import LOCAL, newest_list
 from governance.contact.services import hash_key_problem
 from governance.contact.statements import unstated_channels
 from governance.golive.services import state
+from governance.heimdall.models import HeimdallPolicy
+from governance.heimdall.rules import BUYER_MATCH, CAPITAL_ROUTE, FOLLOWUP_NEXT_ACTION, WHOLESALE_OFFER
 from governance.market.querysets import listed_policies
 from governance.outbox.services import last_beat
 from governance.people.querysets import managers
@@ -36,6 +38,7 @@ BACKUP_WITHIN = timedelta(hours=36)  # a night's backup may run late
 BROKER_SECONDS = 2
 SHORTEST_KEY = 50
 ENGINES = (GLOBAL, "WHOLESALE", "CAPITAL", "NOTIFY")
+DOMAINS = (WHOLESALE_OFFER, BUYER_MATCH, CAPITAL_ROUTE, FOLLOWUP_NEXT_ACTION)
 
 BLOCKER, WARN, INFO = Severity.BLOCKER, Severity.WARN, Severity.INFO
 
@@ -121,6 +124,20 @@ def risk_policies_present(at: datetime) -> Finding | None:
     return Finding(
         _("No risk policy says what may be lost by: %(engines)s.") % {"engines": ", ".join(missing)},
         {"engines": missing},
+    )
+
+
+@check("heimdall_charter_present", BLOCKER, gettext_lazy("Every domain of the machines has its charter"))
+def heimdall_charter_present(at: datetime) -> Finding | None:
+    """What a machine must show before its recommendation drives anything; production use may be off."""
+    there = HeimdallPolicy.objects.filter(domain__in=DOMAINS).values_list("domain", flat=True)
+    missing = sorted(set(DOMAINS) - set(there))
+    if not missing:
+        return None
+    return Finding(
+        _("No Heimdall policy says what a machine must show for: %(domains)s.")
+        % {"domains": ", ".join(missing)},
+        {"domains": missing},
     )
 
 

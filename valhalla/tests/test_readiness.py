@@ -38,6 +38,7 @@ from governance.contact.services import remember_hash_key
 from governance.contact.statements import state_consent
 from governance.golive.models import GoLiveState
 from governance.golive.services import set_go_live, set_kill_switch, state
+from governance.heimdall.models import HeimdallPolicy
 from governance.kpi.models import KpiEvent
 from governance.market.models import MarketPolicy
 from governance.models import ApiToken, User
@@ -183,6 +184,8 @@ RED: list[tuple[str, Callable[[Any], Any], str]] = [
     ("env_sanity", set_setting("ALLOWED_HOSTS", []), "ALLOWED_HOSTS"),
     ("env_sanity", set_setting("ALLOWED_HOSTS", ["valhalla.example", "*"]), "ALLOWED_HOSTS"),
     ("risk_policies_present", lambda s: RiskPolicy.objects.filter(engine="GLOBAL").delete(), "GLOBAL"),
+    ("heimdall_charter_present", lambda s: HeimdallPolicy.objects.filter(domain="CAPITAL_ROUTE").delete(),
+     "CAPITAL_ROUTE"),
     ("market_policies_present", lambda s: MarketPolicy.objects.filter(province="NU").delete(), "NU"),
     ("market_policies_present", no_windows, "PE"),
     ("consent_stated", lambda s: ConsentStatement.objects.filter(channel="EMAIL").delete(), "EMAIL"),
@@ -250,7 +253,8 @@ def test_every_check_is_seen_red_and_green() -> None:
 def test_the_checks_that_an_operator_reads_about_are_there_with_their_severity() -> None:
     told = {one.id: one.severity for one in registered()}
     blockers = (
-        "go_live_checklist kill_switch_clear env_sanity risk_policies_present market_policies_present "
+        "go_live_checklist kill_switch_clear env_sanity risk_policies_present heimdall_charter_present "
+        "market_policies_present "
         "followup_ladder_ready buyer_liquidity_ready offer_policies_present consent_stated "
         "migrations_applied zone_data_current jobs_alive"
     )
