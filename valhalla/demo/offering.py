@@ -8,6 +8,7 @@ from typing import Any
 
 from followups.models import Lead
 from governance.actors import By, Role
+from governance.errors import Refused
 from offers import rules
 from offers.services import Computed, Figures, compute_offer, correct_outcome, record_outcome
 from valhalla.demo.buying import BUYERS, buyer_id
@@ -74,12 +75,18 @@ class _Offer:
             _comp(value, size, chance.uniform(-0.08, 0.08), chance.random(), n)
             for n in range(chance.randint(2, 6))
         ]
-        self.computed = compute_offer(
-            self.lead.place, arv=value, repairs=chance.randrange(8, 80) * THOUSAND,
-            comps=rules.read_comps(comps, today=at.date()), lead_id=self.lead.external_id,
-            assumptions=rules.read_assumptions({"subject_sqft": size, "vacant": chance.random() < 0.4}),
-            by=self.closer, at=at,
-        )  # fmt: skip
+        given: dict[str, Any] = {
+            "arv": value, "repairs": chance.randrange(8, 80) * THOUSAND,
+            "comps": rules.read_comps(comps, today=at.date()), "lead_id": self.lead.external_id,
+            "assumptions": rules.read_assumptions({"subject_sqft": size, "vacant": chance.random() < 0.4}),
+            "by": self.closer, "at": at,
+        }  # fmt: skip
+        try:
+            self.computed = compute_offer(self.lead.place, **given, reserve=self.number % 3 > 0)
+        except Refused as full:
+            if full.code != "risk_denied":
+                raise
+            self.computed = compute_offer(self.lead.place, **given)
         self.next_step(at)
 
     def next_step(self, at: datetime) -> None:

@@ -24,6 +24,7 @@ from valhalla.demo.machines import plan_machines
 from valhalla.demo.market import set_rules
 from valhalla.demo.offering import plan_offers
 from valhalla.demo.people import make_team, write_people
+from valhalla.demo.risking import plan_risk
 from valhalla.demo.timeline import Timeline
 
 SEED = 7
@@ -71,6 +72,7 @@ def fill(now: datetime, *, people_file: Path) -> Told:
             import_leads(settings.BASE_DIR / "samples" / name, by=By.system("demo", CORRELATION), at=imported)
         plan_offers(timeline, team)
         plan_machines(timeline, team)
+        plan_risk(timeline, team)
         followups = Followups(timeline, team)
         followups.plan()
         followups.plan_last_days()

@@ -29,6 +29,8 @@ from governance.actors import By, Role
 from governance.market.rules import DEFAULT_RULES
 from governance.models import Closure, ContactDecision, KpiEvent, MarketPolicy, Suppression, User, WorkProfile
 from governance.places import Province
+from governance.risk.models import RiskEvent, RiskReservation
+from governance.risk.services import recount
 from offers.models import Offer, OfferEvidence, OfferOutcome, OfferPolicy
 from offers.services import differences
 from valhalla import demo
@@ -114,6 +116,13 @@ def test_buyers_and_offers_have_something_of_everything(filled: Filled) -> None:
     assert OfferOutcome.objects.filter(corrects__isnull=False).exists()
 
 
+def test_risk_was_reserved_denied_and_ended_in_every_way_and_some_is_open(filled: Filled) -> None:
+    assert seen(RiskReservation, "state") == {"PENDING", "SETTLED", "RELEASED", "EXPIRED"}
+    assert seen(RiskEvent, "kind") == {"RESERVED", "DENIED", "SETTLED", "RELEASED", "EXPIRED"}
+    assert not RiskReservation.objects.stale(filled.now).exists()
+    assert recount() == []
+
+
 def test_contacts_were_allowed_but_for_the_two_that_show_what_is_kept_then(filled: Filled) -> None:
     assert Counter(FollowUpTask.objects.filter(gate_allowed=False).values_list("status", flat=True)) == {
         "COMPLETED": 2
@@ -127,6 +136,7 @@ def test_nothing_has_happened_that_is_still_to_come(filled: Filled) -> None:
     dated = {
         FollowUpTask: "completed_at", KpiEvent: "created_at", OfferEvidence: "created_at",
         BuyerFeedbackEvent: "created_at", Ladder: "started_at", Lead: "updated_at",
+        RiskEvent: "created_at",
     }  # fmt: skip
     for model, field in dated.items():
         assert not model._default_manager.filter(**{f"{field}__gt": filled.now}).exists(), (model, field)
