@@ -83,6 +83,7 @@ def fill(tasks: int, at: datetime, *, backlog: Backlog = "newest") -> None:
     _events(tasks, at)
     _buyers(max(tasks // 4, 1000), at)
     _offers(max(tasks // 4, 1000), at)
+    _risk(max(tasks // 4, 1000), at)
     _go_on_counting()
 
 
@@ -215,6 +216,33 @@ def _offers(count: int, at: datetime) -> None:
         correlation_id="'c' || n", created_at=began,
     )  # fmt: skip
     insert("offers.Offer", rows, evidence_id=key, lead_id=lead, updated_at=began)
+
+
+def _risk(count: int, at: datetime) -> None:
+    """Make reservations of one dollar, nearly all settled, and the ledger that they add up to."""
+    began, key, is_open = _spread(count, at), f"{FIRST} + n", "n % 5000 = 0"
+    insert(
+        "governance.RiskReservation", series(count), id=key, engine="'WHOLESALE'", amount="100",
+        day=f"(({began}) AT TIME ZONE 'UTC')::date", correlation_id="'c' || n", created_at=began,
+        state=f"CASE WHEN {is_open} THEN 'PENDING' ELSE 'SETTLED' END",
+        realized_loss=f"CASE WHEN {is_open} THEN NULL ELSE 0 END",
+        closed_at=f"CASE WHEN {is_open} THEN NULL ELSE {began} END",
+    )  # fmt: skip
+    insert(
+        "governance.RiskEvent", series(count), kind="'RESERVED'", engine="'WHOLESALE'", amount="100",
+        reservation_id=key, correlation_id="'c' || n", created_at=began,
+    )  # fmt: skip
+    insert(
+        "governance.RiskLedgerDay",
+        "(SELECT day, scope, count(*) AS made FROM governance_riskreservation,"
+        " (VALUES ('WHOLESALE'), ('GLOBAL')) AS scopes (scope) GROUP BY day, scope) AS days",
+        day="day", engine="scope", exposure="100 * made", actions="made",
+    )  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE governance_riskengine SET open_risk = (SELECT COALESCE(sum(amount), 0) FROM"
+            " governance_riskreservation WHERE state = 'PENDING') WHERE engine IN ('WHOLESALE', 'GLOBAL')"
+        )
 
 
 def _go_on_counting() -> None:

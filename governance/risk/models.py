@@ -269,6 +269,7 @@ class RiskEvent(Written, AppendOnly):
         indexes = [
             models.Index(fields=["-created_at", "-id"], name="risk_event_newest"),  # the collection
             models.Index(fields=["engine", "-created_at"], name="risk_event_of_engine"),
+            models.Index(fields=["kind", "-created_at", "-id"], name="risk_event_of_kind"),  # denials are few
             models.Index(fields=["correlation_id"], name="risk_event_trace"),  # trace of one call
         ]
 

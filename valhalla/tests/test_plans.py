@@ -26,6 +26,8 @@ from followups.services.reading import due_page, held_claims, look_at
 from governance.actors import By
 from governance.doors import CollectionViewSet
 from governance.golive.services import state
+from governance.risk.models import RiskReservation
+from governance.risk.services import release_stale
 from valhalla.pages.board import board_at
 from valhalla.testing import empty_and_seed, make_by, make_client
 from valhalla.tests.plans import Plan, plans_of, rows_by_table
@@ -151,6 +153,7 @@ QUEUE: dict[str, Ask] = {
     "realigning everywhere": Ask(lambda: realign(""), besides=open_tasks),
 }
 
+RISK = "/governance/risk"
 NEW_LEAD = {"lead_id": "new", "province": "ON", "phone": "416 555 0199"}
 BOUGHT = {"province": "ON", "market": "MARKET 3", "event": "BOUGHT", "buyer_id": "B-7", "deal_id": "d1"}
 OTHERS: dict[str, Ask] = {
@@ -188,8 +191,28 @@ OTHERS: dict[str, Ask] = {
     ),
     "feedback": Ask(lambda: post("/buyers/liquidity/feedback", BOUGHT, *VA)),
     "computing an offer": Ask(lambda: compute()),
+    "reserving risk": Ask(lambda: post(f"{RISK}/check-and-reserve", {"engine": "WHOLESALE", "amount": 5})),
+    "a reservation that is denied": Ask(
+        lambda: post(f"{RISK}/check-and-reserve", {"engine": "WHOLESALE", "amount": 50_000})
+    ),
+    "settling a reservation": Ask(
+        lambda: post(f"{RISK}/settle", {"reservation_id": pending_risk(), "realized_loss": 1})
+    ),
+    "releasing a reservation": Ask(lambda: post(f"{RISK}/release", {"reservation_id": pending_risk()})),
+    "releasing stale reservations": Ask(lambda: release_stale(by=By.system("tests"), at=NOW)),
+    "risk use": Ask(lambda: get(f"{RISK}/snapshot")),
+    "risk ledger of today": Ask(lambda: get(f"{RISK}/ledger/today")),
+    "risk policies": Ask(lambda: get(f"{RISK}/policies")),
+    "changing a risk policy": Ask(
+        lambda: post(f"{RISK}/policies/upsert", {"engine": "WHOLESALE", "enabled": False})
+    ),
     "operations board": Ask(lambda: board_at(NOW, state()), besides=COUNTED_TO * 2),
 }
+
+
+def pending_risk() -> int:
+    """Return a reservation that is still to be ended."""
+    return int(RiskReservation.objects.pending().earliest("created_at").pk)
 
 
 def can_contact(asked: str) -> Any:
@@ -198,7 +221,10 @@ def can_contact(asked: str) -> Any:
 
 def compute() -> None:
     post("/deals/offers/policies/upsert", {"province": "ON", "enabled": True})
-    post("/deals/offers/compute", {"province": "ON", "lead_id": "V-7", "arv": 450_000, "repairs": 50_000})
+    post(
+        "/deals/offers/compute",
+        {"province": "ON", "lead_id": "V-7", "arv": 450_000, "repairs": 50_000, "reserve": True},
+    )
 
 
 # --- collections: each of them, in every order, at its beginning and deep inside ----------------------------
@@ -243,6 +269,7 @@ COLLECTIONS: dict[str, Ask] = {path: reads(path) for path in pages()} | {
     # a VA sees her own and unowned: of each lead there she may see, its tasks are looked at
     "leads of a VA": reads("/followups/leads", *VA, each=20),
     "tasks of a VA": reads("/followups/tasks", *VA),
+    "denied reservations": reads(f"{RISK}/events?kind=DENIED"),
     "one series of KPI events": reads(KPI),
     "a week of one series": reads(f"{KPI}&since=2026-06-01T00:00:00Z&until=2026-06-08T00:00:00Z"),
 }
