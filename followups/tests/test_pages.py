@@ -329,7 +329,7 @@ def test_a_callback_is_promised_in_the_leads_own_time(sign_in: SignIn) -> None:
         (
             {"outcome": "SENT", "next": "CALLBACK", "next_at": "2026-11-26T14:30"},
             "next",
-            "Only a lead who was",
+            "A next step goes only with a lead who was",
         ),
         ({"outcome": "SENT", "contacted_at": "2026-11-24T23:00"}, "contacted_at", "in the future"),
         ({"outcome": "SENT", "contacted_at": "2026-11-24T09:30"}, "note", "needs a note"),
