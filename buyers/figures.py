@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, Max, Q, Sum
 
 from buyers.models import BuyerFeedbackEvent, BuyerLiquidityNode
 from buyers.rules import FeedbackKind
-
-RATES_OVER = timedelta(days=30)
+from governance.kpi.querysets import RATES_OVER, Rate
 
 
 def board_figures(at: datetime) -> dict[str, Any]:
@@ -26,9 +25,6 @@ def board_figures(at: datetime) -> dict[str, Any]:
         .order_by("province")
     )
     return {
-        "buyer_response": {
-            "value": answers["good"] / answers["counted"] if answers["counted"] else None,
-            "counted": answers["counted"],
-        },
+        "buyer_response": Rate(**answers).as_json(),
         "liquidity": [{**row, "best": float(row["best"])} for row in provinces],
     }

@@ -160,7 +160,7 @@ class NobodysFilter(admin.SimpleListFilter):
         return [("yes", _("no open task and no date"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.nobodys() if self.value() == "yes" else queryset  # type: ignore[attr-defined]
+        return queryset.nobodys() if self.value() == "yes" else queryset  # type: ignore[attr-defined]  # leads'
 
 
 class ScoreFilter(admin.SimpleListFilter):

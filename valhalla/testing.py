@@ -17,6 +17,8 @@ from django.db import connection
 from django.test import TransactionTestCase
 from django.utils import timezone
 from django.utils.module_loading import import_string
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 from rest_framework.test import APIClient
 
 from governance import hooks
@@ -94,10 +96,17 @@ def make_client(role: str, name: str = "", scopes: tuple[str, ...] = (POLICY,)) 
     return client
 
 
-def at_once(work: Callable[[Item], Any], items: Sequence[Item], clients: int = CLIENTS) -> list[Any]:
+def at_once(
+    work: Callable[[Item], Any],
+    items: Sequence[Item],
+    clients: int = CLIENTS,
+    *,
+    kept: tuple[type[Exception], ...] = (Refused,),
+) -> list[Any]:
     """Deal the items out to so many threads that begin together, each with a connection of its own.
 
-    Returns the answers, refusals among them, in the order of the items.
+    Returns the answers in the order of the items; exceptions of the kinds `kept` are answers too, others are
+    raised.
     """
     clients = min(clients, len(items))
     ready = threading.Barrier(clients)
@@ -105,8 +114,8 @@ def at_once(work: Callable[[Item], Any], items: Sequence[Item], clients: int = C
     def answer(item: Item) -> Any:
         try:
             return work(item)
-        except Refused as refusal:
-            return refusal
+        except kept as problem:
+            return problem
 
     def client(number: int) -> list[Any]:
         try:
@@ -121,6 +130,21 @@ def at_once(work: Callable[[Item], Any], items: Sequence[Item], clients: int = C
         for number, mine in enumerate(pool.map(client, range(clients))):
             answers[number::clients] = mine
     return answers
+
+
+def walk(machine: type[RuleBasedStateMachine], examples: int, steps: int) -> None:
+    """Let Hypothesis walk through a state machine so many times, so many steps each."""
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            phases=[Phase.reuse, Phase.generate],  # shrinking by the database takes longer than a test may
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
+        ),
+    )
 
 
 @pytest.fixture

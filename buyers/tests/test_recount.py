@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import random
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,9 +20,10 @@ from buyers.tasks import refresh_buyer_activity
 from buyers.tests.factories import ANYBODY, AT, TORONTO, feedback
 from governance.models import JobSlot, KpiEvent
 from governance.places import Place
+from valhalla import testing
+from valhalla.testing import CLIENTS
 
 DAY = timedelta(days=1)
-CLIENTS = 32
 
 
 def differing(**options: Any) -> set[str]:
@@ -164,21 +163,7 @@ def test_any_mixture_of_feedback_and_refreshing_leaves_the_node_equal_to_its_eve
 # --- 32 clients at once ------------------------------------------------------------------------------------
 
 
-def at_once(work: Callable[[Any], Any], items: list[Any]) -> list[Any]:
-    """Do all of it from 32 threads that begin together."""
-    ready = threading.Barrier(CLIENTS)
-
-    def client(mine: list[Any]) -> list[Any]:
-        try:
-            connection.ensure_connection()
-            ready.wait(60)
-            return [work(item) for item in mine]
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        shares = [items[number::CLIENTS] for number in range(CLIENTS)]
-        return [done for share in pool.map(client, shares) for done in share]
+at_once = partial(testing.at_once, kept=())
 
 
 @pytest.mark.django_db(transaction=True)

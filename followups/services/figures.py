@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -10,11 +10,10 @@ from django.db.models import Count, Q
 
 from followups.models import FollowUpTask, Lead
 from followups.services.sla import sla_of
-from governance.kpi.querysets import rate_since
+from governance.kpi.querysets import RATES_OVER, rate_since
 from governance.people.querysets import active
 
 COUNTED_TO = 10_000  # a longer backlog is no better known by its exact length
-RATES_OVER = timedelta(days=30)
 
 
 def work_waiting(at: datetime) -> dict[str, int]:

@@ -6,8 +6,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -29,33 +28,10 @@ from governance.actors import By
 from governance.errors import Refused
 from governance.kpi.services import emit_kpi
 from governance.models import KpiEvent, Suppression
+from valhalla.testing import CLIENTS, at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 People = Callable[..., By]
-CLIENTS = 32
-
-
-def at_once(work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-    """Share the items among 32 clients with connections of their own; returns answers and refusals."""
-    ready = threading.Barrier(min(CLIENTS, len(items)))
-
-    def answer(item: Any) -> Any:
-        try:
-            return work(item)
-        except Refused as refusal:
-            return refusal
-
-    def client(mine: Sequence[Any]) -> list[Any]:
-        try:
-            connection.ensure_connection()
-            ready.wait(60)
-            return [answer(item) for item in mine]
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        shares = [items[number::CLIENTS] for number in range(min(CLIENTS, len(items)))]
-        return [found for share in pool.map(client, shares) for found in share]
 
 
 def first_steps(who: By, count: int) -> list[int]:
@@ -136,7 +112,7 @@ def test_of_completing_skipping_and_stopping_at_once_one_wins(by: People) -> Non
             return skip_task(task.pk, by=manager, at=NOW, reason="x")
         return stop_ladder(task.ladder_id or 0, by=manager, at=NOW, reason="x")
 
-    answers = dict(zip(_in_order(verbs), at_once(do, verbs), strict=True))
+    answers = dict(zip(verbs, at_once(do, verbs), strict=True))
     seen: Counter[str] = Counter()
     for task in tasks:
         done, skipped, stopped = (code(answers[verb, task]) for verb in ("complete", "skip", "stop"))
@@ -150,11 +126,6 @@ def test_of_completing_skipping_and_stopping_at_once_one_wins(by: People) -> Non
         }[task.status]
     assert KpiEvent.objects.filter(metric="followup_completed").count() == seen["COMPLETED"]
     assert not FollowUpTask.objects.filter(status="OPEN").exists()
-
-
-def _in_order(items: Sequence[Any]) -> list[Any]:
-    """Return items in the order in which `at_once` answers them."""
-    return [item for number in range(min(CLIENTS, len(items))) for item in items[number::CLIENTS]]
 
 
 # --- claims -------------------------------------------------------------------------------------------------

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pytest
 from django.db import transaction
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -16,7 +16,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from followups.models import ContactPoint, FollowUpTask, Ladder
@@ -36,7 +35,7 @@ from governance.contact.services import lift_suppression, open_gate, suppress
 from governance.errors import Refused
 from governance.models import KpiEvent
 from governance.places import Place
-from valhalla.testing import make_by
+from valhalla.testing import make_by, walk
 
 WEEK = [0, 1, 2, 3, 4]
 WINDOWS: list[list[dict[str, Any]]] = [
@@ -243,18 +242,7 @@ class LadderMachine(RuleBasedStateMachine):
         assert len(late) == len(set(late))
 
 
-def run(examples: int, steps: int) -> None:
-    run_state_machine_as_test(
-        LadderMachine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            phases=[Phase.reuse, Phase.generate],  # shrinking by the database takes longer than a test may
-            suppress_health_check=list(HealthCheck),
-            print_blob=True,
-        ),
-    )
+run = partial(walk, LadderMachine)
 
 
 @pytest.mark.django_db

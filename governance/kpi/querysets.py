@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Q
 
 from governance.kpi.models import Figure, KpiEvent, Target
+
+RATES_OVER = timedelta(days=30)  # what the board's rates look back on
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -15,33 +12,9 @@ from governance.errors import Refused
 from governance.heimdall.models import HeimdallEvent, HeimdallPolicy, HeimdallScorecardDay
 from governance.heimdall.services import record_trial
 from governance.tests.test_heimdall import AT, DAY, OFFER, SYSTEM, drive, promoted, recommended
+from valhalla.testing import CLIENTS, at_once
 
-CLIENTS = 32
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def at_once(work: Callable[[int], Any], numbers: Iterable[int]) -> list[Any]:
-    """Do all of it from 32 threads that begin together; refusals are answers too."""
-    ready = threading.Barrier(CLIENTS)
-    numbers = list(numbers)
-
-    def one(number: int) -> Any:
-        try:
-            return work(number)
-        except Refused as refusal:
-            return refusal
-
-    def client(mine: list[int]) -> list[Any]:
-        try:
-            connection.ensure_connection()
-            ready.wait(60)
-            return [one(number) for number in mine]
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        shares = [numbers[start::CLIENTS] for start in range(CLIENTS)]
-        return [done for share in pool.map(client, shares) for done in share]
 
 
 def trial(number: int) -> None:

@@ -17,7 +17,6 @@ from django.test import Client
 from django.utils import timezone
 
 from followups.models import LookupEvent, RealignRequest, SlaSnapshot
-from followups.tests.test_concurrency_followups import at_once
 from governance import append_only
 from governance.actors import By, Role
 from governance.contact.models import Consent, ContactDecision, Suppression
@@ -39,6 +38,7 @@ from governance.tests.factories import (
     SuppressionFactory,
     phone_point,
 )
+from valhalla.testing import at_once
 
 pytestmark = pytest.mark.django_db
 BY = By.system("test")

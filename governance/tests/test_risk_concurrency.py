@@ -6,11 +6,10 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,38 +23,14 @@ from governance.risk.models import RiskEngine, RiskEvent, RiskLedgerDay, RiskRes
 from governance.risk.services import recount, release, release_stale, settle
 from governance.tests.factories import NOW
 from governance.tests.risking import ANYBODY, cad, cap, open_risk, reserve, reserved
-from valhalla.testing import make_client
+from valhalla import testing
+from valhalla.testing import CLIENTS, make_client
 
 pytestmark = pytest.mark.django_db(transaction=True)
-CLIENTS = 32
 BASE = "/api/governance/risk"
 
 
-def at_once(work: Callable[[Any], Any], items: Sequence[Any], clients: int = CLIENTS) -> list[Any]:
-    """Share the items among clients with connections of their own; returns answers and refusals."""
-    clients = min(clients, len(items))
-    ready = threading.Barrier(clients)
-
-    def answer(item: Any) -> Any:
-        try:
-            return work(item)
-        except (Refused, IntegrityError, OperationalError) as problem:
-            return problem
-
-    def client(mine: Sequence[Any]) -> list[Any]:
-        try:
-            connection.ensure_connection()
-            ready.wait(60)
-            return [answer(item) for item in mine]
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(clients) as pool:
-        return [
-            found
-            for share in pool.map(client, [items[number::clients] for number in range(clients)])
-            for found in share
-        ]
+at_once = partial(testing.at_once, kept=(Refused, IntegrityError, OperationalError))
 
 
 # --- over REST, with retries under their keys ---------------------------------------------------------------

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 from django.db import transaction
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from governance.errors import Refused
 from governance.risk.models import RiskEngine, RiskEvent, RiskLedgerDay, RiskReservation
@@ -27,6 +27,7 @@ from governance.risk.services import (
     upsert_policy,
 )
 from governance.tests.risking import ANYBODY, NO_CAPS
+from valhalla.testing import walk
 
 ENGINES = ("WHOLESALE", "CAPITAL")
 SCOPES = (*ENGINES, GLOBAL)
@@ -228,18 +229,7 @@ class RiskMachine(RuleBasedStateMachine):
         assert sum(kinds.count(kind) for kind in ("SETTLED", "RELEASED", "EXPIRED")) == self.ends
 
 
-def run(examples: int, steps: int) -> None:
-    run_state_machine_as_test(
-        RiskMachine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            phases=[Phase.reuse, Phase.generate],  # shrinking by the database takes longer than a test may
-            suppress_health_check=list(HealthCheck),
-            print_blob=True,
-        ),
-    )
+run = partial(walk, RiskMachine)
 
 
 @pytest.mark.django_db

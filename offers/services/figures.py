@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from governance.kpi.querysets import count_since, rate_since
-
-RATES_OVER = timedelta(days=30)
+from governance.kpi.querysets import RATES_OVER, count_since, rate_since
 
 
 def board_figures(at: datetime) -> dict[str, Any]:

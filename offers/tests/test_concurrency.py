@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -18,25 +17,13 @@ from offers.models import Offer, OfferEvidence, OfferOutcome, OfferPolicy
 from offers.querysets import OfferQuerySet
 from offers.rules import LIVE_STATES
 from offers.tests.factories import AT, kept, outcome, switch_on
-
-CLIENTS = 32
+from valhalla import testing
+from valhalla.testing import CLIENTS
 
 
 def at_once(call: Callable[[int], Any], clients: int = CLIENTS) -> list[Any]:
-    """Call from many threads at the same moment, each with its own connection; refusals are answers too."""
-    start = threading.Barrier(clients)
-
-    def run(number: int) -> Any:
-        try:
-            start.wait()
-            return call(number)
-        except (Refused, IntegrityError) as problem:
-            return problem
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(clients) as pool:
-        return list(pool.map(run, range(clients)))
+    """Call once from each client; refusals and broken constraints are answers too."""
+    return testing.at_once(call, range(clients), clients, kept=(Refused, IntegrityError))
 
 
 def compute_many(each: int) -> list[Any]:

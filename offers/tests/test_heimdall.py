@@ -18,8 +18,9 @@ from governance.models import HeimdallEvent, KpiEvent
 from offers.models import Offer, OfferEvidence
 from offers.services.evidence import differences
 from offers.tests.factories import ANYBODY, AT, compute, kept, switch_on
-from offers.tests.test_concurrency import CLIENTS, at_once
+from offers.tests.test_concurrency import at_once
 from offers.tests.test_evidence import tamper
+from valhalla.testing import CLIENTS
 
 pytestmark = pytest.mark.django_db
 OFFER = "WHOLESALE_OFFER"

@@ -77,7 +77,7 @@ def migrate_until_noting(kind: str, target: list[str], name: str) -> None:
 def killed(kind: str, target: list[str], migrations: list[str]) -> list[int]:
     """Migrate to `target` again and again, killed at each of these migrations, and at last to the end."""
     return [
-        ended(forked(lambda name=name: migrate_until_noting(kind, target, name)))  # type: ignore[misc]
+        ended(forked(lambda name=name: migrate_until_noting(kind, target, name)))  # type: ignore[misc]  # no type for a default
         for name in [*migrations, ""]
     ]
 
@@ -85,7 +85,7 @@ def killed(kind: str, target: list[str], migrations: list[str]) -> list[int]:
 def in_order(migrations: list[str]) -> list[int]:
     """Migrate to each of these by itself, in this order."""
     return [
-        ended(forked(lambda name=name: call_command("migrate", *name.split("."), verbosity=0)))  # type: ignore[misc]
+        ended(forked(lambda name=name: call_command("migrate", *name.split("."), verbosity=0)))  # type: ignore[misc]  # no type for a default
         for name in migrations
     ]
 

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from governance.doors import Input, MoneyField, Question, WholeNumberField
 from governance.risk import rules
 from governance.risk.models import REASON_LENGTH, RiskEvent, RiskPolicy, RiskReservation
-from governance.risk.services import Ended, EngineUse, Reserved, Snapshot
+from governance.risk.services import Ended, EngineUse, Reserved, Snapshot, as_caps
 
 VERSION_MAX = 2**31 - 1
 ID_MAX = 2**63 - 1
@@ -85,12 +85,7 @@ def as_policy(policy: RiskPolicy) -> dict[str, Any]:
     return {
         "id": policy.pk,
         "engine": policy.engine,
-        "enabled": policy.enabled,
-        "max_daily_loss": policy.max_daily_loss,
-        "max_daily_exposure": policy.max_daily_exposure,
-        "max_open_risk": policy.max_open_risk,
-        "max_actions_per_day": policy.max_actions_per_day,
-        "version": policy.version,
+        **as_caps(policy),
         "changed_by": policy.changed_by,
         "reason": policy.reason,
         "updated_at": policy.updated_at,

@@ -3,7 +3,7 @@
 from governance.risk.services.ending import Ended, expire, release, release_stale, settle
 from governance.risk.services.policies import POLICY_FIELDS, upsert_policy
 from governance.risk.services.reading import Difference, EngineUse, Snapshot, recount, snapshot
-from governance.risk.services.reserving import Reserved, record_answer, reserve_exposure
+from governance.risk.services.reserving import Reserved, as_caps, record_answer, reserve_exposure
 from governance.risk.services.throttles import release_throttle, throttle
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "EngineUse",
     "Reserved",
     "Snapshot",
+    "as_caps",
     "expire",
     "record_answer",
     "recount",
