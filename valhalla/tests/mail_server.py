@@ -1,0 +1,64 @@
+"""A mail server for tests: it takes every message and remembers which, in the order of their coming."""
+
+from __future__ import annotations
+
+import contextlib
+import email
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+
+
+class MailServer(socketserver.ThreadingTCPServer):
+    """Speaks as much SMTP as Django's backend needs; `taken` holds the Message-ID of each message taken.
+
+    It answers `seconds` after it took a message: time in which whoever sent it can be killed.
+    """
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, seconds: float = 0) -> None:
+        self.seconds = seconds
+        self.taken: list[str] = []
+        super().__init__(("127.0.0.1", 0), _Conversation)
+
+    @property
+    def url(self) -> str:
+        return f"smtp://127.0.0.1:{self.server_address[1]}"
+
+
+class _Conversation(socketserver.StreamRequestHandler):
+    server: MailServer
+
+    def say(self, line: str) -> None:
+        self.wfile.write(f"{line}\r\n".encode())
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # the sender was killed
+            self.converse()
+
+    def converse(self) -> None:
+        self.say("220 tests")
+        while line := self.rfile.readline():
+            word = line.split()[0].upper() if line.split() else b""
+            if word == b"DATA":
+                self.say("354 go on")
+                text = b"".join(iter(self.rfile.readline, b".\r\n"))
+                if not text.endswith(b"\r\n"):
+                    return  # cut off before its end, and so not taken
+                self.server.taken.append(str(email.message_from_bytes(text)["Message-ID"]))
+                time.sleep(self.server.seconds)
+                self.say("250 taken")
+            else:
+                self.say("221 bye" if word == b"QUIT" else "250 tests")
+
+
+@contextlib.contextmanager
+def mail_server(seconds: float = 0) -> Iterator[MailServer]:
+    """A mail server until the block ends."""
+    with MailServer(seconds) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
