@@ -117,9 +117,8 @@ def _postgres_programs(folder: Path, user: str | None) -> Path:
     return folder / "wheel" / package.name / "pginstall" / "bin"
 
 
-def start_postgres() -> str:
-    """Start a PostgreSQL server in a temporary folder and answer its URL. Raises RuntimeError."""
-    folder = new_folder("postgres")
+def make_postgres(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Make an empty PostgreSQL in a folder; answer with its program and what else Popen needs to start it."""
     folder.chmod(0o755)
     user: str | None = None
     options: dict[str, Any] = {"env": {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}, "cwd": folder}
@@ -130,8 +129,7 @@ def start_postgres() -> str:
         user = account.pw_name
         options |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
     programs = _postgres_programs(folder, user)
-    data, log = folder / "data", folder / "log"
-    log.touch()
+    data = folder / "data"
     data.mkdir()
     if user:
         shutil.chown(data, user)
@@ -145,16 +143,24 @@ def start_postgres() -> str:
         capture_output=True,
         **options,
     )
-    port = free_port()
-    start_server(
-        [
-            *(str(programs / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1"),
-            *("-k", "", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200"),
-        ],
-        log,
-        stop_with=signal.SIGINT,  # its "fast" shutdown: clients are cut off
-        **options,
-    )
+    return programs / "postgres", options
+
+
+def postgres_command(program: Path, port: int, folder: Path) -> list[str]:
+    """How to start the PostgreSQL that make_postgres has made."""
+    return [
+        *(str(program), "-D", str(folder / "data"), "-p", str(port), "-h", "127.0.0.1"),
+        *("-k", "", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200"),
+    ]
+
+
+def start_postgres() -> str:
+    """Start a PostgreSQL server in a temporary folder and answer its URL. Raises RuntimeError."""
+    folder = new_folder("postgres")
+    program, options = make_postgres(folder)
+    log, port = folder / "log", free_port()
+    # SIGINT is its "fast" shutdown: clients are cut off
+    start_server(postgres_command(program, port, folder), log, stop_with=signal.SIGINT, **options)
 
     def ready() -> bool:
         return "ready to accept connections" in log.read_text()

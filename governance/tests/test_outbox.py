@@ -6,7 +6,6 @@ import smtplib
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 import pytest
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
-from django.db import connection
 from pytest_django import Settings
 
 from governance.actors import By
@@ -22,6 +20,7 @@ from governance.models import OutboxMessage, User
 from governance.outbox import services
 from governance.outbox.jobs import each
 from governance.outbox.services import drain_outbox, post_message
+from valhalla.testing import at_once
 
 NOW = datetime(2026, 11, 24, 15, 7, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -228,28 +227,12 @@ def test_a_step_of_a_job_that_fails_keeps_no_other_from_its_turn() -> None:
 # --- at once ----------------------------------------------------------------------------------------------
 
 
-def eight_at_once(work: Callable[[], object]) -> None:
-    ready = threading.Barrier(8)
-
-    def run() -> None:
-        try:
-            connection.ensure_connection()
-            ready.wait(60)
-            work()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(8) as pool:
-        for done in [pool.submit(run) for _number in range(8)]:
-            done.result()
-
-
 @pytest.mark.django_db(transaction=True)
 def test_eight_who_drain_at_once_send_each_message_once() -> None:
     for number in range(40):
         post(f"ann-{number}@example.ca")
 
-    eight_at_once(lambda: drain_outbox(NOW))
+    at_once(drain_outbox, [NOW] * 8)
 
     assert set(Counter(receivers()).values()) == {1}
     assert OutboxMessage.objects.filter(sent_at=NOW, attempts=1).count() == len(mail.outbox) == 40
@@ -261,12 +244,12 @@ def test_reading_what_waits_and_noting_it_then_would_send_it_to_all() -> None:
     post("ann@example.ca")
     all_have_read = threading.Barrier(8)
 
-    def drain_naively() -> None:
+    def drain_naively(at: datetime) -> None:
         waiting = list(OutboxMessage.objects.filter(sent_at=None))
         all_have_read.wait(60)
         for message in waiting:
             mail.EmailMessage(message.subject, message.body, to=[message.to]).send()
-            OutboxMessage.objects.filter(pk=message.pk).update(sent_at=NOW)
+            OutboxMessage.objects.filter(pk=message.pk).update(sent_at=at)
 
-    eight_at_once(drain_naively)
+    at_once(drain_naively, [NOW] * 8)
     assert receivers() == ["ann@example.ca"] * 8

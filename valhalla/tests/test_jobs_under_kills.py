@@ -30,7 +30,7 @@ from valhalla.tests.processes import (
 log = logging.getLogger(__name__)
 pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("processes")]
 WORKERS = 2  # processes of the worker, each of which may be sending when it is killed
-NOTED = "SELECT count(*) FROM governance_outboxmessage WHERE sent_at IS NOT NULL AND dead_at IS NULL"
+OUTBOX = "SELECT count(sent_at), count(dead_at), count(*), sum(attempts) FROM governance_outboxmessage"
 
 
 class House:
@@ -60,16 +60,23 @@ class House:
         time.sleep(away)
         program.start()
 
+    def wait_until_accepted(self, count: int) -> None:
+        wait_until(lambda: self.accepted >= count, f"{count} are accepted", *self.all, seconds=300)
+
     def kill_while_accepting(self, count: int, kills: int, chance: random.Random) -> int:
         """Kill worker and broker in turn, spread over the time of accepting; returns the kills of workers."""
         turns = [(self.worker, self.broker)[number % 2] for number in range(kills)]
         chance.shuffle(turns)
         for number, program in enumerate(turns, 1):
-            wanted = int(count * (number - chance.random()) / kills)
-            wait_until(lambda wanted=wanted: self.accepted >= wanted, "jobs come", *self.all)  # type: ignore[misc]
+            self.wait_until_accepted(int(count * (number - chance.random()) / kills))
             self.kill(program, away=chance.uniform(0, 1.5))
-        wait_until(lambda: self.accepted == count, "all come", *self.all, seconds=300)
+        self.wait_until_accepted(count)
         return turns.count(self.worker)
+
+    def outbox(self) -> tuple[int, int, int, int]:
+        """How many rows were sent, given up, are there at all, and how often they were tried."""
+        ((sent, dead, rows, tries),) = ask(self.url, OUTBOX)
+        return sent, dead, rows, tries
 
     @property
     def all(self) -> list[Program]:
@@ -78,7 +85,7 @@ class House:
 
 @pytest.fixture
 def house(migrated_url: str, tmp_path: Path) -> Iterator[House]:
-    with mail_server(seconds=0.01) as mail:
+    with mail_server(seconds=0.02) as mail:
         yield House(migrated_url, tmp_path, mail)
 
 
@@ -88,14 +95,19 @@ def check_that_none_is_lost(
     house.accept("carefully", count, seconds)
     with running(*house.all):
         killed = house.kill_while_accepting(count, kills, chance)
-        wait_until(lambda: ask(house.url, NOTED) == [(count,)], "all are sent", *house.all, seconds=300)
+        wait_until(lambda: house.outbox()[0] == count, "all are sent", *house.all, seconds=300)
+    _sent, dead, rows, tries = house.outbox()
     taken = house.mail.taken
-    assert len(set(taken)) == count
+    assert (len(set(taken)), rows, dead) == (count, count, 0)
     # A worker killed between the mail server's taking a message and noting that sends it again. Mail cannot
-    # do better; the second copy has the first one's Message-ID, by which mail systems show one.
-    copies = len(taken) - count
-    assert copies <= killed * WORKERS
-    log.info("%s accepted, %s kills: 0 lost, %s sent again under the same Message-ID", count, kills, copies)
+    # do better; the second copy has the first one's Message-ID, by which mail systems show one. Nothing but
+    # such a kill may be the reason of a copy.
+    copies, cut_off = len(taken) - count, tries - count
+    assert copies <= cut_off <= killed * WORKERS
+    log.warning(
+        "%s accepted, %s kills: 0 lost, %s of %s cut off were sent again under the same Message-ID",
+        count, kills, copies, cut_off,
+    )  # fmt: skip
 
 
 def test_of_a_hundred_and_fifty_messages_none_is_lost_or_doubled_by_kills(
@@ -115,13 +127,13 @@ def test_a_message_to_the_broker_after_the_commit_would_be_lost(house: House) ->
     """What must not be: the variant against which the tests above have been seen to fail."""
     house.accept("carelessly", 60, 1)
     with running(house.broker, house.accepting):
-        wait_until(lambda: house.accepted >= 30, "jobs come", *house.all)
+        house.wait_until_accepted(30)
         house.kill(house.broker, away=0)  # while the worker is being replaced
         house.worker.start()
-        wait_until(lambda: house.accepted == 60, "all come", *house.all)
+        house.wait_until_accepted(60)
         wait_until(lambda: "59" in what_ran(house.folder), "the last is done", *house.all)
     lost = 60 - len(set(what_ran(house.folder)))
-    log.info("60 accepted carelessly, 1 kill: %s lost", lost)
+    log.warning("60 accepted carelessly, 1 kill: %s lost", lost)
     assert lost >= 20
 
 
