@@ -88,6 +88,10 @@ class Lead(Written, PlaceModel):
                 fields=["status"], name="lead_unsettled",
                 condition=Q(status__in=["NEW", "WORKING", "HANDED_OVER"]),
             ),
+            models.Index(  # next
+                fields=["unanswered_since"], name="lead_unanswered",
+                condition=Q(unanswered_since__isnull=False),
+            ),
         ]  # fmt: skip
         permissions = [
             ("view_all", "See every lead and task"),
@@ -380,6 +384,13 @@ class FollowUpTask(Written):
             models.Index(fields=["province", "due_at"], name="task_due_province", condition=IN_QUEUE),
             models.Index(fields=["channel", "due_at"], name="task_due_channel", condition=IN_QUEUE),
             models.Index(fields=["owner_key", "due_at"], name="task_due_owner", condition=IN_QUEUE),
+            models.Index(  # next
+                fields=["due_at", "id"], name="task_due_callback", condition=IN_QUEUE & Q(kind="CALLBACK")
+            ),
+            models.Index(  # the day of each person
+                fields=["completed_at"], name="task_done_at", condition=Q(status="COMPLETED"),
+                include=["completed_by", "outcome", "due_at", "sla_2h_at"],
+            ),
             # sla: the newest completed and the newest open ones
             models.Index(
                 F("due_at").desc(),

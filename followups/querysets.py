@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Self
 
-from django.db import models
+from django.db import connection, models
 from django.db.models import (
     Aggregate,
     Case,
@@ -140,3 +141,21 @@ class TaskQuerySet(models.QuerySet[Any]):
         of_lead = self.filter(lead_id=Subquery(task.values("lead_id")[:1]))
         same_ladder = Q(ladder_id=Subquery(task.values("ladder_id")[:1]))
         return of_lead.filter(Q(pk=task_id) | same_ladder).order_by(F("step").asc(nulls_last=True), "id")
+
+
+def ids_of_all(questions: Sequence[tuple[models.QuerySet[Any], Sequence[str]]]) -> list[int]:
+    """Return the ids that several bounded questions answer, each once, in one query.
+
+    A question with places is asked once for each, its value `??` standing for the place. Django itself joins
+    no bounded questions on SQLite.
+    """
+    parts: list[str] = []
+    values: list[Any] = []
+    for question, places in questions:
+        sql, given = question.values_list("pk", flat=True).query.sql_with_params()
+        for place in places or ("",):
+            parts.append(f"SELECT * FROM ({sql}) AS part{len(parts)}")
+            values += [place if value == "??" else value for value in given]
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(parts), values)
+        return list(dict.fromkeys(pk for (pk,) in cursor.fetchall()))

@@ -6,6 +6,7 @@ from followups.services.correcting import correct_task
 from followups.services.desk import as_answer
 from followups.services.due import due_tasks
 from followups.services.figures import COUNTED_TO, board_figures, work_waiting
+from followups.services.fronting import next_task
 from followups.services.inbound import look_up, record_inbound
 from followups.services.ladders import NewLadder, begin, create_ladder, stop_ladder
 from followups.services.leads import (
@@ -41,6 +42,7 @@ __all__ = [
     "find_or_create",
     "free_expired_claims",
     "look_up",
+    "next_task",
     "realign_due",
     "record_inbound",
     "reassign_found",
