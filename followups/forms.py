@@ -82,7 +82,7 @@ class OfALead(forms.Form):
 class CompleteForm(OfALead):
     """How a contact went."""
 
-    outcome = forms.ChoiceField(label=_("What happened?"), widget=forms.RadioSelect, choices=())
+    outcome = forms.ChoiceField(label=_("What happened?"), choices=())
     next = forms.ChoiceField(
         label=_("What did she ask for?"), required=False, choices=(),
         help_text=_("Left open, a closer takes over."),
@@ -93,7 +93,7 @@ class CompleteForm(OfALead):
     )  # fmt: skip
     note = forms.CharField(
         label=_("Note"), required=False, max_length=4000, strip=False,
-        widget=forms.Textarea(attrs={"rows": 3}),
+        widget=forms.Textarea(attrs={"rows": 2, "data-key": "w"}),
     )  # fmt: skip
     contacted_at = LocalTimeField(
         label=_("When was the contact?"), required=False,
@@ -164,7 +164,7 @@ class QueueForm(forms.Form):
     )  # fmt: skip
     order = forms.ChoiceField(
         label=_("Order"), required=False,
-        choices=[("", _("oldest first")), ("urgent", _("most urgent first"))],
+        choices=[("", _("most urgent first")), ("due", _("oldest first"))],
     )  # fmt: skip
 
     def __init__(self, data: Mapping[str, Any], **kwargs: Any) -> None:

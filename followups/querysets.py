@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
 
@@ -159,3 +159,32 @@ def ids_of_all(questions: Sequence[tuple[models.QuerySet[Any], Sequence[str]]]) 
     with connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(parts), values)
         return list(dict.fromkeys(pk for (pk,) in cursor.fetchall()))
+
+
+MARKED = 500
+
+
+def mark_of(by: By, at: datetime, filters: Mapping[str, Any], task_id: int | None) -> str:
+    """Return a text that tells one state of the queue, the switches and one task from another, in one query.
+
+    Looks at the oldest 500 due tasks and at the newest, at who holds which, and at the task in front.
+    """
+    from followups.models import FollowUpTask
+
+    due = FollowUpTask.objects.due(at).visible_to(by, at).filter(**filters)
+    oldest, of_oldest = (
+        due.annotate(number=F("pk"), held=F("claim_until"))
+        .values_list("number", "held")[:MARKED]
+        .query.sql_with_params()
+    )
+    newest, of_newest = due.order_by("-due_at", "-id").values_list("due_at")[:1].query.sql_with_params()
+    instant = FollowUpTask._meta.get_field("claim_until").get_db_prep_value(at, connection)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT COUNT(number), SUM(number), SUM(CASE WHEN held > %s THEN number END), "
+            f"MAX(held), ({newest}), (SELECT updated_at FROM governance_golivestate WHERE id = 1), "
+            "(SELECT status || '/' || claim_token FROM followups_followuptask WHERE id = %s) "
+            f"FROM ({oldest}) AS oldest",
+            [instant, *of_newest, task_id, *of_oldest],
+        )
+        return repr(cursor.fetchone())

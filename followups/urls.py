@@ -2,18 +2,21 @@
 
 from django.urls import path
 
-from followups import views
+from followups.pages import acts, desk
 
 app_name = "followups"
 urlpatterns = [
-    path("", views.due, name="due"),
-    path("claim/", views.claim, name="claim"),
-    path("release/", views.release_all, name="release_all"),
-    path("task/<int:pk>/", views.task, name="task"),
-    path("task/<int:pk>/start/", views.start, name="start"),
-    path("task/<int:pk>/complete/", views.complete, name="complete"),
-    path("task/<int:pk>/release/", views.release, name="release"),
-    path("task/<int:pk>/snooze/", views.snooze, name="snooze"),
-    path("task/<int:pk>/skip/", views.skip, name="skip"),
-    path("task/<int:pk>/opt-out/", views.opt_out, name="opt_out"),
+    path("", desk.due, name="due"),
+    path("news/", desk.news, name="news"),
+    path("next/", desk.next_one, name="next"),
+    path("release/", desk.release_all, name="release_all"),
+    path("task/<int:pk>/", desk.task, name="task"),
+    path("task/<int:pk>/start/", acts.start, name="start"),
+    path("task/<int:pk>/complete/", acts.complete, name="complete"),
+    path("task/<int:pk>/release/", desk.release, name="release"),
+    path("task/<int:pk>/renew/", desk.renew, name="renew"),
+    path("task/<int:pk>/snooze/", acts.snooze, name="snooze"),
+    path("task/<int:pk>/skip/", acts.skip, name="skip"),
+    path("task/<int:pk>/opt-out/", acts.opt_out, name="opt_out"),
+    path("task/<int:pk>/correct/", acts.correct, name="correct"),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from urllib.parse import quote, urlencode
 
 from django.utils.formats import date_format
@@ -60,6 +60,18 @@ def moment(at: datetime, zone: str) -> str:
 def clock(at: datetime, zone: str) -> str:
     """Return the hour on the zone's clock: “10:05 EST”."""
     return date_format(local(at, zone), "H:i T")
+
+
+def soon(at: datetime, zone: str, today: date) -> str:
+    """Return a near instant as people say it: “today 17:30”, “tomorrow 9:00”, else its day and hour."""
+    there = local(at, zone)
+    hour = date_format(there, "H:i")
+    if there.date() == today:
+        return _("today %(hour)s") % {"hour": hour}
+    if there.date() == today + timedelta(days=1):
+        return _("tomorrow %(hour)s") % {"hour": hour}
+    # Translators: letters of Django's filter "date"; French has months in small letters: D j b, H:i
+    return date_format(there, _("D j M, H:i"))
 
 
 def duration(minutes: int) -> str:

@@ -80,6 +80,14 @@ class Liquidity:
 
 
 @dataclass(frozen=True, slots=True)
+class StandingOffer:
+    """A lead's newest offer: what we may offer her (CAD) and where it stands, in words."""
+
+    recommended: Decimal
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyDraft:
     """A market policy as it would be; `rules` in the shape in which they are kept."""
 
@@ -128,6 +136,8 @@ on_gate_changed: Hook[[str, By, datetime], None] = Hook("on_gate_changed")
 # (the policy as it would be, when): what saving it would move, writing nothing
 policy_would_move: Hook[[PolicyDraft, datetime], Moves] = Hook("policy_would_move")
 liquidity_of: Hook[[Place, str], Liquidity | None] = Hook("liquidity_of")
+# (lead id): her newest offer that still stands, or stood last
+standing_offer: Hook[[str], StandingOffer | None] = Hook("standing_offer")
 # e-mail addresses of the people who must hear of what went wrong
 told_of_trouble: Hook[[], Sequence[str]] = Hook("told_of_trouble")
 # (when): figures of the operations board by name, counted by a job since nobody should wait for them

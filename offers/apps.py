@@ -10,9 +10,10 @@ class OffersConfig(AppConfig):
         from governance import hooks
         from governance.retention import registry
         from offers import checks, retention  # noqa: F401  # checks registers the readiness checks
-        from offers.services import board_figures
+        from offers.services import board_figures, standing_offer
 
         hooks.figures.register(board_figures)
+        hooks.standing_offer.register(standing_offer)
         registry.register_rules(*retention.RULES)
         registry.register_traces(retention.traces_of)
         registry.register_stays(retention.stays_of)

@@ -13,7 +13,7 @@ from governance.contact import digests
 from governance.contact.clock import local
 from governance.contact.querysets import personal_rows
 from governance.contact.rules import Question
-from governance.contact.services import Gate, GateBook, Where
+from governance.contact.services import GateBook, Where
 from governance.places import Place
 
 MOST = 500
@@ -39,11 +39,12 @@ def due_tasks(
     filters: Mapping[str, Any] | None = None,
     contactable: bool | None = None,
     order: str = "due",
+    with_closing: bool = False,
 ) -> list[dict[str, Any]]:
     """Return the current steps that are due, oldest first, in a fixed number of queries.
 
     `offset` passes over the first ones. With `contactable` or `order="urgent"` the oldest 2,000 are looked
-    through. A VA sees her own and unowned.
+    through. A VA sees her own and unowned. `with_closing` adds `closes_at`, when allowed contact ends.
     """
     rows = FollowUpTask.objects.due(at).visible_to(by, at).with_clocks().with_points()
     if filters:
@@ -59,6 +60,8 @@ def due_tasks(
         answered.sort(key=lambda row: row["_urgency"])
     for row in answered:
         del row["_urgency"]
+        if not with_closing:
+            del row["closes_at"]
     return answered if plain else answered[window]
 
 
@@ -97,6 +100,7 @@ def _row(
         tuple(consent for _stops, consents in known for consent in consents),
     )  # fmt: skip
     verdict = gate.judge(question, at)
+    closes = gate.hours.closes_at(at) if verdict.ok else None
     claimed = row["claim_until"] is not None and row["claim_until"] > at
     is_phone = row["contact_point__kind"] == digests.PHONE
     return {
@@ -124,13 +128,13 @@ def _row(
             "reason": verdict.reason,
             "next_allowed_at": gate.next_allowed(question, at, verdict),
         },
-        "_urgency": _urgency(row, gate, verdict.ok, at),
+        "closes_at": closes,
+        "_urgency": _urgency(row, closes, at),
     }
 
 
-def _urgency(row: Mapping[str, Any], gate: Gate, ok: bool, at: datetime) -> tuple[Any, ...]:
+def _urgency(row: Mapping[str, Any], closes: datetime | None, at: datetime) -> tuple[Any, ...]:
     """Return what `order=urgent` sorts by: callbacks, inbound, young leads, closing windows, due, score."""
-    closes = gate.hours.closes_at(at) if ok else None
     rank = 4
     if row["kind"] == FollowUpTask.Kind.CALLBACK and row["due_at"] - at <= CALLBACK_SOON:
         rank = 0

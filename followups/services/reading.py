@@ -75,7 +75,7 @@ def due_page(
         pages = _pages(matching, size)
         number = min(number, pages)
         rows = found[(number - 1) * size : number * size]
-    _add_facts(rows)
+    add_facts(rows)
     return DuePage(rows, number, pages, counts["due"], counts["mine"], counts["held"], matching)
 
 
@@ -83,7 +83,8 @@ def _pages(matching: int, size: int) -> int:
     return max(1, -(-min(matching, LOOKED_THROUGH) // size))
 
 
-def _add_facts(rows: list[dict[str, Any]]) -> None:
+def add_facts(rows: list[dict[str, Any]]) -> None:
+    """Add to rows of `due_tasks` the steps of the ladder, city, until when they are held, and the start."""
     of_ladder = FollowUpTask.objects.filter(ladder=OuterRef("ladder")).order_by().values("ladder")
     found = FollowUpTask.objects.filter(pk__in=[row["id"] for row in rows]).annotate(
         steps=Subquery(of_ladder.annotate(steps=Count("pk")).values("steps"))

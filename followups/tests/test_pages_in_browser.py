@@ -1,4 +1,4 @@
-"""The due-task pages as a VA uses them all day: a real Chromium, and no script of ours."""
+"""The due-task page as a VA uses it all day, in a real Chromium: by keyboard, by touch, and with bad luck."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 import time_machine
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Dialog, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, expect
 
 from followups.models import FollowUpTask, Lead, Property
-from followups.tests.scenes import NIGHT, NOW, begin, call_step, many, with_scripts
+from followups.tests.scenes import NIGHT, NOW, SOMEBODY, begin, call_step, many, with_scripts
 from governance.contact.models import Suppression
+from governance.golive.models import GoLiveState
+from governance.golive.services import set_kill_switch
+from governance.kpi.models import KpiEvent
 from governance.models import User
 from valhalla.testing import PASSWORD, make_person
 
@@ -31,18 +34,19 @@ def vera(transactional_db: None) -> User:
     return make_person("VA", "vera")
 
 
+def log_in(page: Page, live_server: Any, name: str = "vera") -> Page:
+    page.goto(f"{live_server.url}/login/")
+    page.locator("[name=username]").fill(name)
+    page.locator("[name=password]").fill(PASSWORD)
+    page.locator("main button[type=submit]").click()
+    expect(page.locator("#title")).to_be_visible()
+    return page
+
+
 @pytest.fixture
 def desk(page: Page, live_server: Any, vera: User) -> Page:
-    """A browser in which vera is logged in, without the list yet."""
-    errors: list[str] = []
-    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"{live_server.url}/login/")
-    page.get_by_label("Name").fill("vera")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("heading", name="Due tasks")).to_be_visible()
-    return page
+    """A browser in which vera is logged in."""
+    return log_in(page, live_server)
 
 
 def show(page: Page, live_server: Any, task: FollowUpTask | None = None, query: str = "") -> None:
@@ -58,47 +62,279 @@ def is_too_wide(page: Page) -> bool:
     return bool(page.evaluate("document.documentElement.scrollWidth > window.innerWidth"))
 
 
-def test_a_va_works_off_her_first_task_and_sees_the_next(desk: Page, live_server: Any) -> None:
-    with_scripts()
-    call = call_step("L-1", name="Anne Roy", phone="416 555 0133", at=NOW - timedelta(minutes=31))
-    begin("L-2", name="Bob Lee", phone="416 555 0134")
+def completed() -> int:
+    return FollowUpTask.objects.filter(status="COMPLETED").count()
+
+
+def in_front(page: Page) -> int:
+    return int(page.locator("#in-front").input_value() or 0)
+
+
+# --- a day's work -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tasks", [4, pytest.param(40, marks=pytest.mark.long)])
+def test_a_va_completes_her_tasks_by_keyboard_alone(desk: Page, live_server: Any, tasks: int) -> None:
+    many(tasks)
     show(desk, live_server)
-    expect(desk.locator("#counts")).to_contain_text("2 due")
-    expect(desk.locator(f"#task-{call.pk}")).to_contain_text("Anne Roy")
+    desk.keyboard.press("n")
+    done: set[int] = set()
+    for n in range(tasks):
+        expect(desk.locator("#card")).to_be_visible()
+        now = in_front(desk)
+        assert now not in done
+        done.add(now)
+        if n % 4 == 1:
+            desk.keyboard.press("w")
+            desk.keyboard.type(f"note 1 of {n}")  # what is typed there presses no key
+            desk.keyboard.press("Escape")
+        desk.keyboard.press("1")
+        if n + 1 < tasks:
+            expect(desk.locator("#in-front")).not_to_have_value(str(now))
+            expect(desk.locator("#card")).to_be_visible()
+    expect(desk.locator("#said")).to_contain_text("Nothing that is due may be contacted now")
+    assert completed() == tasks
+    assert KpiEvent.objects.filter(metric="followup_completed").count() == tasks
+    assert FollowUpTask.objects.filter(note__startswith="note 1 of").count() == tasks // 4
 
-    desk.locator(f"#start-{call.pk}").click()
-    expect(desk.locator("#started")).to_contain_text("5 minutes to begin")
-    expect(desk.locator("#dial")).to_have_attribute("href", "tel:+14165550133")
-    expect(desk.locator("#script")).to_contain_text("Good morning, it is about your house.")
-    expect(desk.get_by_label("No answer")).to_be_checked()
-    desk.locator("#complete").click()
 
-    said = desk.get_by_role("status")
-    expect(said).to_contain_text(
-        "Anne Roy: recorded (no answer). Next: step 3, text message, due Tue 24 Nov, 12:29 EST"
+def test_what_follows_is_said_before_and_a_mistake_is_corrected_by_two_keys(
+    desk: Page, live_server: Any
+) -> None:
+    call = call_step("L-1", name="Anne Roy", at=NOW - timedelta(minutes=31))
+    begin("L-2", name="Bob Lee", phone="416 555 0134")
+    show(desk, live_server, call)
+    expect(desk.locator("#said-NO_ANSWER")).to_contain_text(
+        "Next: step 3, text message, due Tue 24 Nov, 12:29 EST (Toronto)."
     )
-    expect(desk.locator("#counts")).to_contain_text("1 due")
-    expect(desk.locator("tbody tr")).to_have_count(1)
-    expect(desk.locator("tbody tr").first).to_contain_text("Bob Lee")
+    expect(desk.locator("#said-REACHED")).to_contain_text("The remaining 4 steps stop.")
+    desk.keyboard.press("1")
+    expect(desk.locator("#said")).to_contain_text("Anne Roy: recorded (no answer). Next: step 3")
+    expect(desk.locator("#title")).to_have_text("Bob Lee")
+    desk.keyboard.press("u")
+    expect(desk.locator("#undo")).to_contain_text("Anne Roy was recorded as “No answer”")
+    desk.keyboard.press("1")
+    expect(desk.locator("#said")).to_contain_text("Corrected to “Left a message”.")
+    expect(desk.locator("#title")).to_have_text("Bob Lee")
+    call.refresh_from_db()
+    assert (call.outcome, call.corrected_to) == ("NO_ANSWER", "LEFT_MESSAGE")
 
 
-def test_a_lead_who_is_reached_is_promised_a_callback_in_her_own_time(desk: Page, live_server: Any) -> None:
-    call = call_step(
-        "L-1", province="BC", city="Vancouver", phone="604 555 0101", at=NOW - timedelta(hours=20)
-    )
+def test_a_lead_who_is_reached_is_promised_a_lawful_callback_by_two_keys(
+    desk: Page, live_server: Any
+) -> None:
+    call = call_step("L-1", province="BC", city="Vancouver", at=NOW - timedelta(hours=20))
     with time_machine.travel(NOW + timedelta(hours=4), tick=True):
         show(desk, live_server, call)
-        expect(desk.get_by_label("What did she ask for?")).to_be_hidden()
-        desk.get_by_label("Reached: we talked").check()
-        desk.get_by_label("What did she ask for?").select_option("CALLBACK")
-        expect(desk.locator(".next")).to_contain_text("time in Vancouver")
-        desk.get_by_label("When? (time in Vancouver)").fill("2026-11-26T14:30")
-        desk.get_by_label("Note").fill("after work")
-        desk.locator("#complete").click()
-        expect(desk.get_by_role("status")).to_contain_text("promised callback, due Thu 26 Nov, 14:30")
+        desk.keyboard.press("3")
+        expect(desk.locator("#said-REACHED-callback-2")).to_contain_text("today 17:30")
+        desk.keyboard.press("5")
+        expect(desk.locator("#said")).to_contain_text("promised callback, due Tue 24 Nov, 17:30")
     made = FollowUpTask.objects.get(kind="CALLBACK")
     assert made.due_at is not None
-    assert made.due_at.isoformat() == "2026-11-26T21:30:00+00:00"
+    assert made.due_at.isoformat() == "2026-11-25T00:30:00+00:00"  # Vancouver is at -07:00
+
+
+def test_putting_aside_offers_lawful_times_only(desk: Page, live_server: Any) -> None:
+    task = begin("L-1")
+    show(desk, live_server, task)
+    desk.keyboard.press("z")
+    expect(desk.locator("#aside-2")).to_contain_text("today 17:30")
+    expect(desk.locator("#aside-3")).to_contain_text("tomorrow 09:00")
+    desk.keyboard.press("3")
+    expect(desk.locator("#said")).to_contain_text("put aside until Wed 25 Nov, 09:00 EST (Toronto)")
+
+
+def test_a_start_is_asked_of_the_gate_and_the_text_is_copied(desk: Page, live_server: Any) -> None:
+    with_scripts()
+    task = begin("L-1", name="Anne Roy", phone="416 555 0133")
+    desk.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    show(desk, live_server, task)
+    desk.keyboard.press("c")
+    expect(desk.locator("#started")).to_contain_text("5 minutes to begin")
+    assert desk.evaluate("navigator.clipboard.readText()") == "Hello, are you still thinking of selling?"
+    task.refresh_from_db()
+    assert (task.claimed_by, task.started_by) == ("vera", "vera")
+
+
+def test_two_vas_work_the_same_queue_and_no_task_is_handled_twice(
+    desk: Page, live_server: Any, browser: Browser
+) -> None:
+    many(8)
+    make_person("VA", "otto")
+    other = log_in(browser.new_context(base_url=live_server.url).new_page(), live_server, "otto")
+    both = [desk, other]
+    for person in both:
+        show(person, live_server)
+        person.keyboard.press("n")
+    for n in range(4):
+        for person in both:  # both have a task in front at any time
+            expect(person.locator("#card")).to_be_visible()
+        assert in_front(desk) != in_front(other)
+        before = [in_front(person) for person in both]
+        for person in both:
+            person.keyboard.press("1")
+        for person, now in zip(both, before, strict=True):
+            if n < 3:
+                expect(person.locator("#in-front")).not_to_have_value(str(now))
+                expect(person.locator("#card")).to_be_visible()
+            else:
+                expect(person.locator("#ready")).to_be_visible()
+    other.context.close()
+    assert completed() == 8
+    assert KpiEvent.objects.filter(metric="followup_completed").count() == 8
+    by_person = FollowUpTask.objects.filter(status="COMPLETED").values_list("completed_by", flat=True)
+    assert sorted(by_person) == ["otto"] * 4 + ["vera"] * 4
+
+
+# --- it is live ---------------------------------------------------------------------------------------------
+
+
+def test_news_comes_by_itself_and_an_open_note_the_focus_and_the_scroll_stay(
+    desk: Page, live_server: Any
+) -> None:
+    tasks = many(30)
+    desk.set_viewport_size({"width": 1280, "height": 600})
+    show(desk, live_server, tasks[0])
+    desk.keyboard.press("w")
+    desk.keyboard.type("she asked abou")
+    desk.evaluate("document.getElementById('beside').scrollTop = 300")
+    FollowUpTask.objects.filter(pk=tasks[20].pk).update(
+        claimed_by="otto", claim_token="x", claim_until=NOW + timedelta(minutes=15)
+    )
+    expect(desk.locator(f"#task-{tasks[20].pk}")).to_contain_text("otto is working on it", timeout=5000)
+    desk.keyboard.type("t the roof")
+    expect(desk.get_by_label("Note")).to_have_value("she asked about the roof")
+    assert desk.evaluate("document.getElementById('beside').scrollTop") == 300
+    desk.locator(f"#open-{tasks[25].pk}").focus()
+    begin("L-new", name="Nadia New", phone="416 555 0999", at=NOW)
+    expect(desk.locator("#queue")).to_contain_text("Nadia New", timeout=5000)
+    expect(desk.locator(f"#open-{tasks[25].pk}")).to_be_focused()
+
+
+def test_when_the_window_closes_during_a_call_the_card_locks_and_the_call_is_recorded(
+    desk: Page, live_server: Any, clock: time_machine.Traveller
+) -> None:
+    call = call_step("L-1", at=NOW - timedelta(hours=1))
+    closing = NOW + timedelta(hours=10)  # 20:00 in Toronto
+    clock.move_to(closing - timedelta(seconds=4))
+    show(desk, live_server, call)
+    desk.locator("#start").click()
+    expect(desk.locator("#started")).to_be_visible()
+    expect(desk.locator("#window-closed")).to_contain_text(
+        "The contact began at 19:59 EST: bring it to an end", timeout=6000
+    )
+    expect(desk.locator("#dial-again")).not_to_have_attribute("href", "tel:+14165550100")
+    clock.move_to(closing + timedelta(minutes=3))
+    desk.keyboard.press("1")
+    expect(desk.locator("#said")).to_contain_text("recorded (no answer)")
+    call.refresh_from_db()
+    assert (call.status, call.gate_allowed) == ("COMPLETED", True)
+
+
+def test_at_the_windows_end_the_buttons_lock_and_the_server_refuses_in_any_case(
+    desk: Page, live_server: Any, clock: time_machine.Traveller
+) -> None:
+    call = call_step("L-1", at=NOW - timedelta(hours=1))
+    clock.move_to(NOW + timedelta(hours=10) - timedelta(seconds=2))
+    show(desk, live_server, call)
+    expect(desk.locator("#start")).to_be_enabled()
+    expect(desk.locator("#window-closed")).to_contain_text("no contact may begin now", timeout=5000)
+    expect(desk.locator("#start")).to_be_disabled()
+    desk.keyboard.press("1")
+    expect(desk.locator("#refusal")).to_contain_text("It is outside our contact hours there.")
+    call.refresh_from_db()
+    assert call.status == "OPEN"
+
+
+def test_the_kill_switch_is_seen_and_obeyed_within_five_seconds(
+    desk: Page, live_server: Any, settings: Any
+) -> None:
+    task = begin("L-1")
+    settings.GO_LIVE_ENFORCE = True
+    GoLiveState.objects.update(go_live_enabled=True)
+    show(desk, live_server, task)
+    expect(desk.locator("#start")).to_be_enabled()
+    set_kill_switch(True, by=SOMEBODY, at=NOW + timedelta(minutes=2), reason="drill")
+    expect(desk.locator("#stopped")).to_contain_text("The kill switch is engaged", timeout=5000)
+    expect(desk.locator("#switches")).to_contain_text("drill")
+    expect(desk.locator("#start")).to_have_count(0)
+    desk.keyboard.press("1")
+    expect(desk.locator("#refusal")).to_contain_text("The kill switch is engaged")
+    desk.keyboard.press("x")  # what she said is recorded all the same
+    expect(desk.locator("#said")).to_contain_text("recorded (opted out)")
+    assert Suppression.objects.exists()
+
+
+# --- bad luck -----------------------------------------------------------------------------------------------
+
+
+def test_a_click_without_a_network_is_kept_and_sent_once(desk: Page, live_server: Any) -> None:
+    first, second = many(2)
+    show(desk, live_server, first)
+    desk.context.set_offline(True)
+    desk.keyboard.press("1")
+    expect(desk.locator("#trouble")).to_contain_text("Your click is kept")
+    desk.keyboard.press("1")
+    assert completed() == 0
+    desk.context.set_offline(False)
+    expect(desk.locator("#in-front")).to_have_value(str(second.pk), timeout=8000)
+    assert completed() == 1
+    assert KpiEvent.objects.filter(metric="followup_completed").count() == 1
+
+
+def test_where_only_the_answer_was_lost_the_click_counts_once(desk: Page, live_server: Any) -> None:
+    first, second = many(2)
+    show(desk, live_server, first)
+
+    def lose(route: Any) -> None:
+        route.fetch()
+        route.abort()
+
+    desk.route("**/complete/", lose, times=1)
+    desk.keyboard.press("1")
+    expect(desk.locator("#in-front")).to_have_value(str(second.pk), timeout=8000)
+    expect(desk.locator("#said")).to_contain_text("this was recorded already (sent)")
+    assert KpiEvent.objects.filter(metric="followup_completed").count() == 1
+
+
+def test_after_an_expired_session_she_is_back_at_the_same_card_with_her_note(
+    desk: Page, live_server: Any
+) -> None:
+    task = begin("L-1", name="Anne Roy")
+    show(desk, live_server, task)
+    desk.keyboard.press("w")
+    desk.keyboard.type("call her son")
+    desk.keyboard.press("Escape")
+    desk.context.clear_cookies()
+    desk.keyboard.press("1")
+    desk.locator("#log-in-again").click()
+    desk.locator("[name=username]").fill("vera")
+    desk.locator("[name=password]").fill(PASSWORD)
+    desk.locator("main button[type=submit]").click()
+    expect(desk.locator("#title")).to_have_text("Anne Roy")
+    expect(desk.get_by_label("Note")).to_have_value("call her son")
+    desk.keyboard.press("1")
+    expect(desk.locator("#said")).to_contain_text("recorded (sent)")
+    task.refresh_from_db()
+    assert task.note == "call her son"
+
+
+def test_two_tabs_a_double_click_and_the_back_button_do_no_harm(desk: Page, live_server: Any) -> None:
+    first, _second = many(2)
+    show(desk, live_server, first)
+    tab = desk.context.new_page()
+    show(tab, live_server, first)
+    desk.locator("#said-SENT").dblclick()
+    expect(desk.locator("#in-front")).not_to_have_value(str(first.pk))
+    tab.locator("#said-SENT").click()
+    expect(tab.locator("#said")).to_contain_text("this was recorded already (sent)")
+    tab.close()
+    expect(desk.locator("#card")).to_be_visible()
+    desk.go_back()
+    expect(desk.locator("#closed")).to_contain_text("This task is completed")
+    expect(desk.locator("#said-SENT")).to_have_count(0)
+    assert KpiEvent.objects.filter(metric="followup_completed").count() == 1
 
 
 def test_outside_hours_the_refusal_is_a_sentence_and_the_note_stays(
@@ -110,35 +346,25 @@ def test_outside_hours_the_refusal_is_a_sentence_and_the_note_stays(
     expect(desk.locator("#gate")).to_contain_text("The law does not allow this channel at that hour there.")
     expect(desk.locator("#dial")).to_have_count(0)
     desk.get_by_label("Note").fill("rang twice")
-    desk.locator("#complete").click()
+    desk.locator("#said-NO_ANSWER").click()
     expect(desk.locator("#refusal")).to_contain_text("allowed again on Wednesday 25 November at 09:00 there")
     expect(desk.get_by_label("Note")).to_have_value("rang twice")
     desk.get_by_label("The contact took place all the same").check()
-    desk.locator("#complete").click()
-    expect(desk.get_by_role("status")).to_contain_text("recorded (no answer)")
+    desk.locator("#said-NO_ANSWER").click()
+    expect(desk.locator("#said")).to_contain_text("recorded (no answer)")
 
 
-def test_an_opt_out_at_night_is_recorded(desk: Page, live_server: Any, clock: time_machine.Traveller) -> None:
-    task = begin("L-1")
+def test_an_opt_out_is_one_key_at_night_and_on_a_later_step(
+    desk: Page, live_server: Any, clock: time_machine.Traveller
+) -> None:
+    first = begin("L-1")
+    later = FollowUpTask.objects.get(lead=first.lead, step=3)
     clock.move_to(NIGHT)
-    show(desk, live_server, task)
-    desk.get_by_label("Opted out: never contact again").check()
-    desk.locator("#complete").click()
-    expect(desk.get_by_role("status")).to_contain_text("recorded (opted out)")
+    show(desk, live_server, later)
+    desk.keyboard.press("x")
+    expect(desk.locator("#said")).to_contain_text("opted out and is not contacted any more")
     assert Suppression.objects.exists()
     assert Lead.objects.get().status == "DEAD"
-
-
-def test_claiming_and_giving_back_by_keyboard_alone(desk: Page, live_server: Any) -> None:
-    many(12)
-    show(desk, live_server)
-    desk.locator("#claim-next").focus()
-    desk.keyboard.press("Enter")
-    expect(desk.get_by_role("status")).to_contain_text("You hold 10 tasks")
-    expect(desk.locator("tbody tr")).to_have_count(10)
-    desk.locator("#release-all").focus()
-    desk.keyboard.press("Enter")
-    expect(desk.get_by_role("status")).to_contain_text("10 tasks were given back.")
 
 
 def test_markup_in_names_and_notes_is_shown_and_never_run(desk: Page, live_server: Any) -> None:
@@ -152,30 +378,68 @@ def test_markup_in_names_and_notes_is_shown_and_never_run(desk: Page, live_serve
     task = begin("L-1", name="<script>alert(1)</script>", notes="<b>urgent</b>")
     show(desk, live_server)
     expect(desk.locator(f"#open-{task.pk}")).to_have_text("<script>alert(1)</script>")
-    show(desk, live_server, task)
-    expect(desk.get_by_role("heading", level=1)).to_have_text("<script>alert(1)</script>")
+    desk.locator(f"#open-{task.pk}").click()
+    expect(desk.locator("#title")).to_have_text("<script>alert(1)</script>")
     expect(desk.locator("#lead")).to_contain_text("<b>urgent</b>")
     desk.get_by_label("Note").fill("<img src=x onerror=alert(2)>")
-    desk.locator("#complete").click()
+    desk.locator("#said-SENT").click()
+    expect(desk.locator("#said")).to_contain_text("<script>alert(1)</script>: recorded")
     show(desk, live_server, task)
     expect(desk.locator("#history")).to_contain_text("<img src=x onerror=alert(2)>")
     assert dialogs == []
     assert desk.locator("#history img").count() == 0
 
 
-def test_the_pages_come_in_french(desk: Page, live_server: Any) -> None:
-    task = begin("L-1")
-    show(desk, live_server, task)
-    desk.get_by_role("button", name="Français").click()
-    expect(desk.locator("html")).to_have_attribute("lang", "fr")
-    expect(desk).to_have_url(f"{live_server.url}/followups/task/{task.pk}/")
-    expect(desk.locator("#contact")).to_contain_text("mar 24 nov", ignore_case=True)
-    expect(desk.locator("#start")).to_have_text("Commencer le texto")
+# --- for everybody ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_pages_are_accessible_and_fit(desk: Page, live_server: Any, scheme: Any, width: int) -> None:
+def test_a_french_phone_works_a_task_by_touch(browser: Browser, live_server: Any, vera: User) -> None:
+    with_scripts()
+    begin("L-1", name="Anne Roy", language="fr", province="QC", city="Montréal", phone="514 555 0101")
+    context = browser.new_context(
+        base_url=live_server.url, locale="fr-CA", viewport={"width": 390, "height": 844}, has_touch=True,
+        is_mobile=True, color_scheme="dark",
+    )  # fmt: skip
+    phone = log_in(context.new_page(), live_server)
+    expect(phone.locator("html")).to_have_attribute("lang", "fr")
+    phone.locator("#next").tap()
+    expect(phone.locator("#words")).to_contain_text("Bonjour, pensez-vous toujours à vendre?")
+    expect(phone.locator("#gate")).to_contain_text("Jusqu’à 20:00 EST")
+    assert not is_too_wide(phone)
+    small = (
+        "[...document.querySelectorAll('#front button:not(.plain)')].filter(b => b.getClientRects().length"
+    )
+    assert phone.evaluate(f"{small} && b.getBoundingClientRect().height < 44).map(b => b.id)") == []
+    phone.locator("#said-SENT").tap()
+    expect(phone.locator("#said")).to_contain_text("Anne Roy")
+    assert violations(phone) == []
+    context.close()
+    assert completed() == 1
+
+
+def test_the_help_lists_the_keys_and_can_turn_them_off(desk: Page, live_server: Any) -> None:
+    begin("L-1")
+    show(desk, live_server)
+    desk.keyboard.press("?")
+    expect(desk.locator("#keys")).to_be_visible()
+    assert violations(desk) == []
+    desk.get_by_label("Single keys do something").uncheck()
+    desk.keyboard.press("Escape")
+    desk.keyboard.press("n")
+    expect(desk.locator("#ready")).to_be_visible()
+    assert not FollowUpTask.objects.exclude(claimed_by="").exists()
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (390, "dark"),
+        pytest.param(1280, "dark", marks=pytest.mark.long),
+        pytest.param(390, "light", marks=pytest.mark.long),
+    ],
+)
+def test_every_state_is_accessible_and_fits(desk: Page, live_server: Any, scheme: Any, width: int) -> None:
     with_scripts()
     tasks = many(3)
     late = begin("L-bc", province="BC", city="Vancouver", phone="604 555 0101", at=NOW - timedelta(days=3))
@@ -187,18 +451,35 @@ def test_the_pages_are_accessible_and_fit(desk: Page, live_server: Any, scheme: 
     FollowUpTask.objects.filter(pk=tasks[1].pk).update(contact_point=None)
     desk.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     desk.set_viewport_size({"width": width, "height": 900})
-    show(desk, live_server)
-    desk.locator("#claim-next").click()
-    show(desk, live_server)
-    assert violations(desk) == []
-    assert not is_too_wide(desk)
-    for task in (tasks[0], late):
-        show(desk, live_server, task)
+
+    def judge() -> None:
         assert violations(desk) == []
         assert not is_too_wide(desk)
-    desk.get_by_label("Replied").check()
-    desk.get_by_label("What did she ask for?").select_option("CALLBACK")
+
+    show(desk, live_server)
+    judge()
+    for task in (tasks[0], late):
+        show(desk, live_server, task)
+        judge()
+    desk.keyboard.press("2")
+    expect(desk.locator("#asks-REPLIED .choices")).to_be_visible()
+    judge()
+    desk.keyboard.press("Escape")
+    desk.keyboard.press("z")
+    desk.keyboard.press("k")
+    judge()
+    show(desk, live_server, tasks[0])
+    desk.locator("#plan-more").click()
+    desk.locator("#complete_next").select_option("CALLBACK")
     desk.locator("#complete").click()
     expect(desk.locator("#refusal")).to_be_visible()
-    assert violations(desk) == []
-    assert not is_too_wide(desk)
+    judge()
+    show(desk, live_server, tasks[0])
+    desk.keyboard.press("1")
+    expect(desk.locator("#said")).to_contain_text("recorded")
+    desk.keyboard.press("u")
+    judge()
+    show(desk, live_server, tasks[0])
+    desk.keyboard.press("u")
+    expect(desk.locator("#correct")).to_be_visible()
+    judge()

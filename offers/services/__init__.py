@@ -2,7 +2,7 @@
 
 from offers.services.computing import Computed, compute_offer
 from offers.services.evidence import content_of, differences, replay
-from offers.services.figures import board_figures
+from offers.services.figures import board_figures, standing_offer
 from offers.services.outcomes import Figures, Recorded, correct_outcome, record_outcome
 from offers.services.policies import POLICY_FIELDS, get_effective_policy, upsert_policy
 
@@ -19,5 +19,6 @@ __all__ = [
     "get_effective_policy",
     "record_outcome",
     "replay",
+    "standing_offer",
     "upsert_policy",
 ]

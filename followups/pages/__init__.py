@@ -1,0 +1,1 @@
+"""The due-task pages: permission, call, answer."""

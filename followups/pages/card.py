@@ -1,0 +1,332 @@
+"""One task as the page shows it: everything in words, and what each outcome would set in motion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.utils.translation import get_language, ngettext
+from django.utils.translation import gettext as _
+
+from followups import wording
+from followups.forms import LIKELY, TYPED, CompleteForm, SkipForm, SnoozeForm
+from followups.models import ContactPoint, FollowUpTask, Lead
+from followups.rules import ADVANCING, CALLBACK, HANDOVER, NOT_INTERESTED, NOT_NOW, SOLD_OR_LISTED, STOPPING
+from followups.services.completing import START_LASTS
+from followups.services.planning import LONGEST_SNOOZE
+from followups.services.previewing import after_step, lawful_times
+from followups.services.reading import Look
+from governance import hooks
+from governance.actors import By, owner_key
+from governance.contact.clock import local
+from governance.contact.rules import OVERRIDABLE
+from governance.errors import Refused
+from governance.places import ALL, Province
+
+RIGHTS = (
+    "claim_task", "start_task", "complete_task", "plan_task", "work_any_task", "view_all", "correct_task",
+    "lookup", "record_inbound", "reassign",
+)  # fmt: skip
+Outcome = FollowUpTask.Outcome
+OPT_OUT_KEY = "x"
+
+
+def may(by: By) -> dict[str, bool]:
+    return {right: by.may(f"followups.{right}") for right in RIGHTS}
+
+
+def language(code: str | None) -> str:
+    return str(Lead.Language(code).label) if code in Lead.Language.values else _("language unknown")
+
+
+def where(province: str, market: str, city: str) -> str:
+    """Return where the lead lives: city and market if they are known, and the province."""
+    parts = [city, market.title() if market != ALL and market.casefold() != city.casefold() else ""]
+    return ", ".join([part for part in parts if part] + [str(Province(province).label)])
+
+
+def name_of(lead: Lead) -> str:
+    return lead.name or lead.external_id
+
+
+def contact(look: Look, by: By, at: datetime, stopped: str) -> dict[str, Any]:
+    """Return the part of a card that changes by itself: the clock there, the gate, whose the task is.
+
+    `stopped` says why nobody may be contacted at all.
+    """
+    task, zone = look.task, look.zone
+    claimed = bool(task.claimed_by) and task.claim_until is not None and task.claim_until > at
+    held = claimed and owner_key(task.claimed_by) == by.key
+    workable = look.workable and look.first is None and (held or not claimed)
+    started = task.started_at if look.workable and owner_key(task.started_by) == by.key else None
+    begin_by = started + START_LASTS if started else None
+    may_begin = begin_by is not None and at < begin_by
+    closes = look.desk.gate(task.channel).hours.closes_at(at) if look.verdict.ok else None
+    script = script_of(look)
+    point = task.contact_point
+    link = ""
+    if point and (look.verdict.ok or may_begin):
+        link = wording.point_link(task.channel, point.value, script["text"])
+    return {
+        "task": task,
+        "stopped": stopped,
+        "may": may(by),
+        "zone_name": wording.zone_name(zone),
+        "clock": wording.moment(at, zone),
+        "allowed": look.verdict.ok,
+        "sentence": wording.gate_sentence(look.verdict.reason, zone, look.next_allowed_at),
+        "closes": wording.clock(closes, zone) if closes else "",
+        "closes_in": wording.duration(int((closes - at).total_seconds() // 60)) if closes else "",
+        "closes_at": int(closes.timestamp()) if closes else "",
+        "closes_soon": closes is not None and closes - at <= timedelta(minutes=60),
+        "due": wording.moment(task.due_at, zone) if task.due_at else "",
+        "late": wording.overdue(int((at - task.due_at).total_seconds() // 60))
+        if task.due_at and task.due_at <= at
+        else "",
+        "snoozed": wording.moment(task.snoozed_until, zone)
+        if task.snoozed_until and task.snoozed_until > at
+        else "",
+        "held_why": wording.gate_sentence(task.held_reason, zone, None) if task.held_reason else "",
+        "claimed_by": task.claimed_by if claimed else "",
+        "claim_until": wording.clock(task.claim_until, zone) if claimed and task.claim_until else "",
+        "held": held,
+        "releasable": held or (claimed and by.may("followups.work_any_task")),
+        "workable": workable,
+        "planable": look.workable and (held or not claimed),
+        "first": look.first,
+        "hers": look.hers,
+        "started": wording.clock(started, zone) if started else "",
+        "begin_by": wording.clock(begin_by, zone) if begin_by else "",
+        "may_begin": may_begin,
+        "start_label": wording.START[task.channel],
+        "point": wording.point_text(point.value) if point else "",
+        "link": link,
+        "script": script,
+        "open": task.status == FollowUpTask.Status.OPEN,
+    }
+
+
+def card(
+    look: Look,
+    by: By,
+    at: datetime,
+    *,
+    stopped: str = "",
+    refusal: Refused | None = None,
+    complete: CompleteForm | None = None,
+    snooze: SnoozeForm | None = None,
+    skip: SkipForm | None = None,
+) -> dict[str, Any]:
+    """Return all that a card shows; the forms are those that were refused, if one was."""
+    task, lead, zone = look.task, look.task.lead, look.zone
+    shown: dict[str, Any] = {
+        **contact(look, by, at, stopped),
+        "lead": lead,
+        "name": name_of(lead),
+        "what": wording.task_name(task.kind, task.step, len(look.desk.steps)),
+        "channel": wording.CHANNELS[task.channel],
+        "speaks": language(lead.language),
+        "where": where(lead.province, lead.market, lead.city),
+        "history": [past(other, look) for other in look.history],
+        "points": [(wording.point_text(other.value), other) for other in look.desk.points],
+        "properties": look.properties,
+        "offer": hooks.standing_offer.first(lead.external_id),
+        "may_opt_out": by.may("followups.complete_task")
+        and by.may("governance.suppress")
+        and look.hers
+        and lead.status != Lead.Status.DEAD,
+        "refusal": refusal,
+        "complete": complete or complete_form(None, look, by, at),
+        "snooze": snooze or SnoozeForm(zone=zone, at=at, auto_id="snooze_%s"),
+        "skip": skip or SkipForm(zone=zone, at=at, auto_id="skip_%s"),
+        "correctable": may_correct(task, by, at),
+    }
+    if shown["workable"]:
+        shown["outcomes"] = outcomes(look, at)
+        shown["later"] = later(look, at)
+    if shown["planable"]:
+        shown["aside"] = _quick(look, task.channel, at, within=LONGEST_SNOOZE)
+    if shown["correctable"]:
+        shown["instead"] = instead(task)
+    reason = refusal.extra.get("reason") if refusal else ""
+    shown["all_the_same"] = refusal is not None and refusal.code == "contact_denied"
+    shown["overridable"] = shown["all_the_same"] and reason in OVERRIDABLE | {"holiday"}
+    return shown
+
+
+def complete_form(data: Any, look: Look, by: By, at: datetime) -> CompleteForm:
+    return CompleteForm(
+        data, zone=look.zone, at=at, channel=look.task.channel,
+        may_override=by.may("governance.override_gate"), auto_id="complete_%s",
+    )  # fmt: skip
+
+
+def script_of(look: Look) -> dict[str, str]:
+    """Return the step's script in the lead's language, in the other where that one is missing, filled in."""
+    step = look.step
+    wanted = look.task.lead.language or (get_language() or "en")[:2]
+    by_language = {"en": step.script_en, "fr": step.script_fr} if step else {}
+    for code in (wanted, *by_language):
+        if by_language.get(code):
+            return {"text": _filled_in(by_language[code], look), "language": code, "wanted": wanted}
+    return {"text": "", "language": wanted, "wanted": wanted}
+
+
+def _filled_in(text: str, look: Look) -> str:
+    """Put the lead's facts where a script has {name}, {first_name}, {city} or {address}."""
+    lead = look.task.lead
+    address = look.properties[0].address if look.properties else ""
+    facts = {
+        "{name}": lead.name, "{first_name}": lead.name.split(" ")[0], "{city}": lead.city,
+        "{address}": address,
+    }  # fmt: skip
+    for place, fact in facts.items():
+        text = text.replace(place, fact)
+    return text
+
+
+# --- what each outcome sets in motion -----------------------------------------------------------------------
+
+
+def outcomes(look: Look, at: datetime) -> list[dict[str, Any]]:
+    """Return the outcomes of the task's channel, each with its key and what would follow."""
+    return [
+        {
+            "name": name,
+            "label": wording.OUTCOMES[name],
+            "key": OPT_OUT_KEY if name == Outcome.OPTED_OUT else str(number),
+            "follows": _follows(name, look, at),
+            "asks": name in STOPPING,
+        }
+        for number, name in enumerate(LIKELY[look.task.channel], start=1)
+    ]
+
+
+def _follows(outcome: str, look: Look, at: datetime) -> str:
+    task = look.task
+    steps = [
+        other for other in look.history
+        if other.ladder_id == task.ladder_id and task.ladder_id and other.pk != task.pk
+        and other.status == FollowUpTask.Status.OPEN
+    ]  # fmt: skip
+    if outcome in ADVANCING:
+        following = after_step(look, at)
+        return wording.next_sentence(following)
+    if outcome in STOPPING:
+        stops = ngettext("The remaining step stops.", "The remaining %(count)s steps stop.", len(steps)) % {
+            "count": len(steps)
+        }
+        return stops if steps else _("You are asked what comes next.")
+    if outcome == Outcome.WRONG_NUMBER:
+        other = _other_point(look)
+        if other is not None:
+            return _("This one is retired; it goes on with %(point)s.") % {
+                "point": wording.point_text(other.value)
+            }
+        return _("This one is retired; there is no other, so the steps that need one are skipped.")
+    return _("Every number and address of this person is stopped, on every lead that has it.")
+
+
+def _other_point(look: Look) -> ContactPoint | None:
+    used = look.task.contact_point
+    usable = (p for p in look.desk.points if p.status == ContactPoint.Status.USABLE)
+    return next((p for p in usable if used and p.kind == used.kind and p.pk != used.pk), None)
+
+
+def later(look: Look, at: datetime) -> dict[str, Any]:
+    """Return what may come after a lead was reached: lawful times for a callback, dates, and the rest."""
+    today = local(at, look.zone).replace(hour=10, minute=0)
+    dates = [
+        (_("in 1 month"), today + timedelta(days=30)),
+        (_("in 3 months"), today + timedelta(days=91)),
+        (_("in 6 months"), today + timedelta(days=182)),
+    ]
+    return {
+        "callbacks": _quick(look, "CALL", at, within=timedelta(days=14)),
+        "dates": [(label, f"{day:{TYPED}}") for label, day in dates],
+        "plain": [(kind, wording.NEXT[kind]) for kind in (HANDOVER, NOT_INTERESTED, SOLD_OR_LISTED)],
+        "callback": wording.NEXT[CALLBACK],
+        "not_now": wording.NEXT[NOT_NOW],
+    }
+
+
+def _quick(look: Look, channel: str, at: datetime, *, within: timedelta) -> list[tuple[str, str]]:
+    """Return times to choose with one tap, each lawful: how the lead would say it, and what a form sends."""
+    today = local(at, look.zone).date()
+    return [
+        (wording.soon(when, look.zone, today), f"{local(when, look.zone):{TYPED}}")
+        for when in lawful_times(look, channel, at, within=within)
+    ]
+
+
+def instead(task: FollowUpTask) -> list[dict[str, str]]:
+    """Return what a completed task's outcome may be corrected to, each with its key."""
+    standing = task.corrected_to or task.outcome
+    choices = []
+    for name in LIKELY[task.channel]:
+        if name == standing:
+            continue
+        if name == Outcome.REACHED:
+            choices += [(f"{name}:{kind}", f"{wording.OUTCOMES[name]} · {wording.NEXT[kind]}")
+                        for kind in (HANDOVER, NOT_INTERESTED, SOLD_OR_LISTED)]  # fmt: skip
+        else:
+            choices.append((name, str(wording.OUTCOMES[name])))
+    return [
+        {"said": said, "label": label, "key": OPT_OUT_KEY if said == Outcome.OPTED_OUT else str(number)}
+        for number, (said, label) in enumerate(choices, start=1)
+    ]
+
+
+def may_correct(task: FollowUpTask, by: By, at: datetime) -> bool:
+    """Say whether to offer a correction: one's own until the end of the next day, any to a manager."""
+    if task.status != FollowUpTask.Status.COMPLETED or not by.may("followups.correct_task"):
+        return False
+    if by.may("followups.correct_any_task"):
+        return True
+    zone = ZoneInfo(task.zone)
+    if task.completed_at is None or owner_key(task.completed_by) != owner_key(by.working_name):
+        return False
+    return at.astimezone(zone).date() <= task.completed_at.astimezone(zone).date() + timedelta(days=1)
+
+
+# --- what happened before -----------------------------------------------------------------------------------
+
+
+def past(other: FollowUpTask, look: Look) -> dict[str, Any]:
+    """Return a task of the lead's history in words."""
+    when = ""
+    if done := other.contacted_at or other.completed_at:
+        when = wording.moment(done, look.zone)
+    elif other.status == FollowUpTask.Status.OPEN and other.due_at:
+        when = _("due %(when)s") % {"when": wording.moment(other.due_at, look.zone)}
+    same = other.ladder_id is not None and other.ladder_id == look.task.ladder_id
+    held = wording.gate_sentence(other.held_reason, look.zone, None) if other.held_reason else ""
+    outcome = other.get_outcome_display() if other.outcome else ""
+    if other.corrected_to:
+        outcome = _("%(outcome)s, corrected to %(other)s") % {
+            "outcome": outcome, "other": other.get_corrected_to_display(),
+        }  # fmt: skip
+    return {
+        "task": other,
+        "here": other.pk == look.task.pk,
+        "what": wording.task_name(other.kind, other.step, len(look.desk.steps) if same else None),
+        "channel": wording.CHANNELS[other.channel],
+        "when": when,
+        "status": other.get_status_display(),
+        "outcome": outcome,
+        "why": held or _closed(other.closed_reason),
+    }
+
+
+def _closed(reason: str) -> str:
+    """Return why a task was closed; what programs wrote in codes is put into words."""
+    known: Mapping[str, str] = {
+        **{name: str(label) for name, label in Outcome.choices},
+        "suppressed": _("opted out"),
+        "no_contact_point": _("no number or address for this channel"),
+        "corrected": _("the outcome was corrected"),
+        "replaced": _("promised anew"),
+    }
+    return known.get(reason, reason)

@@ -1,0 +1,320 @@
+"""The desk: one task in front, the list beside it, both kept up to date."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import uuid
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from followups import services, wording
+from followups.forms import QueueForm
+from followups.models import FollowUpTask
+from followups.pages import card as cards
+from followups.pages.doors import (
+    SEE,
+    chosen_of,
+    is_part,
+    needs,
+    page_of,
+    part,
+    posted,
+    queue_of,
+    stopped,
+    to_list,
+    to_task,
+    who,
+)
+from followups.services.beside import Beside, Group, beside, fresh_until, mark
+from followups.services.due import LOOKED_THROUGH
+from followups.services.reading import Look, held_claims, look_at
+from governance.actors import By, owner_key
+from governance.contact.clock import local
+from governance.errors import NotFound, Refused
+
+PAGE_SIZE = 50
+ROW_LIMIT = 2**63 - 1
+
+
+def find(pk: int, by: By, at: datetime) -> Look:
+    """Return the task for a page. Raises Http404 where there is none for this person."""
+    try:
+        return look_at(pk, by=by, at=at)
+    except NotFound as none:
+        raise Http404(str(none)) from none
+
+
+# --- the whole page, or the part in front -------------------------------------------------------------------
+
+
+@needs(SEE)
+def due(request: HttpRequest) -> HttpResponse:
+    """Show the desk without a task in front."""
+    return desk(request, who(request), timezone.now(), done=_done(request))
+
+
+def _done(request: HttpRequest) -> int | None:
+    """Return the task that was just recorded, for taking it back."""
+    text = request.GET.get("done", "")
+    return int(text) if text.isascii() and text.isdigit() and int(text) <= ROW_LIMIT else None
+
+
+@needs(SEE)
+def task(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show the desk with this task in front, with all there is of its lead."""
+    by, at = who(request), timezone.now()
+    return desk(request, by, at, look=find(pk, by, at))
+
+
+def desk(
+    request: HttpRequest,
+    by: By,
+    at: datetime,
+    *,
+    look: Look | None = None,
+    done: int | None = None,
+    refusal: Refused | None = None,
+    go_on: bool = False,
+    status: int | None = None,
+    **more: Any,
+) -> HttpResponse:
+    """Answer the page, or to its script the part in front, with a task's card or the way to the next one.
+
+    `done` is the task that was just recorded; `more` goes to the card.
+    """
+    answer = status or (refusal.status if refusal else 200)
+    context: dict[str, Any] = {
+        "queue": queue_of(request), "may": cards.may(by), "refusal": refusal, "now": int(at.timestamp()),
+        "undo": _undo(done, by, at) if done else None,
+    }  # fmt: skip
+    here = reverse("followups:due")
+    if look is not None:
+        context |= {
+            "card": True,
+            **cards.card(look, by, at, stopped=stopped(request), refusal=refusal, **more),
+        }
+        here = reverse("followups:task", args=[look.task.pk])
+    if is_part(request):
+        context |= {"part": True, "go_on": go_on}
+        return part(
+            request,
+            "followups/front.html",
+            context,
+            status=answer,
+            url="" if go_on else here + context["queue"],
+        )
+    context |= _list(request, by, at, look.task.pk if look else None)
+    return render(request, "followups/desk.html", context, status=answer)
+
+
+def _undo(pk: int, by: By, at: datetime) -> dict[str, Any] | None:
+    """Return what the task that was just recorded may be corrected to, if by this person and now."""
+    found = FollowUpTask.objects.filter(pk=pk).select_related("lead").first()
+    if found is None or not cards.may_correct(found, by, at):
+        return None
+    return {
+        "task": found, "name": cards.name_of(found.lead), "instead": cards.instead(found),
+        "outcome": wording.OUTCOMES[found.corrected_to or found.outcome],
+    }  # fmt: skip
+
+
+# --- the list -----------------------------------------------------------------------------------------------
+
+
+def filters_of(chosen: dict[str, str]) -> dict[str, Any]:
+    return {name: chosen[name] for name in ("province", "channel") if name in chosen}
+
+
+def _list(request: HttpRequest, by: By, at: datetime, in_front: int | None) -> dict[str, Any]:
+    chosen = chosen_of(request)
+    filters = filters_of(chosen)
+    found = beside(
+        by=by,
+        at=at,
+        size=PAGE_SIZE,
+        number=page_of(request),
+        filters=filters,
+        contactable={"yes": True, "no": False}.get(chosen.get("contactable", "")),
+        whose=chosen.get("whose", ""),
+        order=chosen.get("order", "urgent"),
+    )
+    return {
+        "found": found,
+        "most": LOOKED_THROUGH,
+        "allowed_groups": [_group(group, by, at) for group in found.allowed],
+        "waiting_groups": [_group(group, by, at) for group in found.waiting],
+        "apart": [_row(row, by, at) for row in found.apart],
+        "soon": [_soon(task, at) for task in found.soon],
+        "form": QueueForm(request.GET),
+        "chosen": chosen,
+        "queue": queue_of(request),
+        "links": _page_links(found, chosen),
+        "in_front": in_front,
+        "once": uuid.uuid4().hex,
+        "version": _version(by, at, filters, in_front, fresh_until(found, at)),
+        "now": int(at.timestamp()),
+    }
+
+
+def _version(by: By, at: datetime, filters: dict[str, Any], in_front: int | None, until: datetime) -> str:
+    """Return what the page sends back to ask for news: a digest of what it shows, and until when it is so."""
+    return f"{_digest(mark(by=by, at=at, filters=filters, task_id=in_front))}.{int(until.timestamp())}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2s(text.encode(), digest_size=9).hexdigest()
+
+
+@needs(SEE)
+def news(request: HttpRequest) -> HttpResponse:
+    """Answer what has changed since the page was shown, 204 where nothing has."""
+    by, at = who(request), timezone.now()
+    known, _dot, until = request.GET.get("v", "")[:60].partition(".")
+    in_front = _in_front(request)
+    if until.isascii() and until.isdigit() and at.timestamp() < int(until):
+        filters = filters_of(chosen_of(request))
+        if known == _digest(mark(by=by, at=at, filters=filters, task_id=in_front)):
+            return HttpResponse(status=204)
+    context = _list(request, by, at, in_front) | {"may": cards.may(by)}
+    if in_front is not None:
+        try:
+            context |= {
+                "contact": True,
+                **cards.contact(look_at(in_front, by=by, at=at), by, at, stopped(request)),
+            }
+        except NotFound:
+            context["gone"] = True
+    return part(request, "followups/news.html", context)
+
+
+def _in_front(request: HttpRequest) -> int | None:
+    text = request.GET.get("task", "")
+    return int(text) if text.isascii() and text.isdigit() and int(text) <= ROW_LIMIT else None
+
+
+def _page_links(found: Beside, chosen: dict[str, str]) -> dict[str, str]:
+    def to(number: int) -> str:
+        return f"?{urlencode({**chosen, 'page': number})}" if 1 <= number <= found.pages else ""
+
+    return {"previous": to(found.number - 1), "next": to(found.number + 1)}
+
+
+def _group(group: Group, by: By, at: datetime) -> dict[str, Any]:
+    minutes = int((group.closes_at - at).total_seconds() // 60) if group.closes_at else None
+    first = group.rows[0]
+    return {
+        "clock": wording.clock(at, group.zone),
+        "where": ", ".join(wording.zone_name(zone) for zone in group.zones[:4]),
+        "closes": wording.clock(group.closes_at, group.zone) if group.closes_at else "",
+        "closes_in": wording.duration(minutes) if minutes is not None else "",
+        "closes_soon": minutes is not None and minutes <= 60,
+        "sentence": ""
+        if group.closes_at
+        else wording.gate_sentence(first["contact"]["reason"], group.zone, group.opens_at),
+        "rows": [_row(row, by, at) for row in group.rows],
+    }
+
+
+def _row(row: dict[str, Any], by: By, at: datetime) -> dict[str, Any]:
+    """Return a due task in a line."""
+    held = bool(row["claimed_by"]) and owner_key(row["claimed_by"]) == by.key
+    left = row["claim_until"] - at if held and row["claim_until"] else None
+    return {
+        "id": row["id"],
+        "name": row["lead"]["name"] or row["lead_id"],
+        "where": cards.where(row["province"], row["market"], row["city"]),
+        "channel": wording.CHANNELS[row["channel"]],
+        "task": wording.task_name(row["kind"], row["step"], row["steps"]),
+        "due": wording.moment(row["due_at"], row["zone"]),
+        "overdue": wording.overdue(row["overdue_minutes"]),
+        "very_late": row["overdue_minutes"] >= 120,
+        "promised": row["kind"] == FollowUpTask.Kind.CALLBACK,
+        "owner": row["owner"] if row["owner"] and row["owner"].lower() != by.key else "",
+        "claimed_by": row["claimed_by"],
+        "held": held,
+        "minutes_left": max(0, int(left.total_seconds() // 60)) if left else 0,
+    }
+
+
+def _soon(task: FollowUpTask, at: datetime) -> dict[str, Any]:
+    assert task.due_at is not None
+    minutes = -int((at - task.due_at).total_seconds() // 60)
+    return {
+        "id": task.pk,
+        "name": cards.name_of(task.lead),
+        "channel": wording.CHANNELS[task.channel],
+        "promised": task.kind == FollowUpTask.Kind.CALLBACK,
+        "in": wording.duration(minutes),
+        "when": f"{local(task.due_at, task.zone):%H:%M}",
+        "zone": wording.zone_name(task.zone),
+    }
+
+
+# --- what is held -------------------------------------------------------------------------------------------
+
+
+@needs("followups.claim_task")
+def next_one(request: HttpRequest) -> HttpResponseBase:
+    """Put the most urgent task that may be contacted now in front; asked twice it is the same one."""
+    if request.method != "POST":
+        return to_list(request)
+    by, at = who(request), timezone.now()
+    try:
+        pk = services.next_task(by=by, at=at, filters=filters_of(chosen_of(request)))
+    except Refused as refusal:
+        return desk(request, by, at, refusal=refusal)
+    if pk is not None:
+        return to_task(request, pk)
+    messages.info(request, _("Nothing that is due may be contacted now, or others are working on it."))
+    return desk(request, by, at)
+
+
+@needs("followups.claim_task")
+def release_all(request: HttpRequest) -> HttpResponseBase:
+    """Give back everything that the person holds."""
+    if request.method != "POST":
+        return to_list(request)
+    by, at = who(request), timezone.now()
+    given = sum(
+        services.release_claim(pk, by=by, at=at, claim_token=token) for pk, token in held_claims(by, at)
+    )
+    messages.success(
+        request,
+        ngettext("%(count)s task was given back.", "%(count)s tasks were given back.", given)
+        % {"count": given},
+    )
+    return to_list(request)
+
+
+@needs("followups.claim_task")
+@posted
+def release(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Give one task back."""
+    by, at = who(request), timezone.now()
+    look = find(pk, by, at)
+    given = services.release_claim(pk, by=by, at=at, claim_token=look.task.claim_token)
+    messages.success(
+        request, _("The task was given back.") if given else _("The task was not held by you any more.")
+    )
+    return to_list(request)
+
+
+@needs("followups.claim_task")
+@posted
+def renew(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Lengthen the lease while the page stays open; says nothing of one that has ended, the news do."""
+    by, at = who(request), timezone.now()
+    look = find(pk, by, at)
+    with contextlib.suppress(Refused):
+        services.renew_claim(pk, by=by, at=at, claim_token=look.task.claim_token)
+    return HttpResponse(status=204)

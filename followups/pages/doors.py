@@ -1,0 +1,120 @@
+"""What the due-task pages have in common: who is let in, and how a part of a page is answered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, cast
+from urllib.parse import urlencode
+
+from django.contrib.auth.decorators import login_required, permission_required
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+
+from followups.forms import QueueForm
+from governance.actors import By
+from governance.golive.banner import banner_of
+from governance.people.rules import by_user
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
+SEE = "followups.view_followuptask"
+# what the page's script swaps in whatever the status says; another page's error is none of its parts
+PART = "X-Part"
+
+
+def is_part(request: HttpRequest) -> bool:
+    """Say whether the page's script asks for a part of it, not the browser for a page."""
+    htmx = getattr(request, "htmx", None)
+    return htmx is not None and bool(htmx) and not htmx.history_restore_request
+
+
+def where_she_is(request: HttpRequest) -> str:
+    """Return the path of the page on which the browser stands, for coming back to it."""
+    path = request.htmx.current_url_abs_path if is_part(request) else None  # type: ignore[attr-defined]  # django-htmx
+    if path and url_has_allowed_host_and_scheme(path, allowed_hosts=None):
+        return str(path)
+    return request.get_full_path() if request.method == "GET" else reverse("followups:due")
+
+
+def needs(right: str) -> Callable[[View[P]], View[P]]:
+    """Let in who is signed in and has the right: others log in, or are told that they may not.
+
+    A part of a page is answered 401 with the way to log in and back, for its script to offer.
+    """
+
+    def decorate(view: View[P]) -> View[P]:
+        guarded: View[P] = login_required(permission_required(right, raise_exception=True)(never_cache(view)))
+
+        @wraps(view)
+        def let_in(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            if is_part(request) and not request.user.is_authenticated:
+                answer = HttpResponse(status=401)
+                answer["X-Login"] = f"{reverse('login')}?{urlencode({'next': where_she_is(request)})}"
+                return answer
+            return guarded(request, *args, **kwargs)
+
+        return cast(View[P], let_in)
+
+    return decorate
+
+
+def posted(view: View[[int]]) -> View[[int]]:
+    """Answer anything but a POST with the task's page: who logs in again comes back by GET."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, pk: int) -> HttpResponseBase:
+        return view(request, pk) if request.method == "POST" else to_task(request, pk)
+
+    return answer
+
+
+def who(request: HttpRequest) -> By:
+    return by_user(request.user, correlation_id=str(getattr(request, "correlation_id", "")))
+
+
+def chosen_of(request: HttpRequest) -> dict[str, str]:
+    """Return what the list is narrowed to."""
+    known = QueueForm.base_fields.keys() & request.GET.keys()
+    return QueueForm(request.GET).chosen() if known else {}
+
+
+def queue_of(request: HttpRequest) -> str:
+    """Return what the list is narrowed to, as the query string that every link and form carries on."""
+    chosen = chosen_of(request)
+    return f"?{urlencode(chosen)}" if chosen else ""
+
+
+def page_of(request: HttpRequest) -> int:
+    number = request.GET.get("page", "")
+    return max(1, int(number)) if re.fullmatch(r"[0-9]{1,4}", number, re.ASCII) else 1
+
+
+def to_list(request: HttpRequest, **more: object) -> HttpResponseRedirect:
+    asked = urlencode({**chosen_of(request), **more})
+    return HttpResponseRedirect(reverse("followups:due") + (f"?{asked}" if asked else ""))
+
+
+def to_task(request: HttpRequest, pk: int) -> HttpResponseRedirect:
+    return HttpResponseRedirect(reverse("followups:task", args=[pk]) + queue_of(request))
+
+
+def stopped(request: HttpRequest) -> str:
+    """Say why nobody is contacted at the moment: the switches' sentence, blank while all is live."""
+    banner = banner_of(request)
+    return banner.sentence if banner is not None and banner.kind in ("killed", "off") else ""
+
+
+def part(
+    request: HttpRequest, template: str, context: Mapping[str, Any], *, status: int = 200, url: str = ""
+) -> HttpResponse:
+    """Answer a part of a page; `url` becomes the page's address."""
+    answer = render(request, template, dict(context), status=status)
+    answer[PART] = "1"
+    if url:
+        answer["HX-Push-Url"] = url
+    return answer
