@@ -27,6 +27,8 @@ LIKELY: Final[dict[str, tuple[str, ...]]] = {
     "EMAIL": ("SENT", "REPLIED", "REACHED", "WRONG_NUMBER", "OPTED_OUT"),
 }
 
+INBOUND: Final = ("REACHED", "REPLIED", "OPTED_OUT")
+
 
 class LocalTimeField(forms.DateTimeField):
     """A time on the clock of `zone`; its value is the instant in UTC."""
@@ -143,6 +145,27 @@ class SkipForm(OfALead):
     """Why a task is left out."""
 
     reason = forms.CharField(label=_("Why is it skipped?"), max_length=200)
+
+
+class InboundForm(OfALead):
+    """What a lead who called or wrote had to say."""
+
+    channel = forms.ChoiceField(
+        label=_("How did she reach us?"), choices=list(CHANNELS.items()), initial="CALL"
+    )
+    outcome = forms.ChoiceField(
+        required=False, choices=[("", ""), *[(name, OUTCOMES[name]) for name in INBOUND]]
+    )
+    next = forms.ChoiceField(required=False, choices=[("", ""), *NEXT.items()])
+    next_at = LocalTimeField(
+        label=_("When?"), required=False, help_text=_("For a callback and for “not now”, on her clock.")
+    )
+    note = forms.CharField(
+        label=_("Note"), required=False, max_length=4000, widget=forms.Textarea(attrs={"rows": 2}),
+    )  # fmt: skip
+
+    def values(self) -> dict[str, Any]:
+        return {**self.cleaned_data, "note": self.cleaned_data["note"].strip()}
 
 
 class QueueForm(forms.Form):

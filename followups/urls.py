@@ -2,13 +2,15 @@
 
 from django.urls import path
 
-from followups.pages import acts, desk
+from followups.pages import acts, calls, desk
 
 app_name = "followups"
 urlpatterns = [
     path("", desk.due, name="due"),
     path("news/", desk.news, name="news"),
     path("next/", desk.next_one, name="next"),
+    path("find/", calls.find, name="find"),
+    path("lead/<int:pk>/inbound/", calls.inbound, name="inbound"),
     path("release/", desk.release_all, name="release_all"),
     path("task/<int:pk>/", desk.task, name="task"),
     path("task/<int:pk>/start/", acts.start, name="start"),

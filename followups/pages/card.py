@@ -67,7 +67,7 @@ def contact(look: Look, by: By, at: datetime, stopped: str) -> dict[str, Any]:
     script = script_of(look)
     point = task.contact_point
     link = ""
-    if point and (look.verdict.ok or may_begin):
+    if point and look.verdict.ok:
         link = wording.point_link(task.channel, point.value, script["text"])
     return {
         "task": task,
@@ -100,6 +100,7 @@ def contact(look: Look, by: By, at: datetime, stopped: str) -> dict[str, Any]:
         "started": wording.clock(started, zone) if started else "",
         "begin_by": wording.clock(begin_by, zone) if begin_by else "",
         "may_begin": may_begin,
+        "window_closed": started is not None and look.verdict.reason in wording.OF_THE_CLOCK,
         "start_label": wording.START[task.channel],
         "point": wording.point_text(point.value) if point else "",
         "link": link,

@@ -31,6 +31,7 @@ from followups.pages.doors import (
     posted,
     queue_of,
     stopped,
+    task_named,
     to_list,
     to_task,
     who,
@@ -43,7 +44,6 @@ from governance.contact.clock import local
 from governance.errors import NotFound, Refused
 
 PAGE_SIZE = 50
-ROW_LIMIT = 2**63 - 1
 
 
 def find(pk: int, by: By, at: datetime) -> Look:
@@ -60,13 +60,7 @@ def find(pk: int, by: By, at: datetime) -> Look:
 @needs(SEE)
 def due(request: HttpRequest) -> HttpResponse:
     """Show the desk without a task in front."""
-    return desk(request, who(request), timezone.now(), done=_done(request))
-
-
-def _done(request: HttpRequest) -> int | None:
-    """Return the task that was just recorded, for taking it back."""
-    text = request.GET.get("done", "")
-    return int(text) if text.isascii() and text.isdigit() and int(text) <= ROW_LIMIT else None
+    return desk(request, who(request), timezone.now(), done=task_named(request.GET.get("done", "")))
 
 
 @needs(SEE)
@@ -95,6 +89,7 @@ def desk(
     answer = status or (refusal.status if refusal else 200)
     context: dict[str, Any] = {
         "queue": queue_of(request), "may": cards.may(by), "refusal": refusal, "now": int(at.timestamp()),
+        "htmx_here": True,
         "undo": _undo(done, by, at) if done else None,
     }  # fmt: skip
     here = reverse("followups:due")
@@ -180,7 +175,7 @@ def news(request: HttpRequest) -> HttpResponse:
     """Answer what has changed since the page was shown, 204 where nothing has."""
     by, at = who(request), timezone.now()
     known, _dot, until = request.GET.get("v", "")[:60].partition(".")
-    in_front = _in_front(request)
+    in_front = task_named(request.GET.get("task", ""))
     if until.isascii() and until.isdigit() and at.timestamp() < int(until):
         filters = filters_of(chosen_of(request))
         if known == _digest(mark(by=by, at=at, filters=filters, task_id=in_front)):
@@ -195,11 +190,6 @@ def news(request: HttpRequest) -> HttpResponse:
         except NotFound:
             context["gone"] = True
     return part(request, "followups/news.html", context)
-
-
-def _in_front(request: HttpRequest) -> int | None:
-    text = request.GET.get("task", "")
-    return int(text) if text.isascii() and text.isdigit() and int(text) <= ROW_LIMIT else None
 
 
 def _page_links(found: Beside, chosen: dict[str, str]) -> dict[str, str]:
@@ -275,7 +265,9 @@ def next_one(request: HttpRequest) -> HttpResponseBase:
         return desk(request, by, at, refusal=refusal)
     if pk is not None:
         return to_task(request, pk)
-    messages.info(request, _("Nothing that is due may be contacted now, or others are working on it."))
+    messages.info(
+        request, _("Nothing in your work profile may be contacted now, or others are working on it.")
+    )
     return desk(request, by, at)
 
 

@@ -94,6 +94,11 @@ def page_of(request: HttpRequest) -> int:
     return max(1, int(number)) if re.fullmatch(r"[0-9]{1,4}", number, re.ASCII) else 1
 
 
+def task_named(text: str) -> int | None:
+    """Return the task whose id a page sends along, None where it names none that could be."""
+    return int(text) if text.isascii() and text.isdigit() and int(text[:20]) < 2**63 else None
+
+
 def to_list(request: HttpRequest, **more: object) -> HttpResponseRedirect:
     asked = urlencode({**chosen_of(request), **more})
     return HttpResponseRedirect(reverse("followups:due") + (f"?{asked}" if asked else ""))

@@ -7,7 +7,7 @@ from followups.services.desk import as_answer
 from followups.services.due import due_tasks
 from followups.services.figures import COUNTED_TO, board_figures, work_waiting
 from followups.services.fronting import next_task
-from followups.services.inbound import look_up, record_inbound
+from followups.services.inbound import found_lead, look_up, record_inbound, zone_of
 from followups.services.ladders import NewLadder, begin, create_ladder, stop_ladder
 from followups.services.leads import (
     LeadDetails,
@@ -40,6 +40,7 @@ __all__ = [
     "escalate_overdue",
     "facts_of",
     "find_or_create",
+    "found_lead",
     "free_expired_claims",
     "look_up",
     "next_task",
@@ -62,4 +63,5 @@ __all__ = [
     "stop_ladder",
     "work_waiting",
     "would_move",
+    "zone_of",
 ]

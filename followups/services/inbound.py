@@ -122,6 +122,17 @@ def look_up(
     return [_found(lead, list(lead.points.all()), at) for lead in found]
 
 
+def zone_of(lead: Lead, at: datetime) -> str:
+    """Return the clock that a lead lives by."""
+    book, where = open_book(lead.place, at, city=lead.city, zone=lead.zone)
+    return book.gate(where, "CALL").zone
+
+
+def found_lead(lead: Lead, at: datetime) -> dict[str, Any]:
+    """Return a lead as a look-up answers her, for whoever has looked her up already."""
+    return _found(lead, list(lead.points.all()), at)
+
+
 def _found(lead: Lead, points: Sequence[ContactPoint], at: datetime) -> dict[str, Any]:
     book, where = open_book(lead.place, at, city=lead.city, zone=lead.zone)
     asked = questions_about(CHANNELS, facts_of_points(lead, points), lead.score)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Count, OuterRef, Q, Subquery
 from django.utils.translation import gettext as _
 
-from followups.models import ContactPoint, FollowUpTask, Property
+from followups.models import ContactPoint, FollowUpTask, Lead, Property
 from followups.rules import Step
 from followups.services.desk import Desk, may_work
 from followups.services.due import LOOKED_THROUGH, due_tasks
@@ -172,6 +172,34 @@ def look_at(task_id: int, *, by: By, at: datetime) -> Look:
         hers=may_work(task, by, at),
         first=next(before, None),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What whoever answers a lead's call must know: her houses, and what was done last, the newest first."""
+
+    lead: Lead
+    properties: list[Property]
+    done: list[FollowUpTask]
+
+
+def told_of(lead_ids: Sequence[int]) -> list[Told]:
+    """Return leads (a few, found by a look-up that was logged) with their houses and last ten contacts."""
+    leads = {lead.pk: lead for lead in Lead.objects.filter(pk__in=lead_ids)}
+    houses: dict[int, list[Property]] = {}
+    for house in Property.objects.filter(lead__in=lead_ids).order_by("pk")[:60]:
+        houses.setdefault(house.lead_id, []).append(house)
+    return [
+        Told(
+            leads[pk],
+            houses.get(pk, []),
+            list(
+                FollowUpTask.objects.filter(lead=pk, status="COMPLETED").order_by("-completed_at", "-pk")[:10]
+            ),
+        )
+        for pk in lead_ids
+        if pk in leads
+    ]
 
 
 def held_claims(by: By, at: datetime) -> list[tuple[int, str]]:

@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from followups import services
-from followups.models import FollowUpTask, Ladder, Lead, Property
+from followups.models import FollowUpTask, InboundContact, Ladder, Lead, LookupEvent, Property
 from followups.tests.scenes import NIGHT, NOW, SOMEBODY, begin, call_step, many, with_scripts
 from governance.contact.models import ContactDecision, Suppression
 from governance.kpi.models import KpiEvent
@@ -197,7 +197,7 @@ def test_next_puts_the_same_task_in_front_however_often_it_is_asked(sign_in: Sig
 def test_where_nothing_may_be_contacted_next_says_so(sign_in: SignIn, clock: time_machine.Traveller) -> None:
     begin("L-1")
     clock.move_to(NIGHT)
-    assert "Nothing that is due may be contacted now" in text(sign_in().post("/followups/next/"))
+    assert "Nothing in your work profile may be contacted now" in text(sign_in().post("/followups/next/"))
 
 
 def test_what_is_held_can_be_given_back_and_is_kept_while_the_page_is_open(
@@ -528,3 +528,52 @@ def begin_while_open(settings: Any) -> FollowUpTask:
     task = begin("L-1")
     settings.GO_LIVE_ENFORCE = True
     return task
+
+
+# --- a seller calls back ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sought", ["416-555-0133", "(416) 555 0133", "anne@example.ca", "L-1"])
+def test_whoever_answers_finds_the_lead_whoever_owns_her(
+    sign_in: SignIn, person: Callable[..., User], sought: str
+) -> None:
+    person("VA", "otto")
+    task = begin("L-1", name="Anne Roy", phone="416 555 0133", email="anne@example.ca", owner="otto")
+    services.complete_task(task.pk, services.Completion(note="blue door"), by=SOMEBODY, at=NOW)
+    vera = sign_in("VA", "vera")
+    shown = text(vera.post("/followups/find/", {"q": sought}))
+    for words in ("Anne Roy", "otto", "blue door", "(416) 555-0133", "10:01 EST"):
+        assert words in shown, words
+    assert LookupEvent.objects.get().actor == "vera"
+
+
+@pytest.mark.parametrize("sought", ["999", "a@b@c", "+1 000 000 0000", "\0", "x" * 5000, "L-404", "' OR 1=1"])
+def test_what_finds_nobody_is_said(sign_in: SignIn, sought: str) -> None:
+    answer = sign_in().post("/followups/find/", {"q": sought})
+    assert answer.status_code in (200, 400)
+    assert "Nobody is known by" in text(answer) or "no phone number" in text(answer)
+
+
+def test_an_inbound_contact_is_recorded_once_however_often_its_form_is_sent(sign_in: SignIn) -> None:
+    task = begin("L-1", owner="otto")
+    form = {"said": "", "channel": "CALL", "note": "rang", "once": "a" * 32}
+    vera = sign_in("VA", "vera")
+    for _again in range(2):
+        answer = vera.post(f"/followups/lead/{task.lead_id}/inbound/", form, follow=True)
+        assert "inbound contact recorded (waits for an answer). Next: promised callback" in text(answer)
+    assert InboundContact.objects.count() == 1
+    form = {"said": "OPTED_OUT", "channel": "SMS", "once": "b" * 32, "task": str(task.pk)}
+    answer = vera.post(f"/followups/lead/{task.lead_id}/inbound/", form)
+    assert answer.headers["Location"] == page(task)
+    assert Lead.objects.get().status == "DEAD"
+
+
+def test_an_inbound_contact_that_cannot_be_is_shown_at_its_field(sign_in: SignIn) -> None:
+    task = begin("L-1")
+    for said in ({"said": "REACHED:CALLBACK"}, {"said": "SENT"}, {"said": "", "channel": "FAX"}):
+        answer = sign_in().post(f"/followups/lead/{task.lead_id}/inbound/", {"channel": "CALL", **said})
+        assert answer.status_code == 400
+        assert 'role="alert"' in text(answer)
+    assert not InboundContact.objects.exists()
+    assert sign_in().post("/followups/lead/999999/inbound/", {"channel": "CALL"}).status_code == 404
+    assert sign_in("AUDITOR").post(f"/followups/lead/{task.lead_id}/inbound/").status_code == 403

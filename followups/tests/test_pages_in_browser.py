@@ -11,7 +11,7 @@ import time_machine
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Dialog, Page, expect
 
-from followups.models import FollowUpTask, Lead, Property
+from followups.models import FollowUpTask, InboundContact, Lead, Property
 from followups.tests.scenes import NIGHT, NOW, SOMEBODY, begin, call_step, many, with_scripts
 from governance.contact.models import Suppression
 from governance.golive.models import GoLiveState
@@ -92,7 +92,7 @@ def test_a_va_completes_her_tasks_by_keyboard_alone(desk: Page, live_server: Any
         if n + 1 < tasks:
             expect(desk.locator("#in-front")).not_to_have_value(str(now))
             expect(desk.locator("#card")).to_be_visible()
-    expect(desk.locator("#said")).to_contain_text("Nothing that is due may be contacted now")
+    expect(desk.locator("#said")).to_contain_text("Nothing in your work profile may be contacted now")
     assert completed() == tasks
     assert KpiEvent.objects.filter(metric="followup_completed").count() == tasks
     assert FollowUpTask.objects.filter(note__startswith="note 1 of").count() == tasks // 4
@@ -187,6 +187,31 @@ def test_two_vas_work_the_same_queue_and_no_task_is_handled_twice(
     assert sorted(by_person) == ["otto"] * 4 + ["vera"] * 4
 
 
+def test_a_seller_who_calls_back_is_recorded_in_place_and_the_card_is_there_again(
+    desk: Page, live_server: Any
+) -> None:
+    make_person("VA", "otto")
+    begin("L-his", name="Sam Seller", phone="416 555 0133", owner="otto")
+    mine = begin("L-mine", name="Anne Roy", phone="416 555 0134")
+    show(desk, live_server, mine)
+    desk.keyboard.press("w")
+    desk.keyboard.type("half a sen")
+    desk.keyboard.press("Escape")
+    desk.keyboard.press("f")
+    desk.keyboard.type("416 555-0133")
+    desk.keyboard.press("Enter")
+    expect(desk.locator("#found")).to_contain_text("Sam Seller")
+    assert violations(desk) == []
+    desk.keyboard.press("1")
+    expect(desk.locator("#said")).to_contain_text(
+        "Sam Seller: inbound contact recorded (waits for an answer)"
+    )
+    expect(desk.locator("#title")).to_have_text("Anne Roy")
+    expect(desk.get_by_label("Note")).to_have_value("half a sen")
+    row = InboundContact.objects.get()
+    assert (row.lead.external_id, row.actor, row.channel) == ("L-his", "vera", "CALL")
+
+
 # --- it is live ---------------------------------------------------------------------------------------------
 
 
@@ -224,7 +249,7 @@ def test_when_the_window_closes_during_a_call_the_card_locks_and_the_call_is_rec
     expect(desk.locator("#window-closed")).to_contain_text(
         "The contact began at 19:59 EST: bring it to an end", timeout=6000
     )
-    expect(desk.locator("#dial-again")).not_to_have_attribute("href", "tel:+14165550100")
+    expect(desk.locator("#contact a[href]")).to_have_count(0)
     clock.move_to(closing + timedelta(minutes=3))
     desk.keyboard.press("1")
     expect(desk.locator("#said")).to_contain_text("recorded (no answer)")

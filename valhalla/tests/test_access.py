@@ -119,6 +119,8 @@ PAGES: dict[str, str] = {
     "followups/": EVERYBODY,
     "followups/news/": EVERYBODY,
     "followups/next/": PEOPLE_WHO_WORK,
+    "followups/find/": EVERYBODY,
+    "followups/lead/<int:pk>/inbound/": BUT_AUDITORS,
     "followups/release/": PEOPLE_WHO_WORK,
     "followups/task/<int:pk>/": EVERYBODY,
     "followups/task/<int:pk>/start/": BUT_AUDITORS,

@@ -1,0 +1,173 @@
+"""A seller calls back or writes: whoever answers finds her, sees what was before, and records it."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from followups import services, wording
+from followups.forms import InboundForm
+from followups.models import Lead
+from followups.pages import card as cards
+from followups.pages.acts import read_said
+from followups.pages.doors import is_part, needs, part, queue_of, task_named, to_list, to_task, who
+from followups.services.reading import Told, told_of
+from governance.actors import By
+from governance.errors import Invalid, Refused
+from governance.outbox.services import answer_once
+
+ONCE = re.compile(r"[0-9a-f]{32}")
+SHOWN = 3  # leads that are shown whole; of more the number says which
+
+
+def read_sought(text: str) -> dict[str, str]:
+    """Say what somebody looks for: an e-mail address, a phone number, or else a lead's id."""
+    text = text.strip()[:254]
+    if "@" in text:
+        return {"email": text}
+    digits = re.sub(r"[\s().+\-]", "", text)
+    if digits.isascii() and digits.isdigit() and 10 <= len(digits) <= 15:
+        return {"phone": text}
+    return {"lead_id": text}
+
+
+@needs("followups.lookup")
+def find(request: HttpRequest) -> HttpResponseBase:
+    """Find leads by phone, e-mail or id, whoever owns them; by POST, for numbers stand in no address."""
+    if request.method != "POST":
+        return to_list(request)
+    by, at = who(request), timezone.now()
+    sought = request.POST.get("q", "").replace("\0", "")
+    wrong = ""
+    found: list[dict[str, Any]] = []
+    try:
+        found = services.look_up(by=by, at=at, **read_sought(sought))
+        if not found and "phone" in read_sought(sought):
+            found = services.look_up(by=by, at=at, lead_id=sought.strip()[:64])
+    except (Invalid, ValidationError):
+        wrong = _("This is no phone number, e-mail address or lead id.")
+    told = {one.lead.pk: one for one in told_of([row["id"] for row in found[:SHOWN]])}
+    context = {
+        "sought": sought.strip()[:254],
+        "found": [_found(row, told[row["id"]], by) for row in found[:SHOWN] if row["id"] in told],
+        "more": max(0, len(found) - SHOWN),
+        "wrong": wrong,
+        "back": task_named(request.POST.get("task", "")),
+        "may": cards.may(by),
+        "queue": queue_of(request),
+    }
+    status = 400 if wrong else 200
+    if is_part(request):
+        return part(request, "followups/found.html", context, status=status)
+    return render(request, "followups/find.html", context, status=status)
+
+
+def _found(row: dict[str, Any], told: Told, by: By, form: InboundForm | None = None) -> dict[str, Any]:
+    """Return a lead in words, with all that whoever answers must know."""
+    lead, zone = told.lead, row["zone"]
+    at = timezone.now()
+    last = row["last_contact"]
+    task = row["current_task"]
+    return {
+        "lead": lead,
+        "name": cards.name_of(lead),
+        "where": cards.where(lead.province, lead.market, lead.city),
+        "speaks": cards.language(lead.language),
+        "clock": wording.moment(at, zone),
+        "zone": wording.zone_name(zone),
+        "owner": row["ladder"]["owner"] if row["ladder"] else "",
+        "points": [
+            {"text": wording.point_text(point["value"]), "whose": point["whose"], "status": point["status"]}
+            for point in row["points"]
+        ],
+        "last": _("%(when)s, %(channel)s: %(outcome)s, by %(who)s")
+        % {
+            "when": wording.moment(last["contacted_at"], zone),
+            "channel": wording.CHANNELS[last["channel"]],
+            "outcome": wording.OUTCOMES.get(last["outcome"], ""),
+            "who": last["completed_by"],
+        }
+        if last
+        else "",
+        "task": task["id"] if task else None,
+        "due": wording.moment(task["due_at"], zone) if task and task["due_at"] else "",
+        "properties": told.properties,
+        "history": [
+            {
+                "when": wording.moment(when, zone),
+                "channel": wording.CHANNELS[done.channel],
+                "outcome": done.get_outcome_display(),
+                "who": done.completed_by,
+                "note": done.note,
+            }
+            for done in told.done
+            if (when := done.contacted_at or done.completed_at)
+        ],
+        "form": form or InboundForm(zone=zone, at=at, auto_id=f"inbound_{lead.pk}_%s"),
+        "plain": [(kind, wording.NEXT[kind]) for kind in ("HANDOVER", "NOT_INTERESTED", "SOLD_OR_LISTED")],
+        "once": uuid.uuid4().hex,
+    }
+
+
+@needs("followups.record_inbound")
+def inbound(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Record that a lead called or wrote; the same form sent again records nothing more."""
+    if request.method != "POST":
+        return to_list(request)
+    by, at = who(request), timezone.now()
+    lead = Lead.objects.filter(pk=pk).first()
+    if lead is None:
+        raise Http404
+    said = read_said(request.POST)
+    form = InboundForm(said, zone=services.zone_of(lead, at), at=at, auto_id=f"inbound_{pk}_%s")
+    if not form.is_valid():
+        return _again(request, lead, by, form, 400)
+    values = form.values()
+
+    def handle() -> tuple[int, str, bool]:
+        _row, following = services.record_inbound(lead.external_id, by=by, at=at, **values)
+        return 200, json.dumps({"next": wording.next_sentence(following)}), True
+
+    once = request.POST.get("once", "")
+    try:
+        if ONCE.fullmatch(once):
+            _status, body, _again_ = answer_once(
+                user_id=by.user_id or 0, key=f"page-inbound:{once}", request=[pk, once], at=at, handle=handle
+            )
+        else:
+            _status, body, _stored = handle()
+    except Refused as refusal:
+        form.refuse(refusal)
+        return _again(request, lead, by, form, refusal.status)
+    what = wording.OUTCOMES[values["outcome"]] if values["outcome"] else _("waits for an answer")
+    text = _("%(lead)s: inbound contact recorded (%(what)s).") % {"lead": cards.name_of(lead), "what": what}
+    messages.success(request, f"{text} {json.loads(body)['next']}")
+    back = task_named(request.POST.get("task", ""))
+    return to_task(request, back) if back else to_list(request)
+
+
+def _again(request: HttpRequest, lead: Lead, by: By, form: InboundForm, status: int) -> HttpResponse:
+    """Show the lead again with what was wrong; nobody is looked up anew."""
+    at = timezone.now()
+    row = services.found_lead(lead, at)
+    told = told_of([lead.pk])[0]
+    context = {
+        "sought": "",
+        "found": [_found(row, told, by, form)],
+        "more": 0,
+        "back": task_named(request.POST.get("task", "")),
+        "may": cards.may(by),
+        "queue": queue_of(request),
+    }
+    if is_part(request):
+        return part(request, "followups/found.html", context, status=status)
+    return render(request, "followups/find.html", context, status=status)
