@@ -9,11 +9,13 @@ class GovernanceConfig(AppConfig):
 
     def ready(self) -> None:
         from governance import append_only, hooks
+        from governance.contact.querysets import laws_week
         from governance.people.querysets import managers_mail
         from governance.retention import database, periods, registry
         from governance.runbook import checks, services  # noqa: F401  # registers the readiness checks
 
         hooks.told_of_trouble.register(managers_mail)
+        hooks.laws_week.register(laws_week)
         hooks.checklist.register(services.checklist)
         registry.register_rules(*periods.RULES)
         post_migrate.connect(append_only.install_missing, dispatch_uid="append_only")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -115,6 +115,15 @@ class Moves:
 
 
 @dataclass(frozen=True, slots=True)
+class LawsWeek:
+    """The law's hours of one channel on each weekday, Monday first, as (start, end) minutes."""
+
+    channel: str
+    days: tuple[tuple[tuple[int, int], ...], ...]
+    citations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ChecklistLine:
     """One thing that must hold before go-live; `title` says what holds where it is `ok`.
 
@@ -135,6 +144,8 @@ on_suppressed: Hook[[Sequence[str], str, By, datetime], None] = Hook("on_suppres
 on_gate_changed: Hook[[str, By, datetime], None] = Hook("on_gate_changed")
 # (the policy as it would be, when): what saving it would move, writing nothing
 policy_would_move: Hook[[PolicyDraft, datetime], Moves] = Hook("policy_would_move")
+# (provinces, local day): the law's hours that are in force there, by province
+laws_week: Hook[[Sequence[str], date], Mapping[str, Sequence[LawsWeek]]] = Hook("laws_week")
 liquidity_of: Hook[[Place, str], Liquidity | None] = Hook("liquidity_of")
 # (lead id): her newest offer that still stands, or stood last
 standing_offer: Hook[[str], StandingOffer | None] = Hook("standing_offer")

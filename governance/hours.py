@@ -6,7 +6,7 @@ Minutes are counted from local midnight, 0 to 1440; days are 0 = Monday to 6 = S
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,58 @@ def read_clock(text: object, *, may_be_24: bool = False) -> int:
     if minutes > DAY_MINUTES or (minutes == DAY_MINUTES and not may_be_24):
         raise ValueError(text)
     return minutes
+
+
+_TIME = r"(\d{1,2})(?:\s?[:.h]\s?([0-5]\d)?)?\s?([ap])?(?:\.?m\.?)?"
+_TYPED = re.compile(rf"{_TIME}\s?(?:-|–|—|to|à)\s?{_TIME}", re.ASCII)
+MOST_TYPED = 200  # characters of a day's hours
+
+
+def read_day(text: str) -> tuple[tuple[int, int], ...]:
+    """Return a day's hours as a person types them, such as `9-12, 13:30–20:00` or `9 h à 20 h`.
+
+    They are (start, end) minutes in order; nothing typed is no hours, and midnight as an end is 1440. Raises
+    ValueError with the part that cannot be read, that ends before it starts, or that overlaps another.
+    """
+    spans: dict[tuple[int, int], str] = {}
+    for part in re.split(r"[,;]|\band\b|\bet\b", text.strip()[:MOST_TYPED].lower()):
+        words = " ".join(part.split())
+        if not words:
+            continue
+        found = _TYPED.fullmatch(words)
+        if found is None:
+            raise ValueError(words)
+        start = _minutes(*found.groups()[:3])
+        end = _minutes(*found.groups()[3:]) or DAY_MINUTES
+        if not start < end <= DAY_MINUTES:
+            raise ValueError(words)
+        if any(start < other_end and other_start < end for other_start, other_end in spans):
+            raise ValueError(words)
+        spans[(start, end)] = words
+    return tuple(sorted(spans))
+
+
+def _minutes(hour: str, minute: str | None, half: str | None) -> int:
+    """Return a time of day in minutes; one that no clock shows is past the day's end."""
+    hours = int(hour)
+    if half:
+        hours = hours % 12 + (12 if half == "p" else 0) if 1 <= hours <= 12 else 99
+    return hours * 60 + int(minute or 0)
+
+
+def write_day(spans: Iterable[tuple[int, int]]) -> str:
+    """Return a day's hours as `read_day` reads them."""
+    return ", ".join(f"{write_clock(start)}–{write_clock(end)}" for start, end in spans)
+
+
+def week_windows(week: Sequence[Sequence[tuple[int, int]]]) -> tuple[Window, ...]:
+    """Return seven days' hours, Monday first, as windows: days with the same hours share one."""
+    days: dict[tuple[int, int], list[int]] = {}
+    for day, spans in enumerate(week):
+        for span in spans:
+            days.setdefault(span, []).append(day)
+    windows = [Window(tuple(on), start, end) for (start, end), on in days.items()]
+    return tuple(sorted(windows, key=lambda window: (window.days, window.start)))
 
 
 def wrong_rules(message: str, **values: Any) -> ValidationError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -20,8 +20,9 @@ from django.db.models import (
 )
 
 from governance.contact.models import CANADA, CityZone, Closure, Consent, StatutoryHours, Suppression
-from governance.contact.rules import ClosedDay, ConsentRow, LegalHours, SuppressionRow
-from governance.hours import read_clock
+from governance.contact.rules import Calendar, ClosedDay, ConsentRow, LegalHours, SuppressionRow
+from governance.hooks import LawsWeek
+from governance.hours import CHANNELS, DAYS, read_clock
 from governance.market.models import MarketPolicy
 from governance.places import ALL, Place
 
@@ -133,6 +134,25 @@ def law_and_closures(
             )
             closed.append(plain_closure(closure))
     return legal, closed
+
+
+def laws_week(provinces: Sequence[str], day: date) -> dict[str, list[LawsWeek]]:
+    """Return the law's hours of a week that begins with what is in force on `day`, in one query.
+
+    Of each province only the channels of which the law says something.
+    """
+    legal, _closures = law_and_closures(provinces, day, day)
+    found: dict[str, list[LawsWeek]] = {}
+    for province in provinces:
+        for channel in CHANNELS:
+            rows = [row for of, row in legal if of == channel and row.jurisdiction in (CANADA, province)]
+            calendar = Calendar(province, None, rows, ())
+            in_force = calendar.rows_in_force(day)
+            if in_force:
+                days = tuple(calendar.legal_hours(day, weekday) for weekday in DAYS)
+                citations = tuple(dict.fromkeys(row.citation for row in in_force))
+                found.setdefault(province, []).append(LawsWeek(channel, days, citations))
+    return found
 
 
 def plain_hours(row: StatutoryHours) -> LegalHours:

@@ -3,55 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
-from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from simple_history.template_utils import HistoricalRecordContextHelper
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.decorators import action
 
-from governance.admin_base import HistoryAdmin, JSONText, VersionForm, by_of, pretty_json
+from governance.actors import By
+from governance.admin_base import HistoryAdmin, by_of
+from governance.admin_live import LiveAdmin, SwitchesMany, live, sentences
+from governance.market.forms import PolicyForm, typed_from
 from governance.market.models import MarketPolicy
+from governance.market.pictures import laws_of, small_week
 from governance.market.rules import read_rules
-from governance.market.services import upsert_policy
-from governance.places import CANADIAN_ZONES, Place
-
-RULES_HELP = _(
-    "Windows: days 0 = Monday to 6 = Sunday, start inside, end not, 24:00 is midnight; a night is "
-    "two windows, and no "
-    "windows means never. Channels: SMS, CALL, EMAIL. min_lead_score_to_contact: 0 to 1. "
-    "consent_required_channels: contact there needs a consent on record."
-)
-
-
-class PolicyForm(VersionForm):
-    """A policy as a manager edits it."""
-
-    rules = JSONText(label=_("Rules"), help_text=RULES_HELP)
-    timezone = forms.ChoiceField(
-        label=_("Time zone"),
-        required=False,
-        choices=[
-            ("", _("the city’s own, else every one of the province")),
-            *((zone, zone) for zone in CANADIAN_ZONES),
-        ],
-        widget=UnfoldAdminSelectWidget,
-    )
-
-    class Meta:
-        model = MarketPolicy
-        fields = ("province", "market", "enabled", "timezone", "rules")
-
-    def clean_rules(self) -> Any:
-        try:
-            return read_rules(self.cleaned_data["rules"]).as_json()
-        except ValidationError as wrong:
-            raise forms.ValidationError(wrong.messages) from wrong
+from governance.market.services import simulate_policy, upsert_policy
+from governance.market.wording import channels_in_words, in_words, moves_in_words, week_in_words
+from governance.places import ALL, ZONES, Place
 
 
 class RulesThatDiffer(HistoricalRecordContextHelper):  # type: ignore[misc]  # simple_history has no types
@@ -66,10 +39,11 @@ class RulesThatDiffer(HistoricalRecordContextHelper):  # type: ignore[misc]  # s
 
 
 @admin.register(MarketPolicy)
-class MarketPolicyAdmin(HistoryAdmin):
+class MarketPolicyAdmin(SwitchesMany, LiveAdmin, HistoryAdmin):
     """When and how each market's people may be contacted; every save is a version with its reason."""
 
     form = PolicyForm
+    list_before_template = "admin/governance/marketpolicy/weeks.html"
     list_display = (
         "province", "market", "enabled", "hours", "channels", "least_score", "holidays_off", "version",
         "changed_by",
@@ -81,20 +55,58 @@ class MarketPolicyAdmin(HistoryAdmin):
     search_help_text = _("Market, without accents")
     ordering = ("province", "market")
     history_list_display = ("version",)
-    readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id", "rules_shown")
+    readonly_fields = (
+        "version",
+        "changed_by",
+        "reason",
+        "updated_at",
+        "correlation_id",
+        "meaning",
+        "week_shown",
+    )
+    actions_detail: ClassVar[Any] = ["copy"]
+    foresees = True
 
-    shown_instead: ClassVar[dict[str, str]] = {"rules": "rules_shown"}
     fieldsets = (
         (None, {"fields": ("province", "market", "enabled", "timezone")}),
-        (_("When, how and whom"), {"fields": ("rules",)}),
+        (
+            _("When, how and whom"),
+            {
+                "fields": (
+                    "week_shown", "week", "channels", "consent_channels", "min_score", "skip_holidays",
+                    "meaning",
+                )
+            },
+        ),
         (_("Why"), {"fields": ("change_reason", "seen_version")}),
         (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
-    )
+    )  # fmt: skip
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        asks = any("week" in options["fields"] for _title, options in fieldsets)
+        if not asks:
+            return fieldsets  # who only looks sees the week as a picture
+        return [
+            (title, {**options, "fields": [name for name in options["fields"] if name != "week_shown"]})
+            for title, options in fieldsets
+        ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
         # a policy that moved would rule a place that nobody decided it for
         return (*fields, "province", "market") if obj is not None else fields
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        initial = super().get_changeform_initial_data(request)
+        copied = request.GET.get("copy", "")
+        source = (
+            MarketPolicy.objects.filter(pk=copied).first() if re.fullmatch("[0-9]{1,9}", copied) else None
+        )
+        if source is None:
+            return initial
+        typed = typed_from(read_rules(source.rules))
+        return {**initial, **typed, "province": source.province, "timezone": source.timezone, "market": ""}
 
     def get_historical_record_context_helper(self, request: HttpRequest, historical_record: Any) -> Any:
         return RulesThatDiffer(self.model, historical_record, max_displayed_delta_change_chars=1000)
@@ -111,16 +123,64 @@ class MarketPolicyAdmin(HistoryAdmin):
             expected_version=form.cleaned_data["seen_version"] if change else 0,
         )
 
+    def foresee(self, request: HttpRequest, draft: MarketPolicy) -> list[str]:
+        moves = simulate_policy(
+            Place(draft.province, draft.market),
+            at=timezone.now(),
+            enabled=draft.enabled,
+            rules=draft.rules,
+            timezone=draft.timezone,
+        )
+        return moves_in_words(moves, draft.timezone or ZONES[draft.province][0])
+
+    def switch(self, row: MarketPolicy, *, enabled: bool, by: By, reason: str) -> None:
+        upsert_policy(row.place, by=by, at=timezone.now(), enabled=enabled, reason=reason)
+
+    def has_copy_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return bool(self.has_add_permission(request))
+
+    @action(description=_("Copy to a market"), url_path="copy", permissions=["copy"])
+    def copy(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        query = urlencode({"copy": object_id})
+        return HttpResponseRedirect(f"{reverse('admin:governance_marketpolicy_add')}?{query}")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        response = super().changelist_view(request, extra_context)
+        listed = getattr(response, "context_data", None) or {}
+        if "cl" in listed:
+            listed["weeks"] = self._weeks(listed["cl"].result_list)
+        return response
+
+    def _weeks(self, policies: Any) -> list[dict[str, Any]]:
+        rows = list(policies)
+        laws = laws_of(sorted({row.province for row in rows}), timezone.now())
+        return [
+            {
+                "policy": row,
+                "name": row.get_province_display() if row.market == ALL else f"{row.market}, {row.province}",
+                "picture": small_week(read_rules(row.rules), laws.get(row.province, ()), enabled=row.enabled),
+                "address": reverse("admin:governance_marketpolicy_change", args=[row.pk]),
+            }
+            for row in rows
+        ]
+
+    @admin.display(description=_("in words"))
+    def meaning(self, policy: MarketPolicy) -> str:
+        said = in_words(read_rules(policy.rules), enabled=policy.enabled, zone=policy.timezone)
+        return live("meaning", sentences(said))
+
+    @admin.display(description=_("contact hours"))
+    def week_shown(self, policy: MarketPolicy) -> str:
+        laws = laws_of([policy.province], timezone.now()).get(policy.province, ())
+        return small_week(read_rules(policy.rules), laws, enabled=policy.enabled)
+
     @admin.display(description=_("contact hours"))
     def hours(self, policy: MarketPolicy) -> str:
-        windows = read_rules(policy.rules).windows
-        names = [str(day) for day in (_("Mo"), _("Tu"), _("We"), _("Th"), _("Fr"), _("Sa"), _("Su"))]
-        told = [f"{_days(window.days, names)} {window}" for window in windows]
-        return ", ".join(told) or str(_("never"))
+        return week_in_words(read_rules(policy.rules)) or str(_("never"))
 
     @admin.display(description=_("channels"))
     def channels(self, policy: MarketPolicy) -> str:
-        return ", ".join(read_rules(policy.rules).channels) or "–"
+        return channels_in_words(read_rules(policy.rules).channels) or "–"
 
     @admin.display(description=_("least score"))
     def least_score(self, policy: MarketPolicy) -> str:
@@ -129,16 +189,3 @@ class MarketPolicyAdmin(HistoryAdmin):
     @admin.display(description=_("holidays off"), boolean=True)
     def holidays_off(self, policy: MarketPolicy) -> bool:
         return read_rules(policy.rules).skip_holidays
-
-    @admin.display(description=_("rules"))
-    def rules_shown(self, policy: MarketPolicy) -> str:
-        return format_html(
-            '<pre class="font-mono text-sm whitespace-pre-wrap">{}</pre>', pretty_json(policy.rules)
-        )
-
-
-def _days(days: tuple[int, ...], names: list[str]) -> str:
-    """Return days as a person says them: consecutive ones as a span."""
-    if len(days) > 2 and days == tuple(range(days[0], days[-1] + 1)):
-        return f"{names[days[0]]}–{names[days[-1]]}"
-    return " ".join(names[day] for day in days)

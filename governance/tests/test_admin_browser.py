@@ -114,16 +114,12 @@ def test_a_manager_changes_a_policy_and_reads_its_history(
     policy = MarketPolicy.objects.get(province="ON")
     enter(page, live_server.url, "mona")
     page.goto(f"{live_server.url}/admin/governance/marketpolicy/{policy.pk}/change/")
-    page.fill(
-        "textarea[name=rules]", '{"contact_windows_local": [{"days": [0], "start": "22:00", "end": "06:00"}]}'
-    )
+    page.fill("input[name=week_0]", "22-6")
     page.fill("textarea[name=change_reason]", "nights")
     page.click("button[name=_save]")
     look(page, "policy-refused")
-    assert "a night is two windows" in page.content()
-    page.fill(
-        "textarea[name=rules]", '{"contact_windows_local": [{"days": [0], "start": "10:00", "end": "16:00"}]}'
-    )
+    assert "cannot be read" in page.content()
+    page.fill("input[name=week_0]", "10-16")
     page.click("button[name=_save]")
     page.wait_for_url("**/marketpolicy/")
     policy.refresh_from_db()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -40,7 +39,9 @@ from governance.heimdall.models import (
 )
 from governance.hooks import ChecklistLine
 from governance.kpi.models import KpiEvent, Target
+from governance.market.forms import typed_from
 from governance.market.models import MarketPolicy
+from governance.market.rules import read_rules
 from governance.models import ApiToken, User
 from governance.outbox.models import Heartbeat, IdempotentAnswer, JobSlot, OutboxMessage, SchedulerLease
 from governance.people.models import Absence, WorkProfile
@@ -269,10 +270,15 @@ def test_decisions_are_found_by_a_whole_phone_number(desk: Desk) -> None:
 
 
 def policy_form(policy: MarketPolicy, **changes: Any) -> dict[str, Any]:
+    typed = typed_from(read_rules(policy.rules))
     form = {
         "enabled": "on" if policy.enabled else "",
         "timezone": policy.timezone,
-        "rules": json.dumps(policy.rules),
+        **{f"week_{day}": hours for day, hours in enumerate(typed["week"])},
+        "channels": typed["channels"],
+        "consent_channels": typed["consent_channels"],
+        "min_score": typed["min_score"],
+        "skip_holidays": "on" if typed["skip_holidays"] else "",
         "change_reason": "spring hours",
         "seen_version": policy.version,
     }
@@ -281,7 +287,7 @@ def policy_form(policy: MarketPolicy, **changes: Any) -> dict[str, Any]:
 
 def test_a_policy_is_changed_with_a_reason_and_kept_as_a_version(desk: Desk, told: list[str]) -> None:
     policy = MarketPolicy.objects.get(province="ON")
-    given = policy_form(policy, rules=json.dumps({**policy.rules, "skip_holidays": False}))
+    given = policy_form(policy, skip_holidays="")
     response = desk(name="mona").post(url(MarketPolicy, "change", policy.pk), given)
     assert response.status_code == 302
     policy.refresh_from_db()
@@ -307,25 +313,35 @@ def test_without_a_reason_a_policy_stays(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "said"),
+    ("changes", "field", "said"),
     [
-        ("{", "no readable JSON"),
-        ("[]", "JSON object"),
-        ('{"min_lead_score_to_contact": NaN}', "finite number"),
-        ('{"a": "\\ud800"}', "surrogates"),
-        ('{"a": "\\u0000"}', "NUL"),
-        ("[" * 5000, "nested"),
-        ('{"channels_allowed": ["FAX"]}', "FAX"),
-        (
-            '{"contact_windows_local": [{"days": [0], "start": "22:00", "end": "06:00"}]}',
-            "Window 1 ends at 06:00",
-        ),
+        ({"week_1": "22:00-06:00"}, "week", "Tuesday: “22:00-06:00” cannot be read"),
+        ({"week_0": "9-12, 11-14"}, "week", "Monday: “11-14”"),
+        ({"week_6": "25:00–26:00"}, "week", "Sunday"),
+        ({"week_6": "9:75-10"}, "week", "Sunday"),
+        ({"week_6": "all day"}, "week", "Sunday: “all day”"),
+        ({"week_6": "\0" * 300}, "week", "Sunday"),
+        ({"week_6": "٩-١٠"}, "week", "Sunday"),
+        ({"week_6": "9" * 100_000}, "week", "Sunday"),
+        ({"channels": ["FAX"]}, "channels", "FAX"),
+        ({"consent_channels": ["\0"]}, "consent_channels", "not one of"),
+        ({"min_score": "1.01"}, "min_score", "1"),
+        ({"min_score": "NaN"}, "min_score", "number"),
+        ({"min_score": "-0.1"}, "min_score", "0"),
+        ({"min_score": "1e-400"}, "min_score", ""),
+        ({"min_score": None}, "min_score", "required"),
+        ({"timezone": "Europe/Paris"}, "timezone", "Paris"),
+        ({"seen_version": "1e9"}, "seen_version", "number"),
     ],
 )
-def test_rules_that_cannot_be_used_are_refused_in_the_form(desk: Desk, rules: str, said: str) -> None:
+def test_what_cannot_be_used_is_refused_in_the_form(
+    desk: Desk, changes: dict[str, Any], field: str, said: str
+) -> None:
     policy = MarketPolicy.objects.get(province="ON")
-    response = desk().post(url(MarketPolicy, "change", policy.pk), policy_form(policy, rules=rules))
-    assert said in " ".join(errors_of(response)["rules"])
+    given = {key: value for key, value in policy_form(policy, **changes).items() if value is not None}
+    for more in ({}, {"_draw": "1"}, {"_foresee": "1"}):
+        response = desk().post(url(MarketPolicy, "change", policy.pk), {**given, **more})
+        assert said in " ".join(errors_of(response)[field])
     policy.refresh_from_db()
     assert policy.version == 1
 
@@ -373,7 +389,7 @@ def test_earlier_versions_are_read_and_never_restored(desk: Desk) -> None:
     for role in ("MANAGER", "AUDITOR", "ROOT"):
         page = desk(role).get(version)
         assert page.status_code == 200
-        assert b'name="rules"' not in page.content
+        assert b'name="week_0"' not in page.content
         assert desk(role).post(version, policy_form(policy)).status_code == 403
     policy.refresh_from_db()
     assert policy.version == 2

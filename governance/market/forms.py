@@ -1,0 +1,183 @@
+"""A market policy as a manager edits it: hours typed day by day, switches, a score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.widgets import (
+    INPUT_CLASSES,
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldBooleanSwitchWidget,
+)
+
+from governance.admin_base import VersionForm
+from governance.hooks import LawsWeek
+from governance.hours import CHANNELS, DAYS, MOST_TYPED, read_day, week_windows, write_day
+from governance.market.models import MarketPolicy
+from governance.market.pictures import day_line, laws_of, legend
+from governance.market.rules import ContactRules, read_rules
+from governance.market.wording import CHANNEL_NAMES, DAY_NAMES
+from governance.places import CANADIAN_ZONES, Province
+
+Hours = tuple[tuple[int, int], ...]
+
+
+def _wrong(part: str) -> str:
+    return _("“%(part)s” cannot be read; write such as 9:00–12:00, 13:00–20:00, or nothing for never.") % {
+        "part": part[:40]
+    }
+
+
+class WeekWidget(forms.Widget):
+    """Seven lines to type hours in, each drawn beside it on 24 hours, the law's shaded behind."""
+
+    laws: Sequence[LawsWeek] = ()
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:
+        return [str(data.get(f"{name}_{day}", ""))[:MOST_TYPED] for day in DAYS]
+
+    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
+        return all(f"{name}_{day}" not in data for day in DAYS)
+
+    def id_for_label(self, id_: str) -> str:
+        return f"{id_}_0"
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> Any:
+        base = (attrs or {}).get("id") or f"id_{name}"
+        days = []
+        for day, text in enumerate(value or [""] * 7):
+            shown = {"id": f"{base}_{day}", "field": f"{name}_{day}", "name": DAY_NAMES[day], "typed": text}
+            try:
+                shown["line"] = day_line(read_day(text), self.laws, day)
+            except ValueError as wrong:
+                shown["wrong"] = _wrong(str(wrong))
+            days.append(shown)
+        context = {
+            "id": base,
+            "days": days,
+            "laws": legend(self.laws),
+            "classes": " ".join(INPUT_CLASSES),
+        }
+        return render_to_string("admin/governance/marketpolicy/week.html", context)
+
+
+class WeekField(forms.Field):
+    """Seven days' hours, Monday first; the value is what `read_day` makes of each."""
+
+    widget = WeekWidget
+
+    def to_python(self, value: Any) -> list[Hours]:
+        week: list[Hours] = []
+        wrong: list[str] = []
+        for day, text in enumerate(value or [""] * 7):
+            try:
+                week.append(read_day(text))
+            except ValueError as part:
+                wrong.append(f"{DAY_NAMES[day]}: {_wrong(str(part))}")
+        if wrong:
+            raise ValidationError(wrong)
+        return week
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return list(initial or []) != list(data or [])
+
+
+def typed_from(rules: ContactRules) -> dict[str, Any]:
+    """Return what the form shows of a policy's rules."""
+    return {
+        "week": [write_day(rules.hours_of(day)) for day in DAYS],
+        "channels": list(rules.channels),
+        "consent_channels": list(rules.consent_channels),
+        "min_score": f"{rules.min_score.normalize():f}",
+        "skip_holidays": rules.skip_holidays,
+    }
+
+
+def _channels(label: Any, help_text: Any) -> forms.MultipleChoiceField:
+    return forms.MultipleChoiceField(
+        label=label, help_text=help_text, required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        choices=[(channel, CHANNEL_NAMES[channel]) for channel in CHANNELS],
+    )  # fmt: skip
+
+
+class PolicyForm(VersionForm):
+    """When, how and whom: nobody types JSON."""
+
+    week = WeekField(
+        label=gettext_lazy("Contact hours"), required=False,
+        help_text=gettext_lazy(
+            "Local time. The start is inside, the end is not; several spans on a day are divided by a comma, "
+            "and a night goes to 24:00 and begins again at 0:00 of the next day."
+        ),
+    )  # fmt: skip
+    channels = _channels(gettext_lazy("Channels that are on"), "")
+    consent_channels = _channels(
+        gettext_lazy("Channels that need a consent"),
+        gettext_lazy("Contact there needs a consent on record."),
+    )
+    min_score = forms.DecimalField(
+        label=gettext_lazy("Least lead score"), min_value=0, max_value=1, max_digits=13, decimal_places=12,
+        widget=UnfoldAdminDecimalFieldWidget(
+            attrs={"step": "0.01", "min": "0", "max": "1", "data-slider": ""}
+        ),
+        help_text=gettext_lazy("0 lets everybody be contacted; a lead without a score is never held back."),
+    )  # fmt: skip
+    skip_holidays = forms.BooleanField(
+        label=gettext_lazy("Nobody is contacted on holidays"), required=False,
+        widget=UnfoldBooleanSwitchWidget,
+    )  # fmt: skip
+    timezone = forms.ChoiceField(
+        label=gettext_lazy("Time zone"),
+        required=False,
+        choices=[
+            ("", gettext_lazy("the city’s own, else every one of the province")),
+            *((zone, zone) for zone in CANADIAN_ZONES),
+        ],
+        widget=UnfoldAdminSelectWidget,
+    )
+
+    class Meta:
+        model = MarketPolicy
+        fields = ("province", "market", "enabled", "timezone")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, value in typed_from(read_rules(self.instance.rules)).items():
+            self.initial.setdefault(name, value)
+        province = self.instance.province or str(self.data.get("province") or self.initial.get("province"))
+        if "week" in self.fields and province in Province.values:
+            widget: Any = self.fields["week"].widget
+            widget.laws = laws_of([province], timezone.now()).get(province, ())
+
+    def clean(self) -> Any:
+        data = super().clean() or self.cleaned_data
+        if {"week", "channels", "consent_channels", "min_score"} <= set(data):
+            try:
+                self.instance.rules = self._rules(data)
+            except ValidationError as wrong:
+                self.add_error("week", wrong)
+        return data
+
+    def _rules(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the rules as they are kept; hours that did not change keep the windows they are in."""
+        kept = read_rules(self.instance.rules)
+        same = all(kept.hours_of(day) == data["week"][day] for day in DAYS)
+        windows = kept.windows if same else week_windows(data["week"])
+        return read_rules(
+            {
+                "contact_windows_local": [window.as_json() for window in windows],
+                "channels_allowed": data["channels"],
+                "consent_required_channels": data["consent_channels"],
+                "min_lead_score_to_contact": data["min_score"],
+                "skip_holidays": data["skip_holidays"],
+            }
+        ).as_json()

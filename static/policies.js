@@ -1,0 +1,70 @@
+// Redraws the parts of a policy's form that follow what is typed. Saving needs none of this.
+(() => {
+  "use strict";
+  const start = () => {
+    const marker = document.querySelector(".live-form");
+    const form = marker && marker.closest("form");
+    if (!form) return;
+    let running = null;
+    let timer = 0;
+
+    const ask = async (what) => {
+      if (running) running.abort();
+      running = new AbortController();
+      const body = new FormData(form);
+      body.append(what, "1");
+      const answer = await fetch(window.location.pathname + window.location.search, {
+        method: "POST", body, signal: running.signal, redirect: "error",
+      });
+      if (!answer.ok) throw new Error(String(answer.status));
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      for (const part of form.querySelectorAll("[id^='live-']")) {
+        const fresh = page.getElementById(part.id);
+        if (fresh) part.replaceChildren(...document.importNode(fresh, true).childNodes);
+      }
+    };
+    const attempt = async (what) => {
+      try {
+        await ask(what);
+      } catch (fault) {
+        if (fault.name === "AbortError") return;
+        const told = document.getElementById("live-foreseen");
+        if (told) told.textContent = marker.dataset.fault;
+      }
+      marker.removeAttribute("aria-busy");
+    };
+
+    form.addEventListener("input", () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => attempt("_draw"), 250);
+    });
+    form.addEventListener("change", () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => attempt("_draw"), 50);
+    });
+    const button = marker.querySelector("button[name=_foresee]");
+    if (button) {
+      button.addEventListener("click", (event) => {
+        event.preventDefault();
+        clearTimeout(timer);
+        marker.setAttribute("aria-busy", "true");
+        attempt("_foresee");
+      });
+    }
+
+    for (const number of form.querySelectorAll("input[data-slider]")) {
+      const slider = document.createElement("input");
+      slider.type = "range";
+      slider.className = "score-slider";
+      for (const name of ["min", "max", "step"]) slider[name] = number[name];
+      slider.value = number.value;
+      const label = form.querySelector(`label[for="${number.id}"]`);
+      slider.setAttribute("aria-label", label ? label.textContent.trim() : number.name);
+      number.after(slider);
+      number.addEventListener("input", () => { slider.value = number.value; });
+      slider.addEventListener("input", () => { number.value = slider.value; });
+    }
+  };
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  else start();
+})();
