@@ -271,8 +271,8 @@ CELERY_BEAT_SCHEDULER = "valhalla.scheduler:LeasedScheduler"
 CELERY_BEAT_SYNC_EVERY = 1  # else a kill forgets when jobs last ran
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_REJECT_ON_WORKER_LOST = True
+# A message is acknowledged when its task begins, Celery's default: it only wakes the worker, the slot says
+# what is done. Acknowledged at the end, it ended the worker where the broker had been killed in between.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_TIME_LIMIT = 300
 CELERY_TASK_SOFT_TIME_LIMIT = 240

@@ -140,8 +140,8 @@ def post_message(
     )  # fmt: skip
 
 
-def drain_outbox(at: datetime, limit: int = 50, seconds: float = SECONDS) -> int:
-    """Send waiting messages for at most `seconds` (and what the last one takes); returns how many were sent.
+def drain_outbox(at: datetime, limit: int = 50, seconds: float | None = None) -> int:
+    """Send waiting messages for at most `seconds`, left out 10, and what the last takes; returns how many.
 
     Each is claimed by a conditional update before it is sent, so two at once never send the same. A sender
     killed after the mail server took a message and before that was noted sends it again after RETRY_AFTER:
@@ -149,7 +149,7 @@ def drain_outbox(at: datetime, limit: int = 50, seconds: float = SECONDS) -> int
     for one. A message that fails waits 2, 8, 32 and 128 minutes and is given up at the fifth time. While the
     mail server is away, messages wait and no try is counted.
     """
-    until = time.monotonic() + seconds
+    until = time.monotonic() + (SECONDS if seconds is None else seconds)
     waiting = OutboxMessage.objects.filter(sent_at=None, dead_at=None, not_before__lte=at)
     sent = 0
     mail = get_connection()

@@ -18,7 +18,7 @@ import psutil
 import psycopg
 from django.conf import settings
 
-from conftest import answers_at, broker_command, free_port
+from conftest import answers_at, broker_command, free_port, make_postgres, postgres_command
 
 PR_SET_PDEATHSIG = 1
 
@@ -36,21 +36,20 @@ class Program:
     ) -> None:
         self.name = name
         self.command = command
-        self.environment = environment
         self.log = folder / f"{name.replace(' ', '-')}.log"
+        self.options: dict[str, Any] = {"cwd": settings.BASE_DIR, "env": environment}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 self.command,
-                cwd=settings.BASE_DIR,
-                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 process_group=0,
                 preexec_fn=_end_with_parent,
+                **self.options,
             )
 
     @property
@@ -98,6 +97,28 @@ class Broker(Program):
     def start(self) -> None:
         super().start()
         wait_until(lambda: answers_at(self.port), "the broker answers", self)
+
+
+class Postgres(Program):
+    """A PostgreSQL server of its own, which keeps its databases from one start to the next."""
+
+    def __init__(self, folder: Path) -> None:
+        program, options = make_postgres(folder)
+        self.port = free_port()
+        super().__init__("PostgreSQL", postgres_command(program, self.port, folder), {}, folder)
+        self.options = options
+
+    def start(self) -> None:
+        super().start()
+        wait_until(self._answers, "PostgreSQL answers", self)
+
+    def url(self, name: str) -> str:
+        return f"postgresql://valhalla@127.0.0.1:{self.port}/{name}"
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(psycopg.OperationalError):
+            return ask(self.url("postgres"), "SELECT 1") == [(1,)]
+        return False
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ def slot_of(every: str, at: datetime) -> str:
 
 
 _slot_of, jobs.slot_of = jobs.slot_of, slot_of
-services.RETRY_AFTER = timedelta(seconds=5)
+services.RETRY_AFTER, services.SECONDS = timedelta(seconds=5), 1.0
 scheduler.LEASE = timedelta(seconds=2)
 scheduler.AGAIN_IN = 0.3
 app.conf.beat_max_loop_interval = 0.3

@@ -1,0 +1,32 @@
+"""`manage.py serve` whose job processes know seconds for minutes (quick.py), for tests that kill processes.
+
+With the argument `careless` its web server is the one of careless_wsgi.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import django
+from django.core.management import call_command
+
+from valhalla import running
+
+OTHERS = {"valhalla": "valhalla.tests.quick"}
+
+
+def programs() -> list[running.Program]:
+    return [
+        replace(program, command=[OTHERS.get(word, word) for word in program.command])
+        for program in _programs()
+    ]
+
+
+_programs, running.programs = running.programs, programs
+
+if __name__ == "__main__":
+    if "careless" in sys.argv[1:]:
+        OTHERS["valhalla.wsgi:application"] = "valhalla.tests.careless_wsgi:application"
+    django.setup()
+    call_command("serve")
