@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -166,6 +166,28 @@ class InboundForm(OfALead):
 
     def values(self) -> dict[str, Any]:
         return {**self.cleaned_data, "note": self.cleaned_data["note"].strip()}
+
+
+class ReassignForm(forms.Form):
+    """Whose open tasks go to whom, and why."""
+
+    whose = forms.ChoiceField(label=_("All open tasks of"))
+    owner = forms.ChoiceField(label=_("go to"))
+    reason = forms.CharField(label=_("Why?"), max_length=200)
+
+    def offer(self, names: Sequence[str]) -> None:
+        """Offer these people, and nobody at all on either side."""
+        for name, none in (("whose", _("nobody (unowned tasks)")), ("owner", _("nobody: whoever is free"))):
+            self.fields[name].choices = [*((one, one) for one in names), ("-", none)]  # type: ignore[attr-defined]  # a ChoiceField
+
+    def clean(self) -> dict[str, Any]:
+        said = super().clean() or {}
+        for name in ("whose", "owner"):
+            if said.get(name) == "-":
+                said[name] = ""
+        if "whose" in said and said.get("whose") == said.get("owner"):
+            self.add_error("owner", _("Name another person than the one whose tasks they are."))
+        return said
 
 
 class QueueForm(forms.Form):

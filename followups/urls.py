@@ -2,13 +2,16 @@
 
 from django.urls import path
 
-from followups.pages import acts, calls, desk
+from followups.pages import acts, calls, desk, team
 
 app_name = "followups"
 urlpatterns = [
     path("", desk.due, name="due"),
     path("news/", desk.news, name="news"),
     path("next/", desk.next_one, name="next"),
+    path("day/", team.day, name="day"),
+    path("team/", team.team, name="team"),
+    path("team/give/", team.give, name="give"),
     path("find/", calls.find, name="find"),
     path("lead/<int:pk>/inbound/", calls.inbound, name="inbound"),
     path("release/", desk.release_all, name="release_all"),
@@ -20,5 +23,6 @@ urlpatterns = [
     path("task/<int:pk>/snooze/", acts.snooze, name="snooze"),
     path("task/<int:pk>/skip/", acts.skip, name="skip"),
     path("task/<int:pk>/opt-out/", acts.opt_out, name="opt_out"),
+    path("task/<int:pk>/reassign/", team.reassign, name="reassign"),
     path("task/<int:pk>/correct/", acts.correct, name="correct"),
 ]

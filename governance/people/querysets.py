@@ -31,3 +31,11 @@ def managers() -> QuerySet[User]:
 def managers_mail() -> list[str]:
     """Return the e-mail addresses of the active managers who have one."""
     return list(managers().exclude(email="").values_list("email", flat=True))
+
+
+def absences_from(at: datetime, most: int = 100) -> list[dict[str, Any]]:
+    """Return the absences that last or are still to come, the first to begin first."""
+    rows = Absence.objects.filter(ends_at__gt=at, user__is_active=True).order_by("starts_at", "pk")
+    return [
+        dict(row) for row in rows.values("pk", "user_id", "user__username", "starts_at", "ends_at")[:most]
+    ]
