@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, Sum
+from django.db.models.functions import TruncHour
 
 from governance.kpi.models import Figure, KpiEvent, Target
 
@@ -45,6 +48,75 @@ def rate_since(domain: str, metric: str, since: datetime) -> Rate:
         good=Count("pk", filter=Q(success=True)), counted=Count("pk")
     )
     return Rate(counts["good"] - gone["good"], counts["counted"] - gone["counted"])
+
+
+@dataclass(slots=True)
+class Hour:
+    """The events of a UTC hour: all, those that went well or wrong, and those with a value and their sum."""
+
+    events: int = 0
+    good: int = 0
+    bad: int = 0
+    valued: int = 0
+    total: Decimal = Decimal(0)
+
+
+AT_ONCE = 1000  # ids in one statement
+
+
+def by_hour(domain: str, metric: str, since: datetime, until: datetime) -> dict[datetime, Hour]:
+    """Return a metric's events from `since` until before `until`, by the UTC hour that they fell into.
+
+    An event that a later one of the same metric corrects, whenever that was, is left out: the later one
+    counts in its place, on its own day. Hours, because the database's zone data may be wrong: who wants local
+    days puts them together.
+    """
+    series = KpiEvent.objects.filter(domain=domain, metric=metric)
+    within = series.filter(created_at__gte=since, created_at__lt=until)
+    rows = (
+        within.order_by()
+        .values_list(TruncHour("created_at", tzinfo=UTC))
+        .annotate(
+            number=Count("*"),
+            good=Count("success", filter=Q(success=True)),
+            bad=Count("success", filter=Q(success=False)),
+            valued=Count("value"),
+            summed=Sum("value"),
+        )
+    )
+    hours = {
+        hour: Hour(number, good, bad, valued, summed or Decimal(0))
+        for hour, number, good, bad, valued, summed in rows
+    }
+    for ids in _in_parts(_corrected(domain, metric, since)):
+        gone = within.filter(pk__in=ids).order_by().values_list("created_at", "success", "value")
+        for at, success, value in gone:
+            hour = hours.get(at.astimezone(UTC).replace(minute=0, second=0, microsecond=0))
+            if hour is None:  # it was written since
+                continue
+            hour.events -= 1
+            hour.good -= success is True
+            hour.bad -= success is False
+            hour.valued -= value is not None
+            hour.total -= value or 0
+    return hours
+
+
+def _corrected(domain: str, metric: str, since: datetime) -> list[int]:
+    """Return the ids of the earlier events that events from `since` on correct."""
+    named = KpiEvent.objects.filter(
+        domain=domain, metric=metric, created_at__gte=since, detail__has_key="corrects"
+    ).values_list("pk", "detail__corrects")
+    return sorted({earlier for pk, earlier in named if type(earlier) is int and 0 < earlier < pk})
+
+
+def is_event_of(number: object, domain: str, metric: str) -> bool:
+    """Say whether `number` is the id of an event of this metric."""
+    return type(number) is int and KpiEvent.objects.filter(pk=number, domain=domain, metric=metric).exists()
+
+
+def _in_parts(ids: Sequence[int]) -> list[Sequence[int]]:
+    return [ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE)]
 
 
 def figures() -> dict[str, Figure]:
