@@ -32,6 +32,7 @@ from governance.risk.models import (
     RiskThrottle,
 )
 from governance.runbook.models import Backup, Runbook
+from governance.tripwire.models import RegressionFiring, RegressionPolicy, RegressionState
 
 __all__ = [
     "Absence",
@@ -57,6 +58,9 @@ __all__ = [
     "KpiEvent",
     "MarketPolicy",
     "OutboxMessage",
+    "RegressionFiring",
+    "RegressionPolicy",
+    "RegressionState",
     "RiskEngine",
     "RiskEvent",
     "RiskLedgerDay",

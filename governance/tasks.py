@@ -3,5 +3,6 @@
 from governance.outbox.tasks import heartbeat
 from governance.retention.tasks import remove_expired_rows
 from governance.risk.tasks import release_stale_reservations
+from governance.tripwire.tasks import evaluate
 
-__all__ = ["heartbeat", "release_stale_reservations", "remove_expired_rows"]
+__all__ = ["evaluate", "heartbeat", "release_stale_reservations", "remove_expired_rows"]

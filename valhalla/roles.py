@@ -53,7 +53,9 @@ _TABLE: dict[str, str] = {
     "governance.switch_go_live": "M",
     "governance.record_kpi": "CMS",
     "governance.reserve_risk": "CMS",  # settle and release too
-    "governance.release_throttle": "M",
+    "governance.release_throttle": "M",  # and the tripwire that opened it
+    "governance.view_tripwires": "CMAS",
+    "governance.evaluate_tripwires": "MS",
     "governance.run_heimdall": "CMS",
     "governance.promote_heimdall": "M",
     "governance.manage_people": "M",
@@ -66,6 +68,7 @@ _EDITED_IN_ADMIN = (
     "governance.marketpolicy", "governance.statutoryhours", "governance.closure", "governance.cityzone",
     "governance.suppression", "governance.consent", "governance.consentstatement",
     "governance.golivestate", "governance.target", "governance.riskpolicy",
+    "governance.regressionpolicy",
     "governance.heimdallpolicy", "governance.retentionperiod",
     "followups.lead", "followups.contactpoint", "followups.property", "followups.laddertemplate",
     "buyers.buyer", "offers.offerpolicy",
@@ -79,7 +82,8 @@ _VIEWED_IN_ADMIN = (
     "governance.heartbeat", "governance.schedulerlease", "governance.idempotentanswer",
     "governance.hashkeycheck", "governance.riskengine", "governance.riskledgerday",
     "governance.riskreservation", "governance.riskthrottle", "governance.riskevent",
-    "governance.historicalriskpolicy",
+    "governance.historicalriskpolicy", "governance.historicalregressionpolicy",
+    "governance.regressionstate", "governance.regressionfiring",
     "governance.heimdallscorecardday", "governance.heimdallrecommendation", "governance.heimdallevent",
     "governance.removal", "governance.erasure",
     "followups.ladder", "followups.followuptask", "followups.slasnapshot",

@@ -92,6 +92,11 @@ SCHEDULES = (
         Nightly(minute=45, hours="3-6"),
         "Removes what is past its retention period, and tells of each removal.",
     ),
+    Schedule(
+        "governance.evaluate_tripwires",
+        Nightly(minute=0, hours="6-9"),
+        "Looks whether a watched figure dropped, and slows down or stops what depends on it.",
+    ),
 )
 
 

@@ -37,6 +37,7 @@ SEEDS = (
     "governance.contact.seeds.seed_cities",
     "governance.golive.seeds.seed",
     "governance.risk.seeds.seed",
+    "governance.tripwire.seeds.seed",
     "governance.kpi.seeds.seed",
     "governance.heimdall.seeds.seed",
     "governance.retention.seeds.seed",

@@ -53,6 +53,11 @@ def test_each_job_gets_its_row() -> None:
             True,
             "every 15 minutes",
         ),
+        "governance.evaluate_tripwires": (
+            "governance.evaluate_tripwires",
+            True,
+            "0 6-9 * * * America/Toronto",
+        ),
         "followups.dispatch_due": ("followups.dispatch_due", True, "every 1 minutes"),
         "valhalla.take_figures": ("valhalla.take_figures", True, "every 5 minutes"),
         "followups.escalate_overdue": ("followups.escalate_overdue", True, "every 5 minutes"),

@@ -64,6 +64,7 @@ WHOLES = {
     "followups.services.completing.complete_task",
     "governance.retention.services.remove_expired",
     "governance.risk.services.ending.release_stale",
+    "governance.tripwire.services.evaluating.evaluate_tripwires",
 }
 # rooms below go-live: they keep figures, messages and people, and can set nothing in motion
 BELOW = ("governance.kpi.", "governance.outbox.", "governance.people.")

@@ -1,0 +1,221 @@
+"""Tripwires: what is watched and how, what was found last, and each time that one fired."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from governance.actors import ACTOR_LENGTH, Written
+from governance.risk.models import validate_engine
+from governance.risk.rules import ENGINE_LENGTH
+from governance.tripwire import rules
+from governance.tripwire.names import (
+    DOMAIN,
+    DOMAIN_LENGTH,
+    METRIC,
+    METRIC_LENGTH,
+    WRITE_DOMAIN,
+    WRITE_METRIC,
+)
+from governance.tripwire.querysets import RegressionStateQuerySet
+from governance.versions import Versioned
+
+REASON_LENGTH = 500
+EVENTS_MAX = 100_000
+# what a client asks for beyond these would be a warning or nothing
+DROP_MIN, DROP_MAX = Decimal("0.01"), Decimal("1")
+ALARM_MIN, ALARM_MAX = Decimal("0.0000001"), Decimal("0.05")
+
+
+def _events(label: Any, default: int, help_text: Any) -> models.PositiveIntegerField[int, int]:
+    bounds = [MinValueValidator(1), MaxValueValidator(EVENTS_MAX)]
+    return models.PositiveIntegerField(label, default=default, validators=bounds, help_text=help_text)
+
+
+class RegressionPolicy(Versioned):
+    """How one metric is watched, and what happens when it drops. Every earlier version is kept."""
+
+    class Measure(models.TextChoices):
+        SUCCESS_RATE = rules.Measure.SUCCESS_RATE.value, _("success rate")
+        MEAN = rules.Measure.MEAN.value, _("mean value")
+        VOLUME = rules.Measure.VOLUME.value, _("number of events")
+
+    class Action(models.TextChoices):
+        NOTIFY = "NOTIFY", _("tell the managers")
+        THROTTLE = "THROTTLE", _("hold the engine back")
+        KILL_SWITCH = "KILL_SWITCH", _("engage the kill switch")
+
+    domain = models.CharField(
+        _("domain"), max_length=DOMAIN_LENGTH,
+        validators=[RegexValidator(DOMAIN, WRITE_DOMAIN)],
+    )  # fmt: skip
+    metric = models.CharField(
+        _("metric"), max_length=METRIC_LENGTH,
+        validators=[RegexValidator(METRIC, WRITE_METRIC)],
+    )  # fmt: skip
+    engine = models.CharField(
+        _("engine"), max_length=ENGINE_LENGTH, blank=True, default="", validators=[validate_engine],
+        help_text=_("Whose reservations are denied while it is held back; needed for that action alone."),
+    )  # fmt: skip
+    measure = models.CharField(
+        _("measure"), max_length=12, choices=Measure.choices, default=Measure.SUCCESS_RATE,
+        help_text=_(
+            "Success rate and mean are watched over days with events; a number over full weeks, per open day."
+        ),
+    )  # fmt: skip
+    window_events = _events(
+        _("events of a window"), 50,
+        _("A window is the last 5, 10 or 20 days with events, or more until it has so many events."),
+    )  # fmt: skip
+    baseline_events = _events(
+        _("events of the baseline"), 200,
+        _("The baseline is the first 20 days with events, or more until it has so many. Numbers: 4 weeks."),
+    )  # fmt: skip
+    min_events_to_enforce = _events(
+        _("events needed to act"), 50, _("With fewer events in the window a drop only warns.")
+    )
+    max_drop_fraction = models.DecimalField(
+        _("drop that counts"), max_digits=5, decimal_places=4, default=Decimal("0.2"),
+        validators=[MinValueValidator(DROP_MIN), MaxValueValidator(DROP_MAX)],
+        help_text=_("A fraction of the baseline: with 0.2 a rate of 80 in 100 must fall to 64 in 100."),
+    )  # fmt: skip
+    max_false_alarm = models.DecimalField(
+        _("chance of a false alarm"), max_digits=8, decimal_places=7, default=Decimal("0.0005"),
+        validators=[MinValueValidator(ALARM_MIN), MaxValueValidator(ALARM_MAX)],
+        help_text=_("It fires only on what chance alone would do at most this often in one look."),
+    )  # fmt: skip
+    action = models.CharField(
+        _("what it does"), max_length=11, choices=Action.choices, default=Action.NOTIFY,
+        help_text=_("Whatever it does, the managers are told."),
+    )  # fmt: skip
+    enabled = models.BooleanField(_("enabled"), default=False)
+
+    class Meta:
+        verbose_name = _("tripwire policy")
+        verbose_name_plural = _("tripwire policies")
+        ordering = ["domain", "metric"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["domain", "metric"], name="regression_policy_once",
+                violation_error_message=_("There is a tripwire for this metric already."),
+            ),
+            models.CheckConstraint(
+                condition=models.Q(max_drop_fraction__gt=0, max_drop_fraction__lte=1),
+                name="regression_policy_drop",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(max_false_alarm__gt=0, max_false_alarm__lt=1),
+                name="regression_policy_alarm",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(action="THROTTLE", engine=""), name="regression_policy_engine"
+            ),
+        ]  # fmt: skip
+        permissions = [
+            ("view_tripwires", "Read what the tripwires found"),
+            ("evaluate_tripwires", "Have the tripwires evaluated"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def name(self) -> str:
+        return f"{self.domain}/{self.metric}"
+
+    @property
+    def limits(self) -> rules.Limits:
+        return rules.Limits(
+            window_events=self.window_events,
+            baseline_events=self.baseline_events,
+            min_events=self.min_events_to_enforce,
+            max_drop=float(self.max_drop_fraction),
+            max_false_alarm=float(self.max_false_alarm),
+        )
+
+    def clean(self) -> None:
+        if self.action == self.Action.THROTTLE and not self.engine:
+            raise ValidationError({"engine": _("Say which engine it holds back.")})
+
+
+class RegressionState(models.Model):
+    """What the last look at a metric found. A row per policy."""
+
+    class Verdict(models.TextChoices):
+        LEARNING = rules.Verdict.LEARNING.name, _("learning")
+        CLEAR = rules.Verdict.CLEAR.name, _("clear")
+        WARNING = rules.Verdict.WARNING.name, _("warning")
+        TRIPPED = rules.Verdict.TRIPPED.name, _("tripped")
+
+    policy = models.OneToOneField(
+        RegressionPolicy, models.CASCADE, related_name="state", verbose_name=_("tripwire")
+    )
+    starts_at = models.DateTimeField(
+        _("start mark"), help_text=_("Events from before it do not count. A release sets it anew.")
+    )
+    frozen = models.JSONField(_("frozen baseline"), null=True, blank=True)
+    verdict = models.CharField(
+        _("what it found"), max_length=8, choices=Verdict.choices, default=Verdict.LEARNING
+    )
+    triggered = models.BooleanField(_("triggered"), default=False)
+    baseline = models.FloatField(_("baseline"), null=True, blank=True)
+    current = models.FloatField(_("now"), null=True, blank=True)
+    drop_fraction = models.FloatField(_("drop"), null=True, blank=True)
+    p_value = models.FloatField(_("p-value"), null=True, blank=True)
+    dispersion = models.FloatField(_("dispersion"), null=True, blank=True)
+    smallest_drop = models.FloatField(_("smallest drop it can see"), null=True, blank=True)
+    samples = models.JSONField(_("samples"), default=dict, blank=True)
+    arms_on = models.DateField(_("watched from about"), null=True, blank=True)
+    last_checked = models.DateTimeField(_("last checked"), null=True, blank=True)
+    last_triggered = models.DateTimeField(_("last triggered"), null=True, blank=True)
+
+    objects = RegressionStateQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("tripwire")
+        verbose_name_plural = _("tripwires")
+        ordering = ["policy__domain", "policy__metric"]
+
+    def __str__(self) -> str:
+        return str(self.policy)
+
+
+class RegressionFiring(Written):
+    """A time that a tripwire fired: what it saw, what it did, and who released it when and why."""
+
+    policy = models.ForeignKey(
+        RegressionPolicy, models.PROTECT, related_name="firings", verbose_name=_("tripwire")
+    )
+    tripped_at = models.DateTimeField(_("fired"))
+    action = models.CharField(_("what it did"), max_length=11, choices=RegressionPolicy.Action.choices)
+    engine = models.CharField(_("engine"), max_length=ENGINE_LENGTH, blank=True, default="")
+    seen = models.JSONField(_("what it saw"), default=dict)
+    released_at = models.DateTimeField(_("released"), null=True, blank=True)
+    released_by = models.CharField(_("released by"), max_length=ACTOR_LENGTH, blank=True, default="")
+    reason = models.TextField(_("reason"), blank=True, default="")
+
+    class Meta:
+        verbose_name = _("firing of a tripwire")
+        verbose_name_plural = _("firings of tripwires")
+        ordering = ["-tripped_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["policy"], name="regression_firing_open_once", condition=models.Q(released_at=None)
+            ),
+            models.CheckConstraint(
+                condition=models.Q(released_at=None) | models.Q(released_at__gte=models.F("tripped_at")),
+                name="regression_firing_span",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["-tripped_at", "-id"], name="regression_firing_newest"),  # the list
+            models.Index(fields=["policy", "-tripped_at"], name="regression_firings_of"),  # a tripwire's page
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.policy} {self.tripped_at:%Y-%m-%d}"

@@ -1,0 +1,77 @@
+"""Changing how a metric is watched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from governance.actors import By
+from governance.errors import Forbidden
+from governance.golive.services import Execution, verb
+from governance.tripwire.models import RegressionPolicy, RegressionState
+from governance.tripwire.names import read_names
+from governance.tripwire.services.states import begin_anew
+from governance.versions import revise
+
+EDIT = "governance.edit_policies"
+POLICY_FIELDS = (
+    "engine",
+    "measure",
+    "window_events",
+    "baseline_events",
+    "min_events_to_enforce",
+    "max_drop_fraction",
+    "max_false_alarm",
+    "action",
+    "enabled",
+)
+WINDOWS = ("measure", "window_events", "baseline_events")
+
+
+@verb(Execution.OBSERVE_ONLY)
+def upsert_policy(
+    domain: str,
+    metric: str,
+    changes: Mapping[str, Any],
+    *,
+    by: By,
+    at: datetime,
+    reason: str = "",
+    expected_version: int | None = None,
+) -> RegressionPolicy:
+    """Create or change how a metric is watched; `changes` names any of POLICY_FIELDS.
+
+    What is left out keeps its value; a new row begins disabled. No change makes no version. A new row,
+    another measure and other windows set the start mark: earlier events no longer count. Raises Forbidden
+    without the right, Invalid for values that cannot be, Refused `stale_version` when `expected_version` is
+    not the row's.
+    """
+    if not by.may(EDIT):
+        raise Forbidden(
+            "not_allowed", _("Changing a tripwire needs a manager, or a token with the policy scope.")
+        )
+    domain, metric = read_names(domain, metric)
+    watched: list[Any] = []
+
+    def change(policy: RegressionPolicy) -> None:
+        watched.extend(getattr(policy, name) for name in WINDOWS)
+        for name in POLICY_FIELDS:
+            if name in changes:
+                setattr(policy, name, changes[name])
+
+    policy, changed = revise(
+        RegressionPolicy.objects.filter(domain=domain, metric=metric),
+        lambda: RegressionPolicy(domain=domain, metric=metric),
+        change, by=by, at=at, reason=reason, expected_version=expected_version,
+    )  # fmt: skip
+    if not changed:
+        return policy
+    state, made = RegressionState.objects.get_or_create(policy=policy, defaults={"starts_at": at})
+    if not made and watched != [getattr(policy, name) for name in WINDOWS]:
+        state = RegressionState.objects.select_for_update().get(pk=state.pk)
+        begin_anew(state, at)
+        state.save()
+    return policy

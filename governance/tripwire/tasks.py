@@ -1,0 +1,16 @@
+"""The room's job."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from governance.actors import By
+from governance.outbox.jobs import job
+from governance.tripwire.services import evaluate_tripwires
+
+
+@job("governance.evaluate_tripwires", every="day")
+def evaluate(at: datetime) -> dict[str, int]:
+    """Look at every watched metric, and act once on what dropped."""
+    states = evaluate_tripwires(at, by=By.system("governance.evaluate_tripwires"))
+    return {"evaluated": len(states), "triggered": sum(state.triggered for state in states)}

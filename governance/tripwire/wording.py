@@ -1,0 +1,207 @@
+"""What a tripwire found, in words that a manager acts on."""
+
+from __future__ import annotations
+
+import math
+from datetime import date, datetime
+from typing import Any
+
+from django.utils.formats import date_format, number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from governance.kpi.rules import percent
+from governance.tripwire.models import RegressionFiring, RegressionPolicy, RegressionState
+from governance.tripwire.querysets import LOCAL
+
+Action, Measure = RegressionPolicy.Action, RegressionPolicy.Measure
+Verdict = RegressionState.Verdict
+
+LABELS = {
+    "WHOLESALE/ladder_created": gettext_lazy("Ladders begun"),
+    "WHOLESALE/followup_completed": gettext_lazy("Follow-ups completed"),
+    "WHOLESALE/offer_generated": gettext_lazy("Offers computed"),
+    "WHOLESALE/followup_sla": gettext_lazy("Follow-ups within 2 hours"),
+    "WHOLESALE/contact_compliance": gettext_lazy("Contacts inside the rules"),
+    "WHOLESALE/offer_accept_rate": gettext_lazy("Offers accepted"),
+    "WHOLESALE/contract_rate": gettext_lazy("Accepted offers that become a contract"),
+    "BUYER_MATCH/buyer_feedback": gettext_lazy("Buyers who respond"),
+    "BUYER_MATCH/match_success": gettext_lazy("Buyer matches that work"),
+    "CAPITAL/roi_event": gettext_lazy("Return on capital"),
+}
+MILLION = 1_000_000
+
+
+def label(policy: RegressionPolicy) -> str:
+    """Return a metric's name for people; the code where it has none."""
+    return str(LABELS.get(policy.name, policy.name))
+
+
+def figure(measure: str, value: float | None) -> str:
+    """Return a figure in its measure's own terms: a percentage, a mean, or events per open day."""
+    if value is None:
+        return "–"
+    if measure == Measure.SUCCESS_RATE:
+        return percent(value, 1)
+    return rounded(value)
+
+
+def rounded(value: float) -> str:
+    """Return a number with three digits that count."""
+    places = 0 if not value else max(0, 2 - math.floor(math.log10(abs(value))))
+    return number_format(round(value, min(places, 4)), min(places, 4), force_grouping=True)
+
+
+def day(value: date | str) -> str:
+    """Return a day as people write it: 3 December 2026."""
+    on = date.fromisoformat(value) if isinstance(value, str) else value
+    return date_format(on, "j F Y")
+
+
+def day_of(at: datetime) -> str:
+    return day(at.astimezone(LOCAL).date())
+
+
+def odds(p: float) -> str:
+    """Return how rarely chance alone does this, as a person says it."""
+    if p * MILLION < 1:
+        return _("less than once in a million looks")
+    times = 1 / p
+    if times < 20:
+        return _("about once in %(times)s looks") % {"times": number_format(max(1, round(times)))}
+    exact = float(f"{times:.2g}")
+    return _("about once in %(times)s looks") % {"times": number_format(exact, 0, force_grouping=True)}
+
+
+def stretch(measure: str, sample: dict[str, Any]) -> str:
+    """Return which days a sample is: how many, from when to when."""
+    since, until = day(sample["since"]), day(sample["until"])
+    if measure == Measure.VOLUME:
+        weeks = sample["days"] // 7
+        told = ngettext("the week from %(since)s", "the %(count)s weeks from %(since)s to %(until)s", weeks)
+        return told % {"count": weeks, "since": since, "until": until}
+    told = ngettext(
+        "the day %(since)s", "the %(count)s days with events from %(since)s to %(until)s", sample["days"]
+    )
+    return told % {"count": sample["days"], "since": since, "until": until}
+
+
+def headline(state: RegressionState) -> str:
+    """Return the one line that tells managers of a firing."""
+    told = {"what": label(state.policy), "drop": percent(state.drop_fraction or 0, 0)}
+    return _("Tripwire: %(what)s fell by %(drop)s") % told
+
+
+def comparison(measure: str, seen: dict[str, Any]) -> str:
+    """Return what is compared with what: `seen` as a firing keeps it."""
+    samples = seen.get("samples", {})
+    if "current" not in samples or seen.get("drop") is None:
+        return ""
+    told = {
+        "now": figure(measure, seen["current"]),
+        "window": stretch(measure, samples["current"]),
+        "before": figure(measure, seen["baseline"]),
+        "baseline": stretch(measure, samples["baseline"]),
+        "drop": percent(abs(seen["drop"]), 0),
+    }
+    fell = seen["drop"] >= 0.005
+    if measure == Measure.VOLUME:
+        return (
+            _("%(now)s events per open day in %(window)s, %(drop)s fewer than %(before)s in %(baseline)s.")
+            if fell
+            else _("%(now)s events per open day in %(window)s, against %(before)s in %(baseline)s.")
+        ) % told
+    return (
+        _("%(now)s in %(window)s, %(drop)s less than %(before)s in %(baseline)s.")
+        if fell
+        else _("%(now)s in %(window)s, against %(before)s in %(baseline)s.")
+    ) % told
+
+
+def one_in(p: float) -> str:
+    """Return a probability as few words: a percentage, or one in so many."""
+    if p >= 0.05:
+        return percent(p, 0)
+    if p * MILLION < 1:
+        return _("below 1 in a million")
+    return _("1 in %(times)s") % {"times": number_format(float(f"{1 / p:.2g}"), 0, force_grouping=True)}
+
+
+def probability(p: float) -> str:
+    """Return a p-value in digits."""
+    if p < 1e-6:
+        return _("below %(least)s") % {"least": number_format("0.000001")}
+    places = max(2, 1 - math.floor(math.log10(p)))
+    return number_format(f"{p:.{places}f}".rstrip("0"))
+
+
+def chance(p: float | None) -> str:
+    """Return what the p-value says."""
+    if p is None:
+        return ""
+    return _("If nothing had changed, chance alone would make a drop this large %(odds)s.") % {
+        "odds": odds(p)
+    }
+
+
+def done(firing: RegressionFiring) -> str:
+    """Return what a firing did."""
+    if firing.action == Action.THROTTLE:
+        return _("Reservations of %(engine)s are denied until a manager releases the tripwire.") % {
+            "engine": firing.engine
+        }
+    if firing.action == Action.KILL_SWITCH:
+        return _(
+            "The kill switch was engaged: nothing runs until a manager releases it. Releasing the "
+            "tripwire does not release the kill switch."
+        )
+    return _("Nothing was stopped: this tripwire only tells the managers.")
+
+
+def sentences(firing: RegressionFiring) -> list[str]:
+    """Return why a tripwire fired and what that means, sentence by sentence: the mail to the managers."""
+    found = [comparison(firing.seen["measure"], firing.seen), chance(firing.seen["p"]), done(firing)]
+    last = _("Admin shows it under Tripwires: find out what changed, then release it there with a reason.")
+    return [sentence for sentence in (*found, last) if sentence]
+
+
+def note(state: RegressionState) -> str:
+    """Return in a sentence or two how a tripwire stands."""
+    if not state.policy.enabled and not state.triggered:
+        return _("Switched off: nobody is watching this metric.")
+    if state.triggered and state.last_triggered:
+        return _("It fired on %(day)s and waits for a manager to release it.") % {
+            "day": day_of(state.last_triggered)
+        }
+    if state.verdict == Verdict.LEARNING:
+        return learning(state)
+    told = {"drop": percent(abs(state.drop_fraction or 0), 0), "odds": odds(state.p_value or 1.0)}
+    if state.verdict == Verdict.WARNING:
+        return (
+            _("It is %(drop)s below its baseline; chance alone does that %(odds)s, so it only warns.") % told
+        )
+    return power(state)
+
+
+def learning(state: RegressionState) -> str:
+    """Return since when it learns, and when watching begins."""
+    since = {"since": day_of(state.starts_at)}
+    if state.last_checked is None:
+        return _("It learns what is normal from %(since)s on.") % since
+    if state.arms_on is None:
+        return _("No events since %(since)s: nothing to watch yet.") % since
+    return _("It learns what is normal since %(since)s and arms about %(day)s.") % {
+        **since,
+        "day": day(state.arms_on),
+    }
+
+
+def power(state: RegressionState) -> str:
+    """Return how small a drop can be and still be seen."""
+    if state.baseline is None:
+        return ""
+    if state.smallest_drop is None:
+        return _("At this volume it cannot see any drop: too few events come in.")
+    return _("At this volume the smallest drop it can see is %(drop)s.") % {
+        "drop": percent(state.smallest_drop, 0)
+    }
