@@ -68,14 +68,18 @@ class MarketField(LabelField):
         return super().to_internal_value(data)
 
 
-class MoneyField(serializers.DecimalField):
+class NumberField(serializers.DecimalField):
+    """A finite number in ASCII digits, with its bounds."""
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        return super().to_internal_value(_plain_number(data))
+
+
+class MoneyField(NumberField):
     """CAD with at most two places, 0 to 999,999,999.99."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_digits=11, decimal_places=2, min_value=Decimal(0), max_value=MONEY_MAX, **kwargs)
-
-    def to_internal_value(self, data: Any) -> Decimal:
-        return super().to_internal_value(_plain_number(data))
 
 
 class FractionField(serializers.Field):  # type: ignore[type-arg]  # generic over what it reads, not over us

@@ -13,4 +13,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("runbook/", include("governance.runbook.api.urls")),
     path("go-live/", include("governance.golive.api.urls")),
     path("risk/", include("governance.risk.api.urls")),
+    path("regression/", include("governance.tripwire.api.urls")),
 ]

@@ -74,6 +74,12 @@ API: dict[str, dict[str, str]] = {
     "api/governance/heimdall/sandbox/trial": {"post": CLOSERS},
     "api/governance/heimdall/recommend": {"post": CLOSERS},
     "api/governance/heimdall/promote": {"post": MANAGERS},
+    "api/governance/regression/policies": {"get": EVERYBODY},
+    "api/governance/regression/policies/upsert": {"post": POLICY},
+    "api/governance/regression/state": {"get": READERS},
+    "api/governance/regression/evaluate": {"post": "MSPR"},
+    "api/governance/regression/kpi": {"post": CLOSERS},
+    "api/governance/regression/release": {"post": MANAGERS},
     # follow-ups
     "api/followups/ladder/create": {"post": BUT_AUDITORS},
     "api/followups/ladder/<int:pk>/stop": {"post": MANAGERS},
