@@ -9,4 +9,5 @@ import governance.outbox.admin
 import governance.people.admin
 import governance.retention.admin
 import governance.risk.admin
-import governance.runbook.admin  # noqa: F401
+import governance.runbook.admin
+import governance.tripwire.admin  # noqa: F401

@@ -366,6 +366,10 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "valhalla.pages.board.dashboard",
     "ENVIRONMENT": "governance.golive.banner.environment",
-    "STYLES": [lambda request: static("board.css"), lambda request: static("admin.css")],
+    "STYLES": [
+        lambda request: static("board.css"),
+        lambda request: static("admin.css"),
+        lambda request: static("tripwire.css"),
+    ],
     "SCRIPTS": [],
 }

@@ -156,8 +156,8 @@ def test_the_board_costs_the_same_queries_however_much_there_is(
     take_figures(timezone.now())
     client.get("/admin/")
     # session, person, go-live, figures, targets, due and late, held;
-    # of risk engines, day, throttles, policies
-    with django_assert_num_queries(11):
+    # of risk engines, day, throttles, policies; and the tripwires
+    with django_assert_num_queries(12):
         client.get("/admin/")
 
 

@@ -1,0 +1,105 @@
+"""Why a tripwire found what it found, put together for its page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from governance.kpi.rules import percent
+from governance.tripwire.models import RegressionPolicy, RegressionState
+from governance.tripwire.plot import Plot, plot_of
+from governance.tripwire.wording import chance, comparison, figure, one_in, probability, stretch
+
+Verdict = RegressionState.Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A figure, what it is called and what there is to know of it."""
+
+    title: str
+    figure: str
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """The two samples, how far they are apart, how rarely chance alone does that, and the plot."""
+
+    id: str
+    measure: str
+    before: Told | None
+    now: Told | None
+    change: Told | None
+    chance: Told | None
+    sentences: list[str]
+    plot: Plot | None
+
+
+def why(seen: dict[str, Any], name: str) -> Why:
+    """Return what a page tells of what a look saw; `name` tells its parts from another's on the page."""
+    measure, samples = seen["measure"], seen.get("samples", {})
+    said = [comparison(measure, seen), chance(seen.get("p"))]
+    return Why(
+        id=name,
+        measure=measure,
+        before=_sample(_("Before"), measure, seen.get("baseline"), samples.get("baseline")),
+        now=_sample(_("Now"), measure, seen.get("current"), samples.get("current")),
+        change=_change(seen),
+        chance=_chance(seen),
+        sentences=[sentence for sentence in said if sentence],
+        plot=plot_of(seen),
+    )
+
+
+def _sample(title: str, measure: str, value: float | None, sample: dict[str, Any] | None) -> Told | None:
+    if value is None or not sample:
+        return None
+    count = ngettext("%(count)s event", "%(count)s events", sample["events"])
+    count %= {"count": number_format(sample["events"], force_grouping=True)}
+    told = figure(measure, value)
+    if measure == RegressionPolicy.Measure.VOLUME:
+        told = _("%(figure)s per open day") % {"figure": told}
+    return Told(title, told, f"{count}, {stretch(measure, sample)}")
+
+
+def _change(seen: dict[str, Any]) -> Told | None:
+    drop = seen.get("drop")
+    if drop is None:
+        return None
+    needed = _("a drop counts from %(drop)s on") % {"drop": percent(seen["max_drop"], 1)}
+    return Told(_("Drop") if drop >= 0 else _("Rise"), percent(abs(drop), 1), needed)
+
+
+def _chance(seen: dict[str, Any]) -> Told | None:
+    p = seen.get("p")
+    if p is None:
+        return None
+    told = _("p is %(p)s; it fires at %(limit)s or less") % {
+        "p": probability(p),
+        "limit": probability(seen["max_false_alarm"]),
+    }
+    return Told(_("Chance alone"), one_in(p), told)
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """How a tripwire stands at a glance: `state` is good, watch, bad, off or blank, for the styles."""
+
+    state: str
+    says: str
+
+
+def light(state: RegressionState) -> Light:
+    """Return a tripwire's light: what fired counts until it is released."""
+    if state.triggered:
+        return Light("bad", _("Fired"))
+    if not state.policy.enabled:
+        return Light("off", _("Off"))
+    if state.verdict == Verdict.WARNING:
+        return Light("watch", _("Warning"))
+    return Light("good", _("Steady")) if state.verdict == Verdict.CLEAR else Light("", _("Learning"))
