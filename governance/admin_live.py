@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -37,10 +38,10 @@ def sentences(said: list[str]) -> SafeString:
 class LiveAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     """A form whose parts marked by `live` follow what is typed; nothing is saved by looking.
 
-    With `foresees` a button asks what saving would do; `foresee` answers it from the draft.
+    Where the form has the read-only field `what_would_change`, its button asks what saving would do, and
+    `foresee` answers it from the draft.
     """
 
-    foresees: ClassVar[bool] = False
     # what an address may fill in of a new row
     asked_by_address: ClassVar[tuple[str, ...]] = ("province", "market")
     change_form_after_template = "admin/live.html"
@@ -80,13 +81,29 @@ class LiveAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
         return Draft
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if self.has_change_permission(request) and not getattr(request, "shows_history", False):
+            return fieldsets
+        kept = [
+            (
+                title,
+                {**options, "fields": [name for name in options["fields"] if name != "what_would_change"]},
+            )
+            for title, options in fieldsets
+        ]
+        return [(title, options) for title, options in kept if options["fields"]]
+
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         form = context["adminform"].form
-        may = self.has_change_permission(request) and not getattr(request, "shows_history", False)
-        context["foresees"] = self.foresees and may
+        form.instance.unusable = set(form.errors)
         if FORESEE in getattr(request, "draft", {}):
-            context["foreseen"] = self._foreseen(request, form)
+            form.instance.foreseen = self._foreseen(request, form)
         return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description=_("before saving"))
+    def what_would_change(self, draft: Any) -> str:
+        return render_to_string("admin/foresee.html", {"foreseen": getattr(draft, "foreseen", [])})
 
     def _foreseen(self, request: HttpRequest, form: Any) -> list[str]:
         if not form.is_valid():

@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 
+from governance.actors import By
 from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
+from governance.admin_live import LiveAdmin, SwitchesMany, live, sentences
 from governance.places import Place
+from offers import rules
 from offers.models import Offer, OfferEvidence, OfferOutcome, OfferPolicy
 from offers.services import POLICY_FIELDS, upsert_policy
 
+FIGURES = {"max_arv_multiplier", "default_fees_buffer", "default_assignment_fee"}
+EXAMPLE_ARV, EXAMPLE_REPAIRS = Decimal(450_000), Decimal(50_000)
+
+
+def _cad(amount: Decimal) -> str:
+    return number_format(amount, 0 if amount == int(amount) else 2, use_l10n=True, force_grouping=True)
+
+
+def example_of(policy: OfferPolicy) -> list[str]:
+    """Return in sentences what a policy gives for the house that everybody here knows."""
+    house = {"arv": _cad(EXAMPLE_ARV), "repairs": _cad(EXAMPLE_REPAIRS)}
+    calc = rules.calculate(EXAMPLE_ARV, EXAMPLE_REPAIRS, policy.terms)
+    said = [
+        gettext("A house worth %(arv)s CAD once %(repairs)s CAD of repairs are done:") % house,
+        gettext("the end buyer may pay %(mao)s CAD at most, and we offer %(offer)s CAD.")
+        % {"mao": _cad(calc.mao), "offer": _cad(calc.recommended_offer)},
+    ]
+    if calc.floored:
+        said.append(gettext("The sum falls below zero, so it is cut off there: such a house gets no offer."))
+    if not policy.enabled:
+        said.append(gettext("Switched off: no offer is computed here, and ALL does not step in."))
+    return said
+
 
 @admin.register(OfferPolicy)
-class OfferPolicyAdmin(HistoryAdmin):
+class OfferPolicyAdmin(SwitchesMany, LiveAdmin, HistoryAdmin):
     """Policies of provinces and markets; every save is a version with its reason."""
 
     form = VersionForm
@@ -33,9 +62,9 @@ class OfferPolicyAdmin(HistoryAdmin):
     search_fields = ("market_key",)
     search_help_text = _("Market, without accents")
     ordering = ("province", "market")
-    readonly_fields = ("version", "changed_by", "reason", "updated_at")
+    readonly_fields = ("version", "changed_by", "reason", "updated_at", "example")
     fieldsets = (
-        (None, {"fields": ("province", "market", "enabled", "change_reason", "seen_version")}),
+        (None, {"fields": ("province", "market", "enabled")}),
         (
             _("The formula"),
             {
@@ -44,10 +73,12 @@ class OfferPolicyAdmin(HistoryAdmin):
                     "default_fees_buffer",
                     "default_assignment_fee",
                     "offer_net_of_assignment_fee",
+                    "example",
                 )
             },
         ),
         (_("What an offer needs besides"), {"fields": ("min_liquidity_score", "require_heimdall")}),
+        (_("Why"), {"fields": ("change_reason", "seen_version")}),
         (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at")}),
     )
 
@@ -65,6 +96,15 @@ class OfferPolicyAdmin(HistoryAdmin):
             by=by_of(request),
             at=timezone.now(),
         )
+
+    def switch(self, row: OfferPolicy, *, enabled: bool, by: By, reason: str) -> None:
+        upsert_policy(row.place, {"enabled": enabled}, by=by, at=timezone.now(), reason=reason)
+
+    @admin.display(description=_("an example"))
+    def example(self, policy: OfferPolicy) -> str:
+        if FIGURES & getattr(policy, "unusable", set()):
+            return live("example", sentences([gettext("First correct the figures that are marked.")]))
+        return live("example", sentences(example_of(policy)))
 
 
 class OutcomeInline(TabularInline):  # type: ignore[misc]  # unfold has no types

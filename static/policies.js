@@ -5,6 +5,7 @@
     const marker = document.querySelector(".live-form");
     const form = marker && marker.closest("form");
     if (!form) return;
+    const button = form.querySelector("button[name=_foresee]");
     let running = null;
     let timer = 0;
 
@@ -31,7 +32,7 @@
         const told = document.getElementById("live-foreseen");
         if (told) told.textContent = marker.dataset.fault;
       }
-      marker.removeAttribute("aria-busy");
+      button?.parentElement.removeAttribute("aria-busy");
     };
 
     form.addEventListener("input", () => {
@@ -42,12 +43,11 @@
       clearTimeout(timer);
       timer = setTimeout(() => attempt("_draw"), 50);
     });
-    const button = marker.querySelector("button[name=_foresee]");
     if (button) {
       button.addEventListener("click", (event) => {
         event.preventDefault();
         clearTimeout(timer);
-        marker.setAttribute("aria-busy", "true");
+        button.parentElement.setAttribute("aria-busy", "true");
         attempt("_foresee");
       });
     }

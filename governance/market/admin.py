@@ -23,7 +23,7 @@ from governance.market.models import MarketPolicy
 from governance.market.pictures import laws_of, small_week
 from governance.market.rules import read_rules
 from governance.market.services import simulate_policy, upsert_policy
-from governance.market.wording import channels_in_words, in_words, moves_in_words, week_in_words
+from governance.market.wording import channels_in_words, in_words, moves_in_words
 from governance.places import ALL, ZONES, Place
 
 
@@ -63,9 +63,9 @@ class MarketPolicyAdmin(SwitchesMany, LiveAdmin, HistoryAdmin):
         "correlation_id",
         "meaning",
         "week_shown",
+        "what_would_change",
     )
     actions_detail: ClassVar[Any] = ["copy"]
-    foresees = True
 
     fieldsets = (
         (None, {"fields": ("province", "market", "enabled", "timezone")}),
@@ -78,7 +78,7 @@ class MarketPolicyAdmin(SwitchesMany, LiveAdmin, HistoryAdmin):
                 )
             },
         ),
-        (_("Why"), {"fields": ("change_reason", "seen_version")}),
+        (_("Why"), {"fields": ("what_would_change", "change_reason", "seen_version")}),
         (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
     )  # fmt: skip
 
@@ -176,7 +176,10 @@ class MarketPolicyAdmin(SwitchesMany, LiveAdmin, HistoryAdmin):
 
     @admin.display(description=_("contact hours"))
     def hours(self, policy: MarketPolicy) -> str:
-        return week_in_words(read_rules(policy.rules)) or str(_("never"))
+        windows = read_rules(policy.rules).windows
+        names = [str(day) for day in (_("Mo"), _("Tu"), _("We"), _("Th"), _("Fr"), _("Sa"), _("Su"))]
+        told = [f"{_days(window.days, names)} {window}" for window in windows]
+        return ", ".join(told) or str(_("never"))
 
     @admin.display(description=_("channels"))
     def channels(self, policy: MarketPolicy) -> str:
@@ -189,3 +192,10 @@ class MarketPolicyAdmin(SwitchesMany, LiveAdmin, HistoryAdmin):
     @admin.display(description=_("holidays off"), boolean=True)
     def holidays_off(self, policy: MarketPolicy) -> bool:
         return read_rules(policy.rules).skip_holidays
+
+
+def _days(days: tuple[int, ...], names: list[str]) -> str:
+    """Return days as a person says them: consecutive ones as a span."""
+    if len(days) > 2 and days == tuple(range(days[0], days[-1] + 1)):
+        return f"{names[days[0]]}–{names[days[-1]]}"
+    return " ".join(names[day] for day in days)

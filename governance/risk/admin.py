@@ -10,9 +10,13 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.html import format_html
+from django.utils.text import get_text_list
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from governance.actors import By
 from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of, pretty_json
+from governance.admin_live import LiveAdmin, SwitchesMany, live, sentences
 from governance.risk.gauges import as_gauges
 from governance.risk.models import (
     RiskEngine,
@@ -22,7 +26,7 @@ from governance.risk.models import (
     RiskReservation,
     RiskThrottle,
 )
-from governance.risk.rules import ACTIONS, EXPOSURE, LOSS, OPEN, STALE
+from governance.risk.rules import ACTIONS, EXPOSURE, GLOBAL, LOSS, OPEN, STALE
 from governance.risk.services import POLICY_FIELDS, snapshot, upsert_policy
 
 WHY = {
@@ -50,8 +54,30 @@ def _figure(model: type[models.Model], name: str, nothing: str = "") -> Any:
     return column
 
 
+def caps_in_words(policy: RiskPolicy) -> list[str]:
+    """Return in sentences what an engine may do under its caps."""
+    if not policy.enabled:
+        return [gettext("Switched off: nothing is reserved here.")]
+
+    def cad(amount: Any) -> str:
+        return number_format(amount, 0 if amount == int(amount) else 2, use_l10n=True, force_grouping=True)
+
+    capped = [
+        (policy.max_daily_loss, gettext("lose at most %(figure)s CAD a day")),
+        (policy.max_daily_exposure, gettext("reserve at most %(figure)s CAD a day")),
+        (policy.max_open_risk, gettext("have at most %(figure)s CAD reserved at a time")),
+        (policy.max_actions_per_day, gettext("make at most %(figure)s reservations a day")),
+    ]
+    said = [text % {"figure": cad(figure)} for figure, text in capped if figure]
+    if not said:
+        return [gettext("There is no cap here: as much is reserved as is asked for.")]
+    engine = gettext("All engines together") if policy.engine == GLOBAL else policy.engine
+    may = gettext("%(engine)s may %(caps)s. A day is a UTC day.")
+    return [may % {"engine": engine, "caps": get_text_list(said, gettext("and"))}]
+
+
 @admin.register(RiskPolicy)
-class RiskPolicyAdmin(HistoryAdmin):
+class RiskPolicyAdmin(SwitchesMany, LiveAdmin, HistoryAdmin):
     """The caps of each engine below what is used of them; every save is a version with its reason."""
 
     form = VersionForm
@@ -64,12 +90,21 @@ class RiskPolicyAdmin(HistoryAdmin):
     )  # fmt: skip
     list_filter = ("enabled", "updated_at")
     ordering = ("engine",)
-    readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id")
+    asked_by_address = ("engine",)
+    readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id", "meaning")
     fieldsets = (
         (None, {"fields": ("engine", "enabled")}),
         (
             _("Caps"),
-            {"fields": ("max_daily_loss", "max_daily_exposure", "max_open_risk", "max_actions_per_day")},
+            {
+                "fields": (
+                    "max_daily_loss",
+                    "max_daily_exposure",
+                    "max_open_risk",
+                    "max_actions_per_day",
+                    "meaning",
+                )
+            },
         ),
         (_("Why"), {"fields": ("change_reason", "seen_version")}),
         (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
@@ -93,6 +128,13 @@ class RiskPolicyAdmin(HistoryAdmin):
             by=by_of(request),
             at=timezone.now(),
         )
+
+    def switch(self, row: RiskPolicy, *, enabled: bool, by: By, reason: str) -> None:
+        upsert_policy(row.engine, {"enabled": enabled}, by=by, at=timezone.now(), reason=reason)
+
+    @admin.display(description=_("in words"))
+    def meaning(self, policy: RiskPolicy) -> str:
+        return live("meaning", sentences(caps_in_words(policy)))
 
 
 @admin.register(RiskEngine)

@@ -265,3 +265,24 @@ def test_the_bars_are_drawn_for_every_eye_and_width(
             )
     assert found.violations_count == 0, found.generate_report()
     assert said == []
+
+
+def test_caps_are_said_in_words_as_they_are_typed(desk: Any) -> None:
+    policy = RiskPolicy.objects.get(engine="WHOLESALE")
+    address = reverse("admin:governance_riskpolicy_change", args=[policy.pk])
+    page = desk().get(address).content.decode()
+    assert "WHOLESALE may lose at most 20,000 CAD a day, reserve at most 100,000 CAD a day" in page
+    typed = {
+        "enabled": "on", "max_daily_loss": "0", "max_daily_exposure": "0", "max_open_risk": "0",
+        "max_actions_per_day": "0", "seen_version": policy.version, "_draw": "1",
+    }  # fmt: skip
+    assert "There is no cap here" in desk().post(address, typed).content.decode()
+    policy.refresh_from_db()
+    assert policy.version == 1
+
+
+def test_engines_are_switched_off_together_with_a_reason(desk: Any) -> None:
+    rows = RiskPolicy.objects.filter(engine__in=["WHOLESALE", "CAPITAL"])
+    said = {"action": "switch_off", "_selected_action": [row.pk for row in rows], "apply": "1"}
+    desk().post(reverse("admin:governance_riskpolicy_changelist"), {**said, "change_reason": "audit"})
+    assert set(rows.values_list("enabled", "version", "reason")) == {(False, 2, "audit")}

@@ -128,3 +128,48 @@ def test_the_history_of_a_policy_can_be_read(sign_in: Callable[[str], Client]) -
     policy = switch_on()
     page = sign_in("AUDITOR").get(f"/admin/offers/offerpolicy/{policy.pk}/history/")
     assert page.status_code == 200
+
+
+def test_the_form_says_what_the_typed_values_give(sign_in: Callable[[str], Client]) -> None:
+    policy = OfferPolicy.objects.get(province="ON")
+    client = sign_in("MANAGER")
+    page = client.get(url(policy)).content.decode()
+    assert "the end buyer may pay 262,500 CAD at most, and we offer 252,500 CAD" in page
+    said = {**form(policy, max_arv_multiplier="0.65", default_assignment_fee="12000.50"), "_draw": "1"}
+    page = client.post(url(policy), said).content.decode()
+    assert "the end buyer may pay 240,000 CAD at most, and we offer 227,999.50 CAD" in page
+    page = client.post(url(policy), {**said, "default_fees_buffer": "300000"}).content.decode()
+    assert "such a house gets no offer" in page
+    policy.refresh_from_db()
+    assert policy.version == 1
+
+
+@pytest.mark.parametrize("wrong", ["NaN", "1e999", "-1", "0.95", "x" * 10_000, "\0"])
+def test_no_example_is_made_of_what_cannot_be_used(sign_in: Callable[[str], Client], wrong: str) -> None:
+    policy = OfferPolicy.objects.get(province="ON")
+    said = {**form(policy), "max_arv_multiplier": wrong, "_draw": "1"}
+    page = sign_in("MANAGER").post(url(policy), said).content.decode()
+    assert "First correct the figures" in page
+    assert "we offer" not in page
+
+
+def test_many_policies_are_switched_on_with_a_reason(sign_in: Callable[[str], Client]) -> None:
+    rows = OfferPolicy.objects.filter(province__in=["ON", "QC"])
+    said = {"action": "switch_on", "_selected_action": [row.pk for row in rows], "apply": "1"}
+    listed = "/admin/offers/offerpolicy/"
+    for role in ("AUDITOR", "MANAGER"):
+        sign_in(role).post(listed, said)
+    assert not OfferPolicy.objects.filter(enabled=True).exists(), "not without a reason"
+    sign_in("AUDITOR").post(listed, {**said, "change_reason": "spring"})
+    assert not OfferPolicy.objects.filter(enabled=True).exists()
+    sign_in("MANAGER").post(listed, {**said, "change_reason": "spring"})
+    switched = OfferPolicy.objects.filter(enabled=True).values_list("province", "version", "reason")
+    assert set(switched) == {("ON", 2, "spring"), ("QC", 2, "spring")}
+
+
+def test_the_list_opens_in_few_queries(
+    sign_in: Callable[[str], Client], django_assert_max_num_queries: Any
+) -> None:
+    client = sign_in("MANAGER")
+    with django_assert_max_num_queries(10):
+        client.get("/admin/offers/offerpolicy/")

@@ -1,0 +1,86 @@
+"""A manager changes a market's hours in a real Chromium and sees what that does to open tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from followups.services import realign_due
+from followups.tests.factories import ladder, steps_of
+from governance.actors import By
+from governance.market.models import MarketPolicy
+from governance.models import User
+from valhalla.testing import PASSWORD
+
+pytestmark = pytest.mark.django_db(transaction=True)
+FRIDAY = datetime(2026, 11, 28, 0, 50, tzinfo=UTC)  # 19:50 in Toronto; nobody is contacted after 20:00
+ON_SATURDAY = [15, 15.5]  # 10:00 and 10:30 in Toronto
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Iterator[None]:
+    with time_machine.travel(FRIDAY + timedelta(minutes=1), tick=True):
+        yield
+
+
+def enter(page: Page, address: str) -> None:
+    page.goto(f"{address}/admin/")
+    page.fill("input[name=username]", "mona")
+    page.fill("input[name=password]", PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{address}/admin/")
+
+
+def serious(page: Page) -> list[str]:
+    """Return what axe finds serious in our part of the page."""
+    found = Axe().run(page, context="#content-main").response["violations"]
+    return [
+        f"{rule['id']}: {node['html'][:160]}"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+
+
+def hours_of_saturday(made: Any) -> list[float]:
+    due = [task.due_at for task in steps_of(made) if task.due_at and task.due_at > FRIDAY]
+    return [at.hour + at.minute / 60 for at in due if at < FRIDAY + timedelta(days=1)]
+
+
+def test_torontos_saturday_hours_are_changed_and_the_open_tasks_move(
+    page: Page, live_server: Any, person: Callable[..., User], by: Callable[..., By]
+) -> None:
+    person("MANAGER", "mona")
+    made = ladder(by("VA"), start=FRIDAY, market="TORONTO")
+    assert hours_of_saturday(made) == ON_SATURDAY
+    ontario = MarketPolicy.objects.get(province="ON")
+    enter(page, live_server.url)
+    page.goto(f"{live_server.url}/admin/governance/marketpolicy/")
+    assert serious(page) == []
+    page.get_by_role("link", name="Ontario").first.click()
+    page.get_by_role("link", name="Copy to a market").click()
+    page.fill("input[name=market]", "Toronto")
+    page.fill("input[name=week_5]", "noon")
+    expect(page.locator("#live-id_week_5")).to_contain_text("cannot be read")
+    page.fill("input[name=week_5]", "12-18")
+    expect(page.locator("#live-id_week_5 rect.open")).to_have_attribute("x", "720")
+    expect(page.locator("#live-meaning")).to_contain_text("Saturday 12:00 to 18:00")
+    page.get_by_role("button", name="What would change?").click()
+    told = page.locator("#live-foreseen")
+    expect(told).to_contain_text("2 get another time, 0 are held and 0 come back")
+    expect(told).to_contain_text("Sat 28 Nov, 10:00 EST")
+    assert serious(page) == []
+    assert MarketPolicy.objects.filter(market="TORONTO").count() == 0, "asking saves nothing"
+    page.fill("textarea[name=change_reason]", "nobody answers on Saturday morning")
+    page.click("button[name=_save]")
+    page.wait_for_url("**/marketpolicy/")
+    realign_due(datetime.now(UTC))
+    assert hours_of_saturday(made) == [17, 17.5]
+    ontario.refresh_from_db()
+    assert ontario.version == 1, "the rest of Ontario keeps its hours"

@@ -1,0 +1,45 @@
+"""A manager switches a market's offers on in a real Chromium, with the example before her eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from governance.models import User
+from offers.models import OfferPolicy
+from valhalla.testing import PASSWORD
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_an_offer_policy_is_switched_on(page: Page, live_server: Any, person: Callable[..., User]) -> None:
+    person("MANAGER", "mona")
+    policy = OfferPolicy.objects.get(province="ON")
+    page.goto(f"{live_server.url}/admin/offers/offerpolicy/{policy.pk}/change/")
+    page.fill("input[name=username]", "mona")
+    page.fill("input[name=password]", PASSWORD)
+    page.keyboard.press("Enter")
+    example = page.locator("#live-example")
+    expect(example).to_contain_text("we offer 252,500 CAD")
+    expect(example).to_contain_text("Switched off")
+    page.locator("input[name=enabled]").focus()
+    page.keyboard.press("Space")
+    expect(example).not_to_contain_text("Switched off")
+    page.fill("input[name=max_arv_multiplier]", "0.65")
+    expect(example).to_contain_text("we offer 230,000 CAD")
+    serious = [
+        f"{rule['id']}: {node['html'][:160]}"
+        for rule in Axe().run(page, context="#content-main").response["violations"]
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+    assert serious == []
+    page.fill("textarea[name=change_reason]", "the market has buyers now")
+    page.click("button[name=_save]")
+    page.wait_for_url("**/offerpolicy/")
+    policy.refresh_from_db()
+    assert (policy.enabled, str(policy.max_arv_multiplier), policy.version) == (True, "0.6500", 2)
