@@ -270,13 +270,14 @@ def test_the_bars_are_drawn_for_every_eye_and_width(
 def test_caps_are_said_in_words_as_they_are_typed(desk: Any) -> None:
     policy = RiskPolicy.objects.get(engine="WHOLESALE")
     address = reverse("admin:governance_riskpolicy_change", args=[policy.pk])
-    page = desk().get(address).content.decode()
+    client = desk()
+    page = client.get(address).content.decode()
     assert "WHOLESALE may lose at most 20,000 CAD a day, reserve at most 100,000 CAD a day" in page
     typed = {
         "enabled": "on", "max_daily_loss": "0", "max_daily_exposure": "0", "max_open_risk": "0",
         "max_actions_per_day": "0", "seen_version": policy.version, "_draw": "1",
     }  # fmt: skip
-    assert "There is no cap here" in desk().post(address, typed).content.decode()
+    assert "There is no cap here" in client.post(address, typed).content.decode()
     policy.refresh_from_db()
     assert policy.version == 1
 
