@@ -1,12 +1,13 @@
 """A web server as it must not be, against which test_kills_under_load.py has been seen to fail.
 
 It remembers an answer after what it answers for was committed, so a kill between the two has it done twice;
-it writes KPI events after the commit, so a kill leaves what is half done; and it answers feedback before
-that is done, so a kill loses it. Each `LATER`, as long as a queue or a slow neighbour takes.
+it writes KPI events after the commit, so a kill leaves what is half done; and it answers that a reservation
+is settled before it is, so a kill loses it.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterable
@@ -21,16 +22,16 @@ from governance.models import IdempotentAnswer, KpiEvent  # isort: skip
 
 __all__ = ["application"]
 
-LATER = 0.05  # seconds
+LATER = 0.05  # seconds, as a queue or a slow neighbour takes them
 
 
 def answer_once(*, user_id: int, key: str, request: Any, at: Any, handle: Any) -> tuple[int, str, bool]:
     stored = IdempotentAnswer.objects.filter(user_id=user_id, key=key).first()
     if stored is not None:
         return stored.status, stored.body, True
-    if request[1].endswith("/feedback"):
-        threading.Timer(10 * LATER, do_afterwards, [handle]).start()
-        return 200, "{}", True
+    if request[1].endswith("/settle"):
+        threading.Timer(40 * LATER, do_afterwards, [handle]).start()
+        return 200, json.dumps({"reservation": {"id": request[2]["reservation_id"]}}), True
     status, body, keep = handle()
     time.sleep(LATER)
     if keep:

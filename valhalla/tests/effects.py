@@ -27,14 +27,14 @@ class Differences:
     def of_answers(self, what: str, answered: Iterable[Any], found: Iterable[Any]) -> None:
         """What was acknowledged is there, once, and nothing else is."""
         wanted, there = Counter(answered), Counter(found)
-        self.lost += [f"{what} {which}" for which in wanted - there]
-        self.doubled += [f"{what} {which}" for which in there - wanted]
+        self.lost += [f"{what} {which}" for which in (wanted - there).elements()]
+        self.doubled += [f"{what} {which}" for which in (there - wanted).elements()]
 
     def of_parts(self, what: str, wanted: Iterable[Any], found: Iterable[Any]) -> None:
         """What belongs to one transaction is there whole."""
         whole, there = Counter(wanted), Counter(found)
-        self.half += [f"{what} {which} is missing" for which in whole - there]
-        self.half += [f"{what} {which} is there without its cause" for which in there - whole]
+        self.half += [f"{what} {which} is missing" for which in (whole - there).elements()]
+        self.half += [f"{what} {which} is there without its cause" for which in (there - whole).elements()]
 
 
 def differences(url: str, answered: Answered) -> Differences:

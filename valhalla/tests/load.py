@@ -35,13 +35,10 @@ class Answered:
         return sum(map(len, self.answers.values()))
 
     def of(self, kind: str, *path: str) -> list[Any]:
-        """One value of each answer of a kind, the answer itself where it is not there."""
-        found = []
-        for answer in self.answers.get(kind, []):
-            value: Any = answer
-            for name in path:
-                value = value.get(name, f"{kind} without {name}")
-            found.append(value)
+        """One value of each answer of a kind."""
+        found: list[Any] = self.answers.get(kind, [])
+        for name in path:
+            found = [value[name] for value in found]
         return found
 
 
@@ -97,7 +94,7 @@ class Client:
         reserved = self.send(
             "reservation", "/api/governance/risk/check-and-reserve", engine="WHOLESALE", amount="100.00"
         )
-        if number % 2:
+        if number % 4 != 3:
             self.send(
                 "settlement", "/api/governance/risk/settle",
                 reservation_id=reserved["reservation_id"], realized_loss="1.00",

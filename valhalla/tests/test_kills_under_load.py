@@ -218,13 +218,18 @@ def start(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[.
 
 
 def work_and_kill(house: House, kinds: list[str], chance: random.Random) -> Answered:
-    """Have clients work while one thing after the other is killed."""
+    """Have clients work while one thing after the other is killed, each amid as much work."""
     house.wait_for_jobs()
     with load(house.port, house.token, CLIENTS, chance) as answered:
+
+        def work(effects: int) -> None:
+            wanted = answered.total + effects
+            wait_until(lambda: answered.total >= wanted, "clients are answered", house.serve)
+
         for kind in kinds:
-            time.sleep(chance.uniform(0.3, 1.5))
+            work(chance.randint(20, 50))
             house.kill(kind, chance)
-        time.sleep(1)
+        work(20)
     return answered
 
 
@@ -272,12 +277,12 @@ def test_four_kills_under_load_lose_nothing_and_leave_nothing_half_done(
 
 @pytest.mark.long
 @pytest.mark.parametrize("with_broker", [False, True], ids=["embedded jobs", "with a broker"])
-@pytest.mark.parametrize("part", range(5))
+@pytest.mark.parametrize("part", range(10))
 def test_two_hundred_kills_under_load_lose_nothing_and_leave_nothing_half_done(
     start: Callable[..., House], chance: random.Random, with_broker: bool, part: int
 ) -> None:
     house = start(with_broker)
-    check(house, drawn(house, 20, chance), chance)
+    check(house, drawn(house, 10, chance), chance)
 
 
 def test_a_careless_web_server_loses_doubles_and_leaves_half_done(
@@ -288,6 +293,9 @@ def test_a_careless_web_server_loses_doubles_and_leaves_half_done(
     answered = work_and_kill(house, ["all web processes"] * 2, chance)
     house.finish()
     found = differences(house.url, answered)
+    found.half = [
+        what for what in found.half if not what.startswith("kept answers")
+    ]  # that would be no kill's
     log.warning(
         "2 kills of careless web processes: %s effects acknowledged, %s lost, %s doubled, %s half done",
         answered.total, len(found.lost), len(found.doubled), len(found.half),
