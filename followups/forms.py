@@ -112,8 +112,8 @@ class CompleteForm(OfALead):
 
     def __init__(self, *args: Any, channel: str, may_override: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["outcome"].choices = [(name, OUTCOMES[name]) for name in LIKELY[channel]]  # type: ignore[attr-defined]  # a ChoiceField
-        self.fields["outcome"].initial = DEFAULT_OUTCOME[channel]
+        self.fields["outcome"].choices = [(name, OUTCOMES[name]) for name in LIKELY.get(channel, OUTCOMES)]  # type: ignore[attr-defined]  # a ChoiceField
+        self.fields["outcome"].initial = DEFAULT_OUTCOME.get(channel)
         self.fields["next"].choices = [("", _("a closer takes over")), *NEXT.items()]  # type: ignore[attr-defined]  # a ChoiceField
         if not may_override:
             del self.fields["override_reason"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Self
 
 from django.db import connection, models
@@ -162,29 +163,41 @@ def ids_of_all(questions: Sequence[tuple[models.QuerySet[Any], Sequence[str]]]) 
 
 
 MARKED = 500
+SOMEBODY, SOME_TIME = "??somebody", datetime(2000, 1, 1, tzinfo=UTC)  # stand for who asks, and when
 
 
-def mark_of(by: By, at: datetime, filters: Mapping[str, Any], task_id: int | None) -> str:
+def mark_of(by: By, at: datetime, filters: Mapping[str, str], task_id: int | None) -> str:
     """Return a text that tells one state of the queue, the switches and one task from another, in one query.
 
     Looks at the oldest 500 due tasks and at the newest, at who holds which, and at the task in front.
     """
+    sql, given = _mark_sql(by.role, by.may("followups.view_all"), tuple(sorted(filters)))
+    said = {SOMEBODY: by.key, _instant(SOME_TIME): _instant(at), "??task": task_id}
+    said |= {f"??{name}": value for name, value in filters.items()}
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [said.get(value, value) for value in given])
+        return repr(cursor.fetchone())
+
+
+def _instant(at: datetime) -> Any:
+    return connection.ops.adapt_datetimefield_value(at)
+
+
+@functools.cache
+def _mark_sql(role: str, sees_all: bool, filters: tuple[str, ...]) -> tuple[str, list[Any]]:
+    """Return the question as one kind of person asks it, worked out once: every page asks it all day."""
     from followups.models import FollowUpTask
 
-    due = FollowUpTask.objects.due(at).visible_to(by, at).filter(**filters)
-    oldest, of_oldest = (
-        due.annotate(number=F("pk"), held=F("claim_until"))
-        .values_list("number", "held")[:MARKED]
-        .query.sql_with_params()
-    )
+    rights = frozenset({"followups.view_all"} if sees_all else ())
+    due = FollowUpTask.objects.due(SOME_TIME).visible_to(By(SOMEBODY, role, rights), SOME_TIME)
+    due = due.filter(**{name: f"??{name}" for name in filters})
+    marked = due.annotate(number=F("pk"), held=F("claim_until")).values_list("number", "held")[:MARKED]
+    oldest, of_oldest = marked.query.sql_with_params()
     newest, of_newest = due.order_by("-due_at", "-id").values_list("due_at")[:1].query.sql_with_params()
-    instant = FollowUpTask._meta.get_field("claim_until").get_db_prep_value(at, connection)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT COUNT(number), SUM(number), SUM(CASE WHEN held > %s THEN number END), "
-            f"MAX(held), ({newest}), (SELECT updated_at FROM governance_golivestate WHERE id = 1), "
-            "(SELECT status || '/' || claim_token FROM followups_followuptask WHERE id = %s) "
-            f"FROM ({oldest}) AS oldest",
-            [instant, *of_newest, task_id, *of_oldest],
-        )
-        return repr(cursor.fetchone())
+    sql = (
+        "SELECT COUNT(number), SUM(number), SUM(CASE WHEN held > %s THEN number END), "
+        f"MAX(held), ({newest}), (SELECT updated_at FROM governance_golivestate WHERE id = 1), "
+        "(SELECT status || '/' || claim_token FROM followups_followuptask WHERE id = %s) "
+        f"FROM ({oldest}) AS oldest"
+    )
+    return sql, [_instant(SOME_TIME), *of_newest, "??task", *of_oldest]

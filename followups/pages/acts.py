@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponseBase, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -16,6 +17,8 @@ from followups.pages import card as cards
 from followups.pages.desk import desk, find
 from followups.pages.doors import is_part, needs, part, posted, to_list, to_task, who
 from followups.services.completing import Completed
+from followups.services.reading import Look
+from governance.actors import By
 from governance.errors import NotFound, Refused
 
 Outcome = FollowUpTask.Outcome
@@ -56,26 +59,44 @@ def start(request: HttpRequest, pk: int) -> HttpResponseBase:
 def complete(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Record how a contact went; the next task follows."""
     by, at = who(request), timezone.now()
-    look = find(pk, by, at)
-    form = cards.complete_form(read_said(request.POST), look, by, at)
+    said = read_said(request.POST)
+    # recorded all day, so in few queries: the card is read only to show what was wrong with it
+    look = find(pk, by, at) if _needs_card(said) else None
+    form = cards.complete_form(said, look, by, at)
     if not form.is_valid():
-        return desk(request, by, at, look=look, status=400, complete=form)
+        return _refused(request, by, at, look or find(pk, by, at), said)
     try:
         done = services.complete_task(pk, form.completion(), by=by, at=at)
     except NotFound as none:
         raise Http404(str(none)) from none
     except Refused as refusal:
-        form.refuse(refusal)
-        return desk(request, by, at, look=look, refusal=refusal, complete=form)
-    _say(request, cards.name_of(look.task.lead), done)
-    return _go_on(request, pk)
+        return _refused(request, by, at, look or find(pk, by, at), said, refusal)
+    _say(request, cards.name_of(done.task.lead), done)
+    return _go_on(request, done.task)
 
 
-def _go_on(request: HttpRequest, done: int | None = None) -> HttpResponseBase:
+def _needs_card(said: QueryDict) -> bool:
+    """Say whether times were typed, on her clock, or whether an opt-out comes in for a task never seen."""
+    times = said.get("next_at") or said.get("contacted_at")
+    return bool(times) or said.get("outcome") == Outcome.OPTED_OUT
+
+
+def _refused(
+    request: HttpRequest, by: By, at: datetime, look: Look, said: QueryDict, refusal: Refused | None = None
+) -> HttpResponse:
+    form = cards.complete_form(said, look, by, at)
+    form.is_valid()
+    if refusal is None:
+        return desk(request, by, at, look=look, status=400, complete=form)
+    form.refuse(refusal)
+    return desk(request, by, at, look=look, refusal=refusal, complete=form)
+
+
+def _go_on(request: HttpRequest, done: FollowUpTask | None = None) -> HttpResponseBase:
     """Go on with the next task: the page's script asks for it at once, else the list offers it."""
     if is_part(request):
         return desk(request, who(request), timezone.now(), done=done, go_on=True)
-    return to_list(request, **({"done": done} if done else {}))
+    return to_list(request, **({"done": done.pk} if done else {}))
 
 
 def _say(request: HttpRequest, name: str, done: Completed) -> None:
@@ -101,7 +122,7 @@ def opt_out(request: HttpRequest, pk: int) -> HttpResponseBase:
         request,
         _("%(lead)s opted out and is not contacted any more.") % {"lead": cards.name_of(look.task.lead)},
     )
-    return _go_on(request, pk)
+    return _go_on(request, look.task)
 
 
 @needs("followups.plan_task")

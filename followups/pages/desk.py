@@ -60,7 +60,7 @@ def find(pk: int, by: By, at: datetime) -> Look:
 @needs(SEE)
 def due(request: HttpRequest) -> HttpResponse:
     """Show the desk without a task in front."""
-    return desk(request, who(request), timezone.now(), done=task_named(request.GET.get("done", "")))
+    return desk(request, who(request), timezone.now(), done=_just_done(request.GET.get("done", "")))
 
 
 @needs(SEE)
@@ -76,7 +76,7 @@ def desk(
     at: datetime,
     *,
     look: Look | None = None,
-    done: int | None = None,
+    done: FollowUpTask | None = None,
     refusal: Refused | None = None,
     go_on: bool = False,
     status: int | None = None,
@@ -112,10 +112,14 @@ def desk(
     return render(request, "followups/desk.html", context, status=answer)
 
 
-def _undo(pk: int, by: By, at: datetime) -> dict[str, Any] | None:
+def _just_done(text: str) -> FollowUpTask | None:
+    pk = task_named(text)
+    return FollowUpTask.objects.filter(pk=pk).select_related("lead").first() if pk is not None else None
+
+
+def _undo(found: FollowUpTask, by: By, at: datetime) -> dict[str, Any] | None:
     """Return what the task that was just recorded may be corrected to, if by this person and now."""
-    found = FollowUpTask.objects.filter(pk=pk).select_related("lead").first()
-    if found is None or not cards.may_correct(found, by, at):
+    if not cards.may_correct(found, by, at):
         return None
     return {
         "task": found, "name": cards.name_of(found.lead), "instead": cards.instead(found),

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models import Count, OuterRef, Subquery
 from django.utils.translation import gettext as _
 
 from followups.models import ContactPoint, FollowUpTask, Lead, Property
 from followups.rules import Step
 from followups.services.desk import Desk, may_work
-from followups.services.due import LOOKED_THROUGH, due_tasks
 from governance.actors import By
 from governance.contact.rules import Verdict
 from governance.contact.services import Where
@@ -21,66 +20,6 @@ from governance.errors import NotFound
 
 MOST_HISTORY = 200
 MOST_HELD = 100
-
-
-@dataclass(frozen=True, slots=True)
-class DuePage:
-    """One page of the due list; numbers stop at 2,001, which means more.
-
-    `due` counts everything that is due for the person, `mine` and `held` what she owns and has claimed of it,
-    `matching` what the filters leave.
-    """
-
-    rows: list[dict[str, Any]]
-    number: int
-    pages: int
-    due: int
-    mine: int
-    held: int
-    matching: int
-
-
-def due_page(
-    *,
-    by: By,
-    at: datetime,
-    size: int,
-    number: int = 1,
-    filters: Mapping[str, Any] | None = None,
-    contactable: bool | None = None,
-    order: str = "due",
-) -> DuePage:
-    """Return a page of due tasks in a fixed number of queries; a page past the last is the last.
-
-    Each row is that of `due_tasks` with `steps` (of its ladder), `city`, `claim_until`, `started_at` and
-    `started_by`.
-    """
-    wanted = dict(filters or {})
-    due = FollowUpTask.objects.due(at).visible_to(by, at)
-    counts = due[: LOOKED_THROUGH + 1].aggregate(
-        due=Count("pk"),
-        mine=Count("pk", filter=Q(owner_key=by.key)),
-        held=Count("pk", filter=Q(claimed_by__iexact=by.username, claim_until__gt=at)),
-    )
-    if contactable is None and order == "due":
-        matching = due.filter(**wanted)[: LOOKED_THROUGH + 1].count() if wanted else counts["due"]
-        pages = _pages(matching, size)
-        number = min(number, pages)
-        rows = due_tasks(by=by, at=at, limit=size, offset=(number - 1) * size, filters=wanted)
-    else:
-        found = due_tasks(
-            by=by, at=at, limit=LOOKED_THROUGH, filters=wanted, contactable=contactable, order=order
-        )
-        matching = len(found)
-        pages = _pages(matching, size)
-        number = min(number, pages)
-        rows = found[(number - 1) * size : number * size]
-    add_facts(rows)
-    return DuePage(rows, number, pages, counts["due"], counts["mine"], counts["held"], matching)
-
-
-def _pages(matching: int, size: int) -> int:
-    return max(1, -(-min(matching, LOOKED_THROUGH) // size))
 
 
 def add_facts(rows: list[dict[str, Any]]) -> None:

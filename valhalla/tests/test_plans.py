@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,9 +20,12 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from bench.volume import OWNERS, analyze, fill
 from followups import services
 from followups.models import FollowUpTask
+from followups.querysets import MARKED
 from followups.services import COUNTED_TO
+from followups.services.beside import beside, mark
 from followups.services.due import LOOKED_THROUGH
-from followups.services.reading import due_page, held_claims, look_at
+from followups.services.reading import held_claims, look_at
+from followups.services.team import COUNTED, day_of, team_at
 from governance.actors import By
 from governance.doors import CollectionViewSet
 from governance.golive.services import state
@@ -100,6 +103,10 @@ def on_task(verb: str, role: str = "MANAGER", **body: Any) -> Callable[[], objec
     return lambda: post(f"/followups/task/{current().pk}/{verb}", body, role)
 
 
+def done_today() -> int:
+    return FollowUpTask.objects.filter(status="COMPLETED", completed_at__gt=NOW - timedelta(days=1)).count()
+
+
 def open_tasks() -> int:
     return FollowUpTask.objects.filter(status="OPEN").count()
 
@@ -128,13 +135,21 @@ QUEUE: dict[str, Ask] = {
     "due by urgency": Ask(
         lambda: get("/followups/due?order=urgent", *VA), besides=LOOKED_THROUGH * 2, whole=OPT_OUTS
     ),
-    "page of a manager": Ask(
-        lambda: due_page(by=make_by(*MANAGER), at=NOW, size=50), besides=LOOKED_THROUGH * 2
+    "list beside, of a manager": Ask(
+        lambda: beside(by=make_by(*MANAGER), at=NOW, size=50), besides=LOOKED_THROUGH * 2, whole=OPT_OUTS
     ),
-    "page of a VA": Ask(lambda: due_page(by=make_by(*VA), at=NOW, size=50), besides=LOOKED_THROUGH * 4),
-    "page of a VA, the last": Ask(
-        lambda: due_page(by=make_by(*VA), at=NOW, size=50, number=40), besides=LOOKED_THROUGH * 4
+    "list beside, of a VA": Ask(
+        lambda: beside(by=make_by(*VA), at=NOW, size=50), besides=LOOKED_THROUGH * 4, whole=OPT_OUTS
     ),
+    "news of a VA": Ask(lambda: mark(by=make_by(*VA), at=NOW, task_id=1_000_001), besides=MARKED * 4),
+    "news in a province": Ask(
+        lambda: mark(by=make_by(*VA), at=NOW, filters={"province": "ON"}), besides=MARKED * 4
+    ),
+    "next": Ask(lambda: services.next_task(by=make_by(*VA), at=NOW), besides=1000),
+    "next of a manager": Ask(lambda: services.next_task(by=make_by(*MANAGER), at=NOW), besides=1000),
+    "next of a newcomer": Ask(lambda: services.next_task(by=make_by("VA", "newcomer"), at=NOW), besides=1000),
+    "team": Ask(lambda: team_at(NOW), besides=COUNTED + 1000),
+    "day": Ask(lambda: day_of(make_by(*VA), NOW), besides=done_today),
     "claiming": Ask(lambda: post("/followups/due/claim", {}, *VA)),
     "claims that a VA holds": Ask(lambda: held_claims(make_by(*VA), NOW), besides=1000),
     "claims past their end": Ask(lambda: services.free_expired_claims(NOW)),
