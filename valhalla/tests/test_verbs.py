@@ -26,14 +26,16 @@ PROD, SANDBOX, OBSERVE = Execution.PROD_EXEC, Execution.SANDBOX_EXEC, Execution.
 
 # they read, or compare what was read
 READS = {
+    "followups.services.beside.beside",
+    "followups.services.beside.mark",
     "followups.services.completing.require_claim",
     "followups.services.desk.holds",
     "followups.services.desk.may_work",
     "followups.services.desk.require_object",
     "followups.services.due.due_tasks",
-    "followups.services.reading.due_page",
     "followups.services.reading.held_claims",
     "followups.services.reading.look_at",
+    "followups.services.team.day_of",
 }
 # they run inside a verb's transaction, which was checked when it began
 STEPS = {
