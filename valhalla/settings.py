@@ -190,6 +190,7 @@ def _database() -> dict[str, Any]:
             "PRAGMA recursive_triggers=ON;",
         }
     else:
+        database["ENGINE"] = "valhalla.postgres"
         database["CONN_MAX_AGE"] = 600
         database["CONN_HEALTH_CHECKS"] = True
     return database
