@@ -25,7 +25,7 @@ from django.db.models.functions import Coalesce, Concat
 from governance.actors import By
 from governance.contact.querysets import zone_of_city
 from governance.people.querysets import at_work
-from governance.places import ALL, Place, PlaceQuerySet
+from governance.places import ALL, PlaceQuerySet, SomePlace
 
 
 class Joined(Aggregate):
@@ -63,7 +63,7 @@ class LeadQuerySet(PlaceQuerySet):
 class LadderTemplateQuerySet(PlaceQuerySet):
     """Ladder templates; a row without a province holds where a province has none."""
 
-    def candidates(self, place: Place) -> Self:
+    def candidates(self, place: SomePlace) -> Self:
         return self.filter(
             province__in=[place.province, ""], market_key__in={place.market_key, ALL}
         ).order_by(

@@ -16,6 +16,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from governance.prepared import Prepared, Slot
+
 ALL = "ALL"
 MARKET_LENGTH = 40
 
@@ -161,6 +163,30 @@ class PlacedRow(Protocol):
 Row = TypeVar("Row", bound=PlacedRow)
 
 
+class SomePlace(Protocol):
+    """A place, or the slots of one that is named later."""
+
+    @property
+    def province(self) -> Any: ...
+    @property
+    def market_key(self) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _AnyPlace:
+    province: Slot = Slot("province")
+    market_key: Slot = Slot("market_key")
+
+
+ANY_PLACE = _AnyPlace()
+
+
+@functools.cache
+def _effective(manager: Any) -> Prepared:
+    """Return the question which row of a model decides for a province and market key."""
+    return Prepared(lambda: manager.candidates(ANY_PLACE)[:1])
+
+
 class PlaceQuerySet(models.QuerySet[Any]):
     """Questions about rows that hold for a province and market."""
 
@@ -168,7 +194,7 @@ class PlaceQuerySet(models.QuerySet[Any]):
         """Return the row of just this province and market, if there is one."""
         return self.filter(province=place.province, market_key=place.market_key)
 
-    def candidates(self, place: Place) -> Self:
+    def candidates(self, place: SomePlace) -> Self:
         """Return the row of the market and that of ALL, the more specific one first."""
         return self.filter(province=place.province, market_key__in={place.market_key, ALL}).order_by(
             models.Case(
@@ -177,11 +203,12 @@ class PlaceQuerySet(models.QuerySet[Any]):
         )
 
     def effective(self, place: Place) -> Any:
-        """Return the row that decides for `place` (its own, else the province's ALL), or None.
+        """Return the row of all rows that decides for `place` (its own, else the province's ALL), or None.
 
         A disabled row is returned as it is: it refuses and never falls through.
         """
-        return self.candidates(place).first()
+        found = _effective(self.model._default_manager)(province=place.province, market_key=place.market_key)
+        return found[0] if found else None
 
 
 def effective_among(rows: Iterable[Row], place: Place) -> Row | None:

@@ -30,6 +30,7 @@ from rest_framework.utils.encoders import JSONEncoder
 from governance.actors import Role
 from governance.errors import Invalid, Refused
 from governance.models import ApiToken, User
+from governance.people.querysets import tokens_of
 from governance.people.rules import reaches, rights_of
 from governance.strict_json import UnreadableJSON, read_json
 from governance.transactions import WriterBusy, in_turn
@@ -83,9 +84,7 @@ class BearerToken(TokenAuthentication):  # type: ignore[misc]  # knox has no typ
             raise wrong
         digest = hash_token(text)
         now = timezone.now()
-        for found in ApiToken.objects.filter(token_key=text[: CONSTANTS.TOKEN_KEY_LENGTH]).select_related(
-            "user__work_profile"
-        ):
+        for found in tokens_of(key=text[: CONSTANTS.TOKEN_KEY_LENGTH]):
             if not compare_digest(digest, found.digest):
                 continue
             expired = found.expiry is not None and found.expiry <= now

@@ -202,7 +202,7 @@ class TaskViewSet(DoorViewSet):
             by=by, at=timezone.now(), limit=data["limit"], filters=_queue(data)
         )
         rows = (
-            services.due_tasks(by=by, at=timezone.now(), limit=len(ids), filters={"pk__in": list(ids)})
+            services.due_tasks(by=by, at=timezone.now(), limit=len(ids), filters={"pk__any_of": ids})
             if ids
             else []
         )

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+
+from django.db.models import DateTimeField
 
 from followups.models import FollowUpTask
 from followups.points import lead_digest
 from governance.actors import By
 from governance.contact import digests
-from governance.contact.clock import local
 from governance.contact.querysets import personal_rows
 from governance.contact.rules import Question
 from governance.contact.services import GateBook, Where
 from governance.places import Place
+from governance.prepared import Listed, Prepared, Slot
 
+VIEW_ALL = "followups.view_all"
+COMMON_FILTERS = {"province", "market_key", "channel", "owner_key", "pk__any_of"}
 MOST = 500
 LOOKED_THROUGH = 2000
 YOUNG = timedelta(hours=2)
@@ -46,26 +52,54 @@ def due_tasks(
     `offset` passes over the first ones. With `contactable` or `order="urgent"` the oldest 2,000 are looked
     through. A VA sees her own and unowned. `with_closing` adds `closes_at`, when allowed contact ends.
     """
-    rows = FollowUpTask.objects.due(at).visible_to(by, at).with_clocks().with_points()
-    if filters:
-        rows = rows.filter(**filters)
+    wanted = dict(filters or {})
     plain = contactable is None and order == "due"
     window = slice(offset, offset + limit)
-    read = rows.values_list(*_FIELDS)[window if plain else slice(LOOKED_THROUGH)]
-    found = [dict(zip(_FIELDS, row, strict=True)) for row in read]
-    answered = _with_contact(found, at)
+    read = window if plain else slice(0, LOOKED_THROUGH)
+    if wanted.keys() <= COMMON_FILTERS:
+        asked = _prepared(by.role, by.may(VIEW_ALL), tuple(sorted(wanted)), read.start, read.stop)
+        rows = asked(at=at, name=by.key, **wanted)
+    else:
+        rows = _question(by, at, wanted)[read]
+    found = [dict(zip(_FIELDS, row, strict=True)) for row in rows]
+    answered = _with_contact(found, at, with_closing=with_closing, by_urgency=order == "urgent")
     if contactable is not None:
         answered = [row for row in answered if row["contact"]["ok"] is contactable]
     if order == "urgent":
         answered.sort(key=lambda row: row["_urgency"])
-    for row in answered:
-        del row["_urgency"]
-        if not with_closing:
-            del row["closes_at"]
+        for row in answered:
+            del row["_urgency"]
     return answered if plain else answered[window]
 
 
-def _with_contact(found: Sequence[dict[str, Any]], at: datetime) -> list[dict[str, Any]]:
+def _question(by: Any, at: Any, filters: Mapping[str, Any]) -> Any:
+    rows = FollowUpTask.objects.due(at).visible_to(by, at).with_clocks().with_points()
+    return rows.filter(**filters).values_list(*_FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Somebody:
+    """Whoever asks: her role and whether she sees everything, while her name comes later."""
+
+    role: str
+    sees_all: bool
+    key: Slot = Slot("name")
+
+    def may(self, right: str) -> bool:
+        return self.sees_all
+
+
+@functools.lru_cache(maxsize=200)
+def _prepared(role: str, sees_all: bool, filters: tuple[str, ...], first: int, last: int) -> Prepared:
+    """Return the question as one kind of person asks it with some filters."""
+    slots = {name: Listed(name) if name.endswith("any_of") else Slot(name) for name in filters}
+    at = Slot("at", DateTimeField())
+    return Prepared(lambda: _question(_Somebody(role, sees_all), at, slots)[first:last])
+
+
+def _with_contact(
+    found: Sequence[dict[str, Any]], at: datetime, *, with_closing: bool, by_urgency: bool
+) -> list[dict[str, Any]]:
     if not found:
         return []
     places = {(row["lead__province"], row["lead__market"]): None for row in found}
@@ -80,7 +114,10 @@ def _with_contact(found: Sequence[dict[str, Any]], at: datetime) -> list[dict[st
         by_digest.setdefault(stop.digest, ([], []))[0].append(stop)
     for consent in consents:
         by_digest.setdefault(consent.digest, ([], []))[1].append(consent)
-    return [_row(row, digest, book, by_digest, at) for row, digest in zip(found, own, strict=True)]
+    return [
+        _row(row, digest, book, by_digest, at, with_closing, by_urgency)
+        for row, digest in zip(found, own, strict=True)
+    ]
 
 
 def _row(
@@ -89,6 +126,8 @@ def _row(
     book: GateBook,
     personal: Mapping[str, tuple[list[Any], list[Any]]],
     at: datetime,
+    with_closing: bool,
+    by_urgency: bool,
 ) -> dict[str, Any]:
     place = Place(row["lead__province"], row["lead__market"])
     gate = book.gate(Where(place, row["lead__zone"], row["city_zone"], row["market_zone"]), row["channel"])
@@ -100,10 +139,9 @@ def _row(
         tuple(consent for _stops, consents in known for consent in consents),
     )  # fmt: skip
     verdict = gate.judge(question, at)
-    closes = gate.hours.closes_at(at) if verdict.ok else None
     claimed = row["claim_until"] is not None and row["claim_until"] > at
     is_phone = row["contact_point__kind"] == digests.PHONE
-    return {
+    answer = {
         "id": row["id"],
         "lead_id": row["lead__external_id"],
         "lead": {
@@ -111,7 +149,7 @@ def _row(
             "phone": row["contact_point__value"] if is_phone else None,
             "email": row["contact_point__value"] if row["contact_point__kind"] == digests.EMAIL else None,
             "language": row["lead__language"] or None,
-            "local_time": f"{local(at, gate.zone):%Y-%m-%dT%H:%M}",
+            "local_time": verdict.local_times[0][:16].replace(" ", "T"),
         },
         "province": place.province,
         "market": place.market,
@@ -128,9 +166,14 @@ def _row(
             "reason": verdict.reason,
             "next_allowed_at": gate.next_allowed(question, at, verdict),
         },
-        "closes_at": closes,
-        "_urgency": _urgency(row, closes, at),
     }
+    if with_closing or by_urgency:
+        closes = gate.hours.closes_at(at) if verdict.ok else None
+        if with_closing:
+            answer["closes_at"] = closes
+        if by_urgency:
+            answer["_urgency"] = _urgency(row, closes, at)
+    return answer
 
 
 def _urgency(row: Mapping[str, Any], closes: datetime | None, at: datetime) -> tuple[Any, ...]:

@@ -24,6 +24,7 @@ from governance.places import ZONES
 HORIZON = timedelta(days=60)
 VERSIONS = {"tzdata": version("tzdata"), "holidays": version("holidays")}
 WHOLE_DAY = ((0, DAY_MINUTES),)
+DAYS_REMEMBERED = 128  # by each calendar: more than the horizon, so that one search never forgets its own
 
 POLICY, CHANNEL, SUPPRESSION, CONSENT = "policy", "channel", "suppression", "consent"
 SCORE, HOLIDAY, STATUTORY, WINDOW = "score", "holiday", "statutory_hours", "contact_window"
@@ -132,6 +133,8 @@ class Calendar:
         """Return the minutes of a local day in which checks 6 to 8 allow contact."""
         known = self._open.get(day)
         if known is None:
+            if len(self._open) >= DAYS_REMEMBERED:
+                self._open.clear()
             known = ()
             if self.rules is not None:
                 known = intersect(self.rules.hours_of(day.weekday()), self.legal_hours(day))
@@ -153,6 +156,8 @@ class OpenHours:
         """Return the open spans of one UTC day."""
         known = self._days.get(day)
         if known is None:
+            if len(self._days) >= DAYS_REMEMBERED:
+                self._days.clear()
             start = datetime.combine(day, time(), UTC)
             known = [(start, start + timedelta(days=1))]
             near = (day - timedelta(days=1), day, day + timedelta(days=1))
@@ -165,23 +170,15 @@ class OpenHours:
         return known
 
     def spans(self, since: datetime, until: datetime) -> Iterator[Span]:
-        """Yield the open spans between two instants, in order, those that touch at midnight as one."""
-        pending: Span | None = None
+        """Yield the open spans between two instants, in order, cut where a UTC day ends."""
         day = since.astimezone(UTC).date()
-        while datetime.combine(day, time(), UTC) < until:
+        last = (until - timedelta.resolution).astimezone(UTC).date()
+        while day <= last:
             for start, end in self._on(day):
                 start, end = max(start, since), min(end, until)
-                if start >= end:
-                    continue
-                if pending is not None and start <= pending[1]:
-                    pending = (pending[0], end)
-                else:
-                    if pending is not None:
-                        yield pending
-                    pending = (start, end)
+                if start < end:
+                    yield start, end
             day += timedelta(days=1)
-        if pending is not None:
-            yield pending
 
     def next_open(self, at: datetime, *, within: timedelta = HORIZON) -> datetime | None:
         """Return the first allowed instant at or after `at`, or None within the horizon (60 days)."""
@@ -194,9 +191,12 @@ class OpenHours:
 
     def closes_at(self, at: datetime) -> datetime | None:
         """Return when the span that holds `at` ends, looking two days ahead; None where none holds it."""
+        closes = None
         for start, end in self.spans(at, at + timedelta(days=2)):
-            return end if start == at else None
-        return None
+            if start != (closes or at):
+                break
+            closes = end
+        return closes
 
     def after_open_minutes(
         self, since: datetime, minutes: int, *, within: timedelta = HORIZON
@@ -213,6 +213,18 @@ class OpenHours:
         """Return how many minutes of contact were allowed between two instants, to a hundredth."""
         total = sum(((end - start) for start, end in self.spans(since, until)), timedelta())
         return Decimal(int(total.total_seconds() * 100 / 60)) / 100
+
+
+@functools.lru_cache(maxsize=500)
+def open_hours_of(
+    province: str,
+    rules: ContactRules | None,
+    legal: tuple[LegalHours, ...],
+    closures: tuple[ClosedDay, ...],
+    zones: tuple[str, ...],
+) -> OpenHours:
+    """Return the hours that follow from these rows; the same rows have them worked out already."""
+    return OpenHours(Calendar(province, rules, legal, closures), zones)
 
 
 def zones_for(
@@ -389,6 +401,19 @@ def _verdict(checks: list[Check], basis: dict[str, Any], *, law: bool, **more: A
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What checks 6 to 8 say of an instant, whoever is contacted; `law` where they refuse by law."""
+
+    at: datetime
+    checks: tuple[Check, ...]
+    zones: tuple[str, ...]
+    local_times: tuple[str, ...]
+    citation: str
+    law: bool
+    basis: dict[str, Any]
+
+
 def judge(
     question: Question, calendar: Calendar, policy_state: str, zones: Sequence[str], at: datetime
 ) -> Verdict:
@@ -396,17 +421,31 @@ def judge(
 
     `policy_state` is blank, ``policy_missing`` or ``policy_disabled``.
     """
+    return judge_at(question, calendar, policy_state, moment_of(calendar, zones, at))
+
+
+def judge_at(question: Question, calendar: Calendar, policy_state: str, moment: Moment) -> Verdict:
+    """Judge as `judge` does, where checks 6 to 8 of the instant are known already."""
+    basis: dict[str, Any] = {}
+    checks = _personal_checks(question, policy_state, calendar.rules, moment.at, basis)
+    return _verdict(
+        [*checks, *moment.checks], basis | moment.basis, law=moment.law, zones=moment.zones,
+        local_times=moment.local_times, citation=moment.citation,
+    )  # fmt: skip
+
+
+def moment_of(calendar: Calendar, zones: Sequence[str], at: datetime) -> Moment:
+    """Ask checks 6 to 8 of an instant."""
     basis: dict[str, Any] = {}
     rules = calendar.rules
-    checks = _personal_checks(question, policy_state, rules, at, basis)
     times = [local(at, zone) for zone in zones]
     told = tuple(f"{moment:%Y-%m-%d %H:%M} {zone}" for moment, zone in zip(times, zones, strict=True))
     citation = ""
     law = False
     moments = [(moment.weekday(), moment.hour * 60 + moment.minute) for moment in times]
     if rules is None:
-        checks += [Check(name, "not_checked") for name in (HOLIDAY, STATUTORY, WINDOW)]
-        return _verdict(checks, basis, law=True, zones=tuple(zones), local_times=told)
+        unknown = tuple(Check(name, "not_checked") for name in (HOLIDAY, STATUTORY, WINDOW))
+        return Moment(at, unknown, tuple(zones), told, "", True, basis)
     shut = []
     used: set[int] = set()
     for moment, (_weekday, minute) in zip(times, moments, strict=True):
@@ -420,7 +459,7 @@ def judge(
     if shut:
         citation = next((closing.citation for closing in shut if closing.citation), "")
         law = bool(citation)
-    checks.append(Check(HOLIDAY, "fail", "holiday") if shut else Check(HOLIDAY, "pass"))
+    checks = [Check(HOLIDAY, "fail", "holiday") if shut else Check(HOLIDAY, "pass")]
     outside = [
         moment for moment, (_weekday, minute) in zip(times, moments, strict=True)
         if not any(start <= minute < end for start, end in calendar.legal_hours(moment.date()))
@@ -433,7 +472,7 @@ def judge(
         Check(STATUTORY, "fail", "outside_statutory_hours") if outside else Check(STATUTORY, "pass")
     )
     checks.append(_window_check(rules, moments))
-    return _verdict(checks, basis, law=law, zones=tuple(zones), local_times=told, citation=citation)
+    return Moment(at, tuple(checks), tuple(zones), told, citation, law, basis)
 
 
 def judge_as_given(

@@ -38,19 +38,23 @@ from governance.contact.rules import (
     ClosedDay,
     ConsentRow,
     LegalHours,
+    Moment,
     OpenHours,
     Question,
     SuppressionRow,
     Verdict,
     judge,
     judge_as_given,
+    judge_at,
+    moment_of,
     next_allowed,
+    open_hours_of,
     zones_for,
 )
 from governance.errors import Forbidden, Invalid, NotFound
 from governance.golive.services import Execution, verb
 from governance.market.models import MarketPolicy
-from governance.market.rules import read_rules
+from governance.market.rules import kept_rules, read_rules
 from governance.places import ALL, Place, fold_city
 
 INQUIRY_LASTS_MONTHS = 6  # S.C. 2010, c. 23, s. 10(10)(b)
@@ -77,6 +81,7 @@ class Gate:
     where: Where
     policy: PolicyRow | None
     hours: OpenHours
+    _moments: dict[datetime, Moment] = field(default_factory=dict)
 
     @property
     def calendar(self) -> Calendar:
@@ -98,7 +103,10 @@ class Gate:
         return "" if self.policy.enabled else "policy_disabled"
 
     def judge(self, question: Question, at: datetime) -> Verdict:
-        return judge(question, self.calendar, self.policy_state, self.zones, at)
+        moment = self._moments.get(at)
+        if moment is None:
+            moment = self._moments[at] = moment_of(self.calendar, self.zones, at)
+        return judge_at(question, self.calendar, self.policy_state, moment)
 
     def next_allowed(
         self, question: Question, at: datetime, verdict: Verdict | None = None
@@ -137,18 +145,18 @@ class GateBook:
         key = (place.province, policy.id if policy else None, zones, channel)
         known = self._gates.get(key)
         if known is None:
-            rules = read_rules(policy.rules) if policy is not None else None
-            calendar = Calendar(
+            hours = open_hours_of(
                 place.province,
-                rules,
-                [
+                policy and kept_rules(policy.rules),
+                tuple(
                     row
                     for for_channel, row in self.legal
                     if for_channel == channel and row.jurisdiction in ("CA", place.province)
-                ],
-                [row for row in self.closures if row.province in ("", place.province)],
+                ),
+                tuple(row for row in self.closures if row.province in ("", place.province)),
+                zones,
             )
-            known = self._gates[key] = Gate(where, policy, OpenHours(calendar, zones))
+            known = self._gates[key] = Gate(where, policy, hours)
         return known
 
 

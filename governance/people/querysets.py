@@ -9,12 +9,27 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Lower
 
 from governance.actors import Role
-from governance.people.models import Absence, User
+from governance.people.models import Absence, ApiToken, User
+from governance.prepared import Prepared, Slot
 
 
 def active() -> QuerySet[Any]:
     """Return the active people, each with `key`, the name as owners are compared."""
     return User.objects.filter(is_active=True).annotate(key=Lower("username"))
+
+
+@Prepared
+def tokens_of() -> Any:
+    """Return the tokens that begin with `key`, each with its person and what she works on."""
+    return (
+        ApiToken.objects.filter(token_key=Slot("key"))
+        .select_related("user__work_profile")
+        .only(
+            *("digest", "expiry", "revoked_at", "last_used_at", "scopes", "calls_per_minute"),
+            *("user__username", "user__role", "user__is_active", "user__is_superuser"),
+            *(f"user__work_profile__{name}" for name in ("provinces", "channels", "languages")),
+        )
+    )
 
 
 def at_work(at: datetime) -> QuerySet[Any]:

@@ -1,0 +1,139 @@
+"""A prepared question answers what its queryset answers, and works its SQL out once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+from django.db.models import DateField, DateTimeField
+from django.db.models.sql.compiler import SQLCompiler
+from django.test.utils import CaptureQueriesContext
+
+from governance.models import ApiToken, Closure, KpiEvent, MarketPolicy, Suppression, User
+from governance.people.querysets import tokens_of
+from governance.prepared import Listed, Prepared, Slot
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 11, 25, 15, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def worked_out(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The SQL that Django works out while the test runs."""
+    found: list[str] = []
+    original = SQLCompiler.as_sql
+
+    def as_sql(self: SQLCompiler, *args: Any, **kwargs: Any) -> Any:
+        found.append(str(self.query.model))
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(SQLCompiler, "as_sql", as_sql)
+    return found
+
+
+def test_rows_come_as_instances_with_their_relations_and_the_sql_is_worked_out_once(
+    person: Callable[..., User], worked_out: list[str]
+) -> None:
+    for name in ("anna", "bo"):
+        ApiToken.objects.create(user=person("VA", name), expiry=timedelta(days=1), scopes=["policy"])
+    keys = dict(ApiToken.objects.values_list("user__username", "token_key"))
+    tokens_of(key="-")
+    worked_out.clear()
+    with CaptureQueriesContext(connection) as told:
+        found = {name: tokens_of(key=key) for name, key in keys.items()}
+    assert worked_out == []
+    assert len(told) == 2
+    for name, tokens in found.items():
+        (token,) = tokens
+        with CaptureQueriesContext(connection) as told:
+            assert (token.user.username, token.user.role, token.scopes) == (name, "VA", ["policy"])
+            assert getattr(token.user, "work_profile", None) is None
+        assert len(told) == 0
+
+
+@Prepared
+def long_series() -> Any:
+    since = Slot("since", DateTimeField())
+    rows = KpiEvent.objects.filter(metric=Slot("metric"), created_at__gte=since).order_by("id")
+    return rows.values_list("metric", "value", "detail", "created_at")[:2]
+
+
+def test_values_come_as_tuples_with_json_decimals_and_instants_as_ever() -> None:
+    KpiEvent.objects.bulk_create(
+        KpiEvent(domain="X", metric="m", value=number, detail={"n": number}, created_at=NOW + number * HOUR)
+        for number in range(4)
+    )
+    plain = KpiEvent.objects.filter(metric="m", created_at__gte=NOW + HOUR).order_by("id")
+    expected = list(plain.values_list("metric", "value", "detail", "created_at")[:2])
+    assert long_series(metric="m", since=NOW + HOUR) == expected
+    assert [row[3] for row in expected] == [NOW + HOUR, NOW + 2 * HOUR]
+    assert long_series(metric="other", since=NOW) == []
+
+
+HOUR = timedelta(hours=1)
+
+
+@Prepared
+def of_points() -> Any:
+    rows = Suppression.objects.filter(point_digest__any_of=Listed("digests")).order_by("id")
+    return rows.values_list("point_digest", flat=True)
+
+
+@pytest.mark.parametrize("digests", [[], ["a"], ["a", "b", "none"], ["it's", 'a "quote"', "a,b", "{c}", "ü"]])
+def test_a_list_of_any_length_is_one_parameter(digests: list[str]) -> None:
+    for digest in ("a", "b", "c", "it's", 'a "quote"', "a,b", "{c}", "ü"):
+        Suppression.objects.create(point_digest=digest, source="MANAGER", at=NOW)
+    expected = Suppression.objects.filter(point_digest__in=digests).order_by("id")
+    assert of_points(digests=digests) == list(expected.values_list("point_digest", flat=True))
+
+
+@Prepared
+def closed_between() -> Any:
+    days = (Slot("since", DateField()), Slot("until", DateField()))
+    return Closure.objects.filter(date__range=days, pk__any_of=Listed("ids")).order_by("date")
+
+
+def test_days_and_ids_are_bound_as_the_database_keeps_them() -> None:
+    rows = [Closure.objects.create(name="x", date=date(2026, 1, day), closed=True) for day in (1, 2, 3)]
+    ids = [row.pk for row in rows]
+    assert closed_between(since=date(2026, 1, 2), until=date(2026, 1, 9), ids=ids) == rows[1:]
+    assert closed_between(since=date(2026, 1, 2), until=date(2026, 1, 9), ids=ids[:2]) == [rows[1]]
+
+
+def test_a_lookup_that_changes_its_text_is_refused_where_it_would_ask_for_the_slot_itself() -> None:
+    of_any_case = Prepared(lambda: MarketPolicy.objects.filter(market__iexact=Slot("name")))
+    if connection.vendor == "sqlite":
+        with pytest.raises(TypeError):
+            of_any_case(name="all")
+    else:
+        assert len(of_any_case(name="all")) == 13
+
+
+def test_a_value_that_is_not_named_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        of_points()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_threads_ask_on_connections_of_their_own() -> None:
+    MarketPolicy.objects.effective(MarketPolicy.objects.get(province="ON").place)
+    found: list[str] = []
+
+    def ask() -> None:
+        try:
+            for policy in MarketPolicy.objects.order_by("id"):
+                found.append(MarketPolicy.objects.effective(policy.place).province)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(found) == 8 * 13
+    assert set(found) == set(MarketPolicy.objects.values_list("province", flat=True))
