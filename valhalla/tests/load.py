@@ -115,7 +115,7 @@ class Client:
             if answer is not None:
                 answers.append(answer)
             else:
-                time.sleep(self.chance.uniform(0.05, 0.2))
+                time.sleep(self.chance.uniform(0.1, 0.3))
         if len(set(answers)) > 1:
             self.into.differing.append(f"{path}: {answers}")
         read: dict[str, Any] = json.loads(answers[0])
