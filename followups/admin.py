@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.functional import cached_property
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
@@ -38,8 +38,9 @@ from followups.models import (
 from followups.points import read_point
 from followups.rules import read_steps
 from followups.services.planning import MOST_REASSIGNED
-from followups.wording import moment
-from governance.actors import ACTOR_LENGTH, owner_key
+from followups.steps import StepsField, time_line, when
+from followups.wording import CHANNELS, moment
+from governance.actors import ACTOR_LENGTH, By, owner_key
 from governance.admin_base import (
     ErasesPeople,
     HistoryAdmin,
@@ -49,6 +50,7 @@ from governance.admin_base import (
     VersionForm,
     by_of,
 )
+from governance.admin_live import LiveAdmin, SwitchesMany, live
 from governance.errors import Refused
 from governance.people.querysets import active
 from governance.places import CANADIAN_ZONES
@@ -262,12 +264,11 @@ class LeadAdmin(ErasesPeople, ServiceAdmin):
 class TemplateForm(VersionForm):
     """A ladder template as a manager edits it."""
 
-    steps = JSONText(
+    steps = StepsField(
         label=_("Steps"),
         help_text=_(
-            "One after another: channel SMS, CALL or EMAIL; delay after the first one was due, such as "
-            '{"minutes": 30}, {"hours": 3} or {"days": 1}; script_en and script_fr say what to write or say. '
-            "Ladders that run keep their steps."
+            "How long after the first step was due each comes; the first comes at once. They are put in "
+            "order by themselves, and a row without a channel is no step. Ladders that run keep their steps."
         ),
     )
 
@@ -277,7 +278,7 @@ class TemplateForm(VersionForm):
 
 
 @admin.register(LadderTemplate)
-class LadderTemplateAdmin(HistoryAdmin):
+class LadderTemplateAdmin(SwitchesMany, LiveAdmin, HistoryAdmin):
     """The steps that new ladders take; every save is a version with its reason."""
 
     form = TemplateForm
@@ -288,10 +289,13 @@ class LadderTemplateAdmin(HistoryAdmin):
     search_help_text = _("Market, without accents")
     ordering = ("province", "market")
     history_list_display = ("version", "enabled", "changed_by")
-    readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id")
+    readonly_fields = (
+        "version", "changed_by", "reason", "updated_at", "correlation_id", "line", "scripts",
+    )  # fmt: skip
+    shown_instead: ClassVar[dict[str, str]] = {"steps": "scripts"}
     fieldsets = (
         (None, {"fields": ("province", "market", "enabled")}),
-        (_("What is done"), {"fields": ("steps",)}),
+        (_("What is done"), {"fields": ("steps", "line")}),
         (_("Why"), {"fields": ("change_reason", "seen_version")}),
         (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
     )
@@ -320,6 +324,24 @@ class LadderTemplateAdmin(HistoryAdmin):
             reason=form.cleaned_data["change_reason"],
             expected_version=form.cleaned_data["seen_version"] if change else 0,
         )
+
+    def switch(self, row: LadderTemplate, *, enabled: bool, by: By, reason: str) -> None:
+        services.save_template(
+            row.province, row.market, by=by, at=timezone.now(), enabled=enabled, steps=row.steps,
+            reason=reason, expected_version=row.version,
+        )  # fmt: skip
+
+    @admin.display(description=_("on a line of time"))
+    def line(self, template: LadderTemplate) -> str:
+        return live("line", time_line(read_steps(template.steps)))
+
+    @admin.display(description=_("steps"))
+    def scripts(self, template: LadderTemplate) -> str:
+        rows = [
+            (number, CHANNELS[step.channel], when(step), step.script_en or "–", step.script_fr or "–")
+            for number, step in enumerate(read_steps(template.steps), start=1)
+        ]
+        return format_html_join("", "<p>{}. {}, {}<br>{}<br>{}</p>", rows)
 
 
 # --- ladders and tasks --------------------------------------------------------------------------------------

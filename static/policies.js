@@ -52,6 +52,26 @@
       });
     }
 
+    // a blank row more as soon as the last one is used
+    const steps = form.querySelector(".steps");
+    if (steps) {
+      steps.addEventListener("change", () => {
+        const last = steps.lastElementChild;
+        const count = steps.children.length;
+        if (!last.querySelector("select").value || count >= Number(steps.dataset.most)) return;
+        const row = last.cloneNode(true);
+        row.querySelector(".number").textContent = String(count + 1);
+        for (const field of row.querySelectorAll("[name]")) {
+          field.name = field.name.replace(/_\d+_/, `_${count}_`);
+          const label = field.getAttribute("aria-label");
+          field.setAttribute("aria-label", label.replace(/\d+/, String(count + 1)));
+          if (field.tagName === "SELECT") field.selectedIndex = 0;
+          else field.value = "";
+        }
+        steps.append(row);
+      });
+    }
+
     for (const number of form.querySelectorAll("input[data-slider]")) {
       const slider = document.createElement("input");
       slider.type = "range";

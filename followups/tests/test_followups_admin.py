@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -16,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from followups import services
 from followups.models import ContactPoint, FollowUpTask, Ladder, LadderTemplate, Lead, Property
 from followups.points import read_point
+from followups.steps import typed_from
 from followups.tests.scenes import NOW, SOMEBODY, begin, many
 from governance.errors import Forbidden, Invalid
 from governance.models import User
@@ -197,10 +197,20 @@ def test_saving_a_lead_needs_the_right(by: Callable[..., Any]) -> None:
 # --- templates ----------------------------------------------------------------------------------------------
 
 
-def template_form(template: LadderTemplate, **changes: Any) -> dict[str, Any]:
+def rows_of(steps: list[dict[str, Any]]) -> dict[str, str]:
+    return {
+        f"steps_{number}_{part}": text
+        for number, step in enumerate(steps)
+        for part, text in typed_from(step).items()
+    }
+
+
+def template_form(
+    template: LadderTemplate, steps: list[dict[str, Any]] | None = None, **changes: Any
+) -> dict[str, Any]:
     form = {
         "enabled": "on",
-        "steps": json.dumps(template.steps),
+        **rows_of(template.steps if steps is None else steps),
         "change_reason": "autumn",
         "seen_version": template.version,
         **changes,
@@ -216,7 +226,7 @@ def test_a_template_changes_with_a_reason_and_a_version(sign_in: SignIn) -> None
     steps[1]["script_fr"] = "Bonjour, c'est au sujet de votre maison."
     client = sign_in()
     address = f"{TEMPLATES}{template.pk}/change/"
-    answer = client.post(address, template_form(template, steps=json.dumps(steps)))
+    answer = client.post(address, template_form(template, steps))
     assert answer.status_code == 302, wrong(answer)
     template.refresh_from_db()
     assert (template.version, template.reason, template.changed_by, len(template.steps)) == (
@@ -241,30 +251,83 @@ def test_a_template_changes_with_a_reason_and_a_version(sign_in: SignIn) -> None
     "change",
     [
         {"change_reason": ""},
-        {"steps": "[]"},
-        {"steps": "{"},
-        {"steps": '[{"channel": "FAX"}]'},
-        {"steps": "5"},
+        {"steps_0_amount": "5"},
+        {"steps_0_channel": "FAX"},
+        {"steps_1_amount": "-30"},
+        {"steps_1_amount": "1e3"},
+        {"steps_1_amount": "٣٠"},
+        {"steps_1_amount": "999999", "steps_1_unit": "days"},
+        {"steps_1_amount": "3", "steps_1_unit": "hours"},  # when the third one comes
+        {"steps_1_unit": "weeks"},
+        {"steps_2_script_en": "a\0b"},
+        {"steps_2_script_fr": "é" * 2001},
+        {f"steps_{number}_channel": "" for number in range(6)},
+        {
+            f"steps_{number}_{part}": text
+            for number in range(40)
+            for part, text in {"channel": "SMS", "amount": str(number), "unit": "days"}.items()
+        },
     ],
 )
 def test_a_template_without_a_reason_or_with_impossible_steps_is_refused(
     sign_in: SignIn, change: dict[str, str]
 ) -> None:
     template = LadderTemplate.objects.get()
-    answer = sign_in().post(f"{TEMPLATES}{template.pk}/change/", template_form(template, **change))
-    assert answer.status_code == 200
+    client = sign_in()
+    for way in ({}, {"_draw": "1"}):
+        answer = client.post(
+            f"{TEMPLATES}{template.pk}/change/", {**template_form(template, **change), **way}
+        )
+        assert answer.status_code == 200
     template.refresh_from_db()
     assert template.version == 1
 
 
 def test_a_provinces_own_template_is_taken_by_its_new_ladders(sign_in: SignIn) -> None:
     general = LadderTemplate.objects.get()
-    steps = json.dumps(general.steps[:2])
-    said = template_form(general, province="QC", market="ALL", steps=steps, seen_version="")
+    said = template_form(general, general.steps[:2], province="QC", market="ALL", seen_version="")
     answer = sign_in().post(TEMPLATES + "add/", said)
     assert answer.status_code == 302, wrong(answer)
     begin("L-1", province="QC", city="Montréal", phone="514 555 0101")
     assert FollowUpTask.objects.count() == 2
+
+
+def test_steps_are_put_in_order_and_drawn_as_they_are_typed(sign_in: SignIn) -> None:
+    template = LadderTemplate.objects.get()
+    said = template_form(template)
+    added = {"steps_6_channel": "EMAIL", "steps_6_amount": "2", "steps_6_unit": "days"}
+    client = sign_in()
+    address = f"{TEMPLATES}{template.pk}/change/"
+    drawn = text(client.post(address, {**said, **added, "_draw": "1"}))
+    assert "5. E-mail, after 2 days" in drawn
+    assert drawn.count('<circle cx="') == 7
+    template.refresh_from_db()
+    assert template.version == 1
+    assert client.post(address, {**said, **added}).status_code == 302
+    template.refresh_from_db()
+    assert [step["channel"] for step in template.steps] == [
+        "SMS",
+        "CALL",
+        "SMS",
+        "CALL",
+        "EMAIL",
+        "SMS",
+        "CALL",
+    ]
+    assert template.steps[2]["delay"] == {"minutes": 180}
+    gone = {**template_form(template), "steps_0_channel": ""}
+    assert "no delay" in str(wrong(client.post(address, gone)))
+
+
+def test_an_auditor_reads_the_steps_and_templates_are_switched_together(sign_in: SignIn) -> None:
+    template = LadderTemplate.objects.get()
+    seen = text(sign_in("AUDITOR").get(f"{TEMPLATES}{template.pk}/change/"))
+    assert "2. Call, after 30 min" in seen
+    assert 'name="steps_0_channel"' not in seen
+    said = {"action": "switch_off", "_selected_action": [template.pk], "apply": "1"}
+    sign_in().post(TEMPLATES, {**said, "change_reason": "pause"})
+    template.refresh_from_db()
+    assert (template.enabled, template.version, template.reason) == (False, 2, "pause")
 
 
 def test_the_service_refuses_templates_without_right_or_reason(by: Callable[..., Any]) -> None:
