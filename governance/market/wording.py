@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils.formats import date_format, number_format
 from django.utils.text import capfirst, get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -81,7 +81,8 @@ def in_words(rules: ContactRules, *, enabled: bool, zone: str) -> list[str]:
     holidays = _("not on holidays") if rules.skip_holidays else _("on holidays too")
     said = [capfirst(f"{channels_in_words(rules.channels)}, {hours}, {clock}, {holidays}.")]
     if rules.min_score > 0:
-        score = f"{rules.min_score.normalize():f}"
+        places = max(2, -int(rules.min_score.normalize().as_tuple().exponent))
+        score = number_format(rules.min_score, places)
         said.append(_("Only leads that score %(score)s or more, or have no score yet.") % {"score": score})
     consent = [channel for channel in rules.consent_channels if channel in rules.channels]
     if consent:
