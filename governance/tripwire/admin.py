@@ -16,14 +16,17 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from governance.actors import By
 from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
+from governance.admin_live import LiveAdmin, SwitchesMany, live
+from governance.admin_live import sentences as as_paragraphs
 from governance.errors import Refused
 from governance.kpi.rules import percent
 from governance.tripwire.models import REASON_LENGTH, RegressionFiring, RegressionPolicy, RegressionState
 from governance.tripwire.querysets import OpenDays, local_day
 from governance.tripwire.services import POLICY_FIELDS, RELEASE, release_tripwire, seen_by, upsert_policy
 from governance.tripwire.why import light, why
-from governance.tripwire.wording import figure, label, note, power, sentences
+from governance.tripwire.wording import figure, label, note, policy_in_words, power, sentences
 
 EARLIER = 20
 
@@ -191,7 +194,7 @@ class RegressionFiringAdmin(ReadOnlyAdmin):
 
 
 @admin.register(RegressionPolicy)
-class RegressionPolicyAdmin(HistoryAdmin):
+class RegressionPolicyAdmin(SwitchesMany, LiveAdmin, HistoryAdmin):
     """How each metric is watched; every save is a version with its reason."""
 
     form = VersionForm
@@ -204,7 +207,8 @@ class RegressionPolicyAdmin(HistoryAdmin):
     search_fields = ("metric__startswith", "domain__startswith")
     search_help_text = gettext_lazy("Metric or domain, from the beginning")
     ordering = ("domain", "metric")
-    readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id")
+    asked_by_address = ("domain", "metric")
+    readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id", "meaning")
     fieldsets = (
         (None, {"fields": ("domain", "metric", "measure", "enabled")}),
         (gettext_lazy("What counts as a drop"), {"fields": ("max_drop_fraction", "max_false_alarm")}),
@@ -218,7 +222,7 @@ class RegressionPolicyAdmin(HistoryAdmin):
                 ),
             },
         ),
-        (gettext_lazy("What it does"), {"fields": ("action", "engine")}),
+        (gettext_lazy("What it does"), {"fields": ("action", "engine", "meaning")}),
         (gettext_lazy("Why"), {"fields": ("change_reason", "seen_version")}),
         (
             gettext_lazy("This version"),
@@ -241,6 +245,13 @@ class RegressionPolicyAdmin(HistoryAdmin):
             by=by_of(request),
             at=timezone.now(),
         )
+
+    def switch(self, row: RegressionPolicy, *, enabled: bool, by: By, reason: str) -> None:
+        upsert_policy(row.domain, row.metric, {"enabled": enabled}, by=by, at=timezone.now(), reason=reason)
+
+    @admin.display(description=gettext_lazy("in words"))
+    def meaning(self, policy: RegressionPolicy) -> str:
+        return live("meaning", as_paragraphs(policy_in_words(policy)))
 
     @admin.display(description=gettext_lazy("metric"), ordering="metric")
     def metric_told(self, policy: RegressionPolicy) -> str:

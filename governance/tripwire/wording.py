@@ -86,6 +86,41 @@ def stretch(measure: str, sample: dict[str, Any]) -> str:
     return told % {"count": sample["days"], "since": since, "until": until}
 
 
+def policy_in_words(policy: RegressionPolicy) -> list[str]:
+    """Return in sentences how a metric is watched and what happens when it drops."""
+    if not policy.enabled:
+        return [_("Switched off: nobody is watching this metric.")]
+    told = {
+        "what": label(policy),
+        "drop": percent(float(policy.max_drop_fraction), 0),
+        "alarm": one_in(float(policy.max_false_alarm)),
+    }
+    measured: dict[str, str] = {
+        Measure.SUCCESS_RATE.value: _("Watched is the share of successes of “%(what)s”."),
+        Measure.MEAN.value: _("Watched is the mean value of “%(what)s”."),
+        Measure.VOLUME.value: _("Watched is how many there are of “%(what)s” per open day."),
+    }
+    acts: dict[str, str] = {
+        Action.NOTIFY.value: _("the managers are told and nothing is stopped."),
+        Action.THROTTLE.value: _(
+            "%(engine)s is held back until a manager releases it, and the managers are told."
+        ),
+        Action.KILL_SWITCH.value: _("the kill switch is engaged: nothing runs until a manager releases it."),
+    }
+    fires = _("If it falls by %(drop)s or more, and chance alone does that with a probability of %(alarm)s "
+              "at most,")  # fmt: skip
+    return [
+        measured.get(policy.measure, "") % told,
+        f"{fires % told} {acts.get(policy.action, '') % {'engine': policy.engine or '–'}}",
+        ngettext(
+            "With fewer than %(count)s event in the window it only warns.",
+            "With fewer than %(count)s events in the window it only warns.",
+            policy.min_events_to_enforce,
+        )
+        % {"count": policy.min_events_to_enforce},
+    ]
+
+
 def headline(state: RegressionState) -> str:
     """Return the one line that tells managers of a firing."""
     told = {"what": label(state.policy), "drop": percent(state.drop_fraction or 0, 0)}
