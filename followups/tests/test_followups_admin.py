@@ -270,7 +270,7 @@ def test_a_template_changes_with_a_reason_and_a_version(sign_in: SignIn) -> None
     ],
 )
 def test_a_template_without_a_reason_or_with_impossible_steps_is_refused(
-    sign_in: SignIn, change: dict[str, str]
+    sign_in: SignIn, change: dict[str, Any]
 ) -> None:
     template = LadderTemplate.objects.get()
     client = sign_in()
