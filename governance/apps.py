@@ -17,6 +17,7 @@ class GovernanceConfig(AppConfig):
         hooks.told_of_trouble.register(managers_mail)
         hooks.laws_week.register(laws_week)
         hooks.checklist.register(services.checklist)
+        hooks.figures.register(services.board_figures)
         registry.register_rules(*periods.RULES)
         post_migrate.connect(append_only.install_missing, dispatch_uid="append_only")
         post_migrate.connect(database.install_missing, dispatch_uid="retention")

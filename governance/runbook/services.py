@@ -142,6 +142,12 @@ def checklist(at: datetime) -> list[ChecklistLine]:
     return lines
 
 
+def board_figures(at: datetime) -> dict[str, Any]:
+    """Answer the hook `figures`: how many blockers and warnings there are, for the board's light."""
+    runbook = status(at)
+    return {"runbook": {"blockers": len(runbook.blockers), "warnings": len(runbook.warnings)}}
+
+
 def markdown(runbook: Status) -> str:
     """Return the runbook as Markdown, for people."""
     blocked = _("Go-live stays off until its blockers are gone.")

@@ -87,7 +87,7 @@ def board_at(at: datetime, switches: GoLiveState) -> dict[str, Any]:
     oldest = min((figure.counted_at for figure in counted.values()), default=None)
     return {
         "sections": [
-            Section(_("May we work?"), [_switches(switches), _throttles(risk, wanted)]),
+            Section(_("May we work?"), [_switches(switches), _runbook(counted), _throttles(risk, wanted)]),
             Section(_("Work that waits"), _work(counted, at)),
             Section(_("Figures beside their targets"), _rates(counted, wanted)),
             Section(_("Risk used today"), _risk(risk)),
@@ -116,6 +116,20 @@ def _switches(now: GoLiveState) -> Tile:
         _("Go-live"), _("Off"), WATCH, _("not enforced"), url=url,
         note=_("This installation does not obey the switch: everything works."),
     )  # fmt: skip
+
+
+def _runbook(counted: dict[str, Figure]) -> Tile:
+    url = reverse("admin:governance_runbook_changelist")
+    found = _value(counted, "runbook")
+    if found is None:
+        return _uncounted(_("Runbook"), url)
+    blockers, warnings = found["blockers"], found["warnings"]
+    note = ngettext("%(count)s warning.", "%(count)s warnings.", warnings) % {"count": warnings}
+    if not blockers:
+        light, says = (WATCH, _("needs a look")) if warnings else (GOOD, _("good"))
+        return Tile(_("Runbook"), _("Clear"), light, says, note=note if warnings else "", url=url)
+    figure = ngettext("%(count)s blocker", "%(count)s blockers", blockers) % {"count": blockers}
+    return Tile(_("Runbook"), figure, BAD, _("keeps go-live off"), note=note if warnings else "", url=url)
 
 
 def _throttles(risk: Snapshot, wanted: dict[str, Target]) -> Tile:

@@ -121,6 +121,25 @@ def test_an_enforced_go_live_that_is_off_says_that_nobody_is_contacted(settings:
     assert tiles()["Go-live"].note == "Nobody is contacted until a manager enables it."
 
 
+@pytest.mark.parametrize(
+    ("blockers", "warnings", "told"),
+    [
+        (0, 0, ("Clear", "good", "")),
+        (0, 2, ("Clear", "watch", "2 warnings.")),
+        (1, 0, ("1 blocker", "bad", "")),
+        (3, 1, ("3 blockers", "bad", "1 warning.")),
+    ],
+)
+def test_the_runbooks_light_is_the_worst_that_it_found(
+    blockers: int, warnings: int, told: tuple[str, str, str]
+) -> None:
+    assert tiles()["Runbook"].state == "unknown"
+    keep_figures({"runbook": {"blockers": blockers, "warnings": warnings}}, AT)
+    tile = tiles()["Runbook"]
+    assert (tile.figure, tile.state, tile.note) == told
+    assert tile.url == "/admin/governance/runbook/"
+
+
 def test_every_province_has_its_line_also_without_a_market() -> None:
     take_figures(AT)
     rows = board_at(AT, state())["liquidity"]
@@ -168,7 +187,7 @@ def test_the_job_counts_every_figure_that_the_board_asks_for() -> None:
     assert {
         "nobodys_leads", "owners_nobody", "tasks_of_nobody", "followup_sla",
         "contact_compliance", "buyer_response", "liquidity", "offers_computed", "offer_accept_rate",
-        "contract_rate",
+        "contract_rate", "runbook",
     } <= asked  # fmt: skip
     assert Figure.objects.count() == len(asked)
     assert all(tile.figure != "" for tile in tiles(timezone.now()).values())
