@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
+
+from django.db import connection
 
 from governance.actors import By
 from governance.money import CENT
@@ -45,3 +48,28 @@ def ledger(engine: str = "WHOLESALE", **day: Any) -> tuple[Any, Any, int]:
     """Return realized loss, exposure and actions of an engine's only day, or of the one named."""
     row = RiskLedgerDay.objects.get(engine=engine, **day)
     return row.realized_loss, row.exposure, row.actions
+
+
+class Broken(Exception):
+    """The database failed."""
+
+
+def break_at(statement: int, work: Callable[[], object]) -> bool:
+    """Do the work with the database failing at its n-th statement (from 0); says whether it came so far."""
+    count = -1
+
+    def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        nonlocal count
+        if not sql.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
+            count += 1
+        if count == statement:
+            count += 1  # what is undone afterwards may speak to the database again
+            raise Broken
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(fail):
+        try:
+            work()
+        except Broken:
+            return True
+    return False

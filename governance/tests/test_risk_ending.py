@@ -13,11 +13,11 @@ from django.utils import timezone
 from governance.actors import By
 from governance.errors import Forbidden, Invalid, NotFound, Refused
 from governance.models import JobSlot
-from governance.risk.models import RiskEvent, RiskReservation
+from governance.risk.models import RiskEngine, RiskEvent, RiskLedgerDay, RiskReservation
 from governance.risk.services import recount, release, release_stale, settle
 from governance.risk.tasks import release_stale_reservations
 from governance.tests.factories import NOW
-from governance.tests.risking import ANYBODY, cad, cap, ledger, open_risk, reserve, reserved
+from governance.tests.risking import ANYBODY, break_at, cad, cap, ledger, open_risk, reserve, reserved
 
 MakeBy = Callable[..., By]
 pytestmark = pytest.mark.django_db
@@ -195,6 +195,33 @@ def test_the_job_releases_once_a_quarter_of_an_hour() -> None:
     assert release_stale_reservations() is None
     assert JobSlot.objects.get().job == "governance.release_stale_reservations"
     assert RiskReservation.objects.get().closed_by == "governance.release_stale_reservations"
+
+
+# --- a database that fails ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["reserve", "settle", "release", "expire"])
+def test_whatever_statement_fails_nothing_is_half_done(what: str) -> None:
+    number = reserved(100)
+    later = NOW + 73 * HOUR
+    work: Callable[[], object] = {
+        "reserve": lambda: reserve(50, at=later),  # the first of its day: the ledger's rows are made too
+        "settle": lambda: settled(number, 7),
+        "release": lambda: release(number, by=ANYBODY, at=NOW),
+        "expire": lambda: release_stale(by=ANYBODY, at=later),
+    }[what]
+
+    def rows() -> list[Any]:
+        models = (RiskEngine, RiskLedgerDay, RiskReservation, RiskEvent)
+        return [list(model._default_manager.order_by("pk").values()) for model in models]
+
+    before, statement = rows(), 0
+    while break_at(statement, work):
+        assert rows() == before, statement
+        statement += 1
+    assert statement >= 7
+    assert rows() != before
+    assert recount() == []
 
 
 # --- its price ----------------------------------------------------------------------------------------------

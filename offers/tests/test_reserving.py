@@ -17,7 +17,7 @@ from governance.golive.services import set_go_live
 from governance.models import KpiEvent
 from governance.risk.models import RiskEvent, RiskReservation
 from governance.risk.services import recount, release, release_stale, throttle
-from governance.tests.risking import cad, cap, open_risk
+from governance.tests.risking import break_at, cad, cap, open_risk
 from offers.models import Offer, OfferEvidence
 from offers.services import Figures, correct_outcome
 from offers.tests.factories import ANYBODY, AT, compute, kept, outcome, switch_on
@@ -204,6 +204,19 @@ def test_an_offer_that_reserved_nothing_ends_all_the_same() -> None:
     offer = kept("L-1")
     outcome(offer, "REJECTED")
     assert not RiskEvent.objects.exists()
+
+
+def test_whatever_statement_fails_offer_and_reservation_are_whole_or_not_there() -> None:
+    first = kept("L-1", reserve=True)
+    statement = 0
+    while break_at(statement, lambda: kept("L-1", reserve=True)):
+        assert (OfferEvidence.objects.count(), KpiEvent.objects.count()) == (1, 1), statement
+        assert (Offer.objects.get().state, of(first).state) == ("OPEN", "PENDING"), statement
+        assert_only_live_offers_hold_risk()
+        statement += 1
+    assert statement >= 20
+    assert of(first).state == "RELEASED"
+    assert_only_live_offers_hold_risk()
 
 
 # --- corrections --------------------------------------------------------------------------------------------
