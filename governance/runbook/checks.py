@@ -31,6 +31,7 @@ from governance.risk.querysets import open_throttles
 from governance.risk.rules import GLOBAL
 from governance.runbook.backups import newest_backup
 from governance.runbook.registry import Finding, Severity, check
+from governance.tripwire.models import RegressionPolicy
 
 BEAT_WITHIN = timedelta(minutes=5)
 LIST_WITHIN = timedelta(days=31)
@@ -38,6 +39,14 @@ BACKUP_WITHIN = timedelta(hours=36)  # a night's backup may run late
 BROKER_SECONDS = 2
 SHORTEST_KEY = 50
 ENGINES = (GLOBAL, "WHOLESALE", "CAPITAL", "NOTIFY")
+# the figures by which the operation is steered; what else is watched is the managers' to say
+WATCHED = (
+    ("WHOLESALE", "ladder_created"),
+    ("WHOLESALE", "followup_completed"),
+    ("WHOLESALE", "followup_sla"),
+    ("WHOLESALE", "offer_generated"),
+    ("BUYER_MATCH", "buyer_feedback"),
+)
 DOMAINS = (WHOLESALE_OFFER, BUYER_MATCH, CAPITAL_ROUTE, FOLLOWUP_NEXT_ACTION)
 
 BLOCKER, WARN, INFO = Severity.BLOCKER, Severity.WARN, Severity.INFO
@@ -124,6 +133,19 @@ def risk_policies_present(at: datetime) -> Finding | None:
     return Finding(
         _("No risk policy says what may be lost by: %(engines)s.") % {"engines": ", ".join(missing)},
         {"engines": missing},
+    )
+
+
+@check("regression_policies_present", BLOCKER, gettext_lazy("Every key figure has its tripwire"))
+def regression_policies_present(at: datetime) -> Finding | None:
+    """One that is switched off is present: a manager decided that nobody watches that figure."""
+    metrics = [metric for _domain, metric in WATCHED]
+    there = set(RegressionPolicy.objects.filter(metric__in=metrics).values_list("domain", "metric"))
+    missing = ["/".join(name) for name in WATCHED if name not in there]
+    if not missing:
+        return None
+    return Finding(
+        _("No tripwire watches: %(metrics)s.") % {"metrics": ", ".join(missing)}, {"metrics": missing}
     )
 
 

@@ -50,6 +50,7 @@ from governance.runbook.models import Backup
 from governance.runbook.registry import Severity, registered
 from governance.runbook.services import Found, status
 from governance.tests.factories import NOW, BackupFactory, DoNotCallImportFactory
+from governance.tripwire.models import RegressionPolicy
 from offers.models import OfferPolicy
 from valhalla.demo import people as demo_people
 from valhalla.testing import make_person
@@ -186,6 +187,8 @@ RED: list[tuple[str, Callable[[Any], Any], str]] = [
     ("risk_policies_present", lambda s: RiskPolicy.objects.filter(engine="GLOBAL").delete(), "GLOBAL"),
     ("heimdall_charter_present", lambda s: HeimdallPolicy.objects.filter(domain="CAPITAL_ROUTE").delete(),
      "CAPITAL_ROUTE"),
+    ("regression_policies_present",
+     lambda s: RegressionPolicy.objects.filter(metric="followup_sla").delete(), "WHOLESALE/followup_sla"),
     ("market_policies_present", lambda s: MarketPolicy.objects.filter(province="NU").delete(), "NU"),
     ("market_policies_present", no_windows, "PE"),
     ("consent_stated", lambda s: ConsentStatement.objects.filter(channel="EMAIL").delete(), "EMAIL"),
@@ -253,7 +256,8 @@ def test_every_check_is_seen_red_and_green() -> None:
 def test_the_checks_that_an_operator_reads_about_are_there_with_their_severity() -> None:
     told = {one.id: one.severity for one in registered()}
     blockers = (
-        "go_live_checklist kill_switch_clear env_sanity risk_policies_present heimdall_charter_present "
+        "go_live_checklist kill_switch_clear env_sanity risk_policies_present regression_policies_present "
+        "heimdall_charter_present "
         "market_policies_present "
         "followup_ladder_ready buyer_liquidity_ready offer_policies_present consent_stated "
         "migrations_applied zone_data_current jobs_alive"
@@ -272,6 +276,7 @@ def test_policies_that_are_switched_off_are_there(production: Any) -> None:
     """A new operation begins with its offers off: nothing keeps it from contacting leads."""
     MarketPolicy.objects.filter(province="NU").update(enabled=False)
     RiskPolicy.objects.filter(engine="CAPITAL").update(enabled=False)
+    RegressionPolicy.objects.update(enabled=False)
     assert not OfferPolicy.objects.filter(enabled=True).exists()
     assert not BuyerLiquidityNode.objects.exists()
     assert status(NOW).ok_to_enable_go_live
