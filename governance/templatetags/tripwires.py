@@ -7,22 +7,18 @@ from typing import Any
 from django import template
 from django.template.context import Context
 
-from governance.tripwire.querysets import triggered_tripwires
+from governance.tripwire.banner import standing_of
 from governance.tripwire.wording import label
 
 register = template.Library()
 NAMED = 3
-RIGHT = "governance.view_tripwires"
 
 
 @register.inclusion_tag("admin/tripwire_banner.html", takes_context=True)
 def tripwires_admin_banner(context: Context) -> dict[str, Any]:
     """Name what fired and waits for its release, to those who may read of it; one query a page."""
     request = context.get("request")
-    user = getattr(request, "user", None)
-    if user is None or not user.is_authenticated or not user.has_perm(RIGHT):
-        return {"fired": []}
-    found = triggered_tripwires()
+    found = [state for state in standing_of(request) if state.triggered] if request is not None else []
     return {
         "fired": [{"pk": state.pk, "label": label(state.policy)} for state in found[:NAMED]],
         "others": max(0, len(found) - NAMED),

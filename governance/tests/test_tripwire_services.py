@@ -43,7 +43,7 @@ from governance.tests.tripping import (
     weekly,
 )
 from governance.tripwire.models import RegressionFiring, RegressionPolicy, RegressionState
-from governance.tripwire.querysets import OpenDays, days_between, start_of, triggered_tripwires, weeks_between
+from governance.tripwire.querysets import OpenDays, days_between, standing_tripwires, start_of, weeks_between
 from governance.tripwire.rules import Day
 from governance.tripwire.seeds import seed, unseed
 from governance.tripwire.services import (
@@ -419,7 +419,7 @@ def test_a_tripwire_that_only_tells_tells_every_manager_with_an_address(person: 
     assert mail.to == "mona@example.ca"
     assert "Nothing was stopped" in mail.body
     assert not RiskThrottle.objects.exists()
-    assert [state.policy.name for state in triggered_tripwires()] == ["WHOLESALE/followup_sla"]
+    assert [state.policy.name for state in standing_tripwires()] == ["WHOLESALE/followup_sla"]
 
 
 def test_a_mean_that_falls_engages_the_kill_switch_once(by: MakeBy) -> None:

@@ -16,7 +16,7 @@ from governance.kpi.querysets import by_hour
 from governance.market.querysets import listed_policies
 from governance.market.rules import ContactRules, read_rules
 from governance.places import ALL
-from governance.tripwire.rules import Day, Week
+from governance.tripwire.rules import Day, Verdict, Week
 
 if TYPE_CHECKING:
     from governance.tripwire.models import RegressionPolicy, RegressionState
@@ -32,8 +32,8 @@ class RegressionStateQuerySet(models.QuerySet[Any]):
     def with_policy(self) -> Self:
         return self.select_related("policy").order_by("policy__domain", "policy__metric")
 
-    def triggered(self) -> Self:
-        return self.filter(triggered=True)
+    def standing(self) -> Self:
+        return self.filter(models.Q(policy__enabled=True) | models.Q(triggered=True))
 
 
 def listed_tripwires(
@@ -63,11 +63,15 @@ def _named(before: str, domain: str | None, metric: str | None, enabled: bool | 
     return models.Q(**{f"{before}{name}": value for name, value in wanted.items() if value is not None})
 
 
-def triggered_tripwires() -> list[RegressionState]:
-    """Return the tripwires that fired and were not released, with their policies."""
+def standing_tripwires() -> list[RegressionState]:
+    """Return the tripwires that watch, and those that fired and were not released, with their policies.
+
+    The gravest first. What they compared in full is left out.
+    """
     from governance.tripwire.models import RegressionState  # the models themselves need the queryset above
 
-    return list(RegressionState.objects.triggered().with_policy()[:POLICIES])
+    found = RegressionState.objects.standing().with_policy().defer("frozen", "samples")[:POLICIES]
+    return sorted(found, key=lambda state: (-state.triggered, -Verdict[state.verdict]))
 
 
 # --- events by local day and week ---------------------------------------------------------------------------

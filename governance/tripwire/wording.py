@@ -46,6 +46,13 @@ def figure(measure: str, value: float | None) -> str:
     return rounded(value)
 
 
+def limit(state: RegressionState) -> float | None:
+    """Return the figure at which a drop counts; None while there is no baseline."""
+    if state.baseline is None:
+        return None
+    return state.baseline - abs(state.baseline) * float(state.policy.max_drop_fraction)
+
+
 def rounded(value: float) -> str:
     """Return a number with three digits that count."""
     places = 0 if not value else max(0, 2 - math.floor(math.log10(abs(value))))

@@ -6,6 +6,7 @@ part of an index. Twelve queries at most, however large the tables are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -28,10 +29,16 @@ from governance.kpi.rules import gap, is_met, percent
 from governance.places import Province
 from governance.risk.models import RiskPolicy
 from governance.risk.services import Snapshot, snapshot
+from governance.tripwire.banner import standing_of
+from governance.tripwire.models import RegressionPolicy, RegressionState
+from governance.tripwire.why import light
+from governance.tripwire.wording import figure as told_figure
+from governance.tripwire.wording import label, limit, note
 
 STALE_AFTER = timedelta(minutes=15)
 RISK_FIELDS = {field.name: field for field in RiskPolicy._meta.concrete_fields}
 NEARLY_FULL = 0.8  # of a cap
+TRIPWIRES = 12  # with a tile of their own
 GOOD, WATCH, BAD, UNKNOWN, PLAIN = "good", "watch", "bad", "unknown", "plain"
 
 
@@ -78,10 +85,15 @@ class Section:
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Fill the admin's first page; called by unfold."""
-    return context | {"title": _("Operations"), "board": board_at(timezone.now(), state_of(request))}
+    return context | {
+        "title": _("Operations"),
+        "board": board_at(timezone.now(), state_of(request), standing_of(request)),
+    }
 
 
-def board_at(at: datetime, switches: GoLiveState) -> dict[str, Any]:
+def board_at(
+    at: datetime, switches: GoLiveState, tripwires: Sequence[RegressionState] = ()
+) -> dict[str, Any]:
     """Return the board's sections, its liquidity by province, and when the slow figures were counted."""
     counted, wanted, risk = figures(), targets(), snapshot(at)
     oldest = min((figure.counted_at for figure in counted.values()), default=None)
@@ -90,6 +102,7 @@ def board_at(at: datetime, switches: GoLiveState) -> dict[str, Any]:
             Section(_("May we work?"), [_switches(switches), _runbook(counted), _throttles(risk, wanted)]),
             Section(_("Work that waits"), _work(counted, at)),
             Section(_("Figures beside their targets"), _rates(counted, wanted)),
+            Section(_("Tripwires"), _tripwires(tripwires)),
             Section(_("Risk used today"), _risk(risk)),
         ],
         "liquidity": _liquidity(counted),
@@ -142,6 +155,36 @@ def _throttles(risk: Snapshot, wanted: dict[str, Target]) -> Tile:
         _("Target: %(target)s") % {"target": target.told} if target else "",
         "; ".join(f"{engine}: {name}" for engine, name in held),
         reverse("admin:governance_riskthrottle_changelist"),
+    )  # fmt: skip
+
+
+def _tripwires(standing: Sequence[RegressionState]) -> list[Tile]:
+    """Return a tile for each tripwire that watches or fired, the gravest first."""
+    if not standing:
+        url = reverse("admin:governance_regressionpolicy_changelist")
+        return [Tile(_("Tripwires"), "–", WATCH, _("off"), url=url, note=_("No tripwire watches a figure."))]
+    tiles = [_tripwire(state) for state in standing[:TRIPWIRES]]
+    more = len(standing) - len(tiles)
+    if more:
+        told = ngettext("%(count)s more watches.", "%(count)s more watch.", more) % {"count": more}
+        url = reverse("admin:governance_regressionstate_changelist")
+        tiles.append(Tile(_("Further tripwires"), f"+{more}", PLAIN, "", note=told, url=url))
+    return tiles
+
+
+def _tripwire(state: RegressionState) -> Tile:
+    measure, stands, floor = state.policy.measure, light(state), limit(state)
+    told = ""
+    if floor is not None:
+        told = _("Before: %(before)s, limit: %(limit)s") % {
+            "before": told_figure(measure, state.baseline), "limit": told_figure(measure, floor),
+        }  # fmt: skip
+    is_rate = measure == RegressionPolicy.Measure.SUCCESS_RATE
+    return Tile(
+        label(state.policy), told_figure(measure, state.current), stands.state or UNKNOWN,
+        stands.says.lower(), told, note(state),
+        reverse("admin:governance_regressionstate_change", args=[state.pk]),
+        share=state.current if is_rate else None, goal=floor if is_rate else None,
     )  # fmt: skip
 
 

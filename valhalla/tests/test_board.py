@@ -21,6 +21,9 @@ from governance.kpi.querysets import figures, rate_since
 from governance.kpi.services import emit_kpi
 from governance.models import Figure, User
 from governance.risk.services import reserve_exposure, throttle
+from governance.tests.tripping import SLA, happen_daily, look_on, watch
+from governance.tripwire.models import RegressionPolicy, RegressionState
+from governance.tripwire.querysets import standing_tripwires
 from valhalla.pages.board import Tile, board_at
 from valhalla.schedules import make_missing
 from valhalla.tasks import take_figures as job
@@ -138,6 +141,48 @@ def test_the_runbooks_light_is_the_worst_that_it_found(
     tile = tiles()["Runbook"]
     assert (tile.figure, tile.state, tile.note) == told
     assert tile.url == "/admin/governance/runbook/"
+
+
+def test_a_tripwire_stands_beside_what_was_and_what_counts_as_a_drop() -> None:
+    watch()
+    look_on(happen_daily(SLA, [(18, 2)] * 20 + [(16, 4)] * 5))
+    steady = tripwire_tiles()["Follow-ups within 2 hours"]
+    assert (steady.figure, steady.state, steady.says, steady.target) == (
+        "80\xa0%", "good", "steady", "Before: 90\xa0%, limit: 72\xa0%",
+    )  # fmt: skip
+    assert (steady.share, steady.aim) == (0.8, "72.0")
+    assert steady.note.startswith("At this volume the smallest drop it can see is")
+
+
+def test_tripwires_come_with_the_gravest_first_and_the_many_in_one() -> None:
+    fired = RegressionState.objects.get(policy__metric="roi_event")
+    RegressionState.objects.filter(pk=fired.pk).update(triggered=True, last_triggered=AT)
+    RegressionState.objects.filter(policy__metric="offer_generated").update(verdict="WARNING")
+    first, second, *others = tripwire_tiles().items()
+    assert (first[0], first[1].state, first[1].url) == (
+        "Return on capital", "bad", f"/admin/governance/regressionstate/{fired.pk}/change/",
+    )  # fmt: skip
+    assert (second[0], second[1].state, {tile.state for _title, tile in others}) == (
+        "Offers computed", "watch", {"unknown"},
+    )  # fmt: skip
+    for number in range(10):
+        policy = RegressionPolicy.objects.create(
+            domain="NOTIFY", metric=f"m{number}", enabled=True, changed_by="t", updated_at=AT
+        )
+        RegressionState.objects.create(policy=policy, starts_at=AT)
+    assert len(tripwire_tiles()) == 13
+    assert tripwire_tiles()["Further tripwires"].note == "4 more watch."
+
+
+def test_a_board_without_tripwires_says_so() -> None:
+    RegressionPolicy.objects.update(enabled=False)
+    assert tripwire_tiles()["Tripwires"].note == "No tripwire watches a figure."
+
+
+def tripwire_tiles() -> dict[str, Tile]:
+    board = board_at(AT, state(), standing_tripwires())
+    (section,) = [section for section in board["sections"] if section.title == "Tripwires"]
+    return {tile.title: tile for tile in section.tiles}
 
 
 def test_every_province_has_its_line_also_without_a_market() -> None:
