@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -235,12 +236,34 @@ def liquidity_score(place: Place, property_type: str = PropertyType.SFR) -> Buye
     return node
 
 
+class NodeRow(NamedTuple):
+    """What is shown of a node, read without making an instance of it."""
+
+    id: int
+    province: str
+    market: str
+    property_type: str
+    buyer_count: int
+    active_buyer_count: int
+    responded: int
+    no_response: int
+    bought: int
+    passed: int
+    score: Decimal
+    score_low: Decimal
+    updated_at: datetime
+
+    @property
+    def events(self) -> int:
+        return self.responded + self.no_response + self.bought + self.passed
+
+
 def hottest_nodes(
     *, province: str | None = None, market: str | None = None, property_type: str | None = None, limit: int
-) -> list[BuyerLiquidityNode]:
+) -> list[NodeRow]:
     """Return up to `limit` nodes, the highest score first; what is None does not narrow."""
     nodes = BuyerLiquidityNode.objects.matching(province, market, property_type)
-    return list(nodes.hottest_first()[:limit])
+    return [NodeRow(*row) for row in nodes.hottest_first().values_list(*NodeRow._fields)[:limit]]
 
 
 def liquidity_at(place: Place, property_type: str) -> Liquidity | None:
