@@ -23,7 +23,8 @@ from governance.errors import Forbidden, Invalid, Refused
 from governance.golive.services import Execution, verb
 from governance.hooks import Liquidity
 from governance.kpi.services import emit_kpi
-from governance.places import Place
+from governance.places import ANY_PLACE, Place
+from governance.prepared import Prepared, Slot
 from governance.property_types import PropertyType
 
 log = logging.getLogger(__name__)
@@ -230,10 +231,15 @@ def _is_active(last_active_at: datetime | None, since: datetime) -> int:
 # --- asking ------------------------------------------------------------------------------------------------
 
 
+@Prepared
+def _node_at() -> Any:
+    return BuyerLiquidityNode.objects.at(ANY_PLACE, Slot("property_type"))
+
+
 def liquidity_score(place: Place, property_type: str = PropertyType.SFR) -> BuyerLiquidityNode | None:
     """Return the node of exactly this market and property type, or None where no feedback made one."""
-    node: BuyerLiquidityNode | None = BuyerLiquidityNode.objects.at(place, property_type).first()
-    return node
+    found = _node_at(province=place.province, market_key=place.market_key, property_type=property_type)
+    return found[0] if found else None
 
 
 class NodeRow(NamedTuple):
