@@ -72,7 +72,6 @@ def test_the_list_says_who_where_what_when_and_whether_contact_is_allowed(sign_i
         "Text message",
         "Step 1 of 6",
         "1 min late",
-        "Tue 24 Nov, 10:00 EST",
         "10:01 EST",
         "closes at 20:00 EST, in 9 h 59 min",
         "otto",
