@@ -284,6 +284,11 @@ def test_corrections_releases_and_whatever_slows_down_pass(scene: Scene, setting
     assert scene.api("/api/governance/risk/settle", settled, "CLOSER") == "ok"
     assert scene.api("/api/governance/risk/release", {"reservation_id": kept}, "CLOSER") == "ok"
     assert scene.api("/api/governance/risk/policies/upsert", {"engine": "NOTIFY", "enabled": True}) == "ok"
+    figure = {"domain": "WHOLESALE", "metric": "followup_sla"}
+    assert scene.api("/api/governance/regression/kpi", {**figure, "success": False}, "CLOSER") == "ok"
+    assert scene.api("/api/governance/regression/policies/upsert", {**figure, "enabled": True}) == "ok"
+    assert scene.api("/api/governance/regression/evaluate", {}, "SERVICE") == "ok"
+    assert scene.api("/api/governance/regression/release", {**figure, **why}) == "ok"
 
 
 def test_a_suppression_and_a_withdrawn_consent_pass_in_admin(settings: Any) -> None:
