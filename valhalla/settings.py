@@ -367,6 +367,7 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "valhalla.pages.board.dashboard",
     "ENVIRONMENT": "governance.golive.banner.environment",
+    "SIDEBAR": {"navigation": "valhalla.pages.navigation.navigation"},
     "STYLES": [
         lambda request: static("board.css"),
         lambda request: static("admin.css"),

@@ -28,7 +28,7 @@ def work_waiting(at: datetime) -> dict[str, int]:
 
 
 def board_figures(at: datetime) -> dict[str, Any]:
-    """Return leads that are nobody's, tasks whose owner is nobody, the SLA and the compliance of 30 days."""
+    """Return leads that are nobody's, late tasks and those of nobody, the SLA and 30 days' compliance."""
     current = FollowUpTask.objects.open().filter(is_current=True)
     strangers = current.exclude(owner_key="").exclude(
         owner_key__in=list(active().values_list("key", flat=True))
@@ -36,6 +36,7 @@ def board_figures(at: datetime) -> dict[str, Any]:
     whole = sla_of(at=at)["sla"]
     return {
         "nobodys_leads": Lead.objects.nobodys().order_by("pk")[: COUNTED_TO + 1].count(),
+        "tasks_late": work_waiting(at)["late"],
         "owners_nobody": strangers.values("owner_key").distinct().count(),
         "tasks_of_nobody": strangers.order_by("pk")[: COUNTED_TO + 1].count(),
         "followup_sla": {

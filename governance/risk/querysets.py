@@ -74,6 +74,11 @@ def open_throttles(engines: Sequence[str] | None = None) -> models.QuerySet[Risk
     return rows if engines is None else rows.filter(engine__in=engines)
 
 
+def board_figures(at: datetime) -> dict[str, int]:
+    """Return how many throttles hold an engine back."""
+    return {"open_throttles": open_throttles().count()}
+
+
 def throttled_spans(engine: str, since: datetime, until: datetime) -> list[Span]:
     """Return the times in which an engine was held back that touch `since` to `until`, the oldest first."""
     from governance.risk.models import RiskThrottle  # the models themselves need the querysets above

@@ -105,7 +105,7 @@ def test_the_page_costs_the_same_however_many_engines(desk: Any, django_assert_m
     client = desk("MANAGER")
     for number in range(20):
         cap(f"ENGINE_{number}")
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(12):
         assert client.get(reverse(LIST)).status_code == 200
 
 

@@ -1,0 +1,224 @@
+"""The admin's side bar: every screen under the work that it belongs to, and how much waits there.
+
+A pack's name stands beside the everyday words, for those who know the house by it. A screen that no section
+names is found under System. The counts are the board's, as its job last counted them: one query a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.apps import apps
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.functional import Promise
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+
+from followups.services import COUNTED_TO
+from governance.kpi.querysets import figures
+
+FRESH_FOR = timedelta(minutes=15)  # an older count is none
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """A model's screen: `title` in everyday words, where its own name does not say enough.
+
+    `waits` is the figure whose number stands beside it, and `narrows` the filter that shows just those.
+    """
+
+    model: str
+    title: str | Promise = ""
+    waits: str = ""
+    narrows: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page that is no model's screen, by the name of its address."""
+
+    name: str
+    title: str | Promise
+
+
+Entry = Screen | Page
+
+SECTIONS: list[tuple[str | Promise, list[Entry]]] = [
+    (
+        _("Operations"),
+        [
+            Page("admin:index", _("Operations board")),
+            Screen("governance.runbook"),
+            Screen("governance.target", _("Targets")),
+            Screen("governance.figure"),
+            Screen("governance.kpievent"),
+        ],
+    ),
+    (
+        _("Market policy · Pack G"),
+        [
+            Screen("governance.marketpolicy", _("Hours and channels")),
+            Screen("governance.statutoryhours", _("Hours of the law")),
+            Screen("governance.closure", _("Holidays and closures")),
+            Screen("governance.cityzone"),
+        ],
+    ),
+    (
+        _("Follow-ups · Pack H"),
+        [
+            Screen("followups.lead", waits="nobodys_leads", narrows="nobodys=yes"),
+            Screen("followups.followuptask", _("Tasks"), waits="tasks_late", narrows="overdue=late"),
+            Screen("followups.ladder"),
+            Screen("followups.laddertemplate"),
+            Screen("followups.inboundcontact"),
+            Screen("followups.taskcorrection", _("Corrections of outcomes")),
+            Screen("followups.slasnapshot"),
+            Screen("followups.realignrequest"),
+            Screen("followups.lookupevent", _("Look-ups by number")),
+        ],
+    ),
+    (
+        _("Buyers · Pack I"),
+        [
+            Screen("buyers.buyer"),
+            Screen("buyers.buyerliquiditynode", _("Liquidity by market")),
+            Screen("buyers.buyerfeedbackevent", _("Answers of buyers")),
+        ],
+    ),
+    (
+        _("Offers · Pack J"),
+        [
+            Screen("offers.offer"),
+            Screen("offers.offerpolicy"),
+            Screen("offers.offerevidence", _("Evidence of computed offers")),
+            Screen("offers.offeroutcome"),
+        ],
+    ),
+    (
+        _("Control plane"),
+        [
+            Screen("governance.golivestate", _("Go-live and kill switch")),
+            Screen("governance.riskpolicy", _("Risk caps")),
+            Screen("governance.riskengine"),
+            Screen("governance.riskledgerday"),
+            Screen("governance.riskreservation"),
+            Screen("governance.riskthrottle", waits="open_throttles"),
+            Screen("governance.riskevent"),
+            Screen("governance.regressionstate"),
+            Screen("governance.regressionfiring"),
+            Screen("governance.regressionpolicy"),
+        ],
+    ),
+    (
+        _("Automation · Heimdall"),
+        [
+            Screen("governance.heimdallpolicy"),
+            Screen("governance.heimdallscorecardday"),
+            Screen("governance.heimdallrecommendation", _("Recommendations")),
+            Screen("governance.heimdallevent"),
+        ],
+    ),
+    (
+        _("Contact compliance"),
+        [
+            Screen("governance.contactdecision"),
+            Screen("governance.suppression", _("Our do-not-call list")),
+            Screen("governance.donotcallimport", _("Imports of the national list")),
+            Screen("governance.consent"),
+            Screen("governance.consentstatement"),
+            Screen("governance.retentionperiod"),
+            Screen("governance.removal", _("Removed when their time was over")),
+            Screen("governance.erasure", _("Erased persons")),
+        ],
+    ),
+    (
+        _("People"),
+        [
+            Screen("governance.user"),
+            Screen("governance.workprofile", _("Shifts and work profiles")),
+            Screen("governance.absence"),
+            Screen("governance.apitoken"),
+            Screen("auth.group", _("Roles")),
+        ],
+    ),
+    (
+        _("System"),
+        [
+            Screen("django_celery_beat.periodictask", _("Schedules")),
+            Screen("governance.jobslot", _("Runs of jobs")),
+            Screen("governance.outboxmessage", _("Mail that goes out")),
+            Screen("governance.backup"),
+            Screen("governance.heartbeat"),
+            Screen("governance.schedulerlease"),
+            Screen("governance.idempotentanswer"),
+            Screen("governance.hashkeycheck"),
+            Screen("django_celery_beat.crontabschedule", _("Times of day")),
+            Screen("django_celery_beat.intervalschedule", _("Intervals")),
+        ],
+    ),
+]
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the side bar of whoever asks: what she may not see is not there. Called by unfold."""
+    shown = {
+        model._meta.label_lower: screen
+        for model, screen in admin.site._registry.items()
+        if screen.has_view_or_change_permission(request)
+    }
+    named = {entry.model for _title, entries in SECTIONS for entry in entries if isinstance(entry, Screen)}
+    others: list[Entry] = [Screen(label) for label in sorted(set(shown) - named)]
+    counted = _counted()
+    return [
+        {
+            "title": title,
+            "separator": number > 0,
+            "items": [
+                _item(request, entry, counted)
+                for entry in [*entries, *(others if number == len(SECTIONS) - 1 else [])]
+                if isinstance(entry, Page) or entry.model in shown
+            ],
+        }
+        for number, (title, entries) in enumerate(SECTIONS)
+    ]
+
+
+def _counted() -> dict[str, int]:
+    """Return the counts that are fresh enough to send somebody there."""
+    since = timezone.now() - FRESH_FOR
+    return {
+        name: figure.value
+        for name, figure in figures().items()
+        if isinstance(figure.value, int) and figure.counted_at >= since
+    }
+
+
+def _item(request: HttpRequest, entry: Entry, counted: Mapping[str, int]) -> dict[str, Any]:
+    if isinstance(entry, Page):
+        link = reverse(entry.name)
+        return {"title": entry.title, "link": link, "active": request.path == link}
+    options = apps.get_model(entry.model)._meta
+    screen = reverse(f"admin:{options.app_label}_{options.model_name}_changelist")
+    item = {
+        "title": entry.title or capfirst(str(options.verbose_name_plural)),
+        "link": screen,
+        "active": request.path.startswith(screen),
+    }
+    waiting = counted.get(entry.waits, 0)
+    if waiting:
+        item["badge"] = _number(waiting)
+        if entry.narrows:
+            item["link"] = f"{screen}?{entry.narrows}"
+    return item
+
+
+def _number(count: int) -> str:
+    exceeds = count > COUNTED_TO
+    return number_format(min(count, COUNTED_TO), force_grouping=True) + ("+" if exceeds else "")
