@@ -34,6 +34,7 @@ from governance.tripwire.models import RegressionPolicy, RegressionState
 from governance.tripwire.why import light
 from governance.tripwire.wording import figure as told_figure
 from governance.tripwire.wording import label, limit, note
+from valhalla.pages.navigation import figures_of
 
 STALE_AFTER = timedelta(minutes=15)
 RISK_FIELDS = {field.name: field for field in RiskPolicy._meta.concrete_fields}
@@ -85,17 +86,19 @@ class Section:
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Fill the admin's first page; called by unfold."""
-    return context | {
-        "title": _("Operations"),
-        "board": board_at(timezone.now(), state_of(request), standing_of(request)),
-    }
+    board = board_at(timezone.now(), state_of(request), standing_of(request), figures_of(request))
+    return context | {"title": _("Operations"), "board": board}
 
 
 def board_at(
-    at: datetime, switches: GoLiveState, tripwires: Sequence[RegressionState] = ()
+    at: datetime,
+    switches: GoLiveState,
+    tripwires: Sequence[RegressionState] = (),
+    counted: dict[str, Figure] | None = None,
 ) -> dict[str, Any]:
     """Return the board's sections, its liquidity by province, and when the slow figures were counted."""
-    counted, wanted, risk = figures(), targets(), snapshot(at)
+    counted = figures() if counted is None else counted
+    wanted, risk = targets(), snapshot(at)
     oldest = min((figure.counted_at for figure in counted.values()), default=None)
     return {
         "sections": [

@@ -22,6 +22,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from followups.services import COUNTED_TO
+from governance.kpi.models import Figure
 from governance.kpi.querysets import figures
 
 FRESH_FOR = timedelta(minutes=15)  # an older count is none
@@ -175,7 +176,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     }
     named = {entry.model for _title, entries in SECTIONS for entry in entries if isinstance(entry, Screen)}
     others: list[Entry] = [Screen(label) for label in sorted(set(shown) - named)]
-    counted = _counted()
+    counted = _fresh(figures_of(request))
     return [
         {
             "title": title,
@@ -190,12 +191,20 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     ]
 
 
-def _counted() -> dict[str, int]:
+def figures_of(request: HttpRequest) -> dict[str, Figure]:
+    """Return the board's figures, asked once a request."""
+    if not hasattr(request, "board_figures"):
+        request.board_figures = figures()  # type: ignore[attr-defined]  # read here alone
+    found: dict[str, Figure] = request.board_figures  # type: ignore[attr-defined]  # set above
+    return found
+
+
+def _fresh(counted: Mapping[str, Figure]) -> dict[str, int]:
     """Return the counts that are fresh enough to send somebody there."""
     since = timezone.now() - FRESH_FOR
     return {
         name: figure.value
-        for name, figure in figures().items()
+        for name, figure in counted.items()
         if isinstance(figure.value, int) and figure.counted_at >= since
     }
 
