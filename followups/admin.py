@@ -47,6 +47,7 @@ from governance.admin_base import (
     JSONText,
     ReadOnlyAdmin,
     ServiceAdmin,
+    TellsOfLead,
     VersionForm,
     by_of,
 )
@@ -190,10 +191,12 @@ class ScoreFilter(admin.SimpleListFilter):
 
 
 @admin.register(Lead)
-class LeadAdmin(ErasesPeople, ServiceAdmin):
+class LeadAdmin(TellsOfLead, ErasesPeople, ServiceAdmin):
     """Leads. A change of where one lives puts her due times where her own clock allows them."""
 
     person_kind = LEAD
+    lead_key = "external_id"
+    actions_detail: ClassVar[Any] = ["time_line", "erase"]
     form = LeadForm
     list_display = (
         "external_id",
@@ -451,9 +454,10 @@ class OwnerFilter(admin.SimpleListFilter):
 
 
 @admin.register(FollowUpTask)
-class FollowUpTaskAdmin(ActsWithReason):
+class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
     """What is to be done and what was done; tasks are worked on the due-task page and through the API."""
 
+    lead_key = "lead.external_id"
     list_display = (
         "id",
         "lead_link",

@@ -8,6 +8,7 @@ class FollowupsConfig(AppConfig):
 
     def ready(self) -> None:
         from followups import checks, retention, services  # noqa: F401  # checks registers the readiness checks
+        from followups.timeline import timeline
         from governance import hooks
         from governance.retention import registry
 
@@ -16,5 +17,6 @@ class FollowupsConfig(AppConfig):
         hooks.on_gate_changed.register(services.request_realigning)
         hooks.policy_would_move.register(services.would_move)
         hooks.figures.register(services.board_figures)
+        hooks.timeline_of.register(timeline)
         registry.register_rules(*retention.RULES)
         registry.register_keeper(retention.Leads())

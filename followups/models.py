@@ -82,6 +82,7 @@ class Lead(Written, PlaceModel):
             )
         ]
         indexes = [
+            models.Index(fields=["correlation_id"], name="lead_trace"),  # trace of one call
             models.Index(fields=["-created_at", "-id"], name="lead_newest"),  # the collection
             models.Index(fields=["province", "market_key"], name="lead_by_place"),  # realigning, filters
             models.Index(
@@ -244,7 +245,10 @@ class Ladder(Written):
                 fields=["lead"], name="ladder_one_active_per_lead", condition=Q(status="ACTIVE")
             )
         ]
-        indexes = [models.Index(fields=["-started_at", "-id"], name="ladder_newest")]
+        indexes = [
+            models.Index(fields=["-started_at", "-id"], name="ladder_newest"),
+            models.Index(fields=["correlation_id"], name="ladder_trace"),  # trace of one call
+        ]
         permissions = [("stop_ladder", "Stop a ladder")]
 
     def __str__(self) -> str:
@@ -379,6 +383,7 @@ class FollowUpTask(Written):
             ),
         ]
         indexes = [
+            models.Index(fields=["correlation_id"], name="task_trace"),  # trace of one call
             # the due queue, for everybody, for a province, for a channel and for an owner
             models.Index(fields=["due_at", "id"], name="task_due", condition=IN_QUEUE),
             models.Index(fields=["province", "due_at"], name="task_due_province", condition=IN_QUEUE),
@@ -451,6 +456,9 @@ class TaskCorrection(Written):
     class Meta:
         verbose_name = _("correction")
         verbose_name_plural = _("corrections")
+        indexes = [
+            models.Index(fields=["correlation_id"], name="correction_trace"),  # trace of one call
+        ]
 
     def __str__(self) -> str:
         return f"{self.task_id}: {self.from_outcome} → {self.to_outcome}"
@@ -472,7 +480,10 @@ class InboundContact(Written):
     class Meta:
         verbose_name = _("inbound contact")
         verbose_name_plural = _("inbound contacts")
-        indexes = [models.Index(fields=["-at", "-id"], name="inbound_newest")]
+        indexes = [
+            models.Index(fields=["-at", "-id"], name="inbound_newest"),
+            models.Index(fields=["correlation_id"], name="inbound_trace"),  # trace of one call
+        ]
 
     def __str__(self) -> str:
         return f"{self.lead_id} {self.channel} {self.at:%Y-%m-%d %H:%M}"
@@ -489,7 +500,10 @@ class LookupEvent(Written, AppendOnly):
     class Meta:
         verbose_name = _("look-up")
         verbose_name_plural = _("look-ups")
-        indexes = [models.Index(fields=["-at", "-id"], name="lookup_newest")]
+        indexes = [
+            models.Index(fields=["-at", "-id"], name="lookup_newest"),
+            models.Index(fields=["correlation_id"], name="lookup_trace"),  # trace of one call
+        ]
 
     def __str__(self) -> str:
         return f"{self.actor} {self.kind} {self.at:%Y-%m-%d %H:%M}"

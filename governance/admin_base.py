@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
@@ -244,6 +245,23 @@ class DeletesWithReason(ModelAdmin):  # type: ignore[misc]  # unfold has no type
             for sentences in refusal.errors.values() or [[refusal.message]]:
                 messages.error(request, " ".join(map(str, sentences)))
             return HttpResponseRedirect(request.get_full_path())
+
+
+class TellsOfLead(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+    """A screen of rows that belong to a lead, with the way to her time line. `lead_key` names her id."""
+
+    lead_key: str
+    actions_detail: ClassVar[Any] = ["time_line"]
+
+    @action(description=_("Time line of the lead"), url_path="time-line", permissions=["view"])
+    def time_line(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]  # untyped
+        lead_id = row
+        for part in self.lead_key.split("."):
+            lead_id = getattr(lead_id, part)
+        return HttpResponseRedirect(f"{reverse('lead_line')}?{urlencode({'lead': lead_id})}")
 
 
 class EraseForm(forms.Form):

@@ -10,6 +10,7 @@ class GovernanceConfig(AppConfig):
     def ready(self) -> None:
         from governance import append_only, hooks
         from governance.contact.querysets import laws_week
+        from governance.contact.timeline import timeline
         from governance.people.querysets import managers_mail
         from governance.retention import database, periods, registry
         from governance.risk.querysets import board_figures
@@ -19,6 +20,7 @@ class GovernanceConfig(AppConfig):
         hooks.laws_week.register(laws_week)
         hooks.checklist.register(services.checklist)
         hooks.figures.register(services.board_figures)
+        hooks.timeline_of.register(timeline)
         hooks.figures.register(board_figures)
         registry.register_rules(*periods.RULES)
         post_migrate.connect(append_only.install_missing, dispatch_uid="append_only")

@@ -137,6 +137,23 @@ class ChecklistLine:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """One thing of a lead's time line: `kind` is a code by which it is drawn, `at` when it was or will be.
+
+    `model` and `pk` name the row that tells more, `correlation_id` the call that wrote it.
+    """
+
+    at: datetime
+    kind: str
+    title: str
+    text: str = ""
+    who: str = ""
+    correlation_id: str = ""
+    model: str = ""
+    pk: int = 0
+
+
 lead_facts: Hook[[str], LeadFacts | None] = Hook("lead_facts")
 # (digests of the points, channel or "" for all, who, when): stop what contacts them
 on_suppressed: Hook[[Sequence[str], str, By, datetime], None] = Hook("on_suppressed")
@@ -155,3 +172,5 @@ told_of_trouble: Hook[[], Sequence[str]] = Hook("told_of_trouble")
 figures: Hook[[datetime], Mapping[str, Any]] = Hook("figures")
 # (when): what must hold before go-live, line by line; a line that is not ok is a blocker
 checklist: Hook[[datetime], Sequence[ChecklistLine]] = Hook("checklist")
+# (lead id): what a pack or room knows to have happened to her, or has planned; bounded, in any order
+timeline_of: Hook[[str], Sequence[Happened]] = Hook("timeline_of")

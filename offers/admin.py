@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 
 from governance.actors import By
-from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
+from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, TellsOfLead, VersionForm, by_of
 from governance.admin_live import LiveAdmin, SwitchesMany, live, sentences
 from governance.places import Place
 from offers import rules
@@ -136,9 +136,10 @@ def why_of(row: OfferOutcome) -> str:
 
 
 @admin.register(OfferEvidence)
-class OfferEvidenceAdmin(ReadOnlyAdmin):
+class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
     """Computations as they were kept."""
 
+    lead_key = "lead_id"
     list_display = (
         "id", "created_at", "lead_id", "province", "market", "property_type", "arv", "repairs", "mao",
         "recommended_offer", "binding", "comps_grade", "state", "actor",

@@ -282,6 +282,9 @@ class OfferOutcome(Written, AppendOnly):
     class Meta:
         verbose_name = _("offer outcome")
         verbose_name_plural = _("offer outcomes")
+        indexes = [
+            models.Index(fields=["correlation_id"], name="offer_outcome_trace"),  # trace of one call
+        ]
         ordering = ["-id"]
         constraints = [
             # with the one correction that a row may have, one row holds per evidence and stage

@@ -5,6 +5,8 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
 from valhalla import views
+from valhalla.pages.lead import lead_line
+from valhalla.pages.trace import trace
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -13,6 +15,8 @@ urlpatterns = [
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("language/", include("django.conf.urls.i18n")),
+    path("admin/trace/", trace, name="trace"),
+    path("admin/lead/", lead_line, name="lead_line"),
     path("admin/", admin.site.urls),
     path("api/governance/", include("governance.urls")),
     path("api/followups/", include("followups.api.urls")),

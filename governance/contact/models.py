@@ -159,7 +159,10 @@ class Suppression(Written, AppendOnly):
     class Meta:
         verbose_name = _("suppression")
         verbose_name_plural = _("suppressions")
-        indexes = [models.Index(fields=["point_digest", "at"], name="suppression_of_point")]  # the gate
+        indexes = [
+            models.Index(fields=["point_digest", "at"], name="suppression_of_point"),  # the gate
+            models.Index(fields=["correlation_id"], name="suppression_trace"),  # trace of one call
+        ]
         permissions = [
             ("suppress", "Record an opt-out or suppression"),
             ("lift_suppression", "End a suppression"),
@@ -192,7 +195,8 @@ class Consent(Written, AppendOnly):
         verbose_name = _("consent")
         verbose_name_plural = _("consents")
         indexes = [
-            models.Index(fields=["point_digest", "channel", "at"], name="consent_of_point")
+            models.Index(fields=["correlation_id"], name="consent_trace"),  # trace of one call
+            models.Index(fields=["point_digest", "channel", "at"], name="consent_of_point"),
         ]  # the gate
         permissions = [("record_consent", "Record a consent or its withdrawal")]
 

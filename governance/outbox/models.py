@@ -33,6 +33,7 @@ class OutboxMessage(models.Model):
         verbose_name = _("outbox message")
         verbose_name_plural = _("outbox messages")
         indexes = [
+            models.Index(fields=["correlation_id"], name="outbox_trace"),  # trace of one call
             models.Index(  # the draining job
                 fields=["not_before"],
                 name="outbox_waiting",

@@ -122,6 +122,8 @@ API: dict[str, dict[str, str]] = {
 PAGES: dict[str, str] = {
     "": EVERYBODY,
     "go-live/": "CMR",
+    "admin/trace/": "MAR",
+    "admin/lead/": "MAR",
     "followups/": EVERYBODY,
     "followups/news/": EVERYBODY,
     "followups/next/": PEOPLE_WHO_WORK,

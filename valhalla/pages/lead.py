@@ -1,0 +1,76 @@
+"""A lead's time line: everything that was done for her, decided about her and offered to her, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.apps import apps
+from django.contrib import admin
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from followups.models import Lead
+from governance.hooks import Happened, timeline_of
+from governance.kpi.models import KpiEvent
+from valhalla.pages.doors import for_managers
+
+MOST_CALLS, MOST_KPIS = 300, 300
+
+
+def timeline(lead_id: str) -> list[Happened]:
+    """Return what happened to a lead, the first first; each pack tells its newest, with the KPIs counted."""
+    told = [happened for answer in timeline_of.ask(lead_id) for happened in answer]
+    told += _counted(told)
+    return sorted(told, key=lambda happened: happened.at)
+
+
+def _counted(told: Sequence[Happened]) -> list[Happened]:
+    """Return the KPI events of the calls that wrote these rows."""
+    calls = sorted({one.correlation_id for one in told if one.correlation_id})[:MOST_CALLS]
+    events = KpiEvent.objects.filter(correlation_id__in=calls).order_by("-created_at")[:MOST_KPIS]
+    return [
+        Happened(
+            event.created_at, "kpi", event.metric, _how(event), event.actor, event.correlation_id,
+            "governance.kpievent", event.pk,
+        )
+        for event in events
+    ]  # fmt: skip
+
+
+def _how(event: KpiEvent) -> str:
+    if event.success is not None:
+        return _("counted as a success") if event.success else _("counted as no success")
+    return f"{event.value.normalize():f}" if event.value is not None else _("counted")
+
+
+def _address(happened: Happened) -> str:
+    if not happened.model:
+        return ""
+    options = apps.get_model(happened.model)._meta
+    return reverse(f"admin:{options.app_label}_{options.model_name}_change", args=[happened.pk])
+
+
+def _shown(told: Sequence[Happened], now: datetime) -> list[dict[str, Any]]:
+    return [{"what": one, "url": _address(one), "is_to_come": one.at > now} for one in told]
+
+
+@for_managers
+def lead_line(request: HttpRequest) -> HttpResponse:
+    """Show the time line of the lead named by `lead`, her id."""
+    asked = request.GET.get("lead", "").strip().replace("\0", "")[:64]
+    lead = Lead.objects.filter(external_id=asked).first()
+    told = timeline(asked) if asked else []
+    if lead is None and not told:
+        raise Http404(_("There is no such lead."))
+    context = {
+        **admin.site.each_context(request),
+        "title": _("Time line of %(lead)s") % {"lead": lead or asked},
+        "lead": lead,
+        "rows": _shown(told, timezone.now()),
+    }
+    return TemplateResponse(request, "admin/lead_line.html", context)

@@ -1,0 +1,112 @@
+"""The trace: everything that one call touched, in order, across all packs, found by its correlation id.
+
+Every model that keeps a correlation id is asked by itself, also one that is made tomorrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.apps import apps
+from django.contrib import admin
+from django.db import models
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+
+from governance.actors import CORRELATION_LENGTH
+from governance.versions import Versioned
+from valhalla.pages.doors import for_managers
+
+MOST_OF_A_KIND = 100
+# when a row was written: the first of these that its model has and that is set
+WHEN = (
+    "history_date", "completed_at", "released_at", "created_at", "at", "tripped_at", "since", "asked_at",
+    "started_at", "updated_at",
+)  # fmt: skip
+WHO = ("actor", "changed_by", "asked_by")
+# Tables without an index on the id: people add to them, a few rows a month.
+FEW = frozenset(
+    {
+        "governance.DoNotCallImport", "governance.Removal", "governance.Erasure", "governance.RiskThrottle",
+        "governance.Backup", "governance.RegressionFiring", "followups.RealignRequest",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """A row that a call wrote; `url` is blank where the reader has no screen for it."""
+
+    at: datetime
+    kind: str
+    text: str
+    who: str
+    url: str
+
+
+def traced() -> Iterator[type[models.Model]]:
+    """Return every model that keeps correlation ids; of versioned rows, only their versions."""
+    for model in apps.get_models():
+        names = {field.name for field in model._meta.concrete_fields}
+        if "correlation_id" in names and not issubclass(model, Versioned):
+            yield model
+
+
+def trails(correlation_id: str, request: HttpRequest) -> tuple[list[Trail], bool]:
+    """Return what a call touched, the first first, and whether that is everything."""
+    found: list[Trail] = []
+    complete = True
+    for model in traced():
+        rows = model._default_manager.filter(correlation_id=correlation_id).order_by()
+        listed = list(rows[: MOST_OF_A_KIND + 1])
+        complete = complete and len(listed) <= MOST_OF_A_KIND
+        found += [_trail(row, request) for row in listed[:MOST_OF_A_KIND]]
+    found.sort(key=lambda trail: trail.at)
+    return found, complete
+
+
+def _trail(row: Any, request: HttpRequest) -> Trail:
+    written = next(value for name in WHEN if (value := getattr(row, name, None)))
+    who = next((str(value) for name in WHO if (value := getattr(row, name, ""))), "")
+    original = getattr(row, "instance_type", None)
+    if original is None:
+        return Trail(written, capfirst(str(row._meta.verbose_name)), str(row), who, _link(row, request))
+    key = getattr(row, original._meta.pk.attname)
+    text = _("%(what)s: version %(version)s") % {"what": row.instance, "version": row.version}
+    return Trail(
+        written, capfirst(str(original._meta.verbose_name)), text, who,
+        _address(original, "history", key, request),
+    )  # fmt: skip
+
+
+def _link(row: models.Model, request: HttpRequest) -> str:
+    return _address(type(row), "change", row.pk, request)
+
+
+def _address(model: type[models.Model], page: str, key: Any, request: HttpRequest) -> str:
+    screen = admin.site._registry.get(model)
+    if screen is None or not screen.has_view_or_change_permission(request):
+        return ""
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=[key])
+
+
+@for_managers
+def trace(request: HttpRequest) -> HttpResponse:
+    """Show what the call named by `id` touched."""
+    asked = request.GET.get("id", "").strip().replace("\0", "")[:CORRELATION_LENGTH]
+    rows, complete = trails(asked, request) if asked else ([], True)
+    context = {
+        **admin.site.each_context(request),
+        "title": _("Trace"),
+        "asked": asked,
+        "rows": rows,
+        "complete": complete,
+        "most": MOST_OF_A_KIND,
+    }
+    return TemplateResponse(request, "admin/trace.html", context)
