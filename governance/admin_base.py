@@ -15,7 +15,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import path, resolve, reverse
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -31,6 +31,7 @@ from governance.people.rules import by_user
 from governance.retention.erasing import ERASE, erase_person, preview
 from governance.retention.reasons import Why
 from governance.strict_json import read_json
+from governance.versions import BOOKKEEPING, Versioned, restored
 
 LINE = 76  # characters that a form's text area shows without wrapping
 
@@ -195,16 +196,80 @@ class ServiceAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]  # untyped
 
 
-class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # neither has types
-    """A service's screen with every earlier version, which can be read and compared, and not reverted to."""
+class RestoreForm(forms.Form):
+    """Why an old version comes back; `seen_version` notices that somebody else was faster."""
 
+    change_reason = forms.CharField(
+        label=_("Reason for this change"), widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        max_length=500,
+    )  # fmt: skip
+    seen_version = forms.IntegerField(widget=forms.HiddenInput, min_value=0, max_value=2**31 - 1)
+
+
+class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # neither has types
+    """A service's screen with every earlier version, which can be read, compared and restored as a new one.
+
+    Restoring goes through `serve`, as any other change does: with its reason, its rules and its refusals.
+    """
+
+    object_history_list_template = "admin/versions.html"
     object_history_form_template = "admin/version.html"
+
+    def get_urls(self) -> Any:
+        name = f"{self.opts.app_label}_{self.opts.model_name}_restore"
+        restore = self.admin_site.admin_view(self.restore_view)
+        return [
+            path("<path:object_id>/history/<int:version_id>/restore/", restore, name=name),
+            *super().get_urls(),
+        ]
+
+    def may_restore(self, request: HttpRequest, obj: Any) -> bool:
+        return issubclass(self.model, Versioned) and self.has_change_permission(request, obj)
+
+    def restore_view(self, request: HttpRequest, object_id: str, version_id: int) -> HttpResponse:
+        """Show what an old version would change, ask why, and save it as a new one."""
+        row = self.get_object(request, unquote(object_id))
+        old = row.history.filter(pk=version_id).first() if hasattr(row, "history") else None
+        if old is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]  # untyped
+        if not self.may_restore(request, row):
+            raise PermissionDenied
+        history = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_history", args=[row.pk])
+        form = RestoreForm(request.POST or None, initial={"seen_version": row.version})
+        refusal = ""
+        if form.is_valid():
+            try:
+                self.serve(request, restored(row, old), form, True)
+            except Refused as refused:
+                told = [str(sentence) for sentences in refused.errors.values() for sentence in sentences]
+                refusal = " ".join(told) or str(refused.message)
+            else:
+                messages.success(request, gettext("The old version is in force again."))
+                return HttpResponseRedirect(history)
+        helper = self.get_historical_record_context_helper(request, old)
+        delta = old.diff_against(
+            row.history.order_by("history_id").last(), excluded_fields=BOOKKEEPING, foreign_keys_are_objs=True
+        )
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": row,
+            "title": gettext("Restore version %(version)s of %(what)s")
+            % {"version": old.version, "what": row},
+            "changes": helper.context_for_delta_changes(delta),
+            "form": form,
+            "refusal": refusal,
+        }
+        return TemplateResponse(request, "admin/restore.html", context)
 
     def render_history_view(
         self, request: HttpRequest, template: str, context: Any, **kwargs: Any
     ) -> HttpResponse:
         # the links of the page are the model's, not those of the table of its versions
         shown = {**context, "opts": self.opts}
+        if template == self.object_history_form_template and self.may_restore(request, context["original"]):
+            name = f"admin:{self.opts.app_label}_{self.opts.model_name}_restore"
+            shown["restore"] = reverse(name, args=resolve(request.path).args)
         return super().render_history_view(request, template, shown, **kwargs)  # type: ignore[no-any-return]  # untyped
 
     def revert_disabled(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -104,3 +104,11 @@ def _values(row: Versioned) -> dict[str, Any]:
         for field in row._meta.concrete_fields
         if field.name not in BOOKKEEPING and not field.primary_key
     }
+
+
+def restored(row: V, old: Any) -> V:
+    """Return the row as people had decided it in an old version; unsaved, for the verb that changes it."""
+    fresh = copy.copy(row)
+    for name, value in _values(row).items():
+        setattr(fresh, name, copy.deepcopy(getattr(old, name, value)))
+    return fresh

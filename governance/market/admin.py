@@ -11,6 +11,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from simple_history.template_utils import HistoricalRecordContextHelper
 from unfold.decorators import action
@@ -23,19 +24,24 @@ from governance.market.models import MarketPolicy
 from governance.market.pictures import laws_of, small_week
 from governance.market.rules import read_rules
 from governance.market.services import simulate_policy, upsert_policy
-from governance.market.wording import channels_in_words, in_words, moves_in_words
+from governance.market.wording import channels_in_words, in_words, moves_in_words, week_in_words
 from governance.places import ALL, ZONES, Place
 
 
 class RulesThatDiffer(HistoricalRecordContextHelper):  # type: ignore[misc]  # simple_history has no types
-    """Shows of two versions' rules only what differs."""
+    """Shows of two versions' rules only what differs, the week in words."""
+
+    DEFAULT_MAX_DISPLAYED_DELTA_CHANGE_CHARS = 400
 
     def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
         if change.field != "rules":
             return super().prepare_delta_change_value(change, value)
         other = change.new if value is change.old else change.old
         differ = {key: item for key, item in value.items() if other.get(key) != item}
-        return json.dumps(differ, ensure_ascii=False)
+        week = differ.pop("contact_windows_local", None)
+        told = [] if week is None else [week_in_words(read_rules(value)) or gettext("no hours")]
+        told += [f"{key}: {json.dumps(item, ensure_ascii=False)}" for key, item in differ.items()]
+        return "; ".join(told)
 
 
 @admin.register(MarketPolicy)

@@ -378,7 +378,7 @@ def test_a_policy_never_moves_to_another_place(desk: Desk) -> None:
     assert (policy.province, policy.market, policy.enabled) == ("ON", "ALL", False)
 
 
-def test_earlier_versions_are_read_and_never_restored(desk: Desk) -> None:
+def test_earlier_versions_are_read_and_not_written_to(desk: Desk) -> None:
     policy = MarketPolicy.objects.get(province="ON")
     client = desk()
     client.post(url(MarketPolicy, "change", policy.pk), policy_form(policy, enabled=""))
