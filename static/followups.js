@@ -43,14 +43,14 @@
   });
 
   // --- a click that found no server is kept and sent once ----------------------------------------------------
-  // The key goes with it from the first try: where the answer alone was lost, the server knows the click again.
+  // Where the answer alone was lost, the server knows what it has recorded already and answers the same.
 
   const KEPT = "kept-click";
   const kept = () => JSON.parse(sessionStorage.getItem(KEPT) || "null");
   let sending = false;
 
-  const keep = (form, path, values, once) => {
-    sessionStorage.setItem(KEPT, JSON.stringify({ path, once, body: new URLSearchParams(values).toString() }));
+  const keep = (path, values) => {
+    sessionStorage.setItem(KEPT, JSON.stringify({ path, body: new URLSearchParams(values).toString() }));
     tell(said.kept, "kept");
   };
 
@@ -58,14 +58,16 @@
     const click = kept();
     if (!click || sending) return;
     sending = true;
+    const body = new URLSearchParams(click.body);
+    const token = document.querySelector("[name=csrfmiddlewaretoken]");
+    if (token) body.set(token.name, token.value); // after another login it is a new one
     try {
       const answer = await fetch(click.path, {
         method: "POST",
-        body: click.body,
+        body: body.toString(),
         redirect: "manual",
         headers: {
           "Content-Type": "application/x-www-form-urlencoded",
-          "Idempotency-Key": click.once,
           "HX-Request": "true",
           "HX-Target": "front",
           "HX-Current-URL": location.href,
@@ -104,18 +106,15 @@
   document.addEventListener("htmx:configRequest", (event) => {
     const form = event.detail.elt;
     if (event.detail.verb !== "post" || !form.matches("form")) return;
-    form.dataset.once = form.dataset.once || once();
-    event.detail.headers["Idempotency-Key"] = form.dataset.once;
     if (form.dataset.busy || (form.hasAttribute("data-keep") && kept())) event.preventDefault();
     else form.dataset.busy = "1";
   });
-  const once = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 
   const lost = (event) => {
     const config = event.detail.requestConfig;
     const form = event.detail.elt;
     if (config.verb === "post" && form.hasAttribute("data-keep")) {
-      keep(form, config.path, config.formData || config.parameters, form.dataset.once);
+      keep(config.path, config.formData || config.parameters);
     } else if (!kept()) {
       tell(said.lost, "lost");
     }
@@ -128,10 +127,7 @@
     const status = event.detail.xhr ? event.detail.xhr.status : 0;
     if (status >= 200 && status < 500) {
       allWell("lost", "failed");
-      if (elt.matches("form")) {
-        delete elt.dataset.once;
-        forget(event.detail.requestConfig.path, status);
-      }
+      if (elt.matches("form")) forget(event.detail.requestConfig.path, status);
       sendKept();
     }
   });
