@@ -29,6 +29,14 @@ def clock() -> Iterator[time_machine.Traveller]:
         yield traveller
 
 
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    """Wait longer than a quiet machine needs; what must be seen within five seconds says so itself."""
+    expect.set_options(timeout=15_000)
+    yield
+    expect.set_options(timeout=5_000)
+
+
 @pytest.fixture
 def vera(transactional_db: None) -> User:
     return make_person("VA", "vera")
