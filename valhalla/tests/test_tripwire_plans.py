@@ -49,7 +49,7 @@ def fill(events: int) -> None:
     first = (KpiEvent.objects.order_by("-pk").values_list("pk", flat=True).first() or 0) + 1
     insert(
         "governance.KpiEvent", series(events), id=f"{first} + n", domain="'WATCHED'",
-        metric=one_of(METRICS, "n"), success="(n * 7919) % 10 > 1", value="(n * 7919) % 100",
+        metric=one_of(METRICS, "n"), success="(n::bigint * 7919) % 10 > 1", value="(n::bigint * 7919) % 100",
         created_at=began,
         detail=f"""CASE WHEN n % 1000 = 999 THEN jsonb_build_object('corrects', {first} + n - {TRIPWIRES})
                    ELSE '{{}}'::jsonb END""",
