@@ -236,7 +236,7 @@ def _text(place: float) -> str:
 
 
 def _short(on: str) -> str:
-    return date_format(date.fromisoformat(on), "j M")
+    return date_format(date.fromisoformat(on), "j N")
 
 
 def _nice(low: float, high: float) -> tuple[float, float]:
