@@ -11,11 +11,14 @@ import time_machine
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from followups.models import LadderTemplate
 from followups.services import realign_due
 from followups.tests.factories import ladder, steps_of
 from governance.actors import By
 from governance.market.models import MarketPolicy
 from governance.models import User
+from governance.risk.models import RiskPolicy
+from governance.tripwire.models import RegressionPolicy
 from valhalla.testing import PASSWORD
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -84,3 +87,52 @@ def test_torontos_saturday_hours_are_changed_and_the_open_tasks_move(
     assert hours_of_saturday(made) == [17, 17.5]
     ontario.refresh_from_db()
     assert ontario.version == 1, "the rest of Ontario keeps its hours"
+
+
+def test_a_ladders_steps_are_typed_row_by_row_and_drawn(
+    page: Page, live_server: Any, person: Callable[..., User]
+) -> None:
+    person("MANAGER", "mona")
+    template = LadderTemplate.objects.get()
+    enter(page, live_server.url)
+    page.goto(f"{live_server.url}/admin/followups/laddertemplate/{template.pk}/change/")
+    rows = page.locator(".steps .step")
+    expect(rows).to_have_count(8)  # six and two blank ones
+    page.select_option("select[name=steps_6_channel]", "EMAIL")
+    page.fill("input[name=steps_6_amount]", "2")
+    page.select_option("select[name=steps_6_unit]", "days")
+    expect(page.locator("#live-line circle")).to_have_count(7)
+    expect(page.locator("#live-line")).to_contain_text("5 E-mail, after 2 days")
+    page.select_option("select[name=steps_7_channel]", "CALL")
+    expect(rows).to_have_count(9)  # there is always a blank one
+    page.fill("input[name=steps_7_amount]", "14")
+    page.select_option("select[name=steps_7_unit]", "days")
+    assert serious(page) == []
+    page.fill("textarea[name=change_reason]", "a letter and a last call")
+    page.click("button[name=_save]")
+    page.wait_for_url("**/laddertemplate/")
+    template.refresh_from_db()
+    channels = [step["channel"] for step in template.steps]
+    assert channels == ["SMS", "CALL", "SMS", "CALL", "EMAIL", "SMS", "CALL", "CALL"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_serious_keeps_anybody_from_the_policies_forms(
+    page: Page, live_server: Any, person: Callable[..., User], scheme: str
+) -> None:
+    person("MANAGER", "mona")
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    enter(page, live_server.url)
+    rows = {
+        "governance/marketpolicy": MarketPolicy.objects.get(province="QC").pk,
+        "governance/riskpolicy": RiskPolicy.objects.get(engine="WHOLESALE").pk,
+        "governance/regressionpolicy": RegressionPolicy.objects.filter(enabled=True)[0].pk,
+        "followups/laddertemplate": LadderTemplate.objects.get().pk,
+    }
+    for screen, pk in rows.items():
+        page.goto(f"{live_server.url}/admin/{screen}/{pk}/change/")
+        page.set_viewport_size({"width": 390, "height": 844})
+        assert serious(page) == [], screen
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{screen} is wider than a phone"
+        page.set_viewport_size({"width": 1280, "height": 900})
