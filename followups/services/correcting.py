@@ -153,12 +153,14 @@ def _go_on(desk: Desk, reasons: set[str]) -> None:
         ladder.save(update_fields=["status", "stop_reason", "ended_at", *WRITTEN_FIELDS])
         settle_lead(desk.lead, Lead.Status.WORKING, by=desk.by, at=desk.at)
     steps = desk.steps
-    earlier = desk.at
+    first = again[0].step or 0
+    done = [t.completed_at for t in desk.siblings if t.completed_at is not None and (t.step or 0) < first]
+    earlier = max(done, default=None)
     for task in again:
         task.status, task.closed_reason = Status.OPEN, ""
         task.contact_point = desk.point_for(task.channel)
-        wanted = max(task.due_at or task.scheduled_for, earlier)
-        if task is not again[0] and task.step:
+        wanted = max(task.due_at or task.scheduled_for, desk.at)
+        if earlier is not None and task.step:
             wanted = max(wanted, earlier + gap_before(steps, task.step))
         due = desk.first_allowed(task.channel, wanted)
         held = "" if due else desk.holding_reason(task.channel, wanted)

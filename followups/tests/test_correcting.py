@@ -45,6 +45,15 @@ def test_a_stopped_ladder_goes_on(by: People) -> None:
     assert Lead.objects.get().status == "WORKING"
 
 
+def test_the_step_that_goes_on_keeps_its_gap_from_the_contact_that_was_corrected(by: People) -> None:
+    made = ladder(by("VA"))
+    late = at(26, "12:00")
+    finish(made.tasks[0], by("VA"), late, outcome="REPLIED")
+    corrected = correct(made.tasks[0], by("VA"), "SENT", late + MINUTE)
+    assert corrected.next_task.step == 2
+    assert corrected.next_task.due_at == late + 30 * MINUTE
+
+
 def test_the_kpi_gets_one_correcting_event_and_keeps_the_first(by: People) -> None:
     made = ladder(by("VA"))
     finish(made.tasks[0], by("VA"))

@@ -389,4 +389,4 @@ def test_with_rows_in_the_database_the_gate_says_the_same(leads: dict[str, LeadF
 def test_with_rows_in_the_database_the_gate_says_the_same_for_long(
     leads: dict[str, LeadFacts], seed: int
 ) -> None:
-    compare_with_rows(1000, leads, seed)
+    compare_with_rows(500, leads, seed)
