@@ -26,7 +26,6 @@ from governance.actors import By
 from governance.contact.querysets import zone_of_city
 from governance.people.querysets import at_work
 from governance.places import ALL, PlaceQuerySet, SomePlace
-from governance.prepared import Slot
 
 
 class Joined(Aggregate):
@@ -136,7 +135,7 @@ class TaskQuerySet(models.QuerySet[Any]):
             lead_points=Coalesce(Subquery(joined), models.Value(""), output_field=TextField())
         )
 
-    def of_ladder_of(self, task_id: int | Slot) -> Self:
+    def of_ladder_of(self, task_id: int) -> Self:
         """Keep a task and its ladder's other steps, in order."""
         task = self.model._default_manager.filter(pk=task_id)
         # PostgreSQL answers an OR by an index where the lead is the same; else it walks through the table

@@ -149,7 +149,6 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
     search_fields = ("lead_id__startswith", "correlation_id__startswith", "actor__startswith")
     search_help_text = _("Lead, correlation id or person, from the beginning")
     ordering = ("-id",)
-    show_full_result_count = False
     inlines: ClassVar[list[Any]] = [OutcomeInline]
     fieldsets = (
         (None, {"fields": ("created_at", "lead_id", "province", "market", "property_type", "state")}),
@@ -206,7 +205,6 @@ class OfferAdmin(ReadOnlyAdmin):
     search_fields = ("lead_id__startswith",)
     search_help_text = _("Lead, from the beginning")
     ordering = ("-evidence_id",)
-    show_full_result_count = False
     fields = ("evidence", "lead_id", "state", "recommended_offer", "mao", "reservation_id", "updated_at")
 
     @admin.display(description=_("recommended offer"), ordering="evidence__recommended_offer")
@@ -231,7 +229,6 @@ class OfferOutcomeAdmin(ReadOnlyAdmin):
     search_fields = ("evidence__lead_id__startswith", "buyer__startswith", "correlation_id__startswith")
     search_help_text = _("Lead, buyer’s id or correlation id, from the beginning")
     ordering = ("-id",)
-    show_full_result_count = False
     fields = (
         "created_at", "evidence", "outcome", "agreed_price", "buyer", "buyer_price", "fee_earned", "corrects",
         "voided", "why", "kpi_event_id", "actor", "acting_for", "correlation_id",

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import BigIntegerField, Q, Subquery
+from django.db.models import Q, Subquery
 from django.utils.translation import gettext as _
 
 from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
@@ -22,7 +22,6 @@ from governance.errors import Forbidden, NotFound, Refused
 from governance.hooks import PointFacts
 from governance.hours import CHANNELS
 from governance.people.querysets import at_work
-from governance.prepared import Prepared, Slot
 
 LATE_AFTER = {"sla_5m_at": 5, "sla_30m_at": 30, "sla_2h_at": 120}
 
@@ -146,14 +145,6 @@ def require_object(task: FollowUpTask, by: By, at: datetime) -> None:
     raise NotFound(_("There is no such task among yours."), code="task_not_found")
 
 
-@Prepared
-def _locked_ladder_of() -> Any:
-    tasks = FollowUpTask.objects.of_ladder_of(Slot("task", BigIntegerField())).with_clocks()
-    if connection.features.has_select_for_update:
-        tasks = tasks.select_for_update(of=("self",))
-    return tasks.select_related("lead", "ladder", "contact_point")
-
-
 def open_desk(
     task_id: int, *, by: By, at: datetime, also_lock: Iterable[int] = (), anybodys: bool = False
 ) -> Desk:
@@ -162,11 +153,13 @@ def open_desk(
     Claims lock tasks alone, so the tasks are locked too. `anybodys` asks for no owner. Raises NotFound
     `task_not_found`, Forbidden `not_your_task`.
     """
+    tasks = FollowUpTask.objects.of_ladder_of(task_id).with_clocks()
     if connection.features.has_select_for_update:
         mine = Q(pk=Subquery(FollowUpTask.objects.filter(pk=task_id).values("lead_id")[:1]))
         leads = Lead.objects.select_for_update(of=("self",)).order_by("pk")
         list(leads.filter(mine | Q(pk__in=list(also_lock))).values_list("pk"))
-    rows = _locked_ladder_of(task=task_id) if task_id <= BigIntegerField.MAX_BIGINT else []
+        tasks = tasks.select_for_update(of=("self",))
+    rows = list(tasks.select_related("lead", "ladder", "contact_point"))
     task = next((row for row in rows if row.pk == task_id), None)
     if task is None:
         raise NotFound(_("There is no such task among yours."), code="task_not_found")

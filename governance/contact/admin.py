@@ -204,7 +204,6 @@ class EvidenceOfPoints(ServiceAdmin):
 
     list_display_links = ("at",)
     ordering = ("-at", "-pk")
-    show_full_result_count = False
     search_fields = ("correlation_id__startswith",)
     search_help_text = _("A phone number or e-mail address, whole; or a correlation id, from the beginning")
 
@@ -387,7 +386,6 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
         "Lead, correlation id or person, from the beginning; or a whole phone number or address"
     )
     ordering = ("-created_at", "-pk")
-    show_full_result_count = False
     fieldsets: ClassVar[Any] = (
         (None, {"fields": ("created_at", "door", "ok", "reason", "overridden", "happened")}),
         (_("Whom"), {"fields": ("lead_id", "task_id", "phone_digest", "email_digest", "lead_score")}),

@@ -195,7 +195,6 @@ class HeimdallRecommendationAdmin(ReadOnlyAdmin):
     search_fields = ("subject__startswith", "correlation_id__startswith", "actor__startswith")
     search_help_text = gettext_lazy("Subject, correlation id or person, from the beginning")
     ordering = ("-id",)
-    show_full_result_count = False
     fields = (
         "created_at", "domain", "subject", "confidence", "detail", "reason", "used", "policy_version",
         "trials", "successes", "actor", "acting_for", "correlation_id",
@@ -226,7 +225,6 @@ class HeimdallEventAdmin(ReadOnlyAdmin):
     search_fields = ("correlation_id__startswith", "actor__startswith", "=recommendation__id")
     search_help_text = gettext_lazy("Correlation id or person, from the beginning, or a recommendation’s id")
     ordering = ("-id",)
-    show_full_result_count = False
     fields = (
         "created_at", "domain", "kind", "outcome", "recommendation", "policy_version", "actor", "acting_for",
         "correlation_id",

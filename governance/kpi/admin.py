@@ -32,7 +32,6 @@ class KpiEventAdmin(ReadOnlyAdmin):
     search_fields = ("correlation_id__startswith", "actor__startswith", "metric__startswith")
     search_help_text = _("Correlation id, person or metric, from the beginning")
     ordering = ("-created_at", "-pk")
-    show_full_result_count = False
     fields = (
         "created_at",
         "domain",

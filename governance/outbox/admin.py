@@ -39,7 +39,6 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
     search_fields = ("to", "subject", "correlation_id__startswith")
     search_help_text = _("Receiver, subject, or a correlation id from the beginning")
     ordering = ("-created_at", "-pk")
-    show_full_result_count = False
     fields = (
         "kind", "to", "subject", "body", "created_at", "not_before", "attempts", "last_error", "sent_at",
         "dead_at",
@@ -55,7 +54,6 @@ class JobSlotAdmin(ReadOnlyAdmin):
     list_filter = ("job", ("finished_at", admin.EmptyFieldListFilter), "started_at")
     search_fields = ("job__startswith", "slot__startswith")
     ordering = ("-started_at", "-pk")
-    show_full_result_count = False
 
 
 @admin.register(Heartbeat)
@@ -81,7 +79,6 @@ class IdempotentAnswerAdmin(ReadOnlyAdmin):
     list_select_related = ("user",)
     search_fields = ("key__startswith",)
     ordering = ("-created_at", "-pk")
-    show_full_result_count = False
     fields = ("created_at", "user", "key", "status")
 
 

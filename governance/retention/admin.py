@@ -84,7 +84,6 @@ class RemovalAdmin(ReadOnlyAdmin):
     list_display = ("at", "subject_told", "count", "before", "until", "actor")
     list_filter = ("subject", "at")
     ordering = ("-at", "-pk")
-    show_full_result_count = False
     fields = (
         "at", "subject_told", "table_name", "age", "before", "until", "count", "digest", "actor",
         "acting_for", "correlation_id",
@@ -103,7 +102,6 @@ class ErasureAdmin(ReadOnlyAdmin):
     list_display = ("at", "kind", "record_id", "why", "rows_told", "actor")
     list_filter = ("kind", "why", "at")
     ordering = ("-at", "-pk")
-    show_full_result_count = False
     fields = (
         "at", "kind", "record_id", "why", "counts", "points", "actor", "acting_for", "correlation_id",
     )  # fmt: skip

@@ -159,7 +159,6 @@ class RiskLedgerDayAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     list_filter = ("engine", "day")
     ordering = ("-day", "engine")
-    show_full_result_count = False
     fields = (
         "day", "engine", "realized_loss", "loss_cap", "exposure", "exposure_cap", "actions", "actions_cap",
     )  # fmt: skip
@@ -177,7 +176,6 @@ class RiskReservationAdmin(ReadOnlyAdmin):
     search_fields = ("purpose__startswith", "correlation_id__startswith", "actor__startswith")
     search_help_text = _("Purpose, correlation id or person, from the beginning")
     ordering = ("-id",)
-    show_full_result_count = False
     fields = (
         "created_at", "engine", "amount", "state", "realized_loss", "day", "purpose", "closed_at",
         "closed_by", "close_code", "actor", "acting_for", "correlation_id",
@@ -191,7 +189,6 @@ class RiskThrottleAdmin(ReadOnlyAdmin):
     list_display = ("engine", "tripwire", "since", "released_at", "released_by", "reason")
     list_filter = (("released_at", admin.EmptyFieldListFilter), "engine", "since")
     ordering = ("-id",)
-    show_full_result_count = False
     fields = (*list_display, "actor", "correlation_id")
 
 
@@ -207,7 +204,6 @@ class RiskEventAdmin(ReadOnlyAdmin):
     search_fields = ("purpose__startswith", "correlation_id__startswith", "actor__startswith")
     search_help_text = _("Purpose, correlation id or person, from the beginning")
     ordering = ("-created_at", "-id")
-    show_full_result_count = False
     fields = (
         "created_at", "kind", "engine", "amount", "realized_loss", "reservation", "code", "purpose",
         "tripwire", "decided_by", "actor", "acting_for", "correlation_id",

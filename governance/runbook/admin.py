@@ -44,7 +44,6 @@ class BackupAdmin(ReadOnlyAdmin):
     list_display = ("at", "file", "size_told", "rows", "actor")
     list_filter = ("at",)
     ordering = ("-at", "-id")
-    show_full_result_count = False
     fields = ("at", "file", "size_told", "rows", "digest", "actor", "correlation_id")
 
     @admin.display(description=gettext_lazy("size"), ordering="size")

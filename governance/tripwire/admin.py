@@ -161,7 +161,6 @@ class RegressionFiringAdmin(ReadOnlyAdmin):
     list_filter = (("released_at", admin.EmptyFieldListFilter), "action", "tripped_at")
     list_select_related = ("policy",)
     ordering = ("-tripped_at", "-id")
-    show_full_result_count = False
 
     @admin.display(description=gettext_lazy("metric"), ordering="policy__metric")
     def metric(self, firing: RegressionFiring) -> str:

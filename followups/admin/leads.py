@@ -1,0 +1,211 @@
+"""Leads with how they are reached and what they may sell."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
+from django.forms.models import BaseInlineFormSet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import TabularInline
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from followups import services
+from followups.models import ContactPoint, Lead, Property
+from followups.points import read_point
+from governance.admin_base import ErasesPeople, JSONText, ServiceAdmin, TellsOfLead, by_of
+from governance.places import CANADIAN_ZONES
+from governance.retention.registry import LEAD
+
+
+class PointFormSet(BaseInlineFormSet):  # type: ignore[type-arg]  # no subscript at run time
+    """A lead's numbers and addresses; the same one written in two ways is one too many."""
+
+    def clean(self) -> None:
+        super().clean()
+        seen = set()
+        for form in self.forms:
+            if form in self.deleted_forms or not form.has_changed() and not form.instance.pk:
+                continue
+            point = (form.instance.kind, form.instance.value)
+            if point in seen:
+                raise ValidationError(gettext("The lead has this number or address already."))
+            seen.add(point)
+
+
+class ContactPointInline(TabularInline):  # type: ignore[misc]  # unfold has no types
+    """How a lead can be reached, in the order in which it is tried."""
+
+    model = ContactPoint
+    formset = PointFormSet
+    extra = 0
+    fields = ("order", "kind", "value", "label", "whose", "status")
+
+
+class PropertyInline(TabularInline):  # type: ignore[misc]  # unfold has no types
+    """What the lead may sell."""
+
+    model = Property
+    extra = 0
+    fields = (
+        "address",
+        "property_type",
+        "beds",
+        "size_sqft",
+        "condition",
+        "asking_price",
+        "motivation",
+        "timeline",
+    )
+
+
+class LeadForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+    """A lead as a manager edits one."""
+
+    zone = forms.ChoiceField(
+        label=_("Time zone"),
+        required=False,
+        choices=[("", _("that of the city")), *((zone, zone) for zone in CANADIAN_ZONES)],
+        help_text=_("Only where it is known for sure; it beats every other clock."),
+        widget=UnfoldAdminSelectWidget,
+    )
+    extra = JSONText(label=_("What else the source sent"), required=False)
+
+    class Meta:
+        model = Lead
+        fields = (
+            "external_id",
+            "name",
+            "province",
+            "market",
+            "city",
+            "postal_code",
+            "zone",
+            "score",
+            "language",
+            "status",
+            "follow_up_at",
+            "source",
+            "cost",
+            "notes",
+            "extra",
+        )
+        help_texts: ClassVar[dict[str, Any]] = {"follow_up_at": _("UTC")}
+
+    def clean_extra(self) -> Any:
+        extra = self.cleaned_data["extra"] or {}
+        if not isinstance(extra, dict):
+            raise ValidationError(gettext("A JSON object is needed, such as {}."))
+        return extra
+
+
+class NobodysFilter(admin.SimpleListFilter):
+    """Leads that nobody will ever hear of again unless somebody looks."""
+
+    title = _("nobody’s leads")
+    parameter_name = "nobodys"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [("yes", _("no open task and no date"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.nobodys() if self.value() == "yes" else queryset  # type: ignore[attr-defined]  # leads'
+
+
+class ScoreFilter(admin.SimpleListFilter):
+    """Scores by the bounds that policies are wont to have."""
+
+    title = _("score")
+    parameter_name = "score"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [
+            ("none", _("unknown")),
+            ("low", _("below 0.65")),
+            ("fair", _("0.65 to 0.85")),
+            ("high", _("0.85 and more")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        wanted = {
+            "none": Q(score=None),
+            "low": Q(score__lt="0.65"),
+            "fair": Q(score__gte="0.65", score__lt="0.85"),
+            "high": Q(score__gte="0.85"),
+        }.get(self.value() or "")
+        return queryset.filter(wanted) if wanted is not None else queryset
+
+
+@admin.register(Lead)
+class LeadAdmin(TellsOfLead, ErasesPeople, ServiceAdmin):
+    """Leads. A change of where one lives puts her due times where her own clock allows them."""
+
+    person_kind = LEAD
+    lead_key = "external_id"
+    actions_detail: ClassVar[Any] = ["time_line", "erase"]
+    form = LeadForm
+    list_display = (
+        "external_id",
+        "name",
+        "place",
+        "city",
+        "status",
+        "score",
+        "language",
+        "source",
+        "follow_up_at",
+        "created_at",
+    )
+    list_display_links = ("external_id", "name")
+    list_filter = ("status", NobodysFilter, ScoreFilter, "language", "province", "created_at")
+    search_fields = ("external_id__startswith", "name")
+    search_help_text = _(
+        "Lead id from the beginning, a part of the name, or a whole phone number or e-mail address"
+    )
+    ordering = ("-created_at", "-id")
+    inlines: ClassVar[list[Any]] = [ContactPointInline, PropertyInline]
+    readonly_fields = ("created_at", "updated_at", "actor", "acting_for", "correlation_id")
+    fieldsets = (
+        (None, {"fields": ("external_id", "name", "language", "status", "follow_up_at")}),
+        (_("Where"), {"fields": ("province", "market", "city", "postal_code", "zone")}),
+        (_("Worth"), {"fields": ("score", "source", "cost")}),
+        (_("Notes"), {"fields": ("notes", "extra")}),
+        (_("Kept since"), {"fields": ("created_at", "updated_at", "actor", "acting_for", "correlation_id")}),
+    )
+
+    @admin.display(description=_("place"), ordering="province")
+    def place(self, lead: Lead) -> str:
+        return f"{lead.province} · {lead.market}"
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return (*self.readonly_fields, "external_id") if obj is not None else self.readonly_fields
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find a number or address however it is written, through its index; anything else by id and name."""
+        text = search_term.strip()
+        for kind in (ContactPoint.Kind.EMAIL, ContactPoint.Kind.PHONE):
+            try:
+                _value, digest = read_point(kind, text)
+            except ValidationError:
+                continue
+            holders = ContactPoint.objects.filter(digest=digest).values("lead")
+            found = queryset.filter(Q(pk__in=holders) | Q(external_id=text))
+            if found.exists() or kind == ContactPoint.Kind.EMAIL:
+                return found, False
+        return super().get_search_results(request, queryset, search_term)  # type: ignore[no-any-return]  # untyped
+
+    def serve(self, request: HttpRequest, obj: Lead, form: Any, change: bool) -> Lead:
+        return services.save_lead(obj, by=by_of(request), at=timezone.now())
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        if any(formset.model is ContactPoint and formset.has_changed() for formset in formsets):
+            services.settle_points(form.instance.pk, by=by_of(request), at=timezone.now())

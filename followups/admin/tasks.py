@@ -1,0 +1,172 @@
+"""What is to be done and what was done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import F, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from followups import services
+from followups.admin.acts import ActsWithReason, OwnerFilter, OwnerForm, tell
+from followups.models import FollowUpTask
+from followups.services.planning import MOST_REASSIGNED
+from followups.wording import moment
+from governance.actors import owner_key
+from governance.admin_base import TellsOfLead, by_of
+from governance.errors import Refused
+
+
+class OverdueFilter(admin.SimpleListFilter):
+    """Tasks past their due time, or past the limit of two allowed hours."""
+
+    title = _("overdue")
+    parameter_name = "overdue"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [("due", _("due now")), ("late", _("more than 2 allowed hours late"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        now = timezone.now()
+        if self.value() == "due":
+            return queryset.filter(is_current=True, due_at__lte=now)
+        if self.value() == "late":
+            return queryset.filter(status=FollowUpTask.Status.OPEN, sla_2h_at__lte=now)
+        return queryset
+
+
+class HeldFilter(admin.SimpleListFilter):
+    """Tasks that no lawful time is known for."""
+
+    title = _("held")
+    parameter_name = "held"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [("yes", _("held")), ("claimed", _("claimed by somebody"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "yes":
+            return queryset.filter(status=FollowUpTask.Status.OPEN, due_at=None)
+        if self.value() == "claimed":
+            return queryset.filter(claim_until__gt=timezone.now())
+        return queryset
+
+
+@admin.register(FollowUpTask)
+class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
+    """What is to be done and what was done; tasks are worked on the due-task page and through the API."""
+
+    lead_key = "lead.external_id"
+    list_display = (
+        "id",
+        "lead_link",
+        "kind",
+        "step",
+        "channel",
+        "province",
+        "due_there",
+        "status",
+        "outcome",
+        "owner",
+        "claimed",
+        "held_reason",
+        "completed_by",
+    )
+    list_filter = (
+        "status",
+        "kind",
+        "channel",
+        OverdueFilter,
+        HeldFilter,
+        OwnerFilter,
+        "outcome",
+        "province",
+        "due_at",
+    )
+    list_select_related = ("lead",)
+    search_fields = ("lead__external_id__startswith", "owner__startswith", "correlation_id__startswith")
+    search_help_text = _("Lead id, owner or correlation id, from the beginning")
+    ordering = ("-created_at", "-id")
+    actions = ["reassign"]
+    fields = (
+        "lead_link",
+        "ladder",
+        "kind",
+        "step",
+        "channel",
+        "province",
+        "scheduled_for",
+        "due_at",
+        "zone",
+        "status",
+        "is_current",
+        "held_reason",
+        "snoozed_until",
+        "closed_reason",
+        "owner",
+        "claimed_by",
+        "claim_until",
+        "started_at",
+        "started_by",
+        "outcome",
+        "next",
+        "next_at",
+        "contacted_at",
+        "contact_source",
+        "entered_late",
+        "gate_allowed",
+        "override_reason",
+        "completed_at",
+        "completed_by",
+        "response_minutes",
+        "response_wall_minutes",
+        "created_at",
+        "actor",
+        "acting_for",
+        "correlation_id",
+    )
+
+    @admin.display(description=_("lead"), ordering="lead__external_id")
+    def lead_link(self, task: FollowUpTask) -> str:
+        return task.lead.external_id
+
+    @admin.display(description=_("due there"), ordering=F("due_at").asc(nulls_last=True))
+    def due_there(self, task: FollowUpTask) -> str:
+        if task.due_at is None:
+            return "–"
+        return format_html('<span class="whitespace-nowrap">{}</span>', moment(task.due_at, task.zone))
+
+    @admin.display(description=_("claimed by"))
+    def claimed(self, task: FollowUpTask) -> str:
+        live = task.claim_until is not None and task.claim_until > timezone.now()
+        return task.claimed_by if live else ""
+
+    def has_reassign_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("followups.reassign"))
+
+    @admin.action(description=_("Give to another owner"), permissions=["reassign"])
+    def reassign(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        form = OwnerForm(request.POST if "apply" in request.POST else None)
+        if not form.is_valid():
+            title = _("Give tasks to another owner")
+            return self.ask(request, queryset, form, "reassign", title, MOST_REASSIGNED)
+        ids = list(queryset.order_by("pk").values_list("pk", flat=True)[: MOST_REASSIGNED + 1])
+        said = form.cleaned_data
+        try:
+            moved = services.reassign_tasks(
+                ids, said["owner"], by=by_of(request), at=timezone.now(), reason=said["reason"]
+            )
+        except Refused as refusal:
+            tell(request, refusal)
+            return None
+        owner = owner_key(said["owner"]) or gettext("nobody")
+        text = ngettext(
+            "%(count)s task now goes to %(owner)s.", "%(count)s tasks now go to %(owner)s.", moved
+        )
+        messages.success(request, text % {"count": moved, "owner": owner})
+        return None

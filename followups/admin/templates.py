@@ -1,0 +1,103 @@
+"""The steps that new ladders take."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.translation import gettext_lazy as _
+
+from followups import services
+from followups.models import LadderTemplate
+from followups.rules import read_steps
+from followups.steps import StepsField, time_line, when
+from followups.wording import CHANNELS
+from governance.actors import By
+from governance.admin_base import HistoryAdmin, VersionForm, by_of
+from governance.admin_live import LiveAdmin, SwitchesMany, live
+
+
+class TemplateForm(VersionForm):
+    """A ladder template as a manager edits it."""
+
+    steps = StepsField(
+        label=_("Steps"),
+        help_text=_(
+            "How long after the first step was due each comes; the first comes at once. They are put in "
+            "order by themselves, and a row without a channel is no step. Ladders that run keep their steps."
+        ),
+    )
+
+    class Meta:
+        model = LadderTemplate
+        fields = ("province", "market", "enabled", "steps")
+
+
+@admin.register(LadderTemplate)
+class LadderTemplateAdmin(SwitchesMany, LiveAdmin, HistoryAdmin):
+    """The steps that new ladders take; every save is a version with its reason."""
+
+    form = TemplateForm
+    list_display = ("where", "market", "enabled", "told", "version", "changed_by", "updated_at")
+    list_display_links = ("where", "market")
+    list_filter = ("enabled", "province", "updated_at")
+    search_fields = ("market_key",)
+    search_help_text = _("Market, without accents")
+    ordering = ("province", "market")
+    history_list_display = ("version", "enabled", "changed_by")
+    readonly_fields = (
+        "version", "changed_by", "reason", "updated_at", "correlation_id", "line", "scripts",
+    )  # fmt: skip
+    shown_instead: ClassVar[dict[str, str]] = {"steps": "scripts"}
+    fieldsets = (
+        (None, {"fields": ("province", "market", "enabled")}),
+        (_("What is done"), {"fields": ("steps", "line")}),
+        (_("Why"), {"fields": ("change_reason", "seen_version")}),
+        (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
+    )
+
+    @admin.display(description=_("province"), ordering="province")
+    def where(self, template: LadderTemplate) -> str:
+        return str(template.get_province_display() or _("everywhere else"))
+
+    @admin.display(description=_("steps"))
+    def told(self, template: LadderTemplate) -> str:
+        return " · ".join(step.channel for step in read_steps(template.steps))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_readonly_fields(request, obj)
+        # a template that moved would hold for a place that nobody decided it for
+        return (*fields, "province", "market") if obj is not None else fields
+
+    def serve(self, request: HttpRequest, obj: LadderTemplate, form: Any, change: bool) -> LadderTemplate:
+        return services.save_template(
+            obj.province,
+            obj.market,
+            by=by_of(request),
+            at=timezone.now(),
+            enabled=obj.enabled,
+            steps=obj.steps,
+            reason=form.cleaned_data["change_reason"],
+            expected_version=form.cleaned_data["seen_version"] if change else 0,
+        )
+
+    def switch(self, row: LadderTemplate, *, enabled: bool, by: By, reason: str) -> None:
+        services.save_template(
+            row.province, row.market, by=by, at=timezone.now(), enabled=enabled, steps=row.steps,
+            reason=reason, expected_version=row.version,
+        )  # fmt: skip
+
+    @admin.display(description=_("on a line of time"))
+    def line(self, template: LadderTemplate) -> str:
+        return live("line", time_line(read_steps(template.steps)))
+
+    @admin.display(description=_("steps"))
+    def scripts(self, template: LadderTemplate) -> str:
+        rows = [
+            (number, CHANNELS[step.channel], when(step), step.script_en or "–", step.script_fr or "–")
+            for number, step in enumerate(read_steps(template.steps), start=1)
+        ]
+        return format_html_join("", "<p>{}. {}, {}<br>{}<br>{}</p>", rows)

@@ -1,0 +1,272 @@
+"""Every page of admin, found by itself: it opens, an auditor changes nothing there, nonsense breaks nothing.
+
+A model that is registered tomorrow, a page that its screen adds and an action of its list are asked the same.
+"""
+
+from __future__ import annotations
+
+import html
+import random
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.db import models, transaction
+from django.test import Client
+from django.urls import NoReverseMatch, reverse
+
+from governance.models import User
+from valhalla.tests.specimens import specimen
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.filterwarnings("ignore:.*received a naive datetime"),  # typed in an address by hand
+]
+MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
+each_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
+
+
+@pytest.fixture
+def sign_in(person: Callable[..., User]) -> Callable[[str], Client]:
+    def enter(role: str) -> Client:
+        client = Client()
+        client.force_login(person(role, f"the-{role.lower()}"))
+        return client
+
+    return enter
+
+
+def pages_of(model: type[models.Model]) -> dict[str, str]:
+    """Return the addresses of a model's pages by name, those of one row for a row that is there."""
+    row = specimen(model)
+    site = admin.site.name
+    found: dict[str, str] = {}
+    for pattern in admin.site._registry[model].get_urls():
+        name = getattr(pattern, "name", None)
+        if not name:
+            continue
+        for arguments in ([], [row.pk], *_versions(row)):
+            try:
+                found[name] = reverse(f"{site}:{name}", args=arguments)
+                break
+            except NoReverseMatch:
+                continue
+        else:
+            pytest.fail(f"{name} wants arguments that this test does not know")
+    return found
+
+
+def _versions(row: Any) -> Iterator[list[Any]]:
+    history = getattr(row, "history", None)
+    newest = history.order_by("-pk").first() if history is not None else None
+    yield [row.pk, newest.pk if newest is not None else 1]
+
+
+def short(name: str, model: type[models.Model]) -> str:
+    return name.removeprefix(f"{model._meta.app_label}_{model._meta.model_name}_")
+
+
+def may_be_refused(page: str, model: type[models.Model], request: Any) -> bool:
+    """Tell whether a page may answer that it is not for this person: what is asked of everyone opens."""
+    screen = admin.site._registry[model]
+    if page == "add":
+        return not screen.has_add_permission(request)
+    if page == "delete":
+        return not screen.has_delete_permission(request)
+    return page not in ("changelist", "change", "history")
+
+
+@each_model
+@pytest.mark.parametrize("role", ["MANAGER", "AUDITOR"])
+def test_every_page_opens(model: type[models.Model], role: str, sign_in: Callable[[str], Client]) -> None:
+    pages, client = pages_of(model), sign_in(role)
+    request = client.get(reverse("admin:index")).wsgi_request
+    one = admin.site._registry[model].has_view_permission(request, specimen(model))
+    opened = set()
+    for name, address in pages.items():
+        answer = client.get(address, follow=True)
+        page = short(name, model)
+        refused = may_be_refused(page, model, request) or (page in ("change", "history") and not one)
+        assert answer.status_code in ((200, 302, 400, 403, 404, 405) if refused else (200,)), (name, address)
+        if answer.status_code == 200:
+            opened.add(page)
+    assert "changelist" in opened
+
+
+def test_only_the_runbook_has_no_pages_of_single_rows(sign_in: Callable[[str], Client]) -> None:
+    request = sign_in("MANAGER").get(reverse("admin:index")).wsgi_request
+    without = [
+        model._meta.label
+        for model in MODELS
+        if not admin.site._registry[model].has_view_permission(request, specimen(model))
+    ]
+    assert without == ["governance.Runbook"]
+
+
+# --- the auditor --------------------------------------------------------------------------------------------
+
+
+def everything() -> dict[str, list[tuple[Any, ...]]]:
+    """Return all rows of all models that admin shows."""
+    shown = {model: list(model._default_manager.order_by("pk").values_list()) for model in MODELS}
+    return {model._meta.label: [tuple(map(repr, row)) for row in rows] for model, rows in shown.items()}
+
+
+@each_model
+def test_an_auditor_changes_nothing(model: type[models.Model], sign_in: Callable[[str], Client]) -> None:
+    pages, client, manager = pages_of(model), sign_in("AUDITOR"), sign_in("MANAGER")
+    screen, row = admin.site._registry[model], specimen(model)
+    request = client.get(reverse("admin:index")).wsgi_request
+    assert not screen.has_add_permission(request)
+    assert not screen.has_change_permission(request, row)
+    assert not screen.has_delete_permission(request, row)
+    assert not screen.get_actions(request)
+    before = everything()
+    said: dict[str, Any] = {"post": "yes", "change_reason": "because", "reason": "because", "apply": "1"}
+    for address in pages.values():
+        form = {**fields_in(manager.get(address, follow=True)), **said}
+        for sent in (said, form):
+            answer = client.post(address, sent)
+            assert answer.status_code < 500, address
+            assert answer.status_code != 302 or answer["Location"] != reverse("admin:index"), address
+    for action in actions_of(model):
+        client.post(pages[_name(model, "changelist")], {**said, "action": action, "_selected_action": row.pk})
+    assert everything() == before
+
+
+def _name(model: type[models.Model], page: str) -> str:
+    return f"{model._meta.app_label}_{model._meta.model_name}_{page}"
+
+
+def actions_of(model: type[models.Model]) -> list[str]:
+    """Return the names of all actions of a model's list, whoever may use them, and the one Django brings."""
+    named = [action if isinstance(action, str) else action.__name__
+             for action in admin.site._registry[model].actions or ()]  # fmt: skip
+    return [*named, "delete_selected"]
+
+
+# --- nonsense -----------------------------------------------------------------------------------------------
+
+POSTS, POSTS_OF_THE_LONG_RUN = 8, 200
+NONSENSE = (
+    "", " ", "\0", "a\0b", "\ud800", "x" * 10_000, "é" * 300, "🏠" * 80, "-1", "0", "2147483648", "9" * 400,
+    "1e400", "NaN", "Infinity", "-0.0000000001", "1,5", "null", "true", "[]", "{}", '{"a": NaN}', "[" * 3000,
+    '{"a":' * 900, '["\\u0000"]', '[{"days": [99], "start": "99:99"}]', "0000-00-00", "9999-12-31",
+    "0001-01-01", "24:00", "25:61", "2026-02-30", "' OR 1=1 --", "<script>alert(1)</script>",
+    "=cmd|' /C calc'!A0", "../../etc/passwd", "\r\nX: y", "%s%n{0}", "\u202egnp", "١٢٣", "on", "_", "%",
+    "America/Toronto", "+1 416 555 0100", "a@example.ca", "ON",
+)  # fmt: skip
+
+
+FIELD = re.compile(r"<(input|select|textarea)\b([^>]*)>", re.ASCII)
+NAME, VALUE = re.compile(r'\bname="([^"]+)"'), re.compile(r'\bvalue="([^"]*)"')
+
+
+def fields_in(answer: Any) -> dict[str, Any]:
+    """Return what a browser would send from the form of a page, large texts left empty."""
+    page = answer.content.decode() if "text/html" in answer["Content-Type"] else ""
+    found: dict[str, Any] = {}
+    for _kind, attributes in FIELD.findall(page.partition('id="content"')[2] or page):
+        name, value = NAME.search(attributes), VALUE.search(attributes)
+        if name and name[1] not in ("csrfmiddlewaretoken", "language", "next"):
+            found[html.unescape(name[1])] = html.unescape(value[1]) if value else ""
+    return found
+
+
+def nonsense_for(fields: dict[str, Any], chance: random.Random) -> dict[str, Any]:
+    """Return the fields with some of them, or all, made nonsense; at times one is sent twice or missing."""
+    sent = dict(fields)
+    share = chance.choice([0.15, 0.5, 1.0])
+    for name in fields:
+        if chance.random() < share:
+            sent[name] = chance.choice(NONSENSE)
+        if chance.random() < 0.05:
+            sent[name] = [chance.choice(NONSENSE), chance.choice(NONSENSE)]
+        if chance.random() < 0.05:
+            del sent[name]
+    if chance.random() < 0.1:
+        sent[chance.choice(["_saveasnew", "_popup", "_to_field", "_changelist_filters", "_save"])] = "x"
+    return sent
+
+
+def _sendable(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields as bytes can carry them: a lone surrogate goes as the bytes of its own."""
+
+    def one(value: Any) -> Any:
+        text = value if isinstance(value, str) else str(value)
+        return text.encode("utf-8", "surrogatepass")
+
+    return {name: [one(item) for item in value] if isinstance(value, list | tuple) else one(value)
+            for name, value in fields.items()}  # fmt: skip
+
+
+def send_nonsense(model: type[models.Model], client: Client, chance: random.Random, posts: int) -> int:
+    """Post nonsense to every page of a model, taking back what it may have changed; return how often."""
+    done = 0
+    pages = pages_of(model)
+    for address in pages.values():
+        page = client.get(address, follow=True)
+        fields = fields_in(page)
+        if not fields:
+            fields = {"change_reason": "", "reason": "", "owner": "", "post": "yes", "q": ""}
+        elif page.redirect_chain:
+            continue
+        for _number in range(posts):
+            sent = nonsense_for(fields, chance)
+            with transaction.atomic():
+                answer = client.post(address, _sendable(sent))
+                transaction.set_rollback(True)
+            assert answer.status_code < 500, (address, sent)
+            done += 1
+    changelist = pages[_name(model, "changelist")]
+    for action in actions_of(model):
+        for _number in range(posts):
+            chosen = {"action": action, "_selected_action": str(specimen(model).pk), "apply": "1"}
+            asked = {"reason": "x", "owner": "x", "select_across": "0", "index": "0"}
+            sent = nonsense_for(chosen | asked, chance)
+            with transaction.atomic():
+                answer = client.post(changelist, _sendable(sent))
+                transaction.set_rollback(True)
+            assert answer.status_code < 500, (changelist, sent)
+            done += 1
+    return done
+
+
+def look_with_nonsense(model: type[models.Model], client: Client, chance: random.Random, times: int) -> None:
+    """Ask a list with nonsense in its search, its filters, its order and its page."""
+    changelist = pages_of(model)[_name(model, "changelist")]
+    names = ["q", "o", "p", "e", "all", "pk", "id__in", "x__y"]
+    described: Any
+    for described in admin.site._registry[model].list_filter or ():
+        if isinstance(described, str):
+            names += [f"{described}__exact", f"{described}__gte", f"{described}__isnull",
+                      f"{described}__in", f"{described}__year", f"{described}__contains"]  # fmt: skip
+        elif isinstance(described, tuple):
+            names += [f"{described[0]}__isempty", f"{described[0]}__gte"]
+        else:
+            names.append(described.parameter_name)
+    for _number in range(times):
+        asked = {name: chance.choice(NONSENSE) for name in names if chance.random() < 0.3}
+        answer = client.get(changelist, _sendable(asked))
+        assert answer.status_code < 500, (changelist, asked)
+
+
+@each_model
+def test_nonsense_breaks_no_page(
+    model: type[models.Model], sign_in: Callable[[str], Client], chance: random.Random
+) -> None:
+    client = sign_in("MANAGER")
+    look_with_nonsense(model, client, chance, POSTS)
+    assert send_nonsense(model, client, chance, POSTS)
+
+
+@pytest.mark.long
+@each_model
+def test_two_hundred_times_nonsense_breaks_no_page(
+    model: type[models.Model], sign_in: Callable[[str], Client], chance: random.Random
+) -> None:
+    client = sign_in("MANAGER")
+    look_with_nonsense(model, client, chance, POSTS_OF_THE_LONG_RUN)
+    assert send_nonsense(model, client, chance, POSTS_OF_THE_LONG_RUN)
