@@ -14,7 +14,9 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 
 from buyers import rules, services
 from buyers.models import Buyer, BuyerFeedbackEvent, BuyerLiquidityNode
+from buyers.transfer import BuyerResource
 from governance.admin_base import ErasesPeople, ReadOnlyAdmin, ServiceAdmin, by_of
+from governance.admin_transfer import TransfersRows
 from governance.places import Province
 from governance.property_types import PropertyType
 from governance.retention.registry import BUYER
@@ -68,10 +70,11 @@ class BuyerForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at r
 
 
 @admin.register(Buyer)
-class BuyerAdmin(ErasesPeople, ServiceAdmin):
+class BuyerAdmin(TransfersRows, ErasesPeople, ServiceAdmin):
     """Buyers; nobody deletes one, for feedback names her. One can be erased: her row stays without her."""
 
     person_kind = BUYER
+    resource = BuyerResource
     form = BuyerForm
     list_display = (
         "external_id", "name", "phone", "email", "buys_in", "buys", "price_range", "funds", "updated_at",
@@ -81,7 +84,6 @@ class BuyerAdmin(ErasesPeople, ServiceAdmin):
     list_filter: ClassVar[list[Any]] = [("proof_of_funds", admin.EmptyFieldListFilter), "updated_at"]
     ordering = ("-updated_at", "-pk")
     readonly_fields = ("created_at", "updated_at")
-    show_full_result_count = False
     fieldsets = (
         (None, {"fields": ("external_id", "name", "phone", "email")}),
         (_("Buy box"), {"fields": ("provinces", "markets", "property_types", "price_min", "price_max")}),
@@ -105,6 +107,9 @@ class BuyerAdmin(ErasesPeople, ServiceAdmin):
     @admin.display(description=_("proof of funds"), ordering="proof_of_funds")
     def funds(self, buyer: Buyer) -> str:
         return f"{buyer.proof_of_funds:,.0f}" if buyer.proof_of_funds is not None else ""
+
+    def exported(self, request: HttpRequest) -> QuerySet[Buyer]:
+        return super().exported(request).filter(erasure=None)
 
     def serve(self, request: HttpRequest, obj: Buyer, form: Any, change: bool) -> Buyer:
         return services.save_buyer(obj, by=by_of(request), at=timezone.now())
@@ -168,7 +173,6 @@ class BuyerFeedbackEventAdmin(ReadOnlyAdmin):
     search_fields = ("buyer__external_id__startswith", "deal_id__startswith", "correlation_id__startswith")
     search_help_text = _("Buyer id, deal id or correlation id, from the beginning")
     ordering = ("-created_at", "-pk")
-    show_full_result_count = False
     fields = (
         "created_at", "event", "node", "buyer", "deal_id", "detail", "actor", "acting_for", "correlation_id",
     )  # fmt: skip

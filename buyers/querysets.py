@@ -10,14 +10,13 @@ from django.db.models.functions import Coalesce
 
 from buyers.rules import ACTIVE_KINDS, COUNTED_IN
 from governance.append_only import AppendOnlyQuerySet
-from governance.places import SomePlace, fold
-from governance.prepared import Slot
+from governance.places import Place, fold
 
 
 class NodeQuerySet(QuerySet[Any]):
     """Questions about liquidity nodes."""
 
-    def at(self, place: SomePlace, property_type: str | Slot) -> Self:
+    def at(self, place: Place, property_type: str) -> Self:
         """Return the node of exactly this market: liquidity never falls back to ALL."""
         return self.filter(province=place.province, market_key=place.market_key, property_type=property_type)
 

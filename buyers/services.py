@@ -6,8 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -23,8 +22,7 @@ from governance.errors import Forbidden, Invalid, Refused
 from governance.golive.services import Execution, verb
 from governance.hooks import Liquidity
 from governance.kpi.services import emit_kpi
-from governance.places import ANY_PLACE, Place
-from governance.prepared import Prepared, Slot
+from governance.places import Place
 from governance.property_types import PropertyType
 
 log = logging.getLogger(__name__)
@@ -231,45 +229,18 @@ def _is_active(last_active_at: datetime | None, since: datetime) -> int:
 # --- asking ------------------------------------------------------------------------------------------------
 
 
-@Prepared
-def _node_at() -> Any:
-    return BuyerLiquidityNode.objects.at(ANY_PLACE, Slot("property_type"))
-
-
 def liquidity_score(place: Place, property_type: str = PropertyType.SFR) -> BuyerLiquidityNode | None:
     """Return the node of exactly this market and property type, or None where no feedback made one."""
-    found = _node_at(province=place.province, market_key=place.market_key, property_type=property_type)
-    return found[0] if found else None
-
-
-class NodeRow(NamedTuple):
-    """What is shown of a node, read without making an instance of it."""
-
-    id: int
-    province: str
-    market: str
-    property_type: str
-    buyer_count: int
-    active_buyer_count: int
-    responded: int
-    no_response: int
-    bought: int
-    passed: int
-    score: Decimal
-    score_low: Decimal
-    updated_at: datetime
-
-    @property
-    def events(self) -> int:
-        return self.responded + self.no_response + self.bought + self.passed
+    node: BuyerLiquidityNode | None = BuyerLiquidityNode.objects.at(place, property_type).first()
+    return node
 
 
 def hottest_nodes(
     *, province: str | None = None, market: str | None = None, property_type: str | None = None, limit: int
-) -> list[NodeRow]:
+) -> list[BuyerLiquidityNode]:
     """Return up to `limit` nodes, the highest score first; what is None does not narrow."""
     nodes = BuyerLiquidityNode.objects.matching(province, market, property_type)
-    return [NodeRow(*row) for row in nodes.hottest_first().values_list(*NodeRow._fields)[:limit]]
+    return list(nodes.hottest_first()[:limit])
 
 
 def liquidity_at(place: Place, property_type: str) -> Liquidity | None:

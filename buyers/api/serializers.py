@@ -8,7 +8,6 @@ from rest_framework import serializers
 
 from buyers import rules
 from buyers.models import Buyer, BuyerFeedbackEvent, BuyerLiquidityNode
-from buyers.services import NodeRow
 from governance.details import read_detail
 from governance.doors import Input, JSONObjectField, MarketField, ProvinceField, Question
 from governance.places import Place
@@ -69,7 +68,7 @@ class NodesQuestion(Question):
         return rules.read_property_type(value)
 
 
-def figures(node: BuyerLiquidityNode | NodeRow) -> dict[str, Any]:
+def figures(node: BuyerLiquidityNode) -> dict[str, Any]:
     """Return a node's figures as every endpoint shows them."""
     return {
         "province": node.province,
@@ -86,8 +85,8 @@ def figures(node: BuyerLiquidityNode | NodeRow) -> dict[str, Any]:
     }
 
 
-def as_node(node: BuyerLiquidityNode | NodeRow) -> dict[str, Any]:
-    return {"id": node.id, **figures(node)}
+def as_node(node: BuyerLiquidityNode) -> dict[str, Any]:
+    return {"id": node.pk, **figures(node)}
 
 
 def as_score(node: BuyerLiquidityNode | None, place: Place, property_type: str) -> dict[str, Any]:

@@ -1,0 +1,474 @@
+"""Taking rows in from a spreadsheet and giving them out, for admin screens of any table.
+
+A file is read, compared and shown before anything is written; rows that cannot be used are mended on the
+page and tried again. What was read travels with the page: nothing of it is kept on the server.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import models, transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone, translation
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from import_export.resources import ModelResource
+from import_export.results import RowResult
+from import_export.widgets import Widget
+from tablib import Dataset
+from unfold.admin import ModelAdmin
+from unfold.decorators import action
+from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextareaWidget
+
+from governance.actors import By
+from governance.admin_base import by_of
+from governance.errors import Invalid, Refused
+from governance.kpi.services import emit_kpi
+from governance.strict_json import read_json
+
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+MOST_ROWS = 2_000
+MOST_BYTES = 700_000  # of a file, and of the rows that travel with the page
+MOST_EXPORTED = 100_000
+SHOWN = 50  # rows shown of each kind
+DOMAIN = "BACK_OFFICE"
+
+Row = dict[str, str]
+
+
+# --- cells --------------------------------------------------------------------------------------------------
+
+
+def safe(text: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula: with a quote before what would begin one."""
+    return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
+
+
+def plain(text: str) -> str:
+    """Return a cell without the quote that `safe` put before it, and without blanks around."""
+    text = text.strip()
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA_SIGNS) else text
+
+
+class Labels(Widget):  # type: ignore[misc]  # import_export has no types
+    """Several words in a cell, with commas or semicolons between them."""
+
+    def clean(self, value: Any, row: Any = None, **kwargs: Any) -> list[str]:
+        return [part.strip() for part in re.split(r"[,;|]", value) if part.strip()]
+
+    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
+        return ", ".join(value or [])
+
+
+class Amount(Widget):  # type: ignore[misc]  # import_export has no types
+    """Dollars, as spreadsheets write them: $1,250,000.00, 1 250 000,00 or 1250000."""
+
+    def clean(self, value: Any, row: Any = None, **kwargs: Any) -> Decimal | None:
+        text = re.sub(r"[\s\u00a0\u202f$]|CAD", "", value)
+        if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", text):
+            text = text.replace(",", "")
+        elif re.fullmatch(r"\d+,\d{1,2}", text):
+            text = text.replace(",", ".")
+        try:
+            found = Decimal(text)
+        except InvalidOperation:
+            found = Decimal("NaN")
+        if not found.is_finite():
+            raise ValueError(gettext("This is no amount; write it as 250000 or 250,000.00."))
+        return found
+
+    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
+        return "" if value is None else f"{value:f}"
+
+
+class Day(Widget):  # type: ignore[misc]  # import_export has no types
+    """A day, as 2026-11-24."""
+
+    def clean(self, value: Any, row: Any = None, **kwargs: Any) -> date:
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            raise ValueError(gettext("This is no day; write it as 2026-11-24.")) from None
+
+    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
+        return "" if value is None else value.isoformat()
+
+
+# --- rows and the service that writes them ------------------------------------------------------------------
+
+
+class ServiceResource(ModelResource):  # type: ignore[misc]  # import_export has no types
+    """The columns of a table's spreadsheet. Each row is written by the table's own service.
+
+    A blank cell leaves what is known as it is. Subclasses implement `serve`.
+    """
+
+    class Meta:
+        store_instance = True
+        skip_unchanged = True
+        report_skipped = True
+        skip_html_diff = True
+        use_transactions = True
+
+    def __init__(self, *, by: By, at: datetime) -> None:
+        super().__init__()
+        self.by, self.at = by, at
+        self._seen: dict[str, str] = {}  # id -> the row that names it
+
+    def serve(self, row: Any) -> None:
+        """Write the row. Raises Refused."""
+        raise NotImplementedError
+
+    def columns(self) -> list[tuple[str, Any]]:
+        """Return the columns by name, each with what people call it."""
+        model = self._meta.model
+        return [(name, model._meta.get_field(name).verbose_name) for name in self._meta.fields]
+
+    def before_import_row(self, row: Any, **kwargs: Any) -> None:
+        (key,) = self._meta.import_id_fields
+        first = self._seen.setdefault(row[key], row["row"])
+        if first != row["row"]:
+            said = gettext("The file names this one twice, first in its row %(row)s.")
+            raise ValidationError({key: [said % {"row": first}]})
+
+    def before_import(self, dataset: Any, **kwargs: Any) -> None:
+        self._seen = {}
+
+    def import_field(self, field: Any, instance: Any, row: Any, is_m2m: bool = False, **kwargs: Any) -> None:
+        if row.get(field.column_name, "") != "":
+            super().import_field(field, instance, row, is_m2m, **kwargs)
+
+    def import_instance(self, instance: Any, row: Any, **kwargs: Any) -> None:
+        wrong: dict[str, Any] = {}
+        try:
+            super().import_instance(instance, row, **kwargs)
+        except ValidationError as problem:
+            wrong = problem.error_dict
+        try:
+            instance.clean_fields(exclude=set(wrong))  # as it would be kept, so that it can be compared
+        except ValidationError as problem:
+            wrong = {**problem.error_dict, **wrong}
+        if wrong:
+            raise ValidationError(wrong)
+
+    def save_instance(self, instance: Any, is_create: bool, row: Any, **kwargs: Any) -> None:
+        try:
+            self.serve(instance)
+        except Invalid as wrong:
+            raise ValidationError(
+                {name: [str(said) for said in sentences] for name, sentences in wrong.errors.items()}
+            ) from wrong
+        except Refused as refusal:
+            raise ValidationError(str(refusal.message)) from refusal
+
+
+# --- reading a file -----------------------------------------------------------------------------------------
+
+
+def read_rows(content: bytes, columns: Sequence[tuple[str, Any]], key: str) -> tuple[list[Row], list[str]]:
+    """Return the rows of a CSV file by column, and the headings that are none of ours.
+
+    Headings are taken in English, in the language of the page or as the column is called inside. Each row
+    carries its number in the file. Raises ValidationError with what is wrong with the file.
+    """
+    if len(content) > MOST_BYTES:
+        size = {"size": MOST_BYTES // 1000}
+        raise ValidationError(gettext("The file is larger than %(size)s kB; import it in parts.") % size)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("cp1252", errors="replace")
+    no_csv = gettext("This is no CSV file; save the spreadsheet as CSV and choose that file.")
+    if "\0" in text:
+        raise ValidationError(no_csv)
+    first = text.partition("\n")[0]
+    separator = max(",;\t", key=first.count)
+    try:
+        lines = list(csv.reader(io.StringIO(text), delimiter=separator))
+    except csv.Error:
+        raise ValidationError(no_csv) from None
+    names = _names(columns)
+    headings = [names.get(_folded(cell), "") for cell in lines[0]] if lines else []
+    if key not in headings:
+        said = gettext("The first row must name the columns, “%(key)s” among them.")
+        raise ValidationError(said % {"key": dict(columns)[key]})
+    twice = next((name for name in headings if name and headings.count(name) > 1), "")
+    if twice:
+        raise ValidationError(gettext("Two columns are called “%(name)s”.") % {"name": dict(columns)[twice]})
+    unknown = [cell for cell, name in zip(lines[0], headings, strict=True) if not name and cell.strip()]
+    rows = []
+    for number, cells in enumerate(lines[1:], 2):
+        if any(cell.strip() for cell in cells):
+            found = {name: "" for name, _label in columns} | {"row": str(number)}
+            found |= {name: plain(cell) for name, cell in zip(headings, cells, strict=False) if name}
+            rows.append(found)
+    if len(rows) > MOST_ROWS:
+        said = gettext("The file has more than %(most)s rows; import it in parts.")
+        raise ValidationError(said % {"most": f"{MOST_ROWS:,}"})
+    if not rows:
+        raise ValidationError(gettext("The file has no rows below its headings."))
+    return rows, unknown
+
+
+def _names(columns: Sequence[tuple[str, Any]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for language in ("en", translation.get_language() or "en"):
+        with translation.override(language):
+            found |= {_folded(str(label)): name for name, label in columns}
+    return found | {_folded(name): name for name, _label in columns}
+
+
+def _folded(text: str) -> str:
+    return re.sub(r"[\W_]+", " ", text.casefold()).strip()
+
+
+def rows_of_page(text: str, columns: Sequence[tuple[str, Any]]) -> list[Row]:
+    """Return the rows that travelled with the page. Raises ValidationError where they were tampered with."""
+    names = {name for name, _label in columns} | {"row"}
+    try:
+        rows = read_json(text)
+    except ValueError:
+        rows = None
+    good = isinstance(rows, list) and 0 < len(rows) <= MOST_ROWS and all(
+        isinstance(row, dict) and set(row) == names and all(isinstance(cell, str) for cell in row.values())
+        for row in rows
+    )  # fmt: skip
+    if not good:
+        raise ValidationError(gettext("The page lost its rows; choose the file again."))
+    return list(rows)
+
+
+# --- what a page shows --------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Cell:
+    """A cell of a row that is to be mended."""
+
+    name: str
+    label: Any
+    value: str
+    errors: list[str]
+
+
+@dataclass(slots=True)
+class Preview:
+    """What rows would do, or did: new ones, changed ones with their differences, same ones, wrong ones."""
+
+    new: list[Row] = field(default_factory=list)
+    changed: list[tuple[str, list[tuple[Any, str, str]]]] = field(default_factory=list)
+    same: int = 0
+    wrong: list[tuple[str, Row, list[str], list[Cell]]] = field(default_factory=list)
+
+    @property
+    def good(self) -> int:
+        return len(self.new) + len(self.changed)
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "created": len(self.new), "updated": len(self.changed), "unchanged": self.same,
+            "refused": len(self.wrong),
+        }  # fmt: skip
+
+
+def take(resource: ServiceResource, rows: Sequence[Row], *, dry_run: bool) -> Preview:
+    """Compare rows with the table and, unless it is a dry run, have the service write the good ones."""
+    columns = resource.columns()
+    dataset = Dataset(headers=[*(name for name, _label in columns), "row"])
+    for row in rows:
+        dataset.append([row[heading] for heading in dataset.headers])
+    results = resource.import_data(dataset, dry_run=dry_run, use_transactions=True, raise_errors=False)
+    if results.base_errors:
+        raise results.base_errors[0].error
+    found = Preview()
+    for row, result in zip(rows, results.rows, strict=True):
+        _sort(found, row, result, resource, columns)
+    return found
+
+
+def _sort(found: Preview, row: Row, result: Any, resource: Any, columns: Sequence[tuple[str, Any]]) -> None:
+    if result.import_type == RowResult.IMPORT_TYPE_NEW:
+        found.new.append(row)
+    elif result.import_type == RowResult.IMPORT_TYPE_SKIP:
+        found.same += 1
+    elif result.import_type == RowResult.IMPORT_TYPE_UPDATE:
+        shown = [
+            (label, *(resource.fields[name].export(one) for one in (result.original, result.instance)))
+            for name, label in columns
+        ]
+        (key,) = resource._meta.import_id_fields
+        found.changed.append((row[key], [(label, old, new) for label, old, new in shown if old != new]))
+    elif result.import_type == RowResult.IMPORT_TYPE_INVALID:
+        said = result.validation_error
+        by_field = said.message_dict if hasattr(said, "error_dict") else {"": said.messages}
+        names = {name for name, _label in columns}
+        rest = [text for name, texts in by_field.items() if name not in names for text in texts]
+        cells = [Cell(name, label, row[name], by_field.get(name, [])) for name, label in columns]
+        (key,) = resource._meta.import_id_fields
+        found.wrong.append((row[key], row, rest, cells))
+    else:
+        raise result.errors[0].error
+
+
+# --- screens ------------------------------------------------------------------------------------------------
+
+
+class UploadForm(forms.Form):
+    """The file to read."""
+
+    file = forms.FileField(label=_("CSV file"), widget=UnfoldAdminFileFieldWidget)
+
+
+class WhyExportForm(forms.Form):
+    """Why rows leave the house."""
+
+    reason = forms.CharField(
+        label=_("Reason"), max_length=200, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        help_text=_("What the file is for. No names, numbers or addresses: this is kept for good."),
+    )  # fmt: skip
+
+
+class TransfersRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+    """A screen whose rows can be imported and exported by those who may change them."""
+
+    resource: type[ServiceResource]
+    actions_list: ClassVar[Any] = ["import_rows", "export_rows"]
+
+    def has_transfer_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return bool(self.has_add_permission(request) and self.has_change_permission(request))
+
+    @action(description=_("Import"), url_path="import", permissions=["transfer"])
+    def import_rows(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_transfer_permission(request):
+            raise PermissionDenied
+        resource = self.resource(by=by_of(request), at=timezone.now())
+        columns = resource.columns()
+        (key,) = resource._meta.import_id_fields
+        rows: list[Row] = []
+        unknown: list[str] = []
+        preview: Preview | None = None
+        form = UploadForm()
+        try:
+            if "rows" in request.POST:
+                rows = mended(rows_of_page(request.POST["rows"], columns), request.POST)
+            elif request.method == "POST":
+                form = UploadForm(request.POST, request.FILES)
+                if form.is_valid():
+                    rows, unknown = read_rows(form.cleaned_data["file"].read(), columns, key)
+            if rows and "_import" in request.POST:
+                rows = self._write(request, resource, rows)
+                if not rows:
+                    return HttpResponseRedirect(self._list_address())
+            if rows:
+                preview = take(resource, rows, dry_run=True)
+        except ValidationError as wrong:
+            rows = []
+            for said in wrong.messages:
+                messages.error(request, said)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": gettext("Import %(what)s") % {"what": self.opts.verbose_name_plural},
+            "form": form,
+            "columns": columns,
+            "key": dict(columns)[key],
+            "unknown": unknown,
+            "rows": json.dumps(rows, ensure_ascii=False),
+            "preview": preview,
+            "shown": SHOWN,
+            "back": self._list_address(),
+            "media": self.media + form.media,
+        }
+        return TemplateResponse(request, "admin/import_rows.html", context)
+
+    def _write(self, request: HttpRequest, resource: ServiceResource, rows: list[Row]) -> list[Row]:
+        """Write the good rows and tell what was done; return the others."""
+        by, at = by_of(request), timezone.now()
+        with transaction.atomic():
+            done = take(resource, rows, dry_run=False)
+            detail = {"table": self.opts.label_lower, **done.counts()}
+            emit_kpi(DOMAIN, "rows_imported", by=by, at=at, success=not done.wrong, detail=detail)
+        if done.good or not done.wrong:
+            text = ngettext(
+                "%(new)s added and %(changed)s changed; %(same)s was so already.",
+                "%(new)s added and %(changed)s changed; %(same)s were so already.",
+                done.same,
+            )
+            counts = {"new": len(done.new), "changed": len(done.changed), "same": done.same}
+            messages.success(request, text % counts)
+        return [row for _name, row, _said, _cells in done.wrong]
+
+    def _list_address(self) -> str:
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+
+    @action(description=_("Export"), url_path="export", permissions=["transfer"])
+    def export_rows(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_transfer_permission(request):
+            raise PermissionDenied
+        form = WhyExportForm(request.POST or None)
+        if form.is_valid():
+            return self._export(request, form.cleaned_data["reason"])
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": gettext("Export %(what)s") % {"what": self.opts.verbose_name_plural},
+            "form": form,
+            "most": MOST_EXPORTED,
+            "back": self._list_address(),
+        }
+        return TemplateResponse(request, "admin/export_rows.html", context)
+
+    def _export(self, request: HttpRequest, reason: str) -> HttpResponse:
+        """Give the rows out as a file; keep who took how many, when and why, and nothing of what they say."""
+        by, at = by_of(request), timezone.now()
+        resource = self.resource(by=by, at=at)
+        columns = resource.columns()
+        answer = HttpResponse(content_type="text/csv; charset=utf-8")
+        name = f"{self.opts.model_name}-{at:%Y-%m-%d}.csv"
+        answer["Content-Disposition"] = f'attachment; filename="{name}"'
+        answer["Cache-Control"] = "no-store"
+        answer.write("\ufeff")  # spreadsheets then read it as UTF-8
+        sheet = csv.writer(answer)
+        sheet.writerow([str(label) for _name, label in columns])
+        count = 0
+        rows: models.QuerySet[Any] = self.exported(request)[:MOST_EXPORTED]
+        for row in rows.iterator(chunk_size=1000):
+            sheet.writerow([safe(str(resource.fields[name].export(row) or "")) for name, _label in columns])
+            count += 1
+        detail = {"table": self.opts.label_lower, "rows": count, "reason": reason}
+        emit_kpi(DOMAIN, "rows_exported", by=by, at=at, success=True, detail=detail)
+        return answer
+
+    def exported(self, request: HttpRequest) -> models.QuerySet[Any]:
+        """Return the rows that an export gives out."""
+        return self.get_queryset(request).order_by("pk")  # type: ignore[no-any-return]  # unfold has no types
+
+
+def mended(rows: Sequence[Row], typed: Mapping[str, Any]) -> list[Row]:
+    """Return the rows with what was typed over their cells; a row whose box “leave out” is ticked is gone."""
+    found = []
+    for row in rows:
+        number = row["row"]
+        if typed.get(f"drop-{number}"):
+            continue
+        cells = {
+            name: plain(typed.get(f"cell-{number}-{name}", cell))
+            for name, cell in row.items()
+            if name != "row"
+        }
+        found.append({**cells, "row": number})
+    return found
