@@ -66,9 +66,14 @@ class LongList(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """Allow what the list's own filters ask: any other question may walk through the whole table."""
-        named = [one if isinstance(one, str) else one[0] for one in self.get_list_filter(request)
-                 if isinstance(one, str | tuple)]  # fmt: skip
-        asked = [*(f"{name}__{how}" for name in named for how in ASKED_BY_FILTERS), *named, "pk", "id"]
+        asked = ["pk", "id"]
+        one: Any
+        for one in self.get_list_filter(request):
+            if isinstance(one, type):  # a filter of our own, which asks what it likes
+                asked.append(str(getattr(one, "parameter_name", "")))
+                continue
+            name = one if isinstance(one, str) else one[0]
+            asked += [name, *(f"{name}__{how}" for how in ASKED_BY_FILTERS)]
         return lookup in asked and bool(super().lookup_allowed(lookup, value, request))
 
 
