@@ -61,6 +61,7 @@ class LongList(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     """A list that opens as quickly with millions of rows: nothing is counted to the end."""
 
     paginator = FirstThousands
+    list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
+from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from followups.models import FollowUpTask
-from governance.actors import ACTOR_LENGTH
+from followups.models import FollowUpTask, Lead
+from governance.actors import ACTOR_LENGTH, Role
 from governance.admin_base import ReadOnlyAdmin
 from governance.errors import Refused
 from governance.people.querysets import active
+
+MOST_OWNERS = 200
+MOST_AT_ONCE = 100
+MOST_LEADS = 1000
+WHO_OWNS = (Role.VA, Role.CLOSER, Role.MANAGER)
 
 
 class WhyForm(forms.Form):
@@ -41,6 +48,18 @@ class ActsWithReason(ReadOnlyAdmin):
     """A list whose rows change by actions that ask why and call a service."""
 
     actions: Any = None
+
+    def act_on_each(self, request: HttpRequest, rows: Iterable[int], act: Callable[[int], object]) -> int:
+        """Act on one row after another; say which were refused and why, and return how many were not."""
+        done = 0
+        for pk in rows:
+            try:
+                act(pk)
+            except Refused as refusal:
+                messages.warning(request, f"{pk}: {refusal}")
+            else:
+                done += 1
+        return done
 
     def ask(
         self, request: HttpRequest, queryset: QuerySet[Any], form: WhyForm, action: str, title: Any, most: int
@@ -67,24 +86,26 @@ class OwnerFilter(admin.SimpleListFilter):
     parameter_name = "owner"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        owners = (
-            model_admin.model._default_manager.order_by().exclude(owner="").values_list("owner", flat=True)
-        )
-        if model_admin.model is FollowUpTask:
-            owners = owners.filter(status=FollowUpTask.Status.OPEN)
-        return [
-            ("-", _("nobody")),
-            ("?", _("a name that is nobody’s")),
-            *((owner, owner) for owner in sorted(set(owners.distinct()[:100]))),
-        ]
+        people = active().filter(role__in=WHO_OWNS).order_by("key").values_list("key", "username")
+        return [("-", _("nobody")), ("?", _("a name that is nobody’s")), *people[:MOST_OWNERS]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
         if not value:
             return queryset
+        if queryset.model is not FollowUpTask:
+            queryset = queryset.annotate(owner_key=Lower("owner"))
         if value == "?":
             return queryset.exclude(owner_key="").exclude(owner_key__in=active().values("key"))
-        return queryset.filter(owner="" if value == "-" else value)
+        return queryset.filter(owner_key="" if value == "-" else value)
+
+
+def of_leads(queryset: QuerySet[Any], search_term: str) -> QuerySet[Any]:
+    """Keep what belongs to leads whose id begins so, up to 1,000 of them, found through its index."""
+    if not search_term.strip():
+        return queryset
+    found = Lead.objects.filter(external_id__startswith=search_term.strip()).order_by("external_id")
+    return queryset.filter(lead__in=list(found.values_list("pk", flat=True)[:MOST_LEADS]))
 
 
 def tell(request: HttpRequest, refusal: Refused) -> None:

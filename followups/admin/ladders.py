@@ -14,10 +14,9 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from followups import services
-from followups.admin.acts import ActsWithReason, OwnerFilter, WhyForm
+from followups.admin.acts import MOST_AT_ONCE, ActsWithReason, OwnerFilter, WhyForm, of_leads
 from followups.models import Ladder
 from governance.admin_base import by_of
-from governance.errors import Refused
 
 
 @admin.register(Ladder)
@@ -37,8 +36,9 @@ class LadderAdmin(ActsWithReason):
     )
     list_filter = ("status", "lead__province", OwnerFilter, "started_at")
     list_select_related = ("lead",)
-    search_fields = ("lead__external_id__startswith", "owner__startswith", "correlation_id__startswith")
-    search_help_text = _("Lead id, owner or correlation id, from the beginning")
+    search_fields = ("lead__external_id",)
+    search_help_text = _("Lead id, from the beginning")
+    sortable_by = ("started_at",)
     ordering = ("-started_at", "-id")
     actions = ["stop"]
     fields = (
@@ -55,6 +55,11 @@ class LadderAdmin(ActsWithReason):
         "acting_for",
         "correlation_id",
     )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return of_leads(queryset, search_term), False
 
     @admin.display(description=_("lead"), ordering="lead__external_id")
     def lead_id_text(self, ladder: Ladder) -> str:
@@ -76,15 +81,12 @@ class LadderAdmin(ActsWithReason):
     def stop(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         form = WhyForm(request.POST if "apply" in request.POST else None)
         if not form.is_valid():
-            return self.ask(request, queryset, form, "stop", _("Stop ladders"), 100)
-        by, at, stopped = by_of(request), timezone.now(), 0
-        for pk in queryset.order_by("pk").values_list("pk", flat=True)[:100]:
-            try:
-                services.stop_ladder(pk, by=by, at=at, reason=form.cleaned_data["reason"])
-            except Refused as refusal:
-                messages.warning(request, f"{pk}: {refusal}")
-            else:
-                stopped += 1
+            return self.ask(request, queryset, form, "stop", _("Stop ladders"), MOST_AT_ONCE)
+        by, at, reason = by_of(request), timezone.now(), form.cleaned_data["reason"]
+        chosen = list(queryset.order_by("pk").values_list("pk", flat=True)[:MOST_AT_ONCE])
+        stopped = self.act_on_each(
+            request, chosen, lambda pk: services.stop_ladder(pk, by=by, at=at, reason=reason)
+        )
         text = ngettext("%(count)s ladder was stopped.", "%(count)s ladders were stopped.", stopped)
         messages.success(request, text % {"count": stopped})
         return None

@@ -13,13 +13,15 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from followups import services
-from followups.admin.acts import ActsWithReason, OwnerFilter, OwnerForm, tell
+from followups.admin.acts import MOST_AT_ONCE, ActsWithReason, OwnerFilter, OwnerForm, WhyForm, of_leads, tell
 from followups.models import FollowUpTask
 from followups.services.planning import MOST_REASSIGNED
 from followups.wording import moment
 from governance.actors import owner_key
 from governance.admin_base import TellsOfLead, by_of
 from governance.errors import Refused
+
+MOST_CONTACTABLE = 500
 
 
 class OverdueFilter(admin.SimpleListFilter):
@@ -38,6 +40,24 @@ class OverdueFilter(admin.SimpleListFilter):
         if self.value() == "late":
             return queryset.filter(status=FollowUpTask.Status.OPEN, sla_2h_at__lte=now)
         return queryset
+
+
+class ContactableFilter(admin.SimpleListFilter):
+    """Due tasks whose lead may be contacted at this minute, or may not: the gate is asked for each."""
+
+    title = _("contact now")
+    parameter_name = "contactable"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [("yes", _("allowed")), ("no", _("not allowed"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() not in ("yes", "no"):
+            return queryset
+        due = services.due_tasks(
+            by=by_of(request), at=timezone.now(), limit=MOST_CONTACTABLE, contactable=self.value() == "yes"
+        )
+        return queryset.filter(pk__in=[task["id"] for task in due])
 
 
 class HeldFilter(admin.SimpleListFilter):
@@ -82,6 +102,7 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
         "kind",
         "channel",
         OverdueFilter,
+        ContactableFilter,
         HeldFilter,
         OwnerFilter,
         "outcome",
@@ -89,10 +110,11 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
         "due_at",
     )
     list_select_related = ("lead",)
-    search_fields = ("lead__external_id__startswith", "owner__startswith", "correlation_id__startswith")
-    search_help_text = _("Lead id, owner or correlation id, from the beginning")
+    search_fields = ("lead__external_id",)
+    search_help_text = _("Lead id, from the beginning")
+    sortable_by = ("id", "due_there")
     ordering = ("-created_at", "-id")
-    actions = ["reassign"]
+    actions = ["reassign", "skip", "stop"]
     fields = (
         "lead_link",
         "ladder",
@@ -145,6 +167,47 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
     def claimed(self, task: FollowUpTask) -> str:
         live = task.claim_until is not None and task.claim_until > timezone.now()
         return task.claimed_by if live else ""
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return of_leads(queryset, search_term), False
+
+    def has_skip_permission(self, request: HttpRequest) -> bool:
+        # a VA skips her own on her page; a list of everybody's is a manager's
+        return bool(request.user.has_perm("followups.reassign"))
+
+    def has_stop_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("followups.stop_ladder"))
+
+    @admin.action(description=_("Skip"), permissions=["skip"])
+    def skip(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        form = WhyForm(request.POST if "apply" in request.POST else None)
+        if not form.is_valid():
+            return self.ask(request, queryset, form, "skip", _("Skip tasks"), MOST_AT_ONCE)
+        by, at, reason = by_of(request), timezone.now(), form.cleaned_data["reason"]
+        chosen = list(queryset.order_by("pk").values_list("pk", flat=True)[:MOST_AT_ONCE])
+        done = self.act_on_each(
+            request, chosen, lambda pk: services.skip_task(pk, by=by, at=at, reason=reason)
+        )
+        text = ngettext("%(count)s task was skipped.", "%(count)s tasks were skipped.", done)
+        messages.success(request, text % {"count": done})
+        return None
+
+    @admin.action(description=_("Stop the ladder"), permissions=["stop"])
+    def stop(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        form = WhyForm(request.POST if "apply" in request.POST else None)
+        if not form.is_valid():
+            return self.ask(request, queryset, form, "stop", _("Stop the ladders of tasks"), MOST_AT_ONCE)
+        by, at, reason = by_of(request), timezone.now(), form.cleaned_data["reason"]
+        running = queryset.filter(ladder__status="ACTIVE").order_by("ladder")
+        chosen = list(dict.fromkeys(running.values_list("ladder", flat=True)[:MOST_AT_ONCE]))
+        done = self.act_on_each(
+            request, chosen, lambda pk: services.stop_ladder(pk, by=by, at=at, reason=reason)
+        )
+        text = ngettext("%(count)s ladder was stopped.", "%(count)s ladders were stopped.", done)
+        messages.success(request, text % {"count": done})
+        return None
 
     def has_reassign_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("followups.reassign"))

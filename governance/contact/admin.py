@@ -27,6 +27,7 @@ from governance.admin_base import (
     VersionForm,
     by_of,
 )
+from governance.admin_filters import one_of
 from governance.contact.digests import EMAIL, KIND_OF_CHANNEL, PHONE, digest, read_email, read_phone
 from governance.contact.models import (
     CHANNEL_CHOICES,
@@ -40,11 +41,12 @@ from governance.contact.models import (
     StatutoryHours,
     Suppression,
 )
+from governance.contact.reasons import SENTENCES
 from governance.contact.reference import remove_reference, save_reference
 from governance.contact.services import lift_suppression, record_consent, suppress
 from governance.contact.statements import state_consent
 from governance.errors import Invalid
-from governance.places import CANADIAN_ZONES
+from governance.places import CANADIAN_ZONES, Province
 
 DAYS = (
     (0, _("Monday")), (1, _("Tuesday")), (2, _("Wednesday")), (3, _("Thursday")), (4, _("Friday")),
@@ -203,9 +205,10 @@ class EvidenceOfPoints(ServiceAdmin):
     """Rows about points: added through a service, found by the point's hash, never changed."""
 
     list_display_links = ("at",)
-    ordering = ("-at", "-pk")
-    search_fields = ("correlation_id__startswith",)
-    search_help_text = _("A phone number or e-mail address, whole; or a correlation id, from the beginning")
+    ordering = ("-pk",)
+    search_fields = ("point_digest__exact",)
+    search_help_text = _("A whole phone number or e-mail address")
+    sortable_by = ()
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -380,11 +383,14 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
         "created_at", "lead_id", "channel", "door", "ok", "reason", "all_the_same", "where", "local_time",
         "actor",
     )  # fmt: skip
-    list_filter = ("ok", "reason", "channel", "door", "overridden", "happened", "province", "created_at")
-    search_fields = ("lead_id__startswith", "correlation_id__startswith", "actor__startswith")
-    search_help_text = _(
-        "Lead, correlation id or person, from the beginning; or a whole phone number or address"
-    )
+    list_filter = (
+        "ok", one_of("reason", _("reason"), lambda: [(code, code) for code in SENTENCES]),
+        one_of("channel", _("channel"), lambda: CHANNEL_CHOICES), "door", "overridden", "happened",
+        one_of("province", _("province"), lambda: Province.choices), "created_at",
+    )  # fmt: skip
+    search_fields = ("lead_id__exact", "correlation_id__exact")
+    search_help_text = _("A whole lead id, correlation id, phone number or e-mail address")
+    sortable_by = ("created_at",)
     ordering = ("-created_at", "-pk")
     fieldsets: ClassVar[Any] = (
         (None, {"fields": ("created_at", "door", "ok", "reason", "overridden", "happened")}),

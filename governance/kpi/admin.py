@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
+from governance.admin_filters import by_index
 from governance.kpi.models import Figure, KpiEvent, Target
 from governance.kpi.targets import set_target
 
@@ -28,9 +29,13 @@ class KpiEventAdmin(ReadOnlyAdmin):
         "acting_for",
         "correlation_id",
     )
-    list_filter = ("domain", "metric", "success", "created_at")
-    search_fields = ("correlation_id__startswith", "actor__startswith", "metric__startswith")
-    search_help_text = _("Correlation id, person or metric, from the beginning")
+    list_filter = (
+        by_index("domain", _("domain")), by_index("metric", _("metric"), within="domain"), "success",
+        "created_at",
+    )  # fmt: skip
+    search_fields = ("correlation_id__exact",)
+    search_help_text = _("A whole correlation id")
+    sortable_by = ("created_at",)
     ordering = ("-created_at", "-pk")
     fields = (
         "created_at",

@@ -23,6 +23,7 @@ from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from governance.admin_base import ReadOnlyAdmin
+from governance.admin_filters import by_index
 from governance.outbox.models import Heartbeat, IdempotentAnswer, JobSlot, OutboxMessage, SchedulerLease
 from governance.strict_json import read_json
 
@@ -51,7 +52,7 @@ class JobSlotAdmin(ReadOnlyAdmin):
     """Each run of each job."""
 
     list_display = ("started_at", "job", "slot", "finished_at", "result", "error")
-    list_filter = ("job", ("finished_at", admin.EmptyFieldListFilter), "started_at")
+    list_filter = (by_index("job", _("job")), ("finished_at", admin.EmptyFieldListFilter), "started_at")
     search_fields = ("job__startswith", "slot__startswith")
     ordering = ("-started_at", "-pk")
 

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from governance.actors import By
 from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of, pretty_json
+from governance.admin_filters import one_of
 from governance.admin_live import LiveAdmin, SwitchesMany, live, sentences
 from governance.risk.gauges import as_gauges
 from governance.risk.models import (
@@ -74,6 +75,14 @@ def caps_in_words(policy: RiskPolicy) -> list[str]:
     engine = gettext("All engines together") if policy.engine == GLOBAL else policy.engine
     may = gettext("%(engine)s may %(caps)s. A day is a UTC day.")
     return [may % {"engine": engine, "caps": get_text_list(said, gettext("and"))}]
+
+
+def _engines() -> list[tuple[str, str]]:
+    known = RiskEngine.objects.order_by("engine").values_list("engine", flat=True)
+    return [(engine, engine) for engine in known]
+
+
+OF_ENGINE = one_of("engine", _("engine"), _engines)
 
 
 @admin.register(RiskPolicy)
@@ -172,7 +181,7 @@ class RiskReservationAdmin(ReadOnlyAdmin):
         "id", "created_at", "engine", _figure(RiskReservation, "amount"), "state",
         _figure(RiskReservation, "realized_loss"), "purpose", "closed_at", "close_code", "actor",
     )  # fmt: skip
-    list_filter = ("state", "engine", "day")
+    list_filter = ("state", OF_ENGINE, "day")
     search_fields = ("purpose__startswith", "correlation_id__startswith", "actor__startswith")
     search_help_text = _("Purpose, correlation id or person, from the beginning")
     ordering = ("-id",)
@@ -200,7 +209,7 @@ class RiskEventAdmin(ReadOnlyAdmin):
         "created_at", "kind", "engine", _figure(RiskEvent, "amount"), _figure(RiskEvent, "realized_loss"),
         "number", "why", "actor",
     )  # fmt: skip
-    list_filter = ("kind", "engine", "code", "created_at")
+    list_filter = ("kind", OF_ENGINE, "created_at")
     search_fields = ("purpose__startswith", "correlation_id__startswith", "actor__startswith")
     search_help_text = _("Purpose, correlation id or person, from the beginning")
     ordering = ("-created_at", "-id")

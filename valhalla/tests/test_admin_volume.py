@@ -1,0 +1,91 @@
+"""The long lists of admin with years of work in them: few queries, no table walked through, no waiting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import time_machine
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from bench.volume import OWNERS, analyze, fill
+from valhalla.testing import empty_and_seed, make_by, make_person
+from valhalla.tests.plans import plans_of, rows_by_table
+
+NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+PART, WHOLE = 100_000, 2_000_000
+LARGE = 20_000  # rows; smaller tables PostgreSQL may rather read from end to end
+MOST_QUERIES, MOST_SECONDS = 10, 0.3
+
+pytestmark = [pytest.mark.postgres, pytest.mark.django_db, pytest.mark.xdist_group("admin volume")]
+
+
+@pytest.fixture(scope="module")
+def years_of_work(
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: Any
+) -> Iterator[None]:
+    with django_db_blocker.unblock():
+        fill(request.param, NOW)
+        analyze()
+    yield
+    with django_db_blocker.unblock():
+        empty_and_seed(None)
+
+
+@pytest.fixture
+def manager(years_of_work: None, db: None) -> Iterator[Client]:
+    for number in range(OWNERS):
+        make_by("VA", f"va{number}")
+    client = Client()
+    client.force_login(make_person("MANAGER"))
+    with time_machine.travel(NOW):
+        yield client
+
+
+TASKS, KPI, DECISIONS = "followups/followuptask/", "governance/kpievent/", "governance/contactdecision/"
+LISTS = (
+    TASKS, KPI, DECISIONS, "followups/lead/", "followups/ladder/", "governance/suppression/",
+    "governance/consent/", "governance/riskreservation/", "governance/riskevent/", "offers/offer/",
+    "offers/offerevidence/", "buyers/buyerfeedbackevent/", "buyers/buyer/",
+)  # fmt: skip
+QUESTIONS = (
+    f"{TASKS}?p=50", f"{TASKS}?overdue=due", f"{TASKS}?overdue=late", f"{TASKS}?held=yes",
+    f"{TASKS}?owner=va1&overdue=due", f"{TASKS}?province__exact=ON&overdue=due", f"{TASKS}?contactable=no",
+    f"{TASKS}?channel__exact=SMS", f"{TASKS}?status__exact=OPEN", f"{TASKS}?q=V-123",
+    f"{KPI}?p=50", f"{KPI}?domain__exact=WHOLESALE",
+    f"{KPI}?domain__exact=WHOLESALE&metric__exact=followup_sla",
+    f"{KPI}?q=c77", f"{DECISIONS}?q=V-77", "followups/lead/?q=V-77",
+)  # fmt: skip
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """Return what the server works for an answer: its own CPU time and how long the database takes."""
+    with CaptureQueriesContext(connection) as told:
+        began = time.thread_time()
+        work()
+        own = time.thread_time() - began
+    return own + sum(float(query["time"]) for query in told.captured_queries)
+
+
+@pytest.mark.parametrize("years_of_work", [PART, pytest.param(WHOLE, marks=pytest.mark.long)], indirect=True)
+@pytest.mark.parametrize("path", [*LISTS, *QUESTIONS])
+def test_a_long_list_opens_at_once(path: str, manager: Client) -> None:
+    def look() -> None:
+        answer = manager.get(f"/admin/{path}")
+        assert answer.status_code == 200
+        assert answer.context["cl"].result_count, "there is something to show"
+
+    look()  # templates and translations are read once
+    with CaptureQueriesContext(connection) as told:
+        look()
+    assert len(told) <= MOST_QUERIES, [query["sql"][:200] for query in told.captured_queries]
+    assert min(seconds_of(look) for _again in range(4)) <= MOST_SECONDS
+    sizes = rows_by_table()
+    for plan in plans_of(look):
+        large = {table for table in plan.walked if sizes.get(table, 0) > LARGE}
+        assert not large or sum(plan.read[table] for table in large) <= LARGE, str(plan)
