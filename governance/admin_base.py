@@ -249,6 +249,21 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # n
     object_history_list_template = "admin/versions.html"
     object_history_form_template = "admin/version.html"
 
+    def set_history_delta_changes(
+        self, request: HttpRequest, historical_records: Any, foreign_keys_are_objs: bool = True
+    ) -> None:
+        """Compare each version with the one before it, in what people decided."""
+        newer: Any = None
+        for record in historical_records:
+            if newer is not None:
+                kept = BOOKKEEPING & {field.name for field in record.tracked_fields}
+                delta = newer.diff_against(
+                    record, excluded_fields=kept, foreign_keys_are_objs=foreign_keys_are_objs
+                )
+                helper = self.get_historical_record_context_helper(request, newer)
+                newer.history_delta_changes = helper.context_for_delta_changes(delta)
+            newer = record
+
     def get_urls(self) -> Any:
         name = f"{self.opts.app_label}_{self.opts.model_name}_restore"
         restore = self.admin_site.admin_view(self.restore_view)

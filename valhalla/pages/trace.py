@@ -19,11 +19,13 @@ from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from governance.actors import CORRELATION_LENGTH
+from followups.models import Lead
 from governance.versions import Versioned
 from valhalla.pages.doors import for_managers
 
 MOST_OF_A_KIND = 100
+MOST_LEADS = 20
+MOST_TYPED = 200  # signs, of a name or an address
 # when a row was written: the first of these that its model has and that is set
 WHEN = (
     "history_date", "completed_at", "released_at", "created_at", "at", "tripped_at", "since", "asked_at",
@@ -96,14 +98,22 @@ def _address(model: type[models.Model], page: str, key: Any, request: HttpReques
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=[key])
 
 
+def leads_like(text: str, request: HttpRequest) -> list[Lead]:
+    """Return the first leads with this id, name, phone number or e-mail address, as their list finds them."""
+    screen = admin.site._registry[Lead]
+    found, _repeats = screen.get_search_results(request, screen.get_queryset(request), text)
+    return list(found.order_by("-pk")[:MOST_LEADS])
+
+
 @for_managers
 def trace(request: HttpRequest) -> HttpResponse:
-    """Show what the call named by `id` touched."""
-    asked = request.GET.get("id", "").strip().replace("\0", "")[:CORRELATION_LENGTH]
+    """Show what the call named by `id` touched, or the leads that it finds where there is no such call."""
+    asked = request.GET.get("id", "").strip().replace("\0", "")[:MOST_TYPED]
     rows, complete = trails(asked, request) if asked else ([], True)
     context = {
         **admin.site.each_context(request),
-        "title": _("Trace"),
+        "title": _("Find a lead or a call"),
+        "leads": leads_like(asked, request) if asked and not rows else [],
         "asked": asked,
         "rows": rows,
         "complete": complete,

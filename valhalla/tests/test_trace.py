@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.apps import apps
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from followups.models import FollowUpTask
+from followups.models import ContactPoint, FollowUpTask
 from followups.services import create_ladder
 from followups.tests.factories import LeadFactory
 from governance.actors import By, Role
@@ -144,3 +145,18 @@ def test_the_screens_of_a_lead_lead_to_her_time_line(mona: Client) -> None:
         assert f"/admin/followups/{screen}/time-line" in page
         answer = mona.get(f"/admin/followups/{screen}/time-line/")
         assert answer.headers["Location"] == "/admin/lead/?lead=L+1%26x"
+
+
+@pytest.mark.parametrize("text", ["L-77", "Ada R", "(416) 555-0123", "ADA@example.com"])
+def test_a_lead_is_found_by_id_name_phone_and_address(mona: Client, text: str) -> None:
+    lead: Any = LeadFactory(external_id="L-77", name="Ada Roy", created_at=AT)
+    LeadFactory(external_id="L-8", name="Bo", created_at=AT)
+    for kind, value in (("PHONE", "+14165550123"), ("EMAIL", "ada@example.com")):
+        point = ContactPoint(lead=lead, kind=kind, value=value)
+        point.clean()
+        point.save()
+
+    page = mona.get("/admin/trace/", {"id": text}).content.decode()
+
+    assert "/admin/lead/?lead=L-77" in page
+    assert "/admin/lead/?lead=L-8" not in page
