@@ -658,7 +658,7 @@ def test_the_page_asks_no_more_the_more_she_left(
     planted: Lead, desk: Client, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     desk.get(page_of(planted.pk))
-    with django_assert_num_queries(28):
+    with django_assert_num_queries(30):
         desk.get(page_of(planted.pk))
     for number in range(5):
         InboundContact.objects.create(lead=planted, channel="CALL", note=SHE, at=NOW)
@@ -668,5 +668,5 @@ def test_the_page_asks_no_more_the_more_she_left(
         IdempotentAnswer.objects.create(
             user=User.objects.all()[0], key=str(number), request_hash="", body=NAME, created_at=NOW
         )
-    with django_assert_num_queries(28):
+    with django_assert_num_queries(30):
         desk.get(page_of(planted.pk))
