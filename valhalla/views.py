@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template import loader
@@ -42,13 +43,26 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer 503 while the database cannot be reached, which a client may try again, and else 500."""
+    away = isinstance(sys.exception(), (OperationalError, InterfaceError))
+    answer = _failed(request, 503 if away else 500)
+    if away:
+        answer["Retry-After"] = "5"
+    return answer
+
+
+def _failed(request: HttpRequest, status: int) -> HttpResponse:
     # Without the request's context: whatever failed, it must not fail again here.
     number = str(getattr(request, "correlation_id", ""))
+    if status == 503 and is_api(request):
+        return problem_http(
+            request, 503, "unavailable", _("The database does not answer; ask again in a moment.")
+        )
     try:
-        return HttpResponse(loader.render_to_string("500.html", {"correlation_id": number}), status=500)
+        return HttpResponse(loader.render_to_string("500.html", {"correlation_id": number}), status=status)
     except Exception:  # the page itself may be what fails, for instance without its style sheet
         return HttpResponse(
-            f"Something went wrong on our side. ({number})\n", status=500, content_type="text/plain"
+            f"Something went wrong on our side. ({number})\n", status=status, content_type="text/plain"
         )
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.db import connection
 from django.test import Client, RequestFactory
 from django.urls import reverse
 from playwright.sync_api import Page, expect
+from rest_framework.test import APIClient
 
 from governance.actors import Role
 from governance.models import User
@@ -127,6 +130,33 @@ def test_the_page_for_our_own_mistakes_needs_no_database() -> None:
     text = answer.content.decode()
     assert "<h1>Something went wrong</h1>" in text
     assert "4f2a" in text
+
+
+@pytest.fixture
+def no_database(api: Callable[..., APIClient], tmp_path: Path) -> Iterator[tuple[APIClient, Client]]:
+    """A client and a browser of people who are known, while the database cannot be reached."""
+    program, browser = api("MANAGER"), Client(raise_request_exception=False)
+    program.raise_request_exception = False
+    browser.force_login(User.objects.get())
+    there = dict(connection.settings_dict)
+    connection.close()
+    nowhere = {"PORT": "1"} if connection.vendor == "postgresql" else {"NAME": str(tmp_path / "none" / "db")}
+    connection.settings_dict.update(nowhere)
+    try:
+        yield program, browser
+    finally:
+        connection.settings_dict.update(there)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_is_away_is_no_mistake_of_ours(no_database: tuple[APIClient, Client]) -> None:
+    program, browser = no_database
+    answer = program.get("/api/governance/market/policies")
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert answer.json()["code"] == "unavailable"
+    page = browser.get("/followups/due")
+    assert page.status_code == 503
+    assert "What you did last was not saved" in page.content.decode()
 
 
 @pytest.mark.once
