@@ -55,6 +55,20 @@ def whole(migrated_once: str) -> set[tuple[Any, ...]]:
     return shape(migrated_once)
 
 
+def test_migrate_makes_again_what_its_own_check_would_complain_of(migrated_url: str) -> None:
+    before = shape(migrated_url)
+    name = "governance_kpievent_no_delete"
+    if migrated_url.startswith("sqlite"):
+        with contextlib.closing(sqlite3.connect(migrated_url.removeprefix("sqlite:///"))) as database:
+            database.execute(f"DROP TRIGGER {name}")
+    else:
+        with psycopg.connect(migrated_url, autocommit=True) as server:
+            server.execute(f"DROP TRIGGER {name} ON governance_kpievent".encode())
+    assert shape(migrated_url) != before
+    manage(migrated_url, "migrate", "--verbosity", "0")
+    assert shape(migrated_url) == before
+
+
 def migrates(url: str, *arguments: str) -> tuple[list[int], str]:
     """Run the program of migrates; returns how each of them ended, and what they wrote."""
     done = subprocess.run(
