@@ -154,7 +154,7 @@ def test_a_database_that_is_away_is_no_mistake_of_ours(no_database: tuple[APICli
     answer = program.get("/api/governance/market/policies")
     assert (answer.status_code, answer["Retry-After"]) == (503, "5")
     assert answer.json()["code"] == "unavailable"
-    page = browser.get("/followups/due")
+    page = browser.get(reverse("followups:due"))
     assert page.status_code == 503
     assert "What you did last was not saved" in page.content.decode()
 
