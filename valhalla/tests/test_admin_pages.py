@@ -153,7 +153,6 @@ def test_an_auditor_changes_nothing(model: type[models.Model], sign_in: Callable
         for sent in (said, form):
             answer = client.post(address, sent)
             assert answer.status_code < 500, address
-            assert answer.status_code != 302 or answer["Location"] != reverse("admin:index"), address
     for action in actions_of(model):
         client.post(pages[_name(model, "changelist")], {**said, "action": action, "_selected_action": row.pk})
     assert everything() == before
