@@ -112,9 +112,9 @@ WALKS: dict[str, Callable[[Scene], str]] = {
     "followups.management.commands.import_leads.Command.handle": lambda scene: scene.command(
         "import_leads", str(scene.sheet), "--ladder", f"--report={scene.sheet.parent}"
     ),
-    "followups.views.claim": lambda scene: scene.page("/followups/claim/", {}),
-    "followups.views.start": lambda scene: scene.page(f"{PAGES}/{scene.task.pk}/start/", {}),
-    "followups.views.complete": lambda scene: scene.page(
+    "followups.pages.desk.next_one": lambda scene: scene.page("/followups/next/", {}),
+    "followups.pages.acts.start": lambda scene: scene.page(f"{PAGES}/{scene.task.pk}/start/", {}),
+    "followups.pages.acts.complete": lambda scene: scene.page(
         f"{PAGES}/{scene.task.pk}/complete/", {"outcome": "SENT"}
     ),
     "governance.risk.api.viewsets.RiskViewSet.reserve": lambda scene: scene.api(
@@ -124,7 +124,7 @@ WALKS: dict[str, Callable[[Scene], str]] = {
 }
 # doors whose verb of a stopped class is not reached by what comes in by them: why
 OPEN_ALL_THE_SAME = {
-    "followups.views.opt_out": "completes with OPTED_OUT alone, which is recorded whatever the switches say",
+    "followups.pages.acts.opt_out": "completes with OPTED_OUT alone, which is recorded whatever the switches say",
 }
 
 
