@@ -22,7 +22,7 @@ from governance.people.querysets import active
 
 MOST_OWNERS = 200
 MOST_AT_ONCE = 100
-MOST_LEADS = 1000
+MOST_LEADS = 100
 WHO_OWNS = (Role.VA, Role.CLOSER, Role.MANAGER)
 
 
@@ -101,7 +101,7 @@ class OwnerFilter(admin.SimpleListFilter):
 
 
 def of_leads(queryset: QuerySet[Any], search_term: str) -> QuerySet[Any]:
-    """Keep what belongs to leads whose id begins so, up to 1,000 of them, found through its index."""
+    """Keep what belongs to leads whose id begins so, up to 100 of them, found through its index."""
     if not search_term.strip():
         return queryset
     found = Lead.objects.filter(external_id__startswith=search_term.strip()).order_by("external_id")

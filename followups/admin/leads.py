@@ -189,7 +189,10 @@ class LeadAdmin(TellsOfLead, ErasesPeople, ServiceAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Find a number or address however it is written, through its index; anything else by id and name."""
+        """Find a number or address however it is written, through its index; an id by its beginning.
+
+        Anything else is looked for in ids and names.
+        """
         text = search_term.strip()
         for kind in (ContactPoint.Kind.EMAIL, ContactPoint.Kind.PHONE):
             try:
@@ -200,6 +203,9 @@ class LeadAdmin(TellsOfLead, ErasesPeople, ServiceAdmin):
             found = queryset.filter(Q(pk__in=holders) | Q(external_id=text))
             if found.exists() or kind == ContactPoint.Kind.EMAIL:
                 return found, False
+        if any(sign.isdigit() for sign in text) and " " not in text:
+            # an id: its index answers, while a part of a name is looked for in every row
+            return queryset.filter(external_id__startswith=text), False
         return super().get_search_results(request, queryset, search_term)  # type: ignore[no-any-return]  # untyped
 
     def serve(self, request: HttpRequest, obj: Lead, form: Any, change: bool) -> Lead:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
@@ -28,6 +29,25 @@ from governance.people.models import Absence, ApiToken, User, WorkProfile
 from governance.people.rules import LANGUAGES, SCOPES
 from governance.people.services import MAX_DAYS, issue_token, revoke_token, show_role
 from governance.places import CANADIAN_ZONES, Province
+
+
+class PersonSelect(AutocompleteSelect):
+    """A person, found by typing; what is no id at all is refused by the form instead of asked for."""
+
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        ids = [one for one in value if str(one).isascii() and str(one).isdecimal() and len(str(one)) < 19]
+        return super().optgroups(name, ids, attr)
+
+
+class FindsPerson(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+    """A screen whose `user` is found by typing."""
+
+    autocomplete_fields = ("user",)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "user":
+            kwargs["widget"] = PersonSelect(db_field, self.admin_site)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
 
 class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
@@ -191,7 +211,7 @@ class WorkProfileAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
 
 @admin.register(Absence)
-class AbsenceAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+class AbsenceAdmin(FindsPerson):
     """Who is away when; meanwhile her due tasks are offered to the others."""
 
     list_display = ("user", "starts_at", "ends_at")
@@ -199,7 +219,6 @@ class AbsenceAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     list_select_related = ("user",)
     search_fields = ("user__username",)
     ordering = ("-starts_at",)
-    autocomplete_fields = ("user",)
     fields = ("user", "starts_at", "ends_at")
 
 
@@ -228,7 +247,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at r
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(ServiceAdmin):
+class ApiTokenAdmin(FindsPerson, ServiceAdmin):
     """Programs' tokens. The secret is shown once, when it is issued; later a token can only be revoked."""
 
     form = TokenForm
@@ -243,7 +262,6 @@ class ApiTokenAdmin(ServiceAdmin):
     search_fields = ("label", "user__username")
     ordering = ("-created",)
     actions: ClassVar[Any] = ["revoke"]
-    autocomplete_fields = ("user",)
     fieldsets = (
         (
             None,

@@ -261,8 +261,8 @@ def test_a_page_costs_the_same_however_long_it_watches(desk: Any, django_assert_
     client = desk()
     with time_machine.travel(six(end)):
         client.get(page_of(state))
-        # session, person, go-live, the tripwire, its firings, events, corrections, banner, history
-        with django_assert_num_queries(9):
+        # session, person, go-live, the tripwire, its firings, events, corrections, banner, history, side bar
+        with django_assert_num_queries(10):
             answer = client.get(page_of(state))
     plot = answer.context["now"].plot
     assert len(plot.points) <= 20 + 120 + 40

@@ -12,7 +12,12 @@ from django.utils import timezone
 
 from followups.tests.scenes import begin
 from governance.models import ApiToken
-from governance.tests.factories import HeimdallEventFactory, SuppressionFactory
+from governance.tests.factories import (
+    ErasureFactory,
+    HeimdallEventFactory,
+    RemovalFactory,
+    SuppressionFactory,
+)
 from governance.tests.tripping import SLA, happen_daily, look_on, watch
 from offers.tests.factories import kept, outcome, switch_on
 from valhalla.testing import make_person
@@ -89,7 +94,9 @@ BY_SERVICE: dict[str, Any] = {
     "followups.FollowUpTask": lambda: begin("L-specimen"),
     "governance.ApiToken": _a_token,
     "governance.RegressionFiring": _a_firing,
+    "governance.Erasure": ErasureFactory.create,
     "governance.HeimdallEvent": HeimdallEventFactory.create,
+    "governance.Removal": RemovalFactory.create,
     "governance.Suppression": SuppressionFactory.create,
     "offers.Offer": _an_offer,
     "offers.OfferEvidence": _an_offer,

@@ -284,6 +284,16 @@ def test_nonsense_breaks_no_page(
     assert send_nonsense(model, client, chance, POSTS)
 
 
+@pytest.mark.parametrize("said", ["9999-12-31", "9" * 30, "-1", "x"])
+@pytest.mark.parametrize("screen", ["absence", "apitoken"])
+def test_a_person_who_is_no_id_is_refused_by_the_form(
+    screen: str, said: str, sign_in: Callable[[str], Client]
+) -> None:
+    answer = sign_in("MANAGER").post(f"/admin/governance/{screen}/add/", {"user": said})
+    assert answer.status_code == 200
+    assert "user" in answer.context["adminform"].form.errors
+
+
 @pytest.mark.long
 @each_model
 def test_two_hundred_times_nonsense_breaks_no_page(

@@ -14,6 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from bench.volume import OWNERS, analyze, fill
+from governance.kpi.figures import take_figures
 from valhalla.testing import empty_and_seed, make_by, make_person
 from valhalla.tests.plans import plans_of, rows_by_table
 
@@ -21,6 +22,7 @@ NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 PART, WHOLE = 100_000, 2_000_000
 LARGE = 20_000  # rows; smaller tables PostgreSQL may rather read from end to end
 MOST_QUERIES, MOST_SECONDS = 10, 0.3
+OF_THE_BOARD, CPU_OF_THE_BOARD = 12, 0.15
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db, pytest.mark.xdist_group("admin volume")]
 
@@ -90,3 +92,20 @@ def test_a_long_list_opens_at_once(path: str, manager: Client) -> None:
     for plan in plans_of(look):
         large = {table for table in plan.walked if sizes.get(table, 0) > LARGE}
         assert not large or sum(plan.read[table] for table in large) <= LARGE, str(plan)
+
+
+@pytest.mark.parametrize("years_of_work", [PART, pytest.param(WHOLE, marks=pytest.mark.long)], indirect=True)
+def test_the_board_opens_at_once(manager: Client) -> None:
+    take_figures(NOW)
+
+    def look() -> float:
+        began = time.thread_time()
+        assert manager.get("/admin/").status_code == 200
+        return time.thread_time() - began
+
+    look()
+    with CaptureQueriesContext(connection) as told:
+        look()
+    assert len(told) <= OF_THE_BOARD, [query["sql"][:200] for query in told.captured_queries]
+    of_the_database = sum(float(query["time"]) for query in told.captured_queries)
+    assert min(look() for _again in range(4)) + of_the_database <= CPU_OF_THE_BOARD

@@ -124,7 +124,7 @@ WALKS: dict[str, Callable[[Scene], str]] = {
 }
 # doors whose verb of a stopped class is not reached by what comes in by them: why
 OPEN_ALL_THE_SAME = {
-    "followups.pages.acts.opt_out": "completes with OPTED_OUT alone, which is recorded whatever the switches say",
+    "followups.pages.acts.opt_out": "completes with OPTED_OUT alone, recorded whatever the switches say",
 }
 
 
