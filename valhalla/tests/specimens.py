@@ -11,7 +11,7 @@ from django.db import models
 from django.utils import timezone
 
 from followups.tests.scenes import begin
-from governance.models import ApiToken
+from governance.models import ApiToken, HashKeyCheck
 from governance.tests.factories import (
     ErasureFactory,
     HeimdallEventFactory,
@@ -68,6 +68,10 @@ def _value(field: Any) -> Any:
     return "x" * min(field.max_length or 8, 8) if not field.blank else ""
 
 
+def _a_hash_key() -> None:
+    HashKeyCheck.objects.bulk_create([HashKeyCheck(pk=1, fingerprint="x")])  # there is one row alone
+
+
 def _a_token() -> None:
     ApiToken.objects.create(user=make_person("SERVICE", "dialer"), expiry=timedelta(days=1))
 
@@ -95,6 +99,9 @@ BY_SERVICE: dict[str, Any] = {
     "governance.ApiToken": _a_token,
     "governance.RegressionFiring": _a_firing,
     "governance.Erasure": ErasureFactory.create,
+    "governance.HashKeyCheck": lambda: HashKeyCheck.objects.bulk_create(
+        [HashKeyCheck(pk=1, fingerprint="x")]
+    ),
     "governance.HeimdallEvent": HeimdallEventFactory.create,
     "governance.Removal": RemovalFactory.create,
     "governance.Suppression": SuppressionFactory.create,

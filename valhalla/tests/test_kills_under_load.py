@@ -285,6 +285,7 @@ def test_two_hundred_kills_under_load_lose_nothing_and_leave_nothing_half_done(
     check(house, drawn(house, 5, chance), chance)
 
 
+@pytest.mark.postgres
 def test_a_careless_web_server_loses_doubles_and_leaves_half_done(
     start: Callable[..., House], chance: random.Random
 ) -> None:
