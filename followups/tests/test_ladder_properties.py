@@ -496,7 +496,7 @@ class LadderMachine(RuleBasedStateMachine):
 
 @pytest.mark.django_db
 def test_a_ladder_keeps_its_rules_in_any_order(seed: int) -> None:
-    walk(LadderMachine, 40, 40, seed)
+    walk(LadderMachine, 20, 40, seed)
 
 
 @pytest.mark.long

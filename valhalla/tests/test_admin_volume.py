@@ -22,6 +22,7 @@ NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 PART, WHOLE = 100_000, 2_000_000
 LARGE = 20_000  # rows; smaller tables PostgreSQL may rather read from end to end
 MOST_QUERIES, MOST_SECONDS = 10, 0.3
+OF_THE_GATE = {"governance_suppression", "governance_consent"}
 OF_THE_BOARD, CPU_OF_THE_BOARD = 12, 0.15
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db, pytest.mark.xdist_group("admin volume")]
@@ -91,6 +92,8 @@ def test_a_long_list_opens_at_once(path: str, manager: Client) -> None:
     sizes = rows_by_table()
     for plan in plans_of(look):
         large = {table for table in plan.walked if sizes.get(table, 0) > LARGE}
+        if of_the_gate:  # hundreds of leads are asked for at once; test_plans.py looks at the gate itself
+            large -= OF_THE_GATE
         assert not large or sum(plan.read[table] for table in large) <= LARGE, str(plan)
 
 

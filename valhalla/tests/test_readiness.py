@@ -57,7 +57,7 @@ from valhalla.testing import make_person
 
 pytestmark = pytest.mark.django_db
 BY = By.system("tests")
-QUERIES = 24  # of all checks together; two of them ask PostgreSQL alone about triggers and functions
+QUERIES = 25  # of all checks together; two of them ask PostgreSQL alone about triggers and functions
 ROOT = Path(django_settings.BASE_DIR)
 Api = Callable[..., APIClient]
 
