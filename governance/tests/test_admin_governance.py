@@ -181,9 +181,9 @@ def test_no_other_screens_of_third_parties_are_left() -> None:
     assert left == []
 
 
-@pytest.mark.parametrize("role", ["ROOT", "MANAGER", "AUDITOR"])
-def test_every_screen_opens_for_those_who_may_look(role: str, desk: Desk, rows: dict[type, Any]) -> None:
-    client = desk(role)
+def test_every_screen_opens_for_a_superuser(desk: Desk, rows: dict[type, Any]) -> None:
+    """For managers and auditors valhalla/tests/test_admin_pages.py opens them all."""
+    client = desk("ROOT")
     assert client.get(reverse("admin:index")).status_code == 200
     for model, row in rows.items():
         listed = client.get(url(model, "changelist"), follow=True)

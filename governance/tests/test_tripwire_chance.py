@@ -122,8 +122,8 @@ def test_the_beta_function_agrees_with_closed_forms_and_scipy(chance: random.Ran
     for _point in range(500):
         a, b = (10 ** chance.uniform(-1, 4) for _side in range(2))
         x = chance.random()
-        expected = float(special.betainc(a, b, x))
-        assert incomplete_beta(a, b, x) == pytest.approx(expected, rel=1e-8, abs=1e-280), (a, b, x)
+        expected = float(special.betainc(a, b, x))  # 0 below about 1e-278, where ours still has a figure
+        assert incomplete_beta(a, b, x) == pytest.approx(expected, rel=1e-8, abs=1e-250), (a, b, x)
 
 
 def test_students_t_agrees_with_scipy_far_out(chance: random.Random) -> None:
