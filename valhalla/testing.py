@@ -6,15 +6,16 @@ import functools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
+import time_machine
 from django.apps import apps
 from django.contrib.auth.hashers import make_password
 from django.core.management import call_command
 from django.db import connection
-from django.test import TransactionTestCase
+from django.test import TransactionTestCase, utils
 from django.utils import timezone, translation
 from django.utils.module_loading import import_string
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -46,13 +47,32 @@ SEEDS = (
 )
 
 
+# The tests' clocks stand at the end of November 2026: what is planted must be older on whatever day they run.
+SEEDED_AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
 def empty_and_seed(case: Any) -> None:
     """Empty all tables after a test that committed, and plant the seeds again for the next one."""
     with lifted_for_tests(connection):
         call_command("flush", verbosity=0, interactive=False, allow_cascade=True, inhibit_post_migrate=False)
-    for path in SEEDS:
-        app = apps.get_app_config(path.split(".")[0])
-        import_string(path)(app.get_model, timezone.now())
+    with time_machine.travel(SEEDED_AT):
+        for path in SEEDS:
+            app = apps.get_app_config(path.split(".")[0])
+            import_string(path)(app.get_model, timezone.now())
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None) -> Iterator[None]:
+    """Let the migrations of the test database plant their seeds at the same instant."""
+    made = utils.setup_databases
+
+    def at_that_instant(*given: Any, **named: Any) -> Any:
+        with time_machine.travel(SEEDED_AT):
+            return made(*given, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, "setup_databases", at_that_instant)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
