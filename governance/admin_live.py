@@ -132,10 +132,6 @@ class SwitchesMany(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     def switch(self, row: Any, *, enabled: bool, by: By, reason: str) -> None:
         raise NotImplementedError
 
-    @staticmethod
-    def _titles() -> dict[str, Any]:
-        return {"switch_on": _("Switch on"), "switch_off": _("Switch off")}
-
     def has_switch_permission(self, request: HttpRequest) -> bool:
         return bool(self.has_change_permission(request))
 
@@ -146,12 +142,13 @@ class SwitchesMany(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             context = {
                 **self.admin_site.each_context(request),
                 "opts": self.opts,
-                "title": self._titles()[action],
+                "title": getattr(self, action).short_description,
                 "form": form,
                 "action": action,
+                "chosen": [row.pk for row in chosen],
                 "rows": chosen,
             }
-            return TemplateResponse(request, "admin/switch_many.html", context)
+            return TemplateResponse(request, "admin/ask_why.html", context)
         by, done = by_of(request), 0
         for row in chosen:
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -11,12 +11,15 @@ from django.db.models import QuerySet
 from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from followups import services
 from followups.models import FollowUpTask, Lead
 from governance.actors import ACTOR_LENGTH, Role
-from governance.admin_base import ReadOnlyAdmin
+from governance.admin_base import ReadOnlyAdmin, by_of
 from governance.errors import Refused
 from governance.people.querysets import active
 
@@ -49,17 +52,45 @@ class ActsWithReason(ReadOnlyAdmin):
 
     actions: Any = None
 
-    def act_on_each(self, request: HttpRequest, rows: Iterable[int], act: Callable[[int], object]) -> int:
-        """Act on one row after another; say which were refused and why, and return how many were not."""
+    def act_with_reason(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Any],
+        act: Callable[..., object],
+        ids: QuerySet[Any, int],
+        *,
+        action: str,
+        title: Any,
+        said: Callable[[int], str],
+    ) -> HttpResponse | None:
+        """Ask why, then call the service `act` for one id after another, up to 100 of them.
+
+        Says which were refused and why, and with `said` how many were not.
+        """
+        form = WhyForm(request.POST if "apply" in request.POST else None)
+        if not form.is_valid():
+            return self.ask(request, queryset, form, action, title, MOST_AT_ONCE)
+        by, at, reason = by_of(request), timezone.now(), form.cleaned_data["reason"]
         done = 0
-        for pk in rows:
+        for pk in dict.fromkeys(ids[:MOST_AT_ONCE]):
             try:
-                act(pk)
+                act(pk, by=by, at=at, reason=reason)
             except Refused as refusal:
                 messages.warning(request, f"{pk}: {refusal}")
             else:
                 done += 1
-        return done
+        messages.success(request, said(done) % {"count": done})
+        return None
+
+    def stop_ladders(
+        self, request: HttpRequest, queryset: QuerySet[Any], ids: QuerySet[Any, int], title: Any
+    ) -> HttpResponse | None:
+        def said(count: int) -> str:
+            return ngettext("%(count)s ladder was stopped.", "%(count)s ladders were stopped.", count)
+
+        return self.act_with_reason(
+            request, queryset, services.stop_ladder, ids, action="stop", title=title, said=said
+        )
 
     def ask(
         self, request: HttpRequest, queryset: QuerySet[Any], form: WhyForm, action: str, title: Any, most: int
@@ -76,7 +107,7 @@ class ActsWithReason(ReadOnlyAdmin):
             "rows": queryset[:20],
             "more": max(0, len(chosen) - 20),
         }
-        return TemplateResponse(request, "admin/followups/ask_why.html", context)
+        return TemplateResponse(request, "admin/ask_why.html", context)
 
 
 class OwnerFilter(admin.SimpleListFilter):

@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
-from followups import services
-from followups.admin.acts import MOST_AT_ONCE, ActsWithReason, OwnerFilter, WhyForm, of_leads
+from followups.admin.acts import ActsWithReason, OwnerFilter, of_leads
 from followups.models import Ladder
-from governance.admin_base import by_of
 
 
 @admin.register(Ladder)
@@ -79,14 +75,5 @@ class LadderAdmin(ActsWithReason):
 
     @admin.action(description=_("Stop"), permissions=["stop"])
     def stop(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        form = WhyForm(request.POST if "apply" in request.POST else None)
-        if not form.is_valid():
-            return self.ask(request, queryset, form, "stop", _("Stop ladders"), MOST_AT_ONCE)
-        by, at, reason = by_of(request), timezone.now(), form.cleaned_data["reason"]
-        chosen = list(queryset.order_by("pk").values_list("pk", flat=True)[:MOST_AT_ONCE])
-        stopped = self.act_on_each(
-            request, chosen, lambda pk: services.stop_ladder(pk, by=by, at=at, reason=reason)
-        )
-        text = ngettext("%(count)s ladder was stopped.", "%(count)s ladders were stopped.", stopped)
-        messages.success(request, text % {"count": stopped})
-        return None
+        ids = queryset.order_by("pk").values_list("pk", flat=True)
+        return self.stop_ladders(request, queryset, ids, _("Stop ladders"))

@@ -70,18 +70,7 @@ class SlaSnapshotAdmin(ReadOnlyAdmin):
     search_fields = ("value__startswith",)
     search_help_text = _("Province, channel, step or owner, from the beginning")
     ordering = ("-day", "dimension", "value")
-    fields = (
-        "day",
-        "dimension",
-        "value",
-        "count",
-        "share_5m",
-        "share_30m",
-        "share_2h",
-        "median_minutes",
-        "p90_minutes",
-        "overdue_open",
-    )
+    fields = list_display
 
     @admin.display(description=_("within 5 minutes"), ordering="within_5m")
     def share_5m(self, row: SlaSnapshot) -> str:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from followups import services
-from followups.admin.acts import MOST_AT_ONCE, ActsWithReason, OwnerFilter, OwnerForm, WhyForm, of_leads, tell
+from followups.admin.acts import ActsWithReason, OwnerFilter, OwnerForm, of_leads, tell
 from followups.models import FollowUpTask
 from followups.services.planning import MOST_REASSIGNED
 from followups.wording import moment
@@ -184,32 +184,17 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
 
     @admin.action(description=_("Skip"), permissions=["skip"])
     def skip(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        form = WhyForm(request.POST if "apply" in request.POST else None)
-        if not form.is_valid():
-            return self.ask(request, queryset, form, "skip", _("Skip tasks"), MOST_AT_ONCE)
-        by, at, reason = by_of(request), timezone.now(), form.cleaned_data["reason"]
-        chosen = list(queryset.order_by("pk").values_list("pk", flat=True)[:MOST_AT_ONCE])
-        done = self.act_on_each(
-            request, chosen, lambda pk: services.skip_task(pk, by=by, at=at, reason=reason)
-        )
-        text = ngettext("%(count)s task was skipped.", "%(count)s tasks were skipped.", done)
-        messages.success(request, text % {"count": done})
-        return None
+        return self.act_with_reason(
+            request, queryset, services.skip_task, queryset.order_by("pk").values_list("pk", flat=True),
+            action="skip", title=_("Skip tasks"),
+            said=lambda done: ngettext("%(count)s task was skipped.", "%(count)s tasks were skipped.", done),
+        )  # fmt: skip
 
     @admin.action(description=_("Stop the ladder"), permissions=["stop"])
     def stop(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        form = WhyForm(request.POST if "apply" in request.POST else None)
-        if not form.is_valid():
-            return self.ask(request, queryset, form, "stop", _("Stop the ladders of tasks"), MOST_AT_ONCE)
-        by, at, reason = by_of(request), timezone.now(), form.cleaned_data["reason"]
         running = queryset.filter(ladder__status="ACTIVE").order_by("ladder")
-        chosen = list(dict.fromkeys(running.values_list("ladder", flat=True)[:MOST_AT_ONCE]))
-        done = self.act_on_each(
-            request, chosen, lambda pk: services.stop_ladder(pk, by=by, at=at, reason=reason)
-        )
-        text = ngettext("%(count)s ladder was stopped.", "%(count)s ladders were stopped.", done)
-        messages.success(request, text % {"count": done})
-        return None
+        ids = running.values_list("ladder", flat=True)
+        return self.stop_ladders(request, queryset, ids, _("Stop the ladders of tasks"))
 
     def has_reassign_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("followups.reassign"))

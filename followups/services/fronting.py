@@ -10,9 +10,8 @@ from django.db import connection
 from django.db.models import Case, IntegerField, Value, When
 
 from followups.models import FollowUpTask, Lead
-from followups.querysets import TaskQuerySet, ids_of_all
-from followups.services.claiming import LEASE
-from followups.services.closing import new_claim_token
+from followups.querysets import ids_of_all
+from followups.services.claiming import lease, offered
 from followups.services.completing import require_right
 from followups.services.due import YOUNG, due_tasks
 from governance.actors import By
@@ -57,21 +56,18 @@ def _one_at_a_time(by: By) -> None:
 def _judged(by: By, at: datetime, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return candidates that may be contacted now, the person's own claims first, then by urgency."""
     ids = ids_of_all(list(_candidates(by, at, filters)))
-    rows = due_tasks(by=by, at=at, limit=len(ids), filters={"pk__in": ids}, contactable=True, order="urgent")
+    rows = due_tasks(
+        by=by, at=at, limit=len(ids), filters={"pk__any_of": ids}, contactable=True, order="urgent"
+    )
     if ids and not rows:
         # every candidate waits for its window: look through the oldest of all, once
         found = due_tasks(by=by, at=at, filters=dict(filters), contactable=True, order="urgent")
-        mine_to_do = _offered(by, at).filter(pk__in=[row["id"] for row in found])
-        offered = set(mine_to_do.values_list("pk", flat=True))
-        rows = [row for row in found if row["id"] in offered]
+        mine_to_do = offered(by, at).filter(pk__in=[row["id"] for row in found])
+        ids_to_do = set(mine_to_do.values_list("pk", flat=True))
+        rows = [row for row in found if row["id"] in ids_to_do]
     mine = by.working_name.lower()
     held = [row for row in rows if (row["claimed_by"] or "").lower() == mine]
     return held or [row for row in rows if not row["claimed_by"]]
-
-
-def _offered(by: By, at: datetime) -> TaskQuerySet:
-    wanted = FollowUpTask.objects.due(at).unclaimed(at).fitting(by)
-    return wanted if by.may("followups.work_any_task") else wanted.offered_to(by, at)
 
 
 def _candidates(by: By, at: datetime, filters: Mapping[str, Any]) -> Iterator[tuple[Any, Sequence[Any]]]:
@@ -82,7 +78,7 @@ def _candidates(by: By, at: datetime, filters: Mapping[str, Any]) -> Iterator[tu
     """
     held = FollowUpTask.objects.due(at).filter(claimed_by__iexact=by.working_name, claim_until__gt=at)
     yield held.order_by("claimed_at", "pk")[:OF_EACH_KIND], ()
-    free = _offered(by, at).filter(**filters)
+    free = offered(by, at).filter(**filters)
     yield free.filter(kind=FollowUpTask.Kind.CALLBACK)[:OF_EACH_KIND], ()
     waiting = Lead.objects.filter(unanswered_since__isnull=False).order_by("unanswered_since")
     yield free.filter(lead__in=waiting[:100].values("pk"))[:OF_EACH_KIND], ()
@@ -105,8 +101,5 @@ def _take(ids: Sequence[int], by: By, at: datetime, *, wait: bool) -> int | None
         free = free.select_for_update(skip_locked=not wait, of=("self",))
     pk: int | None = free.values_list("pk", flat=True).first()
     if pk is not None:
-        FollowUpTask.objects.filter(pk=pk).update(
-            claimed_by=by.working_name, claim_token=new_claim_token(), claimed_at=at, claim_until=at + LEASE,
-            **by.written(),
-        )  # fmt: skip
+        lease([pk], by, at)
     return pk
