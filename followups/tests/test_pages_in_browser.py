@@ -106,6 +106,24 @@ def test_a_va_completes_her_tasks_by_keyboard_alone(desk: Page, live_server: Any
     assert FollowUpTask.objects.filter(note__startswith="note 1 of").count() == tasks // 4
 
 
+def test_a_key_at_the_very_moment_at_which_a_card_shows_is_not_too_early(
+    desk: Page, live_server: Any
+) -> None:
+    many(2)
+    show(desk, live_server)
+    desk.evaluate(
+        """() => new MutationObserver((_changes, seen) => {
+             const first = document.querySelector("#card [data-key='1']");
+             if (first) { seen.disconnect(); first.click(); }
+           }).observe(document.getElementById("front"), {childList: true, subtree: true})"""
+    )
+    desk.keyboard.press("n")
+    expect(desk.locator("#said")).to_contain_text("recorded")
+    expect(desk.locator("#card")).to_be_visible()
+    assert completed() == 1
+    assert "done=" not in desk.url  # the page was never left
+
+
 def test_what_follows_is_said_before_and_a_mistake_is_corrected_by_two_keys(
     desk: Page, live_server: Any
 ) -> None:
