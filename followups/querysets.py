@@ -114,6 +114,11 @@ class TaskQuerySet(models.QuerySet[Any]):
             fits &= Q(lead__language__in=[*by.languages, ""])
         return self.filter(Q(owner_key=by.key) | fits) if fits else self
 
+    def free_for(self, by: By, at: datetime) -> Self:
+        """Keep what nobody holds, fits the actor's work profile and is the actor's to do."""
+        wanted = self.unclaimed(at).fitting(by)
+        return wanted if by.may("followups.work_any_task") else wanted.offered_to(by, at)
+
     def with_clocks(self) -> Self:
         """Add what `city_zone` says of the lead's city and market, for the gate."""
         return self.annotate(

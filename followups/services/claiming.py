@@ -10,7 +10,6 @@ from django.db import connection
 from django.utils.translation import gettext as _
 
 from followups.models import FollowUpTask
-from followups.querysets import TaskQuerySet
 from followups.services.closing import NO_CLAIM, new_claim_token
 from followups.services.completing import require_right
 from followups.services.desk import holds, name_key, require_object
@@ -33,19 +32,13 @@ def claim_due(
     PostgreSQL rows that others are taking are passed over, on SQLite there is one writer.
     """
     require_right(by, "followups.claim_task")
-    wanted = offered(by, at)
+    wanted = FollowUpTask.objects.due(at).free_for(by, at)
     if filters:
         wanted = wanted.filter(**filters)
     if connection.features.has_select_for_update_skip_locked:
         wanted = wanted.select_for_update(skip_locked=True, of=("self",))
     ids = list(wanted.values_list("pk", flat=True)[: max(1, min(limit, MOST))])
     return lease(ids, by, at), ids, at + LEASE
-
-
-def offered(by: By, at: datetime) -> TaskQuerySet:
-    """Return the due tasks that nobody holds and that fit the actor's work profile."""
-    wanted = FollowUpTask.objects.due(at).unclaimed(at).fitting(by)
-    return wanted if by.may("followups.work_any_task") else wanted.offered_to(by, at)
 
 
 def lease(ids: Sequence[int], by: By, at: datetime) -> str:

@@ -11,7 +11,7 @@ from django.db.models import Case, IntegerField, Value, When
 
 from followups.models import FollowUpTask, Lead
 from followups.querysets import ids_of_all
-from followups.services.claiming import lease, offered
+from followups.services.claiming import lease
 from followups.services.completing import require_right
 from followups.services.due import YOUNG, due_tasks
 from governance.actors import By
@@ -62,7 +62,7 @@ def _judged(by: By, at: datetime, filters: Mapping[str, Any]) -> list[dict[str, 
     if ids and not rows:
         # every candidate waits for its window: look through the oldest of all, once
         found = due_tasks(by=by, at=at, filters=dict(filters), contactable=True, order="urgent")
-        mine_to_do = offered(by, at).filter(pk__in=[row["id"] for row in found])
+        mine_to_do = FollowUpTask.objects.due(at).free_for(by, at).filter(pk__in=[row["id"] for row in found])
         ids_to_do = set(mine_to_do.values_list("pk", flat=True))
         rows = [row for row in found if row["id"] in ids_to_do]
     mine = by.working_name.lower()
@@ -78,7 +78,7 @@ def _candidates(by: By, at: datetime, filters: Mapping[str, Any]) -> Iterator[tu
     """
     held = FollowUpTask.objects.due(at).filter(claimed_by__iexact=by.working_name, claim_until__gt=at)
     yield held.order_by("claimed_at", "pk")[:OF_EACH_KIND], ()
-    free = offered(by, at).filter(**filters)
+    free = FollowUpTask.objects.due(at).free_for(by, at).filter(**filters)
     yield free.filter(kind=FollowUpTask.Kind.CALLBACK)[:OF_EACH_KIND], ()
     waiting = Lead.objects.filter(unanswered_since__isnull=False).order_by("unanswered_since")
     yield free.filter(lead__in=waiting[:100].values("pk"))[:OF_EACH_KIND], ()

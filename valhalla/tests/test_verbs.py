@@ -39,6 +39,7 @@ READS = {
 }
 # they run inside a verb's transaction, which was checked when it began
 STEPS = {
+    "followups.services.claiming.lease",
     "followups.services.closing.settle_lead",
     "followups.services.desk.open_desk",
     "followups.services.ladders.begin",
