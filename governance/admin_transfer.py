@@ -10,17 +10,20 @@ import csv
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from itertools import islice
+from tempfile import SpooledTemporaryFile
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models, transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -44,6 +47,7 @@ FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 MOST_ROWS = 2_000
 MOST_BYTES = 700_000  # of a file, and of the rows that travel with the page
 MOST_EXPORTED = 100_000
+MOST_IN_MEMORY = 1_000_000  # bytes of an export; what is more waits in a file that has no name
 SHOWN = 50  # rows shown of each kind
 DOMAIN = "BACK_OFFICE"
 
@@ -342,81 +346,23 @@ class WhyExportForm(forms.Form):
     )  # fmt: skip
 
 
-class TransfersRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
-    """A screen whose rows can be imported and exported by those who may change them."""
+class GivesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+    """A screen whose rows are given out as a file, with a reason, to those who may change them.
 
-    resource: type[ServiceResource]
-    actions_list: ClassVar[Any] = ["import_rows", "export_rows"]
+    Subclasses implement `sheet`.
+    """
+
+    actions_list: ClassVar[Any] = ["export_rows"]
+    export_note: Any = ""
 
     def has_transfer_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return bool(self.has_add_permission(request) and self.has_change_permission(request))
-
-    @action(description=_("Import"), url_path="import", permissions=["transfer"])
-    def import_rows(self, request: HttpRequest) -> HttpResponse:
-        if not self.has_transfer_permission(request):
-            raise PermissionDenied
-        resource = self.resource(by=by_of(request), at=timezone.now())
-        columns = resource.columns()
-        (key,) = resource._meta.import_id_fields
-        rows: list[Row] = []
-        unknown: list[str] = []
-        preview: Preview | None = None
-        form = UploadForm()
-        try:
-            if "rows" in request.POST:
-                rows = mended(rows_of_page(request.POST["rows"], columns), request.POST)
-            elif request.method == "POST":
-                form = UploadForm(request.POST, request.FILES)
-                if form.is_valid():
-                    rows, unknown = read_rows(form.cleaned_data["file"].read(), columns, key)
-            if rows and "_import" in request.POST:
-                rows = self._write(request, resource, rows)
-                if not rows:
-                    return HttpResponseRedirect(self._list_address())
-            if rows:
-                preview = take(resource, rows, dry_run=True)
-        except ValidationError as wrong:
-            rows = []
-            for said in wrong.messages:
-                messages.error(request, said)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": gettext("Import %(what)s") % {"what": self.opts.verbose_name_plural},
-            "form": form,
-            "columns": columns,
-            "key": dict(columns)[key],
-            "unknown": unknown,
-            "rows": json.dumps(rows, ensure_ascii=False),
-            "preview": preview,
-            "shown": SHOWN,
-            "back": self._list_address(),
-            "media": self.media + form.media,
-        }
-        return TemplateResponse(request, "admin/import_rows.html", context)
-
-    def _write(self, request: HttpRequest, resource: ServiceResource, rows: list[Row]) -> list[Row]:
-        """Write the good rows and tell what was done; return the others."""
-        by, at = by_of(request), timezone.now()
-        with transaction.atomic():
-            done = take(resource, rows, dry_run=False)
-            detail = {"table": self.opts.label_lower, **done.counts()}
-            emit_kpi(DOMAIN, "rows_imported", by=by, at=at, success=not done.wrong, detail=detail)
-        if done.good or not done.wrong:
-            text = ngettext(
-                "%(new)s added and %(changed)s changed; %(same)s was so already.",
-                "%(new)s added and %(changed)s changed; %(same)s were so already.",
-                done.same,
-            )
-            counts = {"new": len(done.new), "changed": len(done.changed), "same": done.same}
-            messages.success(request, text % counts)
-        return [row for _name, row, _said, _cells in done.wrong]
 
     def _list_address(self) -> str:
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
 
     @action(description=_("Export"), url_path="export", permissions=["transfer"])
-    def export_rows(self, request: HttpRequest) -> HttpResponse:
+    def export_rows(self, request: HttpRequest) -> HttpResponseBase:
         if not self.has_transfer_permission(request):
             raise PermissionDenied
         form = WhyExportForm(request.POST or None)
@@ -427,35 +373,163 @@ class TransfersRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             "opts": self.opts,
             "title": gettext("Export %(what)s") % {"what": self.opts.verbose_name_plural},
             "form": form,
-            "most": MOST_EXPORTED,
+            "note": self.export_note,
             "back": self._list_address(),
         }
         return TemplateResponse(request, "admin/export_rows.html", context)
 
-    def _export(self, request: HttpRequest, reason: str) -> HttpResponse:
+    def _export(self, request: HttpRequest, reason: str) -> FileResponse:
         """Give the rows out as a file; keep who took how many, when and why, and nothing of what they say."""
         by, at = by_of(request), timezone.now()
-        resource = self.resource(by=by, at=at)
-        columns = resource.columns()
-        answer = HttpResponse(content_type="text/csv; charset=utf-8")
-        name = f"{self.opts.model_name}-{at:%Y-%m-%d}.csv"
-        answer["Content-Disposition"] = f'attachment; filename="{name}"'
-        answer["Cache-Control"] = "no-store"
-        answer.write("\ufeff")  # spreadsheets then read it as UTF-8
-        sheet = csv.writer(answer)
-        sheet.writerow([str(label) for _name, label in columns])
-        count = 0
-        rows: models.QuerySet[Any] = self.exported(request)[:MOST_EXPORTED]
-        for row in rows.iterator(chunk_size=1000):
-            sheet.writerow([safe(str(resource.fields[name].export(row) or "")) for name, _label in columns])
+        file = SpooledTemporaryFile(max_size=MOST_IN_MEMORY)  # noqa: SIM115  # the answer closes it
+        text = io.TextIOWrapper(file, "utf-8-sig", newline="", write_through=True)  # spreadsheets look for it
+        lines = csv.writer(text)
+        count = -1  # of the headings
+        for cells in islice(self.sheet(request, by=by, at=at), MOST_EXPORTED + 1):
+            lines.writerow([safe(cell) for cell in cells])
             count += 1
+        text.detach()
+        file.seek(0)
         detail = {"table": self.opts.label_lower, "rows": count, "reason": reason}
         emit_kpi(DOMAIN, "rows_exported", by=by, at=at, success=True, detail=detail)
+        name = f"{self.opts.model_name}-{at:%Y-%m-%d}.csv"
+        answer = FileResponse(file, as_attachment=True, filename=name, content_type="text/csv; charset=utf-8")
+        answer["Cache-Control"] = "no-store"
         return answer
 
     def exported(self, request: HttpRequest) -> models.QuerySet[Any]:
         """Return the rows that an export gives out."""
         return self.get_queryset(request).order_by("pk")  # type: ignore[no-any-return]  # unfold has no types
+
+    def sheet(self, request: HttpRequest, *, by: By, at: datetime) -> Iterator[list[str]]:
+        """Yield the headings and then the rows, a few at a time."""
+        raise NotImplementedError
+
+
+class TakesRows(GivesRows):
+    """A screen whose rows can be imported, too: read, compared, shown, mended, and written when confirmed.
+
+    Subclasses implement `columns` and `take`. Where `whole`, a file with a wrong row is not written at all.
+    """
+
+    actions_list: ClassVar[Any] = ["import_rows", "export_rows"]
+    key: str
+    whole = False
+    options_form: type[forms.Form] | None = None
+    import_note: Any = ""
+
+    def columns(self, request: HttpRequest) -> list[tuple[str, Any]]:
+        """Return the columns by name, each with what people call it."""
+        raise NotImplementedError
+
+    def take(
+        self, request: HttpRequest, rows: Sequence[Row], *, dry_run: bool, options: Mapping[str, Any]
+    ) -> Preview:
+        """Compare rows with the table and, unless it is a dry run, have the service write the good ones."""
+        raise NotImplementedError
+
+    @action(description=_("Import"), url_path="import", permissions=["transfer"])
+    def import_rows(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_transfer_permission(request):
+            raise PermissionDenied
+        columns = self.columns(request)
+        rows: list[Row] = []
+        unknown: list[str] = []
+        preview: Preview | None = None
+        form = UploadForm()
+        asked = "_import" in request.POST
+        options = self.options_form(request.POST if asked else None) if self.options_form else None
+        try:
+            if "rows" in request.POST:
+                rows = mended(rows_of_page(request.POST["rows"], columns), request.POST)
+            elif request.method == "POST":
+                form = UploadForm(request.POST, request.FILES)
+                if form.is_valid():
+                    rows, unknown = read_rows(form.cleaned_data["file"].read(), columns, self.key)
+            if rows and asked and (options is None or options.is_valid()):
+                rows = self._write(request, rows, options.cleaned_data if options else {})
+                if not rows:
+                    return HttpResponseRedirect(self._list_address())
+            if rows:
+                preview = self.take(request, rows, dry_run=True, options={})
+        except ValidationError as wrong:
+            rows = []
+            for said in wrong.messages:
+                messages.error(request, said)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": gettext("Import %(what)s") % {"what": self.opts.verbose_name_plural},
+            "form": form,
+            "options": options,
+            "note": self.import_note,
+            "columns": columns,
+            "key": dict(columns)[self.key],
+            "unknown": unknown,
+            "rows": json.dumps(rows, ensure_ascii=False),
+            "preview": preview,
+            "writable": preview and preview.good and not (self.whole and preview.wrong),
+            "shown": SHOWN,
+            "shown_wrong": SHOWN,
+            "wrong_slice": f":{SHOWN}",
+            "back": self._list_address(),
+            "media": self.media + form.media,
+        }
+        return TemplateResponse(request, "admin/import_rows.html", context)
+
+    def _write(self, request: HttpRequest, rows: list[Row], options: Mapping[str, Any]) -> list[Row]:
+        """Write the good rows and tell what was done; return the others."""
+        by, at = by_of(request), timezone.now()
+        with transaction.atomic():
+            done = self.take(request, rows, dry_run=False, options=options)
+            if self.whole and done.wrong:
+                transaction.set_rollback(True)
+                return rows
+            detail = {"table": self.opts.label_lower, **done.counts()}
+            emit_kpi(DOMAIN, "rows_imported", by=by, at=at, success=not done.wrong, detail=detail)
+        if done.good or not done.wrong:
+            messages.success(request, told(len(done.new), len(done.changed), done.same))
+        return [row for _name, row, _said, _cells in done.wrong]
+
+
+def told(new: int, changed: int, same: int) -> str:
+    """Return in words what an import did."""
+    text = ngettext(
+        "%(new)s added and %(changed)s changed; %(same)s was so already.",
+        "%(new)s added and %(changed)s changed; %(same)s were so already.",
+        same,
+    )
+    return text % {"new": new, "changed": changed, "same": same}
+
+
+class TransfersRows(TakesRows):
+    """A screen whose rows a `ServiceResource` reads and writes."""
+
+    resource: type[ServiceResource]
+
+    @property
+    def key(self) -> str:  # type: ignore[override]  # the resource knows it
+        (key,) = self.resource._meta.import_id_fields
+        return str(key)
+
+    def _resource(self, request: HttpRequest) -> ServiceResource:
+        return self.resource(by=by_of(request), at=timezone.now())
+
+    def columns(self, request: HttpRequest) -> list[tuple[str, Any]]:
+        return self._resource(request).columns()
+
+    def take(
+        self, request: HttpRequest, rows: Sequence[Row], *, dry_run: bool, options: Mapping[str, Any]
+    ) -> Preview:
+        return take(self._resource(request), rows, dry_run=dry_run)
+
+    def sheet(self, request: HttpRequest, *, by: By, at: datetime) -> Iterator[list[str]]:
+        resource = self.resource(by=by, at=at)
+        columns = resource.columns()
+        yield [str(label) for _name, label in columns]
+        rows: models.QuerySet[Any] = self.exported(request)
+        for row in rows[:MOST_EXPORTED].iterator(chunk_size=1000):
+            yield [str(resource.fields[name].export(row) or "") for name, _label in columns]
 
 
 def mended(rows: Sequence[Row], typed: Mapping[str, Any]) -> list[Row]:

@@ -166,7 +166,7 @@ def test_an_export_is_logged_without_a_word_of_what_it_holds(manager: Client) ->
     assert not KpiEvent.objects.exists()
     answer = manager.post(EXPORT, {"reason": "list for the mailing house"})
     assert answer["Content-Type"].startswith("text/csv")
-    heading, row = csv.reader(io.StringIO(answer.content.decode("utf-8-sig")))
+    heading, row = csv.reader(io.StringIO(answer.getvalue().decode("utf-8-sig")))
     assert heading[0] == "buyer id"
     assert row[:3] == ["B-1", "'=HYPERLINK(1)", "'+15145550123"]
     event = KpiEvent.objects.get()
@@ -176,7 +176,7 @@ def test_an_export_is_logged_without_a_word_of_what_it_holds(manager: Client) ->
 
 def test_what_was_exported_can_be_imported_again(manager: Client) -> None:
     BuyerFactory.create(external_id="B-1", name="-Ana", phone="+15145550123", markets=["LÉVIS", "LAVAL"])
-    given = manager.post(EXPORT, {"reason": "check"}).content
+    given = manager.post(EXPORT, {"reason": "check"}).getvalue()
     shown = manager.post(IMPORT, {"file": SimpleUploadedFile("b.csv", given)})
     assert counts(shown) == (0, 0, 1, 0)
 

@@ -17,6 +17,7 @@ from unfold.admin import TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from followups import services
+from followups.admin.transfer import TransfersLeads
 from followups.models import ContactPoint, Lead, Property
 from followups.points import read_point
 from governance.admin_base import ErasesPeople, JSONText, ServiceAdmin, TellsOfLead, by_of
@@ -143,7 +144,7 @@ class ScoreFilter(admin.SimpleListFilter):
 
 
 @admin.register(Lead)
-class LeadAdmin(TellsOfLead, ErasesPeople, ServiceAdmin):
+class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
     """Leads. A change of where one lives puts her due times where her own clock allows them."""
 
     person_kind = LEAD

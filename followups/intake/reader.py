@@ -391,6 +391,64 @@ def read_leads(path: Path, *, today: date) -> Iterator[LeadRow | RefusedRow | Ig
     return _rows(path, layout, today)
 
 
+@dataclass(frozen=True, slots=True)
+class SheetRow:
+    """A row of a sheet as it was written. `code` says why its cells could not be told apart."""
+
+    line: int
+    cells: list[str]
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A small file in memory, whose rows can be mended before they are read."""
+
+    headings: list[str]
+    rows: list[SheetRow]
+    separator: str = ","
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, *, today: date) -> Iterator[LeadRow | RefusedRow | IgnoredRow]:
+        """Return the rows as `read_leads` does."""
+        headings = read_headings(self.headings)
+        for row in self.rows:
+            yield _row(_Record(row.line, row.cells, row.code), headings, today)
+
+    def mended(self, row: SheetRow, cells: dict[int, str]) -> SheetRow:
+        """Return a row with other cells by their place; a line that could not be read is tried again."""
+        if row.code == "line_too_large":
+            return row
+        found = [cells.get(n, cell) for n, cell in enumerate(row.cells)]
+        found += [cells.get(n, "") for n in range(len(found), len(self.headings)) if not row.code]
+        if not row.code:
+            return SheetRow(row.line, found)
+        try:
+            taken = next(csv.reader(found[:1], delimiter=self.separator, strict=True), [])
+        except csv.Error:
+            return SheetRow(row.line, found, row.code)
+        return SheetRow(row.line, taken)
+
+
+def read_sheet(path: Path, *, most: int) -> Sheet:
+    """Return the file at `path` as a sheet, blank lines left out. Raises UnreadableFile as `read_leads` does.
+
+    Of a file with more than `most` rows no more are read.
+    """
+    layout = _layout(path)
+    rows: list[SheetRow] = []
+    with _open(path, layout.encoding) as file:
+        for record in _records(file, layout.separator, layout.headings):
+            if record.line <= layout.line or not any(cell.strip() for cell in record.cells):
+                continue
+            rows.append(SheetRow(record.line, record.cells, record.code))
+            if len(rows) == most:
+                break
+    return Sheet(list(layout.headings.names), rows, layout.separator)
+
+
 def _rows(path: Path, layout: _Layout, today: date) -> Iterator[LeadRow | RefusedRow | IgnoredRow]:
     headings = layout.headings
     with _open(path, layout.encoding) as file:
@@ -401,7 +459,7 @@ def _rows(path: Path, layout: _Layout, today: date) -> Iterator[LeadRow | Refuse
 
 
 def _row(record: _Record, headings: Headings, today: date) -> LeadRow | RefusedRow | IgnoredRow:
-    line, cells = record.line, record.cells
+    line, cells = record.line, [rules.without_quote(cell) for cell in record.cells]
     if record.code:
         text = rules.printable(cells[0].rstrip("\r\n"))
         return RefusedRow(line, {"line": text}, Problem("line", record.code, text, LINE_LIMIT))

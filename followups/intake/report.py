@@ -6,6 +6,7 @@ import csv
 import logging
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -15,9 +16,12 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from followups.intake.gathering import Given
 from followups.intake.reader import IgnoredRow, RefusedRow
 from followups.intake.rules import Problem, printable
 from governance.retention.rules import Words
+
+Difference = tuple[str, str, str]  # field, before, afterwards
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +129,12 @@ class Report:
         self, line: int, lead_id: str, field: str, value: object, effect: str, reason: str, row: str = ""
     ) -> None:
         self._rows.writerow([line, *map(safe, (lead_id, field, value, effect, reason, row))])
+
+    def created(self, line: int, given: Given) -> None:
+        """Hear of a lead whom the file creates, or would; the CSV names only what is not as written."""
+
+    def changed(self, line: int, lead_id: str, differences: Sequence[Difference]) -> None:
+        """Hear of a known lead whom the file changes, or would."""
 
     def problem(self, line: int, lead_id: str, found: Problem) -> None:
         self.add(line, lead_id, found.field, found.value, found.effect, found.message)

@@ -151,6 +151,7 @@ FIELD_LABELS: Final[dict[str, StrOrPromise]] = {
     "date_added": gettext_lazy("Date added"),
 }
 
+_QUOTED: Final = frozenset(f"'{sign}" for sign in "=+-@\t\r")
 _SHOWN = 80  # characters of a value that a sentence quotes
 
 
@@ -210,6 +211,11 @@ def clean(text: str, field: str) -> tuple[str, Problem | None]:
     kept = "".join(sign for sign in text if not _unprintable(sign))
     found = problem(field, "control_characters", text) if len(kept) != len(text) else None
     return kept.replace("\r\n", "\n").replace("\r", "\n"), found
+
+
+def without_quote(text: str) -> str:
+    """Return `text` without the quote that an export puts before what a spreadsheet takes for a formula."""
+    return text[1:] if text[:2] in _QUOTED else text
 
 
 def single_spaced(text: str) -> str:

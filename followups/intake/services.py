@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -17,8 +17,8 @@ from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
 from followups.intake.gathering import Gathered, Gathering, Given, notes_with, same_city, split_notes
-from followups.intake.reader import IgnoredRow, LeadRow, RefusedRow, count_lines, read_leads
-from followups.intake.report import ALREADY_ACTIVE, HAD_LADDER, Counts, NoReport, Report
+from followups.intake.reader import IgnoredRow, LeadRow, RefusedRow, Sheet, count_lines, read_leads
+from followups.intake.report import ALREADY_ACTIVE, HAD_LADDER, Counts, Difference, NoReport, Report
 from followups.intake.rules import CITY_LENGTH, problem
 from followups.models import ContactPoint, FollowUpTask, Ladder, LadderTemplate, Lead
 from followups.points import read_point
@@ -41,6 +41,12 @@ IMPORT = "followups.import_leads"
 CREATE_LADDER = "followups.create_ladder"
 BATCH = 200
 CITY_KEY_LENGTH = 200  # some scripts take three signs for one when accents are taken off
+
+FIELD_OF_KIND = {digests.PHONE: "phone", digests.EMAIL: "email"}
+TAKEN_OVER = (
+    "province", "market", "city", "postal_code", "zone", "name", "language", "source", "score",
+    "notes", "extra",
+)  # fmt: skip
 
 Points = Mapping[int, Sequence[ContactPoint]]
 
@@ -74,7 +80,7 @@ class Import:
 
 
 def import_leads(
-    path: Path,
+    source: Path | Sheet,
     *,
     by: By,
     at: datetime,
@@ -84,12 +90,14 @@ def import_leads(
     dry_run: bool = False,
     progress: Progress = no_progress,
     say: Callable[[Sequence[str]], None] = lambda lines: None,
+    counts: Counts | None = None,
 ) -> Counts:
     """Import a file's leads and, on request, start their ladders for `owner`; returns what became of them.
 
     `say` gets the counts of the leads, and with `ladders` the count per reason of those that start none,
-    before the first ladder starts. A dry run reads and compares, and writes nothing but the report. Each
-    batch is a transaction: a run that was cut short is run again and ends the same.
+    before the first ladder starts; `counts` that are given are counted on, so that a refusal leaves them. A
+    dry run reads and compares, and writes nothing but the report. Each batch is a transaction: a run that was
+    cut short is run again and ends the same.
 
     Raises UnreadableFile before anything is stored; Forbidden without the right; Unavailable before the first
     ladder while production verbs are off (the leads stay).
@@ -99,8 +107,8 @@ def import_leads(
         require_right(by, CREATE_LADDER)
         require_owner(owner, by)
     with report or NoReport() as told, Gathering() as gathering:
-        run = Import(by, at, Counts(), told, progress)
-        _gather(run, path, gathering)
+        run = Import(by, at, Counts() if counts is None else counts, told, progress)
+        _gather(run, source, gathering)
         _store_all(run, gathering, dry_run=dry_run)
         say(run.counts.lines())
         if ladders and not dry_run:
@@ -114,12 +122,15 @@ def import_leads(
 # --- rows -> leads of the file ------------------------------------------------------------------------------
 
 
-def _gather(run: Import, path: Path, gathering: Gathering) -> None:
+def _gather(run: Import, source: Path | Sheet, gathering: Gathering) -> None:
     """Read the file once and gather its leads; report every cell and row that is not as it was written."""
     today = run.at.astimezone(UTC).date()
-    rows = read_leads(path, today=today)
+    if isinstance(source, Sheet):
+        rows, size = source.read(today=today), len(source)
+    else:
+        rows, size = read_leads(source, today=today), count_lines(source)
     counts = run.counts
-    with run.progress(_("Reading"), count_lines(path)) as bar:
+    with run.progress(_("Reading"), size) as bar:
         line = 0
         for row in rows:
             counts.rows += 1
@@ -325,17 +336,36 @@ def _compare(batch: Sequence[Gathered], run: Import) -> _Stored:
     stored = _Stored(Counter(), [], [])
     known, points = _known(batch, lock=False)
     for gathered in batch:
-        lead = known.get(gathered.given.external_id)
+        given = gathered.given
+        lead = known.get(given.external_id)
         if lead is None:
             stored.counts["created"] += 1
+            run.report.created(gathered.line, given)
             continue
         left = lead.province
         there = {(point.kind, point.value) for point in points.get(lead.pk, ())}
-        changed = _take_over(lead, gathered.given) or set(gathered.given.points) - there
-        stored.counts["updated" if changed else "unchanged"] += 1
+        before = {name: getattr(lead, name) for name in TAKEN_OVER}
+        changed = _take_over(lead, given)
+        added = [point for point in given.points if point not in there]
+        stored.counts["updated" if changed or added else "unchanged"] += 1
+        if changed or added:
+            run.report.changed(gathered.line, lead.external_id, _differences(lead, before, changed, added))
         if lead.province != left:
             stored.moved.append((lead, gathered.line, left))
     return stored
+
+
+def _differences(
+    lead: Lead, before: Mapping[str, Any], changed: Sequence[str], added: Sequence[tuple[str, str]]
+) -> list[Difference]:
+    found: list[Difference] = []
+    for name in changed:
+        old, new = before[name], getattr(lead, name)
+        if name == "extra":
+            found += [(key, old.get(key, ""), value) for key, value in new.items() if old.get(key) != value]
+        else:
+            found.append((name, "" if old is None else str(old), "" if new is None else str(new)))
+    return [*found, *((FIELD_OF_KIND[kind], "", value) for kind, value in added)]
 
 
 # --- ladders ------------------------------------------------------------------------------------------------

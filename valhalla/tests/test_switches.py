@@ -7,6 +7,8 @@ fails.
 
 from __future__ import annotations
 
+import html
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -73,6 +75,19 @@ class Scene:
         known = {"Go-live is off": "go_live_disabled", "The kill switch is engaged": "kill_switch_engaged"}
         return f"{answer.status_code} {next(code for text, code in known.items() if text in said)}"
 
+    def spreadsheet(self) -> str:
+        """Import the spreadsheet with its ladders on the managers' screen."""
+        client, address = Client(), reverse("admin:followups_lead_import_rows")
+        client.force_login(make_person("MANAGER"))
+        with self.sheet.open("rb") as file:
+            seen = client.post(address, {"file": file}).content.decode()
+        found = re.search(r'name="rows" value="([^"]*)"', seen)
+        assert found, seen[:500]
+        answer = client.post(address, {"rows": html.unescape(found[1]), "_import": "1", "ladders": "on"})
+        said = answer.content.decode()
+        known = {"Go-live is off": "go_live_disabled", "The kill switch is engaged": "kill_switch_engaged"}
+        return next((f"503 {code}" for text, code in known.items() if f"{text}" in said), "ok")
+
     def command(self, *words: str) -> str:
         try:
             call_command(*words, verbosity=0, stdout=(self.sheet.parent / "said").open("w"))
@@ -112,6 +127,8 @@ WALKS: dict[str, Callable[[Scene], str]] = {
     "followups.management.commands.import_leads.Command.handle": lambda scene: scene.command(
         "import_leads", str(scene.sheet), "--ladder", f"--report={scene.sheet.parent}"
     ),
+    "followups.admin.transfer.TransfersLeads._seen": lambda scene: scene.spreadsheet(),
+    "followups.admin.transfer.TransfersLeads._write": lambda scene: scene.spreadsheet(),
     "followups.pages.desk.next_one": lambda scene: scene.page("/followups/next/", {}),
     "followups.pages.acts.start": lambda scene: scene.page(f"{PAGES}/{scene.task.pk}/start/", {}),
     "followups.pages.acts.complete": lambda scene: scene.page(

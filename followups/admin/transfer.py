@@ -1,0 +1,437 @@
+"""Leads taken in from a spreadsheet and given out: what the importer would do is seen before it does it.
+
+The sheet travels with the page, signed and packed; nothing of it is kept on the server.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core import signing
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action
+from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
+
+from followups.intake.gathering import Given
+from followups.intake.reader import (
+    Headings,
+    IgnoredRow,
+    RefusedRow,
+    Sheet,
+    SheetRow,
+    UnreadableFile,
+    read_headings,
+    read_sheet,
+)
+from followups.intake.report import Counts, Difference, NoReport
+from followups.intake.rules import FIELD_LABELS, Problem
+from followups.intake.services import IMPORT, Points, import_leads
+from followups.models import ContactPoint, Lead
+from followups.points import lead_digest
+from governance.actors import ACTOR_LENGTH, By
+from governance.admin_base import by_of
+from governance.admin_transfer import (
+    DOMAIN,
+    MOST_EXPORTED,
+    SHOWN,
+    Cell,
+    GivesRows,
+    Preview,
+    Row,
+    UploadForm,
+    told,
+)
+from governance.contact import digests
+from governance.contact.rules import suppressing
+from governance.contact.services import questions_of_people
+from governance.errors import Refused
+from governance.golive.services import Execution, require
+from governance.hooks import PointFacts
+from governance.hours import CHANNELS
+from governance.kpi.services import emit_kpi
+
+MOST_LEADS = 5_000
+MOST_FILE_BYTES = 3_000_000
+MOST_PACKED = 900_000  # characters that travel with the page; what a request may carry is 1 MB
+MOST_COLUMNS = 200
+MOST_FIELDS = 600  # inputs of a page; a form of more than 1,000 is not taken
+SHOWN_LETTERS = 200
+EXPORTED_AT_ONCE = 500
+SALT = "leads to import"
+
+
+class LaddersForm(forms.Form):
+    """Whether the leads of a file start their ladders, and whose they are."""
+
+    ladders = forms.BooleanField(
+        label=_("Start ladders"), required=False, widget=UnfoldBooleanWidget,
+        help_text=_("For each lead of the file whom the contact gate lets start."),
+    )  # fmt: skip
+    owner = forms.CharField(
+        label=_("Owner of the ladders"), max_length=ACTOR_LENGTH, required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=_("A username; empty: nobody’s, so that everybody is offered them."),
+    )  # fmt: skip
+
+    def clean_owner(self) -> str:
+        owner: str = self.cleaned_data["owner"].strip()
+        if not owner.isprintable():
+            raise ValidationError(gettext("This is no name."))
+        return owner
+
+
+# --- the sheet between two pages ----------------------------------------------------------------------------
+
+
+def too_large() -> str:
+    return gettext(
+        "The file is too large for this page, which takes %(most)s rows. Import it in parts, or on the "
+        "command line: manage.py import_leads FILE.csv."
+    ) % {"most": f"{MOST_LEADS:,}"}  # fmt: skip
+
+
+def sheet_of_file(file: UploadedFile[Any]) -> Sheet:
+    """Return an uploaded file's rows. Raises ValidationError with what is wrong with the file."""
+    if (file.size or 0) > MOST_FILE_BYTES:
+        raise ValidationError(too_large())
+    with tempfile.NamedTemporaryFile(prefix="leads-", suffix=".csv") as kept:  # for its owner's eyes alone
+        for chunk in file.chunks():
+            kept.write(chunk)
+        kept.flush()
+        try:
+            found = read_sheet(Path(kept.name), most=MOST_LEADS + 1)
+        except UnreadableFile as wrong:
+            raise ValidationError(str(wrong)) from None
+    if len(found) > MOST_LEADS:
+        raise ValidationError(too_large())
+    if len(found.headings) > MOST_COLUMNS:
+        most = {"most": MOST_COLUMNS}
+        raise ValidationError(gettext("The file has more than %(most)s columns.") % most)
+    if not found.rows:
+        raise ValidationError(gettext("The file has no rows below its headings."))
+    return found
+
+
+def pack(sheet: Sheet, by: By) -> str:
+    """Return a sheet as it travels with the page, signed for one person. Raises ValidationError."""
+    rows = [[row.line, row.cells, row.code] for row in sheet.rows]
+    value = [sheet.headings, rows, sheet.separator]
+    packed = signing.dumps(value, salt=f"{SALT} {by.key}", compress=True)
+    if len(packed) > MOST_PACKED:
+        raise ValidationError(too_large())
+    return packed
+
+
+def unpack(text: str, by: By) -> Sheet:
+    """Return the sheet that travelled with the page. Raises ValidationError where it was tampered with."""
+    try:
+        headings, rows, separator = signing.loads(text, salt=f"{SALT} {by.key}")
+    except signing.BadSignature:
+        raise ValidationError(gettext("The page lost its rows; choose the file again.")) from None
+    return Sheet(headings, [SheetRow(line, cells, code) for line, cells, code in rows], separator)
+
+
+def mended(sheet: Sheet, typed: Mapping[str, Any]) -> Sheet:
+    """Return the sheet with what was typed over its cells; a row whose box “leave out” is ticked is gone."""
+    found: dict[int, dict[int, str]] = {}
+    for name, text in typed.items():
+        mark, _dash, rest = name.partition("-")
+        line, _dash, place = rest.partition("-")
+        if mark == "cell" and (line + place).isdecimal() and place and len(line + place) < 12:
+            found.setdefault(int(line), {})[int(place)] = str(text)
+    rows = []
+    for row in sheet.rows:
+        if typed.get(f"drop-{row.line}"):
+            continue
+        cells = {
+            place: text
+            for place, text in found.get(row.line, {}).items()
+            # a field of one line shows a cell of several without its line breaks
+            if place >= len(row.cells) or text != "".join(row.cells[place].splitlines())
+        }
+        rows.append(sheet.mended(row, cells) if cells else row)
+    return Sheet(sheet.headings, rows, sheet.separator)
+
+
+# --- what the importer would do -----------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class LeadsPreview(Preview):
+    """A preview with what the importer remarks on; `emptied` holds rows with cells that it cannot read."""
+
+    repeated: int = 0
+    ignored: int = 0
+    emptied: list[tuple[str, Row, list[str], list[Cell]]] = field(default_factory=list)
+    emptied_more: bool = False
+    remarks: list[tuple[int, str, str]] = field(default_factory=list)
+    remarks_more: bool = False
+    no_ladder: list[tuple[int, str, str]] = field(default_factory=list)
+    no_ladder_more: bool = False
+
+
+class Listening(NoReport):
+    """Hears what the importer does with a sheet, and keeps what a page shows of it."""
+
+    def __init__(self, sheet: Sheet) -> None:
+        self.seen = LeadsPreview()
+        self._lines = {row.line: row for row in sheet.rows}
+        self._headings: Headings = read_headings(sheet.headings)
+        self._emptied: dict[int, tuple[str, list[Problem]]] = {}
+
+    def created(self, line: int, given: Given) -> None:
+        self.seen.new.append({"row": str(line), "name": given.external_id})
+
+    def changed(self, line: int, lead_id: str, differences: Sequence[Difference]) -> None:
+        shown = [
+            (FIELD_LABELS.get(name, name), old[:SHOWN_LETTERS], new[:SHOWN_LETTERS])
+            for name, old, new in differences
+            if name != "market"  # the city says it
+        ]
+        self.seen.changed.append((lead_id, shown))
+
+    def unused(self, row: RefusedRow | IgnoredRow) -> None:
+        if isinstance(row, IgnoredRow):
+            self.seen.ignored += 1
+            return
+        broken = self._lines[row.line].code
+        name = "" if broken else self._cell(row.line, "external_id")
+        cells = self._cells(row.line, [row.problem])
+        said = [] if any(cell.errors for cell in cells) else [row.problem.message]
+        self.seen.wrong.append((name, {"row": str(row.line)}, said, cells))
+
+    def problem(self, line: int, lead_id: str, found: Problem) -> None:
+        if found.effect == "left_empty" and self._place(found.field) is not None:
+            self._emptied.setdefault(line, (lead_id, []))[1].append(found)
+        else:
+            self.add(line, lead_id, found.field, found.value, found.effect, found.message)
+
+    def add(
+        self, line: int, lead_id: str, field: str, value: object, effect: str, reason: str, row: str = ""
+    ) -> None:
+        if effect == "no_ladder":
+            self.seen.no_ladder_more = len(self.seen.no_ladder) == SHOWN
+            if not self.seen.no_ladder_more:
+                self.seen.no_ladder.append((line, lead_id, reason))
+            return
+        self.seen.remarks_more = len(self.seen.remarks) == SHOWN
+        if not self.seen.remarks_more:
+            self.seen.remarks.append((line, lead_id, reason))
+
+    def preview(self, counts: Counts) -> LeadsPreview:
+        seen = self.seen
+        seen.same, seen.repeated = counts.unchanged, counts.repeated
+        fields = 0
+        for line, (lead_id, problems) in self._emptied.items():
+            cells = [cell for cell in self._cells(line, problems) if cell.errors]
+            fields += len(cells)
+            seen.emptied_more = fields > MOST_FIELDS // 2 or len(seen.emptied) == SHOWN
+            if seen.emptied_more:
+                break
+            seen.emptied.append((lead_id, {"row": str(line)}, [], cells))
+        return seen
+
+    def _place(self, field: str) -> int | None:
+        columns = self._headings.columns
+        if field == "name" and "name" not in columns:
+            field = "last_name" if "last_name" in columns else "first_name"
+        if field in columns:
+            return columns[field]
+        return self._headings.names.index(field) if field in self._headings.names else None
+
+    def _cell(self, line: int, field: str) -> str:
+        place, cells = self._place(field), self._lines[line].cells
+        return cells[place] if place is not None and place < len(cells) else ""
+
+    def _cells(self, line: int, problems: Sequence[Problem]) -> list[Cell]:
+        row = self._lines[line]
+        if row.code == "line_too_large":
+            return []
+        if row.code:
+            return [Cell("0", gettext("The whole line"), row.cells[0].rstrip("\r\n"), [problems[0].message])]
+        said: dict[int, list[str]] = {}
+        for found in problems:
+            place = self._place(found.field)
+            if place is not None:
+                said.setdefault(place, []).append(found.message)
+        names = self._headings.names
+        beyond = [gettext("column %(number)s") % {"number": n + 1} for n in range(len(names), MOST_COLUMNS)]
+        cells = [*row.cells, *[""] * (len(names) - len(row.cells))]
+        return [
+            Cell(str(n), label, cell, said.get(n, []))
+            for n, (label, cell) in enumerate(zip([*names, *beyond], cells, strict=False))
+        ]
+
+
+# --- screens ------------------------------------------------------------------------------------------------
+
+
+class TransfersLeads(GivesRows):
+    """The leads' screen with its import and export."""
+
+    actions_list = ("import_rows", "export_rows")
+    export_note = _(
+        "Of a lead whom nobody may contact, the numbers and addresses that are stopped and the notes stay "
+        "here. Of several numbers the first is given."
+    )
+
+    def has_import_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return bool(request.user.has_perm(IMPORT))
+
+    @action(description=_("Import"), url_path="import", permissions=["import"])
+    def import_rows(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_import_permission(request):
+            raise PermissionDenied
+        by, at = by_of(request), timezone.now()
+        sheet: Sheet | None = None
+        seen: LeadsPreview | None = None
+        packed = ""
+        done = LeadsPreview()
+        form = UploadForm()
+        asked = "_import" in request.POST
+        ladders = LaddersForm(request.POST if asked else None)
+        try:
+            if "rows" in request.POST:
+                sheet = mended(unpack(request.POST["rows"], by), request.POST)
+            elif request.method == "POST":
+                form = UploadForm(request.POST, request.FILES)
+                if form.is_valid():
+                    sheet = sheet_of_file(form.cleaned_data["file"])
+            if sheet and asked and ladders.is_valid():
+                if ladders.cleaned_data["ladders"]:
+                    require(Execution.PROD_EXEC)  # she may untick the box; nothing was stored yet
+                done = self._write(request, sheet, by, at, **ladders.cleaned_data)
+                refused = {row["row"] for _name, row, _said, _cells in done.wrong}
+                rows = [row for row in sheet.rows if str(row.line) in refused]
+                if not rows and not done.no_ladder:
+                    return HttpResponseRedirect(self._list_address())
+                sheet = Sheet(sheet.headings, rows, sheet.separator)
+            if sheet:
+                seen, packed = self._seen(sheet, by, at)
+        except ValidationError as wrong:
+            seen = None
+            for said in wrong.messages:
+                messages.error(request, said)
+        except Refused as refusal:
+            messages.error(request, str(refusal))
+            if sheet:
+                seen, packed = self._seen(sheet, by, at)
+        columns = len(sheet.headings) if sheet else 1
+        shown = max(1, min(SHOWN, MOST_FIELDS // (columns + 1)))
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": gettext("Import %(what)s") % {"what": self.opts.verbose_name_plural},
+            "form": form,
+            "options": ladders,
+            "most": f"{MOST_LEADS:,}",
+            "key": gettext("lead id"),
+            "rows": packed,
+            "preview": seen,
+            "writable": seen and (seen.good or seen.same),
+            "no_ladder": done.no_ladder,
+            "no_ladder_more": done.no_ladder_more,
+            "shown": SHOWN,
+            "shown_wrong": shown,
+            "wrong_slice": f":{shown}",
+            "back": self._list_address(),
+            "media": self.media + form.media,
+        }
+        return TemplateResponse(request, "admin/followups/lead/import.html", context)
+
+    def _seen(self, sheet: Sheet, by: By, at: datetime) -> tuple[LeadsPreview, str]:
+        """Return what the importer would do with a sheet, and the sheet as it travels."""
+        listening = Listening(sheet)
+        seen = listening.preview(import_leads(sheet, by=by, at=at, report=listening, dry_run=True))
+        return seen, pack(sheet, by)
+
+    def _write(
+        self, request: HttpRequest, sheet: Sheet, by: By, at: datetime, *, ladders: bool, owner: str
+    ) -> LeadsPreview:
+        """Have the importer store the sheet, tell what it did, and return it with what is to be mended."""
+        listening = Listening(sheet)
+        counts = Counts()
+        try:
+            counts = import_leads(
+                sheet, by=by, at=at, report=listening, ladders=ladders, owner=owner, counts=counts
+            )
+        except Refused as refusal:  # production verbs were switched off meanwhile: the leads stay
+            messages.warning(request, str(refusal))
+        detail = {
+            "table": self.opts.label_lower, "created": counts.created, "updated": counts.updated,
+            "unchanged": counts.unchanged, "refused": counts.refused,
+        }  # fmt: skip
+        emit_kpi(DOMAIN, "rows_imported", by=by, at=at, success=not counts.refused, detail=detail)
+        if counts.leads or not counts.refused:
+            messages.success(request, told(counts.created, counts.updated, counts.unchanged))
+        if ladders and counts.leads:
+            begun = ngettext(
+                "%(count)s ladder started.", "%(count)s ladders started.", counts.ladders
+            ) % {"count": f"{counts.ladders:,}"}  # fmt: skip
+            messages.info(request, " ".join([begun, counts.ladder_lines()[0]]))
+        return listening.preview(counts)
+
+    def sheet(self, request: HttpRequest, *, by: By, at: datetime) -> Iterator[list[str]]:
+        yield [
+            gettext("Lead ID"), gettext("Name"), gettext("Phone"), gettext("E-mail"), gettext("Province"),
+            gettext("City"), gettext("Postal code"), gettext("Score"), gettext("Language"), gettext("Source"),
+            gettext("Date added"), gettext("Notes"),
+        ]  # fmt: skip
+        leads = self.exported(request).filter(erasure=None)[:MOST_EXPORTED].iterator(EXPORTED_AT_ONCE)
+        while batch := list(islice(leads, EXPORTED_AT_ONCE)):
+            yield from _lines(batch)
+
+
+def _lines(leads: Sequence[Lead]) -> Iterator[list[str]]:
+    points: dict[int, list[ContactPoint]] = {lead.pk: [] for lead in leads}
+    for point in ContactPoint.objects.filter(lead_id__in=points).order_by("order", "id"):
+        points[point.lead_id].append(point)
+    stopped = _stopped(leads, points)
+    for lead in leads:
+        reached = {
+            kind: next((point.value for point in points[lead.pk] if point.kind == kind), "")
+            for kind in (digests.PHONE, digests.EMAIL)
+            if kind not in stopped[lead.pk]
+        }
+        yield [
+            lead.external_id, lead.name, reached.get(digests.PHONE, ""), reached.get(digests.EMAIL, ""),
+            lead.province, lead.city, lead.postal_code, "" if lead.score is None else str(lead.score),
+            lead.language, lead.source, str(lead.extra.get("date_added", "")),
+            "" if stopped[lead.pk] else lead.notes,
+        ]  # fmt: skip
+
+
+def _stopped(leads: Sequence[Lead], points: Points) -> dict[int, set[str]]:
+    """Return of which kinds a lead's points are stopped for any channel, by primary key; in one query."""
+    people = {
+        lead.pk: (
+            [
+                *(PointFacts(point.kind, point.digest) for point in points[lead.pk]),
+                PointFacts(digests.LEAD, lead_digest(lead.external_id)),
+            ],
+            None,
+        )
+        for lead in leads
+    }
+    return {
+        pk: {
+            digests.KIND_OF_CHANNEL[channel]
+            for channel, asked in questions.items()
+            if suppressing(channel, asked.suppressions, asked.consents)
+        }
+        for pk, questions in questions_of_people(CHANNELS, people).items()
+    }
