@@ -81,7 +81,7 @@ class Labels(Widget):  # type: ignore[misc]  # import_export has no types
 class Amount(Widget):  # type: ignore[misc]  # import_export has no types
     """Dollars, as spreadsheets write them: $1,250,000.00, 1 250 000,00 or 1250000."""
 
-    def clean(self, value: Any, row: Any = None, **kwargs: Any) -> Decimal | None:
+    def clean(self, value: Any, row: Any = None, **kwargs: Any) -> Decimal:
         text = re.sub(r"[\s\u00a0\u202f$]|CAD", "", value)
         if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", text):
             text = text.replace(",", "")
@@ -110,6 +110,17 @@ class Day(Widget):  # type: ignore[misc]  # import_export has no types
 
     def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
         return "" if value is None else value.isoformat()
+
+
+def choice_of(text: str, choices: type[models.TextChoices]) -> Any:
+    """Return the choice that a cell names by its value or by its label, in English or the page's language."""
+    wanted = _folded(text)
+    for language in ("en", translation.get_language() or "en"):
+        with translation.override(language):
+            for value, label in choices.choices:
+                if wanted in (_folded(value), _folded(str(label))):
+                    return choices(value)
+    return None
 
 
 # --- rows and the service that writes them ------------------------------------------------------------------
@@ -469,6 +480,7 @@ class TakesRows(GivesRows):
             "rows": json.dumps(rows, ensure_ascii=False),
             "preview": preview,
             "writable": preview and preview.good and not (self.whole and preview.wrong),
+            "whole": self.whole,
             "shown": SHOWN,
             "shown_wrong": SHOWN,
             "wrong_slice": f":{SHOWN}",

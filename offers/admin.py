@@ -21,6 +21,7 @@ from governance.places import Place
 from offers import rules
 from offers.models import Offer, OfferEvidence, OfferOutcome, OfferPolicy
 from offers.services import POLICY_FIELDS, upsert_policy
+from offers.transfer import TransfersOfferPolicies
 
 FIGURES = {"max_arv_multiplier", "default_fees_buffer", "default_assignment_fee"}
 EXAMPLE_ARV, EXAMPLE_REPAIRS = Decimal(450_000), Decimal(50_000)
@@ -47,7 +48,7 @@ def example_of(policy: OfferPolicy) -> list[str]:
 
 
 @admin.register(OfferPolicy)
-class OfferPolicyAdmin(SwitchesMany, LiveAdmin, HistoryAdmin):
+class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, LiveAdmin, HistoryAdmin):
     """Policies of provinces and markets; every save is a version with its reason."""
 
     form = VersionForm

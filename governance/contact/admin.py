@@ -45,6 +45,7 @@ from governance.contact.reasons import SENTENCES
 from governance.contact.reference import remove_reference, save_reference
 from governance.contact.services import lift_suppression, record_consent, suppress
 from governance.contact.statements import state_consent
+from governance.contact.transfer import TransfersStops
 from governance.errors import Invalid
 from governance.places import CANADIAN_ZONES, Province
 
@@ -244,7 +245,7 @@ class SuppressionForm(PointForm):
 
 
 @admin.register(Suppression)
-class SuppressionAdmin(EvidenceOfPoints):
+class SuppressionAdmin(TransfersStops, EvidenceOfPoints):
     """Whom nobody contacts. A row is never deleted; a stop ends by another row."""
 
     form = SuppressionForm

@@ -24,6 +24,7 @@ from governance.market.models import MarketPolicy
 from governance.market.pictures import laws_of, small_week
 from governance.market.rules import read_rules
 from governance.market.services import simulate_policy, upsert_policy
+from governance.market.transfer import TransfersMarketPolicies
 from governance.market.wording import channels_in_words, in_words, moves_in_words, week_in_words
 from governance.places import ALL, ZONES, Place
 
@@ -45,7 +46,7 @@ class RulesThatDiffer(HistoricalRecordContextHelper):  # type: ignore[misc]  # s
 
 
 @admin.register(MarketPolicy)
-class MarketPolicyAdmin(SwitchesMany, LiveAdmin, HistoryAdmin):
+class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, LiveAdmin, HistoryAdmin):
     """When and how each market's people may be contacted; every save is a version with its reason."""
 
     form = PolicyForm

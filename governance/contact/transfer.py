@@ -1,0 +1,194 @@
+"""Suppressions as a spreadsheet: an import adds stops and never ends or weakens one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import chain
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from governance.actors import By
+from governance.admin_base import by_of
+from governance.admin_transfer import Cell, Preview, Row, TakesRows, choice_of
+from governance.contact.digests import EMAIL, KIND_OF_CHANNEL, PHONE, digest, read_email, read_phone
+from governance.contact.models import Suppression
+from governance.contact.querysets import personal_rows
+from governance.contact.rules import ConsentRow, SuppressionRow, suppressing
+from governance.contact.services import suppress
+from governance.hours import CHANNELS
+
+AT_ONCE = 500
+_HASH = re.compile("[0-9a-f]{64}")
+EVERY = ("", "*", "all", "tous", "every")
+
+Known = Mapping[str, tuple[list[SuppressionRow], list[ConsentRow]]]
+
+
+def read_hashed(text: str) -> tuple[tuple[str, ...], str]:
+    """Return the kinds that a phone number, e-mail address or keyed hash may have, and its keyed hash.
+
+    Raises ValidationError.
+    """
+    if _HASH.fullmatch(text):
+        return (PHONE, EMAIL), text
+    kind, value = (EMAIL, read_email(text)) if "@" in text else (PHONE, read_phone(text))
+    return (kind,), digest(kind, value)
+
+
+def read_row(row: Row) -> tuple[tuple[str, ...], str, str, str]:
+    """Return kinds, keyed hash, channel (blank: every one) and source of a row.
+
+    Raises ValidationError by column.
+    """
+    wrong: dict[str, list[str]] = {}
+    kinds: tuple[str, ...] = ()
+    hashed = channel = ""
+    try:
+        kinds, hashed = read_hashed(row["point"])
+    except ValidationError as problem:
+        wrong["point"] = problem.messages
+    if row["channel"].casefold() not in EVERY:
+        channel = row["channel"].upper()
+        if channel not in CHANNELS:
+            wrong["channel"] = [gettext("Write SMS, CALL or EMAIL, or nothing for every channel.")]
+        elif kinds and KIND_OF_CHANNEL[channel] not in kinds:
+            wrong["channel"] = [gettext("This channel does not reach such a point.")]
+    source = (
+        choice_of(row["source"], Suppression.Source) if row["source"] else Suppression.Source.INTERNAL_LIST
+    )
+    if source is None:
+        names = ", ".join(value for value in Suppression.Source.values if value != "NATIONAL_LIST")
+        wrong["source"] = [gettext("Write one of %(names)s.") % {"names": names}]
+    elif source == Suppression.Source.NATIONAL_LIST:
+        wrong["source"] = [gettext("The national list is read in as a whole: manage.py import_do_not_call.")]
+    if row["action"] and choice_of(row["action"], Suppression.Action) != Suppression.Action.SUPPRESS:
+        wrong["action"] = [gettext("An import ends no stop; end it on the screen, with its reason.")]
+    if wrong:
+        raise ValidationError(wrong)
+    return kinds, hashed, channel, str(source)
+
+
+def _by_digest(digests: Iterable[str]) -> Known:
+    """Return what is on record of each point, in one query."""
+    found: dict[str, tuple[list[SuppressionRow], list[ConsentRow]]] = {}
+    suppressions, consents = personal_rows(digests)
+    for stop in suppressions:
+        found.setdefault(stop.digest, ([], []))[0].append(stop)
+    for consent in consents:
+        found.setdefault(consent.digest, ([], []))[1].append(consent)
+    return found
+
+
+def stops_of(suppressions: Sequence[SuppressionRow], consents: Sequence[ConsentRow]) -> dict[str, int]:
+    """Return the channels of a point that are stopped, each with the row that stops it."""
+    found = {channel: suppressing(channel, suppressions, consents) for channel in CHANNELS}
+    return {channel: row.id for channel, row in found.items() if row is not None}
+
+
+def compare(
+    rows: Sequence[Row], columns: Sequence[tuple[str, Any]]
+) -> tuple[Preview, dict[tuple[str, str], list[str]]]:
+    """Compare rows with the stops that hold.
+
+    Returns what a page shows, and the points that lack a stop by its channel and source.
+    """
+    seen = Preview()
+    read: list[tuple[Row, tuple[str, ...], str, str, str]] = []
+    for row in rows:
+        try:
+            read.append((row, *read_row(row)))
+        except ValidationError as wrong:
+            said = wrong.message_dict
+            cells = [Cell(name, label, row[name], said.get(name, [])) for name, label in columns]
+            seen.wrong.append((row["point"], row, [], cells))
+    known = _by_digest({hashed for _row, _kinds, hashed, _channel, _source in read})
+    stopped = {hashed: set(stops_of(*found)) for hashed, found in known.items()}
+    fresh: dict[tuple[str, str], list[str]] = {}
+    for row, kinds, hashed, channel, source in read:
+        wanted = {channel} if channel else {one for one in CHANNELS if KIND_OF_CHANNEL[one] in kinds}
+        held = stopped.setdefault(hashed, set())
+        if wanted <= held:
+            seen.same += 1
+            continue
+        held |= wanted
+        seen.new.append(row)
+        fresh.setdefault((channel, source), []).append(hashed)
+    return seen, fresh
+
+
+def given_stops() -> Iterator[list[str]]:
+    """Yield keyed hash, channel, source and day of each stop that holds, but for the national list's."""
+    ours = Suppression.objects.exclude(source=Suppression.Source.NATIONAL_LIST)
+    last = ""
+    while True:
+        points = list(
+            ours.filter(point_digest__gt=last)
+            .order_by("point_digest")
+            .values_list("point_digest", flat=True)
+            .distinct()[:AT_ONCE]
+        )
+        if not points:
+            return
+        last = points[-1]
+        held = {point: stops_of(*found) for point, found in _by_digest(points).items()}
+        ids = set(chain.from_iterable(stops.values() for stops in held.values()))
+        rows = {row.pk: row for row in ours.filter(pk__in=ids)}
+        for point in points:
+            told = set()
+            for channel, pk in held.get(point, {}).items():
+                row = rows.get(pk)
+                if row is None:
+                    continue  # the national list's
+                whole = (
+                    not row.channel
+                    and set(held[point].values()) == {pk}
+                    and len(held[point]) == len(CHANNELS)
+                )
+                line = (point, "" if whole else channel, str(row.source), f"{row.at:%Y-%m-%d}")
+                if line not in told:
+                    told.add(line)
+                    yield list(line)
+
+
+class TransfersStops(TakesRows):
+    """The suppressions' screen with its import and export."""
+
+    key = "point"
+    import_note = _(
+        "The first column holds a phone number, an e-mail address or the keyed hash of one. No channel means "
+        "every channel, no source our do-not-call list. An import never ends or weakens a stop."
+    )
+    export_note = _(
+        "What is stopped now, by keyed hash and channel; the numbers themselves are not kept. What the "
+        "national list stops is left out: the list has it."
+    )
+
+    def has_transfer_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return bool(self.has_add_permission(request))
+
+    def columns(self, request: HttpRequest) -> list[tuple[str, Any]]:
+        return [
+            ("point", _("Phone or e-mail")), ("channel", _("channel")), ("source", _("source")),
+            ("action", _("action")),
+        ]  # fmt: skip
+
+    def take(
+        self, request: HttpRequest, rows: Sequence[Row], *, dry_run: bool, options: Mapping[str, Any]
+    ) -> Preview:
+        seen, fresh = compare(rows, self.columns(request))
+        if not dry_run:
+            by, at = by_of(request), timezone.now()
+            for (channel, source), points in fresh.items():
+                suppress(points, by=by, at=at, source=source, channel=channel)
+        return seen
+
+    def sheet(self, request: HttpRequest, *, by: By, at: datetime) -> Iterator[list[str]]:
+        yield [gettext("Phone or e-mail"), gettext("channel"), gettext("source"), gettext("since")]
+        yield from given_stops()
