@@ -10,6 +10,7 @@ from decimal import Decimal
 from hmac import compare_digest
 from typing import Any
 
+from axes.backends import AxesStandaloneBackend
 from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -41,8 +42,16 @@ USE_NOTED_EVERY = timedelta(minutes=1)
 NOTING_WAITS = 0.2  # seconds; who only reads shall not wait for those who write
 
 
-class RoleBackend(ModelBackend):
+class RoleBackend(AxesStandaloneBackend, ModelBackend):  # type: ignore[misc]  # axes has no types
     """Passwords as Django keeps them; what a person may do follows from her role alone, without a query."""
+
+    def authenticate(
+        self, request: Any, username: str | None = None, password: str | None = None, **kwargs: Any
+    ) -> Any:
+        """Try a password. Raises PermissionDenied while the name is locked at the request's address."""
+        if request is not None:
+            super().authenticate(request, username, password, **kwargs)
+        return ModelBackend.authenticate(self, request, username, password, **kwargs)
 
     def get_user(self, user_id: Any) -> User | None:
         """Return the person with her work profile, in one query."""

@@ -78,7 +78,7 @@ _EDITED_IN_ADMIN = (
 _VIEWED_IN_ADMIN = (
     *_EDITED_IN_ADMIN,
     "governance.kpievent", "governance.figure", "governance.contactdecision", "governance.outboxmessage",
-    "governance.jobslot",
+    "governance.jobslot", "axes.accessattempt",
     "governance.heartbeat", "governance.schedulerlease", "governance.idempotentanswer",
     "governance.hashkeycheck", "governance.riskengine", "governance.riskledgerday",
     "governance.riskreservation", "governance.riskthrottle", "governance.riskevent",

@@ -6,6 +6,7 @@ import logging
 import time
 from datetime import datetime, timedelta
 
+from axes.models import AccessAttempt
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils.module_loading import import_string
@@ -50,6 +51,8 @@ def remove_expired(at: datetime, *, by: By, seconds: float = SECONDS, batch: int
             log.error("retention of %s failed: %s", rule.subject, type(problem).__name__)
             failed.append(rule.subject)
     import_string(f"{settings.SESSION_ENGINE}.SessionStore").clear_expired()
+    # A wrong password counts for 15 minutes; the next sign-in removes it, and this whatever nothing followed.
+    AccessAttempt.objects.filter(attempt_time__lt=at - timedelta(days=1)).delete()
     if failed:
         raise NotAllRemoved(", ".join(failed))
     return removed

@@ -148,6 +148,7 @@ SECTIONS: list[tuple[str | Promise, list[Entry]]] = [
             Screen("governance.absence"),
             Screen("governance.apitoken"),
             Screen("auth.group", _("Roles")),
+            Screen("axes.accessattempt", _("Wrong passwords")),
         ],
     ),
     (

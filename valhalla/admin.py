@@ -1,0 +1,18 @@
+"""Admin screens of what other people's programs keep."""
+
+from __future__ import annotations
+
+from axes.models import AccessAttempt
+from django.contrib import admin
+
+from governance.admin_base import ReadOnlyAdmin
+
+
+@admin.register(AccessAttempt)
+class WrongPasswordAdmin(ReadOnlyAdmin):
+    """Wrong passwords of the last minutes; five lock a name at an address for 15 minutes."""
+
+    list_display = ("username", "ip_address", "failures_since_start", "attempt_time")
+    search_fields = ("username", "ip_address")
+    ordering = ("-pk",)
+    fields = ("username", "ip_address", "user_agent", "failures_since_start", "attempt_time")
