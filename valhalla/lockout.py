@@ -1,4 +1,4 @@
-"""Five wrong passwords lock a name at an address for 15 minutes. Settings name these functions to django-axes."""
+"""Five wrong passwords lock a name at an address for 15 minutes. Settings name these to django-axes."""
 
 from __future__ import annotations
 
