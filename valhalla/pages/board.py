@@ -40,6 +40,14 @@ STALE_AFTER = timedelta(minutes=15)
 RISK_FIELDS = {field.name: field for field in RiskPolicy._meta.concrete_fields}
 NEARLY_FULL = 0.8  # of a cap
 TRIPWIRES = 12  # with a tile of their own
+TILE, GAP = 64, 4  # of the map, in its own units
+# Column and row of each tile: neighbours stay neighbours as far as squares allow, with the gulf in between.
+TILES = {
+    "YT": (0, 0), "NT": (1, 0), "NU": (2, 0), "NL": (6, 0),
+    "BC": (0, 1), "AB": (1, 1), "SK": (2, 1), "MB": (3, 1), "ON": (4, 1), "QC": (5, 1), "PE": (7, 1),
+    "NB": (6, 2), "NS": (7, 2),
+}  # fmt: skip
+SHADES = 4
 GOOD, WATCH, BAD, UNKNOWN, PLAIN = "good", "watch", "bad", "unknown", "plain"
 
 
@@ -109,6 +117,7 @@ def board_at(
             Section(_("Risk used today"), _risk(risk)),
         ],
         "liquidity": _liquidity(counted),
+        "liquidity_told": _told_liquidity(counted),
         "counted_at": oldest,
         "is_stale": oldest is None or oldest < at - STALE_AFTER,
     }
@@ -341,7 +350,7 @@ def _rate(
 
 
 def _liquidity(counted: dict[str, Figure]) -> list[dict[str, Any]] | None:
-    """Return each province with its best cautious score, markets and answers; None where never counted."""
+    """Return each province with its tile, best score, markets and answers; None where never counted."""
     rows = _value(counted, "liquidity")
     if rows is None:
         return None
@@ -353,11 +362,42 @@ def _liquidity(counted: dict[str, Figure]) -> list[dict[str, Any]] | None:
             "code": province.value,
             "name": province.label,
             "best": number_format(row["best"], 1) if row else "–",
-            "width": f"{row['best'] / best * 100:.1f}" if row else "0",
+            "shade": shade(row["best"] / best) if row else 0,
             "markets": row["markets"] if row else 0,
             "answers": number_format(row["answers"], force_grouping=True) if row else "0",
             "url": f"{nodes}?province__exact={province.value}",
+            **_tile_of(province.value),
         }
         for province in Province
         for row in [by_province.get(province.value)]
     ]
+
+
+def shade(share: float) -> int:
+    """Return which of the four shades a share of the highest figure has: 1 the palest, 4 the darkest."""
+    return min(SHADES, int(share * SHADES) + 1)
+
+
+def _tile_of(code: str) -> dict[str, int]:
+    column, row = TILES[code]
+    x, y = column * (TILE + GAP), row * (TILE + GAP)
+    return {"x": x, "y": y, "middle": x + TILE // 2, "above": y + 27, "below": y + 49}
+
+
+def _told_liquidity(counted: dict[str, Figure]) -> str:
+    """Return in words what the map shows."""
+    rows = [row for row in _value(counted, "liquidity") or [] if row["best"] > 0]
+    if not rows:
+        return _("No market has answers of buyers yet: the map fills as they come.")
+    hottest = max(rows, key=lambda row: row["best"])
+    without = len(Province) - len(rows)
+    told = _("The hottest market is in %(province)s, with a cautious score of %(score)s.") % {
+        "province": Province(hottest["province"]).label, "score": number_format(hottest["best"], 1),
+    }  # fmt: skip
+    if without:
+        told += " " + ngettext(
+            "%(count)s province or territory has no market with a score yet.",
+            "%(count)s provinces and territories have no market with a score yet.",
+            without,
+        ) % {"count": without}
+    return told

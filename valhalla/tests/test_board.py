@@ -190,6 +190,23 @@ def test_every_province_has_its_line_also_without_a_market() -> None:
     rows = board_at(AT, state())["liquidity"]
     assert len(rows) == 13
     assert {row["best"] for row in rows} == {"–"}
+    assert len({(row["x"], row["y"]) for row in rows}) == 13, "two tiles lie on each other"
+
+
+def test_the_map_shades_the_hottest_province_darkest_and_says_which_it_is(
+    client: Client, person: Callable[..., User]
+) -> None:
+    rows = [("ON", 60.0), ("QC", 31.0), ("BC", 2.5)]
+    counted = [{"province": code, "best": best, "markets": 1, "answers": 9} for code, best in rows]
+    keep_figures({"liquidity": counted}, timezone.now())
+    board = board_at(timezone.now(), state())
+    shades = {row["code"]: row["shade"] for row in board["liquidity"]}
+    assert (shades["ON"], shades["QC"], shades["BC"], shades["YT"]) == (4, 3, 1, 0)
+    client.force_login(person(Role.AUDITOR))
+    page = client.get("/admin/").content.decode()
+    assert "The hottest market is in Ontario, with a cautious score of 60.0." in page
+    assert "10 provinces and territories have no market with a score yet." in page
+    assert "<title>Quebec: 31.0</title>" in page
 
 
 def test_old_figures_are_called_old(client: Client, person: Callable[..., User]) -> None:
