@@ -17,6 +17,7 @@ class FollowupsConfig(AppConfig):
         hooks.on_gate_changed.register(services.request_realigning)
         hooks.policy_would_move.register(services.would_move)
         hooks.figures.register(services.board_figures)
+        hooks.open_work.register(services.open_work)
         hooks.timeline_of.register(timeline)
         registry.register_rules(*retention.RULES)
         registry.register_keeper(retention.Leads())

@@ -172,5 +172,7 @@ told_of_trouble: Hook[[], Sequence[str]] = Hook("told_of_trouble")
 figures: Hook[[datetime], Mapping[str, Any]] = Hook("figures")
 # (when): what must hold before go-live, line by line; a line that is not ok is a blocker
 checklist: Hook[[datetime], Sequence[ChecklistLine]] = Hook("checklist")
+# (owners' names as they are compared): how many open tasks each has, counted to a hundred and one
+open_work: Hook[[Sequence[str]], Mapping[str, int]] = Hook("open_work")
 # (lead id): what a pack or room knows to have happened to her, or has planned; bounded, in any order
 timeline_of: Hook[[str], Sequence[Happened]] = Hook("timeline_of")

@@ -5,7 +5,7 @@ from followups.services.completing import Completed, Completion, complete_task, 
 from followups.services.correcting import correct_task
 from followups.services.desk import as_answer
 from followups.services.due import due_tasks
-from followups.services.figures import COUNTED_TO, board_figures, work_waiting
+from followups.services.figures import COUNTED_TO, board_figures, open_work, work_waiting
 from followups.services.fronting import next_task
 from followups.services.inbound import found_lead, look_up, record_inbound, zone_of
 from followups.services.ladders import NewLadder, begin, create_ladder, stop_ladder
@@ -61,6 +61,7 @@ __all__ = [
     "start_task",
     "stop_for_suppressed",
     "stop_ladder",
+    "open_work",
     "work_waiting",
     "would_move",
     "zone_of",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
@@ -13,6 +13,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.timesince import timesince
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.decorators import action
@@ -23,12 +25,26 @@ from unfold.widgets import (
     UnfoldAdminSelectWidget,
 )
 
+from governance import hooks
+from governance.actors import owner_key
 from governance.admin_base import JSONText, ReadOnlyAdmin, ServiceAdmin, by_of
+from governance.errors import Refused
 from governance.hours import CHANNELS
+from governance.people.forms import AwayForm, ShiftsForm, WhyForm
 from governance.people.models import Absence, ApiToken, User, WorkProfile
 from governance.people.rules import LANGUAGES, SCOPES
-from governance.people.services import MAX_DAYS, issue_token, revoke_token, show_role
+from governance.people.services import (
+    MAX_DAYS,
+    MOST_AT_ONCE,
+    issue_token,
+    mark_away,
+    revoke_token,
+    set_shifts,
+    show_role,
+)
 from governance.places import CANADIAN_ZONES, Province
+
+MOST_COUNTED = 100  # open tasks of one person
 
 
 class PersonSelect(AutocompleteSelect):
@@ -103,9 +119,49 @@ class AbsenceInline(TabularInline):  # type: ignore[misc]  # unfold has no types
     """A person's absences on her screen."""
 
     model = Absence
-    fields = ("starts_at", "ends_at")
+    fields = ("starts_at", "ends_at", "reason")
     ordering = ("-starts_at",)
     extra = 0
+
+
+def _people(queryset: QuerySet[Any]) -> list[User]:
+    return list(queryset.order_by("username")[:MOST_AT_ONCE])
+
+
+def _open_tasks(count: int) -> str:
+    if count > MOST_COUNTED:
+        return gettext("more than %(count)s open tasks") % {"count": MOST_COUNTED}
+    return ngettext("%(count)s open task", "%(count)s open tasks", count) % {"count": count}
+
+
+def tell_form(form: forms.Form, refusal: Refused) -> None:
+    """Show a refusal beside the fields it names, else beside the reason."""
+    told = {name: said for name, said in refusal.errors.items() if name in form.fields}
+    for name, said in (told or {"reason": [refusal.message]}).items():
+        form.add_error(name, [str(sentence) for sentence in said])
+
+
+def ask(
+    screen: ModelAdmin,
+    request: HttpRequest,
+    form: forms.Form,
+    name: str,
+    chosen: list[Any],
+    rows: list[str],
+    says: list[str],
+) -> HttpResponse:
+    """Show the form between the choice of rows and the action."""
+    context = {
+        **screen.admin_site.each_context(request),
+        "opts": screen.opts,
+        "title": getattr(screen, name).short_description,
+        "form": form,
+        "action": name,
+        "chosen": [row.pk for row in chosen],
+        "rows": rows,
+        "says": says,
+    }
+    return TemplateResponse(request, "admin/ask_why.html", context)
 
 
 @admin.register(User)
@@ -125,7 +181,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
     filter_horizontal = ()
     readonly_fields = ("last_login", "date_joined", "is_superuser")
     inlines: ClassVar[Any] = [WorkProfileInline, AbsenceInline]
-    actions = None
+    actions = ["mark_away", "set_shifts"]  # noqa: RUF012  # as Django’s own screen declares it
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         (_("Who"), {"fields": ("first_name", "last_name", "email")}),
@@ -165,6 +221,60 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         show_role(obj)
+
+    @action(description=_("Mark away"), permissions=["change"])
+    def mark_away(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        form = AwayForm(request.POST if "apply" in request.POST else None)
+        people = _people(queryset)
+        if form.is_valid():
+            given = form.cleaned_data
+            try:
+                made = mark_away(
+                    [user.pk for user in people], given["first"], given["last"],
+                    by=by_of(request), at=timezone.now(), reason=given["reason"],
+                )  # fmt: skip
+            except Refused as refusal:
+                tell_form(form, refusal)
+            else:
+                text = ngettext("%(count)s person marked away.", "%(count)s people marked away.", len(made))
+                messages.success(request, text % {"count": len(made)})
+                return None
+        counted: dict[str, int] = {}
+        for answer in hooks.open_work.ask([owner_key(user.username) for user in people]):
+            counted |= answer
+        says = [
+            gettext(
+                "While somebody is away, her tasks that come due are offered to everybody else. They stay "
+                "hers: nothing is reassigned, and what nobody took is hers again when she is back. A task "
+                "that she has claimed stays with her until the claim ends."
+            )
+        ]
+        rows = [
+            f"{user.username} · {_open_tasks(counted.get(owner_key(user.username), 0))}" for user in people
+        ]
+        return ask(self, request, form, "mark_away", people, rows, says)
+
+    @action(description=_("Set shifts"), permissions=["change"])
+    def set_shifts(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        form = ShiftsForm(request.POST if "apply" in request.POST else None)
+        people = _people(queryset)
+        if form.is_valid():
+            given = form.cleaned_data
+            try:
+                changed = set_shifts(
+                    [user.pk for user in people], form.windows(),
+                    by=by_of(request), at=timezone.now(), reason=given["reason"],
+                )  # fmt: skip
+            except Refused as refusal:
+                tell_form(form, refusal)
+            else:
+                text = ngettext(
+                    "%(count)s person has new shifts.", "%(count)s people have new shifts.", changed
+                )
+                messages.success(request, text % {"count": changed})
+                return None
+        says = [gettext("These hours take the place of the shifts they have, each in her own time zone.")]
+        return ask(self, request, form, "set_shifts", people, [user.username for user in people], says)
 
     @admin.display(description=_("name"), ordering="last_name")
     def full_name(self, user: User) -> str:
@@ -214,12 +324,12 @@ class WorkProfileAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 class AbsenceAdmin(FindsPerson):
     """Who is away when; meanwhile her due tasks are offered to the others."""
 
-    list_display = ("user", "starts_at", "ends_at")
+    list_display = ("user", "starts_at", "ends_at", "reason", "marked_by")
     list_filter = ("starts_at", "ends_at")
     list_select_related = ("user",)
     search_fields = ("user__username",)
     ordering = ("-starts_at",)
-    fields = ("user", "starts_at", "ends_at")
+    fields = ("user", "starts_at", "ends_at", "reason")
 
 
 class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
@@ -252,9 +362,8 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
 
     form = TokenForm
     list_display = (
-        "label", "user", "begins_with", "scopes_told", "calls_per_minute", "created", "expiry",
-        "last_used_at",
-        "revoked_at",
+        "label", "user", "begins_with", "scopes_told", "calls_per_minute", "created", "expiry", "last_used",
+        "revoked_at", "revoked_by", "revoke_reason",
     )  # fmt: skip
     list_display_links = None
     list_filter = (("revoked_at", admin.EmptyFieldListFilter), "expiry", "last_used_at")
@@ -287,8 +396,10 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
             "calls_per_minute",
             "created",
             "expiry",
-            "last_used_at",
+            "last_used",
             "revoked_at",
+            "revoked_by",
+            "revoke_reason",
         )
         return ((None, {"fields": fields}),)
 
@@ -323,10 +434,24 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     @action(description=_("Revoke selected tokens"), permissions=["change"])
-    def revoke(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        by, at = by_of(request), timezone.now()
-        ended = sum(revoke_token(token, by=by, at=at) for token in queryset)
+    def revoke(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        form = WhyForm(request.POST if "apply" in request.POST else None)
+        tokens = list(queryset.order_by("pk")[:MOST_AT_ONCE])
+        if not form.is_valid():
+            says = [
+                gettext("Calls with these tokens are refused from the next one on. There is no way back.")
+            ]
+            return ask(self, request, form, "revoke", tokens, [str(token) for token in tokens], says)
+        by, at, reason = by_of(request), timezone.now(), form.cleaned_data["reason"]
+        ended = sum(revoke_token(token, by=by, at=at, reason=reason) for token in tokens)
         self.message_user(request, _("%(count)d tokens revoked.") % {"count": ended})
+        return None
+
+    @admin.display(description=_("last used"), ordering="last_used_at")
+    def last_used(self, token: ApiToken) -> str:
+        if token.last_used_at is None:
+            return gettext("never")
+        return gettext("%(time)s ago") % {"time": timesince(token.last_used_at, depth=1)}
 
     @admin.display(description=_("begins with"))
     def begins_with(self, token: ApiToken) -> str:

@@ -11,7 +11,7 @@ from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 from knox.models import AbstractAuthToken
 
-from governance.actors import Role
+from governance.actors import ACTOR_LENGTH, Role
 from governance.places import validate_zone
 
 ADMIN_ROLES = frozenset({Role.MANAGER, Role.AUDITOR})
@@ -57,6 +57,12 @@ class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
     calls_per_minute = models.PositiveIntegerField(_("calls per minute"), default=600)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True, editable=False)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
+    revoked_by = models.CharField(
+        _("revoked by"), max_length=ACTOR_LENGTH, blank=True, default="", editable=False
+    )
+    revoke_reason = models.CharField(
+        _("reason for revoking"), max_length=200, blank=True, default="", editable=False
+    )
 
     class Meta:
         verbose_name = _("token")
@@ -102,6 +108,13 @@ class Absence(models.Model):
     user = models.ForeignKey(User, models.CASCADE, related_name="absences", verbose_name=_("person"))
     starts_at = models.DateTimeField(_("from"))
     ends_at = models.DateTimeField(_("until"))
+    reason = models.CharField(
+        _("reason"), max_length=200, blank=True, default="",
+        help_text=_("Such as holidays or training. Nothing about anybody’s health."),
+    )  # fmt: skip
+    marked_by = models.CharField(
+        _("marked by"), max_length=ACTOR_LENGTH, blank=True, default="", editable=False
+    )
 
     class Meta:
         verbose_name = _("absence")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
@@ -12,13 +14,20 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from governance.actors import By, Role
-from governance.errors import Invalid, Refused
-from governance.people.models import ApiToken, User
+from governance.errors import Forbidden, Invalid, Refused
+from governance.hours import Window
+from governance.people.models import Absence, ApiToken, User, WorkProfile
+from governance.people.rules import check_profile
 
 log = logging.getLogger(__name__)
 
 MAX_DAYS = 90
+DEFAULT_ZONE = "America/Toronto"
 LABEL_LENGTH = 80
+REASON_LENGTH = 200
+MANAGE = "governance.manage_people"
+MOST_AT_ONCE = 100
+LONGEST_ABSENCE = timedelta(days=366)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +95,14 @@ def _new_person(username: str, role: str) -> User:
     return user
 
 
-def revoke_token(token: ApiToken, *, by: By, at: datetime) -> bool:
+def revoke_token(token: ApiToken, *, by: By, at: datetime, reason: str = "") -> bool:
     """End a token at once and for good; False where it was revoked before."""
-    ended = bool(ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=at))
+    columns = {
+        "revoked_at": at,
+        "revoked_by": by.working_name,
+        "revoke_reason": reason.strip()[:REASON_LENGTH],
+    }
+    ended = bool(ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(**columns))
     if ended:
         token.revoked_at = at
         log.info("%s revoked a token of person %s", by.username, token.user_id)
@@ -110,6 +124,77 @@ def set_role(user: User, role: str, *, by: By) -> bool:
     show_role(user)
     log.info("%s gave %s the role %s", by.username, user.username, role)
     return True
+
+
+@transaction.atomic
+def mark_away(
+    user_ids: Sequence[int], first: date, last: date, *, by: By, at: datetime, reason: str
+) -> list[Absence]:
+    """Mark people away from the first to the last day, both included, each in her own time zone.
+
+    Who is away all that time already gets no second absence, so that a repeat changes nothing. Raises
+    Forbidden without the right, Invalid for days that cannot be, without a reason, or for nobody.
+    """
+    people = _chosen(user_ids, by, reason)
+    today = at.date()
+    if last < first:
+        raise Invalid({"last": [_("The last day is before the first.")]})
+    if last - first > LONGEST_ABSENCE:
+        raise Invalid({"last": [_("An absence lasts a year at most.")]})
+    if abs(first - today) > LONGEST_ABSENCE:
+        raise Invalid({"first": [_("An absence begins within a year from today.")]})
+    made = []
+    for user in people:
+        profile = getattr(user, "work_profile", None)
+        zone = ZoneInfo(profile.zone if profile else DEFAULT_ZONE)
+        starts = datetime.combine(first, time(), zone)
+        ends = datetime.combine(last + timedelta(days=1), time(), zone)
+        if Absence.objects.filter(user=user, starts_at__lte=starts, ends_at__gte=ends).exists():
+            continue
+        made.append(
+            Absence.objects.create(
+                user=user, starts_at=starts, ends_at=ends, reason=reason.strip(), marked_by=by.working_name
+            )
+        )
+    log.info("%s marked %d people away", by.username, len(made))
+    return made
+
+
+@transaction.atomic
+def set_shifts(
+    user_ids: Sequence[int], windows: Sequence[Window], *, by: By, at: datetime, reason: str
+) -> int:
+    """Give people the same weekly shifts, each in her own time zone, and return for how many that was new.
+
+    Raises Forbidden without the right, Invalid without a reason or for nobody.
+    """
+    shifts = [window.as_json() for window in windows]
+    changed = 0
+    for user in _chosen(user_ids, by, reason):
+        profile = getattr(user, "work_profile", None) or WorkProfile(user=user)
+        if profile.pk and profile.shifts == shifts:
+            continue
+        profile.shifts = shifts
+        check_profile(profile)
+        profile.save()
+        changed += 1
+    log.info("%s gave %d people other shifts", by.username, changed)
+    return changed
+
+
+def _chosen(user_ids: Sequence[int], by: By, reason: str) -> list[User]:
+    """Return the active people of these ids, locked. Raises Forbidden and Invalid."""
+    if not by.may(MANAGE):
+        raise Forbidden("not_allowed", _("Only a manager plans when people work."))
+    if not reason.strip():
+        raise Invalid({"reason": [_("Say why this changes.")]})
+    if len(reason.strip()) > REASON_LENGTH:
+        raise Invalid({"reason": [_("At most %(most)d characters.") % {"most": REASON_LENGTH}]})
+    rows = User.objects.filter(pk__in=list(user_ids)[:MOST_AT_ONCE], is_active=True).order_by("pk")
+    found = list(rows.select_for_update(of=("self",)).select_related("work_profile"))
+    if not found:
+        raise Invalid({"people": [_("Choose people who are active.")]})
+    return found
 
 
 def show_role(user: User) -> None:

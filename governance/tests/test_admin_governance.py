@@ -557,7 +557,10 @@ def test_a_token_is_shown_once_and_works_until_it_is_revoked(desk: Desk, person:
     page = client.get(url(ApiToken, "changelist")).content.decode()
     assert secret not in page
     assert not re.search(rf">[^<]*{token.digest}", page), "the hash is not shown"
-    client.post(url(ApiToken, "changelist"), {"action": "revoke", "_selected_action": [token.pk]})
+    client.post(
+        url(ApiToken, "changelist"),
+        {"action": "revoke", "_selected_action": [token.pk], "apply": "1", "reason": "left"},
+    )
     assert caller.get("/api/governance/market/policies").status_code == 401
 
 
