@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django import forms
@@ -181,7 +182,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
     filter_horizontal = ()
     readonly_fields = ("last_login", "date_joined", "is_superuser")
     inlines: ClassVar[Any] = [WorkProfileInline, AbsenceInline]
-    actions = ["mark_away", "set_shifts"]  # noqa: RUF012  # as Django’s own screen declares it
+    actions = ["mark_away", "set_shifts"]
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         (_("Who"), {"fields": ("first_name", "last_name", "email")}),
@@ -444,13 +445,16 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
             return ask(self, request, form, "revoke", tokens, [str(token) for token in tokens], says)
         by, at, reason = by_of(request), timezone.now(), form.cleaned_data["reason"]
         ended = sum(revoke_token(token, by=by, at=at, reason=reason) for token in tokens)
-        self.message_user(request, _("%(count)d tokens revoked.") % {"count": ended})
+        text = ngettext("%(count)s token revoked.", "%(count)s tokens revoked.", ended)
+        self.message_user(request, text % {"count": ended})
         return None
 
     @admin.display(description=_("last used"), ordering="last_used_at")
     def last_used(self, token: ApiToken) -> str:
         if token.last_used_at is None:
             return gettext("never")
+        if timezone.now() - token.last_used_at < timedelta(minutes=1):
+            return gettext("less than a minute ago")
         return gettext("%(time)s ago") % {"time": timesince(token.last_used_at, depth=1)}
 
     @admin.display(description=_("begins with"))

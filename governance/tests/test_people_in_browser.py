@@ -71,7 +71,7 @@ def test_a_token_is_issued_seen_once_used_and_revoked(
     page.fill("textarea[name=reason]", "the dialer was sold")
     look(page, "token-revoke")
     page.click("#apply")
-    page.get_by_text("1 tokens revoked.").wait_for()
+    page.get_by_text("1 token revoked.").wait_for()
     look(page, "token-revoked")
 
     assert program.get(policies).status_code == 401
