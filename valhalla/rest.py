@@ -35,6 +35,7 @@ from governance.people.querysets import tokens_of
 from governance.people.rules import reaches, rights_of
 from governance.strict_json import UnreadableJSON, read_json
 from governance.transactions import WriterBusy, in_turn
+from valhalla.rate import seconds_to_wait
 from valhalla.roles import EVERY_RIGHT, ROLE_RIGHTS
 
 PROBLEM = "application/problem+json"
@@ -70,6 +71,18 @@ class RoleBackend(AxesStandaloneBackend, ModelBackend):  # type: ignore[misc]  #
         return any(right.startswith(f"{app_label}.") for right in self.get_all_permissions(user_obj))
 
 
+class TooManyCalls(exceptions.APIException):
+    """A token made all its calls of this minute; `wait` seconds later it may make another."""
+
+    status_code = 429
+    default_code = "throttled"
+
+    def __init__(self, most: int, wait: int) -> None:
+        sentence = _("The token made more than its %(most)d calls a minute; ask again in %(seconds)d s.")
+        super().__init__(sentence % {"most": most, "seconds": wait})
+        self.wait = wait
+
+
 class BearerToken(TokenAuthentication):  # type: ignore[misc]  # knox has no types
     """`Authorization: Bearer …` or `Token …`; one query finds token, person and role."""
 
@@ -99,6 +112,9 @@ class BearerToken(TokenAuthentication):  # type: ignore[misc]  # knox has no typ
             expired = found.expiry is not None and found.expiry <= now
             if expired or found.revoked_at is not None or not found.user.is_active:
                 raise wrong
+            wait = seconds_to_wait(digest, found.calls_per_minute)
+            if wait:
+                raise TooManyCalls(found.calls_per_minute, wait)
             if found.last_used_at is None or found.last_used_at < now - USE_NOTED_EVERY:
                 with suppress(WriterBusy), in_turn(NOTING_WAITS):  # else the next call notes it
                     ApiToken.objects.filter(pk=found.pk).update(last_used_at=now)

@@ -87,6 +87,7 @@ class House:
         self.serve = Program("serve", command, {**kept, **keys, **own}, folder)
         self.token = manage(url, "issue_token", "mona", "--role", "manager").strip()
         ask(url, "UPDATE governance_user SET email = %s WHERE username = 'mona'", MANAGER)
+        ask(url, "UPDATE governance_apitoken SET calls_per_minute = 1000000")
         ask(
             url,
             "UPDATE governance_riskpolicy SET max_daily_loss = 0, max_daily_exposure = 0, max_open_risk = 0, "
