@@ -120,7 +120,8 @@ class TransfersPolicies(TakesRows):
         seen = Preview()
         places: dict[tuple[str, str], str] = {}
         with transaction.atomic():
-            for row in rows:
+            # in one order, so that two files never wait for each other
+            for row in sorted(rows, key=lambda row: (row["province"].upper(), row["market"].upper())):
                 try:
                     with transaction.atomic():
                         self._take(row, seen, places, by, at, options.get("reason", ""))
@@ -205,4 +206,4 @@ def _refuse(
     names = {name for name, _label in columns}
     rest = [text for name, texts in said.items() if name not in names for text in texts]
     cells = [Cell(name, label, row[name], said.get(name, [])) for name, label in columns]
-    seen.wrong.append((f"{row['province']}/{row['market']}", row, rest, cells))
+    seen.wrong.append((" / ".join(filter(None, (row["province"], row["market"]))), row, rest, cells))
