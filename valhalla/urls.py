@@ -6,6 +6,7 @@ from django.urls import include, path
 
 from valhalla import views
 from valhalla.pages.lead import lead_line
+from valhalla.pages.plots import plots
 from valhalla.pages.trace import trace
 
 urlpatterns = [
@@ -16,6 +17,7 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("language/", include("django.conf.urls.i18n")),
     path("admin/trace/", trace, name="trace"),
+    path("admin/figures/", plots, name="figures"),
     path("admin/lead/", lead_line, name="lead_line"),
     path("admin/", admin.site.urls),
     path("api/governance/", include("governance.urls")),

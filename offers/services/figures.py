@@ -5,9 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Avg, Count, Q
+
 from governance import hooks
 from governance.kpi.querysets import RATES_OVER, count_since, rate_since
 from offers.models import Offer
+
+MARKETS = 40  # with the most offers
+State = Offer.State
 
 
 def board_figures(at: datetime) -> dict[str, Any]:
@@ -17,7 +22,31 @@ def board_figures(at: datetime) -> dict[str, Any]:
         "offers_computed": count_since("WHOLESALE", "offer_generated", since),
         "offer_accept_rate": rate_since("WHOLESALE", "offer_accept_rate", since).as_json(),
         "contract_rate": rate_since("WHOLESALE", "contract_rate", since).as_json(),
+        "offers_by_market": by_market(since),
     }
+
+
+def by_market(since: datetime) -> list[dict[str, Any]]:
+    """Return the markets with the most offers computed from `since` on, and what became of those.
+
+    `multiplier` is the mean share of the ARV that they were computed with. An offer that fell through was
+    accepted before.
+    """
+    taken = [State.ACCEPTED, State.CONTRACTED, State.ASSIGNED, State.FELL_THROUGH]
+    rows = (
+        Offer.objects.filter(evidence__created_at__gte=since)
+        .order_by()
+        .values_list("evidence__province", "evidence__market_key")
+        .annotate(
+            computed=Count("pk"),
+            accepted=Count("pk", filter=Q(state__in=taken)),
+            rejected=Count("pk", filter=Q(state=State.REJECTED)),
+            multiplier=Avg("evidence__max_arv_multiplier"),
+        )
+        .order_by("-computed", "evidence__province", "evidence__market_key")
+    )
+    names = ("province", "market", "computed", "accepted", "rejected", "multiplier")
+    return [dict(zip(names, (*row[:5], float(row[5])), strict=True)) for row in rows[:MARKETS]]
 
 
 def standing_offer(lead_id: str) -> hooks.StandingOffer | None:

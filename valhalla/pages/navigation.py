@@ -56,6 +56,7 @@ SECTIONS: list[tuple[str | Promise, list[Entry]]] = [
         _("Operations"),
         [
             Page("admin:index", _("Operations board")),
+            Page("figures", _("Figures in pictures")),
             Page("trace", _("Find a lead or a call")),
             Screen("governance.runbook"),
             Screen("governance.target", _("Targets")),

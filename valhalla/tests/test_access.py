@@ -123,6 +123,7 @@ PAGES: dict[str, str] = {
     "": EVERYBODY,
     "go-live/": "CMR",
     "admin/trace/": "MAR",
+    "admin/figures/": "MAR",
     "admin/lead/": "MAR",
     "followups/": EVERYBODY,
     "followups/news/": EVERYBODY,
