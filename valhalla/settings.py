@@ -389,5 +389,5 @@ UNFOLD = {
         lambda request: static("admin.css"),
         lambda request: static("tripwire.css"),
     ],
-    "SCRIPTS": [],
+    "SCRIPTS": [lambda request: static("admin.js")],
 }

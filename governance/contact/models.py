@@ -301,9 +301,11 @@ class ContactDecision(Written, AppendOnly):
 class HashKeyCheck(models.Model):
     """A fingerprint of the key that hashes contact points, so that a changed key is noticed at the start."""
 
-    fingerprint = models.CharField(max_length=DIGEST_LENGTH)
+    fingerprint = models.CharField(_("fingerprint"), max_length=DIGEST_LENGTH)
 
     class Meta:
+        verbose_name = _("check of the hash key")
+        verbose_name_plural = _("checks of the hash key")
         constraints = [models.CheckConstraint(condition=models.Q(id=1), name="hash_key_one_row")]
 
     def __str__(self) -> str:

@@ -97,9 +97,13 @@ class JobSlot(models.Model):
 class SchedulerLease(models.Model):
     """Which scheduler process may fire; the row is taken over once it has expired."""
 
-    name = models.CharField(max_length=40, unique=True)
-    holder = models.CharField(max_length=80)
-    expires_at = models.DateTimeField()
+    name = models.CharField(_("name"), max_length=40, unique=True)
+    holder = models.CharField(_("holder"), max_length=80)
+    expires_at = models.DateTimeField(_("expires at"))
+
+    class Meta:
+        verbose_name = _("scheduler lease")
+        verbose_name_plural = _("scheduler leases")
 
     def __str__(self) -> str:
         return f"{self.name}: {self.holder}"

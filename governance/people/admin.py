@@ -28,7 +28,7 @@ from unfold.widgets import (
 
 from governance import hooks
 from governance.actors import owner_key
-from governance.admin_base import JSONText, ReadOnlyAdmin, ServiceAdmin, by_of
+from governance.admin_base import JSONText, NamedCells, ReadOnlyAdmin, ServiceAdmin, by_of
 from governance.errors import Refused
 from governance.hours import CHANNELS
 from governance.people.forms import AwayForm, ShiftsForm, WhyForm
@@ -116,7 +116,7 @@ class WorkProfileInline(StackedInline):  # type: ignore[misc]  # unfold has no t
     max_num = 1
 
 
-class AbsenceInline(TabularInline):  # type: ignore[misc]  # unfold has no types
+class AbsenceInline(NamedCells, TabularInline):  # type: ignore[misc]  # unfold has no types
     """A person's absences on her screen."""
 
     model = Absence

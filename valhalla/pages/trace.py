@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.apps import apps
 from django.contrib import admin
@@ -52,6 +53,14 @@ class Trail:
     url: str
 
 
+@dataclass(frozen=True, slots=True)
+class Further:
+    """A kind of which a call wrote more rows than are shown; `url` is its list of them all, if it has one."""
+
+    kind: str
+    url: str
+
+
 def traced() -> Iterator[type[models.Model]]:
     """Return every model that keeps correlation ids; of versioned rows, only their versions."""
     for model in apps.get_models():
@@ -60,17 +69,31 @@ def traced() -> Iterator[type[models.Model]]:
             yield model
 
 
-def trails(correlation_id: str, request: HttpRequest) -> tuple[list[Trail], bool]:
-    """Return what a call touched, the first first, and whether that is everything."""
+def trails(correlation_id: str, request: HttpRequest) -> tuple[list[Trail], list[Further]]:
+    """Return what a call touched, the first first, and the kinds of which it touched more."""
     found: list[Trail] = []
-    complete = True
+    further: list[Further] = []
     for model in traced():
         rows = model._default_manager.filter(correlation_id=correlation_id).order_by()
         listed = list(rows[: MOST_OF_A_KIND + 1])
-        complete = complete and len(listed) <= MOST_OF_A_KIND
+        if len(listed) > MOST_OF_A_KIND:
+            further.append(_further(model, correlation_id, request))
         found += [_trail(row, request) for row in listed[:MOST_OF_A_KIND]]
     found.sort(key=lambda trail: trail.at)
-    return found, complete
+    return found, further
+
+
+def _further(model: type[models.Model], correlation_id: str, request: HttpRequest) -> Further:
+    kind, screen = capfirst(str(model._meta.verbose_name_plural)), admin.site._registry.get(model)
+    searched = getattr(screen, "search_fields", ())
+    if (
+        screen is None
+        or not screen.has_view_or_change_permission(request)
+        or not any(name.strip("=^").startswith("correlation_id") for name in searched)
+    ):
+        return Further(kind, "")
+    listed = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+    return Further(kind, f"{listed}?{urlencode({'q': correlation_id})}")
 
 
 def _trail(row: Any, request: HttpRequest) -> Trail:
@@ -109,14 +132,14 @@ def leads_like(text: str, request: HttpRequest) -> list[Lead]:
 def trace(request: HttpRequest) -> HttpResponse:
     """Show what the call named by `id` touched, or the leads that it finds where there is no such call."""
     asked = request.GET.get("id", "").strip().replace("\0", "")[:MOST_TYPED]
-    rows, complete = trails(asked, request) if asked else ([], True)
+    rows, further = trails(asked, request) if asked else ([], [])
     context = {
         **admin.site.each_context(request),
         "title": _("Find a lead or a call"),
         "leads": leads_like(asked, request) if asked and not rows else [],
         "asked": asked,
         "rows": rows,
-        "complete": complete,
+        "further": further,
         "most": MOST_OF_A_KIND,
     }
     return TemplateResponse(request, "admin/trace.html", context)

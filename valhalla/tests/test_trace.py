@@ -20,7 +20,7 @@ from governance.market.models import MarketPolicy
 from governance.models import User
 from governance.tests.factories import ContactDecisionFactory
 from valhalla.pages.lead import timeline
-from valhalla.pages.trace import FEW, traced
+from valhalla.pages.trace import FEW, MOST_OF_A_KIND, traced
 
 pytestmark = pytest.mark.django_db
 
@@ -86,6 +86,23 @@ def test_the_trace_costs_one_question_a_table(
         LeadFactory(external_id=f"L-{number}", correlation_id="c-4")
     with django_assert_num_queries(5 + len(list(traced()))):
         mona.get("/admin/trace/?id=c-4")
+
+
+def test_a_call_that_wrote_more_than_is_shown_says_so_and_leads_to_all_of_it(mona: Client) -> None:
+    for number in range(MOST_OF_A_KIND):
+        emit_kpi("WHOLESALE", "followup_sla", by=call("c-8"), at=AT + timedelta(seconds=number), success=True)
+    page = mona.get("/admin/trace/?id=c-8").content.decode()
+    assert "there are more" not in page
+    assert page.count("WHOLESALE/followup_sla") == MOST_OF_A_KIND
+
+    emit_kpi("WHOLESALE", "followup_sla", by=call("c-8"), at=AT + timedelta(hours=1), success=True)
+    page = mona.get("/admin/trace/?id=c-8").content.decode()
+
+    assert "KPI events: 100 shown, and there are more." in page
+    assert page.count("WHOLESALE/followup_sla") == MOST_OF_A_KIND
+    listed = "/admin/governance/kpievent/?q=c-8"
+    assert f'href="{listed}"' in page
+    assert mona.get(listed).context["cl"].queryset.count() == MOST_OF_A_KIND + 1
 
 
 @pytest.mark.parametrize("text", ["", "%00", "x" * 300, "'%22%3Cscript%3E", "é"])
