@@ -20,7 +20,14 @@ from governance.heimdall.models import (
 )
 from governance.kpi.models import Figure, KpiEvent, Target
 from governance.market.models import MarketPolicy
-from governance.outbox.models import Heartbeat, IdempotentAnswer, JobSlot, OutboxMessage, SchedulerLease
+from governance.outbox.models import (
+    Heartbeat,
+    IdempotentAnswer,
+    JobSlot,
+    JobSwitch,
+    OutboxMessage,
+    SchedulerLease,
+)
 from governance.people.models import Absence, ApiToken, User, WorkProfile
 from governance.retention.models import Erasure, Removal, RetentionPeriod
 from governance.risk.models import (
@@ -55,6 +62,7 @@ __all__ = [
     "HeimdallScorecardDay",
     "IdempotentAnswer",
     "JobSlot",
+    "JobSwitch",
     "KpiEvent",
     "MarketPolicy",
     "OutboxMessage",

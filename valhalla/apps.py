@@ -6,4 +6,8 @@ class ValhallaConfig(AppConfig):
     verbose_name = "Valhalla"
 
     def ready(self) -> None:
+        from governance import hooks
+        from governance.outbox.switching import paused_jobs
         from valhalla import checks, readiness  # noqa: F401  # registers system and readiness checks
+
+        hooks.figures.register(lambda at: {"paused_jobs": paused_jobs()})

@@ -59,6 +59,7 @@ _TABLE: dict[str, str] = {
     "governance.run_heimdall": "CMS",
     "governance.promote_heimdall": "M",
     "governance.manage_people": "M",
+    "governance.manage_schedules": "M",
     "governance.erase_person": "M",
 }
 
@@ -78,7 +79,7 @@ _EDITED_IN_ADMIN = (
 _VIEWED_IN_ADMIN = (
     *_EDITED_IN_ADMIN,
     "governance.kpievent", "governance.figure", "governance.contactdecision", "governance.outboxmessage",
-    "governance.jobslot", "axes.accessattempt",
+    "governance.jobslot", "governance.jobswitch", "governance.historicaljobswitch", "axes.accessattempt",
     "governance.heartbeat", "governance.schedulerlease", "governance.idempotentanswer",
     "governance.hashkeycheck", "governance.riskengine", "governance.riskledgerday",
     "governance.riskreservation", "governance.riskthrottle", "governance.riskevent",

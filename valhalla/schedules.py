@@ -13,7 +13,12 @@ from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models import Q
+from django.utils import translation
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+
+from governance.outbox.models import JobSwitch
 
 LOCAL = ZoneInfo("America/Toronto")
 
@@ -39,63 +44,83 @@ class Nightly:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A job's row: `name` is the Celery task's as well."""
+    """A job's row: `name` is the Celery task's as well, `stops` what stands still while it is paused."""
 
     name: str
     when: Every | Nightly
-    why: str
+    why: str | Promise
+    stops: str | Promise
 
 
 SCHEDULES = (
     Schedule(
         "governance.heartbeat",
         Every(minutes=1),
-        "Shows that jobs are being run, and forgets stored answers after a day.",
+        _("Shows that jobs are being run, and forgets stored answers after a day."),
+        _("While it is paused the runbook says that no jobs run, and stored answers are not forgotten."),
     ),
     Schedule(
         "governance.release_stale_reservations",
         Every(minutes=15),
-        "Releases risk that was reserved 72 hours ago and neither settled nor released.",
+        _("Releases risk that was reserved 72 hours ago and neither settled nor released."),
+        _("While it is paused risk that nobody released stays reserved and fills the caps."),
     ),
     Schedule(
         "followups.dispatch_due",
         Every(minutes=1),
-        "Frees expired claims, brings back held tasks, realigns after a change and sends waiting messages.",
+        _(
+            "Frees expired claims, brings back held tasks, realigns after a change and sends "
+            "waiting messages."
+        ),
+        _(
+            "While it is paused no mail goes out, held tasks do not come back, expired claims stay "
+            "taken and changed hours move nothing."
+        ),
     ),
     Schedule(
         "followups.escalate_overdue",
         Every(minutes=5),
-        "Counts each task that passed its two hours once, and tells managers once an hour.",
+        _("Counts each task that passed its two hours once, and tells managers once an hour."),
+        _("While it is paused late tasks are not counted as missed and managers are not told of them."),
     ),
     Schedule(
         "valhalla.take_figures",
         Every(minutes=5),
-        "Counts the figures of the operations board, which opens at once however large the tables are.",
+        _("Counts the figures of the operations board, which opens at once however large the tables are."),
+        _("While it is paused the operations board and the counts in the side bar grow old."),
     ),
     Schedule(
         "followups.snapshot_sla",
         Nightly(minute=5, hours="3-6"),
-        "Keeps the figures of the day before.",
+        _("Keeps the figures of the day before."),
+        _("While it is paused the SLA of those days is not kept."),
     ),
     Schedule(
         "followups.realign_due",
         Nightly(minute=15, hours="3-6"),
-        "Moves what is due on a new holiday or outside new hours, whoever forgot to ask for it.",
+        _("Moves what is due on a new holiday or outside new hours, whoever forgot to ask for it."),
+        _(
+            "While it is paused tasks that fall on new holidays or outside new hours keep their times "
+            "until the gate refuses them."
+        ),
     ),
     Schedule(
         "buyers.refresh_activity",
         Nightly(minute=25, hours="3-6"),
-        "Lets buyers fall out whose 90 days are over, and recounts every market.",
+        _("Lets buyers fall out whose 90 days are over, and recounts every market."),
+        _("While it is paused buyers of more than 90 days ago still count in liquidity."),
     ),
     Schedule(
         "governance.remove_expired",
         Nightly(minute=45, hours="3-6"),
-        "Removes what is past its retention period, and tells of each removal.",
+        _("Removes what is past its retention period, and tells of each removal."),
+        _("While it is paused nothing past its retention period is removed."),
     ),
     Schedule(
         "governance.evaluate_tripwires",
         Nightly(minute=0, hours="6-9"),
-        "Looks whether a watched figure dropped, and slows down or stops what depends on it.",
+        _("Looks whether a watched figure dropped, and slows down or stops what depends on it."),
+        _("While it is paused no drop of a watched figure is noticed and nothing is slowed down by it."),
     ),
 )
 
@@ -112,7 +137,15 @@ def make_missing(at: datetime) -> list[str]:
         if PeriodicTask.objects.filter(Q(name=schedule.name) | Q(task=schedule.name)).exists():
             continue
         # The model's own save, for beat learns of a change by its signal alone.
-        columns = {"task": schedule.name, "description": schedule.why, **_timing(schedule.when, at)}
+        with translation.override("en"):
+            why = str(schedule.why)
+        paused = JobSwitch.objects.filter(task=schedule.name, paused=True).exists()
+        columns = {
+            "enabled": not paused,
+            "task": schedule.name,
+            "description": why,
+            **_timing(schedule.when, at),
+        }
         PeriodicTask.objects.get_or_create(name=schedule.name, defaults=columns)
         made.append(schedule.name)
     return made

@@ -7,6 +7,7 @@ from django.urls import include, path
 from valhalla import views
 from valhalla.pages.lead import lead_line
 from valhalla.pages.plots import plots
+from valhalla.pages.schedules import act_on_schedule, schedules
 from valhalla.pages.trace import trace
 
 urlpatterns = [
@@ -19,6 +20,8 @@ urlpatterns = [
     path("admin/trace/", trace, name="trace"),
     path("admin/figures/", plots, name="figures"),
     path("admin/lead/", lead_line, name="lead_line"),
+    path("admin/schedules/", schedules, name="schedules"),
+    path("admin/schedules/<int:pk>/", act_on_schedule, name="schedule_act"),
     path("admin/", admin.site.urls),
     path("api/governance/", include("governance.urls")),
     path("api/followups/", include("followups.api.urls")),

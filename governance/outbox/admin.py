@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
@@ -15,16 +14,21 @@ from django_celery_beat.models import (
     CrontabSchedule,
     IntervalSchedule,
     PeriodicTask,
-    PeriodicTasks,
     SolarSchedule,
 )
 from unfold.admin import ModelAdmin
-from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from governance.admin_base import ReadOnlyAdmin
+from governance.admin_base import HistoryAdmin, ReadOnlyAdmin
 from governance.admin_filters import by_index
-from governance.outbox.models import Heartbeat, IdempotentAnswer, JobSlot, OutboxMessage, SchedulerLease
+from governance.outbox.models import (
+    Heartbeat,
+    IdempotentAnswer,
+    JobSlot,
+    JobSwitch,
+    OutboxMessage,
+    SchedulerLease,
+)
 from governance.strict_json import read_json
 
 
@@ -55,6 +59,22 @@ class JobSlotAdmin(ReadOnlyAdmin):
     list_filter = (by_index("job", _("job")), ("finished_at", admin.EmptyFieldListFilter), "started_at")
     search_fields = ("job__startswith", "slot__startswith")
     ordering = ("-started_at", "-pk")
+
+
+@admin.register(JobSwitch)
+class JobSwitchAdmin(HistoryAdmin):
+    """Which jobs were paused, by whom and why; the schedules' page pauses them and lets them go on."""
+
+    list_display = ("task", "paused", "changed_by", "reason", "updated_at")
+    history_list_display = ("paused", "version")
+    fields = ("task", "paused", "version", "changed_by", "reason", "updated_at")
+    ordering = ("task",)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(Heartbeat)
@@ -128,8 +148,8 @@ class PeriodicTaskAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no type
     list_select_related = ("interval", "crontab")
     search_fields = ("name", "task")
     ordering = ("name",)
-    readonly_fields = ("when", "last_run_at", "total_run_count")
-    actions: ClassVar[Any] = ["enable_tasks", "disable_tasks"]
+    readonly_fields = ("enabled", "when", "last_run_at", "total_run_count")
+    actions: ClassVar[Any] = None
     fieldsets = (
         (None, {"fields": ("name", "regtask", "task", "enabled", "description")}),
         (_("When"), {"fields": ("interval", "crontab", "when", "start_time", "one_off")}),
@@ -143,18 +163,8 @@ class PeriodicTaskAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no type
             return f"{task.crontab.human_readable} ({task.crontab.timezone})"
         return str(task.interval or "–")
 
-    @action(description=_("Enable selected jobs"), permissions=["change"])
-    def enable_tasks(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._switch(request, queryset, True)
-
-    @action(description=_("Disable selected jobs"), permissions=["change"])
-    def disable_tasks(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._switch(request, queryset, False)
-
-    def _switch(self, request: HttpRequest, queryset: QuerySet[Any], enabled: bool) -> None:
-        changed = queryset.exclude(enabled=enabled).update(enabled=enabled)
-        PeriodicTasks.update_changed()  # the scheduler does not see what `update` writes
-        self.message_user(request, _("%(count)d jobs changed.") % {"count": changed})
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # a job is paused, with a reason
 
 
 class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types

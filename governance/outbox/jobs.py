@@ -21,6 +21,7 @@ LOCAL = ZoneInfo("America/Toronto")  # daily jobs have the local date as their s
 TAKE_OVER_AFTER = timedelta(minutes=10)
 Work = Callable[[datetime], Any]
 SLOTS: dict[str, str] = {}  # of each job, how long its slot is
+WORK: dict[str, Work] = {}  # of each job, what it does
 
 
 def slot_of(every: str, at: datetime) -> str:
@@ -49,8 +50,34 @@ def claim_slot(job: str, slot: str, at: datetime) -> JobSlot | None:
 def run_once(job: str, every: str, work: Work, at: datetime) -> Any:
     """Do `work` unless this slot was done; returns its result, or None when there was nothing to do."""
     row = claim_slot(job, slot_of(every, at), at)
-    if row is None:
-        return None
+    return None if row is None else _run(row, work, at)
+
+
+def is_running(job: str, at: datetime) -> bool:
+    """Say whether a run of this job has begun and not ended."""
+    rows = JobSlot.objects.filter(job=job, finished_at=None, started_at__gt=at - TAKE_OVER_AFTER)
+    return rows.exists()
+
+
+def run_by_hand(job: str, at: datetime) -> tuple[bool, Any]:
+    """Do a job's work now, and return whether that was begun and its result.
+
+    It takes the slot that is due, so that the scheduler does not do it again; where that slot is done it
+    takes one of this minute. Nothing is begun while a run of the job is under way. Raises KeyError for an
+    unknown job, and what the work raises.
+    """
+    slot = slot_of(SLOTS[job], at)
+    with transaction.atomic():
+        if is_running(job, at):
+            return False, None
+        row = claim_slot(job, slot, at)
+        if row is None and not is_running(job, at):
+            # a slot sorts behind the one that it comes after
+            row = claim_slot(job, f"{slot[:10]}T{at.strftime('%H:%M')} by hand", at)
+    return (False, None) if row is None else (True, _run(row, WORK[job], at))
+
+
+def _run(row: JobSlot, work: Work, at: datetime) -> Any:
     try:
         result = work(at)
     except Exception as problem:
@@ -87,9 +114,13 @@ def job(name: str, *, every: str) -> Callable[[Work], Task[Any, Any]]:
     SLOTS[name] = every
 
     def decorate(work: Work) -> Task[Any, Any]:
+        WORK[name] = work
+
         @shared_task(name=name)
         @functools.wraps(work)
-        def run() -> Any:
+        def run(by_hand: bool = False) -> Any:
+            if by_hand:
+                return run_by_hand(name, timezone.now())[1]
             return run_once(name, every, work, timezone.now())
 
         return run

@@ -7,6 +7,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from governance.actors import CORRELATION_LENGTH
+from governance.versions import Versioned
 
 MAX_ATTEMPTS = 5
 
@@ -92,6 +93,21 @@ class JobSlot(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job} {self.slot}"
+
+
+class JobSwitch(Versioned):
+    """Whether a job is paused, with who, when and why; the row is made by its first pause."""
+
+    task = models.CharField(_("job"), max_length=200, unique=True)
+    paused = models.BooleanField(_("paused"), default=False)
+
+    class Meta:
+        verbose_name = _("pause of a job")
+        verbose_name_plural = _("pauses of jobs")
+        permissions = [("manage_schedules", "Run jobs, pause them and let them go on")]
+
+    def __str__(self) -> str:
+        return self.task
 
 
 class SchedulerLease(models.Model):

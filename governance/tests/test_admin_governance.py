@@ -43,7 +43,14 @@ from governance.market.forms import typed_from
 from governance.market.models import MarketPolicy
 from governance.market.rules import read_rules
 from governance.models import ApiToken, User
-from governance.outbox.models import Heartbeat, IdempotentAnswer, JobSlot, OutboxMessage, SchedulerLease
+from governance.outbox.models import (
+    Heartbeat,
+    IdempotentAnswer,
+    JobSlot,
+    JobSwitch,
+    OutboxMessage,
+    SchedulerLease,
+)
 from governance.people.models import Absence, WorkProfile
 from governance.retention.models import Erasure, Removal, RetentionPeriod
 from governance.risk.models import (
@@ -140,6 +147,7 @@ def rows(db: None, person: Person) -> dict[type, Any]:
         IdempotentAnswer: IdempotentAnswer.objects.create(user=user, key="k", request_hash="h",
         created_at=NOW),
         IntervalSchedule: IntervalSchedule.objects.create(every=5, period="minutes"),
+        JobSwitch: JobSwitch.objects.create(task="a.job", updated_at=NOW),
         JobSlot: JobSlot.objects.create(job="a.job", slot="now", started_at=NOW, result={"done": 1}),
         KpiEvent: KpiEventFactory.create(),
         MarketPolicy: MarketPolicy.objects.get(province="ON"),
@@ -727,7 +735,7 @@ def test_a_blocked_go_live_says_what_blocks_it(desk: Desk, monkeypatch: pytest.M
     assert not switches()[0]
 
 
-def test_a_schedule_is_changed_and_switched_off(desk: Desk, rows: dict[type, Any]) -> None:
+def test_a_schedule_is_changed_but_not_switched_off_in_silence(desk: Desk, rows: dict[type, Any]) -> None:
     task = rows[PeriodicTask]
     every = rows[IntervalSchedule]
     given = {
@@ -738,9 +746,9 @@ def test_a_schedule_is_changed_and_switched_off(desk: Desk, rows: dict[type, Any
     assert client.post(url(PeriodicTask, "change", task.pk), given).status_code == 302
     task.refresh_from_db()
     assert (task.interval_id, task.crontab_id) == (every.pk, None)
-    client.post(url(PeriodicTask, "changelist"), {"action": "disable_tasks", "_selected_action": [task.pk]})
+    client.post(url(PeriodicTask, "change", task.pk), {**given, "enabled": ""})
     task.refresh_from_db()
-    assert not task.enabled
+    assert task.enabled, "a job is paused on the schedules’ page alone, with a reason"
     for wrong in (
         {"args": "["},
         {"kwargs": "[]"},

@@ -119,7 +119,9 @@ VERSIONED = [
 ]
 
 
-SEEDED = [model for model in VERSIONED if model.__name__ != "ConsentStatement"]  # of which there are none
+# of the first there are none, and a pause is ended on the schedules’ page, never by bringing back a version
+OTHERS = ("ConsentStatement", "JobSwitch")
+SEEDED = [model for model in VERSIONED if model.__name__ not in OTHERS]
 
 
 @pytest.mark.parametrize("model", SEEDED, ids=lambda model: model.__name__)

@@ -110,7 +110,10 @@ def board_at(
     oldest = min((figure.counted_at for figure in counted.values()), default=None)
     return {
         "sections": [
-            Section(_("May we work?"), [_switches(switches), _runbook(counted), _throttles(risk, wanted)]),
+            Section(
+                _("May we work?"),
+                [_switches(switches), _runbook(counted), _throttles(risk, wanted), *_paused(counted)],
+            ),
             Section(_("Work that waits"), _work(counted, at)),
             Section(_("Figures beside their targets"), _rates(counted, wanted)),
             Section(_("Tripwires"), _tripwires(tripwires)),
@@ -168,6 +171,17 @@ def _throttles(risk: Snapshot, wanted: dict[str, Target]) -> Tile:
         "; ".join(f"{engine}: {name}" for engine, name in held),
         reverse("admin:governance_riskthrottle_changelist"),
     )  # fmt: skip
+
+
+def _paused(counted: dict[str, Figure]) -> list[Tile]:
+    """Return a warning where a job is paused, else nothing."""
+    names = _value(counted, "paused_jobs")
+    if not names:
+        return []
+    figure = ngettext("%(count)s is paused", "%(count)s are paused", len(names)) % {"count": len(names)}
+    return [
+        Tile(_("Jobs"), figure, WATCH, _("needs a look"), note=", ".join(names), url=reverse("schedules"))
+    ]
 
 
 def _tripwires(standing: Sequence[RegressionState]) -> list[Tile]:

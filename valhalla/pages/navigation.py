@@ -155,8 +155,10 @@ SECTIONS: list[tuple[str | Promise, list[Entry]]] = [
     (
         _("System"),
         [
-            Screen("django_celery_beat.periodictask", _("Schedules")),
+            Page("schedules", _("Schedules")),
+            Screen("django_celery_beat.periodictask", _("When jobs run")),
             Screen("governance.jobslot", _("Runs of jobs")),
+            Screen("governance.jobswitch"),
             Screen("governance.outboxmessage", _("Mail that goes out")),
             Screen("governance.backup"),
             Screen("governance.heartbeat"),

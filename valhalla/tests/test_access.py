@@ -125,6 +125,8 @@ PAGES: dict[str, str] = {
     "admin/trace/": "MAR",
     "admin/figures/": "MAR",
     "admin/lead/": "MAR",
+    "admin/schedules/": "MAR",
+    "admin/schedules/<int:pk>/": MANAGERS,
     "followups/": EVERYBODY,
     "followups/news/": EVERYBODY,
     "followups/next/": PEOPLE_WHO_WORK,

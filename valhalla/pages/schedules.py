@@ -1,0 +1,285 @@
+"""The jobs: when each ran last, what it did, when it runs next; run now, pause with a reason, go on.
+
+Three questions whatever the number of runs: the rows with their newest run, those runs, who paused what.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from celery import current_app
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.formats import date_format, number_format
+from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
+from django_celery_beat.models import PeriodicTask
+from kombu.exceptions import OperationalError
+
+from governance.admin_base import by_of
+from governance.errors import Refused
+from governance.kpi.figures import keep_figures
+from governance.outbox.jobs import SLOTS, TAKE_OVER_AFTER, is_running, run_by_hand
+from governance.outbox.models import JobSlot, JobSwitch
+from governance.outbox.switching import MANAGE, paused_jobs, require_right, switch_job
+from valhalla.pages.doors import for_managers
+from valhalla.schedules import LOCAL, SCHEDULES
+
+log = logging.getLogger(__name__)
+
+MOST_JOBS = 100
+KNOWN = {schedule.name: schedule for schedule in SCHEDULES}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A job in words; `state` is good, watch or bad, `stops` what stands still while it is paused."""
+
+    pk: int
+    name: str
+    why: str
+    stops: str
+    when: str
+    last: str
+    result: str
+    next: str
+    state: str
+    is_paused: bool
+    paused: str
+    history: int | None
+
+
+@for_managers
+def schedules(request: HttpRequest) -> HttpResponse:
+    """Show every job."""
+    lines = lines_at(timezone.now())
+    context = {
+        **admin.site.each_context(request),
+        "title": _("Schedules"),
+        "lines": lines,
+        "paused": [line for line in lines if line.is_paused],
+        "may": request.user.has_perm(MANAGE),
+    }
+    return TemplateResponse(request, "admin/schedules.html", context)
+
+
+@login_required
+def act_on_schedule(request: HttpRequest, pk: int) -> HttpResponse:
+    """Run a job now, pause it or let it go on."""
+    try:
+        require_right(by_of(request))
+    except Refused:
+        raise PermissionDenied from None
+    return require_POST(_act)(request, pk)
+
+
+def _act(request: HttpRequest, pk: int) -> HttpResponse:
+    row = PeriodicTask.objects.filter(pk=pk).first()
+    act, at, by = request.POST.get("act", ""), timezone.now(), by_of(request)
+    if row is None:
+        messages.error(request, _("There is no job of that name."))
+    elif act == "run":
+        _run_now(request, row.task, at)
+    elif act in ("pause", "go_on"):
+        reason = request.POST.get("reason", "").replace("\0", "")
+        try:
+            changed = switch_job(row.task, paused=act == "pause", by=by, at=at, reason=reason)
+        except Refused as refusal:
+            told = [str(said) for sentences in refusal.errors.values() for said in sentences]
+            messages.error(request, " ".join(told) or str(refusal))
+        else:
+            keep_figures({"paused_jobs": paused_jobs()}, at)
+            if changed:
+                said = _("%(job)s is paused.") if act == "pause" else _("%(job)s goes on.")
+                messages.success(request, said % {"job": row.name})
+    return redirect("schedules")
+
+
+def _run_now(request: HttpRequest, task: str, at: datetime) -> None:
+    """Run a job once: by a worker where there is a broker, else in this request."""
+    current_app.loader.import_default_modules()
+    if task not in SLOTS:
+        messages.error(request, _("%(job)s is no job that can be run by hand.") % {"job": task})
+        return
+    if is_running(task, at):
+        messages.warning(request, _("%(job)s is running just now; nothing was begun.") % {"job": task})
+        return
+    if settings.BROKER_CONFIGURED:
+        try:
+            current_app.tasks[task].apply_async(kwargs={"by_hand": True}, retry=False)
+        except OperationalError:
+            messages.error(request, _("The broker does not answer; nothing was begun."))
+        else:
+            messages.success(request, _("%(job)s was handed to a worker.") % {"job": task})
+        return
+    try:
+        begun, result = run_by_hand(task, at)
+    except Exception as problem:
+        log.exception("%s failed when run by hand", task)
+        said = _("%(job)s failed (%(error)s); the log says more.")
+        messages.error(request, said % {"job": task, "error": type(problem).__name__})
+        return
+    if not begun:
+        messages.warning(
+            request, _("%(job)s ran by hand within this minute; nothing was begun.") % {"job": task}
+        )
+        return
+    messages.success(
+        request, _("%(job)s ran: %(result)s.") % {"job": task, "result": told_result(task, result)}
+    )
+
+
+# --- in words -----------------------------------------------------------------------------------------------
+
+
+def lines_at(at: datetime) -> list[Line]:
+    """Return every job in words as of `at`, those that are paused first."""
+    newest = JobSlot.objects.filter(job=OuterRef("task")).order_by("-slot").values("pk")[:1]
+    rows = list(
+        PeriodicTask.objects.select_related("interval", "crontab")
+        .annotate(newest=Subquery(newest))
+        .order_by("enabled", "name")[:MOST_JOBS]
+    )
+    runs = JobSlot.objects.in_bulk([row.newest for row in rows if row.newest])
+    switches = {row.task: row for row in JobSwitch.objects.order_by("pk")[:MOST_JOBS]}
+    return [_line(row, runs.get(row.newest), switches.get(row.task), at) for row in rows]
+
+
+def _line(row: Any, run: JobSlot | None, switch: JobSwitch | None, at: datetime) -> Line:
+    known = KNOWN.get(row.task)
+    last, result, state = _last(run, at)
+    paused = ""
+    if not row.enabled and switch is not None and switch.paused:
+        paused = _("Paused by %(who)s %(when)s: %(why)s") % {
+            "who": switch.changed_by, "when": _moment(switch.updated_at), "why": switch.reason,
+        }  # fmt: skip
+    elif not row.enabled:
+        paused = _("Switched off; nobody noted why.")
+    return Line(
+        row.pk, row.name, str(known.why) if known else row.description, str(known.stops) if known else "",
+        _when(row), last, result, _("not while it is paused") if paused else _next(row, run, at),
+        "watch" if paused else state, bool(paused), paused, switch.pk if switch else None,
+    )  # fmt: skip
+
+
+def _last(run: JobSlot | None, at: datetime) -> tuple[str, str, str]:
+    """Return in words when a job ran, what came of it, and its light."""
+    if run is None:
+        return _("has not run yet"), "", "watch"
+    if run.finished_at is not None:
+        took = number_format(max(0.0, (run.finished_at - run.started_at).total_seconds()), 1)
+        said = _("ran %(ago)s, took %(seconds)s s") % {"ago": _ago(run.finished_at, at), "seconds": took}
+        return said, told_result(run.job, run.result), "good"
+    if run.error:
+        begun = run.started_at + TAKE_OVER_AFTER + timedelta(seconds=1)
+        if run.started_at <= at - TAKE_OVER_AFTER:
+            return _("failed %(ago)s (%(error)s)") % {"ago": _ago(begun, at), "error": run.error}, "", "bad"
+    if run.started_at > at - TAKE_OVER_AFTER:
+        return _("runs since %(ago)s") % {"ago": _moment(run.started_at)}, "", "good"
+    return _("began %(ago)s and never ended") % {"ago": _ago(run.started_at, at)}, "", "bad"
+
+
+def _ago(then: datetime, at: datetime) -> str:
+    seconds = max(0, round((at - then).total_seconds()))
+    if seconds < 60:
+        return ngettext("%(count)s second ago", "%(count)s seconds ago", seconds) % {"count": seconds}
+    return _("%(time)s ago") % {"time": timesince(then, at, depth=1)}
+
+
+def _moment(then: datetime) -> str:
+    return date_format(then.astimezone(LOCAL), "SHORT_DATETIME_FORMAT")
+
+
+def _when(row: Any) -> str:
+    if row.interval is not None:
+        if row.interval.period == "minutes":
+            if row.interval.every == 1:
+                return _("every minute")
+            return _("every %(count)s minutes") % {"count": row.interval.every}
+        return _("every %(count)s %(period)s") % {
+            "count": row.interval.every, "period": row.interval.get_period_display().lower(),
+        }  # fmt: skip
+    if row.crontab is None:
+        return "–"
+    times = row.crontab
+    hours = times.hour.split("-")
+    daily = (times.day_of_week, times.day_of_month, times.month_of_year) == ("*", "*", "*")
+    if daily and times.minute.isdecimal() and all(hour.isdecimal() for hour in hours) and len(hours) < 3:
+        zone = str(times.timezone)
+        place = _("Toronto") if zone == str(LOCAL) else zone
+        clocks = [f"{int(hour)}:{int(times.minute):02d}" for hour in hours]
+        said = _("daily at %(time)s, %(place)s time") % {"time": clocks[0], "place": place}
+        if len(clocks) == 1:
+            return said
+        return _("%(daily)s; tried again each hour until %(end)s where it failed") % {
+            "daily": said, "end": clocks[1],
+        }  # fmt: skip
+    return f"{times.human_readable} ({times.timezone})"
+
+
+def _next(row: Any, run: JobSlot | None, at: datetime) -> str:
+    """Return in words when a job runs next: one of the day that is done, not before tomorrow."""
+    if row.interval is not None:
+        begun = row.last_run_at or row.start_time or at
+        due = begun + row.interval.schedule.run_every if row.last_run_at else begun
+    elif row.crontab is not None:
+        since = row.last_run_at or row.date_changed
+        today = at.astimezone(LOCAL).date()
+        done = run is not None and run.finished_at is not None and run.slot[:10] == today.isoformat()
+        if done and SLOTS.get(row.task) == "day":
+            midnight = datetime.combine(today + timedelta(days=1), datetime.min.time(), LOCAL)
+            since = max(since, midnight)
+        start, delta, _now = row.crontab.schedule.remaining_delta(since)
+        due = start + delta
+    else:
+        return "–"
+    if due <= at + timedelta(seconds=5):
+        return _("at the next tick")
+    if due - at < timedelta(hours=1):
+        minutes = max(1, round((due - at).total_seconds() / 60))
+        return ngettext("in %(count)s minute", "in %(count)s minutes", minutes) % {"count": minutes}
+    return _("%(when)s, Toronto time") % {"when": _moment(due)}
+
+
+def told_result(task: str, result: Any) -> str:
+    """Return what a run counted, in words; what it did not do is left out."""
+    counts = result if isinstance(result, dict) else {task: result}
+    told = []
+    for name, count in counts.items():
+        if not isinstance(count, int) or not count:
+            continue
+        what = _words(name)
+        told.append(f"{number_format(count, force_grouping=True)} {what}")
+    return ", ".join(told) or _("there was nothing to do")
+
+
+def _words(name: str) -> str:
+    return {
+        "claims_freed": _("claims freed"),
+        "held_looked_at": _("held tasks looked at"),
+        "realigned": _("tasks realigned"),
+        "messages_sent": _("messages sent"),
+        "answers": _("stored answers forgotten"),
+        "evaluated": _("figures looked at"),
+        "triggered": _("tripwires fired"),
+        "nodes": _("markets recounted"),
+        "fell_out": _("buyers fell out"),
+        "repaired": _("counts repaired"),
+        "governance.release_stale_reservations": _("reservations released"),
+        "valhalla.take_figures": _("figures counted"),
+        "followups.escalate_overdue": _("overdue tasks told of"),
+        "followups.realign_due": _("tasks realigned"),
+        "followups.snapshot_sla": _("SLA figures kept"),
+    }.get(name, _("rows of %(name)s removed") % {"name": name})

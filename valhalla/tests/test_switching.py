@@ -1,0 +1,161 @@
+"""Jobs are run by hand at most once at a time, and paused with a reason that no restart undoes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
+from pytest_django import DjangoAssertNumQueries
+
+from governance.actors import By
+from governance.errors import Forbidden, Invalid
+from governance.models import JobSlot, JobSwitch, User
+from governance.outbox import jobs
+from governance.outbox.jobs import run_by_hand, run_once
+from governance.outbox.switching import switch_job
+from valhalla.pages.schedules import lines_at
+from valhalla.scheduler import Entry
+from valhalla.schedules import make_missing
+
+pytestmark = pytest.mark.django_db
+AT = datetime(2026, 11, 24, 17, 3, 20, tzinfo=UTC)
+NIGHTLY = "buyers.refresh_activity"
+DISPATCH = "followups.dispatch_due"
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
+    """A nightly job that notes when its work was done."""
+    ran: list[datetime] = []
+
+    def work(at: datetime) -> int:
+        ran.append(at)
+        return len(ran)
+
+    monkeypatch.setitem(jobs.SLOTS, "test.night", "day")
+    monkeypatch.setitem(jobs.WORK, "test.night", work)
+    return ran
+
+
+def test_a_run_by_hand_takes_the_slot_that_is_due(done: list[datetime]) -> None:
+    assert run_by_hand("test.night", AT) == (True, 1)
+    assert run_once("test.night", "day", jobs.WORK["test.night"], AT + timedelta(hours=1)) is None
+    assert done == [AT]
+
+
+def test_nothing_is_begun_while_the_job_runs(done: list[datetime]) -> None:
+    JobSlot.objects.create(job="test.night", slot="2026-11-24", started_at=AT - timedelta(minutes=1))
+    assert run_by_hand("test.night", AT) == (False, None)
+    assert done == []
+
+
+def test_a_day_that_is_done_is_run_again_by_hand_but_once_a_minute(done: list[datetime]) -> None:
+    run_once("test.night", "day", jobs.WORK["test.night"], AT - timedelta(hours=9))
+    assert run_by_hand("test.night", AT) == (True, 2)
+    assert run_by_hand("test.night", AT + timedelta(seconds=1)) == (False, None)
+    slots = list(JobSlot.objects.order_by("slot").values_list("slot", flat=True))
+    assert slots == ["2026-11-24", "2026-11-24T17:03 by hand"]
+
+
+def test_a_pause_says_who_and_why_and_no_restart_ends_it(by: Callable[..., By]) -> None:
+    make_missing(AT)
+    mona = by("MANAGER", "mona")
+    assert switch_job(NIGHTLY, paused=True, by=mona, at=AT, reason="stock-taking")
+    assert not switch_job(NIGHTLY, paused=True, by=mona, at=AT, reason="again")
+
+    make_missing(AT)
+    assert not PeriodicTask.objects.get(task=NIGHTLY).enabled
+    PeriodicTask.objects.get(task=NIGHTLY).delete()
+    make_missing(AT)
+    assert not PeriodicTask.objects.get(task=NIGHTLY).enabled, "a row that comes back is still paused"
+
+    assert switch_job(NIGHTLY, paused=False, by=mona, at=AT + timedelta(hours=1), reason="counted")
+    assert PeriodicTask.objects.get(task=NIGHTLY).enabled
+    told = JobSwitch.objects.get().history.order_by("version").values_list("paused", "changed_by", "reason")
+    assert list(told) == [(True, "mona", "stock-taking"), (False, "mona", "counted")]
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
+def test_a_pause_needs_a_reason(reason: str, by: Callable[..., By]) -> None:
+    make_missing(AT)
+    with pytest.raises(Invalid):
+        switch_job(NIGHTLY, paused=True, by=by("MANAGER"), at=AT, reason=reason)
+
+
+@pytest.mark.parametrize("role", ["VA", "CLOSER", "AUDITOR", "SERVICE"])
+def test_only_a_manager_pauses(role: str, by: Callable[..., By]) -> None:
+    make_missing(AT)
+    with pytest.raises(Forbidden):
+        switch_job(NIGHTLY, paused=True, by=by(role), at=AT, reason="x")
+
+
+def test_a_scheduler_that_notes_a_run_does_not_undo_a_pause_made_meanwhile(by: Callable[..., By]) -> None:
+    make_missing(AT)
+    entry = Entry(PeriodicTask.objects.get(task=DISPATCH))
+    entry = next(entry)
+    switch_job(DISPATCH, paused=True, by=by("MANAGER"), at=AT, reason="mail server moves")
+    entry.save()
+    row = PeriodicTask.objects.get(task=DISPATCH)
+    assert (row.enabled, row.total_run_count) == (False, 1)
+
+
+def test_the_page_tells_in_words_and_a_manager_runs_and_pauses_there(
+    client: Client, person: Callable[..., User], django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    make_missing(timezone.now())
+    client.force_login(person("MANAGER", "mona"))
+    row = PeriodicTask.objects.get(task=DISPATCH)
+    address = f"/admin/schedules/{row.pk}/"
+
+    said = client.post(address, {"act": "run"}, follow=True).content.decode()
+    assert "followups.dispatch_due ran: there was nothing to do." in said
+    assert "every minute · ran" in said
+    assert JobSlot.objects.get().job == DISPATCH
+
+    said = client.post(address, {"act": "pause", "reason": ""}, follow=True).content.decode()
+    assert "Say why this changes" in said
+    said = client.post(
+        address, {"act": "pause", "reason": "the mail server moves"}, follow=True
+    ).content.decode()
+    assert "Paused by mona" in said
+    assert "no mail goes out" in said
+    assert "1 is paused" in client.get("/admin/").content.decode()
+    for number in range(30):
+        JobSlot.objects.create(job=DISPATCH, slot=f"2026-11-01T00:{number:02}", started_at=AT)
+    with django_assert_num_queries(3):
+        lines_at(timezone.now())
+
+    client.post(address, {"act": "go_on", "reason": "it has moved"})
+    row.refresh_from_db()
+    assert row.enabled
+
+
+def test_an_auditor_looks_and_does_nothing(client: Client, person: Callable[..., User]) -> None:
+    make_missing(timezone.now())
+    row = PeriodicTask.objects.get(task=DISPATCH)
+    client.force_login(person("AUDITOR"))
+    assert "Run now" not in client.get("/admin/schedules/").content.decode()
+    said: dict[str, Any] = {"act": "pause", "reason": "x"}
+    assert client.post(f"/admin/schedules/{row.pk}/", said).status_code == 403
+
+
+def test_a_nightly_job_that_is_done_runs_next_tomorrow() -> None:
+    make_missing(AT)
+    begun = datetime(2026, 11, 24, 8, 25, tzinfo=UTC)  # 3:25 in Toronto
+    JobSlot.objects.create(
+        job=NIGHTLY, slot="2026-11-24", started_at=begun, finished_at=begun + timedelta(seconds=2),
+        result={"nodes": 3, "fell_out": 0},
+    )  # fmt: skip
+    PeriodicTask.objects.update(last_run_at=begun)
+
+    line = next(line for line in lines_at(AT) if line.name == NIGHTLY)
+
+    assert line.when.startswith("daily at 3:25, Toronto time")
+    assert line.last.replace("\N{NO-BREAK SPACE}", " ") == "ran 8 hours ago, took 2.0 s"
+    assert line.result == "3 markets recounted"
+    assert line.next == "11/25/2026 3:25 a.m., Toronto time"
