@@ -192,7 +192,7 @@ def _last(run: JobSlot | None, at: datetime) -> tuple[str, str, str]:
 
 
 def _ago(then: datetime, at: datetime) -> str:
-    seconds = max(0, round((at - then).total_seconds()))
+    seconds = max(0, int((at - then).total_seconds()))
     if seconds < 60:
         return ngettext("%(count)s second ago", "%(count)s seconds ago", seconds) % {"count": seconds}
     return _("%(time)s ago") % {"time": timesince(then, at, depth=1)}
