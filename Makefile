@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Every target makes the environment it needs.
 .DEFAULT_GOAL := help
-.PHONY: help up serve setup test test-long check format requirements messages
+.PHONY: help up serve setup test test-long check format requirements messages pictures
 MAKEFLAGS += --no-print-directory
 
 python = .venv/bin/python
@@ -44,3 +44,6 @@ messages: ## collect the texts into locale/, and compile the translations (needs
 		--ignore .venv --ignore "*/tests/*" --ignore "*/migrations/*"
 	@po=locale/fr/LC_MESSAGES/django.po; sed -i.bak '/^"POT-Creation-Date/d' $$po && rm $$po.bak
 	$(python) manage.py compilemessages --locale fr --ignore .venv
+
+pictures: ## make the README's pictures anew from the demo data, in docs/pictures/
+	@.ci/setup browser && exec $(python) .ci/pictures

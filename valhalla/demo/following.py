@@ -102,6 +102,10 @@ class Followups:
             )
         self.plan_jobs()
 
+    def handed_over(self) -> list[int]:
+        """Return the ids of the leads whose script hands them over to a closer."""
+        return [lead for lead, script in self.scripts.items() if script.endswith("HANDOVER")]
+
     def some_leads(self, count: int) -> list[Lead]:
         """Return leads who may be contacted, from every province, no two with the same number."""
         good = Lead.objects.filter(

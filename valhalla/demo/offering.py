@@ -47,6 +47,13 @@ def plan_offers(timeline: Timeline, team: Team) -> None:
             _Offer(timeline, chance.choice(closers), lead, number, (), team).plan(min(later, timeline.now))
 
 
+def plan_offer_to(lead: Lead, timeline: Timeline, team: Team) -> None:
+    """Put an offer on the timeline to somebody who was handed over to a closer: she accepts, and signs."""
+    closer = team.with_role(Role.CLOSER)[0]
+    ends = ("ACCEPTED", "CONTRACTED")
+    _Offer(timeline.apart("an offer"), closer, lead, OFFERS + 2, ends, team).plan(timeline.days_ago(9))
+
+
 def _drawn(timeline: Timeline) -> tuple[str, ...]:
     ends, weights = zip(*CHANCES, strict=True)
     drawn: tuple[str, ...] = timeline.chance.choices(ends, weights)[0]

@@ -21,11 +21,12 @@ from offers.models import OfferEvidence
 from valhalla.demo.buying import plan_buyers
 from valhalla.demo.following import Followups, realign
 from valhalla.demo.machines import plan_machines
-from valhalla.demo.market import set_rules
-from valhalla.demo.offering import plan_offers
+from valhalla.demo.market import OFFERS_IN, set_rules
+from valhalla.demo.offering import plan_offer_to, plan_offers
 from valhalla.demo.people import make_team, write_people
 from valhalla.demo.risking import plan_risk
 from valhalla.demo.timeline import Timeline
+from valhalla.demo.watching import plan_tripwire
 
 SEED = 7
 CORRELATION = "demo"
@@ -73,9 +74,13 @@ def fill(now: datetime, *, people_file: Path) -> Told:
         plan_offers(timeline, team)
         plan_machines(timeline, team)
         plan_risk(timeline, team)
+        plan_tripwire(timeline, team)
         followups = Followups(timeline, team)
         followups.plan()
         followups.plan_last_days()
+        handed = Lead.objects.filter(pk__in=followups.handed_over(), province__in=OFFERS_IN).order_by("pk")
+        for lead in handed:
+            plan_offer_to(lead, timeline, team)
         timeline.play()
         realign(now)
         take_figures(now)

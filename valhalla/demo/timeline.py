@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import heapq
 import itertools
 import random
@@ -19,6 +20,12 @@ class Timeline:
         self.chance = chance
         self._waiting: list[tuple[datetime, int, Deed]] = []
         self._order = itertools.count()
+
+    def apart(self, name: str) -> Timeline:
+        """Return the same timeline with a chance of its own: the rest of the story stays as it was."""
+        other = copy.copy(self)
+        other.chance = random.Random(name)
+        return other
 
     def at(self, when: datetime, deed: Deed) -> None:
         heapq.heappush(self._waiting, (when, next(self._order), deed))

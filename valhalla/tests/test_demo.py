@@ -31,6 +31,7 @@ from governance.models import Closure, ContactDecision, KpiEvent, MarketPolicy, 
 from governance.places import Province
 from governance.risk.models import RiskEvent, RiskReservation
 from governance.risk.services import recount
+from governance.tripwire.models import RegressionState
 from offers.models import Offer, OfferEvidence, OfferOutcome, OfferPolicy
 from offers.services import differences
 from valhalla import demo
@@ -110,7 +111,7 @@ def test_buyers_and_offers_have_something_of_everything(filled: Filled) -> None:
     assert seen(BuyerFeedbackEvent, "event") == set(FeedbackKind.values)
     assert 500 <= filled.told.feedback <= 800
     assert len(seen(BuyerLiquidityNode, "province", "market")) == 12
-    assert filled.told.offers == 40
+    assert filled.told.offers == 42
     assert seen(Offer, "state") == {"OPEN", "SUPERSEDED", *seen(OfferOutcome, "outcome")}
     assert seen(OfferOutcome, "outcome") == {"ACCEPTED", "REJECTED", "CONTRACTED", "ASSIGNED", "FELL_THROUGH"}
     assert OfferOutcome.objects.filter(corrects__isnull=False).exists()
@@ -142,6 +143,13 @@ def test_nothing_has_happened_that_is_still_to_come(filled: Filled) -> None:
         assert not model._default_manager.filter(**{f"{field}__gt": filled.now}).exists(), (model, field)
 
 
+def test_one_tripwire_fired_and_the_lead_of_an_offer_was_followed_up_before(filled: Filled) -> None:
+    (fired,) = RegressionState.objects.filter(triggered=True)
+    assert (fired.policy.metric, fired.policy.action) == ("notice_delivered", "NOTIFY")
+    of_ladders = FollowUpTask.objects.filter(status="COMPLETED").values("lead__external_id")
+    assert Offer.objects.filter(lead_id__in=of_ladders, state="CONTRACTED").exists()
+
+
 def test_each_action_left_its_events_once(filled: Filled) -> None:
     counted = Counter(KpiEvent.objects.values_list("domain", "metric"))
     done = FollowUpTask.objects.filter(status="COMPLETED")
@@ -157,6 +165,7 @@ def test_each_action_left_its_events_once(filled: Filled) -> None:
     assert counted.pop(("WHOLESALE", "offer_accept_rate")) == answers.count()
     ends = OfferOutcome.objects.filter(outcome__in=["CONTRACTED", "FELL_THROUGH"])
     assert counted.pop(("WHOLESALE", "contract_rate")) == ends.count()
+    assert counted.pop(("NOTIFY", "notice_delivered")) > 200
     assert not counted
 
 
