@@ -25,7 +25,9 @@ from django.conf import settings
 settings.configure(VAR={var!r})
 from valhalla import rate
 rate.time.time = lambda: 1_800_000_010.0
-print(sum(rate.seconds_to_wait("0f" * 64, 500) == 0 for _ in range(400)))
+print("ready", flush=True)
+sys.stdin.readline()
+print(sum(rate.seconds_to_wait("0f" * 64, 5000) == 0 for _ in range(4000)))
 """
 
 
@@ -56,11 +58,20 @@ def test_a_token_past_its_number_is_told_when_to_come_back(
 def test_four_processes_together_get_what_one_would(tmp_path: Path) -> None:
     program = CALLER.format(root=str(Path(__file__).parents[2]), var=str(tmp_path))
     callers = [
-        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         for _process in range(4)
     ]
+    for caller in callers:  # all of them begin together
+        assert caller.stdout is not None
+        assert caller.stdout.readline() == "ready\n"
+    for caller in callers:
+        assert caller.stdin is not None
+        caller.stdin.write("\n")
+        caller.stdin.flush()
 
-    assert sum(int(caller.communicate(timeout=60)[0]) for caller in callers) == 500
+    assert sum(int(caller.communicate(timeout=60)[0]) for caller in callers) == 5000
 
 
 @pytest.mark.once
