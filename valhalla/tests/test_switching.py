@@ -102,6 +102,7 @@ def test_a_scheduler_that_notes_a_run_does_not_undo_a_pause_made_meanwhile(by: C
     entry.save()
     row = PeriodicTask.objects.get(task=DISPATCH)
     assert (row.enabled, row.total_run_count) == (False, 1)
+    assert row.last_run_at, "the library’s own way writes the whole row and forgets this of a paused one"
 
 
 def test_the_page_tells_in_words_and_a_manager_runs_and_pauses_there(
