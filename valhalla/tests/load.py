@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+FOR_ONE_LOAD = 10_000  # numbers of leads that one load may use
 GIVES_UP = 120.0  # seconds without an answer after which a client fails
 TORONTO = ZoneInfo("America/Toronto")
 NIGHT = ((3, 0), (23, 30))
@@ -29,6 +30,7 @@ class Answered:
     differing: list[str] = field(default_factory=list)
     lost: int = 0
     failed: int = 0
+    loads: int = 0
 
     @property
     def total(self) -> int:
@@ -64,11 +66,12 @@ class Client:
         self, number: int, port: int, token: str, stop: threading.Event, seed: str, into: Answered
     ) -> None:
         self.number, self.port, self.stop, self.into = number, port, stop, into
+        self.first = into.loads * FOR_ONE_LOAD
         self.headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         self.chance = random.Random(seed)
 
     def work(self) -> None:
-        number = 0
+        number = self.first
         while not self.stop.is_set():
             try:
                 self.follow(number)
@@ -146,17 +149,18 @@ class Client:
 
 
 @contextmanager
-def load(port: int, token: str, clients: int, chance: random.Random) -> Iterator[Answered]:
+def load(port: int, token: str, clients: int, chance: random.Random, into: Answered) -> Iterator[None]:
     """Have so many clients work until the block ends, and wait until each has finished."""
-    stop, into = threading.Event(), Answered()
+    stop = threading.Event()
     with ThreadPoolExecutor(clients) as pool:
         work = [
             pool.submit(Client(number, port, token, stop, str(chance.random()), into).work)
             for number in range(clients)
         ]
         try:
-            yield into
+            yield
         finally:
             stop.set()
         for done in work:
             done.result()
+    into.loads += 1

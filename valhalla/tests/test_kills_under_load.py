@@ -218,10 +218,10 @@ def start(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[.
         yield started
 
 
-def work_and_kill(house: House, kinds: list[str], chance: random.Random) -> Answered:
+def work_and_kill(house: House, kinds: list[str], chance: random.Random, answered: Answered) -> None:
     """Have clients work while one thing after the other is killed, each amid as much work."""
     house.wait_for_jobs()
-    with load(house.port, house.token, CLIENTS, chance) as answered:
+    with load(house.port, house.token, CLIENTS, chance, answered):
 
         def work(effects: int) -> None:
             wanted = answered.total + effects
@@ -231,12 +231,11 @@ def work_and_kill(house: House, kinds: list[str], chance: random.Random) -> Answ
             work(chance.randint(20, 50))
             house.kill(kind, chance)
         work(20)
-    return answered
 
 
 def check(house: House, kinds: list[str], chance: random.Random) -> None:
-    began = time.monotonic()
-    answered = work_and_kill(house, kinds, chance)
+    began, answered = time.monotonic(), Answered()
+    work_and_kill(house, kinds, chance, answered)
     house.finish()
     found = differences(house.url, answered)
     assert answered.refusals == []
@@ -292,15 +291,17 @@ def test_a_careless_web_server_loses_doubles_and_leaves_half_done(
 ) -> None:
     """What must not be: the variant against which the tests above have been seen to fail."""
     house = start(False, careless=True)
-    answered = work_and_kill(house, ["all web processes"] * 2, chance)
-    house.finish()
-    found = differences(house.url, answered)
-    found.half = [
-        what for what in found.half if not what.startswith("kept answers")
-    ]  # that would be no kill's
+    kills, answered, found = 0, Answered(), Differences()
+    while kills < 10 and not (found.lost and found.doubled and found.half):  # each is a matter of chance
+        work_and_kill(house, ["all web processes"] * 2, chance, answered)
+        kills += 2
+        house.finish()
+        found = differences(house.url, answered)
+        # That an answer was not kept would be no kill's.
+        found.half = [what for what in found.half if not what.startswith("kept answers")]
     log.warning(
-        "2 kills of careless web processes: %s effects acknowledged, %s lost, %s doubled, %s half done",
-        answered.total, len(found.lost), len(found.doubled), len(found.half),
+        "%s kills of careless web processes: %s effects acknowledged, %s lost, %s doubled, %s half done",
+        kills, answered.total, len(found.lost), len(found.doubled), len(found.half),
     )  # fmt: skip
     assert found.lost
     assert found.doubled
