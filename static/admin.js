@@ -18,6 +18,24 @@
     }
   };
 
+  // Select2 names its box after the value alone, so an empty one has no name: put the label before it.
+  const name = (box) => {
+    const value = box.querySelector(".select2-selection__rendered");
+    const field = box.closest(".select2")?.previousElementSibling;
+    const label = field?.labels?.[0];
+    if (!value || !label) return;
+    label.id ||= `${field.id}_label`;
+    box.dataset.named = "1";
+    value.setAttribute("aria-labelledby", label.id);
+    box.setAttribute("aria-labelledby", `${label.id} ${value.id}`);
+  };
+  const nameAll = () =>
+    document.querySelectorAll(".select2-selection[role=combobox]:not([data-named])").forEach(name);
+  document.addEventListener("DOMContentLoaded", () => {
+    nameAll();
+    new MutationObserver(nameAll).observe(document.body, { childList: true, subtree: true });
+  });
+
   document.addEventListener("DOMContentLoaded", () => {
     document.querySelectorAll("a[x-on\\:click], span[x-on\\:click], div[x-on\\:click]").forEach((element) => {
       if (opens(element)) make(element);
