@@ -60,8 +60,10 @@ def desk(page: Page, live_server: Any, vera: User) -> Page:
     return log_in(page, live_server)
 
 
-def still_there(user: User) -> None:
-    """Let somebody have been active just now, whatever the clock was moved by."""
+def move_on(page: Page, clock: time_machine.Traveller, to: datetime, user: User) -> None:
+    """Move the clock while no page is open that would ask and be put out, and let somebody be active then."""
+    page.goto("about:blank")
+    clock.move_to(to)
     for row in Session.objects.all():
         session = SessionStore(row.session_key)
         if session.get("_auth_user_id") == str(user.pk):
@@ -282,8 +284,7 @@ def test_when_the_window_closes_during_a_call_the_card_locks_and_the_call_is_rec
 ) -> None:
     call = call_step("L-1", at=NOW - timedelta(hours=1))
     closing = NOW + timedelta(hours=10)  # 20:00 in Toronto
-    clock.move_to(closing - timedelta(seconds=4))
-    still_there(vera)
+    move_on(desk, clock, closing - timedelta(seconds=4), vera)
     show(desk, live_server, call)
     # a Chromium without a telephone takes no more keys once it was told to ring one up
     expect(desk.locator("#start")).to_have_attribute("data-opens", "tel:+14165550100")
@@ -305,8 +306,7 @@ def test_at_the_windows_end_the_buttons_lock_and_the_server_refuses_in_any_case(
     desk: Page, live_server: Any, vera: User, clock: time_machine.Traveller
 ) -> None:
     call = call_step("L-1", at=NOW - timedelta(hours=1))
-    clock.move_to(NOW + timedelta(hours=10) - timedelta(seconds=2))
-    still_there(vera)
+    move_on(desk, clock, NOW + timedelta(hours=10) - timedelta(seconds=2), vera)
     show(desk, live_server, call)
     expect(desk.locator("#start")).to_be_enabled()
     desk.route("**/news/**", lambda route: route.fulfill(status=204))  # the card knows the time by itself
@@ -417,8 +417,7 @@ def test_outside_hours_the_refusal_is_a_sentence_and_the_note_stays(
     desk: Page, live_server: Any, vera: User, clock: time_machine.Traveller
 ) -> None:
     call = call_step("L-1")
-    clock.move_to(NIGHT)
-    still_there(vera)
+    move_on(desk, clock, NIGHT, vera)
     show(desk, live_server, call)
     expect(desk.locator("#gate")).to_contain_text("The law does not allow this channel at that hour there.")
     expect(desk.locator("#dial")).to_have_count(0)
@@ -436,8 +435,7 @@ def test_an_opt_out_is_one_key_at_night_and_on_a_later_step(
 ) -> None:
     first = begin("L-1")
     later = FollowUpTask.objects.get(lead=first.lead, step=3)
-    clock.move_to(NIGHT)
-    still_there(vera)
+    move_on(desk, clock, NIGHT, vera)
     show(desk, live_server, later)
     desk.keyboard.press("x")
     expect(desk.locator("#said")).to_contain_text("opted out and is not contacted any more")
