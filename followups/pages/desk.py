@@ -79,17 +79,19 @@ def desk(
     done: FollowUpTask | None = None,
     refusal: Refused | None = None,
     go_on: bool = False,
+    nothing: bool = False,
     status: int | None = None,
     **more: Any,
 ) -> HttpResponse:
     """Answer the page, or to its script the part in front, with a task's card or the way to the next one.
 
-    `done` is the task that was just recorded; `more` goes to the card.
+    `done` is the task that was just recorded, `nothing` says that no task may be worked on now; `more` goes
+    to the card.
     """
     answer = status or (refusal.status if refusal else 200)
     context: dict[str, Any] = {
         "queue": queue_of(request), "may": cards.may(by), "refusal": refusal, "now": int(at.timestamp()),
-        "htmx_here": True,
+        "htmx_here": True, "nothing": nothing,
         "undo": _undo(done, by, at) if done else None,
     }  # fmt: skip
     here = reverse("followups:due")
@@ -269,10 +271,7 @@ def next_one(request: HttpRequest) -> HttpResponseBase:
         return desk(request, by, at, refusal=refusal)
     if pk is not None:
         return to_task(request, pk)
-    messages.info(
-        request, _("Nothing in your work profile may be contacted now, or others are working on it.")
-    )
-    return desk(request, by, at)
+    return desk(request, by, at, nothing=True)  # in front: what was just recorded stays said, and to correct
 
 
 @needs("followups.claim_task")

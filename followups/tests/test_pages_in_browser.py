@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -114,7 +114,7 @@ def test_a_va_completes_her_tasks_by_keyboard_alone(desk: Page, live_server: Any
         if n + 1 < tasks:
             expect(desk.locator("#in-front")).not_to_have_value(str(now))
             expect(desk.locator("#card")).to_be_visible()
-    expect(desk.locator("#said")).to_contain_text("Nothing in your work profile may be contacted now")
+    expect(desk.locator("#nothing")).to_contain_text("Nothing in your work profile may be contacted now")
     assert completed() == tasks
     assert KpiEvent.objects.filter(metric="followup_completed").count() == tasks
     assert FollowUpTask.objects.filter(note__startswith="note 1 of").count() == tasks // 4
@@ -438,6 +438,7 @@ def test_an_opt_out_is_one_key_at_night_and_on_a_later_step(
     move_on(desk, clock, NIGHT, vera)
     show(desk, live_server, later)
     desk.keyboard.press("x")
+    expect(desk.locator("#nothing")).to_contain_text("Nothing in your work profile may be contacted now")
     expect(desk.locator("#said")).to_contain_text("opted out and is not contacted any more")
     assert Suppression.objects.exists()
     assert Lead.objects.get().status == "DEAD"
