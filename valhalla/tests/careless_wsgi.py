@@ -22,7 +22,7 @@ from governance.models import IdempotentAnswer, KpiEvent  # isort: skip
 
 __all__ = ["application"]
 
-LATER = 0.2  # seconds, as a queue or a slow neighbour takes them
+LATER = 0.1  # seconds, as a queue or a slow neighbour takes them
 
 
 def answer_once(*, user_id: int, key: str, request: Any, at: Any, handle: Any) -> tuple[int, str, bool]:
@@ -30,7 +30,7 @@ def answer_once(*, user_id: int, key: str, request: Any, at: Any, handle: Any) -
     if stored is not None:
         return stored.status, stored.body, True
     if request[1].endswith("/settle"):
-        threading.Timer(10 * LATER, do_afterwards, [handle]).start()
+        threading.Timer(20 * LATER, do_afterwards, [handle]).start()
         return 200, json.dumps({"reservation": {"id": request[2]["reservation_id"]}}), True
     status, body, keep = handle()
     time.sleep(LATER)
