@@ -291,8 +291,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.xdist_group("browser"))  # one Chromium at a time
         if item.get_closest_marker("long") and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason=LONG_RUN))
-    # Playwright leaves an event loop behind in its thread, so its tests come last.
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    # Playwright leaves an event loop behind in its thread, so its tests come last. Those of processes wait
+    # more than they compute: they go beside what the other worker has to do, on SQLite beside Chromium.
+    late = DATABASE != "postgres"
+    items.sort(key=lambda item: (item.get_closest_marker("browser") is not None, _waits(item) == late))
+
+
+def _waits(item: pytest.Item) -> bool:
+    return any("processes" in marker.args for marker in item.iter_markers("xdist_group"))
 
 
 # --- the close of a run -------------------------------------------------------------------------------------
