@@ -95,6 +95,30 @@ class ReadOnlyAdmin(LongList):
         return False
 
 
+class WhyForm(forms.Form):
+    """Why several rows change."""
+
+    reason = forms.CharField(
+        label=_("Reason"), max_length=200, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2})
+    )
+
+
+def ask_why(
+    screen: admin.ModelAdmin[Any],
+    request: HttpRequest,
+    form: forms.Form,
+    action: str,
+    title: Any,
+    **more: Any,
+) -> HttpResponse:
+    """Show a form between the choice of rows and an action; `more` is what else its template shows."""
+    context = {
+        **screen.admin_site.each_context(request),
+        "opts": screen.opts, "title": title, "form": form, "action": action, **more,
+    }  # fmt: skip
+    return TemplateResponse(request, "admin/ask_why.html", context)
+
+
 class ReasonForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets the model
     """A form that asks why, every time."""
 

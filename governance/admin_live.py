@@ -10,7 +10,6 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
-from django.template.response import TemplateResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
@@ -19,7 +18,7 @@ from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from governance.actors import By
-from governance.admin_base import by_of
+from governance.admin_base import ask_why, by_of
 from governance.errors import Refused
 
 MOST_SWITCHED = 200
@@ -139,16 +138,9 @@ class SwitchesMany(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         form = SwitchForm(request.POST if "apply" in request.POST else None)
         chosen = list(rows.order_by("pk")[:MOST_SWITCHED])
         if not form.is_valid():
-            context = {
-                **self.admin_site.each_context(request),
-                "opts": self.opts,
-                "title": getattr(self, action).short_description,
-                "form": form,
-                "action": action,
-                "chosen": [row.pk for row in chosen],
-                "rows": chosen,
-            }
-            return TemplateResponse(request, "admin/ask_why.html", context)
+            title = getattr(self, action).short_description
+            pks = [row.pk for row in chosen]
+            return ask_why(self, request, form, action, title, chosen=pks, rows=chosen)
         by, done = by_of(request), 0
         for row in chosen:
             try:

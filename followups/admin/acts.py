@@ -10,16 +10,15 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from followups import services
 from followups.models import FollowUpTask, Lead
 from governance.actors import ACTOR_LENGTH, Role
-from governance.admin_base import ReadOnlyAdmin, by_of
+from governance.admin_base import ReadOnlyAdmin, WhyForm, ask_why, by_of
 from governance.errors import Refused
 from governance.people.querysets import active
 
@@ -27,14 +26,6 @@ MOST_OWNERS = 200
 MOST_AT_ONCE = 100
 MOST_LEADS = 100
 WHO_OWNS = (Role.VA, Role.CLOSER, Role.MANAGER)
-
-
-class WhyForm(forms.Form):
-    """Why many rows are changed."""
-
-    reason = forms.CharField(
-        label=_("Reason"), max_length=200, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2})
-    )
 
 
 class OwnerForm(WhyForm):
@@ -97,17 +88,8 @@ class ActsWithReason(ReadOnlyAdmin):
     ) -> HttpResponse:
         """Show the form between the choice of rows and the action."""
         chosen = request.POST.getlist("_selected_action")[:most]
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": title,
-            "form": form,
-            "action": action,
-            "chosen": chosen,
-            "rows": queryset[:20],
-            "more": max(0, len(chosen) - 20),
-        }
-        return TemplateResponse(request, "admin/ask_why.html", context)
+        more = max(0, len(chosen) - 20)
+        return ask_why(self, request, form, action, title, chosen=chosen, rows=queryset[:20], more=more)
 
 
 class OwnerFilter(admin.SimpleListFilter):

@@ -28,10 +28,10 @@ from unfold.widgets import (
 
 from governance import hooks
 from governance.actors import owner_key
-from governance.admin_base import JSONText, NamedCells, ReadOnlyAdmin, ServiceAdmin, by_of
+from governance.admin_base import JSONText, NamedCells, ReadOnlyAdmin, ServiceAdmin, WhyForm, ask_why, by_of
 from governance.errors import Refused
 from governance.hours import CHANNELS
-from governance.people.forms import AwayForm, ShiftsForm, WhyForm
+from governance.people.forms import AwayForm, ShiftsForm
 from governance.people.models import Absence, ApiToken, User, WorkProfile
 from governance.people.rules import LANGUAGES, SCOPES
 from governance.people.services import (
@@ -152,17 +152,10 @@ def ask(
     says: list[str],
 ) -> HttpResponse:
     """Show the form between the choice of rows and the action."""
-    context = {
-        **screen.admin_site.each_context(request),
-        "opts": screen.opts,
-        "title": getattr(screen, name).short_description,
-        "form": form,
-        "action": name,
-        "chosen": [row.pk for row in chosen],
-        "rows": rows,
-        "says": says,
-    }
-    return TemplateResponse(request, "admin/ask_why.html", context)
+    title = getattr(screen, name).short_description
+    return ask_why(
+        screen, request, form, name, title, chosen=[row.pk for row in chosen], rows=rows, says=says
+    )
 
 
 @admin.register(User)

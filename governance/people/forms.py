@@ -15,6 +15,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from governance.admin_base import WhyForm
 from governance.hours import MOST_TYPED, Window, read_day, week_windows
 
 DAYS = (
@@ -27,14 +28,6 @@ def _day(label: Any, help_text: Any = "") -> forms.DateField:
     attrs = {"type": "date", "class": " ".join(INPUT_CLASSES)}
     return forms.DateField(
         label=label, help_text=help_text, widget=forms.DateInput(format="%Y-%m-%d", attrs=attrs)
-    )
-
-
-class WhyForm(forms.Form):
-    """Why several rows change."""
-
-    reason = forms.CharField(
-        label=_("Reason"), max_length=200, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2})
     )
 
 
