@@ -43,6 +43,7 @@ from governance.people.services import (
     set_shifts,
     show_role,
 )
+from governance.people.wording import roles_in_words
 from governance.places import CANADIAN_ZONES, Province
 
 MOST_COUNTED = 100  # open tasks of one person
@@ -208,6 +209,11 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "role":
+            kwargs["help_text"] = roles_in_words()
+        return super().formfield_for_choice_field(db_field, request, **kwargs)
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return self.inlines if obj is not None else []

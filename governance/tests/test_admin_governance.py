@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from rest_framework.test import APIClient
 from unfold.admin import ModelAdmin
 
 from governance import hooks
+from governance.actors import Role
 from governance.contact.digests import digest
 from governance.contact.models import (
     CityZone,
@@ -52,6 +54,7 @@ from governance.outbox.models import (
     SchedulerLease,
 )
 from governance.people.models import Absence, WorkProfile
+from governance.people.wording import ROLE_SAYS
 from governance.retention.models import Erasure, Removal, RetentionPeriod
 from governance.risk.models import (
     RiskEngine,
@@ -622,6 +625,13 @@ def test_a_person_is_made_with_a_role_and_a_long_password(desk: Desk) -> None:
     assert response.status_code == 302
     vera = User.objects.get(username="vera")
     assert (vera.role, vera.is_staff, vera.check_password(long)) == ("VA", False, True)
+
+
+def test_what_each_role_may_do_is_said_where_one_is_chosen(desk: Desk, person: Person) -> None:
+    client, vera = desk(), person("VA", "vera")
+    for address in (url(User, "add"), url(User, "change", vera.pk)):
+        page = html.unescape(client.get(address).content.decode())
+        assert [role for role in Role if str(ROLE_SAYS[role]) not in page] == []
 
 
 def test_a_persons_work_is_planned_on_her_screen(desk: Desk, person: Person) -> None:

@@ -33,6 +33,39 @@ def rights_of_group(name: str) -> set[str]:
     return {f"{app}.{code}" for app, code in rows.values_list("content_type__app_label", "codename")}
 
 
+# What governance/people/wording.py says that a role may do, and what it lets nobody expect of her.
+SAID = {
+    Role.VA: (
+        "followups.view_lead followups.claim_task followups.complete_task followups.create_ladder "
+        "followups.record_inbound governance.suppress buyers.record_feedback",
+        "followups.view_all followups.work_any_task buyers.view_buyers offers.compute_offer",
+    ),
+    Role.CLOSER: (
+        "followups.view_all buyers.view_buyers governance.view_kpievent offers.compute_offer "
+        "offers.record_outcome governance.override_gate governance.engage_kill_switch",
+        "followups.work_any_task followups.reassign governance.edit_policies governance.manage_people",
+    ),
+    Role.AUDITOR: ("governance.view_user followups.view_all", ""),
+    Role.SERVICE: (
+        "followups.view_lead buyers.view_buyers offers.view_evidence governance.view_kpievent "
+        "followups.work_any_task followups.record_inbound offers.record_outcome offers.compute_offer",
+        "governance.edit_policies offers.edit_policies governance.override_gate governance.view_user",
+    ),
+}
+
+
+@pytest.mark.once
+def test_what_a_role_may_do_is_told_as_the_table_has_it() -> None:
+    for role, (may, may_not) in SAID.items():
+        assert not set(may.split()) - ROLE_RIGHTS[role], role
+        assert not set(may_not.split()) & ROLE_RIGHTS[role], role
+    assert ROLE_RIGHTS[Role.CLOSER] > ROLE_RIGHTS[Role.VA]
+    assert ROLE_RIGHTS[Role.MANAGER] == EVERY_RIGHT
+    seen = {right for right in EVERY_RIGHT if right.partition(".")[2].startswith("view_")}
+    assert ROLE_RIGHTS[Role.AUDITOR] == seen | {"followups.lookup"}
+    assert [role for role in Role if "governance.erase_person" in ROLE_RIGHTS[role]] == [Role.MANAGER]
+
+
 @pytest.mark.django_db
 def test_every_right_of_the_table_is_declared_by_a_model() -> None:
     rows = Permission.objects.values_list("content_type__app_label", "codename")
