@@ -12,10 +12,20 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 CHANNELS = ("SMS", "CALL", "EMAIL")
 DAY_MINUTES = 1440
 DAYS = range(7)
+DAY_NAMES = (
+    gettext_lazy("Monday"),
+    gettext_lazy("Tuesday"),
+    gettext_lazy("Wednesday"),
+    gettext_lazy("Thursday"),
+    gettext_lazy("Friday"),
+    gettext_lazy("Saturday"),
+    gettext_lazy("Sunday"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +109,14 @@ def week_windows(week: Sequence[Sequence[tuple[int, int]]]) -> tuple[Window, ...
             days.setdefault(span, []).append(day)
     windows = [Window(tuple(on), start, end) for (start, end), on in days.items()]
     return tuple(sorted(windows, key=lambda window: (window.days, window.start)))
+
+
+def typed_week(windows: Sequence[Window]) -> list[str]:
+    """Return seven days' hours, Monday first, as a person types them."""
+    return [
+        write_day(sorted((window.start, window.end) for window in windows if day in window.days))
+        for day in DAYS
+    ]
 
 
 def wrong_rules(message: str, **values: Any) -> ValidationError:

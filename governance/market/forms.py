@@ -7,12 +7,9 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.template.loader import render_to_string
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import (
-    INPUT_CLASSES,
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminSelectWidget,
@@ -21,74 +18,26 @@ from unfold.widgets import (
 
 from governance.admin_base import VersionForm
 from governance.hooks import LawsWeek
-from governance.hours import CHANNELS, DAYS, MOST_TYPED, read_day, week_windows, write_day
+from governance.hours import CHANNELS, DAYS, week_windows, write_day
 from governance.market.models import MarketPolicy
 from governance.market.pictures import day_line, laws_of, legend
 from governance.market.rules import ContactRules, read_rules
-from governance.market.wording import CHANNEL_NAMES, DAY_NAMES
+from governance.market.wording import CHANNEL_NAMES
 from governance.places import CANADIAN_ZONES, Province
-
-Hours = tuple[tuple[int, int], ...]
-
-
-def _wrong(part: str) -> str:
-    return _("“%(part)s” cannot be read; write such as 9:00–12:00, 13:00–20:00, or nothing for never.") % {
-        "part": part[:40]
-    }
+from governance.week_field import Hours, WeekField, WeekWidget
 
 
-class WeekWidget(forms.Widget):
-    """Seven lines to type hours in, each drawn beside it on 24 hours, the law's shaded behind."""
+class DrawnWeek(WeekWidget):
+    """Hours to type, each day drawn beside them on 24 hours, the law's shaded behind."""
 
+    template = "admin/governance/marketpolicy/week.html"
     laws: Sequence[LawsWeek] = ()
 
-    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:
-        return [str(data.get(f"{name}_{day}", ""))[:MOST_TYPED] for day in DAYS]
+    def drawn(self, spans: Hours, day: int) -> str:
+        return day_line(spans, self.laws, day)
 
-    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
-        return all(f"{name}_{day}" not in data for day in DAYS)
-
-    def id_for_label(self, id_: str) -> str:
-        return f"{id_}_0"
-
-    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> Any:
-        base = (attrs or {}).get("id") or f"id_{name}"
-        days = []
-        for day, text in enumerate(value or [""] * 7):
-            shown = {"id": f"{base}_{day}", "field": f"{name}_{day}", "name": DAY_NAMES[day], "typed": text}
-            try:
-                shown["line"] = day_line(read_day(text), self.laws, day)
-            except ValueError as wrong:
-                shown["wrong"] = _wrong(str(wrong))
-            days.append(shown)
-        context = {
-            "id": base,
-            "days": days,
-            "laws": legend(self.laws),
-            "classes": " ".join(INPUT_CLASSES),
-        }
-        return render_to_string("admin/governance/marketpolicy/week.html", context)
-
-
-class WeekField(forms.Field):
-    """Seven days' hours, Monday first; the value is what `read_day` makes of each."""
-
-    widget = WeekWidget
-
-    def to_python(self, value: Any) -> list[Hours]:
-        week: list[Hours] = []
-        wrong: list[str] = []
-        for day, text in enumerate(value or [""] * 7):
-            try:
-                week.append(read_day(text))
-            except ValueError as part:
-                wrong.append(f"{DAY_NAMES[day]}: {_wrong(str(part))}")
-        if wrong:
-            raise ValidationError(wrong)
-        return week
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return list(initial or []) != list(data or [])
+    def more(self) -> dict[str, Any]:
+        return {"laws": legend(self.laws)}
 
 
 def typed_from(rules: ContactRules) -> dict[str, Any]:
@@ -113,7 +62,7 @@ class PolicyForm(VersionForm):
     """When, how and whom: nobody types JSON."""
 
     week = WeekField(
-        label=gettext_lazy("Contact hours"), required=False,
+        label=gettext_lazy("Contact hours"), required=False, widget=DrawnWeek,
         help_text=gettext_lazy(
             "Local time. The start is inside, the end is not; several spans on a day are divided by a comma, "
             "and a night goes to 24:00 and begins again at 0:00 of the next day."

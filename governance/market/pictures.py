@@ -11,9 +11,9 @@ from django.utils.safestring import SafeString
 
 from governance import hooks
 from governance.hooks import LawsWeek
-from governance.hours import DAY_MINUTES, DAYS, write_day
+from governance.hours import DAY_MINUTES, DAY_NAMES, DAYS, write_day
 from governance.market.rules import ContactRules
-from governance.market.wording import CHANNEL_NAMES, DAY_NAMES, week_in_words
+from governance.market.wording import CHANNEL_NAMES, week_in_words
 
 Spans = Sequence[tuple[int, int]]
 Week = Sequence[Spans]

@@ -20,11 +20,10 @@ from governance.admin_policies import (
     write_yes,
 )
 from governance.admin_transfer import Labels, Row
-from governance.hours import CHANNELS, DAYS, read_day, week_windows, write_day
+from governance.hours import CHANNELS, DAY_NAMES, DAYS, read_day, week_windows, write_day
 from governance.market.models import MarketPolicy
 from governance.market.rules import DEFAULT_RULES, read_rules
 from governance.market.services import get_effective_policy, upsert_policy
-from governance.market.wording import DAY_NAMES
 from governance.places import Place
 
 

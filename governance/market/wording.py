@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from governance.hooks import Moves
-from governance.hours import DAYS, write_clock
+from governance.hours import DAY_NAMES, DAYS, write_clock
 from governance.market.rules import ContactRules
 
 CHANNEL_NAMES = {
@@ -20,15 +20,6 @@ CHANNEL_NAMES = {
     "CALL": gettext_lazy("calls"),
     "EMAIL": gettext_lazy("e-mail"),
 }
-DAY_NAMES = (
-    gettext_lazy("Monday"),
-    gettext_lazy("Tuesday"),
-    gettext_lazy("Wednesday"),
-    gettext_lazy("Thursday"),
-    gettext_lazy("Friday"),
-    gettext_lazy("Saturday"),
-    gettext_lazy("Sunday"),
-)
 
 
 def listed(words: Iterable[object]) -> str:

@@ -28,9 +28,9 @@ from unfold.widgets import (
 
 from governance import hooks
 from governance.actors import owner_key
-from governance.admin_base import JSONText, NamedCells, ReadOnlyAdmin, ServiceAdmin, WhyForm, ask_why, by_of
+from governance.admin_base import NamedCells, ReadOnlyAdmin, ServiceAdmin, WhyForm, ask_why, by_of
 from governance.errors import Refused
-from governance.hours import CHANNELS
+from governance.hours import CHANNELS, read_windows, typed_week, week_windows, write_day
 from governance.people.forms import AwayForm, ShiftsForm
 from governance.people.models import Absence, ApiToken, User, WorkProfile
 from governance.people.rules import LANGUAGES, SCOPES
@@ -45,6 +45,7 @@ from governance.people.services import (
 )
 from governance.people.wording import roles_in_words
 from governance.places import CANADIAN_ZONES, Province
+from governance.week_field import WeekField
 
 MOST_COUNTED = 100  # open tasks of one person
 
@@ -89,10 +90,16 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
         widget=UnfoldAdminSelectWidget,
         initial="America/Toronto",
     )  # fmt: skip
-    shifts = JSONText(
+    shifts = WeekField(
         label=_("Shifts"), required=False,
-        help_text=_('Weekly, in her own zone: [{"days": [0,1,2,3,4], "start": "09:00", "end": "17:00"}]'),
+        help_text=_(
+            "In her own time zone, such as 9:00–12:00, 13:00–17:00; nothing typed is no shift. A night goes "
+            "to 24:00 and begins again at 0:00 of the next day. Without any shift every hour is one."
+        ),
     )  # fmt: skip
+
+    class Media:
+        css: ClassVar[Any] = {"all": ("policies.css",)}
 
     class Meta:
         model = WorkProfile
@@ -100,11 +107,14 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "shifts" in self.fields:
-            self.fields["shifts"].widget.attrs["rows"] = 5
+        self.initial["shifts"] = typed_week(read_windows(self.instance.shifts))
 
-    def clean_shifts(self) -> Any:
-        return self.cleaned_data["shifts"] or []
+    def clean_shifts(self) -> list[dict[str, Any]]:
+        """Return the week as it is kept; hours that did not change keep the windows they are in."""
+        week, kept = self.cleaned_data["shifts"], self.instance.shifts
+        if [write_day(spans) for spans in week] == typed_week(read_windows(kept)):
+            return list(kept)
+        return [window.as_json() for window in week_windows(week)]
 
 
 class WorkProfileInline(StackedInline):  # type: ignore[misc]  # unfold has no types

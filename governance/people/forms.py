@@ -16,12 +16,9 @@ from unfold.widgets import (
 )
 
 from governance.admin_base import WhyForm
-from governance.hours import MOST_TYPED, Window, read_day, week_windows
+from governance.hours import DAY_NAMES, MOST_TYPED, Window, read_day, week_windows
 
-DAYS = (
-    (0, _("Monday")), (1, _("Tuesday")), (2, _("Wednesday")), (3, _("Thursday")), (4, _("Friday")),
-    (5, _("Saturday")), (6, _("Sunday")),
-)  # fmt: skip
+DAYS = tuple(enumerate(DAY_NAMES))
 
 
 def _day(label: Any, help_text: Any = "") -> forms.DateField:

@@ -640,7 +640,8 @@ def test_a_persons_work_is_planned_on_her_screen(desk: Desk, person: Person) -> 
         "work_profile-0-user": vera.pk, "work_profile-0-provinces": ["ON", "QC"],
         "work_profile-0-channels": ["SMS"],
         "work_profile-0-languages": ["fr"], "work_profile-0-zone": "America/Toronto",
-        "work_profile-0-shifts": '[{"days": [0, 1], "start": "09:00", "end": "17:00"}]',
+        "work_profile-0-shifts_0": "9-17", "work_profile-0-shifts_1": "9 h à 17 h",
+        "work_profile-0-shifts_5": "22:00–24:00",
     }  # fmt: skip
     absence = {
         "absences-TOTAL_FORMS": "1", "absences-0-user": vera.pk, "absences-0-starts_at_0": "2026-12-21",
@@ -655,21 +656,45 @@ def test_a_persons_work_is_planned_on_her_screen(desk: Desk, person: Person) -> 
         ["ON", "QC"],
         ["fr"],
     )
-    assert vera.work_profile.shifts == [{"days": [0, 1], "start": "09:00", "end": "17:00"}]
+    assert vera.work_profile.shifts == [
+        {"days": [0, 1], "start": "09:00", "end": "17:00"},
+        {"days": [5], "start": "22:00", "end": "24:00"},
+    ]
     assert vera.absences.count() == 1
 
 
-@pytest.mark.parametrize("shifts", ["{", '"x"', '[{"days": [9], "start": "09:00", "end": "17:00"}]'])
+def test_shifts_that_did_not_change_stay_as_they_were_kept(desk: Desk, person: Person) -> None:
+    vera = person("VA", "vera")
+    kept = [
+        {"days": [1], "start": "13:00", "end": "17:00"},
+        {"days": [0], "start": "09:00", "end": "12:00"},
+        {"days": [1], "start": "09:00", "end": "12:00"},
+    ]
+    profile = WorkProfile.objects.create(user=vera, shifts=kept)
+    page = desk().get(url(User, "change", vera.pk)).content.decode()
+    typed = dict(re.findall(r'name="(work_profile-0-shifts_\d)" value="([^"]*)"', page))
+    assert list(typed.values()) == ["09:00–12:00", "09:00–12:00, 13:00–17:00", "", "", "", "", ""]
+    work = {
+        "work_profile-0-id": profile.pk, "work_profile-0-user": vera.pk,
+        "work_profile-0-zone": "America/Halifax",
+    }  # fmt: skip
+    assert desk().post(url(User, "change", vera.pk), person_form(vera, **work, **typed)).status_code == 302
+    profile.refresh_from_db()
+    assert (profile.zone, profile.shifts) == ("America/Halifax", kept)
+
+
+@pytest.mark.parametrize("shifts", ["{", "soon", "17-9", "9-12, 11-13", "9-25"])
 def test_shifts_that_cannot_be_are_refused(desk: Desk, person: Person, shifts: str) -> None:
     vera = person("VA", "vera")
     work = {
         "work_profile-0-user": vera.pk, "work_profile-0-zone": "America/Toronto",
-        "work_profile-0-shifts": shifts,
+        "work_profile-0-shifts_2": shifts,
         "work_profile-0-languages": ["en"],
     }  # fmt: skip
     response = desk().post(url(User, "change", vera.pk), person_form(vera, **work))
     assert response.status_code == 200
-    assert "shifts" in str(response.context["errors"]) or response.context["errors"]
+    assert "cannot be read" in str(response.context["errors"])
+    assert 'aria-invalid="true"' in response.content.decode()
     assert not WorkProfile.objects.exists()
 
 
