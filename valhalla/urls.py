@@ -8,6 +8,7 @@ from valhalla import views
 from valhalla.pages.lead import lead_line
 from valhalla.pages.plots import plots
 from valhalla.pages.schedules import act_on_schedule, schedules
+from valhalla.pages.second_factor import enrol, second_page
 from valhalla.pages.trace import trace
 
 urlpatterns = [
@@ -15,6 +16,8 @@ urlpatterns = [
     path("livez", views.livez, name="livez"),
     path("readyz", views.readyz, name="readyz"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("login/code/", second_page, name="second_factor"),
+    path("login/code/new/", enrol, name="second_factor_new"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("language/", include("django.conf.urls.i18n")),
     path("admin/trace/", trace, name="trace"),

@@ -17,6 +17,8 @@ from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -34,6 +36,7 @@ from governance.hours import CHANNELS, read_windows, typed_week, week_windows, w
 from governance.people.forms import AwayForm, ShiftsForm
 from governance.people.models import Absence, ApiToken, User, WorkProfile
 from governance.people.rules import LANGUAGES, SCOPES
+from governance.people.second_factor import reset_second_factor
 from governance.people.services import (
     MAX_DAYS,
     MOST_AT_ONCE,
@@ -186,7 +189,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
     filter_horizontal = ()
     readonly_fields = ("last_login", "date_joined", "is_superuser")
     inlines: ClassVar[Any] = [WorkProfileInline, AbsenceInline]
-    actions = ["mark_away", "set_shifts"]
+    actions = ["mark_away", "set_shifts", "reset_second_factor"]
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         (_("Who"), {"fields": ("first_name", "last_name", "email")}),
@@ -285,6 +288,34 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
                 return None
         says = [gettext("These hours take the place of the shifts they have, each in her own time zone.")]
         return ask(self, request, form, "set_shifts", people, [user.username for user in people], says)
+
+    @action(description=_("Reset second factor"), permissions=["change"])
+    def reset_second_factor(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        form = WhyForm(request.POST if "apply" in request.POST else None)
+        people = _people(queryset)
+        if not form.is_valid():
+            says = [
+                gettext(
+                    "Their authenticator and backup codes stop working and what they have open is closed. "
+                    "At the next login they set up a new one."
+                )
+            ]
+            names = [user.username for user in people]
+            return ask(self, request, form, "reset_second_factor", people, names, says)
+        by, at, reason = by_of(request), timezone.now(), form.cleaned_data["reason"]
+        done = 0
+        for user in people:
+            try:
+                had_one = reset_second_factor(user.username, by=by, at=at, reason=reason)
+            except Refused as refusal:
+                messages.warning(request, f"{user.username}: {refusal}")
+                continue
+            if had_one:
+                self.log_change(request, user, gettext("Second factor reset: %(why)s") % {"why": reason})
+                done += 1
+        text = ngettext("%(count)s second factor reset.", "%(count)s second factors reset.", done)
+        messages.success(request, text % {"count": done})
+        return None
 
     @admin.display(description=_("name"), ordering="last_name")
     def full_name(self, user: User) -> str:
@@ -476,6 +507,9 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
 
 
 admin.site.unregister(Group)
+# their screens show secrets and backup codes
+admin.site.unregister(TOTPDevice)
+admin.site.unregister(StaticDevice)
 
 
 @admin.register(Group)

@@ -147,7 +147,7 @@ PAGES: dict[str, str] = {
     "followups/task/<int:pk>/skip/": PEOPLE_WHO_WORK,
     "followups/task/<int:pk>/opt-out/": BUT_AUDITORS,
 }
-OPEN = {"livez", "readyz", "login/", "logout/", "language/setlang/"}
+OPEN = {"livez", "readyz", "login/", "login/code/", "login/code/new/", "logout/", "language/setlang/"}
 
 
 def addresses(urls: list[Any] | None = None, before: str = "") -> Iterator[tuple[str, URLPattern]]:

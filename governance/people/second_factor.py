@@ -1,0 +1,48 @@
+"""Taking somebody's second factor away, so that she sets it up anew at her next login."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from governance.actors import By
+from governance.errors import Forbidden, Invalid, Refused
+from governance.people.models import User
+from governance.people.services import MANAGE, REASON_LENGTH
+
+log = logging.getLogger(__name__)
+
+
+@transaction.atomic
+def reset_second_factor(username: str, *, by: By, at: datetime, reason: str) -> bool:
+    """Remove a person's device and backup codes; what their codes opened is closed with the next request.
+
+    Returns whether she had any, so that a repeat changes nothing. Raises Forbidden without the right, for
+    oneself, and for a superuser unless the operator or another superuser does it; Invalid without a reason;
+    Refused `unknown_person`.
+    """
+    if not (by.is_system or by.may(MANAGE)):
+        raise Forbidden("not_allowed", _("Only a manager resets a second factor."))
+    if not reason.strip():
+        raise Invalid({"reason": [_("Say why this changes.")]})
+    if len(reason.strip()) > REASON_LENGTH:
+        raise Invalid({"reason": [_("At most %(most)d characters.") % {"most": REASON_LENGTH}]})
+    user = User.objects.select_for_update().filter(username__iexact=username).first()
+    if user is None:
+        raise Refused("unknown_person", _("There is nobody of this name."))
+    if user.pk == by.user_id:
+        raise Forbidden("not_allowed", _("Somebody else must reset your second factor."))
+    guarded = user.is_superuser and not by.is_system
+    if guarded and not User.objects.filter(username=by.username, is_superuser=True).exists():
+        raise Forbidden("not_allowed", _("Only a superuser resets a superuser’s second factor."))
+    gone = (
+        TOTPDevice.objects.filter(user=user).delete()[0] + StaticDevice.objects.filter(user=user).delete()[0]
+    )
+    if gone:
+        log.info("%s reset the second factor of %s: %s", by.username, user.username, reason.strip())
+    return bool(gone)

@@ -1,0 +1,32 @@
+"""``manage.py reset_second_factor USERNAME --reason TEXT``: the operator's way back in for somebody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from governance.actors import By
+from governance.errors import Refused
+from governance.people.second_factor import reset_second_factor
+
+
+class Command(BaseCommand):
+    help = "Remove a person's authenticator and backup codes. She sets them up anew at her next login."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username", help="whose")
+        parser.add_argument("--reason", required=True, help="why; it is logged")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        name = options["username"]
+        try:
+            had_one = reset_second_factor(
+                name, by=By.system("reset_second_factor"), at=timezone.now(), reason=options["reason"]
+            )
+        except Refused as refusal:
+            fields = [" ".join(map(str, told)) for told in refusal.errors.values()]
+            raise CommandError(" ".join(fields) or str(refusal)) from None
+        done = f"The second factor of {name} is reset." if had_one else f"{name} had no second factor."
+        self.stdout.write(done)
