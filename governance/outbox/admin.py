@@ -55,7 +55,7 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
 class JobSlotAdmin(ReadOnlyAdmin):
     """Each run of each job."""
 
-    list_display = ("started_at", "job", "slot", "finished_at", "result", "error")
+    list_display = ("started_at", "job", "slot", "finished_at", "result", "error", "by_hand")
     list_filter = (by_index("job", _("job")), ("finished_at", admin.EmptyFieldListFilter), "started_at")
     search_fields = ("job__startswith", "slot__startswith")
     ordering = ("-started_at", "-pk")

@@ -32,18 +32,21 @@ def slot_of(every: str, at: datetime) -> str:
     return at.replace(minute=at.minute - at.minute % minutes).strftime("%Y-%m-%dT%H:%M")
 
 
-def claim_slot(job: str, slot: str, at: datetime) -> JobSlot | None:
-    """Take a slot, or take over one whose run failed or never ended; None when it is taken."""
+def claim_slot(job: str, slot: str, at: datetime, by_hand: str = "") -> JobSlot | None:
+    """Take a slot, or take over one whose run failed or never ended; None when it is taken.
+
+    `by_hand` names the person who runs it, and is blank for the scheduler.
+    """
     with transaction.atomic():
         row, made = JobSlot.objects.select_for_update().get_or_create(
-            job=job, slot=slot, defaults={"started_at": at}
+            job=job, slot=slot, defaults={"started_at": at, "by_hand": by_hand}
         )
         if made:
             return row
         if row.finished_at is not None or row.started_at > at - TAKE_OVER_AFTER:
             return None
-        row.started_at = at
-        row.save(update_fields=["started_at"])
+        row.started_at, row.by_hand = at, by_hand
+        row.save(update_fields=["started_at", "by_hand"])
         return row
 
 
@@ -59,8 +62,8 @@ def is_running(job: str, at: datetime) -> bool:
     return rows.exists()
 
 
-def run_by_hand(job: str, at: datetime) -> tuple[bool, Any]:
-    """Do a job's work now, and return whether that was begun and its result.
+def run_by_hand(job: str, at: datetime, who: str) -> tuple[bool, Any]:
+    """Do a job's work now, and return whether that was begun and its result; the run keeps `who` asked.
 
     It takes the slot that is due, so that the scheduler does not do it again; where that slot is done it
     takes one of this minute. Nothing is begun while a run of the job is under way. Raises KeyError for an
@@ -70,10 +73,10 @@ def run_by_hand(job: str, at: datetime) -> tuple[bool, Any]:
     with transaction.atomic():
         if is_running(job, at):
             return False, None
-        row = claim_slot(job, slot, at)
+        row = claim_slot(job, slot, at, who)
         if row is None and not is_running(job, at):
             # a slot sorts behind the one that it comes after
-            row = claim_slot(job, f"{slot[:10]}T{at.strftime('%H:%M')} by hand", at)
+            row = claim_slot(job, f"{slot[:10]}T{at.strftime('%H:%M')} by hand", at, who)
     return (False, None) if row is None else (True, _run(row, WORK[job], at))
 
 
@@ -118,9 +121,9 @@ def job(name: str, *, every: str) -> Callable[[Work], Task[Any, Any]]:
 
         @shared_task(name=name)
         @functools.wraps(work)
-        def run(by_hand: bool = False) -> Any:
+        def run(by_hand: str = "") -> Any:
             if by_hand:
-                return run_by_hand(name, timezone.now())[1]
+                return run_by_hand(name, timezone.now(), str(by_hand))[1]
             return run_once(name, every, work, timezone.now())
 
         return run

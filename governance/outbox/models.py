@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from governance.actors import CORRELATION_LENGTH
+from governance.actors import ACTOR_LENGTH, CORRELATION_LENGTH
 from governance.versions import Versioned
 
 MAX_ATTEMPTS = 5
@@ -84,6 +84,11 @@ class JobSlot(models.Model):
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
     result = models.JSONField(_("result"), null=True, blank=True)
     error = models.CharField(_("error"), max_length=200, blank=True, default="")
+    # the database knows the default too: workers of the release before write rows without it
+    by_hand = models.CharField(
+        _("by hand"), max_length=ACTOR_LENGTH, blank=True, default="", db_default="",
+        help_text=_("Who ran it by hand; blank for the scheduler."),
+    )  # fmt: skip
 
     class Meta:
         verbose_name = _("job run")

@@ -28,6 +28,7 @@ from django.views.decorators.http import require_POST
 from django_celery_beat.models import PeriodicTask
 from kombu.exceptions import OperationalError
 
+from governance.actors import By
 from governance.admin_base import by_of
 from governance.errors import Refused
 from governance.kpi.figures import keep_figures
@@ -91,7 +92,9 @@ def _act(request: HttpRequest, pk: int) -> HttpResponse:
     if row is None:
         messages.error(request, _("There is no job of that name."))
     elif act == "run":
-        _run_now(request, row.task, at)
+        message = _run_now(request, row.task, by, at)
+        if message:
+            admin.site.get_model_admin(PeriodicTask).log_change(request, row, message)
     elif act in ("pause", "go_on"):
         reason = request.POST.get("reason", "").replace("\0", "")
         try:
@@ -107,38 +110,41 @@ def _act(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("schedules")
 
 
-def _run_now(request: HttpRequest, task: str, at: datetime) -> None:
-    """Run a job once: by a worker where there is a broker, else in this request."""
+def _run_now(request: HttpRequest, task: str, by: By, at: datetime) -> str:
+    """Run a job once: by a worker where there is a broker, else in this request.
+
+    Returns what the admin's log keeps of it; nothing where nothing was begun.
+    """
     current_app.loader.import_default_modules()
     if task not in SLOTS:
         messages.error(request, _("%(job)s is no job that can be run by hand.") % {"job": task})
-        return
+        return ""
     if is_running(task, at):
         messages.warning(request, _("%(job)s is running just now; nothing was begun.") % {"job": task})
-        return
+        return ""
     if settings.BROKER_CONFIGURED:
         try:
-            current_app.tasks[task].apply_async(kwargs={"by_hand": True}, retry=False)
+            current_app.tasks[task].apply_async(kwargs={"by_hand": by.username}, retry=False)
         except OperationalError:
             messages.error(request, _("The broker does not answer; nothing was begun."))
-        else:
-            messages.success(request, _("%(job)s was handed to a worker.") % {"job": task})
-        return
+            return ""
+        messages.success(request, _("%(job)s was handed to a worker.") % {"job": task})
+        return _("Run by hand: handed to a worker.")
     try:
-        begun, result = run_by_hand(task, at)
+        begun, result = run_by_hand(task, at, by.username)
     except Exception as problem:
         log.exception("%s failed when run by hand", task)
         said = _("%(job)s failed (%(error)s); the log says more.")
         messages.error(request, said % {"job": task, "error": type(problem).__name__})
-        return
+        return _("Run by hand: failed (%(error)s).") % {"error": type(problem).__name__}
     if not begun:
         messages.warning(
             request, _("%(job)s ran by hand within this minute; nothing was begun.") % {"job": task}
         )
-        return
-    messages.success(
-        request, _("%(job)s ran: %(result)s.") % {"job": task, "result": told_result(task, result)}
-    )
+        return ""
+    told = told_result(task, result)
+    messages.success(request, _("%(job)s ran: %(result)s.") % {"job": task, "result": told})
+    return _("Run by hand: %(result)s.") % {"result": told}
 
 
 # --- in words -----------------------------------------------------------------------------------------------
@@ -160,6 +166,8 @@ def lines_at(at: datetime) -> list[Line]:
 def _line(row: Any, run: JobSlot | None, switch: JobSwitch | None, at: datetime) -> Line:
     known = KNOWN.get(row.task)
     last, result, state = _last(run, at)
+    if run is not None and run.by_hand:
+        last = _("%(ran)s, by %(who)s, by hand") % {"ran": last, "who": run.by_hand}
     paused = ""
     if not row.enabled and switch is not None and switch.paused:
         paused = _("Paused by %(who)s %(when)s: %(why)s") % {

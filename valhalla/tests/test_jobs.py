@@ -375,6 +375,24 @@ def test_without_a_broker_one_beat_process_runs_the_jobs(environment: dict[str, 
     assert manage(environment, "shell", "--no-imports", "--command", gone).strip() == "0"
 
 
+RUN_BY_HAND = """
+from django.conf import settings
+from django.test import Client
+from django_celery_beat.models import PeriodicTask
+from governance.models import User
+settings.ALLOWED_HOSTS = ["testserver"]
+client = Client()
+client.force_login(User.objects.create(username="mona", role="MANAGER"))
+row = PeriodicTask.objects.get(task="buyers.refresh_activity")
+print(client.post(f"/admin/schedules/{row.pk}/", {"act": "run"}).status_code)
+"""
+RAN_BY_HAND = """
+from governance.models import JobSlot
+for run in JobSlot.objects.filter(job="buyers.refresh_activity").exclude(finished_at=None):
+    print(run.by_hand, "done" if run.result else "")
+"""
+
+
 @pytest.mark.broker
 def test_with_a_broker_a_worker_runs_them(
     environment: dict[str, str], broker_url: str, tmp_path: Path
@@ -387,6 +405,11 @@ def test_with_a_broker_a_worker_runs_them(
         running(environment, beat_log, "beat", "--loglevel", "WARNING") as beat,
     ):
         wait_for_beat(environment, worker, worker_log)
+        assert manage(environment, "shell", "--no-imports", "--command", RUN_BY_HAND).strip() == "302"
+        until = time.monotonic() + 30
+        while (told := manage(environment, "shell", "--no-imports", "--command", RAN_BY_HAND).split()) == []:
+            assert time.monotonic() < until, worker_log.read_text()
+        assert told == ["mona", "done"]
 
     assert (beat.returncode, worker.returncode) == (0, 0)
     assert "Traceback" not in beat_log.read_text() + worker_log.read_text()

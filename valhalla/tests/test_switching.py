@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
@@ -43,23 +44,30 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
 
 
 def test_a_run_by_hand_takes_the_slot_that_is_due(done: list[datetime]) -> None:
-    assert run_by_hand("test.night", AT) == (True, 1)
+    assert run_by_hand("test.night", AT, "mona") == (True, 1)
+    assert JobSlot.objects.get().by_hand == "mona"
     assert run_once("test.night", "day", jobs.WORK["test.night"], AT + timedelta(hours=1)) is None
     assert done == [AT]
 
 
 def test_nothing_is_begun_while_the_job_runs(done: list[datetime]) -> None:
     JobSlot.objects.create(job="test.night", slot="2026-11-24", started_at=AT - timedelta(minutes=1))
-    assert run_by_hand("test.night", AT) == (False, None)
+    assert run_by_hand("test.night", AT, "mona") == (False, None)
     assert done == []
 
 
 def test_a_day_that_is_done_is_run_again_by_hand_but_once_a_minute(done: list[datetime]) -> None:
     run_once("test.night", "day", jobs.WORK["test.night"], AT - timedelta(hours=9))
-    assert run_by_hand("test.night", AT) == (True, 2)
-    assert run_by_hand("test.night", AT + timedelta(seconds=1)) == (False, None)
-    slots = list(JobSlot.objects.order_by("slot").values_list("slot", flat=True))
-    assert slots == ["2026-11-24", "2026-11-24T17:03 by hand"]
+    assert run_by_hand("test.night", AT, "mona") == (True, 2)
+    assert run_by_hand("test.night", AT + timedelta(seconds=1), "morgan") == (False, None)
+    slots = list(JobSlot.objects.order_by("slot").values_list("slot", "by_hand"))
+    assert slots == [("2026-11-24", ""), ("2026-11-24T17:03 by hand", "mona")]
+
+
+def test_a_scheduler_that_takes_over_a_run_by_hand_is_not_told_as_a_person(done: list[datetime]) -> None:
+    JobSlot.objects.create(job="test.night", slot="2026-11-24", started_at=AT, by_hand="mona")
+    run_once("test.night", "day", jobs.WORK["test.night"], AT + jobs.TAKE_OVER_AFTER)
+    assert JobSlot.objects.get().by_hand == ""
 
 
 def test_a_pause_says_who_and_why_and_no_restart_ends_it(by: Callable[..., By]) -> None:
@@ -116,7 +124,15 @@ def test_the_page_tells_in_words_and_a_manager_runs_and_pauses_there(
     said = client.post(address, {"act": "run"}, follow=True).content.decode()
     assert "followups.dispatch_due ran: there was nothing to do." in said
     assert "every minute · ran" in said
+    assert ", by mona, by hand: there was nothing to do" in said
     assert JobSlot.objects.get().job == DISPATCH
+    logged = LogEntry.objects.get()
+    assert (logged.user.get_username(), logged.object_repr.split(":")[0]) == ("mona", DISPATCH)
+    assert logged.change_message == "Run by hand: there was nothing to do."
+    under_way = JobSlot.objects.create(job=DISPATCH, slot="under way", started_at=timezone.now())
+    client.post(address, {"act": "run"})
+    under_way.delete()
+    assert LogEntry.objects.count() == 1, "what was not begun is not kept as run"
 
     said = client.post(address, {"act": "pause", "reason": ""}, follow=True).content.decode()
     assert "Say why this changes" in said
