@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 ANSWERS_KEPT = timedelta(hours=24)
 HEARTBEAT = "jobs"
+BEAT_WITHIN = timedelta(minutes=5)  # an older beat means that no jobs are run
 LOCK_WAIT = timedelta(seconds=10)
 RETRY_AFTER = timedelta(minutes=2)
 SECONDS = 10.0

@@ -23,7 +23,7 @@ from governance.golive.services import state
 from governance.heimdall.models import HeimdallPolicy
 from governance.heimdall.rules import BUYER_MATCH, CAPITAL_ROUTE, FOLLOWUP_NEXT_ACTION, WHOLESALE_OFFER
 from governance.market.querysets import listed_policies
-from governance.outbox.services import last_beat
+from governance.outbox.services import BEAT_WITHIN, last_beat
 from governance.people.querysets import managers
 from governance.places import ALL, Province
 from governance.risk.models import RiskPolicy
@@ -33,7 +33,6 @@ from governance.runbook.backups import newest_backup
 from governance.runbook.registry import Finding, Severity, check
 from governance.tripwire.models import RegressionPolicy
 
-BEAT_WITHIN = timedelta(minutes=5)
 LIST_WITHIN = timedelta(days=31)
 BACKUP_WITHIN = timedelta(hours=36)  # a night's backup may run late
 BROKER_SECONDS = 2

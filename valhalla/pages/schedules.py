@@ -6,6 +6,7 @@ Three questions whatever the number of runs: the rows with their newest run, tho
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,6 +35,7 @@ from governance.errors import Refused
 from governance.kpi.figures import keep_figures
 from governance.outbox.jobs import SLOTS, TAKE_OVER_AFTER, is_running, run_by_hand
 from governance.outbox.models import JobSlot, JobSwitch
+from governance.outbox.services import BEAT_WITHIN, last_beat
 from governance.outbox.switching import MANAGE, paused_jobs, require_right, switch_job
 from valhalla.pages.doors import for_managers
 from valhalla.schedules import LOCAL, SCHEDULES
@@ -50,6 +52,7 @@ class Line:
 
     pk: int
     name: str
+    task: str
     why: str
     stops: str
     when: str
@@ -65,11 +68,13 @@ class Line:
 @for_managers
 def schedules(request: HttpRequest) -> HttpResponse:
     """Show every job."""
-    lines = lines_at(timezone.now())
+    at = timezone.now()
+    lines = lines_at(at)
     context = {
         **admin.site.each_context(request),
         "title": _("Schedules"),
         "lines": lines,
+        "silent": _silent(lines, at),
         "paused": [line for line in lines if line.is_paused],
         "may": request.user.has_perm(MANAGE),
     }
@@ -150,6 +155,21 @@ def _run_now(request: HttpRequest, task: str, by: By, at: datetime) -> str:
 # --- in words -----------------------------------------------------------------------------------------------
 
 
+def _silent(lines: Sequence[Line], at: datetime) -> str:
+    """Return in words that no job is started by itself; nothing where the jobs run or cannot show it."""
+    last = last_beat()
+    if any(line.is_paused and line.task == "governance.heartbeat" for line in lines):
+        return ""
+    if last is None:
+        return _("Nothing is started by itself: the scheduler has never been seen. Start the job process.")
+    if at - last < BEAT_WITHIN:
+        return ""
+    return _(
+        "Nothing is started by itself: the scheduler has not been seen since %(when)s. Start the job "
+        "process again."
+    ) % {"when": _moment(last)}
+
+
 def lines_at(at: datetime) -> list[Line]:
     """Return every job in words as of `at`, those that are paused first."""
     newest = JobSlot.objects.filter(job=OuterRef("task")).order_by("-slot").values("pk")[:1]
@@ -165,7 +185,7 @@ def lines_at(at: datetime) -> list[Line]:
 
 def _line(row: Any, run: JobSlot | None, switch: JobSwitch | None, at: datetime) -> Line:
     known = KNOWN.get(row.task)
-    last, result, state = _last(run, at)
+    last, result, state = _last(row, run, at)
     if run is not None and run.by_hand:
         last = _("%(ran)s, by %(who)s, by hand") % {"ran": last, "who": run.by_hand}
     paused = ""
@@ -176,16 +196,19 @@ def _line(row: Any, run: JobSlot | None, switch: JobSwitch | None, at: datetime)
     elif not row.enabled:
         paused = _("Switched off; nobody noted why.")
     return Line(
-        row.pk, row.name, str(known.why) if known else row.description, str(known.stops) if known else "",
+        row.pk, row.name, row.task, str(known.why) if known else row.description,
+        str(known.stops) if known else "",
         _when(row), last, result, _("not while it is paused") if paused else _next(row, run, at),
         "watch" if paused else state, bool(paused), paused, switch.pk if switch else None,
     )  # fmt: skip
 
 
-def _last(run: JobSlot | None, at: datetime) -> tuple[str, str, str]:
+def _last(row: Any, run: JobSlot | None, at: datetime) -> tuple[str, str, str]:
     """Return in words when a job ran, what came of it, and its light."""
     if run is None:
-        return _("has not run yet"), "", "watch"
+        due = _due(row, run, at)
+        is_late = row.last_run_at is not None or due is None or due <= at
+        return _("has not run yet"), "", "watch" if is_late else "good"
     if run.finished_at is not None:
         took = number_format(max(0.0, (run.finished_at - run.started_at).total_seconds()), 1)
         said = _("ran %(ago)s, took %(seconds)s s") % {"ago": _ago(run.finished_at, at), "seconds": took}
@@ -238,20 +261,9 @@ def _when(row: Any) -> str:
 
 
 def _next(row: Any, run: JobSlot | None, at: datetime) -> str:
-    """Return in words when a job runs next: one of the day that is done, not before tomorrow."""
-    if row.interval is not None:
-        begun = row.last_run_at or row.start_time or at
-        due = begun + row.interval.schedule.run_every if row.last_run_at else begun
-    elif row.crontab is not None:
-        since = row.last_run_at or row.date_changed
-        today = at.astimezone(LOCAL).date()
-        done = run is not None and run.finished_at is not None and run.slot[:10] == today.isoformat()
-        if done and SLOTS.get(row.task) == "day":
-            midnight = datetime.combine(today + timedelta(days=1), datetime.min.time(), LOCAL)
-            since = max(since, midnight)
-        start, delta, _now = row.crontab.schedule.remaining_delta(since)
-        due = start + delta
-    else:
+    """Return in words when a job runs next."""
+    due = _due(row, run, at)
+    if due is None:
         return "–"
     if due <= at + timedelta(seconds=5):
         return _("at the next tick")
@@ -259,6 +271,27 @@ def _next(row: Any, run: JobSlot | None, at: datetime) -> str:
         minutes = max(1, round((due - at).total_seconds() / 60))
         return ngettext("in %(count)s minute", "in %(count)s minutes", minutes) % {"count": minutes}
     return _("%(when)s, Toronto time") % {"when": _moment(due)}
+
+
+def _due(row: Any, run: JobSlot | None, at: datetime) -> datetime | None:
+    """Return when a job is or was due next: one of the day that is done, not before tomorrow.
+
+    One that never ran was first due as its times say from its last change on.
+    """
+    if row.interval is not None:
+        begun: datetime = row.last_run_at or row.start_time or at
+        return begun + row.interval.schedule.run_every if row.last_run_at else begun
+    if row.crontab is not None:
+        since = row.last_run_at or row.date_changed
+        today = at.astimezone(LOCAL).date()
+        done = run is not None and run.finished_at is not None and run.slot[:10] == today.isoformat()
+        if done and SLOTS.get(row.task) == "day":
+            midnight = datetime.combine(today + timedelta(days=1), datetime.min.time(), LOCAL)
+            since = max(since, midnight)
+        start, delta, _now = row.crontab.schedule.remaining_delta(since)
+        due: datetime = start + delta
+        return due
+    return None
 
 
 def told_result(task: str, result: Any) -> str:

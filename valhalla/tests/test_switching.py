@@ -18,6 +18,7 @@ from governance.errors import Forbidden, Invalid
 from governance.models import JobSlot, JobSwitch, User
 from governance.outbox import jobs
 from governance.outbox.jobs import run_by_hand, run_once
+from governance.outbox.services import beat
 from governance.outbox.switching import switch_job
 from valhalla.pages.schedules import lines_at
 from valhalla.scheduler import Entry
@@ -176,3 +177,39 @@ def test_a_nightly_job_that_is_done_runs_next_tomorrow() -> None:
     assert line.last.replace("\N{NO-BREAK SPACE}", " ") == "ran 8 hours ago, took 2.0 s"
     assert line.result == "3 markets recounted"
     assert line.next == "11/25/2026 3:25 a.m., Toronto time"
+
+
+def test_a_nightly_job_is_watched_only_once_its_first_time_has_passed() -> None:
+    make_missing(AT)
+    PeriodicTask.objects.update(date_changed=AT)  # noon in Toronto
+
+    def lights(at: datetime) -> dict[str, str]:
+        return {line.name: line.state for line in lines_at(at)}
+
+    before, after = lights(AT + timedelta(hours=15)), lights(AT + timedelta(hours=16))
+    assert (before[NIGHTLY], after[NIGHTLY], after["governance.evaluate_tripwires"]) == (
+        "good", "watch", "good",
+    )  # fmt: skip
+    assert before[DISPATCH] == "watch", "one of every minute was due at once"
+    PeriodicTask.objects.update(last_run_at=AT + timedelta(hours=16))
+    assert lights(AT + timedelta(hours=17))[NIGHTLY] == "watch", "handed over, and no run came of it"
+
+
+def test_the_page_says_in_front_that_nothing_is_started_by_itself(
+    client: Client, person: Callable[..., User], by: Callable[..., By]
+) -> None:
+    now = timezone.now()
+    make_missing(now)
+    client.force_login(person("MANAGER", "mona"))
+
+    def said() -> str:
+        return str(client.get("/admin/schedules/").context["silent"])
+
+    assert said().startswith("Nothing is started by itself: the scheduler has never been seen.")
+    beat(now - timedelta(minutes=6))
+    assert said().startswith("Nothing is started by itself: the scheduler has not been seen since ")
+    switch_job("governance.heartbeat", paused=True, by=by("MANAGER"), at=now, reason="quiet")
+    assert said() == "", "a paused heartbeat shows nothing either way"
+    switch_job("governance.heartbeat", paused=False, by=by("MANAGER"), at=now, reason="on")
+    beat(timezone.now())
+    assert said() == ""
