@@ -8,10 +8,11 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_permission_codename
 from django.contrib.auth.models import AnonymousUser
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -58,7 +59,20 @@ class FirstThousands(Paginator):  # type: ignore[type-arg]  # no subscript at ru
         return int(rows.order_by()[:MOST_LISTED].count())
 
 
-class LongList(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+class ChoosesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+    """A list whose actions say so when what was sent as a chosen row is no id; Django itself would fail."""
+
+    def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
+        try:
+            for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                self.opts.pk.clean(chosen, None)
+        except ValidationError:
+            self.message_user(request, gettext("Choose rows of this list, then the action."), messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+        return super().response_action(request, queryset)
+
+
+class LongList(ChoosesRows):
     """A list that opens as quickly with millions of rows: nothing is counted to the end."""
 
     paginator = FirstThousands
@@ -472,6 +486,19 @@ class ErasesPeople(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             "seen": seen,
         }
         return TemplateResponse(request, "admin/erase.html", context)
+
+
+class FewRows:
+    """Refuse a form of an inline that names thousands of rows: drawing them takes ten seconds and more."""
+
+    most_rows = 200
+
+    def get_max_num(self, request: HttpRequest, obj: Any = None, **given: Any) -> int:
+        most = super().get_max_num(request, obj, **given)  # type: ignore[misc]  # an inline's, as below
+        return self.most_rows if most is None else int(most)
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **given: Any) -> Any:
+        return super().get_formset(request, obj, absolute_max=self.most_rows, **given)  # type: ignore[misc]
 
 
 class NamedCells:

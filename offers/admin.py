@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 
 from governance.actors import By
-from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, TellsOfLead, VersionForm, by_of
+from governance.admin_base import FewRows, HistoryAdmin, ReadOnlyAdmin, TellsOfLead, VersionForm, by_of
 from governance.admin_live import LiveAdmin, SwitchesMany, live, sentences
 from governance.places import Place
 from offers import rules
@@ -108,7 +108,7 @@ class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, LiveAdmin, HistoryA
         return live("example", sentences(example_of(policy)))
 
 
-class OutcomeInline(TabularInline):  # type: ignore[misc]  # unfold has no types
+class OutcomeInline(FewRows, TabularInline):  # type: ignore[misc]  # unfold has no types
     """What happened to an offer, on the screen of its evidence."""
 
     model = OfferOutcome

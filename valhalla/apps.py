@@ -1,8 +1,15 @@
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin_apps
+
+
+class ValhallaAdminConfig(admin_apps.AdminConfig):
+    default = False
+    default_site = "valhalla.pages.admin_site.Site"
 
 
 class ValhallaConfig(AppConfig):
     name = "valhalla"
+    default = True
     verbose_name = "Valhalla"
 
     def ready(self) -> None:

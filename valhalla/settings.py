@@ -103,11 +103,11 @@ CSRF_TRUSTED_ORIGINS = [
 
 INSTALLED_APPS = [
     "valhalla",
-    "unfold",
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
     "unfold.contrib.simple_history",
-    "django.contrib.admin",
+    "valhalla.apps.ValhallaAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

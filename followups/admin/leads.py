@@ -20,7 +20,15 @@ from followups import services
 from followups.admin.transfer import TransfersLeads
 from followups.models import ContactPoint, Lead, Property
 from followups.points import read_point
-from governance.admin_base import ErasesPeople, JSONText, NamedCells, ServiceAdmin, TellsOfLead, by_of
+from governance.admin_base import (
+    ErasesPeople,
+    FewRows,
+    JSONText,
+    NamedCells,
+    ServiceAdmin,
+    TellsOfLead,
+    by_of,
+)
 from governance.places import CANADIAN_ZONES
 from governance.retention.registry import LEAD
 
@@ -40,7 +48,7 @@ class PointFormSet(BaseInlineFormSet):  # type: ignore[type-arg]  # no subscript
             seen.add(point)
 
 
-class ContactPointInline(NamedCells, TabularInline):  # type: ignore[misc]  # unfold has no types
+class ContactPointInline(FewRows, NamedCells, TabularInline):  # type: ignore[misc]  # unfold has no types
     """How a lead can be reached, in the order in which it is tried."""
 
     model = ContactPoint
@@ -49,7 +57,7 @@ class ContactPointInline(NamedCells, TabularInline):  # type: ignore[misc]  # un
     fields = ("order", "kind", "value", "label", "whose", "status")
 
 
-class PropertyInline(NamedCells, TabularInline):  # type: ignore[misc]  # unfold has no types
+class PropertyInline(FewRows, NamedCells, TabularInline):  # type: ignore[misc]  # unfold has no types
     """What the lead may sell."""
 
     model = Property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from celery.schedules import ParseException
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
@@ -181,9 +182,16 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 class CrontabScheduleAdmin(ScheduleAdmin):
     """Times of day."""
 
-    list_display = ("__str__", "human_readable", "timezone")
-    fields = ("human_readable", "minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone")
-    readonly_fields = ("human_readable",)
+    list_display = ("__str__", "in_words", "timezone")
+    fields = ("in_words", "minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone")
+    readonly_fields = ("in_words",)
+
+    @admin.display(description=_("in words"))
+    def in_words(self, times: CrontabSchedule) -> str:
+        try:
+            return str(times.human_readable)
+        except ParseException:  # refused figures, which the form shows again
+            return "–"
 
 
 @admin.register(IntervalSchedule)

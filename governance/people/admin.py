@@ -30,7 +30,16 @@ from unfold.widgets import (
 
 from governance import hooks
 from governance.actors import owner_key
-from governance.admin_base import NamedCells, ReadOnlyAdmin, ServiceAdmin, WhyForm, ask_why, by_of
+from governance.admin_base import (
+    ChoosesRows,
+    FewRows,
+    NamedCells,
+    ReadOnlyAdmin,
+    ServiceAdmin,
+    WhyForm,
+    ask_why,
+    by_of,
+)
 from governance.errors import Refused
 from governance.hours import CHANNELS, read_windows, typed_week, week_windows, write_day
 from governance.people.forms import AwayForm, ShiftsForm
@@ -61,7 +70,7 @@ class PersonSelect(AutocompleteSelect):
         return super().optgroups(name, ids, attr)
 
 
-class FindsPerson(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+class FindsPerson(ChoosesRows):
     """A screen whose `user` is found by typing."""
 
     autocomplete_fields = ("user",)
@@ -120,17 +129,17 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
         return [window.as_json() for window in week_windows(week)]
 
 
-class WorkProfileInline(StackedInline):  # type: ignore[misc]  # unfold has no types
+class WorkProfileInline(FewRows, StackedInline):  # type: ignore[misc]  # unfold has no types
     """The work profile on a person's screen."""
 
     model = WorkProfile
     form = WorkProfileForm
     can_delete = False
     extra = 0
-    max_num = 1
+    max_num = most_rows = 1
 
 
-class AbsenceInline(NamedCells, TabularInline):  # type: ignore[misc]  # unfold has no types
+class AbsenceInline(FewRows, NamedCells, TabularInline):  # type: ignore[misc]  # unfold has no types
     """A person's absences on her screen."""
 
     model = Absence
@@ -173,7 +182,7 @@ def ask(
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # unfold has no types
+class UserAdmin(ChoosesRows, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # unfold has no types
     """People. The role alone says what somebody may do; nobody is deleted, only switched off."""
 
     form = UserChangeForm

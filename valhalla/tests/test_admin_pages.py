@@ -17,8 +17,10 @@ from django.contrib.admin.utils import get_fields_from_path
 from django.db import models, transaction
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
+from django_celery_beat.models import CrontabSchedule
 
-from governance.models import User
+from governance.admin_base import FewRows
+from governance.models import Absence, User
 from valhalla.tests.specimens import specimen
 
 pytestmark = [
@@ -137,6 +139,7 @@ def everything() -> dict[str, list[tuple[Any, ...]]]:
     return {model._meta.label: [tuple(map(repr, row)) for row in rows] for model, rows in shown.items()}
 
 
+@pytest.mark.once  # rights, not rows
 @each_model
 def test_an_auditor_changes_nothing(model: type[models.Model], sign_in: Callable[[str], Client]) -> None:
     pages, client, manager = pages_of(model), sign_in("AUDITOR"), sign_in("MANAGER")
@@ -214,14 +217,19 @@ def nonsense_for(fields: dict[str, Any], chance: random.Random) -> dict[str, Any
 
 
 def _sendable(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields as bytes can carry them: a lone surrogate goes as the bytes of its own."""
+    """Return the fields as bytes can carry them: a lone surrogate goes as the bytes of its own.
+
+    Each in a list: a bare text of bytes goes through the client's form as a number for every byte.
+    """
 
     def one(value: Any) -> Any:
         text = value if isinstance(value, str) else str(value)
         return text.encode("utf-8", "surrogatepass")
 
-    return {name: [one(item) for item in value] if isinstance(value, list | tuple) else one(value)
-            for name, value in fields.items()}  # fmt: skip
+    return {
+        name: [one(item) for item in (value if isinstance(value, list | tuple) else [value])]
+        for name, value in fields.items()
+    }
 
 
 def send_nonsense(model: type[models.Model], client: Client, chance: random.Random, posts: int) -> int:
@@ -282,6 +290,34 @@ def test_nonsense_breaks_no_page(
     client = sign_in("MANAGER")
     look_with_nonsense(model, client, chance, POSTS)
     assert send_nonsense(model, client, chance, POSTS)
+
+
+def test_a_chosen_row_that_is_no_id_is_refused_by_the_list(sign_in: Callable[[str], Client]) -> None:
+    for said in ("x", "", "9" * 400):
+        sent = {"action": "set_shifts", "_selected_action": said, "index": "0"}
+        answer = sign_in("MANAGER").post("/admin/governance/user/", sent, follow=True)
+        assert answer.status_code == 200
+        assert "Choose rows of this list" in answer.content.decode()
+
+
+def test_a_form_of_a_billion_rows_is_refused_before_it_is_drawn(sign_in: Callable[[str], Client]) -> None:
+    manager, person = sign_in("MANAGER"), User.objects.get(username="the-manager")
+    address = reverse("admin:governance_user_change", args=[person.pk])
+    fields = fields_in(manager.get(address)) | {"absences-TOTAL_FORMS": "2147483647"}
+    answer = manager.post(address, fields)
+    assert answer.status_code == 200
+    tables = [table.formset for table in answer.context["inline_admin_formsets"]]
+    absences = next(table for table in tables if table.model is Absence)
+    assert len(absences.forms) == FewRows.most_rows
+    assert "at most 200 forms" in str(absences.non_form_errors())
+
+
+def test_times_that_cannot_be_are_shown_again_with_their_mistake(sign_in: Callable[[str], Client]) -> None:
+    row = specimen(CrontabSchedule)
+    sent = {"minute": "-1", "hour": "3", "day_of_month": "*", "month_of_year": "*", "day_of_week": "*"}
+    answer = sign_in("MANAGER").post(f"/admin/django_celery_beat/crontabschedule/{row.pk}/change/", sent)
+    assert answer.status_code == 200
+    assert "minute" in answer.context["adminform"].form.errors
 
 
 @pytest.mark.parametrize("said", ["9999-12-31", "9" * 30, "-1", "x"])
