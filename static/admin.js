@@ -42,6 +42,13 @@
     });
   });
 
+  // On a phone a cell begins with its column's name.
+  document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll("#result_list td[data-label]").forEach((cell) => {
+      cell.dataset.label = cell.dataset.label.charAt(0).toUpperCase() + cell.dataset.label.slice(1);
+    });
+  });
+
   document.addEventListener("keydown", (event) => {
     const made = event.target;
     if (made.matches?.("[role=button][x-on\\:click]") && (event.key === "Enter" || event.key === " ")) {

@@ -196,6 +196,16 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     ]
 
 
+def places() -> dict[str, tuple[str | Promise, str | Promise]]:
+    """Return the section and the title of each screen by the address of its list."""
+    return {
+        _listed(entry): (section, _titled(entry))
+        for section, entries in SECTIONS
+        for entry in entries
+        if isinstance(entry, Screen)
+    }
+
+
 def figures_of(request: HttpRequest) -> dict[str, Figure]:
     """Return the board's figures, asked once a request."""
     if not hasattr(request, "board_figures"):
@@ -218,10 +228,9 @@ def _item(request: HttpRequest, entry: Entry, counted: Mapping[str, int]) -> dic
     if isinstance(entry, Page):
         link = reverse(entry.name)
         return {"title": entry.title, "link": link, "active": request.path == link}
-    options = apps.get_model(entry.model)._meta
-    screen = reverse(f"admin:{options.app_label}_{options.model_name}_changelist")
+    screen = _listed(entry)
     item = {
-        "title": entry.title or capfirst(str(options.verbose_name_plural)),
+        "title": _titled(entry),
         "link": screen,
         "active": request.path.startswith(screen),
     }
@@ -231,6 +240,14 @@ def _item(request: HttpRequest, entry: Entry, counted: Mapping[str, int]) -> dic
         if entry.narrows:
             item["link"] = f"{screen}?{entry.narrows}"
     return item
+
+
+def _listed(screen: Screen) -> str:
+    return reverse("admin:{}_{}_changelist".format(*screen.model.split(".")))
+
+
+def _titled(screen: Screen) -> str | Promise:
+    return screen.title or capfirst(str(apps.get_model(screen.model)._meta.verbose_name_plural))
 
 
 def _number(count: int) -> str:

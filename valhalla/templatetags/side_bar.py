@@ -1,0 +1,24 @@
+"""The words of the side bar, for the head of the page that an entry leads to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+from django.utils.text import capfirst
+
+from valhalla.pages.navigation import places
+
+register = template.Library()
+
+
+@register.simple_tag
+def crumbs(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the way to a page in the side bar's words instead of those of applications and models."""
+    known = places()
+    place = next((known[str(part["link"])] for part in parts if str(part.get("link")) in known), None)
+    if place is None:
+        return [{**part, "title": capfirst(str(part["title"]))} for part in parts]
+    section, title = place
+    named = [{**part, "title": title} if str(part.get("link")) in known else part for part in parts[1:]]
+    return [{"title": section}, *named]
