@@ -17,6 +17,8 @@ from buyers.models import Buyer, BuyerFeedbackEvent, BuyerLiquidityNode
 from buyers.transfer import BuyerResource
 from governance.admin_base import ErasesPeople, ReadOnlyAdmin, ServiceAdmin, by_of
 from governance.admin_transfer import TransfersRows
+from governance.admin_words import amount, facts, number
+from governance.kpi.rules import percent
 from governance.places import Province
 from governance.property_types import PropertyType
 from governance.retention.registry import BUYER
@@ -97,16 +99,17 @@ class BuyerAdmin(TransfersRows, ErasesPeople, ServiceAdmin):
 
     @admin.display(description=_("buys"))
     def buys(self, buyer: Buyer) -> str:
-        return ", ".join(buyer.property_types) or str(_("everything"))
+        kinds = [str(PropertyType(kind).label) for kind in buyer.property_types]
+        return ", ".join(kinds) or str(_("everything"))
 
     @admin.display(description=_("price (CAD)"), ordering="price_max")
     def price_range(self, buyer: Buyer) -> str:
-        ends = [f"{price:,.0f}" if price is not None else "…" for price in (buyer.price_min, buyer.price_max)]
+        ends = [amount(price) if price is not None else "…" for price in (buyer.price_min, buyer.price_max)]
         return "" if ends == ["…", "…"] else " – ".join(ends)
 
-    @admin.display(description=_("proof of funds"), ordering="proof_of_funds")
+    @admin.display(description=_("proof of funds (CAD)"), ordering="proof_of_funds")
     def funds(self, buyer: Buyer) -> str:
-        return f"{buyer.proof_of_funds:,.0f}" if buyer.proof_of_funds is not None else ""
+        return amount(buyer.proof_of_funds) if buyer.proof_of_funds is not None else ""
 
     def exported(self, request: HttpRequest) -> QuerySet[Buyer]:
         return super().exported(request).filter(erasure=None)
@@ -144,19 +147,19 @@ class BuyerLiquidityNodeAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("score"), ordering="score")
     def points(self, node: BuyerLiquidityNode) -> str:
-        return f"{node.score:.1f}"
+        return number(node.score, 1)
 
     @admin.display(description=_("cautious score"), ordering="score_low")
     def points_low(self, node: BuyerLiquidityNode) -> str:
-        return f"{node.score_low:.1f}"
+        return number(node.score_low, 1)
 
     @admin.display(description=_("responses"))
     def response_rate(self, node: BuyerLiquidityNode) -> str:
-        return f"{rules.rate(node.responded, node.no_response):.0%}"
+        return percent(rules.rate(node.responded, node.no_response), 0)
 
     @admin.display(description=_("closes"))
     def close_rate(self, node: BuyerLiquidityNode) -> str:
-        return f"{rules.rate(node.bought, node.passed):.0%}"
+        return percent(rules.rate(node.bought, node.passed), 0)
 
     @admin.display(description=_("events"))
     def events(self, node: BuyerLiquidityNode) -> int:
@@ -174,5 +177,10 @@ class BuyerFeedbackEventAdmin(ReadOnlyAdmin):
     search_help_text = _("Buyer id, deal id or correlation id, from the beginning")
     ordering = ("-created_at", "-pk")
     fields = (
-        "created_at", "event", "node", "buyer", "deal_id", "detail", "actor", "acting_for", "correlation_id",
+        "created_at", "event", "node", "buyer", "deal_id", "detail_told", "actor", "acting_for",
+        "correlation_id",
     )  # fmt: skip
+
+    @admin.display(description=_("detail"))
+    def detail_told(self, event: BuyerFeedbackEvent) -> str:
+        return facts(event.detail, {})

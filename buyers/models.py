@@ -182,7 +182,7 @@ class BuyerLiquidityNode(PlaceModel):
         indexes = [models.Index(fields=["-score", "id"], name="liquidity_node_hottest")]  # the nodes endpoint
 
     def __str__(self) -> str:
-        return f"{self.province}/{self.market} {self.property_type}"
+        return f"{self.province}/{self.market} {self.get_property_type_display()}"
 
     @property
     def counts(self) -> rules.Counts:
@@ -264,4 +264,4 @@ class BuyerFeedbackEvent(Written, AppendOnly):
         permissions = [("record_feedback", "Record what a buyer did with a deal")]
 
     def __str__(self) -> str:
-        return f"{self.event} #{self.pk}"
+        return f"{self.get_event_display()} #{self.pk}"

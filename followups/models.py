@@ -14,11 +14,11 @@ from followups.querysets import LadderTemplateQuerySet, LeadQuerySet, TaskQueryS
 from followups.rules import DEFAULT_STEPS, read_steps
 from governance.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Written, owner_key
 from governance.append_only import AppendOnly
-from governance.hours import CHANNELS
+from governance.hours import CHANNEL_NAMES
 from governance.places import ALL, PlaceModel, Province, fold_city, validate_zone
 from governance.versions import Versioned
 
-CHANNEL_CHOICES = [(channel, channel) for channel in CHANNELS]
+CHANNEL_CHOICES = list(CHANNEL_NAMES.items())
 KEY_LENGTH = 200
 IS_OPEN = Q(status="OPEN")
 IN_QUEUE = Q(is_current=True, due_at__isnull=False)
@@ -252,7 +252,7 @@ class Ladder(Written):
         permissions = [("stop_ladder", "Stop a ladder")]
 
     def __str__(self) -> str:
-        return f"{self.lead_id}: {self.get_status_display()}"
+        return f"{self.pk}: {self.get_status_display()}"
 
 
 class FollowUpTask(Written):
@@ -437,7 +437,7 @@ class FollowUpTask(Written):
         ]
 
     def __str__(self) -> str:
-        return f"{self.pk}: {self.channel} {self.step or self.kind}"
+        return f"{self.pk}: {self.get_channel_display()} {self.step or self.get_kind_display()}"
 
     def set_owner(self, owner: str) -> None:
         self.owner = owner.strip()
@@ -461,7 +461,7 @@ class TaskCorrection(Written):
         ]
 
     def __str__(self) -> str:
-        return f"{self.task_id}: {self.from_outcome} → {self.to_outcome}"
+        return f"{self.task_id}: {self.get_from_outcome_display()} → {self.get_to_outcome_display()}"
 
 
 class InboundContact(Written):
@@ -486,7 +486,7 @@ class InboundContact(Written):
         ]
 
     def __str__(self) -> str:
-        return f"{self.lead_id} {self.channel} {self.at:%Y-%m-%d %H:%M}"
+        return f"{self.get_channel_display()} {self.at:%Y-%m-%d %H:%M} UTC"
 
 
 class LookupEvent(Written, AppendOnly):

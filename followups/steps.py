@@ -10,6 +10,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.template.loader import render_to_string
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -53,6 +54,19 @@ def time_line(steps: Sequence[Step]) -> SafeString:
         for number, (step, span) in enumerate(zip(steps, spans, strict=True), start=1)
     ]
     return render_to_string("admin/followups/time_line.html", {"marks": marks})
+
+
+def steps_in_words(steps: Sequence[Step]) -> SafeString:
+    """Return steps one under the other, with what is said in either language."""
+    rows = [
+        (number, CHANNELS[step.channel], when(step), said(step)) for number, step in enumerate(steps, start=1)
+    ]
+    return format_html_join("", "<p>{}. {}, {}{}</p>", rows)
+
+
+def said(step: Step) -> SafeString:
+    scripts = [(script,) for script in (step.script_en, step.script_fr) if script]
+    return format_html_join("", "<br>{}", scripts)
 
 
 def typed_from(step: Mapping[str, Any]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 
 from followups.models import FollowUpTask, InboundContact, Ladder, Lead, TaskCorrection
-from followups.wording import CHANNELS, OUTCOMES, gate_sentence, task_name
+from followups.wording import CHANNELS, OUTCOMES, gate_sentence, task_name, why_ended
 from governance.hooks import Happened
 
 MOST = 300  # of each kind; nobody reads further back
@@ -42,9 +42,8 @@ def _ladder(ladder: Ladder) -> list[Happened]:
         )
     ]
     if ladder.ended_at:
-        told.append(
-            Happened(ladder.ended_at, "ladder", _("Ladder ended"), ladder.stop_reason, "", "", *where)
-        )
+        why = why_ended(ladder.stop_reason)
+        told.append(Happened(ladder.ended_at, "ladder", _("Ladder ended"), why, "", "", *where))
     return told
 
 
@@ -58,7 +57,7 @@ def _task(task: FollowUpTask, steps: int | None) -> list[Happened]:
         done = " · ".join(filter(None, [str(OUTCOMES[task.outcome]), task.note]))
         told.append(Happened(task.completed_at, "contact", title, done, task.completed_by, *where))
     elif task.status != FollowUpTask.Status.OPEN:
-        text = " · ".join(filter(None, [str(task.get_status_display()), task.closed_reason]))
+        text = " · ".join(filter(None, [str(task.get_status_display()), why_ended(task.closed_reason)]))
         told.append(Happened(task.due_at or task.scheduled_for, "dropped", title, text, "", *where))
     elif task.due_at is None:
         why = gate_sentence(task.held_reason, task.zone, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from urllib.parse import quote, urlencode
 
@@ -12,13 +13,11 @@ from django.utils.translation import gettext_lazy, ngettext
 from followups.models import FollowUpTask
 from followups.rules import CALLBACK, HANDOVER, NOT_INTERESTED, NOT_NOW, SOLD_OR_LISTED
 from governance.contact.clock import local
-from governance.contact.reasons import sentence
+from governance.contact.clock import zone_name as zone_name
+from governance.contact.reasons import SENTENCES, sentence
+from governance.hours import CHANNEL_NAMES
 
-CHANNELS = {
-    "SMS": gettext_lazy("Text message"),
-    "CALL": gettext_lazy("Call"),
-    "EMAIL": gettext_lazy("E-mail"),
-}
+CHANNELS = CHANNEL_NAMES
 START = {
     "SMS": gettext_lazy("Start the text message"),
     "CALL": gettext_lazy("Start the call"),
@@ -44,11 +43,6 @@ OUTCOMES = {
 OF_THE_CLOCK = frozenset(
     {"holiday", "outside_statutory_hours", "outside_contact_window", "no_windows_defined"}
 )
-
-
-def zone_name(zone: str) -> str:
-    """Return a zone as people say it: “America/St_Johns” is St Johns."""
-    return zone.rpartition("/")[2].replace("_", " ")
 
 
 def moment(at: datetime, zone: str) -> str:
@@ -104,6 +98,17 @@ def gate_sentence(reason: str, zone: str, then: datetime | None, at: datetime | 
     if reason not in OF_THE_CLOCK:
         return sentence(reason)
     return sentence(reason, zones=(zone,), at=at, then=then)
+
+
+def why_ended(reason: str) -> str:
+    """Return why a ladder or task ended or is held: a code in words, else what a person wrote."""
+    ended: Mapping[str, object] = {
+        **OUTCOMES,
+        **SENTENCES,
+        "replaced": gettext_lazy("Another call was promised in its place"),
+        "corrected": gettext_lazy("The outcome that made it was corrected"),
+    }
+    return str(ended.get(reason, reason))
 
 
 def point_text(value: str) -> str:

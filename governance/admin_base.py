@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -19,11 +20,13 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, resolve, reverse
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.functional import cached_property
 from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from simple_history.admin import SimpleHistoryAdmin
+from simple_history.template_utils import HistoricalRecordContextHelper
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -77,6 +80,7 @@ class LongList(ChoosesRows):
 
     paginator = FirstThousands
     list_per_page = 50
+    nothing_yet: ClassVar[Any] = ""  # what an empty list says
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 
@@ -193,8 +197,9 @@ class VersionForm(ReasonForm):
     """A form of a versioned row; `seen_version` notices that somebody else was faster."""
 
     seen_version = forms.IntegerField(
-        widget=forms.HiddenInput, required=False, min_value=0, max_value=2**31 - 1
-    )
+        label=_("Version that was read"), widget=forms.HiddenInput, required=False, min_value=0,
+        max_value=2**31 - 1,
+    )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -279,14 +284,36 @@ class RestoreForm(forms.Form):
     seen_version = forms.IntegerField(widget=forms.HiddenInput, min_value=0, max_value=2**31 - 1)
 
 
+class DifferencesInWords(HistoricalRecordContextHelper):  # type: ignore[misc]  # simple_history has no types
+    """Shows what differs between two versions as the screens show it: yes and no, choices by name."""
+
+    DEFAULT_MAX_DISPLAYED_DELTA_CHANGE_CHARS = 400
+
+    def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
+        field = self.model._meta.get_field(change.field)
+        if value is None or value == "":
+            return "–"
+        if isinstance(value, bool):
+            return gettext("yes") if value else gettext("no")
+        if isinstance(value, Decimal):
+            return number_format(f"{value.normalize():f}", force_grouping=True)
+        if field.choices:
+            return dict(field.flatchoices).get(value, value)
+        return super().prepare_delta_change_value(change, value)
+
+
 class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # neither has types
     """A service's screen with every earlier version, which can be read, compared and restored as a new one.
 
     Restoring goes through `serve`, as any other change does: with its reason, its rules and its refusals.
     """
 
+    differences: ClassVar[type[DifferencesInWords]] = DifferencesInWords
     object_history_list_template = "admin/versions.html"
     object_history_form_template = "admin/version.html"
+
+    def get_historical_record_context_helper(self, request: HttpRequest, historical_record: Any) -> Any:
+        return self.differences(self.model, historical_record)
 
     def set_history_delta_changes(
         self, request: HttpRequest, historical_records: Any, foreign_keys_are_objs: bool = True

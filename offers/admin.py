@@ -17,11 +17,35 @@ from unfold.admin import TabularInline
 from governance.actors import By
 from governance.admin_base import FewRows, HistoryAdmin, ReadOnlyAdmin, TellsOfLead, VersionForm, by_of
 from governance.admin_live import LiveAdmin, SwitchesMany, live, sentences
+from governance.admin_words import as_share, facts, in_cad
 from governance.places import Place
 from offers import rules
 from offers.models import Offer, OfferEvidence, OfferOutcome, OfferPolicy
 from offers.services import POLICY_FIELDS, upsert_policy
 from offers.transfer import TransfersOfferPolicies
+
+# What evidence keeps for programs, in words.
+KEPT = {
+    "given": _("sales given"), "count": _("sales used"), "median": _("median price (CAD)"),
+    "spread": _("spread of the middle half (CAD)"), "relative_spread": _("spread as a part of the median"),
+    "lower_fence": _("too low below (CAD)"), "upper_fence": _("too high above (CAD)"),
+    "outliers": _("sales left out for their price"), "out_of_range": _("sales left out as not comparable"),
+    "unverified": _("sales of which something is not known"),
+    "arv_to_median": _("value after repairs as a part of the median"), "grade": _("grade"),
+    "comp": _("sale"), "why": _("because of"), "distance": _("distance"), "age": _("age"),
+    "size": _("floor area"),
+    "price": _("price (CAD)"), "sqft": _("size (sq. ft.)"), "distance_miles": _("distance (miles)"),
+    "months_ago": _("months ago"), "sold_on": _("sold on"), "ref": _("reference"),
+    "subject_sqft": _("size of the house (sq. ft.)"), "vacant": _("vacant"),
+    "score": _("score"), "score_low": _("cautious score"), "events": _("events"),
+    "province": _("province"), "market": _("market"), "enabled": _("enabled"),
+    "max_arv_multiplier": _("share of the ARV"), "default_assignment_fee": _("assignment fee"),
+    "default_fees_buffer": _("fees buffer"),
+    "offer_net_of_assignment_fee": _("offer net of the assignment fee"),
+    "min_liquidity_score": _("least liquidity score"), "require_heimdall": _("require Heimdall"),
+    "domain": _("domain"), "confidence": _("confidence"), "policy_version": _("policy version"),
+    "trials": _("trials"), "successes": _("successes"), "success_rate": _("success rate"),
+}  # fmt: skip
 
 FIGURES = {"max_arv_multiplier", "default_fees_buffer", "default_assignment_fee"}
 EXAMPLE_ARV, EXAMPLE_REPAIRS = Decimal(450_000), Decimal(50_000)
@@ -54,8 +78,8 @@ class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, LiveAdmin, HistoryA
     form = VersionForm
     history_list_display = ("version",)
     list_display = (
-        "province", "market", "enabled", "max_arv_multiplier", "default_assignment_fee",
-        "default_fees_buffer", "offer_net_of_assignment_fee", "min_liquidity_score", "require_heimdall",
+        "province", "market", "enabled", "share", "fee", "buffer",
+        "offer_net_of_assignment_fee", "min_liquidity_score", "require_heimdall",
         "version", "changed_by", "updated_at",
     )  # fmt: skip
     list_display_links = ("province", "market")
@@ -83,6 +107,10 @@ class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, LiveAdmin, HistoryA
         (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at")}),
     )
 
+    share = as_share("max_arv_multiplier", _("share of the ARV"))
+    fee = in_cad("default_assignment_fee", _("assignment fee"))
+    buffer = in_cad("default_fees_buffer", _("fees buffer"))
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
         # a policy that moved would rule a place that nobody decided it for
@@ -108,15 +136,22 @@ class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, LiveAdmin, HistoryA
         return live("example", sentences(example_of(policy)))
 
 
-class OutcomeInline(FewRows, TabularInline):  # type: ignore[misc]  # unfold has no types
+class TellsPrices:
+    """What an outcome brought, as columns."""
+
+    agreed = in_cad("agreed_price", _("agreed price"))
+    resold = in_cad("buyer_price", _("buyer's price"))
+    earned = in_cad("fee_earned", _("fee earned"))
+
+
+class OutcomeInline(TellsPrices, FewRows, TabularInline):  # type: ignore[misc]  # unfold has no types
     """What happened to an offer, on the screen of its evidence."""
 
     model = OfferOutcome
     extra = 0
     can_delete = False
     fields = (
-        "created_at", "outcome", "agreed_price", "buyer", "buyer_price", "fee_earned", "corrects", "voided",
-        "why", "actor",
+        "created_at", "outcome", "agreed", "buyer", "resold", "earned", "corrects", "voided", "why", "actor",
     )  # fmt: skip
     readonly_fields = fields
     ordering = ("pk",)
@@ -136,14 +171,18 @@ def why_of(row: OfferOutcome) -> str:
     return row.reason_given.text if hasattr(row, "reason_given") else ""
 
 
+def _asked(kept: dict[str, Any] | None) -> str:
+    return facts(kept, KEPT) if kept else gettext("not asked for by the policy")
+
+
 @admin.register(OfferEvidence)
 class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
     """Computations as they were kept."""
 
     lead_key = "lead_id"
     list_display = (
-        "id", "created_at", "lead_id", "province", "market", "property_type", "arv", "repairs", "mao",
-        "recommended_offer", "binding", "comps_grade", "state", "actor",
+        "id", "created_at", "lead_id", "province", "market", "property_type", "worth", "works", "highest",
+        "recommended", "binding", "comps_grade", "state", "actor",
     )  # fmt: skip
     list_filter = ("offer__state", "province", "comps_grade", "binding", "property_type", "created_at")
     list_select_related = ("offer",)
@@ -157,13 +196,13 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
             _("Figures"),
             {
                 "fields": (
-                    "arv",
-                    "max_arv_multiplier",
-                    "repairs",
-                    "fees_buffer",
-                    "assignment_fee",
-                    "mao",
-                    "recommended_offer",
+                    "worth",
+                    "share",
+                    "works",
+                    "buffer",
+                    "fee",
+                    "highest",
+                    "recommended",
                     "binding",
                     "floored",
                 )
@@ -171,17 +210,49 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
         ),
         (
             _("What they rest on"),
-            {"fields": ("comps_grade", "comps_statistics", "comps", "assumptions", "liquidity")},
+            {"fields": ("comps_grade", "sales_say", "sales", "assumed", "market_was")},
         ),
         (
             _("Policy"),
-            {"fields": ("policy", "policy_version", "policy_values", "recommendation_id", "heimdall")},
+            {"fields": ("policy", "policy_version", "policy_was", "recommendation_id", "let_in")},
         ),
         (
             _("Who, and the proof"),
             {"fields": ("actor", "acting_for", "correlation_id", "rules_version", "digest")},
         ),
     )
+
+    worth = in_cad("arv", _("value after repairs"))
+    share = as_share("max_arv_multiplier", _("share of the ARV"))
+    works = in_cad("repairs", _("repairs"))
+    buffer = in_cad("fees_buffer", _("fees buffer"))
+    fee = in_cad("assignment_fee", _("assignment fee"))
+    highest = in_cad("mao", _("highest allowable offer"))
+    recommended = in_cad("recommended_offer", _("recommended offer"))
+
+    @admin.display(description=_("what the sales say"))
+    def sales_say(self, evidence: OfferEvidence) -> str:
+        return facts(evidence.comps_statistics, KEPT)
+
+    @admin.display(description=_("comparable sales"))
+    def sales(self, evidence: OfferEvidence) -> str:
+        return facts([{"comp": at, **sale} for at, sale in enumerate(evidence.comps, start=1)], KEPT)
+
+    @admin.display(description=_("assumptions"))
+    def assumed(self, evidence: OfferEvidence) -> str:
+        return facts(evidence.assumptions, KEPT)
+
+    @admin.display(description=_("liquidity"))
+    def market_was(self, evidence: OfferEvidence) -> str:
+        return _asked(evidence.liquidity)
+
+    @admin.display(description=_("values of the policy"))
+    def policy_was(self, evidence: OfferEvidence) -> str:
+        return facts(evidence.policy_values, KEPT)
+
+    @admin.display(description=_("Heimdall"))
+    def let_in(self, evidence: OfferEvidence) -> str:
+        return _asked(evidence.heimdall)
 
     @admin.display(description=_("state"), ordering="offer__state")
     def state(self, evidence: OfferEvidence) -> str:
@@ -196,8 +267,8 @@ class OfferAdmin(ReadOnlyAdmin):
         "evidence",
         "lead_id",
         "state",
-        "recommended_offer",
-        "mao",
+        "recommended",
+        "highest",
         "reservation_id",
         "updated_at",
     )
@@ -206,24 +277,18 @@ class OfferAdmin(ReadOnlyAdmin):
     search_fields = ("lead_id__startswith",)
     search_help_text = _("Lead, from the beginning")
     ordering = ("-evidence_id",)
-    fields = ("evidence", "lead_id", "state", "recommended_offer", "mao", "reservation_id", "updated_at")
-
-    @admin.display(description=_("recommended offer"), ordering="evidence__recommended_offer")
-    def recommended_offer(self, offer: Offer) -> str:
-        return f"{offer.evidence.recommended_offer:,.2f}"
-
-    @admin.display(description=_("highest allowable offer"), ordering="evidence__mao")
-    def mao(self, offer: Offer) -> str:
-        return f"{offer.evidence.mao:,.2f}"
+    fields = ("evidence", "lead_id", "state", "recommended", "highest", "reservation_id", "updated_at")
+    recommended = in_cad("recommended_offer", _("recommended offer"), of="evidence")
+    highest = in_cad("mao", _("highest allowable offer"), of="evidence")
 
 
 @admin.register(OfferOutcome)
-class OfferOutcomeAdmin(ReadOnlyAdmin):
+class OfferOutcomeAdmin(TellsPrices, ReadOnlyAdmin):
     """What happened to offers, corrections included."""
 
     list_display = (
-        "created_at", "evidence", "outcome", "agreed_price", "buyer", "buyer_price", "fee_earned", "corrects",
-        "voided", "actor",
+        "created_at", "evidence", "outcome", "agreed", "buyer", "resold", "earned", "corrects", "voided",
+        "actor",
     )  # fmt: skip
     list_filter = ("outcome", "voided", "evidence__province", "created_at")
     list_select_related = ("evidence", "corrects", "reason_given")
@@ -231,8 +296,8 @@ class OfferOutcomeAdmin(ReadOnlyAdmin):
     search_help_text = _("Lead, buyer’s id or correlation id, from the beginning")
     ordering = ("-id",)
     fields = (
-        "created_at", "evidence", "outcome", "agreed_price", "buyer", "buyer_price", "fee_earned", "corrects",
-        "voided", "why", "kpi_event_id", "actor", "acting_for", "correlation_id",
+        "created_at", "evidence", "outcome", "agreed", "buyer", "resold", "earned", "corrects", "voided",
+        "why", "kpi_event_id", "actor", "acting_for", "correlation_id",
     )  # fmt: skip
 
     @admin.display(description=_("reason"))

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
 from governance.actors import Written
@@ -190,7 +191,7 @@ class OfferEvidence(PlaceModel, Written, AppendOnly):
         ]
 
     def __str__(self) -> str:
-        return f"{self.pk}: {self.recommended_offer} CAD"
+        return f"{self.pk}: {number_format(self.recommended_offer, 0, force_grouping=True)} CAD"
 
 
 class Offer(models.Model):

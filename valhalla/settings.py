@@ -248,6 +248,7 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("fr", _("French"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = "valhalla.formats"
 
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR / "static"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from followups.admin.acts import ActsWithReason, OwnerFilter, of_leads
 from followups.models import Ladder
+from followups.rules import read_steps
+from followups.steps import steps_in_words, time_line
+from followups.wording import why_ended
 
 
 @admin.register(Ladder)
@@ -28,7 +29,7 @@ class LadderAdmin(ActsWithReason):
         "template_version",
         "started_at",
         "ended_at",
-        "stop_reason",
+        "why_ended",
     )
     list_filter = ("status", "lead__province", OwnerFilter, "started_at")
     list_select_related = ("lead",)
@@ -45,12 +46,16 @@ class LadderAdmin(ActsWithReason):
         "owner",
         "started_at",
         "ended_at",
-        "stop_reason",
+        "why_ended",
+        "line",
         "steps_shown",
         "actor",
         "acting_for",
         "correlation_id",
     )
+
+    class Media:
+        css: ClassVar[dict[str, Any]] = {"all": ["policies.css"]}  # the line of time
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -63,12 +68,19 @@ class LadderAdmin(ActsWithReason):
 
     @admin.display(description=_("province"), ordering="lead__province")
     def province(self, ladder: Ladder) -> str:
-        return ladder.lead.province
+        return ladder.lead.get_province_display()
 
     @admin.display(description=_("steps"))
     def steps_shown(self, ladder: Ladder) -> str:
-        text = json.dumps(ladder.steps, indent=2, ensure_ascii=False)
-        return format_html('<pre class="font-mono text-sm whitespace-pre-wrap">{}</pre>', text)
+        return steps_in_words(read_steps(ladder.steps))
+
+    @admin.display(description=_("on a line of time"))
+    def line(self, ladder: Ladder) -> str:
+        return time_line(read_steps(ladder.steps))
+
+    @admin.display(description=_("why it ended"))
+    def why_ended(self, ladder: Ladder) -> str:
+        return why_ended(ladder.stop_reason)
 
     def has_stop_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("followups.stop_ladder"))

@@ -5,10 +5,23 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from followups.models import InboundContact, LookupEvent, RealignRequest, SlaSnapshot, TaskCorrection
+from followups.wording import CHANNELS, task_name
 from governance.admin_base import ReadOnlyAdmin
+from governance.admin_filters import one_of
+from governance.kpi.rules import percent
+from governance.places import Province
+
+GROUPED = {
+    "ALL": _("all together"),
+    "PROVINCE": _("province"),
+    "CHANNEL": _("channel"),
+    "STEP": _("step"),
+    "OWNER": _("owner"),
+}
 
 
 @admin.register(RealignRequest)
@@ -25,6 +38,7 @@ class RealignRequestAdmin(ReadOnlyAdmin):
 class TaskCorrectionAdmin(ReadOnlyAdmin):
     """Outcomes that were corrected, and why."""
 
+    nothing_yet = _("Nobody has corrected an outcome so far.")
     list_display = ("task", "from_outcome", "to_outcome", "actor", "reason", "at")
     list_filter = ("from_outcome", "to_outcome", "at")
     list_select_related = ("task",)
@@ -35,6 +49,7 @@ class TaskCorrectionAdmin(ReadOnlyAdmin):
 class InboundContactAdmin(ReadOnlyAdmin):
     """Who called or wrote, and what came of it."""
 
+    nothing_yet = _("No seller has called or written to us so far, as far as it was recorded.")
     list_display = ("at", "lead", "channel", "outcome", "next", "actor")
     list_filter = ("channel", "outcome", "at")
     list_select_related = ("lead",)
@@ -45,6 +60,7 @@ class InboundContactAdmin(ReadOnlyAdmin):
 class LookupEventAdmin(ReadOnlyAdmin):
     """Who looked a person up; by what is kept as a hash."""
 
+    nothing_yet = _("Nobody has looked a person up by a number or address so far.")
     list_display = ("at", "actor", "kind", "found")
     list_filter = ("kind", "at")
     ordering = ("-at", "-id")
@@ -56,8 +72,8 @@ class SlaSnapshotAdmin(ReadOnlyAdmin):
 
     list_display = (
         "day",
-        "dimension",
-        "value",
+        "grouped",
+        "group",
         "count",
         "share_5m",
         "share_30m",
@@ -66,11 +82,23 @@ class SlaSnapshotAdmin(ReadOnlyAdmin):
         "p90_minutes",
         "overdue_open",
     )
-    list_filter = ("dimension", "day")
+    list_filter = (one_of("dimension", _("by"), GROUPED.items), "day")
     search_fields = ("value__startswith",)
     search_help_text = _("Province, channel, step or owner, from the beginning")
     ordering = ("-day", "dimension", "value")
     fields = list_display
+
+    @admin.display(description=_("by"), ordering="dimension")
+    def grouped(self, row: SlaSnapshot) -> str:
+        return str(GROUPED.get(row.dimension, row.dimension))
+
+    @admin.display(description=_("group"), ordering="value")
+    def group(self, row: SlaSnapshot) -> str:
+        if row.dimension == "OWNER":
+            return row.value or gettext("nobody")
+        if row.dimension == "STEP":
+            return task_name("", int(row.value), None) if row.value else gettext("no step of a ladder")
+        return str({**dict(Province.choices), **CHANNELS}.get(row.value, row.value) or "–")
 
     @admin.display(description=_("within 5 minutes"), ordering="within_5m")
     def share_5m(self, row: SlaSnapshot) -> str:
@@ -86,4 +114,4 @@ class SlaSnapshotAdmin(ReadOnlyAdmin):
 
 
 def _share(fraction: Any) -> str:
-    return "–" if fraction is None else f"{fraction:.0%}"
+    return "–" if fraction is None else percent(fraction, 0)

@@ -16,7 +16,7 @@ from followups import services
 from followups.admin.acts import ActsWithReason, OwnerFilter, OwnerForm, of_leads, tell
 from followups.models import FollowUpTask
 from followups.services.planning import MOST_REASSIGNED
-from followups.wording import moment
+from followups.wording import moment, why_ended
 from governance.actors import owner_key
 from governance.admin_base import TellsOfLead, by_of
 from governance.errors import Refused
@@ -96,7 +96,7 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
         "outcome",
         "owner",
         "claimed",
-        "held_reason",
+        "why_held",
         "completed_by",
     )
     list_filter = (
@@ -125,13 +125,12 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
         "channel",
         "province",
         "scheduled_for",
-        "due_at",
-        "zone",
+        "due_there",
         "status",
         "is_current",
-        "held_reason",
+        "why_held",
         "snoozed_until",
-        "closed_reason",
+        "why_closed",
         "owner",
         "claimed_by",
         "claim_until",
@@ -164,6 +163,14 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
         if task.due_at is None:
             return "–"
         return format_html('<span class="whitespace-nowrap">{}</span>', moment(task.due_at, task.zone))
+
+    @admin.display(description=_("held because"))
+    def why_held(self, task: FollowUpTask) -> str:
+        return why_ended(task.held_reason)
+
+    @admin.display(description=_("why it was closed"))
+    def why_closed(self, task: FollowUpTask) -> str:
+        return why_ended(task.closed_reason)
 
     @admin.display(description=_("claimed by"))
     def claimed(self, task: FollowUpTask) -> str:

@@ -7,16 +7,15 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 
 from followups import services
 from followups.models import LadderTemplate
 from followups.rules import read_steps
-from followups.steps import StepsField, time_line, when
+from followups.steps import StepsField, steps_in_words, time_line, when
 from followups.wording import CHANNELS
 from governance.actors import By
-from governance.admin_base import HistoryAdmin, VersionForm, by_of
+from governance.admin_base import DifferencesInWords, HistoryAdmin, VersionForm, by_of
 from governance.admin_live import LiveAdmin, SwitchesMany, live
 
 
@@ -36,11 +35,27 @@ class TemplateForm(VersionForm):
         fields = ("province", "market", "enabled", "steps")
 
 
+class StepsThatDiffer(DifferencesInWords):
+    """Shows the steps of two versions as people say them, with what is to be said."""
+
+    DEFAULT_MAX_DISPLAYED_DELTA_CHANGE_CHARS = 1000
+
+    def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
+        if change.field != "steps":
+            return super().prepare_delta_change_value(change, value)
+        told = []
+        for step in read_steps(value):
+            scripts = [f"“{script}”" for script in (step.script_en, step.script_fr) if script]
+            told.append(" ".join([f"{CHANNELS[step.channel]}, {when(step)}", *scripts]))
+        return " · ".join(told)
+
+
 @admin.register(LadderTemplate)
 class LadderTemplateAdmin(SwitchesMany, LiveAdmin, HistoryAdmin):
     """The steps that new ladders take; every save is a version with its reason."""
 
     form = TemplateForm
+    differences = StepsThatDiffer
     list_display = ("where", "market", "enabled", "told", "version", "changed_by", "updated_at")
     list_display_links = ("where", "market")
     list_filter = ("enabled", "province", "updated_at")
@@ -65,7 +80,7 @@ class LadderTemplateAdmin(SwitchesMany, LiveAdmin, HistoryAdmin):
 
     @admin.display(description=_("steps"))
     def told(self, template: LadderTemplate) -> str:
-        return " · ".join(step.channel for step in read_steps(template.steps))
+        return " · ".join(str(CHANNELS[step.channel]) for step in read_steps(template.steps))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
@@ -96,8 +111,4 @@ class LadderTemplateAdmin(SwitchesMany, LiveAdmin, HistoryAdmin):
 
     @admin.display(description=_("steps"))
     def scripts(self, template: LadderTemplate) -> str:
-        rows = [
-            (number, CHANNELS[step.channel], when(step), step.script_en or "–", step.script_fr or "–")
-            for number, step in enumerate(read_steps(template.steps), start=1)
-        ]
-        return format_html_join("", "<p>{}. {}, {}<br>{}<br>{}</p>", rows)
+        return steps_in_words(read_steps(template.steps))

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -28,6 +29,8 @@ from governance.admin_base import (
     by_of,
 )
 from governance.admin_filters import one_of
+from governance.admin_words import facts, there
+from governance.contact.clock import zone_name
 from governance.contact.digests import EMAIL, KIND_OF_CHANNEL, PHONE, digest, read_email, read_phone
 from governance.contact.models import (
     CHANNEL_CHOICES,
@@ -47,7 +50,19 @@ from governance.contact.services import lift_suppression, record_consent, suppre
 from governance.contact.statements import state_consent
 from governance.contact.transfer import TransfersStops
 from governance.errors import Invalid
+from governance.hours import CHANNEL_NAMES
 from governance.places import CANADIAN_ZONES, Province
+
+BASIS = {
+    "tzdata": _("time zones"),
+    "holidays": _("holidays"),
+    "suppressions": _("suppressions looked at, by number"),
+    "suppression": _("suppression that holds, by number"),
+    "consents": _("consents looked at, by number"),
+    "consent": _("consent that holds, by number"),
+    "statutory": _("rows of the law’s hours, by number"),
+    "closures": _("closures, by number"),
+}
 
 DAYS = (
     (0, _("Monday")), (1, _("Tuesday")), (2, _("Wednesday")), (3, _("Thursday")), (4, _("Friday")),
@@ -284,7 +299,7 @@ class SuppressionAdmin(TransfersStops, EvidenceOfPoints):
 
     @admin.display(description=_("channel"), ordering="channel")
     def channel_told(self, row: Suppression) -> str:
-        return row.channel or str(_("all"))
+        return row.get_channel_display() or str(_("all"))
 
 
 class ConsentForm(PointForm):
@@ -343,6 +358,7 @@ class ConsentStatementAdmin(HistoryAdmin):
     """How consent for texts and for e-mail is obtained; go-live waits until both are stated."""
 
     form = VersionForm
+    nothing_yet = _("State how consent for texts and for e-mail is obtained: go-live waits for both.")
     list_display = ("channel", "how", "version", "changed_by", "updated_at")
     history_list_display = ("version", "how")
     readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id")
@@ -371,6 +387,7 @@ class ConsentStatementAdmin(HistoryAdmin):
 class DoNotCallImportAdmin(ReadOnlyAdmin):
     """When the national do-not-call list was read in; manage.py import_do_not_call does it."""
 
+    nothing_yet = _("The national list was never read in: manage.py import_do_not_call does it.")
     list_display = ("list_date", "at", "numbers", "added", "unreadable", "actor")
     list_filter = ("list_date",)
     ordering = ("-list_date", "-id")
@@ -381,12 +398,12 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
     """What the gate answered where someone contacted or was refused to."""
 
     list_display = (
-        "created_at", "lead_id", "channel", "door", "ok", "reason", "all_the_same", "where", "local_time",
+        "created_at", "lead_id", "channel_told", "door", "ok", "why", "all_the_same", "where", "local_time",
         "actor",
     )  # fmt: skip
     list_filter = (
-        "ok", one_of("reason", _("reason"), lambda: [(code, code) for code in SENTENCES]),
-        one_of("channel", _("channel"), lambda: CHANNEL_CHOICES), "door", "overridden", "happened",
+        "ok", one_of("reason", _("reason"), SENTENCES.items),
+        one_of("channel", _("channel"), CHANNEL_NAMES.items), "door", "overridden", "happened",
         one_of("province", _("province"), lambda: Province.choices), "created_at",
     )  # fmt: skip
     search_fields = ("lead_id__exact", "correlation_id__exact")
@@ -394,10 +411,10 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
     sortable_by = ("created_at",)
     ordering = ("-created_at", "-pk")
     fieldsets: ClassVar[Any] = (
-        (None, {"fields": ("created_at", "door", "ok", "reason", "overridden", "happened")}),
-        (_("Whom"), {"fields": ("lead_id", "task_id", "phone_digest", "email_digest", "lead_score")}),
-        (_("Where and when"), {"fields": ("province", "market", "channel", "at", "zones", "local_times")}),
-        (_("Judged by"), {"fields": ("policy_id", "policy_version", "basis")}),
+        (None, {"fields": ("created_at", "door", "ok", "why", "overridden", "happened")}),
+        (_("Whom"), {"fields": ("lead_id", "task_id", "phone_hash", "email_hash", "lead_score")}),
+        (_("Where and when"), {"fields": ("province_told", "market", "channel_told", "at", "judged_there")}),
+        (_("Judged by"), {"fields": ("policy_told", "basis_told")}),
         (_("Who asked"), {"fields": ("actor", "acting_for", "correlation_id")}),
     )
 
@@ -417,13 +434,49 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
             return str(_("overridden"))
         return str(_("it took place")) if decision.happened else ""
 
+    @admin.display(description=_("channel"), ordering="channel")
+    def channel_told(self, decision: ContactDecision) -> str:
+        return str(CHANNEL_NAMES.get(decision.channel, decision.channel))
+
+    @admin.display(description=_("province"))
+    def province_told(self, decision: ContactDecision) -> str:
+        return str(dict(Province.choices).get(decision.province, decision.province))
+
+    @admin.display(description=_("answer"), ordering="reason")
+    def why(self, decision: ContactDecision) -> str:
+        return str(SENTENCES.get(decision.reason, decision.reason))
+
+    @admin.display(description=_("keyed hash of the phone number"))
+    def phone_hash(self, decision: ContactDecision) -> str:
+        return decision.phone_digest
+
+    @admin.display(description=_("keyed hash of the e-mail address"))
+    def email_hash(self, decision: ContactDecision) -> str:
+        return decision.email_digest
+
+    @admin.display(description=_("market policy"))
+    def policy_told(self, decision: ContactDecision) -> str:
+        if decision.policy_id is None:
+            return str(_("none was there"))
+        return gettext("no. %(id)s, version %(version)s") % {
+            "id": decision.policy_id, "version": decision.policy_version,
+        }  # fmt: skip
+
+    @admin.display(description=_("versions used"))
+    def basis_told(self, decision: ContactDecision) -> str:
+        return facts(decision.basis, BASIS)
+
     @admin.display(description=_("place"), ordering="province")
     def where(self, decision: ContactDecision) -> str:
         return f"{decision.province}/{decision.market}"
 
     @admin.display(description=_("local time"))
     def local_time(self, decision: ContactDecision) -> str:
-        return str(decision.local_times[0]) if decision.local_times else "–"
+        return there(decision.at, decision.zones[0]) if decision.zones else "–"
+
+    @admin.display(description=_("local times"))
+    def judged_there(self, decision: ContactDecision) -> str:
+        return ", ".join(f"{there(decision.at, zone)} ({zone_name(zone)})" for zone in decision.zones) or "–"
 
 
 @admin.register(HashKeyCheck)

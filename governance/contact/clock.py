@@ -95,6 +95,11 @@ def common(first: Sequence[Span], second: Sequence[Span]) -> list[Span]:
     return result
 
 
+def zone_name(zone: str) -> str:
+    """Return a zone as people say it: “America/St_Johns” is St Johns."""
+    return zone.rpartition("/")[2].replace("_", " ")
+
+
 def local(at: datetime, zone: str) -> datetime:
     return at.astimezone(ZoneInfo(zone))
 

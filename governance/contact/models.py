@@ -11,11 +11,11 @@ from simple_history.models import HistoricalRecords
 
 from governance.actors import Written
 from governance.append_only import AppendOnly
-from governance.hours import CHANNELS
+from governance.hours import CHANNEL_NAMES
 from governance.places import Province, fold_city, validate_zone
 from governance.versions import Versioned
 
-CHANNEL_CHOICES = [(channel, channel) for channel in CHANNELS]
+CHANNEL_CHOICES = list(CHANNEL_NAMES.items())
 DIGEST_LENGTH = 64
 STATEMENT_LENGTH = 1000
 CANADA = "CA"
@@ -47,7 +47,7 @@ class StatutoryHours(models.Model):
         indexes = [models.Index(fields=["channel", "jurisdiction"], name="statutory_by_channel")]  # the gate
 
     def __str__(self) -> str:
-        return f"{self.jurisdiction} {self.channel} {self.start}–{self.end} ({self.valid_from})"
+        return f"{self.jurisdiction} {self.get_channel_display()} {self.start}–{self.end} ({self.valid_from})"
 
     def clean(self) -> None:
         from governance.hours import read_windows
@@ -169,7 +169,7 @@ class Suppression(Written, AppendOnly):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_action_display()} {self.point_digest[:8]}… {self.channel or '*'}"
+        return f"{self.get_action_display()} {self.point_digest[:8]}… {self.get_channel_display() or '*'}"
 
 
 class Consent(Written, AppendOnly):
@@ -201,7 +201,7 @@ class Consent(Written, AppendOnly):
         permissions = [("record_consent", "Record a consent or its withdrawal")]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} {self.channel} {self.point_digest[:8]}…"
+        return f"{self.get_kind_display()} {self.get_channel_display()} {self.point_digest[:8]}…"
 
 
 class ConsentStatement(Versioned):
@@ -295,7 +295,7 @@ class ContactDecision(Written, AppendOnly):
         permissions = [("override_gate", "Override our own rules of the contact gate")]
 
     def __str__(self) -> str:
-        return f"{self.lead_id} {self.channel} {self.at:%Y-%m-%d %H:%M}: {self.reason}"
+        return f"{self.lead_id} {CHANNEL_NAMES.get(self.channel, self.channel)} {self.at:%Y-%m-%d %H:%M} UTC"
 
 
 class HashKeyCheck(models.Model):

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
 from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
+from governance.admin_words import facts
 from governance.heimdall import rules
 from governance.heimdall.models import (
     Domain,
@@ -196,7 +197,7 @@ class HeimdallRecommendationAdmin(ReadOnlyAdmin):
     search_help_text = gettext_lazy("Subject, correlation id or person, from the beginning")
     ordering = ("-id",)
     fields = (
-        "created_at", "domain", "subject", "confidence", "detail", "reason", "used", "policy_version",
+        "created_at", "domain", "subject", "sure", "detail_told", "reason", "used", "policy_version",
         "trials", "successes", "actor", "acting_for", "correlation_id",
     )  # fmt: skip
 
@@ -207,6 +208,10 @@ class HeimdallRecommendationAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("confidence"), ordering="confidence")
     def sure(self, recommendation: HeimdallRecommendation) -> str:
         return shown_rate(recommendation.confidence)
+
+    @admin.display(description=gettext_lazy("detail"))
+    def detail_told(self, recommendation: HeimdallRecommendation) -> str:
+        return facts(recommendation.detail, {"rank": _("rank")})
 
     @admin.display(description=gettext_lazy("use"))
     def used(self, recommendation: HeimdallRecommendation) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -11,13 +10,13 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from simple_history.template_utils import HistoricalRecordContextHelper
 from unfold.decorators import action
 
 from governance.actors import By
-from governance.admin_base import HistoryAdmin, by_of
+from governance.admin_base import DifferencesInWords, HistoryAdmin, by_of
 from governance.admin_live import LiveAdmin, SwitchesMany, live, sentences
 from governance.market.forms import PolicyForm, typed_from
 from governance.market.models import MarketPolicy
@@ -28,11 +27,16 @@ from governance.market.transfer import TransfersMarketPolicies
 from governance.market.wording import channels_in_words, in_words, moves_in_words, week_in_words
 from governance.places import ALL, ZONES, Place
 
+TYPED_AS = {
+    "channels_allowed": "channels",
+    "min_lead_score_to_contact": "min_score",
+    "skip_holidays": "skip_holidays",
+    "consent_required_channels": "consent_channels",
+}
 
-class RulesThatDiffer(HistoricalRecordContextHelper):  # type: ignore[misc]  # simple_history has no types
+
+class RulesThatDiffer(DifferencesInWords):
     """Shows of two versions' rules only what differs, the week in words."""
-
-    DEFAULT_MAX_DISPLAYED_DELTA_CHANGE_CHARS = 400
 
     def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
         if change.field != "rules":
@@ -41,8 +45,19 @@ class RulesThatDiffer(HistoricalRecordContextHelper):  # type: ignore[misc]  # s
         differ = {key: item for key, item in value.items() if other.get(key) != item}
         week = differ.pop("contact_windows_local", None)
         told = [] if week is None else [week_in_words(read_rules(value)) or gettext("no hours")]
-        told += [f"{key}: {json.dumps(item, ensure_ascii=False)}" for key, item in differ.items()]
-        return "; ".join(told)
+        told += [_told(key, item) for key, item in differ.items()]
+        return " · ".join(told)
+
+
+def _told(key: str, value: Any) -> str:
+    label = PolicyForm.base_fields[TYPED_AS[key]].label if key in TYPED_AS else key
+    if isinstance(value, bool):
+        said = gettext("yes") if value else gettext("no")
+    elif isinstance(value, list):
+        said = channels_in_words(value) or gettext("none")
+    else:
+        said = number_format(value)
+    return gettext("%(field)s:") % {"field": label} + f" {said}"
 
 
 @admin.register(MarketPolicy)
@@ -50,6 +65,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, LiveAdmin, Histor
     """When and how each market's people may be contacted; every save is a version with its reason."""
 
     form = PolicyForm
+    differences = RulesThatDiffer
     list_before_template = "admin/governance/marketpolicy/weeks.html"
     list_display = (
         "province", "market", "enabled", "hours", "channels", "least_score", "holidays_off", "version",
@@ -114,9 +130,6 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, LiveAdmin, Histor
             return initial
         typed = typed_from(read_rules(source.rules))
         return {**initial, **typed, "province": source.province, "timezone": source.timezone, "market": ""}
-
-    def get_historical_record_context_helper(self, request: HttpRequest, historical_record: Any) -> Any:
-        return RulesThatDiffer(self.model, historical_record, max_displayed_delta_change_chars=1000)
 
     def serve(self, request: HttpRequest, obj: MarketPolicy, form: Any, change: bool) -> MarketPolicy:
         return upsert_policy(
@@ -194,7 +207,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, LiveAdmin, Histor
 
     @admin.display(description=_("least score"))
     def least_score(self, policy: MarketPolicy) -> str:
-        return f"{read_rules(policy.rules).min_score:.2f}"
+        return number_format(read_rules(policy.rules).min_score, 2)
 
     @admin.display(description=_("holidays off"), boolean=True)
     def holidays_off(self, policy: MarketPolicy) -> bool:

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
+from governance.admin_words import facts
 from governance.retention import registry
 from governance.retention.models import Erasure, Removal, RetentionPeriod
 from governance.retention.periods import set_period
@@ -81,6 +82,7 @@ class RetentionPeriodAdmin(HistoryAdmin):
 class RemovalAdmin(ReadOnlyAdmin):
     """What the retention job removed, step by step."""
 
+    nothing_yet = _("Nothing has outlived its time yet; the nightly job removes what does.")
     list_display = ("at", "subject_told", "count", "before", "until", "actor")
     list_filter = ("subject", "at")
     ordering = ("-at", "-pk")
@@ -99,12 +101,17 @@ class RemovalAdmin(ReadOnlyAdmin):
 class ErasureAdmin(ReadOnlyAdmin):
     """Who was erased when and why, without anything she could be known by."""
 
+    nothing_yet = _("Nobody has been erased. That is done on the screen of a lead or a buyer.")
     list_display = ("at", "kind", "record_id", "why", "rows_told", "actor")
     list_filter = ("kind", "why", "at")
     ordering = ("-at", "-pk")
     fields = (
-        "at", "kind", "record_id", "why", "counts", "points", "actor", "acting_for", "correlation_id",
+        "at", "kind", "record_id", "why", "counts_told", "points", "actor", "acting_for", "correlation_id",
     )  # fmt: skip
+
+    @admin.display(description=_("rows per table"))
+    def counts_told(self, erasure: Erasure) -> str:
+        return facts(erasure.counts, {})
 
     @admin.display(description=_("rows"))
     def rows_told(self, erasure: Erasure) -> int:
