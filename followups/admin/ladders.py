@@ -11,9 +11,13 @@ from django.utils.translation import gettext_lazy as _
 
 from followups.admin.acts import ActsWithReason, OwnerFilter, of_leads
 from followups.models import Ladder
-from followups.rules import read_steps
+from followups.rules import Step, read_steps
 from followups.steps import steps_in_words, time_line
 from followups.wording import why_ended
+
+
+def _steps(ladder: Ladder) -> tuple[Step, ...]:
+    return read_steps(ladder.steps) if ladder.steps else ()
 
 
 @admin.register(Ladder)
@@ -72,11 +76,11 @@ class LadderAdmin(ActsWithReason):
 
     @admin.display(description=_("steps"))
     def steps_shown(self, ladder: Ladder) -> str:
-        return steps_in_words(read_steps(ladder.steps))
+        return steps_in_words(_steps(ladder))
 
     @admin.display(description=_("on a line of time"))
     def line(self, ladder: Ladder) -> str:
-        return time_line(read_steps(ladder.steps))
+        return time_line(_steps(ladder))
 
     @admin.display(description=_("why it ended"))
     def why_ended(self, ladder: Ladder) -> str:

@@ -46,7 +46,7 @@ def test_what_one_call_touched_is_found_across_the_packs_in_its_order(mona: Clie
 
     page = mona.get("/admin/trace/?id=c-1").content.decode()
 
-    places = [page.index(text) for text in ("L-1 Ada", "L-1 CALL", "WHOLESALE/followup_sla")]
+    places = [page.index(text) for text in ("L-1 Ada", "L-1 Call", "WHOLESALE/followup_sla")]
     assert places == sorted(places)
     assert "contract_rate" not in page
 
