@@ -46,7 +46,6 @@ from governance.actors import ACTOR_LENGTH, By
 from governance.admin_base import by_of
 from governance.admin_transfer import (
     DOMAIN,
-    MOST_EXPORTED,
     SHOWN,
     Cell,
     GivesRows,
@@ -391,7 +390,7 @@ class TransfersLeads(GivesRows):
             gettext("City"), gettext("Postal code"), gettext("Score"), gettext("Language"), gettext("Source"),
             gettext("Date added"), gettext("Notes"),
         ]  # fmt: skip
-        leads = self.exported(request).filter(erasure=None)[:MOST_EXPORTED].iterator(EXPORTED_AT_ONCE)
+        leads = self.exported(request).filter(erasure=None).iterator(EXPORTED_AT_ONCE)
         while batch := list(islice(leads, EXPORTED_AT_ONCE)):
             yield from _lines(batch)
 

@@ -181,6 +181,18 @@ def test_an_export_is_logged_and_changes_nothing_when_it_is_imported(manager: Cl
     assert counts(upload(manager, *text.getvalue().splitlines())) == (0, 0, 1, 0)
 
 
+def test_an_export_has_every_row_however_many_there_are(
+    manager: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("followups.admin.transfer.EXPORTED_AT_ONCE", 2)
+    monkeypatch.setattr("governance.admin_transfer.MOST_IN_MEMORY", 64)
+    LeadFactory.create_batch(5)
+    _heading, *rows = exported(manager)
+    known = Lead.objects.order_by("pk").values_list("external_id", flat=True)
+    assert [row[0] for row in rows] == list(known)
+    assert KpiEvent.objects.get().detail["rows"] == 5
+
+
 def test_an_export_gives_out_no_number_of_whom_nobody_may_contact(
     manager: Client, by: Any, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
