@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.contrib.auth.validators import ASCIIUsernameValidator
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
@@ -54,7 +55,14 @@ class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
 
     label = models.CharField(_("label"), max_length=80, blank=True, default="")
     scopes = models.JSONField(_("scopes"), default=list, blank=True)
-    calls_per_minute = models.PositiveIntegerField(_("calls per minute"), default=600)
+    calls_per_minute = models.PositiveIntegerField(
+        _("calls per minute"), default=600,
+        validators=[
+            MinValueValidator(
+                1, _("Write 1 or more: with 0 every call is refused. To stop a token, revoke it.")
+            )
+        ],
+    )  # fmt: skip
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True, editable=False)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
     revoked_by = models.CharField(
@@ -67,6 +75,11 @@ class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
     class Meta:
         verbose_name = _("token")
         verbose_name_plural = _("tokens")
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(calls_per_minute__gte=1), name="token_lets_a_call_through"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.label or self.token_key} ({self.user})"

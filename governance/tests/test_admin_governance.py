@@ -576,7 +576,15 @@ def test_a_token_is_shown_once_and_works_until_it_is_revoked(desk: Desk, person:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"days": "91"}, {"days": "0"}, {"scopes": ["everything"]}, {"user": "999"}, {"label": "x" * 81}]
+    "wrong",
+    [
+        {"days": "91"},
+        {"days": "0"},
+        {"scopes": ["everything"]},
+        {"user": "999"},
+        {"label": "x" * 81},
+        {"calls_per_minute": "0"},
+    ],
 )
 def test_a_token_beyond_the_limits_is_not_issued(desk: Desk, person: Person, wrong: dict[str, Any]) -> None:
     given = {
