@@ -1,4 +1,4 @@
-"""Policies of provinces and markets as a spreadsheet: a file is taken as a whole, or not at all.
+"""Policies as a spreadsheet: a file is taken as a whole, or not at all.
 
 Each row goes through the verb that the form and the API use, so that it has its version, reason and history.
 """
@@ -82,10 +82,12 @@ def read_cells(row: Row, readers: Mapping[str, Callable[[str], Any]]) -> dict[st
 class TransfersPolicies(TakesRows):
     """A policies' screen with its import and export.
 
-    Subclasses implement `told`, `read` and `upsert`, and name their columns besides place and version.
+    Subclasses implement `cells_of`, `read` and `upsert`, and name their columns besides those that say which
+    one it is (province and market where nothing else is said) and the version.
     """
 
     key = "province"
+    key_columns: ClassVar[Sequence[tuple[str, Any]]] = (("province", _("province")), ("market", _("market")))
     whole = True
     options_form = WhyImportForm
     import_note = _(
@@ -95,20 +97,32 @@ class TransfersPolicies(TakesRows):
     policy_columns: ClassVar[Sequence[tuple[str, Any]]] = ()
 
     def columns(self, request: HttpRequest) -> list[tuple[str, Any]]:
-        return [
-            ("province", _("province")), ("market", _("market")), *self.policy_columns,
-            ("version", _("version")),
-        ]  # fmt: skip
+        return [*self.key_columns, *self.policy_columns, ("version", _("version"))]
+
+    def which(self, row: Row) -> Any:
+        """Return which policy a row is about, such as its place. Raises ValidationError by column."""
+        return read_place(row)
+
+    def known(self, which: Any) -> models.QuerySet[Any]:
+        """Return the policy that a row is about, if there is one."""
+        rows: Any = self.model._default_manager
+        return rows.of(which)  # type: ignore[no-any-return]  # of whatever model
+
+    def hold(self, rows: Sequence[Row]) -> None:
+        """Lock what the policies' verb locks before the policies themselves."""
+
+    def key_cells(self, policy: Any) -> list[str]:
+        return [policy.province or NOTHING, policy.market]
 
     def cells_of(self, policy: Any) -> dict[str, str]:
         """Return what the columns of a policy show."""
         raise NotImplementedError
 
-    def read(self, row: Row, place: Place) -> dict[str, Any]:
+    def read(self, row: Row, which: Any) -> dict[str, Any]:
         """Return the changes that a row asks for. Raises ValidationError by column."""
         raise NotImplementedError
 
-    def upsert(self, place: Place, changes: dict[str, Any], *, by: By, at: datetime, reason: str) -> Any:
+    def upsert(self, which: Any, changes: dict[str, Any], *, by: By, at: datetime, reason: str) -> Any:
         """Call the policies' own verb."""
         raise NotImplementedError
 
@@ -118,37 +132,40 @@ class TransfersPolicies(TakesRows):
         by, at = by_of(request), timezone.now()
         columns = self.columns(request)
         seen = Preview()
-        places: dict[tuple[str, str], str] = {}
+        named: dict[Any, str] = {}
+        keys = [name for name, _label in self.key_columns]
         with transaction.atomic():
-            # in one order, so that two files never wait for each other
-            for row in sorted(rows, key=lambda row: (row["province"].upper(), row["market"].upper())):
+            self.hold(rows)
+            # in one order, so that two files never wait for each other; what holds everywhere else goes first
+            for row in sorted(rows, key=lambda row: [row[name].upper().strip("-–") for name in keys]):
+                wrong: ValidationError | Invalid
                 try:
                     with transaction.atomic():
-                        self._take(row, seen, places, by, at, options.get("reason", ""))
-                except ValidationError as wrong:
-                    _refuse(seen, row, columns, wrong)
-                except Invalid as wrong:
-                    _refuse(seen, row, columns, wrong)
+                        self._take(row, seen, named, by, at, options.get("reason", ""))
+                    continue
+                except (ValidationError, Invalid) as problem:
+                    wrong = problem
                 except Refused as refusal:
-                    _refuse(seen, row, columns, ValidationError({"version": [str(refusal.message)]}))
+                    wrong = ValidationError({"version": [str(refusal.message)]})
+                _refuse(seen, row, columns, wrong, " / ".join(filter(None, (row[name] for name in keys))))
             if dry_run:
                 transaction.set_rollback(True)
         return seen
 
     def _take(
-        self, row: Row, seen: Preview, places: dict[tuple[str, str], str], by: By, at: datetime, reason: str
+        self, row: Row, seen: Preview, named: dict[Any, str], by: By, at: datetime, reason: str
     ) -> None:
-        place = _place(row)
-        first = places.setdefault((place.province, place.market_key), row["row"])
+        which = self.which(row)
+        same = (which.province, which.market_key) if isinstance(which, Place) else which
+        first = named.setdefault(same, row["row"])
         if first != row["row"]:
             said = gettext("The file names this one twice, first in its row %(row)s.") % {"row": first}
-            raise ValidationError({"market": [said]})
-        rows: Any = self.model._default_manager
-        before = rows.of(place).select_for_update().first()
+            raise ValidationError({self.key_columns[-1][0]: [said]})
+        before = self.known(which).select_for_update().first()
         known = before.version if before else 0  # the row itself, so that nobody changes it in between
         old = self.cells_of(before) if before else {}
         expected = _version(row["version"])
-        saved = self.upsert(place, self.read(row, place), by=by, at=at, reason=reason)
+        saved = self.upsert(which, self.read(row, which), by=by, at=at, reason=reason)
         if before and saved.version == known:
             seen.same += 1
             return
@@ -172,10 +189,11 @@ class TransfersPolicies(TakesRows):
         for policy in policies.iterator(chunk_size=500):
             cells = self.cells_of(policy)
             told = [cells[name] or NOTHING for name, _label in self.policy_columns]
-            yield [policy.province, policy.market, *told, str(policy.version)]
+            yield [*self.key_cells(policy), *told, str(policy.version)]
 
 
-def _place(row: Row) -> Place:
+def read_place(row: Row) -> Place:
+    """Return the place that a row names. Raises ValidationError by column."""
     wrong: dict[str, list[str]] = {}
     for name, parts in (("province", (row["province"],)), ("market", ("ON", row["market"]))):
         try:
@@ -196,7 +214,7 @@ def _version(text: str) -> int | None:
 
 
 def _refuse(
-    seen: Preview, row: Row, columns: Sequence[tuple[str, Any]], wrong: ValidationError | Invalid
+    seen: Preview, row: Row, columns: Sequence[tuple[str, Any]], wrong: ValidationError | Invalid, name: str
 ) -> None:
     said: dict[str, list[str]] = (
         {name: [str(text) for text in texts] for name, texts in wrong.errors.items()}
@@ -206,4 +224,4 @@ def _refuse(
     names = {name for name, _label in columns}
     rest = [text for name, texts in said.items() if name not in names for text in texts]
     cells = [Cell(name, label, row[name], said.get(name, [])) for name, label in columns]
-    seen.wrong.append((" / ".join(filter(None, (row["province"], row["market"]))), row, rest, cells))
+    seen.wrong.append((name, row, rest, cells))

@@ -277,6 +277,11 @@ class Cell:
     value: str
     errors: list[str]
 
+    @property
+    def has_lines(self) -> bool:
+        """Say whether the cell has several lines, which a field of one line would lose."""
+        return "\n" in self.value
+
 
 @dataclass(slots=True)
 class Preview:

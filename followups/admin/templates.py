@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from followups import services
+from followups.admin.templates_transfer import TransfersTemplates
 from followups.models import LadderTemplate
 from followups.rules import read_steps
 from followups.steps import StepsField, steps_in_words, time_line, when
@@ -51,7 +52,7 @@ class StepsThatDiffer(DifferencesInWords):
 
 
 @admin.register(LadderTemplate)
-class LadderTemplateAdmin(SwitchesMany, LiveAdmin, HistoryAdmin):
+class LadderTemplateAdmin(TransfersTemplates, SwitchesMany, LiveAdmin, HistoryAdmin):
     """The steps that new ladders take; every save is a version with its reason."""
 
     form = TemplateForm

@@ -159,8 +159,8 @@ def mended(sheet: Sheet, typed: Mapping[str, Any]) -> Sheet:
         cells = {
             place: text
             for place, text in found.get(row.line, {}).items()
-            # a field of one line shows a cell of several without its line breaks
-            if place >= len(row.cells) or text != "".join(row.cells[place].splitlines())
+            # a page gives line breaks back in its own way
+            if place >= len(row.cells) or text.splitlines() != row.cells[place].splitlines()
         }
         rows.append(sheet.mended(row, cells) if cells else row)
     return Sheet(sheet.headings, rows, sheet.separator)

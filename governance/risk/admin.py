@@ -29,6 +29,7 @@ from governance.risk.models import (
 )
 from governance.risk.rules import ACTIONS, EXPOSURE, GLOBAL, LOSS, OPEN, STALE
 from governance.risk.services import POLICY_FIELDS, snapshot, upsert_policy
+from governance.risk.transfer import TransfersRiskPolicies
 
 WHY = {
     "policy_missing": _("no policy"),
@@ -86,7 +87,7 @@ OF_ENGINE = one_of("engine", _("engine"), _engines)
 
 
 @admin.register(RiskPolicy)
-class RiskPolicyAdmin(SwitchesMany, LiveAdmin, HistoryAdmin):
+class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, LiveAdmin, HistoryAdmin):
     """The caps of each engine below what is used of them; every save is a version with its reason."""
 
     form = VersionForm

@@ -16,11 +16,12 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
+from followups.models import LadderTemplate
 from governance.contact.models import Suppression
 from governance.contact.services import lift_suppression, suppress
 from governance.kpi.models import KpiEvent
 from governance.market.models import MarketPolicy
-from governance.models import User
+from governance.models import RiskPolicy, User
 from governance.tests.factories import phone_point
 from offers.models import OfferPolicy
 
@@ -28,6 +29,8 @@ pytestmark = pytest.mark.django_db
 STOPS = "/admin/governance/suppression/"
 MARKETS = "/admin/governance/marketpolicy/"
 OFFERS = "/admin/offers/offerpolicy/"
+RISKS = "/admin/governance/riskpolicy/"
+TEMPLATES = "/admin/followups/laddertemplate/"
 NUMBER = "+14165550142"
 
 
@@ -113,10 +116,13 @@ def test_an_export_gives_the_stops_that_hold_by_keyed_hash_and_they_are_there_al
 # --- policies -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("screen", "model"), [(MARKETS, MarketPolicy), (OFFERS, OfferPolicy)])
+@pytest.mark.parametrize(
+    ("screen", "model"),
+    [(MARKETS, MarketPolicy), (OFFERS, OfferPolicy), (RISKS, RiskPolicy), (TEMPLATES, LadderTemplate)],
+)
 def test_policies_that_were_given_out_are_so_already(manager: Client, screen: str, model: Any) -> None:
     heading, *rows = exported(manager, screen)
-    assert len(rows) == model.objects.count() > 5
+    assert len(rows) == model.objects.count() > 0
     text = io.StringIO()
     csv.writer(text).writerows([heading, *rows])
     assert counts(upload(manager, screen, *text.getvalue().splitlines())) == (0, 0, len(rows), 0)
@@ -159,6 +165,65 @@ def test_one_wrong_row_holds_the_whole_file_back(manager: Client) -> None:
     assert (found["ON"], found["QC"]) == (Decimal("0.65"), Decimal("0.6"))
 
 
+def test_caps_change_by_a_spreadsheet_and_a_new_engine_has_what_its_row_says(manager: Client) -> None:
+    lines = (
+        "Engine,Enabled,Loss a day,Actions a day", "GLOBAL,,30000,12", "wholesale,no,,", "LEASING,yes,5000,",
+    )  # fmt: skip
+    wrong = upload(manager, RISKS, *lines, "CAPITAL,,,1.5", "two words,,,", "Global,,1,")
+    assert counts(wrong) == (1, 2, 0, 3)
+    shown = upload(manager, RISKS, *lines)
+    assert counts(shown) == (1, 2, 0, 0)
+    assert not RiskPolicy.objects.filter(engine="LEASING").exists(), "a preview writes nothing"
+    assert go_on(manager, RISKS, shown, _import="1", reason="winter").status_code == 302
+    found = {row.engine: row for row in RiskPolicy.objects.all()}
+    overall = found["GLOBAL"]
+    assert (overall.max_daily_loss, overall.max_actions_per_day, overall.reason) == (30000, 12, "winter")
+    assert not found["WHOLESALE"].enabled
+    assert (found["LEASING"].max_daily_loss, found["LEASING"].max_open_risk) == (5000, 0)
+    assert counts(upload(manager, RISKS, *lines)) == (0, 0, 3, 0)
+
+
+def test_the_steps_of_a_ladder_change_by_a_spreadsheet_and_keep_their_scripts(manager: Client) -> None:
+    general = LadderTemplate.objects.get()
+    said = '"[1]\nHello\n\nit is us\n[3]\nStill there?"'
+    lines = (
+        "Province,Market,Steps,Scripts in English", f"–,,,{said}",
+        'QC,Laval,"SMS, Call +30 min, SMS 2 days",',
+    )  # fmt: skip
+    shown = upload(manager, TEMPLATES, *lines)
+    assert counts(shown) == (1, 1, 0, 0)
+    assert go_on(manager, TEMPLATES, shown, _import="1", reason="winter").status_code == 302
+    laval = LadderTemplate.objects.get(province="QC", market="LAVAL")
+    told = [(step["channel"], step["delay"], step["script_en"]) for step in laval.steps]
+    assert told == [
+        ("SMS", {"minutes": 0}, "Hello\n\nit is us"), ("CALL", {"minutes": 30}, ""),
+        ("SMS", {"days": 2}, "Still there?"),
+    ]  # fmt: skip
+    general.refresh_from_db()
+    assert (len(general.steps), general.reason, general.changed_by) == (6, "winter", "mona")
+    assert counts(upload(manager, TEMPLATES, *lines)) == (0, 0, 2, 0)
+    heading, *rows = exported(manager, TEMPLATES)
+    text = io.StringIO()
+    csv.writer(text).writerows([heading, *rows])
+    assert counts(upload(manager, TEMPLATES, *text.getvalue().splitlines())) == (0, 0, 2, 0)
+
+
+def test_a_ladder_that_cannot_be_is_told_at_its_cell_and_mended_with_its_lines(manager: Client) -> None:
+    said = '"[1]\nHello\n[9]\nBye"'
+    shown = upload(
+        manager, TEMPLATES, "Province,Steps,Scripts in English", f"ON,SMS,{said}",
+        'QC,"SMS, CALL 30 weeks",', 'BC,"CALL 2 h, SMS",', ",SMS,",
+    )  # fmt: skip
+    assert counts(shown) == (0, 0, 0, 4)
+    page = html.unescape(shown.content.decode())
+    for told in ("There is no step 9.", "“CALL 30 weeks” cannot be read", "Step 1 has no delay",
+                 "[1]\nHello\n[9]\nBye</textarea>"):  # fmt: skip
+        assert told in page, told
+    typed = {"cell-2-script_en": "[1]\r\nHello\r\nyou", "drop-3": "1", "drop-4": "1", "drop-5": "1"}
+    assert go_on(manager, TEMPLATES, shown, _import="1", reason="winter", **typed).status_code == 302
+    assert LadderTemplate.objects.get(province="ON").steps[0]["script_en"] == "Hello\nyou"
+
+
 def test_what_somebody_else_changed_meanwhile_is_not_overwritten(manager: Client, by: Any) -> None:
     from governance.places import Place
     from offers.services import upsert_policy
@@ -174,7 +239,7 @@ def test_what_somebody_else_changed_meanwhile_is_not_overwritten(manager: Client
 
 
 @pytest.mark.parametrize("role", ["AUDITOR", "VA"])
-@pytest.mark.parametrize("screen", [STOPS, MARKETS, OFFERS])
+@pytest.mark.parametrize("screen", [STOPS, MARKETS, OFFERS, RISKS, TEMPLATES])
 def test_only_managers_take_in_and_give_out(
     role: str, screen: str, client: Client, person: Callable[..., User]
 ) -> None:
