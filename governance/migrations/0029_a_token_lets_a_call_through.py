@@ -10,7 +10,7 @@ def let_one_through(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("governance", "0027_who_ran_a_job_by_hand"),
+        ("governance", "0028_say_the_channels"),
     ]
 
     operations = [
