@@ -9,9 +9,11 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from governance.doors import CORRELATION
+from governance.people.services import DEFAULT_ZONE
 from valhalla.logs import current_correlation_id
 from valhalla.rest import PROBLEM, problem_text
 
@@ -47,6 +49,20 @@ class Correlation:
             return response
         finally:
             current_correlation_id.reset(token)
+
+
+class LocalTimes:
+    """Shows the times of pages, and reads those typed there, in the time zone of whoever is signed in."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if is_api(request):
+            return self.get_response(request)
+        profile = getattr(request.user, "work_profile", None)
+        with timezone.override(profile.zone if profile else DEFAULT_ZONE):
+            return self.get_response(request)
 
 
 class NoTrailingSlash:

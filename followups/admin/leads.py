@@ -105,7 +105,6 @@ class LeadForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at ru
             "notes",
             "extra",
         )
-        help_texts: ClassVar[dict[str, Any]] = {"follow_up_at": _("UTC")}
 
     def clean_extra(self) -> Any:
         extra = self.cleaned_data["extra"] or {}

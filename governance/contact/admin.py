@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django import forms
@@ -307,12 +308,17 @@ class ConsentForm(PointForm):
 
     channel = forms.ChoiceField(label=_("Channel"), choices=CHANNEL_CHOICES, widget=UnfoldAdminSelectWidget)
     at = forms.SplitDateTimeField(
-        label=_("Obtained (UTC)"), widget=UnfoldAdminSplitDateTimeWidget, initial=timezone.now
+        label=_("Obtained"), widget=UnfoldAdminSplitDateTimeWidget, initial=timezone.now
     )
 
     class Meta:
         model = Consent
         fields = ("channel", "kind", "obtained_how", "evidence", "at")
+
+    def clean_at(self) -> datetime:
+        """Return the instant in UTC: when a consent ends must not depend on where it was typed."""
+        at: datetime = self.cleaned_data["at"]
+        return at.astimezone(UTC)
 
 
 @admin.register(Consent)

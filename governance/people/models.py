@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from knox.models import AbstractAuthToken
 
 from governance.actors import ACTOR_LENGTH, Role
+from governance.moments import moment_in_words
 from governance.places import validate_zone
 
 ADMIN_ROLES = frozenset({Role.MANAGER, Role.AUDITOR})
@@ -142,4 +143,4 @@ class Absence(models.Model):
         indexes = [models.Index(fields=["user", "ends_at"], name="absence_now")]  # the due queue
 
     def __str__(self) -> str:
-        return f"{self.user}: {self.starts_at:%Y-%m-%d %H:%M} – {self.ends_at:%Y-%m-%d %H:%M}"
+        return f"{self.user}: {moment_in_words(self.starts_at)} – {moment_in_words(self.ends_at)}"

@@ -85,7 +85,7 @@ def test_an_engaged_kill_switch_says_who_and_why(sign_in: Callable[..., Client],
     turn(live=True, killed=True, reason="calls <at night>")
     for page in PAGES[:2]:
         text = sign_in("MANAGER").get(page).content.decode()
-        assert "mona, 2026-11-24 15:00 UTC: calls &lt;at night&gt;" in text
+        assert "mona, 24 Nov. 2026, 10:00 EST: calls &lt;at night&gt;" in text
 
 
 def test_whoever_is_not_signed_in_is_told_nothing(settings: Any) -> None:

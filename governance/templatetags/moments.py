@@ -1,0 +1,26 @@
+"""Instants as people read them: in the time zone of the page, which they name."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django import template
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from governance.moments import moment_in_words
+
+register = template.Library()
+
+
+@register.filter
+def moment(at: datetime | None) -> str:
+    """Return an instant such as 24 Nov 2026, 15:34 EST; a dash where there is none."""
+    return moment_in_words(at) if at else "–"
+
+
+@register.simple_tag
+def zone_of_times() -> str:
+    """Say in which time zone the page's times are."""
+    city = timezone.get_current_timezone_name().rpartition("/")[2].replace("_", " ")
+    return _("Times: %(city)s (%(short)s)") % {"city": city, "short": f"{timezone.localtime():%Z}"}
