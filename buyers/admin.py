@@ -126,7 +126,7 @@ class BuyerLiquidityNodeAdmin(ReadOnlyAdmin):
         "rank", "province", "market", "property_type", "points", "points_low", "active_buyer_count",
         "buyer_count", "response_rate", "close_rate", "events", "updated_at",
     )  # fmt: skip
-    list_display_links = ("market",)
+    list_display_links = ("rank", "market")
     list_filter = ("province", "property_type", "updated_at")
     search_fields = ("market_key",)
     search_help_text = _("Market, without accents")

@@ -26,6 +26,7 @@ from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone, translation
+from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from import_export.resources import ModelResource
@@ -231,7 +232,7 @@ def read_rows(content: bytes, columns: Sequence[tuple[str, Any]], key: str) -> t
             rows.append(found)
     if len(rows) > MOST_ROWS:
         said = gettext("The file has more than %(most)s rows; import it in parts.")
-        raise ValidationError(said % {"most": f"{MOST_ROWS:,}"})
+        raise ValidationError(said % {"most": number_format(MOST_ROWS, force_grouping=True)})
     if not rows:
         raise ValidationError(gettext("The file has no rows below its headings."))
     return rows, unknown

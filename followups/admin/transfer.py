@@ -54,6 +54,7 @@ from governance.admin_transfer import (
     UploadForm,
     told,
 )
+from governance.admin_words import number
 from governance.contact import digests
 from governance.contact.rules import suppressing
 from governance.contact.services import questions_of_people
@@ -100,7 +101,7 @@ def too_large() -> str:
     return gettext(
         "The file is too large for this page, which takes %(most)s rows. Import it in parts, or on the "
         "command line: manage.py import_leads FILE.csv."
-    ) % {"most": f"{MOST_LEADS:,}"}  # fmt: skip
+    ) % {"most": number(MOST_LEADS)}  # fmt: skip
 
 
 def sheet_of_file(file: UploadedFile[Any]) -> Sheet:
@@ -337,7 +338,7 @@ class TransfersLeads(GivesRows):
             "title": gettext("Import %(what)s") % {"what": self.opts.verbose_name_plural},
             "form": form,
             "options": ladders,
-            "most": f"{MOST_LEADS:,}",
+            "most": number(MOST_LEADS),
             "key": gettext("lead id"),
             "rows": packed,
             "preview": seen,
@@ -380,7 +381,7 @@ class TransfersLeads(GivesRows):
         if ladders and counts.leads:
             begun = ngettext(
                 "%(count)s ladder started.", "%(count)s ladders started.", counts.ladders
-            ) % {"count": f"{counts.ladders:,}"}  # fmt: skip
+            ) % {"count": number(counts.ladders)}  # fmt: skip
             messages.info(request, " ".join([begun, counts.ladder_lines()[0]]))
         return listening.preview(counts)
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -94,7 +95,7 @@ class RemovalAdmin(ReadOnlyAdmin):
     @admin.display(description=_("subject"), ordering="subject")
     def subject_told(self, removal: Removal) -> str:
         rule = registry.rule_of(removal.subject)
-        return str(rule.label) if rule else removal.subject
+        return capfirst(str(rule.label)) if rule else removal.subject
 
 
 @admin.register(Erasure)

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from governance.actors import Written
@@ -40,7 +41,7 @@ class RetentionPeriod(Versioned):
 
     def __str__(self) -> str:
         rule = registry.rule_of(self.subject)
-        return str(rule.label) if rule else self.subject
+        return capfirst(str(rule.label)) if rule else self.subject
 
     def clean(self) -> None:
         rule = registry.rule_of(self.subject)

@@ -8,18 +8,29 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib import admin
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
 from followups.models import Lead
 from governance.hooks import Happened, timeline_of
-from governance.kpi.models import KpiEvent
+from governance.kpi.models import Domain, KpiEvent
+from governance.tripwire.wording import LABELS
 from valhalla.pages.doors import for_managers
 
 MOST_CALLS, MOST_KPIS = 300, 300
+# What an event's detail calls the row that it counts. One call may have written rows of thousands of leads.
+NAMED = {
+    "task": "followups.followuptask",
+    "ladder": "followups.ladder",
+    "inbound": "followups.inboundcontact",
+    "evidence_id": "offers.offerevidence",
+}
+NOT_A_LEADS = "feedback"  # a buyer's
 
 
 def timeline(lead_id: str) -> list[Happened]:
@@ -30,22 +41,27 @@ def timeline(lead_id: str) -> list[Happened]:
 
 
 def _counted(told: Sequence[Happened]) -> list[Happened]:
-    """Return the KPI events of the calls that wrote these rows."""
+    """Return the KPI events of the calls that wrote these rows, without those that count another's."""
     calls = sorted({one.correlation_id for one in told if one.correlation_id})[:MOST_CALLS]
-    events = KpiEvent.objects.filter(correlation_id__in=calls).order_by("-created_at")[:MOST_KPIS]
+    hers = ~Q(detail__has_any_keys=[*NAMED, NOT_A_LEADS])
+    for key, model in NAMED.items():
+        hers |= Q(**{f"detail__{key}__in": sorted({one.pk for one in told if one.model == model})})
+    events = KpiEvent.objects.filter(hers, correlation_id__in=calls).exclude(domain=Domain.NOTIFY)
     return [
         Happened(
-            event.created_at, "kpi", event.metric, _how(event), event.actor, event.correlation_id,
-            "governance.kpievent", event.pk,
+            event.created_at, "kpi", str(LABELS.get(str(event), event.metric)), _how(event), event.actor,
+            event.correlation_id, "governance.kpievent", event.pk,
         )
-        for event in events
+        for event in events.order_by("-created_at")[:MOST_KPIS]
     ]  # fmt: skip
 
 
 def _how(event: KpiEvent) -> str:
     if event.success is not None:
         return _("counted as a success") if event.success else _("counted as no success")
-    return f"{event.value.normalize():f}" if event.value is not None else _("counted")
+    if event.value is None:
+        return _("counted")
+    return number_format(f"{event.value.normalize():f}", force_grouping=True)
 
 
 def _address(happened: Happened) -> str:

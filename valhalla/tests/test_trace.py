@@ -119,13 +119,15 @@ def test_a_leads_time_line_tells_her_ladder_decisions_and_kpis_in_order(mona: Cl
     )
     emit_kpi("WHOLESALE", "followup_sla", by=call("c-5"), at=AT + timedelta(seconds=1), success=True)
     ContactDecisionFactory.create(lead_id="L-2", created_at=AT)
+    LeadFactory(external_id="L-2", created_at=AT, correlation_id="c-5")
+    create_ladder("L-2", by=call("c-5"), at=AT)  # the same call began another's
 
     told = timeline("L-1")
 
     kinds = [one.kind for one in told]
     assert kinds[:3] == ["lead", "refused", "ladder"]
-    assert "kpi" in kinds
-    assert kinds.count("due") == FollowUpTask.objects.count() > 0
+    assert [one.title for one in told if one.kind == "kpi"] == ["Ladders begun", "Follow-ups within 2 hours"]
+    assert kinds.count("due") == FollowUpTask.objects.filter(lead__external_id="L-1").count() > 0
     assert [one.at for one in told] == sorted(one.at for one in told)
     page = mona.get("/admin/lead/?lead=L-1").content.decode()
     assert "Ladder began" in page
