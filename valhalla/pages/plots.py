@@ -109,12 +109,15 @@ def _sla(today: date, goal: float | None) -> dict[str, Any] | None:
             {"x": _x(number), "text": date_format(since + timedelta(days=number), "j N")}
             for number in (1, 8, 15, 22, 29)
         ],
-        "rows": [
-            {
-                "day": date_format(day.day, "Y-m-d"), "share": percent(day.within_2h or 0, 0),
-                "count": day.count,
-                "median": "–" if day.median_minutes is None else round(day.median_minutes),
-            }
+        "heads": [_("Day"), _("Within 2 hours"), _("Tasks"), _("Median (minutes)")],
+        "table": [
+            (
+                date_format(day.day, "Y-m-d"),
+                [
+                    percent(day.within_2h or 0, 0), day.count,
+                    "–" if day.median_minutes is None else round(day.median_minutes),
+                ],
+            )
             for day in reversed(days)
         ],
     }  # fmt: skip
@@ -146,12 +149,19 @@ def _funnel(today: date) -> dict[str, Any] | None:
         "count": round(100 * last[1] / first) if first else "–", "step": last[0],
     }  # fmt: skip
     rows = [
-        {"step": step, "tasks": number_format(tasks, force_grouping=True), "share": percent(tasks / most, 0),
+        {"step": step, "tasks": number_format(tasks, force_grouping=True),
          "wide": f"{70 * tasks / most:.1f}", "label": f"{13 + 70 * tasks / most:.1f}", "y": number * 34 + 4,
          "text": number * 34 + 21}
         for number, (step, tasks) in enumerate(steps)
     ]  # fmt: skip
-    return {"told": told, "rows": rows, "height": len(rows) * 34}
+    return {
+        "told": told, "rows": rows, "height": len(rows) * 34,
+        "heads": [_("Step"), _("Tasks"), _("Of the most")],
+        "table": [
+            (row["step"], [row["tasks"], percent(tasks / most, 0)])
+            for row, (_step, tasks) in zip(rows, steps, strict=True)
+        ],
+    }  # fmt: skip
 
 
 def _rates(nodes: Sequence[BuyerLiquidityNode]) -> dict[str, Any] | None:

@@ -45,6 +45,7 @@ def pages_that_span() -> Iterator[str]:
     yield reverse("admin:index")
     yield f"{reverse('trace')}?id={lead.external_id}"
     yield f"{reverse('lead_line')}?lead={lead.external_id}"
+    yield reverse("figures")
     yield f"{reverse('admin:followups_lead_changelist')}?q=nobody+is+called+so"
 
 

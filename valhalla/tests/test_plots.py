@@ -63,6 +63,8 @@ def test_the_page_draws_what_was_counted_in_bounded_queries(
     assert "90\xa0% of the 300 tasks that came due were done within two allowed hours." in page
     assert "For every 100 tasks of the first step, 25 came due at step 2." in page
     assert '<th scope="row">ON TORONTO</th>' in page
+    assert (page.count('<svg class="plot"'), page.count('<svg class="bars"')) == (1, 1)
+    assert '<th scope="row">2</th><td class="number">60</td><td class="number">25\xa0%</td>' in page
     assert "33.3" in page
     assert '<th scope="row">QC LAVAL</th>' in page
     assert "style=" not in page.split('class="board figures"')[1].split("</main>")[0].split("<script")[0]
