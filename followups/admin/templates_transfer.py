@@ -77,8 +77,8 @@ class TransfersTemplates(TransfersPolicies):
 
     import_note = _(
         "A file is imported as a whole: while a row is wrong, nothing is. A dash as the province stands for "
-        "everywhere else. Steps are written as SMS, CALL 30 min, SMS 3 h, CALL 1 day, each with its time after "
-        "the first. Where the scripts’ cell is blank, each step keeps the script of its number."
+        "everywhere else. Steps are written as SMS, CALL 30 min, SMS 3 h, CALL 1 day, each with its time "
+        "after the first. Where the scripts’ cell is blank, each step keeps the script of its number."
     )
     policy_columns: ClassVar[Any] = (
         ("enabled", _("enabled")), ("steps", _("steps")), ("script_en", _("Scripts in English")),
