@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -122,6 +123,32 @@ def typed_week(windows: Sequence[Window]) -> list[str]:
         write_day(sorted((window.start, window.end) for window in windows if day in window.days))
         for day in DAYS
     ]
+
+
+def listed(words: Iterable[object]) -> str:
+    """Return words as a sentence lists them: the last one after “and”."""
+    return get_text_list([str(word) for word in words], _("and"))
+
+
+def hours_in_words(week: Sequence[tuple[tuple[int, int], ...]]) -> str:
+    """Return a week's hours, Monday first, days with the same hours together; empty where there are none."""
+    runs: list[tuple[int, int, tuple[tuple[int, int], ...]]] = []
+    for day, hours in enumerate(week):
+        if runs and runs[-1][2] == hours:
+            runs[-1] = (runs[-1][0], day, hours)
+        else:
+            runs.append((day, day, hours))
+    return ", ".join(_run(*run) for run in runs if run[2])
+
+
+def _run(first: int, last: int, hours: tuple[tuple[int, int], ...]) -> str:
+    names = {"first": DAY_NAMES[first], "last": DAY_NAMES[last]}
+    days = str(DAY_NAMES[first]) if first == last else _("%(first)s to %(last)s") % names
+    spans = [
+        _("%(start)s to %(end)s") % {"start": write_clock(start), "end": write_clock(end)}
+        for start, end in hours
+    ]
+    return f"{days} {listed(spans)}"
 
 
 def wrong_rules(message: str, **values: Any) -> ValidationError:

@@ -28,7 +28,7 @@ from governance.outbox.models import (
     OutboxMessage,
     SchedulerLease,
 )
-from governance.people.models import Absence, ApiToken, User, WorkProfile
+from governance.people.models import Absence, ApiToken, SignIn, User, WorkProfile
 from governance.retention.models import Erasure, Removal, RetentionPeriod
 from governance.risk.models import (
     RiskEngine,
@@ -79,6 +79,7 @@ __all__ = [
     "RetentionPeriod",
     "Runbook",
     "SchedulerLease",
+    "SignIn",
     "StatutoryHours",
     "Suppression",
     "Target",

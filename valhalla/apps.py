@@ -15,6 +15,6 @@ class ValhallaConfig(AppConfig):
     def ready(self) -> None:
         from governance import hooks
         from governance.outbox.switching import paused_jobs
-        from valhalla import checks, idle, readiness, second_factor  # noqa: F401  # register what they answer to
+        from valhalla import checks, idle, readiness, second_factor, sign_ins  # noqa: F401  # register what they answer to
 
         hooks.figures.register(lambda at: {"paused_jobs": paused_jobs()})

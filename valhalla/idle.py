@@ -21,11 +21,14 @@ from django.utils import timezone
 
 from governance.actors import Role
 from governance.hours import read_windows
+from governance.people import sign_ins as limits
+from governance.people.models import SignIn
+from valhalla import sign_ins
 
-IDLE = 30 * 60  # seconds, as all of these
-IDLE_ON_SHIFT = 4 * 3600
-AT_MOST = 12 * 3600
-NOTED_EVERY = 60
+IDLE = int(limits.IDLE.total_seconds())
+IDLE_ON_SHIFT = int(limits.IDLE_ON_SHIFT.total_seconds())
+AT_MOST = int(limits.AT_MOST.total_seconds())
+NOTED_EVERY = 60  # seconds
 SINCE, SEEN = "since", "seen"  # in the session: when somebody logged in and was last there, in seconds
 # The pages' own questions: what is new, the figures of the day, and the renewing of an open card's claim.
 ASKED_BY_PAGES = ("followups:news", "followups:day", "followups:renew")
@@ -55,7 +58,10 @@ def idle_limit(user: Any, at: datetime) -> int:
 
 
 class IdleSessions:
-    """Logs out who was away for too long; writes that somebody is there at most once a minute."""
+    """Logs out who was away for too long; writes that somebody is there at most once a minute.
+
+    What becomes of a session meanwhile, its row follows: see valhalla/sign_ins.py.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -70,11 +76,15 @@ class IdleSessions:
         away, logged_in_for = now - session[SEEN], now - session[SINCE]
         too_long = away >= IDLE and away >= idle_limit(request.user, timezone.now())
         if too_long or logged_in_for >= AT_MOST:
+            sign_ins.end(request, SignIn.Ended.AWAY if too_long else SignIn.Ended.LONG)
             logout(request)
             return _to_login(self.get_response(request))
         if away >= NOTED_EVERY and not _asked_by_page(request):
             session[SEEN] = now
-        return self.get_response(request)
+            if not sign_ins.see(request):  # ended while a request of hers wrote it once more
+                logout(request)
+        with sign_ins.followed(request):
+            return self.get_response(request)
 
 
 def _asked_by_page(request: HttpRequest) -> bool:

@@ -79,7 +79,8 @@ _EDITED_IN_ADMIN = (
 _VIEWED_IN_ADMIN = (
     *_EDITED_IN_ADMIN,
     "governance.kpievent", "governance.figure", "governance.contactdecision", "governance.outboxmessage",
-    "governance.jobslot", "governance.jobswitch", "governance.historicaljobswitch", "axes.accessattempt",
+    "governance.signin", "axes.accessattempt",
+    "governance.jobslot", "governance.jobswitch", "governance.historicaljobswitch",
     "governance.heartbeat", "governance.schedulerlease", "governance.idempotentanswer",
     "governance.hashkeycheck", "governance.riskengine", "governance.riskledgerday",
     "governance.riskreservation", "governance.riskthrottle", "governance.riskevent",

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
+from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -393,6 +394,12 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "valhalla.pages.board.dashboard",
     "ENVIRONMENT": "governance.golive.banner.environment",
+    "ACCOUNT": {
+        "navigation": [
+            {"title": _("Your sessions"), "link": reverse_lazy("sessions")},
+            {"title": _("Second factor"), "link": reverse_lazy("second_factor_new")},
+        ]
+    },
     "SIDEBAR": {"navigation": "valhalla.pages.navigation.navigation"},
     "STYLES": [
         lambda request: static("board.css"),

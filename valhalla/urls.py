@@ -9,6 +9,7 @@ from valhalla.pages.lead import lead_line
 from valhalla.pages.plots import plots
 from valhalla.pages.schedules import act_on_schedule, schedules
 from valhalla.pages.second_factor import enrol, second_page
+from valhalla.pages.sessions import sessions
 from valhalla.pages.trace import trace
 
 urlpatterns = [
@@ -18,6 +19,7 @@ urlpatterns = [
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("login/code/", second_page, name="second_factor"),
     path("login/code/new/", enrol, name="second_factor_new"),
+    path("sessions/", sessions, name="sessions"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("language/", include("django.conf.urls.i18n")),
     path("admin/trace/", trace, name="trace"),

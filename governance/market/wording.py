@@ -7,12 +7,12 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
-from django.utils.text import capfirst, get_text_list
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from governance.hooks import Moves
-from governance.hours import DAY_NAMES, DAYS, write_clock
+from governance.hours import DAYS, hours_in_words, listed
 from governance.market.rules import ContactRules
 
 CHANNEL_NAMES = {
@@ -22,35 +22,13 @@ CHANNEL_NAMES = {
 }
 
 
-def listed(words: Iterable[object]) -> str:
-    """Return words as a sentence lists them: the last one after “and”."""
-    return get_text_list([str(word) for word in words], _("and"))
-
-
 def channels_in_words(channels: Iterable[str]) -> str:
     return listed(CHANNEL_NAMES[channel] for channel in channels)
 
 
 def week_in_words(rules: ContactRules) -> str:
     """Return the contact hours, days with the same hours together; empty where there are none."""
-    runs: list[tuple[int, int, tuple[tuple[int, int], ...]]] = []
-    for day in DAYS:
-        hours = rules.hours_of(day)
-        if runs and runs[-1][1] == day - 1 and runs[-1][2] == hours:
-            runs[-1] = (runs[-1][0], day, hours)
-        else:
-            runs.append((day, day, hours))
-    return ", ".join(_run(*run) for run in runs if run[2])
-
-
-def _run(first: int, last: int, hours: tuple[tuple[int, int], ...]) -> str:
-    names = {"first": DAY_NAMES[first], "last": DAY_NAMES[last]}
-    days = str(DAY_NAMES[first]) if first == last else _("%(first)s to %(last)s") % names
-    spans = [
-        _("%(start)s to %(end)s") % {"start": write_clock(start), "end": write_clock(end)}
-        for start, end in hours
-    ]
-    return f"{days} {listed(spans)}"
+    return hours_in_words([rules.hours_of(day) for day in DAYS])
 
 
 def in_words(rules: ContactRules, *, enabled: bool, zone: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, ClassVar
 
 from django import forms
@@ -15,7 +14,6 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django_otp.plugins.otp_static.models import StaticDevice
@@ -49,10 +47,11 @@ from governance.admin_base import (
 from governance.errors import Refused
 from governance.hours import CHANNELS, read_windows, typed_week, week_windows, write_day
 from governance.people.forms import AwayForm, ShiftsForm
-from governance.people.models import Absence, ApiToken, User, WorkProfile
+from governance.people.models import Absence, ApiToken, SignIn, User, WorkProfile
 from governance.people.rules import LANGUAGES, SCOPES
 from governance.people.second_factor import reset_second_factor
 from governance.people.services import (
+    MANAGE,
     MAX_DAYS,
     MOST_AT_ONCE,
     issue_token,
@@ -61,7 +60,8 @@ from governance.people.services import (
     set_shifts,
     show_role,
 )
-from governance.people.wording import roles_in_words
+from governance.people.sign_ins import end_everything, end_sessions, signed_in
+from governance.people.wording import ago, device_in_words, roles_in_words, week_in_words
 from governance.places import CANADIAN_ZONES, Province
 from governance.week_field import WeekField
 
@@ -135,7 +135,35 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
         return [window.as_json() for window in week_windows(week)]
 
 
-class WorkProfileInline(FewRows, StackedInline):  # type: ignore[misc]  # unfold has no types
+class TellsProfile:
+    """A screen of work profiles, in words for those who only look."""
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if self.has_change_permission(request, obj):  # type: ignore[attr-defined]  # an admin's
+            return WorkProfileForm.Meta.fields
+        return ("provinces_told", "channels_told", "languages_told", "zone", "week")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("provinces_told", "channels_told", "languages_told", "week")
+
+    @admin.display(description=_("provinces"))
+    def provinces_told(self, profile: WorkProfile) -> str:
+        return ", ".join(profile.provinces) or str(_("all"))
+
+    @admin.display(description=_("channels"))
+    def channels_told(self, profile: WorkProfile) -> str:
+        return ", ".join(profile.channels) or str(_("all"))
+
+    @admin.display(description=_("languages"))
+    def languages_told(self, profile: WorkProfile) -> str:
+        return ", ".join(profile.languages) or str(_("all"))
+
+    @admin.display(description=_("shifts"))
+    def week(self, profile: WorkProfile) -> str:
+        return week_in_words(read_windows(profile.shifts)) or gettext("every hour")
+
+
+class WorkProfileInline(FewRows, TellsProfile, StackedInline):  # type: ignore[misc]  # unfold has no types
     """The work profile on a person's screen."""
 
     model = WorkProfile
@@ -319,10 +347,14 @@ class UserAdmin(ChoosesRows, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,
             except Refused as refusal:
                 tell_form(form, refusal)
             else:
+                for user in changed:
+                    self.log_change(
+                        request, user, gettext("Shifts changed: %(why)s") % {"why": given["reason"]}
+                    )
                 text = ngettext(
-                    "%(count)s person has new shifts.", "%(count)s people have new shifts.", changed
+                    "%(count)s person has new shifts.", "%(count)s people have new shifts.", len(changed)
                 )
-                messages.success(request, text % {"count": changed})
+                messages.success(request, text % {"count": len(changed)})
                 return None
         says = [gettext("These hours take the place of the shifts they have, each in her own time zone.")]
         return ask(self, request, form, "set_shifts", people, [user.username for user in people], says)
@@ -369,11 +401,11 @@ class UserAdmin(ChoosesRows, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,
 
 
 @admin.register(WorkProfile)
-class WorkProfileAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+class WorkProfileAdmin(TellsProfile, ModelAdmin):  # type: ignore[misc]  # unfold has no types
     """Who works on what, side by side; a profile is made on its person's screen."""
 
     form = WorkProfileForm
-    list_display = ("user", "provinces_told", "channels_told", "languages_told", "zone")
+    list_display = ("user", "provinces_told", "channels_told", "languages_told", "zone", "week")
     list_filter = ("zone",)
     list_select_related = ("user",)
     search_fields = ("user__username",)
@@ -385,18 +417,6 @@ class WorkProfileAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
-
-    @admin.display(description=_("provinces"))
-    def provinces_told(self, profile: WorkProfile) -> str:
-        return ", ".join(profile.provinces) or str(_("all"))
-
-    @admin.display(description=_("channels"))
-    def channels_told(self, profile: WorkProfile) -> str:
-        return ", ".join(profile.channels) or str(_("all"))
-
-    @admin.display(description=_("languages"))
-    def languages_told(self, profile: WorkProfile) -> str:
-        return ", ".join(profile.languages) or str(_("all"))
 
 
 @admin.register(Absence)
@@ -529,11 +549,7 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
 
     @admin.display(description=_("last used"), ordering="last_used_at")
     def last_used(self, token: ApiToken) -> str:
-        if token.last_used_at is None:
-            return gettext("never")
-        if timezone.now() - token.last_used_at < timedelta(minutes=1):
-            return gettext("less than a minute ago")
-        return gettext("%(time)s ago") % {"time": timesince(token.last_used_at, depth=1)}
+        return gettext("never") if token.last_used_at is None else ago(token.last_used_at)
 
     @admin.display(description=_("begins with"))
     def begins_with(self, token: ApiToken) -> str:
@@ -542,6 +558,108 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
     @admin.display(description=_("scopes"))
     def scopes_told(self, token: ApiToken) -> str:
         return ", ".join(token.scopes) or "–"
+
+
+class StateFilter(admin.SimpleListFilter):
+    """Who is signed in now, unless something else is asked for."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [("ended", _("ended")), ("all", _("all"))]
+
+    def choices(self, changelist: Any) -> Any:
+        first, *others = super().choices(changelist)
+        return [{**first, "display": _("signed in")}, *others]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "all":
+            return queryset
+        now = signed_in(timezone.now()).values("pk")
+        return queryset.exclude(pk__in=now) if self.value() == "ended" else queryset.filter(pk__in=now)
+
+
+@admin.register(SignIn)
+class SignInAdmin(ReadOnlyAdmin):
+    """Who is signed in, from where and with what. An ended session's next request goes to the login."""
+
+    list_display = (
+        "user", "role", "device", "address", "started_at", "last_seen", "code_given", "state",
+    )  # fmt: skip
+    list_filter = (StateFilter, "user__role", "second_factor")
+    list_select_related = ("user",)
+    search_fields = ("user__username", "address")
+    search_help_text = _("Username or address")
+    ordering = ("-seen_at",)
+    actions = ["end", "end_everything"]  # type: ignore[assignment]  # the base has none
+    fields = (
+        "user", "role", "device", "address", "started_at", "seen_at", "code_given", "ended_at",
+        "ended_because", "ended_by", "end_reason",
+    )  # fmt: skip
+    readonly_fields = ("role", "device", "code_given")
+
+    def has_end_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(MANAGE)
+
+    @action(description=_("End these sessions"), permissions=["end"])
+    def end(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        rows = list(queryset.filter(ended_at=None).order_by("user__username", "pk")[:MOST_AT_ONCE])
+        told = [f"{row.user.username} · {device_in_words(row.browser, row.system)}" for row in rows]
+        return self._ask_and_end(request, "end", rows, told)
+
+    @action(description=_("End all sessions of these people"), permissions=["end"])
+    def end_everything(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        rows = list(queryset.order_by("user__username", "pk")[:MOST_AT_ONCE])
+        return self._ask_and_end(
+            request, "end_everything", rows, list(dict.fromkeys(row.user.username for row in rows))
+        )
+
+    def _ask_and_end(
+        self, request: HttpRequest, name: str, rows: list[SignIn], told: list[str]
+    ) -> HttpResponse | None:
+        form = WhyForm(request.POST if "apply" in request.POST else None)
+        if not form.is_valid():
+            says = [
+                gettext(
+                    "Their next request goes to the login. Whoever knows the password can sign in again: "
+                    "to keep somebody out, change the password or switch the person off."
+                )
+            ]
+            return ask(self, request, form, name, rows, told, says)
+        by, at, reason = by_of(request), timezone.now(), form.cleaned_data["reason"]
+        if name == "end":
+            ended = end_sessions([row.pk for row in rows], by=by, at=at, reason=reason)
+        else:
+            ended = end_everything([row.user_id for row in rows], by=by, at=at, reason=reason)
+        for user in {row.user_id: row.user for row in ended}.values():
+            self.log_change(request, user, gettext("Sessions ended: %(why)s") % {"why": reason})
+        text = ngettext("%(count)s session ended.", "%(count)s sessions ended.", len(ended))
+        messages.success(request, text % {"count": len(ended)})
+        return None
+
+    @admin.display(description=_("role"), ordering="user__role")
+    def role(self, row: SignIn) -> str:
+        return str(row.user.get_role_display())
+
+    @admin.display(description=_("device"))
+    def device(self, row: SignIn) -> str:
+        return device_in_words(row.browser, row.system)
+
+    @admin.display(description=_("with a code"), ordering="second_factor")
+    def code_given(self, row: SignIn) -> str:
+        return gettext("yes") if row.second_factor else gettext("no")
+
+    @admin.display(description=_("last seen"), ordering="seen_at")
+    def last_seen(self, row: SignIn) -> str:
+        return ago(row.seen_at)
+
+    @admin.display(description=_("state"))
+    def state(self, row: SignIn) -> str:
+        if row.ended_at is None:
+            return gettext("open")
+        told = [row.get_ended_because_display(), row.ended_by, row.end_reason]
+        return " · ".join(text for text in told if text)
 
 
 admin.site.unregister(Group)

@@ -144,3 +144,57 @@ class Absence(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user}: {moment_in_words(self.starts_at)} – {moment_in_words(self.ends_at)}"
+
+
+class SignIn(models.Model):
+    """A session of a person, from her password to its end.
+
+    `session_key` is the session's own while it lasts, so that ending the row ends the session; no screen
+    shows it, and an ended row has none.
+    """
+
+    class Ended(models.TextChoices):
+        LEFT = "LEFT", _("logged out")
+        AWAY = "AWAY", _("away for too long")
+        LONG = "LONG", _("12 hours after the login")
+        HAND = "HAND", _("ended by hand")
+        PASSWORD = "PASSWORD", _("her password changed")
+        ROLE = "ROLE", _("her role changed")
+        INACTIVE = "INACTIVE", _("no longer active")
+        FACTOR = "FACTOR", _("second factor reset")
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="sign_ins", verbose_name=_("person"))
+    session_key = models.CharField(max_length=40, blank=True, default="", editable=False)
+    browser = models.CharField(_("browser"), max_length=40, blank=True, default="")
+    system = models.CharField(_("system"), max_length=40, blank=True, default="")
+    address = models.GenericIPAddressField(
+        _("address"), null=True, blank=True, help_text=_("Where the session was last used from.")
+    )
+    second_factor = models.BooleanField(_("with a code"), default=False)
+    started_at = models.DateTimeField(_("signed in"))
+    seen_at = models.DateTimeField(_("last seen"))
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    ended_because = models.CharField(_("why it ended"), max_length=8, choices=Ended, blank=True, default="")
+    ended_by = models.CharField(_("ended by"), max_length=ACTOR_LENGTH, blank=True, default="")
+    end_reason = models.CharField(_("reason"), max_length=200, blank=True, default="")
+
+    class Meta:
+        verbose_name = _("session")
+        verbose_name_plural = _("sessions")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["session_key"], condition=~models.Q(session_key=""), name="signin_of_one_session"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(ended_at__isnull=False, session_key="")
+                | models.Q(models.Q(ended_at__isnull=True), ~models.Q(session_key="")),
+                name="signin_ended_has_no_key",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["-seen_at"], name="signin_newest"),  # the managers' list
+            models.Index(fields=["ended_at"], name="signin_ended"),  # the retention job
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {moment_in_words(self.started_at)}"

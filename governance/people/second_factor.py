@@ -12,15 +12,16 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from governance.actors import By
 from governance.errors import Forbidden, Invalid, Refused
-from governance.people.models import User
+from governance.people.models import SignIn, User
 from governance.people.services import MANAGE, REASON_LENGTH
+from governance.people.sign_ins import close_all_of
 
 log = logging.getLogger(__name__)
 
 
 @transaction.atomic
 def reset_second_factor(username: str, *, by: By, at: datetime, reason: str) -> bool:
-    """Remove a person's device and backup codes; what their codes opened is closed with the next request.
+    """Remove a person's device and backup codes, and end her sessions.
 
     Returns whether she had any, so that a repeat changes nothing. Raises Forbidden without the right, for
     oneself, and for a superuser unless the operator or another superuser does it; Invalid without a reason;
@@ -44,5 +45,6 @@ def reset_second_factor(username: str, *, by: By, at: datetime, reason: str) -> 
         TOTPDevice.objects.filter(user=user).delete()[0] + StaticDevice.objects.filter(user=user).delete()[0]
     )
     if gone:
+        close_all_of(user, SignIn.Ended.FACTOR, at=at, by=by, reason=reason.strip())
         log.info("%s reset the second factor of %s: %s", by.username, user.username, reason.strip())
     return bool(gone)

@@ -163,13 +163,13 @@ def mark_away(
 @transaction.atomic
 def set_shifts(
     user_ids: Sequence[int], windows: Sequence[Window], *, by: By, at: datetime, reason: str
-) -> int:
-    """Give people the same weekly shifts, each in her own time zone, and return for how many that was new.
+) -> list[User]:
+    """Give people the same weekly shifts, each in her own time zone, and return those to whom that was new.
 
     Raises Forbidden without the right, Invalid without a reason or for nobody.
     """
     shifts = [window.as_json() for window in windows]
-    changed = 0
+    changed = []
     for user in _chosen(user_ids, by, reason):
         profile = getattr(user, "work_profile", None) or WorkProfile(user=user)
         if profile.pk and profile.shifts == shifts:
@@ -177,8 +177,8 @@ def set_shifts(
         profile.shifts = shifts
         check_profile(profile)
         profile.save()
-        changed += 1
-    log.info("%s gave %d people other shifts", by.username, changed)
+        changed.append(user)
+    log.info("%s gave %d people other shifts", by.username, len(changed))
     return changed
 
 

@@ -58,6 +58,11 @@ RULES = (
         gettext_lazy("a token past its end lets nobody in; its row tells whose it was"),
     ),
     Rule(
+        "sign_ins", "governance.SignIn", "ended_at", 30, 1,
+        gettext_lazy("Sessions, after their end"),
+        gettext_lazy("who was signed in, from where and with what; the address is personal data"),
+    ),
+    Rule(
         "admin_log", "admin.LogEntry", "action_time", YEARS_3, 366,
         gettext_lazy("Entries of the admin’s log"),
         gettext_lazy("who changed what in admin"),

@@ -13,6 +13,7 @@ from django.utils.module_loading import import_string
 
 from governance.actors import By
 from governance.golive.services import Execution, verb
+from governance.people.sign_ins import close_left_behind
 from governance.retention import database, registry
 from governance.retention.models import Removal
 from governance.retention.periods import periods
@@ -50,6 +51,7 @@ def remove_expired(at: datetime, *, by: By, seconds: float = SECONDS, batch: int
         except DatabaseError as problem:  # such as rows that something else still points at
             log.error("retention of %s failed: %s", rule.subject, type(problem).__name__)
             failed.append(rule.subject)
+    close_left_behind(at)
     import_string(f"{settings.SESSION_ENGINE}.SessionStore").clear_expired()
     # A wrong password counts for 15 minutes; the next sign-in removes it, and this whatever nothing followed.
     AccessAttempt.objects.filter(attempt_time__lt=at - timedelta(days=1)).delete()

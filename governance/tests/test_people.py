@@ -88,6 +88,14 @@ def test_several_people_get_the_same_shifts_in_one_form(client: Client, person: 
         {"days": [0, 5], "start": "13:00", "end": "17:00"},
     ]
     assert [profile.shifts for profile in WorkProfile.objects.all()] == [week, week]
+    history = client.get(f"/admin/governance/user/{people[0].pk}/history/").content.decode()
+    assert "Shifts changed: winter" in history
+    client.force_login(person("AUDITOR", "audrey"))
+    profile = WorkProfile.objects.get(user=people[0])
+    for page in (f"workprofile/{profile.pk}", f"user/{people[0].pk}"):
+        told = client.get(f"/admin/governance/{page}/change/").content.decode()
+        assert told.count("Monday 09:00 to 12:00 and 13:00 to 17:00, Saturday 09:00 to 12:00 and 13:") == 1
+        assert "&quot;days&quot;" not in told
 
 
 def test_before_people_are_marked_away_their_open_tasks_are_shown(client: Client, person: People) -> None:

@@ -147,6 +147,7 @@ SECTIONS: list[tuple[str | Promise, list[Entry]]] = [
             Screen("governance.user"),
             Screen("governance.workprofile", _("Shifts and work profiles")),
             Screen("governance.absence"),
+            Screen("governance.signin", _("Who is signed in")),
             Screen("governance.apitoken"),
             Screen("auth.group", _("Roles")),
             Screen("axes.accessattempt", _("Wrong passwords")),

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from followups.tests.scenes import begin
 from governance.models import ApiToken, HashKeyCheck
+from governance.people.sign_ins import begin as begin_session
 from governance.tests.factories import (
     ErasureFactory,
     HeimdallEventFactory,
@@ -76,6 +77,10 @@ def _a_token() -> None:
     ApiToken.objects.create(user=make_person("SERVICE", "dialer"), expiry=timedelta(days=1))
 
 
+def _a_session() -> None:
+    begin_session(make_person("VA", "vera").pk, "x" * 32, at=timezone.now(), address="203.0.113.7", agent="")
+
+
 def _a_firing() -> None:
     """A tripwire that fired, with what it saw: a drop from 19 of 20 to every third."""
     watch()
@@ -104,6 +109,7 @@ BY_SERVICE: dict[str, Any] = {
     ),
     "governance.HeimdallEvent": HeimdallEventFactory.create,
     "governance.Removal": RemovalFactory.create,
+    "governance.SignIn": _a_session,
     "governance.Suppression": SuppressionFactory.create,
     "offers.Offer": _an_offer,
     "offers.OfferEvidence": _an_offer,

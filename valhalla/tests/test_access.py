@@ -121,6 +121,7 @@ API: dict[str, dict[str, str]] = {
 # Pages: who is let in, whatever the method. What a program has no password for is no page for it.
 PAGES: dict[str, str] = {
     "": EVERYBODY,
+    "sessions/": EVERYBODY,
     "go-live/": "CMR",
     "admin/trace/": "MAR",
     "admin/figures/": "MAR",

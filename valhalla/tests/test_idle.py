@@ -114,5 +114,5 @@ def test_a_session_is_written_once_a_minute_at_most(
     with django_assert_num_queries(3):  # session, person, state
         client.get(path)
     clock.shift(timedelta(seconds=1))
-    with django_assert_num_queries(6):  # the session's transaction as well
+    with django_assert_num_queries(7):  # the session's transaction and her row as well
         client.get(path)
