@@ -318,7 +318,7 @@ def test_a_suppression_and_a_withdrawn_consent_pass_in_admin(settings: Any) -> N
     assert client.post(reverse("admin:governance_suppression_add"), stop).status_code == 302
     withdrawn = {
         "point": SELLER_PHONE, "channel": "SMS", "kind": "WITHDRAWN", "obtained_how": "she wrote",
-        "at_0": "2026-11-24", "at_1": "12:00:00",
+        "at_0": "2026-11-24", "at_1": "07:00:00",
     }  # fmt: skip
     assert client.post(reverse("admin:governance_consent_add"), withdrawn).status_code == 302
     assert (Suppression.objects.count(), Consent.objects.count()) == (2, 1)
