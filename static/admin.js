@@ -44,7 +44,7 @@
 
   // On a phone a cell begins with its column's name.
   document.addEventListener("DOMContentLoaded", () => {
-    document.querySelectorAll("#result_list td[data-label]").forEach((cell) => {
+    document.querySelectorAll("#result_list [data-label]").forEach((cell) => {
       cell.dataset.label = cell.dataset.label.charAt(0).toUpperCase() + cell.dataset.label.slice(1);
     });
   });

@@ -13,6 +13,7 @@ from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_o
 from governance.admin_filters import by_index
 from governance.kpi.models import Figure, KpiEvent, Target
 from governance.kpi.targets import set_target
+from governance.kpi.wording import figure_in_words, figure_name, metric_in_words, value_in_words
 
 
 @admin.register(KpiEvent)
@@ -22,9 +23,9 @@ class KpiEventAdmin(ReadOnlyAdmin):
     list_display = (
         "created_at",
         "domain",
-        "metric",
+        "told",
         "success",
-        "value",
+        "value_told",
         "actor",
         "acting_for",
         "correlation_id",
@@ -41,13 +42,22 @@ class KpiEventAdmin(ReadOnlyAdmin):
         "created_at",
         "domain",
         "metric",
+        "told",
         "success",
-        "value",
+        "value_told",
         "detail",
         "actor",
         "acting_for",
         "correlation_id",
     )
+
+    @admin.display(description=_("what"))
+    def told(self, event: KpiEvent) -> str:
+        return metric_in_words(event)
+
+    @admin.display(description=_("value"))
+    def value_told(self, event: KpiEvent) -> str:
+        return value_in_words(event)
 
 
 @admin.register(Target)
@@ -88,6 +98,14 @@ class TargetAdmin(HistoryAdmin):
 class FigureAdmin(ReadOnlyAdmin):
     """The board's figures that a job counts."""
 
-    list_display = ("name", "value", "counted_at")
-    fields = ("name", "value", "counted_at")
+    list_display = ("called", "told", "counted_at")
+    fields = ("name", "called", "told", "value", "counted_at")
     ordering = ("name",)
+
+    @admin.display(description=_("figure"), ordering="name")
+    def called(self, figure: Figure) -> str:
+        return figure_name(figure.name)
+
+    @admin.display(description=_("value"))
+    def told(self, figure: Figure) -> str:
+        return figure_in_words(figure.value)

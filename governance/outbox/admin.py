@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from celery.schedules import ParseException
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
@@ -30,6 +29,7 @@ from governance.outbox.models import (
     OutboxMessage,
     SchedulerLease,
 )
+from governance.outbox.wording import clock_in_words, schedule_in_words, told_result
 from governance.strict_json import read_json
 
 
@@ -56,10 +56,16 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
 class JobSlotAdmin(ReadOnlyAdmin):
     """Each run of each job."""
 
-    list_display = ("started_at", "job", "slot", "finished_at", "result", "error", "by_hand")
+    list_display = ("started_at", "job", "finished_at", "result_told", "error", "by_hand")
+    fields = ("job", "slot", "started_at", "finished_at", "result_told", "error", "by_hand")
     list_filter = (by_index("job", _("job")), ("finished_at", admin.EmptyFieldListFilter), "started_at")
     search_fields = ("job__startswith", "slot__startswith")
+    search_help_text = _("Job, or the slot that it ran for, from the beginning")
     ordering = ("-started_at", "-pk")
+
+    @admin.display(description=_("result"))
+    def result_told(self, run: JobSlot) -> str:
+        return told_result(run.job, run.result) if run.finished_at else "–"
 
 
 @admin.register(JobSwitch)
@@ -143,26 +149,32 @@ class PeriodicTaskAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no type
     """When each job runs. A change holds from the next tick on, and no restart undoes it."""
 
     form = ScheduledJobForm
-    list_display = ("name", "enabled", "task", "when", "last_run_at", "total_run_count")
+    list_display = ("name", "enabled", "when", "begun_last", "begun")
     list_filter = ("enabled", "task", "last_run_at")
     list_fullwidth = True
     list_select_related = ("interval", "crontab")
     search_fields = ("name", "task")
     ordering = ("name",)
-    readonly_fields = ("enabled", "when", "last_run_at", "total_run_count")
+    readonly_fields = ("enabled", "when", "begun_last", "begun")
     actions: ClassVar[Any] = None
     fieldsets = (
         (None, {"fields": ("name", "regtask", "task", "enabled", "description")}),
         (_("When"), {"fields": ("interval", "crontab", "when", "start_time", "one_off")}),
         (_("Arguments"), {"fields": ("args", "kwargs", "expire_seconds")}),
-        (_("Runs"), {"fields": ("last_run_at", "total_run_count")}),
+        (_("Runs"), {"fields": ("begun_last", "begun")}),
     )
 
     @admin.display(description=_("when"))
     def when(self, task: PeriodicTask) -> str:
-        if task.crontab_id:
-            return f"{task.crontab.human_readable} ({task.crontab.timezone})"
-        return str(task.interval or "–")
+        return schedule_in_words(task.interval, task.crontab)
+
+    @admin.display(description=_("last begun"), ordering="last_run_at")
+    def begun_last(self, task: PeriodicTask) -> Any:
+        return task.last_run_at
+
+    @admin.display(description=_("how often begun"), ordering="total_run_count")
+    def begun(self, task: PeriodicTask) -> int:
+        return int(task.total_run_count)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # a job is paused, with a reason
@@ -182,21 +194,19 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 class CrontabScheduleAdmin(ScheduleAdmin):
     """Times of day."""
 
-    list_display = ("__str__", "in_words", "timezone")
+    list_display = ("in_words", "minute", "hour", "timezone")
+    list_display_links = ("in_words",)
     fields = ("in_words", "minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone")
     readonly_fields = ("in_words",)
 
     @admin.display(description=_("in words"))
     def in_words(self, times: CrontabSchedule) -> str:
-        try:
-            return str(times.human_readable)
-        except ParseException:  # refused figures, which the form shows again
-            return "–"
+        return clock_in_words(times)
 
 
 @admin.register(IntervalSchedule)
 class IntervalScheduleAdmin(ScheduleAdmin):
     """Every so often."""
 
-    list_display = ("__str__", "every", "period")
+    list_display = ("__str__",)
     fields = ("every", "period")

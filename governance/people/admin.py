@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django_otp.plugins.otp_static.models import StaticDevice
@@ -33,7 +34,7 @@ from unfold.widgets import (
 )
 
 from governance import hooks
-from governance.actors import owner_key
+from governance.actors import Role, owner_key
 from governance.admin_base import (
     ChoosesRows,
     FewRows,
@@ -45,10 +46,10 @@ from governance.admin_base import (
     by_of,
 )
 from governance.errors import Refused
-from governance.hours import CHANNELS, read_windows, typed_week, week_windows, write_day
+from governance.hours import read_windows, typed_week, week_windows, write_day
 from governance.people.forms import AwayForm, ShiftsForm
 from governance.people.models import Absence, ApiToken, SignIn, User, WorkProfile
-from governance.people.rules import LANGUAGES, SCOPES
+from governance.people.rules import SCOPES
 from governance.people.second_factor import reset_second_factor
 from governance.people.services import (
     MANAGE,
@@ -61,11 +62,23 @@ from governance.people.services import (
     show_role,
 )
 from governance.people.sign_ins import end_everything, end_sessions, signed_in
-from governance.people.wording import ago, device_in_words, roles_in_words, week_in_words
+from governance.people.wording import ROLE_SAYS, ago, device_in_words, roles_in_words, week_in_words
 from governance.places import CANADIAN_ZONES, Province
 from governance.week_field import WeekField
 
 MOST_COUNTED = 100  # open tasks of one person
+
+
+CHANNEL_NAMES = [("SMS", _("text message")), ("CALL", _("call")), ("EMAIL", _("e-mail"))]
+LANGUAGE_NAMES = [("en", _("English")), ("fr", _("French"))]
+
+
+def _channels(profile: WorkProfile) -> list[str]:
+    return [str(name) for code, name in CHANNEL_NAMES if code in profile.channels]
+
+
+def _languages(profile: WorkProfile) -> list[str]:
+    return [str(name) for code, name in LANGUAGE_NAMES if code in profile.languages]
 
 
 class PersonSelect(AutocompleteSelect):
@@ -96,11 +109,11 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
         help_text=_("None ticked: all."),
     )  # fmt: skip
     channels = forms.MultipleChoiceField(
-        label=_("Channels"), choices=[(channel, channel) for channel in CHANNELS], required=False,
+        label=_("Channels"), choices=CHANNEL_NAMES, required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: all."),
     )  # fmt: skip
     languages = forms.MultipleChoiceField(
-        label=_("Languages"), choices=[(code, code) for code in LANGUAGES], required=False,
+        label=_("Languages"), choices=LANGUAGE_NAMES, required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: all."),
     )  # fmt: skip
     zone = forms.ChoiceField(
@@ -152,11 +165,11 @@ class TellsProfile:
 
     @admin.display(description=_("channels"))
     def channels_told(self, profile: WorkProfile) -> str:
-        return ", ".join(profile.channels) or str(_("all"))
+        return ", ".join(_channels(profile)) or str(_("all"))
 
     @admin.display(description=_("languages"))
     def languages_told(self, profile: WorkProfile) -> str:
-        return ", ".join(profile.languages) or str(_("all"))
+        return ", ".join(_languages(profile)) or str(_("all"))
 
     @admin.display(description=_("shifts"))
     def week(self, profile: WorkProfile) -> str:
@@ -396,7 +409,7 @@ class UserAdmin(ChoosesRows, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,
         profile = getattr(user, "work_profile", None)
         if profile is None:
             return str(_("everything"))
-        told = [*profile.provinces, *profile.channels, *profile.languages]
+        told = [*profile.provinces, *_channels(profile), *_languages(profile)]
         return ", ".join(told) or str(_("everything"))
 
 
@@ -461,7 +474,7 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
 
     form = TokenForm
     list_display = (
-        "label", "user", "begins_with", "scopes_told", "calls_per_minute", "created", "expiry", "last_used",
+        "label", "person", "begins_with", "scopes_told", "calls_per_minute", "issued", "ends", "last_used",
         "revoked_at", "revoked_by", "revoke_reason",
     )  # fmt: skip
     list_display_links = None
@@ -489,12 +502,12 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
         if obj is None:
             return super().get_fieldsets(request, obj)
         fields = (
-            "user",
+            "person",
             "label",
             "begins_with",
             "calls_per_minute",
-            "created",
-            "expiry",
+            "issued",
+            "ends",
             "last_used",
             "revoked_at",
             "revoked_by",
@@ -546,6 +559,18 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
         text = ngettext("%(count)s token revoked.", "%(count)s tokens revoked.", ended)
         self.message_user(request, text % {"count": ended})
         return None
+
+    @admin.display(description=_("person"), ordering="user__username")
+    def person(self, token: ApiToken) -> str:
+        return str(token.user)
+
+    @admin.display(description=_("issued"), ordering="created")
+    def issued(self, token: ApiToken) -> Any:
+        return token.created
+
+    @admin.display(description=_("ends"), ordering="expiry")
+    def ends(self, token: ApiToken) -> Any:
+        return token.expiry
 
     @admin.display(description=_("last used"), ordering="last_used_at")
     def last_used(self, token: ApiToken) -> str:
@@ -672,9 +697,17 @@ admin.site.unregister(StaticDevice)
 class GroupAdmin(ReadOnlyAdmin):
     """Roles as Django's groups, to look at: what a role may do is decided in the program."""
 
-    list_display = ("name", "people")
+    list_display = ("called", "people")
     ordering = ("name",)
-    fields = ("name", "permissions")
+    fields = ("called", "may", "people")
+
+    @admin.display(description=_("role"), ordering="name")
+    def called(self, group: Group) -> str:
+        return capfirst(str(Role(group.name).label)) if group.name in Role else group.name
+
+    @admin.display(description=_("may do"))
+    def may(self, group: Group) -> str:
+        return str(ROLE_SAYS[Role(group.name)]) if group.name in Role else "–"
 
     @admin.display(description=_("people"))
     def people(self, group: Group) -> int:

@@ -39,7 +39,24 @@ WHY = {
     ACTIONS: _("actions a day"),
     LOSS: _("loss a day"),
     STALE: _("not ended in 72 hours"),
+    "REJECTED": _("the offer was rejected"),
+    "FELL_THROUGH": _("the contract fell through"),
+    "SUPERSEDED": _("a newer offer took its place"),
+    "ASSIGNED": _("the contract was assigned"),
 }
+PURPOSES = {"offer": _("offer"), "placement": _("placement")}
+
+
+@admin.display(description=_("purpose"))
+def purpose(row: Any) -> str:
+    """Return what was reserved for in words; a code that only its client knows as it came."""
+    return str(PURPOSES.get(row.purpose, row.purpose)) or "–"
+
+
+@admin.display(description=_("why it ended"))
+def why_closed(reservation: RiskReservation) -> str:
+    """Return why a reservation ended, in words."""
+    return str(WHY.get(reservation.close_code, reservation.close_code)) or "–"
 
 
 def _figure(model: type[models.Model], name: str, nothing: str = "") -> Any:
@@ -155,7 +172,7 @@ class RiskEngineAdmin(ReadOnlyAdmin):
         "engine", _figure(RiskEngine, "open_risk"), _figure(RiskEngine, "open_cap", "–"),
     )  # fmt: skip
     ordering = ("engine",)
-    fields = ("engine", "open_risk", "open_cap")
+    fields = list_display
 
 
 @admin.register(RiskLedgerDay)
@@ -169,9 +186,7 @@ class RiskLedgerDayAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     list_filter = ("engine", "day")
     ordering = ("-day", "engine")
-    fields = (
-        "day", "engine", "realized_loss", "loss_cap", "exposure", "exposure_cap", "actions", "actions_cap",
-    )  # fmt: skip
+    fields = list_display
 
 
 @admin.register(RiskReservation)
@@ -180,15 +195,16 @@ class RiskReservationAdmin(ReadOnlyAdmin):
 
     list_display = (
         "id", "created_at", "engine", _figure(RiskReservation, "amount"), "state",
-        _figure(RiskReservation, "realized_loss"), "purpose", "closed_at", "close_code", "actor",
+        _figure(RiskReservation, "realized_loss"), purpose, "closed_at", why_closed, "actor",
     )  # fmt: skip
     list_filter = ("state", OF_ENGINE, "day")
     search_fields = ("purpose__startswith", "correlation_id__startswith", "actor__startswith")
     search_help_text = _("Purpose, correlation id or person, from the beginning")
     ordering = ("-id",)
     fields = (
-        "created_at", "engine", "amount", "state", "realized_loss", "day", "purpose", "closed_at",
-        "closed_by", "close_code", "actor", "acting_for", "correlation_id",
+        "created_at", "engine", _figure(RiskReservation, "amount"), "state",
+        _figure(RiskReservation, "realized_loss"), "day", purpose, "closed_at", "closed_by", why_closed,
+        "actor", "acting_for", "correlation_id",
     )  # fmt: skip
 
 
@@ -215,8 +231,8 @@ class RiskEventAdmin(ReadOnlyAdmin):
     search_help_text = _("Purpose, correlation id or person, from the beginning")
     ordering = ("-created_at", "-id")
     fields = (
-        "created_at", "kind", "engine", "amount", "realized_loss", "reservation", "code", "purpose",
-        "tripwire", "decided_by", "actor", "acting_for", "correlation_id",
+        "created_at", "kind", "engine", _figure(RiskEvent, "amount"), _figure(RiskEvent, "realized_loss"),
+        "reservation", "why", purpose, "decided_by", "actor", "acting_for", "correlation_id",
     )  # fmt: skip
 
     @admin.display(description=_("reservation"))

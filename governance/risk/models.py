@@ -7,6 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
 from governance.actors import ACTOR_LENGTH, Written
@@ -200,7 +201,7 @@ class RiskReservation(Written):
         ]
 
     def __str__(self) -> str:
-        return f"{self.pk}: {self.amount} CAD"
+        return f"{self.pk}: {number_format(self.amount, 2, force_grouping=True)} CAD"
 
 
 class RiskThrottle(Written):

@@ -8,27 +8,16 @@ from typing import Any
 
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
 from governance.kpi.rules import percent
+from governance.kpi.wording import LABELS
 from governance.tripwire.models import RegressionFiring, RegressionPolicy, RegressionState
 from governance.tripwire.querysets import LOCAL
 
 Action, Measure = RegressionPolicy.Action, RegressionPolicy.Measure
 Verdict = RegressionState.Verdict
 
-LABELS = {
-    "WHOLESALE/ladder_created": gettext_lazy("Ladders begun"),
-    "WHOLESALE/followup_completed": gettext_lazy("Follow-ups completed"),
-    "WHOLESALE/offer_generated": gettext_lazy("Offers computed"),
-    "WHOLESALE/followup_sla": gettext_lazy("Follow-ups within 2 hours"),
-    "WHOLESALE/contact_compliance": gettext_lazy("Contacts inside the rules"),
-    "WHOLESALE/offer_accept_rate": gettext_lazy("Offers accepted"),
-    "WHOLESALE/contract_rate": gettext_lazy("Accepted offers that become a contract"),
-    "BUYER_MATCH/buyer_feedback": gettext_lazy("Buyers who respond"),
-    "BUYER_MATCH/match_success": gettext_lazy("Buyer matches that work"),
-    "CAPITAL/roi_event": gettext_lazy("Return on capital"),
-}
 MILLION = 1_000_000
 
 

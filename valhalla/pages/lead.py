@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from followups.models import Lead
 from governance.hooks import Happened, timeline_of
 from governance.kpi.models import Domain, KpiEvent
-from governance.tripwire.wording import LABELS
+from governance.kpi.wording import LABELS
 from valhalla.pages.doors import for_managers
 
 MOST_CALLS, MOST_KPIS = 300, 300

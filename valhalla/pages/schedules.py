@@ -37,6 +37,7 @@ from governance.outbox.jobs import SLOTS, TAKE_OVER_AFTER, is_running, run_by_ha
 from governance.outbox.models import JobSlot, JobSwitch
 from governance.outbox.services import BEAT_WITHIN, last_beat
 from governance.outbox.switching import MANAGE, paused_jobs, require_right, switch_job
+from governance.outbox.wording import schedule_in_words, told_result
 from valhalla.pages.doors import for_managers
 from valhalla.schedules import LOCAL, SCHEDULES
 
@@ -198,7 +199,8 @@ def _line(row: Any, run: JobSlot | None, switch: JobSwitch | None, at: datetime)
     return Line(
         row.pk, row.name, row.task, str(known.why) if known else row.description,
         str(known.stops) if known else "",
-        _when(row), last, result, _("not while it is paused") if paused else _next(row, run, at),
+        schedule_in_words(row.interval, row.crontab), last, result,
+        _("not while it is paused") if paused else _next(row, run, at),
         "watch" if paused else state, bool(paused), paused, switch.pk if switch else None,
     )  # fmt: skip
 
@@ -230,34 +232,7 @@ def _ago(then: datetime, at: datetime) -> str:
 
 
 def _moment(then: datetime) -> str:
-    return date_format(then.astimezone(LOCAL), "SHORT_DATETIME_FORMAT")
-
-
-def _when(row: Any) -> str:
-    if row.interval is not None:
-        if row.interval.period == "minutes":
-            if row.interval.every == 1:
-                return _("every minute")
-            return _("every %(count)s minutes") % {"count": row.interval.every}
-        return _("every %(count)s %(period)s") % {
-            "count": row.interval.every, "period": row.interval.get_period_display().lower(),
-        }  # fmt: skip
-    if row.crontab is None:
-        return "–"
-    times = row.crontab
-    hours = times.hour.split("-")
-    daily = (times.day_of_week, times.day_of_month, times.month_of_year) == ("*", "*", "*")
-    if daily and times.minute.isdecimal() and all(hour.isdecimal() for hour in hours) and len(hours) < 3:
-        zone = str(times.timezone)
-        place = _("Toronto") if zone == str(LOCAL) else zone
-        clocks = [f"{int(hour)}:{int(times.minute):02d}" for hour in hours]
-        said = _("daily at %(time)s, %(place)s time") % {"time": clocks[0], "place": place}
-        if len(clocks) == 1:
-            return said
-        return _("%(daily)s; tried again each hour until %(end)s where it failed") % {
-            "daily": said, "end": clocks[1],
-        }  # fmt: skip
-    return f"{times.human_readable} ({times.timezone})"
+    return date_format(then.astimezone(LOCAL), _("j N, H:i"))
 
 
 def _next(row: Any, run: JobSlot | None, at: datetime) -> str:
@@ -292,35 +267,3 @@ def _due(row: Any, run: JobSlot | None, at: datetime) -> datetime | None:
         due: datetime = start + delta
         return due
     return None
-
-
-def told_result(task: str, result: Any) -> str:
-    """Return what a run counted, in words; what it did not do is left out."""
-    counts = result if isinstance(result, dict) else {task: result}
-    told = []
-    for name, count in counts.items():
-        if not isinstance(count, int) or not count:
-            continue
-        what = _words(name)
-        told.append(f"{number_format(count, force_grouping=True)} {what}")
-    return ", ".join(told) or _("there was nothing to do")
-
-
-def _words(name: str) -> str:
-    return {
-        "claims_freed": _("claims freed"),
-        "held_looked_at": _("held tasks looked at"),
-        "realigned": _("tasks realigned"),
-        "messages_sent": _("messages sent"),
-        "answers": _("stored answers forgotten"),
-        "evaluated": _("figures looked at"),
-        "triggered": _("tripwires fired"),
-        "nodes": _("markets recounted"),
-        "fell_out": _("buyers fell out"),
-        "repaired": _("counts repaired"),
-        "governance.release_stale_reservations": _("reservations released"),
-        "valhalla.take_figures": _("figures counted"),
-        "followups.escalate_overdue": _("overdue tasks told of"),
-        "followups.realign_due": _("tasks realigned"),
-        "followups.snapshot_sla": _("SLA figures kept"),
-    }.get(name, _("rows of %(name)s removed") % {"name": name})

@@ -176,7 +176,7 @@ def test_a_nightly_job_that_is_done_runs_next_tomorrow() -> None:
     assert line.when.startswith("daily at 3:25, Toronto time")
     assert line.last.replace("\N{NO-BREAK SPACE}", " ") == "ran 8 hours ago, took 2.0 s"
     assert line.result == "3 markets recounted"
-    assert line.next == "11/25/2026 3:25 a.m., Toronto time"
+    assert line.next == "25 Nov., 03:25, Toronto time"
 
 
 def test_a_nightly_job_is_watched_only_once_its_first_time_has_passed() -> None:
