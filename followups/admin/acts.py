@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from followups import services
 from followups.models import FollowUpTask, Lead
-from governance.actors import ACTOR_LENGTH, Role
+from governance.actors import ACTOR_LENGTH, Role, owner_key
 from governance.admin_base import ReadOnlyAdmin, WhyForm, ask_why, by_of
 from governance.errors import Refused
 from governance.people.querysets import active
@@ -33,7 +33,10 @@ class OwnerForm(WhyForm):
 
     owner = forms.CharField(
         label=_("New owner"), max_length=ACTOR_LENGTH, required=False, widget=UnfoldAdminTextInputWidget,
-        help_text=_("A username; empty: nobody’s, so that everybody is offered them."),
+        help_text=_(
+            "A username; empty: nobody’s, so that everybody is offered them. "
+            "The other open tasks of the same ladders go along."
+        ),
     )  # fmt: skip
     field_order = ("owner", "reason")
 
@@ -89,7 +92,8 @@ class ActsWithReason(ReadOnlyAdmin):
         """Show the form between the choice of rows and the action."""
         chosen = request.POST.getlist("_selected_action")[:most]
         more = max(0, len(chosen) - 20)
-        return ask_why(self, request, form, action, title, chosen=chosen, rows=queryset[:20], more=more)
+        rows = [f"{row.lead.external_id} · {row}" for row in queryset.select_related("lead")[:20]]
+        return ask_why(self, request, form, action, title, chosen=chosen, rows=rows, more=more)
 
 
 class OwnerFilter(admin.SimpleListFilter):
@@ -111,6 +115,11 @@ class OwnerFilter(admin.SimpleListFilter):
         if value == "?":
             return queryset.exclude(owner_key="").exclude(owner_key__in=active().values("key"))
         return queryset.filter(owner_key="" if value == "-" else value)
+
+
+def is_known(owner: str) -> bool:
+    """Tell whether an owner's name is that of somebody who can work her tasks; nobody's is."""
+    return not owner.strip() or active().filter(role__in=WHO_OWNS, key=owner_key(owner)).exists()
 
 
 def of_leads(queryset: QuerySet[Any], search_term: str) -> QuerySet[Any]:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from followups import services
-from followups.admin.acts import ActsWithReason, OwnerFilter, OwnerForm, of_leads, tell
+from followups.admin.acts import ActsWithReason, OwnerFilter, OwnerForm, is_known, of_leads, tell
 from followups.models import FollowUpTask
 from followups.services.planning import MOST_REASSIGNED
 from followups.wording import moment, why_ended
@@ -226,4 +226,7 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
             "%(count)s task now goes to %(owner)s.", "%(count)s tasks now go to %(owner)s.", moved
         )
         messages.success(request, text % {"count": moved, "owner": owner})
+        if not is_known(said["owner"]):
+            text = gettext("Nobody at work here is called “%(owner)s”: these tasks count as nobody’s.")
+            messages.warning(request, text % {"owner": owner})
         return None

@@ -355,6 +355,9 @@ def test_tasks_are_given_to_another_owner_with_a_reason(sign_in: SignIn, person:
     done = client.post(TASKS, {**chosen, "apply": "1", "owner": "Otto", "reason": "shift"}, follow=True)
     assert "12 tasks now go to otto." in text(done)
     assert set(FollowUpTask.objects.values_list("owner_key", flat=True)) == {"otto"}
+    assert "Nobody at work here" not in text(done)
+    lost = client.post(TASKS, {**chosen, "apply": "1", "owner": "oto", "reason": "shift"}, follow=True)
+    assert "Nobody at work here is called “oto”" in text(lost)
 
 
 def test_ladders_are_stopped_with_a_reason(sign_in: SignIn) -> None:

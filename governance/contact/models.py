@@ -52,6 +52,8 @@ class StatutoryHours(models.Model):
     def clean(self) -> None:
         from governance.hours import read_windows
 
+        if not self.days or not self.start or not self.end:
+            return  # the form says that they are needed
         (window,) = read_windows([{"days": self.days, "start": self.start, "end": self.end}])
         self.days = list(window.days)
 

@@ -19,6 +19,7 @@ WORDS = (
     _("Date"),
     _("Date from"),
     _("Date to"),
+    _("Enter a valid email address."),  # Django says “e-mail” in French, Quebec does not
     _("Expand row"),
     _("False"),
     _("Forgotten your password or username?"),
