@@ -27,7 +27,8 @@ SIGN_IN = "sign_in"  # in the session: the id of its row
 def begin(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
     session = request.session
     before = session.pop(SIGN_IN, None)
-    if before is not None:  # she signs in once more
+    if before is not None:  # she signs in once more, maybe in the same session: what ends is the old key
+        session.cycle_key()
         _close(before, SignIn.Ended.LEFT)
     if session.session_key is None:
         session.create()
