@@ -97,6 +97,7 @@ class FindsPerson(ChoosesRows):
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "user":
             kwargs["widget"] = PersonSelect(db_field, self.admin_site)
+            kwargs["label"] = _("Person")
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
 
@@ -238,6 +239,14 @@ class PasswordIsKept(UnfoldReadOnlyPasswordHashWidget):  # type: ignore[misc]  #
         return context
 
 
+class NewPersonForm(UserCreationForm):  # type: ignore[misc]  # unfold has no types
+    """A new person, who has a password unless she is a program."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["usable_password"].help_text = gettext("Disabled for a program, which sends its token.")
+
+
 class PersonForm(UserChangeForm):  # type: ignore[misc]  # unfold has no types
     """A person, with her password named and not shown."""
 
@@ -256,7 +265,7 @@ class UserAdmin(ChoosesRows, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,
     """People. The role alone says what somebody may do; nobody is deleted, only switched off."""
 
     form = PersonForm
-    add_form = UserCreationForm
+    add_form = NewPersonForm
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "full_name", "role", "is_active", "last_login", "works_on")
     list_filter = ("role", "is_active", "last_login")
@@ -497,6 +506,11 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return obj is None and super().has_change_permission(request, obj)
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        # after saving there is the page that shows the secret once, and nothing else
+        context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:

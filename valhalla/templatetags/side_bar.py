@@ -32,3 +32,14 @@ def _way(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     section, title = place
     named = [{**part, "title": title} if str(part.get("link")) in known else part for part in parts[1:]]
     return [{"title": section}, *named]
+
+
+@register.simple_tag(takes_context=True)
+def doing(context: template.Context) -> str:
+    """Return what a page does with the rows that its head names; blank where it is their list or form."""
+    opts, title = context.get("opts"), str(context.get("title") or "")
+    is_form = context.get("adminform") and not context.get("add")
+    if opts is None or context.get("cl") or is_form:
+        return ""
+    names = (str(context.get("original") or ""), capfirst(str(opts.verbose_name_plural)))
+    return "" if any(name.startswith(title) for name in names) else title
