@@ -23,6 +23,7 @@ LABELS = {
     "BUYER_MATCH/buyer_feedback": gettext_lazy("Buyers who respond"),
     "BUYER_MATCH/match_success": gettext_lazy("Buyer matches that work"),
     "CAPITAL/roi_event": gettext_lazy("Return on capital"),
+    "NOTIFY/notice_delivered": gettext_lazy("Notices delivered"),
 }
 
 MINUTES = {"WHOLESALE/followup_completed", "WHOLESALE/followup_sla"}

@@ -81,6 +81,8 @@ def clock_in_words(times: Any) -> str:
         return _("%(daily)s; tried again each hour until %(end)s where it failed") % {
             "daily": said, "end": clocks[1],
         }  # fmt: skip
+    if daily and times.hour == times.minute == "*":
+        return _("every minute")
     try:
         return str(times.human_readable)  # names the zone as well
     except ParseException:  # refused figures, which the form shows again
