@@ -323,6 +323,12 @@ class UserAdmin(ChoosesRows, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,
         super().save_model(request, obj, form, change)
         show_role(obj)
 
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        for row in formset.forms:
+            if isinstance(row.instance, Absence) and row.instance._state.adding:
+                row.instance.marked_by = by_of(request).working_name
+        super().save_formset(request, form, formset, change)
+
     @action(description=_("Mark away"), permissions=["change"])
     def mark_away(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         form = AwayForm(request.POST if "apply" in request.POST else None)
@@ -451,6 +457,11 @@ class AbsenceAdmin(FindsPerson):
     search_fields = ("user__username",)
     ordering = ("-starts_at",)
     fields = ("user", "starts_at", "ends_at", "reason")
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if not change:
+            obj.marked_by = by_of(request).working_name
+        super().save_model(request, obj, form, change)
 
 
 class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time

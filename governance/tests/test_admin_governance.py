@@ -668,8 +668,9 @@ def test_a_persons_work_is_planned_on_her_screen(desk: Desk, person: Person) -> 
         {"days": [0, 1], "start": "09:00", "end": "17:00"},
         {"days": [5], "start": "22:00", "end": "24:00"},
     ]
+    away = vera.absences.get()
     # typed in the time zone of the manager, who works in Toronto
-    assert vera.absences.get().starts_at == datetime(2026, 12, 21, 5, tzinfo=UTC)
+    assert (away.starts_at, away.marked_by) == (datetime(2026, 12, 21, 5, tzinfo=UTC), "the-manager")
 
 
 def test_shifts_that_did_not_change_stay_as_they_were_kept(desk: Desk, person: Person) -> None:
