@@ -12,19 +12,9 @@ from valhalla.pages.navigation import places
 register = template.Library()
 
 
-@register.simple_tag(takes_context=True)
-def crumbs(context: template.Context, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the way to a page in the side bar's words instead of those of applications and models.
-
-    A page that is no list, form or history of the theme's own, such as an import, ends with its title.
-    """
-    way = _way(parts)
-    title = str(context.get("title") or "")
-    own = "opts" in context and not any(context.get(name) for name in ("cl", "adminform", "page_obj"))
-    return [*way, {"title": title}] if own and title and title != str(way[-1]["title"]) else way
-
-
-def _way(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+@register.simple_tag
+def crumbs(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the way to a page in the side bar's words instead of those of applications and models."""
     known = places()
     place = next((known[str(part["link"])] for part in parts if str(part.get("link")) in known), None)
     if place is None:
