@@ -12,6 +12,7 @@ WORDS = (
     _("All applications"),
     _("Apply Filters"),
     _("Cancel"),
+    _("Change history: %s"),
     _("Choose file to upload"),
     _("Click to cancel"),
     _("Click to download"),
@@ -57,5 +58,6 @@ WORDS = (
     _("True"),
     _("Type to search"),
     _("Value"),
+    _("View history: %s"),
     _("You have been successfully logged out from the administration"),
 )
