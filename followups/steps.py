@@ -43,7 +43,7 @@ def when(step: Step) -> str:
 def time_line(steps: Sequence[Step]) -> SafeString:
     """Draw steps on a line: early hours wide, later days close together, as a logarithm."""
     spans = [math.log1p(step.delay.total_seconds() / 60) for step in steps]
-    longest = max(spans, default=0) or 1
+    longest = max(spans) or 1
     marks = [
         {
             "number": number,
