@@ -80,7 +80,7 @@ class LadderAdmin(ActsWithReason):
 
     @admin.display(description=_("on a line of time"))
     def line(self, ladder: Ladder) -> str:
-        return time_line(_steps(ladder)) if ladder.steps else "–"
+        return time_line(_steps(ladder))
 
     @admin.display(description=_("why it ended"))
     def why_ended(self, ladder: Ladder) -> str:
