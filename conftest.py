@@ -291,14 +291,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.xdist_group("browser"))  # one Chromium at a time
         if item.get_closest_marker("long") and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason=LONG_RUN))
-    # Playwright leaves an event loop behind in its thread, so its tests come last. Those of processes wait
-    # more than they compute: they go beside what the other worker has to do, on SQLite beside Chromium.
-    late = DATABASE != "postgres"
-    items.sort(key=lambda item: (item.get_closest_marker("browser") is not None, _waits(item) == late))
+    items.sort(key=_turn)
 
 
-def _waits(item: pytest.Item) -> bool:
-    return any("processes" in marker.args for marker in item.iter_markers("xdist_group"))
+# Each of these goes on for minutes on one worker: they start at once, and the others fill what remains.
+LONG_GROUPS = ("browser", "processes", "start", "plans", "admin volume")
+
+
+def _turn(item: pytest.Item) -> int:
+    groups = {name for marker in item.iter_markers("xdist_group") for name in marker.args}
+    return next((turn for turn, name in enumerate(LONG_GROUPS) if name in groups), len(LONG_GROUPS))
 
 
 # --- the close of a run -------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ def test_the_command_finds_and_mends_every_figure(wrong: dict[str, Any], capsys:
     spoil(**wrong)
     with pytest.raises(CommandError):
         call_command("rebuild_liquidity")
-    assert f"ON/TORONTO SFR: {next(iter(wrong))} is" in capsys.readouterr().out
+    assert f"ON/TORONTO single-family house: {next(iter(wrong))} is" in capsys.readouterr().out
     assert BuyerLiquidityNode.objects.filter(**wrong).exists()
     call_command("rebuild_liquidity", "--repair")
     assert "repaired" in capsys.readouterr().out
