@@ -125,7 +125,7 @@ def test_the_page_tells_in_words_and_a_manager_runs_and_pauses_there(
     said = client.post(address, {"act": "run"}, follow=True).content.decode()
     assert "followups.dispatch_due ran: there was nothing to do." in said
     assert "every minute · ran" in said
-    assert ", by mona, by hand: there was nothing to do" in said
+    assert ", by mona, by hand · there was nothing to do" in said
     assert JobSlot.objects.get().job == DISPATCH
     logged = LogEntry.objects.get()
     assert (logged.user.get_username(), logged.object_repr.split(":")[0]) == ("mona", DISPATCH)
