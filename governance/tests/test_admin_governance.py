@@ -192,6 +192,7 @@ def test_no_other_screens_of_third_parties_are_left() -> None:
     assert left == []
 
 
+@pytest.mark.once  # the database is asked the same for a manager
 def test_every_screen_opens_for_a_superuser(desk: Desk, rows: dict[type, Any]) -> None:
     """For managers and auditors valhalla/tests/test_admin_pages.py opens them all."""
     client = desk("ROOT")

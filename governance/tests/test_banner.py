@@ -69,6 +69,7 @@ def test_every_page_shows_how_the_switches_stand(
             assert re.search(rf">\s*{label}\s*</span>", text), page
 
 
+@pytest.mark.once
 def test_every_list_of_admin_has_the_banner(sign_in: Callable[..., Client], settings: Any) -> None:
     from django.contrib import admin
 

@@ -175,6 +175,7 @@ def test_the_first_day_goes_as_the_pages_say(reader: Reader) -> None:
     read(reader, "quick-start.md", "guide.md", "routine.md")
 
 
+@pytest.mark.postgres  # as the pages have it
 def test_a_deployment_goes_as_the_pages_say(tmp_path: Path, database_url: str) -> None:
     var = tmp_path / "var"
     var.mkdir()

@@ -82,6 +82,7 @@ def viewsets(urls: list[URLPattern | URLResolver] | None = None) -> Iterator[typ
             yield entry.callback.cls
 
 
+@pytest.mark.once
 def test_every_right_that_the_api_asks_for_is_in_the_table() -> None:
     asked = {(view.__name__, right) for view in viewsets() for right in getattr(view, "rights", {}).values()}
 
@@ -98,6 +99,7 @@ def rights_named(source: str) -> Iterator[str]:
                 yield node.args[0].value
 
 
+@pytest.mark.once
 def test_every_right_that_code_asks_for_is_in_the_table() -> None:
     packages = ("valhalla", "governance", "followups", "buyers", "offers")
     files = [path for package in packages for path in (ROOT / package).rglob("*.py")]
@@ -112,6 +114,7 @@ def test_every_right_that_code_asks_for_is_in_the_table() -> None:
     assert sorted((path, right) for path, right in asked if right not in EVERY_RIGHT) == []
 
 
+@pytest.mark.once
 def test_a_right_that_code_asks_for_is_seen() -> None:
     assert list(rights_named('if by.may("followups.fly"): pass')) == ["followups.fly"]
 

@@ -77,6 +77,7 @@ def without_class() -> set[str]:
     return {name for name, function in verbs().items() if execution_of(function) is None}
 
 
+@pytest.mark.once
 def test_every_verb_has_an_execution_class() -> None:
     unknown = without_class() - READS - STEPS - WHOLES
     assert sorted(name for name in unknown if not name.startswith(BELOW)) == [], (
@@ -84,10 +85,12 @@ def test_every_verb_has_an_execution_class() -> None:
     )
 
 
+@pytest.mark.once
 def test_every_exception_is_still_one() -> None:
     assert sorted((READS | STEPS | WHOLES) - without_class()) == []
 
 
+@pytest.mark.once
 def test_the_verbs_that_everybody_knows_are_found_with_their_class() -> None:
     of = {name.rpartition(".")[2]: execution_of(function) for name, function in verbs().items()}
     stopped = {"create_ladder", "claim_due", "start_task", "_complete", "record_feedback", "reserve_exposure"}
@@ -110,6 +113,7 @@ def a_new_verb(task_id: int, *, by: object, at: object) -> None:
     """A verb that somebody wrote without a class."""
 
 
+@pytest.mark.once
 def test_a_new_verb_without_a_class_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     import followups.services.planning as room
 
@@ -121,12 +125,14 @@ def test_a_new_verb_without_a_class_is_noticed(monkeypatch: pytest.MonkeyPatch) 
         test_every_verb_has_an_execution_class()
 
 
+@pytest.mark.once
 def test_what_does_nothing_but_call_verbs_does_call_them() -> None:
     found = verbs()
     for name in WHOLES:
         assert any(execution_of(other) for other in reached_from(found[name]).values()), name
 
 
+@pytest.mark.once
 def test_no_door_takes_a_step_outside_of_a_verb() -> None:
     """A step asks no switch itself: named by a door it would pass them."""
     realigning = "followups.services.realigning.request_realigning"  # it asks for a job, and moves nothing
@@ -179,6 +185,7 @@ def test_each_verb_is_stopped_or_let_in_as_its_class_says(
     assert {name: both for name, both in told.items() if both[0] != both[1]} == {}
 
 
+@pytest.mark.once
 def test_what_slows_down_stops_or_records_calls_nothing_that_a_switch_stops() -> None:
     """Else an opt-out would fail under the kill switch, inside a verb that passes it."""
     moving = of_class(PROD, SANDBOX)
