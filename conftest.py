@@ -303,6 +303,15 @@ def _turn(item: pytest.Item) -> int:
     return next((turn for turn, name in enumerate(LONG_GROUPS) if name in groups), len(LONG_GROUPS))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse a run in which xdist shares the tests of a group out: it says nothing of it."""
+    if not getattr(session.config.option, "loadgroup", False):  # set in workers alone
+        return
+    alone = [item for item in session.items if item.get_closest_marker("xdist_group")]
+    if any("@" not in item.nodeid for item in alone):
+        raise pytest.UsageError("pytest-xdist does not group the tests: see pytest in requirements-dev.in.")
+
+
 # --- the close of a run -------------------------------------------------------------------------------------
 
 
