@@ -279,16 +279,20 @@ def chance(request: pytest.FixtureRequest, seed: int) -> random.Random:
     return random.Random(f"{seed} {request.node.nodeid}")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests of pages; before pytest-xdist reads the groups, which is before the hook below."""
+    if {"page", "context", "browser"} & set(getattr(item, "fixturenames", ())):
+        item.add_marker("browser")
+    if item.get_closest_marker("browser"):
+        item.add_marker(pytest.mark.xdist_group("browser"))  # one Chromium at a time
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if DATABASE != "postgres":  # not skipped: there is nothing that these tests could ask another database
         elsewhere = [item for item in items if item.get_closest_marker("postgres")]
         items[:] = [item for item in items if item not in elsewhere]
         config.hook.pytest_deselected(items=elsewhere)
     for item in items:
-        if {"page", "context", "browser"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker("browser")
-        if item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.xdist_group("browser"))  # one Chromium at a time
         if item.get_closest_marker("long") and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason=LONG_RUN))
     items.sort(key=_turn)
