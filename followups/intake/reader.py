@@ -124,7 +124,10 @@ class Headings:
             return True
         known, place = self.columns["external_id"], self.columns["province"]
         return any(
-            len(line) == len(self.names) and line[known].strip() and rules.read_province(line[place])[0]
+            len(line) == len(self.names)
+            and line[known].strip()
+            and line[place].count('"') != 1  # that one closes a cell of several lines
+            and rules.read_province(line[place])[0]
             for line in csv.reader(rest, delimiter=separator, quoting=csv.QUOTE_NONE)
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gc
+import re
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.utils import translation
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -425,10 +426,15 @@ def test_no_bytes_make_the_reader_raise_anything_but_its_refusal(
     assert lines == sorted(set(lines))
 
 
-CELL = st.text(st.sampled_from('abé,;"\n\t %=<1.'), max_size=12)
+# A line of a cell that reads as a row of its own, with an id and Alberta, is taken for one: see `swallowed`.
+READS_AS_A_ROW = re.compile(r"\n[^\n,]*[^\s,][^\n,]*,[^\n,]*ab[^\n,]*,")
+CELL = st.text(st.sampled_from('abé,;"\n\t %=<1.'), max_size=12).filter(
+    lambda cell: not READS_AS_A_ROW.search(cell)
+)
 
 
 @given(st.lists(st.tuples(CELL, CELL), max_size=8))
+@example([("\n1,ab", ",")])
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_a_spreadsheet_program_writes_is_read_back(sheet: Path, cells: list[tuple[str, str]]) -> None:
     with sheet.open("w", encoding="utf-8", newline="") as file:
