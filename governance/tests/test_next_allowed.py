@@ -376,7 +376,8 @@ def compare_with_rows(worlds_seen: int, leads: dict[str, LeadFacts], run_seed: i
 
     of_each_world(worlds_seen, look, run_seed)
     assert seen.total() >= worlds_seen * ASKED_OF_EACH
-    assert {"within_window", "holiday", "outside_contact_window", "consent_missing"} <= set(seen)
+    rare = {"holiday"} if worlds_seen > 50 else set()  # fifty worlds may do without one
+    assert {"within_window", "outside_contact_window", "consent_missing"} | rare <= set(seen)
 
 
 @pytest.mark.django_db
