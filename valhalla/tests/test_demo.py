@@ -36,7 +36,11 @@ from offers.models import Offer, OfferEvidence, OfferOutcome, OfferPolicy
 from offers.services import differences
 from valhalla import demo
 
-pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("demo")]  # filled in once, not by each worker
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.once,  # it calls the verbs, which the packs' tests ask of both databases
+    pytest.mark.xdist_group("demo"),  # filled in once, not by each worker
+]
 
 
 # These come first: the demo of the others stays until the last of them is done.

@@ -444,6 +444,7 @@ beat(timezone.now())
 """
 
 
+@pytest.mark.once
 def test_a_new_installation_names_exactly_what_it_lacks_and_is_ready_when_it_has_it(
     database_url: str, tmp_path: Path
 ) -> None:
