@@ -11,9 +11,9 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from governance.actors import By
-from governance.errors import Forbidden, Invalid, Refused
+from governance.errors import Forbidden, Refused
 from governance.people.models import SignIn, User
-from governance.people.services import MANAGE, REASON_LENGTH
+from governance.people.services import MANAGE, require_reason
 from governance.people.sign_ins import close_all_of
 
 log = logging.getLogger(__name__)
@@ -29,10 +29,7 @@ def reset_second_factor(username: str, *, by: By, at: datetime, reason: str) -> 
     """
     if not (by.is_system or by.may(MANAGE)):
         raise Forbidden("not_allowed", _("Only a manager resets a second factor."))
-    if not reason.strip():
-        raise Invalid({"reason": [_("Say why this changes.")]})
-    if len(reason.strip()) > REASON_LENGTH:
-        raise Invalid({"reason": [_("At most %(most)d characters.") % {"most": REASON_LENGTH}]})
+    require_reason(reason)
     user = User.objects.select_for_update().filter(username__iexact=username).first()
     if user is None:
         raise Refused("unknown_person", _("There is nobody of this name."))

@@ -182,14 +182,19 @@ def set_shifts(
     return changed
 
 
-def _chosen(user_ids: Sequence[int], by: By, reason: str) -> list[User]:
-    """Return the active people of these ids, locked. Raises Forbidden and Invalid."""
-    if not by.may(MANAGE):
-        raise Forbidden("not_allowed", _("Only a manager plans when people work."))
+def require_reason(reason: str) -> None:
+    """Raise Invalid unless somebody said, in at most 200 characters, why."""
     if not reason.strip():
         raise Invalid({"reason": [_("Say why this changes.")]})
     if len(reason.strip()) > REASON_LENGTH:
         raise Invalid({"reason": [_("At most %(most)d characters.") % {"most": REASON_LENGTH}]})
+
+
+def _chosen(user_ids: Sequence[int], by: By, reason: str) -> list[User]:
+    """Return the active people of these ids, locked. Raises Forbidden and Invalid."""
+    if not by.may(MANAGE):
+        raise Forbidden("not_allowed", _("Only a manager plans when people work."))
+    require_reason(reason)
     rows = User.objects.filter(pk__in=list(user_ids)[:MOST_AT_ONCE], is_active=True).order_by("pk")
     found = list(rows.select_for_update(of=("self",)).select_related("work_profile"))
     if not found:

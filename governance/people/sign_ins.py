@@ -15,10 +15,10 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from governance.actors import By, Role
-from governance.errors import Forbidden, Invalid
+from governance.errors import Forbidden
 from governance.people.devices import read_device
 from governance.people.models import SignIn, User
-from governance.people.services import MANAGE, MOST_AT_ONCE, REASON_LENGTH
+from governance.people.services import MANAGE, MOST_AT_ONCE, REASON_LENGTH, require_reason
 
 log = logging.getLogger(__name__)
 
@@ -109,10 +109,7 @@ def close_left_behind(at: datetime) -> int:
 def _require(by: By, reason: str) -> None:
     if not by.may(MANAGE):
         raise Forbidden("not_allowed", _("Only a manager ends somebody else’s sessions."))
-    if not reason.strip():
-        raise Invalid({"reason": [_("Say why this changes.")]})
-    if len(reason.strip()) > REASON_LENGTH:
-        raise Invalid({"reason": [_("At most %(most)d characters.") % {"most": REASON_LENGTH}]})
+    require_reason(reason)
 
 
 def _locked(rows: QuerySet[SignIn]) -> list[SignIn]:
