@@ -6,6 +6,7 @@ MAKEFLAGS += --no-print-directory
 python = .venv/bin/python
 BROWSER ?= 1
 ARGS ?=
+INSTANT ?=
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -19,11 +20,11 @@ serve: ## install, migrate and serve until Ctrl-C, without demo data
 setup: ## the environment alone: what running, testing and checking need
 	@.ci/setup dev
 
-test: ## every test on SQLite, then on PostgreSQL (ARGS="-k gate", BROWSER=0)
-	@.ci/setup $(if $(filter 0,$(BROWSER)),dev,browser) && BROWSER=$(BROWSER) exec .ci/test $(ARGS)
+test: ## every test on SQLite, then those marked `both` on PostgreSQL (ARGS="-k gate", BROWSER=0, INSTANT=2028-02-29T14:00)
+	@.ci/setup $(if $(filter 0,$(BROWSER)),dev,browser) && BROWSER=$(BROWSER) VALHALLA_TEST_INSTANT=$(INSTANT) exec .ci/test $(ARGS)
 
-test-long: ## the same with the tests that take long
-	@.ci/setup $(if $(filter 0,$(BROWSER)),dev,browser) && BROWSER=$(BROWSER) exec .ci/test --long $(ARGS)
+test-long: ## the same with the tests that take long, and all that ask a database on PostgreSQL too
+	@.ci/setup $(if $(filter 0,$(BROWSER)),dev,browser) && BROWSER=$(BROWSER) VALHALLA_TEST_INSTANT=$(INSTANT) exec .ci/test --long $(ARGS)
 
 check: ## style, types, the house's imports, templates, settings of production, migrations
 	@.ci/setup dev && exec .ci/check

@@ -1,7 +1,8 @@
 """What every test stands on: its own folder, a real database server, a broker, a browser, and a printed seed.
 
-Environment: VALHALLA_TEST_DB is sqlite (default) or postgres. Options: --long also runs what takes long,
---refuse-skips fails a run that skipped anything else.
+Environment: VALHALLA_TEST_DB is sqlite (default) or postgres; VALHALLA_TEST_INSTANT (2027-03-14T06:58, UTC)
+is when the run begins by the clocks of all its programs; VALHALLA_TEST_SEED repeats a run. Options: --long
+also runs what takes long, --refuse-skips fails a run that skipped anything else.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import fcntl
+import gc
 import importlib.util
 import os
 import random
+import runpy
 import shutil
 import signal
 import socket
@@ -21,6 +25,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -192,10 +197,33 @@ def start_broker() -> str:
 # then read the developer's own environment, and keep their secret and their database in var/.
 
 OF_SETTINGS = (
-    *("ALLOWED_HOSTS", "CELERY_BROKER_URL", "CONTACT_HASH_KEY", "DATABASE_URL", "DEFAULT_FROM_EMAIL"),
-    *("EMAIL_URL", "ENV", "GO_LIVE_ENFORCE", "HEIMDALL_TRIAL_DAYS", "PORT", "SECRET_KEY", "TLS"),
+    *("ALLOWED_HOSTS", "CELERY_BROKER_URL", "CONTACT_HASH_KEY", "CONTACT_HASH_KEYS_KEPT"),
+    *("DATABASE_URL", "DEFAULT_FROM_EMAIL", "EMAIL_URL", "ENV", "GO_LIVE_ENFORCE"),
+    *("HEIMDALL_TRIAL_DAYS", "HSTS_INCLUDE_SUBDOMAINS", "HSTS_PRELOAD", "JOB_PROCESSES"),
+    *("MIGRATE_DATABASE_URL", "MIN_FREE_DISK_MB", "PORT", "SECOND_FACTOR_KEY", "SECOND_FACTOR_KEYS_KEPT"),
+    *("SECRET_KEY", "TLS", "TRUSTED_PROXIES"),
     *("VALHALLA_EMBEDDED_JOBS", "VALHALLA_HOST", "VALHALLA_VAR"),
+    *("WEB_PROCESSES", "WEB_THREADS", "WEB_TIMEOUT"),
 )
+
+
+def move_the_clock() -> None:
+    """Begin the run at VALHALLA_TEST_INSTANT, here and in every program that a test starts."""
+    instant = os.environ.get("VALHALLA_TEST_INSTANT", "")
+    if not instant or "VALHALLA_TEST_OFFSET" in os.environ:  # a worker's clock is moved as it starts
+        return
+    try:
+        begin = datetime.fromisoformat(instant).replace(tzinfo=UTC)
+    except ValueError:
+        raise pytest.UsageError(f"VALHALLA_TEST_INSTANT={instant!r} is no instant.") from None
+    os.environ["VALHALLA_TEST_OFFSET"] = str(round(begin.timestamp() - time.time()))
+    folder = str(Path(__file__).parent / ".ci" / "clock")
+    for name in ("PYTHONPATH", "PATH"):
+        os.environ[name] = os.pathsep.join(filter(None, [folder, os.environ.get(name)]))
+    runpy.run_path(f"{folder}/sitecustomize.py")
+
+
+move_the_clock()
 
 
 def set_up_django() -> None:
@@ -213,6 +241,7 @@ def set_up_django() -> None:
     os.environ["VALHALLA_VAR"] = str(folder)
     os.environ["SECRET_KEY"] = "only-for-tests-" * 5
     os.environ["CONTACT_HASH_KEY"] = "only-for-tests-too-" * 4
+    os.environ["SECOND_FACTOR_KEY"] = "only-for-tests-as-well-" * 4
     if DATABASE == "postgres":
         # One server serves all xdist workers: they inherit the variable from the process that starts them.
         if "VALHALLA_TEST_POSTGRES" not in os.environ:
@@ -256,7 +285,8 @@ def pytest_configure(config: pytest.Config) -> None:
     from hypothesis import settings
 
     if config.getoption("hypothesis_seed", None) is None:
-        config.option.hypothesis_seed = random.SystemRandom().randrange(2**32)
+        drawn = os.environ.get("VALHALLA_TEST_SEED") or random.SystemRandom().randrange(2**32)
+        config.option.hypothesis_seed = int(drawn)
     settings.register_profile("ci", max_examples=50, deadline=None, print_blob=True)
     settings.register_profile("long", max_examples=2000, deadline=None, print_blob=True)
     settings.load_profile("long" if config.getoption("--long") else "ci")
@@ -264,7 +294,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     seed = config.option.hypothesis_seed
-    return f"database: {DATABASE}, seed: {seed} (repeat with --hypothesis-seed={seed})"
+    instant = os.environ.get("VALHALLA_TEST_INSTANT") or "now"
+    return f"database: {DATABASE}, instant: {instant}, seed: {seed} (repeat with --hypothesis-seed={seed})"
 
 
 @pytest.fixture(scope="session")
@@ -309,6 +340,9 @@ def _turn(item: pytest.Item) -> int:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse a run in which xdist shares the tests of a group out: it says nothing of it."""
+    gc.collect()
+    gc.freeze()  # thousands of collected tests and all modules: looked through at every turn they cost 10 %
+    gc.set_threshold(20_000, 20, 50)
     if not getattr(session.config.option, "loadgroup", False):  # set in workers alone
         return
     alone = [item for item in session.items if item.get_closest_marker("xdist_group")]
@@ -370,15 +404,28 @@ def own_database(folder: Path, copied: str | None = None) -> Iterator[str]:
             shutil.copyfile(copied.removeprefix("sqlite:///"), file)
         yield f"sqlite:///{file}"
         return
+    url = postgres_url(f"own_{uuid.uuid4().hex}")
+    copy_postgres(copied.rpartition("/")[2] if copied else "template1", url)
+    yield url
+    _maintain(url, "DROP DATABASE {} WITH (FORCE)")
+
+
+def postgres_url(name: str) -> str:
+    """Return the URL of a database of this run's PostgreSQL server."""
+    return f"{os.environ['VALHALLA_TEST_POSTGRES'].rpartition('/')[0]}/{name}"
+
+
+def copy_postgres(template: str, url: str) -> None:
+    """Create the database of a URL of the run's server as a copy of one that nobody is using."""
+    _maintain(url, f'CREATE DATABASE {{}} TEMPLATE "{template}"')
+
+
+def _maintain(url: str, statement: str) -> None:
     import psycopg
 
-    server = os.environ["VALHALLA_TEST_POSTGRES"].rpartition("/")[0]
-    name = f"own_{uuid.uuid4().hex}"
-    template = f" TEMPLATE {copied.rpartition('/')[2]}" if copied else ""
+    server, _slash, name = url.rpartition("/")
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}{template}".encode())
-        yield f"{server}/{name}"
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+        connection.execute(statement.format(f'"{name}"').encode())
 
 
 @pytest.fixture
@@ -403,12 +450,35 @@ def manage(database_url: str, *arguments: str, **environment: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def migrated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if IS_XDIST_WORKER else own
+
+
+@contextlib.contextmanager
+def once_per_run(folder: Path, name: str) -> Iterator[bool]:
+    """Keep other workers out, and say whether one of them has been through here before."""
+    with (folder / f"{name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield bool(lock.seek(0, os.SEEK_END))
+        lock.write("done")
+
+
+@pytest.fixture(scope="session")
+def migrated_once(run_folder: Path) -> str:
     """The URL of a migrated database with its schedules, to be copied and never used."""
-    with own_database(tmp_path_factory.mktemp("migrated")) as url:
-        manage(url, "migrate", "--verbosity", "0")
-        manage(url, "sync_schedules")
-        yield url
+    with once_per_run(run_folder, "migrated") as is_there:
+        if DATABASE == "sqlite":
+            url = f"sqlite:///{run_folder / 'migrated.sqlite3'}"
+        else:
+            url = postgres_url("migrated")
+        if not is_there:
+            if DATABASE == "postgres":
+                copy_postgres("template1", url)
+            manage(url, "migrate", "--verbosity", "0")
+            manage(url, "sync_schedules")
+    return url
 
 
 @pytest.fixture
@@ -443,3 +513,47 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
             *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
         ],
     }
+
+
+@pytest.fixture(scope="session")
+def browser(browser: Any) -> Any:
+    """The browser, its pages by the same clock as the server and without motion.
+
+    Waits longer than a quiet machine needs; what must be seen within five seconds says so itself.
+    A colour on its way to another has no contrast to judge.
+    """
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=15_000)
+    offset = float(os.environ.get("VALHALLA_TEST_OFFSET", 0))
+    plain = browser.new_context
+
+    def new_context(**options: Any) -> Any:
+        made = plain(**{"reduced_motion": "reduce", **options})
+        made.add_init_script(STILL)
+        if offset:
+            made.add_init_script(MOVED_DATE % (offset * 1000))
+        return made
+
+    browser.new_context = new_context
+    return browser
+
+
+# a sheet of the script's own: a page's policy refuses a style element
+STILL = """
+{
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync("*, ::before, ::after { transition: none !important; animation: none !important; }");
+  document.adoptedStyleSheets = [sheet];
+}
+"""
+
+MOVED_DATE = """
+(() => {
+  const Real = Date, offset = %d;
+  globalThis.Date = class Date extends Real {
+    constructor(...given) { given.length ? super(...given) : super(Real.now() + offset); }
+    static now() { return Real.now() + offset; }
+  };
+})();
+"""

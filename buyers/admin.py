@@ -15,13 +15,16 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 from buyers import rules, services
 from buyers.models import Buyer, BuyerFeedbackEvent, BuyerLiquidityNode
 from buyers.transfer import BuyerResource
-from governance.admin_base import ErasesPeople, ReadOnlyAdmin, ServiceAdmin, by_of
-from governance.admin_transfer import TransfersRows
-from governance.admin_words import amount, facts, number
-from governance.kpi.rules import percent
-from governance.places import Province
-from governance.property_types import PropertyType
+from governance.core.admin.base import ReadOnlyAdmin, ServiceAdmin, by_of
+from governance.core.admin.display import amount, facts, number
+from governance.core.admin.filters import on_board
+from governance.core.admin.transfer import TransfersRows
+from governance.core.numbers import percent
+from governance.core.places import Province
+from governance.core.property_types import PropertyType
+from governance.kpi.querysets import RATES_OVER
 from governance.retention.registry import BUYER
+from governance.retention.screen import ErasesPeople
 
 
 class LabelList(forms.CharField):
@@ -133,8 +136,7 @@ class BuyerLiquidityNodeAdmin(ReadOnlyAdmin):
     ordering = ("-score", "pk")
     fields = (
         "province", "market", "property_type", "rank", "points", "points_low", "response_rate", "close_rate",
-        "responded", "no_response", "bought", "passed", "buyer_count", "active_buyer_count", "active_since",
-        "updated_at",
+        *rules.EVENT_COLUMNS, "buyer_count", "active_buyer_count", "active_since", "updated_at",
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[BuyerLiquidityNode]:
@@ -155,15 +157,23 @@ class BuyerLiquidityNodeAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("responses"))
     def response_rate(self, node: BuyerLiquidityNode) -> str:
-        return percent(rules.rate(node.responded, node.no_response), 0)
+        return percent(rules.rate(*node.counts.of_rate(rules.RESPONSE_RATE)), 0)
 
     @admin.display(description=_("closes"))
     def close_rate(self, node: BuyerLiquidityNode) -> str:
-        return percent(rules.rate(node.bought, node.passed), 0)
+        return percent(rules.rate(*node.counts.of_rate(rules.CLOSE_RATE)), 0)
 
     @admin.display(description=_("events"))
     def events(self, node: BuyerLiquidityNode) -> int:
         return node.events
+
+
+COUNTED = on_board(
+    (
+        "buyer_response", _("answers of the last 30 days"),
+        lambda rows, at: rows.answered_since(at - RATES_OVER),  # type: ignore[attr-defined]  # events'
+    ),
+)  # fmt: skip
 
 
 @admin.register(BuyerFeedbackEvent)
@@ -171,14 +181,14 @@ class BuyerFeedbackEventAdmin(ReadOnlyAdmin):
     """What buyers did, as it was recorded."""
 
     list_display = ("created_at", "event", "node", "buyer", "deal_id", "actor", "acting_for")
-    list_filter = ("event", "node__province", "node__property_type", "created_at")
+    list_filter = (COUNTED, "event", "node__province", "node__property_type", "created_at")
     list_select_related = ("node", "buyer")
     search_fields = ("buyer__external_id__startswith", "deal_id__startswith", "correlation_id__startswith")
     search_help_text = _("Buyer id, deal id or correlation id, from the beginning")
     ordering = ("-created_at", "-pk")
     fields = (
         "created_at", "event", "node", "buyer", "deal_id", "detail_told", "actor", "acting_for",
-        "correlation_id",
+        "correlation_id", "token_id",
     )  # fmt: skip
 
     @admin.display(description=_("detail"))

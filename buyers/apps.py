@@ -11,7 +11,7 @@ class BuyersConfig(AppConfig):
         from buyers.figures import board_figures
         from buyers.retention import Buyers
         from buyers.services import liquidity_at
-        from governance import hooks
+        from governance.core import hooks
         from governance.retention import registry
 
         hooks.liquidity_of.register(liquidity_at)

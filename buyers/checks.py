@@ -15,7 +15,12 @@ from governance.runbook.registry import Finding, Severity, check
 REFRESHED_WITHIN = timedelta(hours=48)  # a night may fail once
 
 
-@check("buyer_liquidity_ready", Severity.BLOCKER, gettext_lazy("The buyers’ figures are up to date"))
+@check(
+    "buyer_liquidity_ready",
+    Severity.BLOCKER,
+    gettext_lazy("The buyers’ figures are up to date"),
+    screen="schedules",
+)
 def buyer_liquidity_ready(at: datetime) -> Finding | None:
     """Every market's figures were recounted in the last two nights.
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Max, Q, Sum
+from django.db.models import Count, F, Max, Q, Sum
 
 from buyers.models import BuyerFeedbackEvent, BuyerLiquidityNode
-from buyers.rules import FeedbackKind
+from buyers.rules import EVENT_COLUMNS, RESPONSE_RATE, kinds_of
 from governance.kpi.querysets import RATES_OVER, Rate
 
 
 def board_figures(at: datetime) -> dict[str, Any]:
     """Return the response rate of 30 days, and per province its markets, answers and best cautious score."""
-    answers = BuyerFeedbackEvent.objects.filter(created_at__gte=at - RATES_OVER).aggregate(
-        good=Count("pk", filter=Q(event=FeedbackKind.RESPONDED)),
-        counted=Count("pk", filter=Q(event__in=[FeedbackKind.RESPONDED, FeedbackKind.NO_RESPONSE])),
+    answers = BuyerFeedbackEvent.objects.answered_since(at - RATES_OVER).aggregate(
+        good=Count("pk", filter=Q(event__in=kinds_of(RESPONSE_RATE, hits_only=True))), counted=Count("pk")
     )
-    events = Sum("responded") + Sum("no_response") + Sum("bought") + Sum("passed")
+    events = Sum(functools.reduce(operator.add, map(F, EVENT_COLUMNS)))
     provinces = (
         BuyerLiquidityNode.objects.values("province")
         .annotate(markets=Count("pk"), answers=events, best=Max("score_low"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -13,10 +14,10 @@ from django.utils.translation import gettext_lazy as _
 from buyers import rules
 from buyers.querysets import ActivityQuerySet, FeedbackQuerySet, NodeQuerySet
 from buyers.rules import ID_LENGTH, FeedbackKind
-from governance.actors import Written
-from governance.append_only import AppendOnly
-from governance.places import PlaceModel, Province, read_label
-from governance.property_types import PropertyType
+from governance.core.actors import Written
+from governance.core.append_only import AppendOnly
+from governance.core.places import PlaceModel, Province, read_label
+from governance.core.property_types import PropertyType
 
 
 class Buyer(models.Model):
@@ -186,19 +187,12 @@ class BuyerLiquidityNode(PlaceModel):
 
     @property
     def counts(self) -> rules.Counts:
-        return rules.Counts(
-            responded=self.responded,
-            no_response=self.no_response,
-            bought=self.bought,
-            passed=self.passed,
-            buyer_count=self.buyer_count,
-            active_buyer_count=self.active_buyer_count,
-        )
+        return rules.Counts(**{figure.name: getattr(self, figure.name) for figure in fields(rules.Counts)})
 
     @property
     def events(self) -> int:
         """How many feedback events were counted."""
-        return self.responded + self.no_response + self.bought + self.passed
+        return sum(getattr(self, column) for column in rules.EVENT_COLUMNS)
 
 
 class BuyerActivity(models.Model):

@@ -8,9 +8,9 @@ from typing import Any, Self
 from django.db.models import Count, Max, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
-from buyers.rules import ACTIVE_KINDS, COUNTED_IN
-from governance.append_only import AppendOnlyQuerySet
-from governance.places import Place, fold
+from buyers.rules import ACTIVE_KINDS, COUNTED_IN, RESPONSE_RATE, kinds_of
+from governance.core.append_only import AppendOnlyQuerySet
+from governance.core.places import Place, fold
 
 
 class NodeQuerySet(QuerySet[Any]):
@@ -64,6 +64,10 @@ class FeedbackQuerySet(AppendOnlyQuerySet):
             .select_related("node")
             .first()
         )
+
+    def answered_since(self, since: datetime) -> Self:
+        """Keep the answers and missing answers from `since` on, of which the response rate is made."""
+        return self.filter(created_at__gte=since, event__in=kinds_of(RESPONSE_RATE))
 
     def counted(self) -> dict[str, int]:
         """Return how many events there are of each kind, by the node's columns."""

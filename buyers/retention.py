@@ -5,14 +5,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection
 from datetime import datetime
+from itertools import chain
 
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from buyers.models import Buyer, BuyerFeedbackEvent
-from governance.actors import By
 from governance.contact import digests
+from governance.core.actors import By
 from governance.retention.registry import BUYER, Person, Stay, Who
 from governance.retention.rules import ERASED, Words
 
@@ -47,10 +48,10 @@ class Buyers:
         if buyer is None:
             return None
         phones, emails = tuple(filter(None, [buyer.phone])), tuple(filter(None, [buyer.email]))
-        points = (
-            *(digests.digest(digests.PHONE, phone) for phone in phones),
-            *(digests.digest(digests.EMAIL, email) for email in emails),
-        )
+        points = [
+            *(digests.every_digest(digests.PHONE, phone) for phone in phones),
+            *(digests.every_digest(digests.EMAIL, email) for email in emails),
+        ]
         feedback = BuyerFeedbackEvent.objects.filter(buyer=buyer).count()
         return Person(
             kind=BUYER,
@@ -60,9 +61,9 @@ class Buyers:
             words=Words.of([buyer.name, *emails], phones),
             phones=phones,
             emails=emails,
-            points=points,
-            reached=points,
-            stays=(Stay(_("feedback of hers, by number"), feedback),),
+            points=tuple(chain.from_iterable(points)),
+            reached=tuple(hashes[0] for hashes in points),
+            stays=(Stay(_("feedback from the person, by number"), feedback),),
         )
 
     def stop(self, person: Person, *, by: By, at: datetime) -> None:

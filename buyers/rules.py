@@ -1,7 +1,7 @@
 """Sums of buyer liquidity, and how feedback is read, on plain values.
 
-A rate is a fraction 0 to 1; a score is in points, 0 and more: half a point per active buyer, and up to 50 for
-each of the two rates.
+A rate is a fraction 0 to 1; a score is in points, 0 and more: half a point per active buyer, and what
+each rate of RATES weighs.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import functools
 import math
 import re
 import unicodedata
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -20,7 +20,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
-from governance.property_types import PropertyType
+from governance.core.property_types import PropertyType
 
 ACTIVE_FOR = timedelta(days=90)
 ID_LENGTH = 64
@@ -41,15 +41,50 @@ class FeedbackKind(TextChoices):
     PASSED = "PASSED", _("Passed")
 
 
-# These show an active buyer, and count once per buyer and deal.
-ACTIVE_KINDS = (FeedbackKind.RESPONDED.value, FeedbackKind.BOUGHT.value)
-# Which column of the node each kind is counted in.
-COUNTED_IN = {
-    FeedbackKind.RESPONDED.value: "responded",
-    FeedbackKind.NO_RESPONSE.value: "no_response",
-    FeedbackKind.BOUGHT.value: "bought",
-    FeedbackKind.PASSED.value: "passed",
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A rate of which the score is made; at 1 it adds POINTS_PER_RATE times its weight."""
+
+    name: str
+    weight: Decimal
+
+
+RESPONSE_RATE = Rate("response_rate", weight=Decimal(1))
+CLOSE_RATE = Rate("close_rate", weight=Decimal(1))
+RATES = (RESPONSE_RATE, CLOSE_RATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What one kind of feedback counts for.
+
+    `column` counts it in the node, `is_hit` says on which side of its rate. `is_active` events show an active
+    buyer and count once per buyer and deal. `is_answer` is the success of the KPI event.
+    """
+
+    column: str
+    rate: Rate
+    is_hit: bool
+    is_active: bool
+    is_answer: bool = True
+
+
+EVENTS: dict[str, Event] = {
+    FeedbackKind.RESPONDED.value: Event("responded", RESPONSE_RATE, is_hit=True, is_active=True),
+    FeedbackKind.NO_RESPONSE.value: Event(
+        "no_response", RESPONSE_RATE, is_hit=False, is_active=False, is_answer=False
+    ),
+    FeedbackKind.BOUGHT.value: Event("bought", CLOSE_RATE, is_hit=True, is_active=True),
+    FeedbackKind.PASSED.value: Event("passed", CLOSE_RATE, is_hit=False, is_active=False),
 }
+ACTIVE_KINDS = tuple(kind for kind, event in EVENTS.items() if event.is_active)
+COUNTED_IN = {kind: event.column for kind, event in EVENTS.items()}
+EVENT_COLUMNS = tuple(COUNTED_IN.values())
+
+
+def kinds_of(rate: Rate, *, hits_only: bool = False) -> list[str]:
+    """Return the kinds of feedback that a rate is made of."""
+    return [kind for kind, event in EVENTS.items() if event.rate is rate and (event.is_hit or not hits_only)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +97,14 @@ class Counts:
     passed: int = 0
     buyer_count: int = 0
     active_buyer_count: int = 0
+
+    def of_rate(self, rate: Rate) -> tuple[int, int]:
+        """Return a rate's hits and misses."""
+        sides = {True: 0, False: 0}
+        for event in EVENTS.values():
+            if event.rate is rate:
+                sides[event.is_hit] += getattr(self, event.column)
+        return sides[True], sides[False]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +132,95 @@ def rate_low(hits: int, misses: int) -> float:
 
 
 def scores(counts: Counts) -> Scores:
-    """Return active buyers x 0.5 + both rates x 50, and the same with both rates' lower ends."""
-    pairs = ((counts.responded, counts.no_response), (counts.bought, counts.passed))
+    """Return active buyers x 0.5 + 50 x each rate by its weight, and the same with the rates' lower ends."""
     active = POINTS_PER_ACTIVE_BUYER * counts.active_buyer_count
-    exact = sum(Decimal(hits) / Decimal(hits + misses) for hits, misses in pairs if hits + misses)
-    low = sum(Decimal(rate_low(hits, misses)) for hits, misses in pairs)
+    exact = low = Decimal(0)
+    for each in RATES:
+        hits, misses = counts.of_rate(each)
+        if hits + misses:
+            exact += each.weight * (Decimal(hits) / Decimal(hits + misses))
+            low += each.weight * Decimal(rate_low(hits, misses))
     return Scores(
         score=(active + POINTS_PER_RATE * exact).quantize(SCORE_PLACES, ROUND_HALF_UP),
         score_low=(active + POINTS_PER_RATE * low).quantize(SCORE_PLACES, ROUND_HALF_UP),
+    )
+
+
+# --- counting feedback -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node as feedback finds it while it is locked."""
+
+    counts: Counts
+    active_since: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """That a buyer was seen at a node, and when they last responded or bought there (None: never)."""
+
+    last_active_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackPlan:
+    """What one feedback writes: the node's figures, how they change, and the buyer's activity.
+
+    `activity` is None where the buyer's row stays as it is.
+    """
+
+    counts: Counts
+    scores: Scores
+    active_since: datetime
+    updated_at: datetime
+    more_buyers: int
+    more_active: int
+    activity: Activity | None
+    is_answer: bool
+
+
+def active_since(node_since: datetime, at: datetime) -> datetime:
+    """Return from when on a buyer counts as active; it never moves back."""
+    return max(node_since, at - ACTIVE_FOR)
+
+
+def is_active(last_active_at: datetime | None, since: datetime) -> bool:
+    """Say whether a buyer who last responded or bought then counts as active."""
+    return last_active_at is not None and last_active_at > since
+
+
+def plan_feedback(
+    kind: str, node: Node, at: datetime, *, has_buyer: bool, known: Activity | None, fallen_out: int
+) -> FeedbackPlan:
+    """Decide what a feedback counts.
+
+    `known` is the buyer's activity at the node, None if they were never seen there; `fallen_out` is how many
+    other buyers' 90 days ended since the node last counted.
+    """
+    event = EVENTS[kind]
+    since = active_since(node.active_since, at)
+    before = known.last_active_at if known else None
+    now = max(before or at, at) if has_buyer and event.is_active else before
+    more_buyers = int(has_buyer and known is None)
+    more_active = is_active(now, since) - is_active(before, node.active_since) - fallen_out
+    counts = replace(
+        node.counts,
+        buyer_count=node.counts.buyer_count + more_buyers,
+        active_buyer_count=node.counts.active_buyer_count + more_active,
+        **{event.column: getattr(node.counts, event.column) + 1},
+    )
+    return FeedbackPlan(
+        counts=counts,
+        scores=scores(counts),
+        active_since=since,
+        updated_at=max(node.updated_at, at),
+        more_buyers=more_buyers,
+        more_active=more_active,
+        activity=Activity(now) if more_buyers or now != before else None,
+        is_answer=event.is_answer,
     )
 
 
@@ -197,7 +321,7 @@ def read_property_type(text: object) -> str:
     return _read_choice(
         text,
         PropertyType,
-        _("“%(given)s” is no property type; use one of %(known)s."),
+        _("“%(given)s” is not a property type; use one of %(known)s."),
         "unknown_property_type",
     )
 
@@ -205,7 +329,7 @@ def read_property_type(text: object) -> str:
 def read_event(text: object) -> str:
     """Return a kind of feedback, read without regard to case. Raises ValidationError for an unknown one."""
     return _read_choice(
-        text, FeedbackKind, _("“%(given)s” is no feedback; use one of %(known)s."), "unknown_event"
+        text, FeedbackKind, _("“%(given)s” is not a kind of feedback; use one of %(known)s."), "unknown_event"
     )
 
 
@@ -253,7 +377,7 @@ def read_phone(text: str) -> str:
     Raises ValidationError where the numbering plan has no such number.
     """
     refusal = ValidationError(
-        _("This is no telephone number that exists; write it as 514 555 0123 or with +."),
+        _("This telephone number does not exist; write it as 514 555 0123 or with +."),
         code="invalid_phone",
     )
     written = " ".join(unicodedata.normalize("NFKC", text).split())

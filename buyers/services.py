@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,15 +15,17 @@ from django.utils.translation import gettext as _
 
 from buyers import rules
 from buyers.models import Buyer, BuyerActivity, BuyerFeedbackEvent, BuyerLiquidityNode
-from buyers.rules import ACTIVE_FOR, ACTIVE_KINDS, COUNTED_IN, Counts, FeedbackKind
-from governance.actors import By
-from governance.details import read_detail
-from governance.errors import Forbidden, Invalid, Refused
+from buyers.rules import ACTIVE_FOR, ACTIVE_KINDS, COUNTED_IN, Counts
+from governance.core.actors import By
+from governance.core.details import read_detail
+from governance.core.errors import Forbidden, Invalid, Refused
+from governance.core.hooks import Liquidity
+from governance.core.places import Place
+from governance.core.property_types import PropertyType
 from governance.golive.services import Execution, verb
-from governance.hooks import Liquidity
+from governance.kpi.names import BUYER_FEEDBACK
 from governance.kpi.services import emit_kpi
-from governance.places import Place
-from governance.property_types import PropertyType
+from governance.market.names import spelled
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +71,7 @@ def record_feedback(
     """Record what a buyer did with a deal, and return it with its node's new figures.
 
     RESPONDED and BOUGHT count once per buyer and deal: a repeat answers the first, whatever place it names,
-    and writes nothing. The first feedback of a market makes its node, the first of a buyer id her row;
+    and writes nothing. The first feedback of a market makes its node, the first of a buyer id their row;
     without a buyer id only the rates change. Raises Forbidden without the right, Invalid naming each field
     that cannot be used, Unavailable while production verbs are off.
     """
@@ -122,10 +124,22 @@ def _first_of(given: _Feedback) -> Recorded | None:
 
 
 def _record(given: _Feedback, *, by: By, at: datetime) -> Recorded:
-    # Always in this order: buyer, node, event, activity. Whoever writes an event holds its node until commit,
-    # which keeps the node equal to its events and makes a deadlock impossible.
+    """Lock the buyer's node, decide what the feedback counts, and write it.
+
+    Always in this order: buyer, node, event, activity. Whoever writes an event holds its node until commit,
+    which keeps the node equal to its events and makes a deadlock impossible.
+    """
     buyer = _buyer_of(given.buyer_id, at) if given.buyer_id else None
     node = _locked_node(given.place, given.property_type, at)
+    own, fallen_out = _activity(node, buyer, at)
+    plan = rules.plan_feedback(
+        given.event,
+        rules.Node(node.counts, node.active_since, node.updated_at),
+        at,
+        has_buyer=buyer is not None,
+        known=rules.Activity(own.last_active_at) if own is not None else None,
+        fallen_out=fallen_out,
+    )
     event = BuyerFeedbackEvent(
         node=node,
         buyer_id=buyer,
@@ -136,13 +150,13 @@ def _record(given: _Feedback, *, by: By, at: datetime) -> Recorded:
         **by.written(),
     )
     event.save()
-    _count(node, buyer, given.event, at)
+    _write_activity(plan, node, buyer, own)
+    _write_node(plan, node, given.event)
     emit_kpi(
-        "BUYER_MATCH",
-        "buyer_feedback",
+        *BUYER_FEEDBACK.key,
         by=by,
         at=at,
-        success=given.event != FeedbackKind.NO_RESPONSE,
+        success=plan.is_answer,
         detail={
             "feedback": event.pk,
             "event": given.event,
@@ -174,7 +188,7 @@ def _locked_node(place: Place, property_type: str, at: datetime) -> BuyerLiquidi
     if node is None:
         fresh = BuyerLiquidityNode(
             province=place.province,
-            market=place.market,
+            market=spelled(place).market,
             market_key=place.market_key,
             property_type=property_type,
             active_since=at - ACTIVE_FOR,
@@ -185,45 +199,37 @@ def _locked_node(place: Place, property_type: str, at: datetime) -> BuyerLiquidi
     return node
 
 
-def _count(node: BuyerLiquidityNode, buyer: int | None, event: str, at: datetime) -> None:
-    """Count one event in the node, which is held: its kind, its buyer, and whose 90 days are over."""
-    since = max(node.active_since, at - ACTIVE_FOR)
-    seen, active = 0, 0
-    own: BuyerActivity | None = None
-    for row in BuyerActivity.objects.filter(node=node).of_or_between(buyer, node.active_since, since):
-        if row.buyer_id == buyer:
-            own = row
-        else:
-            active -= 1  # fallen out since the node last counted
-    if buyer is not None:
-        before = own.last_active_at if own is not None else None
-        now = max(before or at, at) if event in ACTIVE_KINDS else before
-        if own is None:
-            BuyerActivity.objects.create(node=node, buyer_id=buyer, last_active_at=now)
-            seen = 1
-        elif now != before:
-            BuyerActivity.objects.filter(pk=own.pk).update(last_active_at=now)
-        active += _is_active(now, since) - _is_active(before, node.active_since)
+def _activity(node: BuyerLiquidityNode, buyer: int | None, at: datetime) -> tuple[BuyerActivity | None, int]:
+    """Return the buyer's row at a locked node, and how many others fell out since it last counted."""
+    since = rules.active_since(node.active_since, at)
+    rows = list(BuyerActivity.objects.filter(node=node).of_or_between(buyer, node.active_since, since))
+    own = next((row for row in rows if row.buyer_id == buyer), None)
+    return own, len(rows) - (own is not None)
+
+
+def _write_activity(
+    plan: rules.FeedbackPlan, node: BuyerLiquidityNode, buyer: int | None, own: BuyerActivity | None
+) -> None:
+    if plan.activity is None or buyer is None:
+        return
+    last = plan.activity.last_active_at
+    if own is None:
+        BuyerActivity.objects.create(node=node, buyer_id=buyer, last_active_at=last)
+    else:
+        BuyerActivity.objects.filter(pk=own.pk).update(last_active_at=last)
+
+
+def _write_node(plan: rules.FeedbackPlan, node: BuyerLiquidityNode, event: str) -> None:
     column = COUNTED_IN[event]
-    counts = replace(
-        node.counts,
-        buyer_count=node.buyer_count + seen,
-        active_buyer_count=node.active_buyer_count + active,
-        **{column: getattr(node, column) + 1},
-    )
-    figures = asdict(rules.scores(counts)) | {"active_since": since, "updated_at": max(node.updated_at, at)}
+    figures = asdict(plan.scores) | {"active_since": plan.active_since, "updated_at": plan.updated_at}
     BuyerLiquidityNode.objects.filter(pk=node.pk).update(
-        buyer_count=F("buyer_count") + seen,
-        active_buyer_count=F("active_buyer_count") + active,
+        buyer_count=F("buyer_count") + plan.more_buyers,
+        active_buyer_count=F("active_buyer_count") + plan.more_active,
         **{column: F(column) + 1},
         **figures,
     )
-    for name, value in (asdict(counts) | figures).items():
+    for name, value in (asdict(plan.counts) | figures).items():
         setattr(node, name, value)
-
-
-def _is_active(last_active_at: datetime | None, since: datetime) -> int:
-    return int(last_active_at is not None and last_active_at > since)
 
 
 # --- asking ------------------------------------------------------------------------------------------------
@@ -313,7 +319,7 @@ def recount_node(
     last_active = events.last_active_by_buyer()
 
     def figures(since: datetime) -> dict[str, Any]:
-        active = sum(_is_active(last, since) for last in last_active.values())
+        active = sum(rules.is_active(last, since) for last in last_active.values())
         counts = Counts(**kinds, buyer_count=len(last_active), active_buyer_count=active)
         return asdict(counts) | asdict(rules.scores(counts))
 
@@ -327,7 +333,7 @@ def recount_node(
     differences += _check_activity(node, last_active, repair=repair)
     for difference in differences if repair else ():
         log.warning("liquidity repaired by %s: %s", by.username, difference)
-    since = max(node.active_since, at - ACTIVE_FOR) if fall_out else node.active_since
+    since = rules.active_since(node.active_since, at) if fall_out else node.active_since
     now = figures(since)
     fell_out: int = true["active_buyer_count"] - now["active_buyer_count"]
     changed = fell_out > 0 or (repair and bool(differences))
@@ -376,7 +382,10 @@ def save_buyer(buyer: Buyer, *, by: By, at: datetime) -> Buyer:
     if buyer._state.adding:
         buyer.created_at = at
     elif Buyer.objects.select_for_update().get(pk=buyer.pk).erasure_id is not None:
-        raise Refused("buyer_erased", _("This buyer was erased: nothing more is written about her."))
+        raise Refused(
+            "buyer_erased",
+            _("This buyer’s personal information was deleted: nothing more is stored about them."),
+        )
     buyer.updated_at = at
     try:
         buyer.full_clean()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from buyers.services import refresh_activity
-from governance.actors import By
+from governance.core.actors import By
 from governance.outbox.jobs import job
 
 

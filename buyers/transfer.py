@@ -6,7 +6,7 @@ from import_export.fields import Field
 
 from buyers import services
 from buyers.models import Buyer
-from governance.admin_transfer import Amount, Day, Labels, ServiceResource
+from governance.core.admin.transfer import Amount, Day, Labels, ServiceResource
 
 
 class BuyerResource(ServiceResource):

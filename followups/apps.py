@@ -8,11 +8,14 @@ class FollowupsConfig(AppConfig):
 
     def ready(self) -> None:
         from followups import checks, retention, services  # noqa: F401  # checks registers the readiness checks
+        from followups.querysets import called_area_codes, contacts_of
         from followups.timeline import timeline
-        from governance import hooks
+        from governance.core import hooks
         from governance.retention import registry
 
         hooks.lead_facts.register(services.facts_of)
+        hooks.contacts_of.register(contacts_of)
+        hooks.called_area_codes.register(called_area_codes)
         hooks.on_suppressed.register(services.stop_for_suppressed)
         hooks.on_gate_changed.register(services.request_realigning)
         hooks.policy_would_move.register(services.would_move)

@@ -10,11 +10,16 @@ from django.utils.translation import gettext_lazy
 
 from followups.models import LadderTemplate
 from followups.rules import read_steps
-from governance.places import ALL, Province
+from governance.core.places import ALL, Province
 from governance.runbook.registry import Finding, Severity, check
 
 
-@check("followup_ladder_ready", Severity.BLOCKER, gettext_lazy("Every province has a ladder to follow up by"))
+@check(
+    "followup_ladder_ready",
+    Severity.BLOCKER,
+    gettext_lazy("Every province has a ladder to follow up by"),
+    screen="admin:followups_laddertemplate_changelist",
+)
 def followup_ladder_ready(at: datetime) -> list[Finding]:
     """Each province has a template, its own or the one for everywhere; one that is switched off is present.
 

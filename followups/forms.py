@@ -14,11 +14,13 @@ from django.utils.translation import gettext_lazy as _
 from followups.models import FollowUpTask
 from followups.rules import DEFAULT_OUTCOME
 from followups.services import Completion
-from followups.wording import CHANNELS, NEXT, OUTCOMES
-from governance.contact.clock import local
-from governance.errors import Refused
-from governance.places import Province
+from followups.services.consents import LONGEST_REFERENCE, LONGEST_WORDING, RECORDING, REPLY
+from followups.wording import CHANNELS, NEXT, NOTE_PART, OUTCOMES
+from governance.core.errors import Refused
+from governance.core.moments import local
+from governance.core.places import Province
 
+NOTE_COUNTED_FROM = 3500  # characters, from where the page counts them
 TYPED = "%Y-%m-%dT%H:%M"
 # The likeliest first: a person who works 40 tasks a day takes it most of the time.
 LIKELY: Final[dict[str, tuple[str, ...]]] = {
@@ -61,6 +63,16 @@ class LocalTimeField(forms.DateTimeField):
         return at
 
 
+class NoteField(forms.CharField):
+    """What somebody writes beside an outcome. It is never cut and never refused for its length."""
+
+    widget = forms.Textarea(attrs={"rows": 2})
+    counted_from, part = NOTE_COUNTED_FROM, NOTE_PART
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(label=_("Note"), required=False, **kwargs)
+
+
 class OfALead(forms.Form):
     """A form whose times are read on one lead's clock."""
 
@@ -86,17 +98,16 @@ class CompleteForm(OfALead):
 
     outcome = forms.ChoiceField(label=_("What happened?"), choices=())
     next = forms.ChoiceField(
-        label=_("What did she ask for?"), required=False, choices=(),
+        label=_("What did they ask for?"), required=False, choices=(),
         help_text=_("Left open, a closer takes over."),
     )  # fmt: skip
     next_at = LocalTimeField(
         label=_("When?"), required=False,
-        help_text=_("Needed for a callback and for “not now”. A callback is moved to the next lawful time."),
+        help_text=_(
+            "Needed for a callback and for “not now”. A callback is moved to the next permitted time."
+        ),
     )  # fmt: skip
-    note = forms.CharField(
-        label=_("Note"), required=False, max_length=4000, strip=False,
-        widget=forms.Textarea(attrs={"rows": 2, "data-key": "w"}),
-    )  # fmt: skip
+    note = NoteField(strip=False, widget=forms.Textarea(attrs={"rows": 2, "data-key": "w"}))
     contacted_at = LocalTimeField(
         label=_("When was the contact?"), required=False,
         help_text=_("Empty: when you started it, else now. More than 15 minutes back needs a note."),
@@ -132,12 +143,37 @@ class CompleteForm(OfALead):
         )
 
 
+class ConsentForm(forms.Form):
+    """What a person agreed to, and how that can be proved."""
+
+    channel = forms.ChoiceField(label=_("They agreed to"), choices=list(CHANNELS.items()))
+    wording = forms.CharField(
+        label=_("What did they agree to?"), max_length=LONGEST_WORDING,
+        help_text=_("In words a regulator can follow; no phone number, address or name."),
+    )  # fmt: skip
+    evidence = forms.ChoiceField(
+        label=_("Evidence"),
+        choices=[(RECORDING, _("Recording of the call")), (REPLY, _("Their reply"))],
+    )
+    reference = forms.CharField(
+        label=_("Where is it kept?"), max_length=LONGEST_REFERENCE,
+        help_text=_("The number of the recording, or the date of the reply."),
+    )  # fmt: skip
+
+    def refuse(self, refusal: Refused) -> None:
+        """Show a service's refusal at the fields that it names, else above them."""
+        for name, sentences in refusal.errors.items():
+            self.add_error(name if name in self.fields else None, [str(one) for one in sentences])
+        if not refusal.errors:
+            self.add_error(None, str(refusal))
+
+
 class SnoozeForm(OfALead):
     """Until when a task is put aside."""
 
     until = LocalTimeField(
         label=_("Put aside until"),
-        help_text=_("Within 14 days. Moved to the next lawful time; the clock of the SLA runs on."),
+        help_text=_("Within 14 days. Moved to the next permitted time; the clock of the SLA runs on."),
     )  # fmt: skip
 
 
@@ -151,18 +187,18 @@ class InboundForm(OfALead):
     """What a lead who called or wrote had to say."""
 
     channel = forms.ChoiceField(
-        label=_("How did she reach us?"), choices=list(CHANNELS.items()), initial="CALL"
+        label=_("How did they reach us?"), choices=list(CHANNELS.items()), initial="CALL"
     )
     outcome = forms.ChoiceField(
         required=False, choices=[("", ""), *[(name, OUTCOMES[name]) for name in INBOUND]]
     )
     next = forms.ChoiceField(required=False, choices=[("", ""), *NEXT.items()])
     next_at = LocalTimeField(
-        label=_("When?"), required=False, help_text=_("For a callback and for “not now”, on her clock.")
+        label=_("When?"),
+        required=False,
+        help_text=_("For a callback and for “not now”, in the lead’s local time."),
     )
-    note = forms.CharField(
-        label=_("Note"), required=False, max_length=4000, widget=forms.Textarea(attrs={"rows": 2}),
-    )  # fmt: skip
+    note = NoteField()
 
     def values(self) -> dict[str, Any]:
         return {**self.cleaned_data, "note": self.cleaned_data["note"].strip()}
@@ -177,7 +213,10 @@ class ReassignForm(forms.Form):
 
     def offer(self, names: Sequence[str]) -> None:
         """Offer these people, and nobody at all on either side."""
-        for name, none in (("whose", _("nobody (unowned tasks)")), ("owner", _("nobody: whoever is free"))):
+        for name, none in (
+            ("whose", _("nobody (unowned tasks)")),
+            ("owner", _("nobody: offered to everybody")),
+        ):
             self.fields[name].choices = [*((one, one) for one in names), ("-", none)]  # type: ignore[attr-defined]  # a ChoiceField
 
     def clean(self) -> dict[str, Any]:

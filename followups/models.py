@@ -8,15 +8,19 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Lower, Substr
 from django.utils.translation import gettext_lazy as _
 
 from followups.querysets import LadderTemplateQuerySet, LeadQuerySet, TaskQuerySet
-from followups.rules import DEFAULT_STEPS, read_steps
-from governance.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Written, owner_key
-from governance.append_only import AppendOnly
-from governance.hours import CHANNEL_NAMES
-from governance.places import ALL, PlaceModel, Province, fold_city, validate_zone
-from governance.versions import Versioned
+from followups.rules import DEFAULT_STEPS, NURTURE_STEPS, REST_DAYS, Step, read_steps
+from governance.contact import digests
+from governance.contact.digests import PRESS_LENGTH
+from governance.core.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Written, owner_key
+from governance.core.append_only import AppendOnly
+from governance.core.hooks import PointFacts
+from governance.core.hours import CHANNEL_NAMES
+from governance.core.places import ALL, PlaceModel, Province, fold_city, validate_zone
+from governance.core.versions import Versioned
 
 CHANNEL_CHOICES = list(CHANNEL_NAMES.items())
 KEY_LENGTH = 200
@@ -56,6 +60,7 @@ class Lead(Written, PlaceModel):
     language = models.CharField(_("language"), max_length=2, choices=Language.choices, blank=True, default="")
     status = models.CharField(_("status"), max_length=11, choices=Status.choices, default=Status.NEW)
     follow_up_at = models.DateTimeField(_("follow up at"), null=True, blank=True)
+    nurture_at = models.DateTimeField(_("nurture ladder starts"), null=True, blank=True, editable=False)
     unanswered_since = models.DateTimeField(_("unanswered since"), null=True, blank=True, editable=False)
     source = models.CharField(_("source"), max_length=80, blank=True, default="")
     cost = models.DecimalField(
@@ -88,6 +93,9 @@ class Lead(Written, PlaceModel):
             models.Index(
                 fields=["status"], name="lead_unsettled",
                 condition=Q(status__in=["NEW", "WORKING", "HANDED_OVER"]),
+            ),
+            models.Index(  # the job that starts nurture ladders
+                fields=["nurture_at"], name="lead_to_nurture", condition=Q(nurture_at__isnull=False)
             ),
             models.Index(  # next
                 fields=["unanswered_since"], name="lead_unanswered",
@@ -125,6 +133,11 @@ class ContactPoint(models.Model):
         USABLE = "USABLE", _("usable")
         WRONG = "WRONG", _("wrong number")
 
+    class Shared(models.TextChoices):
+        AGENT = "AGENT", _("agent")
+        PROPERTY_MANAGER = "PROPERTY_MANAGER", _("property manager")
+        ESTATE = "ESTATE", _("estate")
+
     lead = models.ForeignKey(Lead, models.CASCADE, related_name="points", verbose_name=_("lead"))
     kind = models.CharField(_("kind"), max_length=5, choices=Kind.choices)
     value = models.CharField(_("number or address"), max_length=254)
@@ -135,6 +148,10 @@ class ContactPoint(models.Model):
     )
     order = models.PositiveSmallIntegerField(_("order"), default=0)
     status = models.CharField(_("status"), max_length=6, choices=Status.choices, default=Status.USABLE)
+    shared_as = models.CharField(
+        _("shared number"), max_length=16, choices=Shared.choices, blank=True, default="", db_default="",
+        help_text=_("Blank: one person’s own. A shared number lets no lead wait for another."),
+    )  # fmt: skip
 
     class Meta:
         verbose_name = _("contact point")
@@ -146,15 +163,38 @@ class ContactPoint(models.Model):
                 violation_error_message=_("The lead has this number or address already."),
             )
         ]  # fmt: skip
-        indexes = [models.Index(fields=["digest"], name="point_by_digest")]  # opt-outs, lookup
+        indexes = [
+            models.Index(fields=["digest"], name="point_by_digest"),  # opt-outs, lookup
+            models.Index(  # the area codes that are called
+                Substr("value", 1, 5), name="point_by_area_code", condition=Q(kind="PHONE")
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.value
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save under the hash by which other leads that have the number or address find it."""
+        if kwargs.get("update_fields") is None and digests.several_keys():
+            from followups.services.rekeying import take_stored_digests
+
+            take_stored_digests([self])
+        super().save(*args, **kwargs)
 
     def clean(self) -> None:
         from followups.points import read_point
 
         self.value, self.digest = read_point(self.kind, self.value)
+
+    @property
+    def other_digests(self) -> tuple[str, ...]:
+        """Its hashes under the other contact keys; nothing while there is one key."""
+        return digests.other_digests(self.kind, self.value, self.digest)
+
+    @property
+    def facts(self) -> PointFacts:
+        """This point as the gate sees it."""
+        return PointFacts(self.kind, self.digest, digests.area_code(self.value), self.other_digests)
 
 
 class Property(models.Model):
@@ -194,6 +234,14 @@ class LadderTemplate(PlaceModel, Versioned):
     )  # fmt: skip
     enabled = models.BooleanField(_("enabled"), default=True)
     steps = models.JSONField(_("steps"), default=default_steps)
+    rest_days = models.PositiveSmallIntegerField(
+        _("days of rest"), null=True, blank=True, validators=[MaxValueValidator(730)],
+        help_text=_(
+            "How long a lead who did not answer is left alone before a nurture ladder starts. "
+            "Blank: 90 days. 0: never; the lead stays without a next step."
+        ),
+    )  # fmt: skip
+    nurture_steps = models.JSONField(_("nurture steps"), null=True, blank=True)
 
     objects = LadderTemplateQuerySet.as_manager()
 
@@ -212,11 +260,25 @@ class LadderTemplate(PlaceModel, Versioned):
     def __str__(self) -> str:
         return f"{self.province or '*'}/{self.market}"
 
+    @property
+    def rests(self) -> int:
+        """How many days an unanswered lead rests; 0 where no nurture ladder follows."""
+        return REST_DAYS if self.rest_days is None else self.rest_days
+
+    @property
+    def nurture(self) -> tuple[Step, ...]:
+        """The steps of the nurture ladder."""
+        return read_steps(self.nurture_steps) if self.nurture_steps else NURTURE_STEPS
+
     def clean(self) -> None:
         try:
             self.steps = [step.as_json() for step in read_steps(self.steps)]
         except ValidationError as wrong:
             raise ValidationError({"steps": wrong}) from wrong
+        try:
+            self.nurture_steps = [step.as_json() for step in self.nurture] if self.nurture_steps else None
+        except ValidationError as wrong:
+            raise ValidationError({"nurture_steps": wrong}) from wrong
 
 
 class Ladder(Written):
@@ -230,12 +292,15 @@ class Ladder(Written):
     lead = models.ForeignKey(Lead, models.PROTECT, related_name="ladders", verbose_name=_("lead"))
     template = models.ForeignKey(LadderTemplate, models.PROTECT, related_name="+", verbose_name=_("template"))
     template_version = models.PositiveIntegerField(_("template version"))
+    nurture = models.BooleanField(_("nurture ladder"), default=False, db_default=False)
     steps = models.JSONField(_("steps"))
     owner = models.CharField(_("owner"), max_length=ACTOR_LENGTH, blank=True, default="")
     started_at = models.DateTimeField(_("started"))
     status = models.CharField(_("status"), max_length=9, choices=Status.choices, default=Status.ACTIVE)
     stop_reason = models.CharField(_("why it ended"), max_length=200, blank=True, default="")
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    # its place among the ladders of one number; none: it began before ladders waited for one another
+    queued_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         verbose_name = _("ladder")
@@ -310,6 +375,13 @@ class FollowUpTask(Written):
     zone = models.CharField(_("time zone"), max_length=40)
     held_reason = models.CharField(_("held because"), max_length=40, blank=True, default="")
     snoozed_until = models.DateTimeField(_("snoozed until"), null=True, blank=True)
+    deadline_at = models.DateTimeField(
+        _("deadline"), null=True, blank=True, editable=False,
+        help_text=_("A closer calls by then: 60 minutes of allowed contact after the handoff."),
+    )  # fmt: skip
+    alert_at = models.DateTimeField(null=True, blank=True, editable=False)
+    alerted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    opened_at = models.DateTimeField(_("opened"), null=True, blank=True, editable=False)
     status = models.CharField(_("status"), max_length=9, choices=Status.choices, default=Status.OPEN)
     is_current = models.BooleanField(_("current"), default=False)
     closed_reason = models.CharField(_("why it was closed"), max_length=200, blank=True, default="")
@@ -357,6 +429,7 @@ class FollowUpTask(Written):
 
     city_zone: str  # added by TaskQuerySet.with_clocks
     market_zone: str
+    newer_ladder: bool  # added by TaskQuerySet.of_lead_of
 
     objects = TaskQuerySet.as_manager()
 
@@ -392,6 +465,13 @@ class FollowUpTask(Written):
             models.Index(  # next
                 fields=["due_at", "id"], name="task_due_callback", condition=IN_QUEUE & Q(kind="CALLBACK")
             ),
+            models.Index(  # next, claiming and the top of the list
+                fields=["due_at", "id"], name="task_due_handover", condition=IN_QUEUE & Q(kind="HANDOVER")
+            ),
+            models.Index(  # telling the managers
+                fields=["alert_at"], name="task_unopened",
+                condition=Q(kind="HANDOVER", status="OPEN", opened_at=None, alerted_at=None),
+            ),
             models.Index(  # the day of each person
                 fields=["completed_at"], name="task_done_at", condition=Q(status="COMPLETED"),
                 include=["completed_by", "outcome", "due_at", "sla_2h_at"],
@@ -411,6 +491,9 @@ class FollowUpTask(Written):
                 fields=["sla_2h_at"], name="task_late", condition=Q(status="OPEN", sla_counted=False)
             ),
             models.Index(fields=["id"], name="task_held", condition=Q(status="OPEN", due_at=None)),
+            models.Index(  # ladders that wait for another one
+                fields=["lead"], name="task_waiting", condition=Q(status="OPEN", held_reason="person_active")
+            ),
             models.Index(fields=["claim_until"], name="task_claimed", condition=Q(claim_until__isnull=False)),
             models.Index(fields=["claim_token"], name="task_of_claim", condition=~Q(claim_token="")),
             # realigning a province, realigning everywhere, reassigning
@@ -419,7 +502,15 @@ class FollowUpTask(Written):
             ),
             models.Index(fields=["lead"], name="task_open_of", condition=IS_OPEN, include=["due_at"]),
             models.Index(fields=["owner_key", "id"], name="task_open_owner", condition=IS_OPEN),
+            models.Index(  # a person's last tasks
+                Lower("completed_by"), F("completed_at").desc(), F("id").desc(),
+                name="task_done_by", condition=Q(status="COMPLETED"),
+            ),
             models.Index(fields=["origin"], name="task_promised_in", condition=Q(origin__isnull=False)),
+            models.Index(  # how often a number or address was contacted: the gate
+                fields=["contact_point", "contacted_at"], name="task_contacts",
+                condition=Q(status="COMPLETED", kind="LADDER"),
+            ),
             models.Index(fields=["-created_at", "-id"], name="task_newest"),  # the collection
             models.Index(fields=["due_at", "id"], name="task_by_due"),  # the collection
         ]  # fmt: skip
@@ -438,6 +529,15 @@ class FollowUpTask(Written):
 
     def __str__(self) -> str:
         return f"{self.pk}: {self.get_channel_display()} {self.step or self.get_kind_display()}"
+
+    @property
+    def standing_outcome(self) -> str:
+        """The outcome that counts: as corrected, else as recorded; blank while there is none."""
+        return self.corrected_to or self.outcome
+
+    @property
+    def standing_outcome_display(self) -> str:
+        return str(self.Outcome(self.standing_outcome).label) if self.standing_outcome else ""
 
     def set_owner(self, owner: str) -> None:
         self.owner = owner.strip()
@@ -461,7 +561,33 @@ class TaskCorrection(Written):
         ]
 
     def __str__(self) -> str:
-        return f"{self.task_id}: {self.get_from_outcome_display()} → {self.get_to_outcome_display()}"
+        before, after = self.get_from_outcome_display() or "–", self.get_to_outcome_display() or "–"
+        return f"{self.task_id}: {before} → {after}"
+
+
+class OptOutPress(models.Model):
+    """An opt-out that somebody recorded on a page with one key, and what it stopped: for its undo alone.
+
+    `previous` is the task's outcome of before, blank where it had none; `stopped` holds digests, and what
+    leads, ladders and tasks were.
+    """
+
+    token = models.CharField(max_length=PRESS_LENGTH, unique=True)
+    task = models.ForeignKey(FollowUpTask, models.PROTECT, related_name="+", verbose_name=_("task"))
+    pressed_by = models.CharField(_("pressed by"), max_length=ACTOR_LENGTH)
+    at = models.DateTimeField(_("at"))
+    previous = models.CharField(max_length=12, choices=FollowUpTask.Outcome.choices, blank=True, default="")
+    was_open = models.BooleanField(default=False)
+    stopped = models.JSONField(default=dict)
+    undone_at = models.DateTimeField(_("taken back"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("opt-out by key")
+        verbose_name_plural = _("opt-outs by key")
+        indexes = [models.Index(fields=["pressed_by", "at"], name="press_of_person")]  # what may be undone
+
+    def __str__(self) -> str:
+        return f"{self.task_id} {self.at:%Y-%m-%d %H:%M} UTC"
 
 
 class InboundContact(Written):
@@ -483,6 +609,7 @@ class InboundContact(Written):
         indexes = [
             models.Index(fields=["-at", "-id"], name="inbound_newest"),
             models.Index(fields=["correlation_id"], name="inbound_trace"),  # trace of one call
+            models.Index(fields=["actor", "at"], name="inbound_of_person"),  # what look-ups ended in
         ]
 
     def __str__(self) -> str:
@@ -503,7 +630,9 @@ class LookupEvent(Written, AppendOnly):
         indexes = [
             models.Index(fields=["-at", "-id"], name="lookup_newest"),
             models.Index(fields=["correlation_id"], name="lookup_trace"),  # trace of one call
+            models.Index(fields=["actor", "at"], name="lookup_of_person"),  # how many of late
         ]
+        permissions = [("review_lookups", "See who looked up many people")]
 
     def __str__(self) -> str:
         return f"{self.actor} {self.kind} {self.at:%Y-%m-%d %H:%M}"

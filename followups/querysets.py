@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Self, assert_never
 
 from django.db import connection, models
 from django.db.models import (
@@ -22,10 +22,12 @@ from django.db.models import (
 )
 from django.db.models.functions import Coalesce, Concat
 
-from governance.actors import By
+from followups.rules import YOUNG, YOUNG_STEPS, Urgency
+from governance.accounts.querysets import active, at_work
 from governance.contact.querysets import zone_of_city
-from governance.people.querysets import at_work
-from governance.places import ALL, PlaceQuerySet, SomePlace
+from governance.core import hooks
+from governance.core.actors import By
+from governance.core.places import ALL, PlaceQuerySet, SomePlace
 
 
 class Joined(Aggregate):
@@ -39,6 +41,39 @@ class Joined(Aggregate):
         return super().as_sql(compiler, connection, function="STRING_AGG", **extra)
 
 
+def contacts_of(listed: Any, since: Any) -> list[models.QuerySet[Any]]:
+    """Return, for the gate, the contacts with points since an instant, and what came in from their leads.
+
+    A contact is a ladder's completed step that reached out and did not turn out to be a wrong number.
+    """
+    from followups.models import FollowUpTask, InboundContact
+
+    corrected = Q(outcome="WRONG_NUMBER") & ~Q(corrected_to__in=["", "WRONG_NUMBER"])
+    made = Q(gate_allowed__isnull=False) | corrected
+    wrong = Q(corrected_to="WRONG_NUMBER") | Q(outcome="WRONG_NUMBER", corrected_to="")
+    contacts = FollowUpTask.objects.filter(
+        made, ~wrong, status="COMPLETED", kind="LADDER", contacted_at__gte=since,
+        contact_point__digest__any_of=listed,
+    )  # fmt: skip
+    inbound = InboundContact.objects.filter(at__gte=since, lead__points__digest__any_of=listed)
+    return [
+        _as_personal(contacts, hooks.CONTACT_MADE, "contact_point__digest", "contacted_at"),
+        _as_personal(inbound, hooks.CAME_IN, "lead__points__digest", "at"),
+    ]
+
+
+def _as_personal(rows: models.QuerySet[Any], what: str, digest: str, at: str) -> models.QuerySet[Any]:
+    """Return rows in the columns in which the gate reads suppressions and consents, which come first."""
+    named = {"table": models.Value("T"), "point_digest": F(digest), "what": models.Value(what)}
+    nothing = {
+        "ends": models.Value(None, models.DateTimeField()), "of_press": models.Value(None, models.CharField())
+    }  # fmt: skip
+    if at != "at":
+        named["at"] = F(at)
+    rows = rows.annotate(**named, **nothing).order_by()
+    return rows.values_list(*hooks.PERSONAL_COLUMNS)
+
+
 class LeadQuerySet(PlaceQuerySet):
     """Leads."""
 
@@ -50,6 +85,10 @@ class LeadQuerySet(PlaceQuerySet):
 
         tasks = FollowUpTask.objects.filter(lead=OuterRef("pk")).offered_to(by, at)
         return self.filter(Exists(tasks))
+
+    def to_nurture(self, at: datetime) -> Self:
+        """Keep leads whose rest is over, unless somebody gave them another date since."""
+        return self.filter(nurture_at__lte=at, status="NOT_NOW", follow_up_at=F("nurture_at"))
 
     def nobodys(self) -> Self:
         """Keep leads that are neither won nor dead and have no open task and no date."""
@@ -72,6 +111,9 @@ class LadderTemplateQuerySet(PlaceQuerySet):
         )
 
 
+MOST_UNANSWERED = 100
+
+
 class TaskQuerySet(models.QuerySet[Any]):
     """Follow-up tasks."""
 
@@ -85,6 +127,41 @@ class TaskQuerySet(models.QuerySet[Any]):
             .filter(Q(snoozed_until=None) | Q(snoozed_until__lte=at))
             .order_by("due_at", "id")
         )
+
+    def of_urgency(self, rank: Urgency, at: datetime) -> Self:
+        """Keep due tasks of a kind of urgency, as `rules.urgency` ranks them.
+
+        What closes soon only the gate can tell: there, and of the rest, nothing is left out. Of leads who
+        wait for an answer, the hundred who have waited longest count.
+        """
+        match rank:
+            case Urgency.HANDOVER | Urgency.CALLBACK:
+                return self.filter(kind=rank.name)
+            case Urgency.INBOUND:
+                from followups.models import Lead
+
+                waiting = Lead.objects.filter(unanswered_since__isnull=False).order_by("unanswered_since")
+                return self.filter(lead__in=waiting[:MOST_UNANSWERED].values("pk"))
+            case Urgency.YOUNG:
+                return self.filter(
+                    step__in=YOUNG_STEPS, created_at__gte=at - YOUNG, lead__created_at__gte=at - YOUNG
+                )
+            case Urgency.CLOSING | Urgency.REST:
+                return self
+            case unknown:
+                assert_never(unknown)
+
+    def late(self, at: datetime) -> Self:
+        """Keep due tasks that are more than two hours of allowed contact past their time."""
+        return self.due(at).filter(sla_2h_at__lt=at)
+
+    def held(self) -> Self:
+        """Keep open tasks for which no permitted contact time is known; those that wait for a lead aside."""
+        return self.open().filter(due_at=None).exclude(held_reason="person_active")
+
+    def of_unknown_owners(self) -> Self:
+        """Keep open tasks whose owner is the name of no active user."""
+        return self.open().exclude(owner_key="").exclude(owner_key__in=active().values("key"))
 
     def unclaimed(self, at: datetime) -> Self:
         return self.filter(Q(claim_until=None) | Q(claim_until__lte=at))
@@ -140,13 +217,20 @@ class TaskQuerySet(models.QuerySet[Any]):
             lead_points=Coalesce(Subquery(joined), models.Value(""), output_field=TextField())
         )
 
-    def of_ladder_of(self, task_id: int) -> Self:
-        """Keep a task and its ladder's other steps, in order."""
+    def of_lead_of(self, task_id: int) -> Self:
+        """Keep a task, its ladder's other steps, and what is open or running for its lead, in order.
+
+        Adds `newer_ladder`: whether the lead has had a later ladder than the task's.
+        """
+        from followups.models import Ladder
+
         task = self.model._default_manager.filter(pk=task_id)
         # PostgreSQL answers an OR by an index where the lead is the same; else it walks through the table
         of_lead = self.filter(lead_id=Subquery(task.values("lead_id")[:1]))
         same_ladder = Q(ladder_id=Subquery(task.values("ladder_id")[:1]))
-        return of_lead.filter(Q(pk=task_id) | same_ladder).order_by(F("step").asc(nulls_last=True), "id")
+        later = Ladder.objects.filter(lead=OuterRef("lead"), pk__gt=OuterRef("ladder"))
+        kept = of_lead.filter(Q(pk=task_id) | same_ladder | Q(status="OPEN") | Q(ladder__status="ACTIVE"))
+        return kept.annotate(newer_ladder=Exists(later)).order_by(F("step").asc(nulls_last=True), "id")
 
 
 def ids_of_all(questions: Sequence[tuple[models.QuerySet[Any], Sequence[str]]]) -> list[int]:
@@ -206,3 +290,37 @@ def _mark_sql(role: str, sees_all: bool, filters: tuple[str, ...]) -> tuple[str,
         f"FROM ({oldest}) AS oldest"
     )
     return sql, [_instant(SOME_TIME), *of_newest, "??task", *of_oldest]
+
+
+def called_area_codes(known: Sequence[str] = ()) -> list[str]:
+    """Return the area codes, other than the known ones, of the numbers of open CALL tasks, in one query.
+
+    It leaps from code to code: each prefix of a number is the next entry of an index after the one before.
+    Only of unknown codes numbers are read, until the first that an open call has. BETWEEN and LIMIT keep
+    PostgreSQL on that index where most numbers share a prefix.
+    """
+    codes = [*known, ""]
+    marks = ", ".join(["%s"] * len(codes))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH RECURSIVE prefix(start) AS (
+                SELECT MIN(SUBSTR(value, 1, 5)) FROM followups_contactpoint WHERE kind = 'PHONE'
+                UNION ALL
+                SELECT (
+                    SELECT MIN(SUBSTR(value, 1, 5)) FROM followups_contactpoint
+                    WHERE kind = 'PHONE' AND SUBSTR(value, 1, 5) > prefix.start
+                ) FROM prefix WHERE prefix.start IS NOT NULL
+            )
+            SELECT SUBSTR(start, 3, 3) FROM prefix
+            WHERE SUBSTR(start, 1, 2) = '+1' AND LENGTH(start) = 5 AND CASE
+                WHEN SUBSTR(start, 3, 3) IN ({marks}) THEN 0
+                ELSE (SELECT 1 FROM followups_contactpoint point
+                JOIN followups_followuptask task ON task.contact_point_id = point.id
+                WHERE point.kind = 'PHONE' AND SUBSTR(point.value, 1, 5) BETWEEN prefix.start AND prefix.start
+                AND task.status = 'OPEN' AND task.channel = 'CALL'
+                LIMIT 1) END = 1
+            """,  # as many marks as there are known codes, and no value
+            codes,
+        )
+        return [code for (code,) in cursor.fetchall()]

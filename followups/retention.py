@@ -20,11 +20,11 @@ from followups.models import (
     Property,
     TaskCorrection,
 )
-from followups.points import lead_digest
-from followups.services.desk import lock_leads
+from followups.points import lead_facts
 from followups.services.ladders import stop_ladders_of
-from governance.actors import By
+from followups.services.locks import lock_leads
 from governance.contact import digests
+from governance.core.actors import By
 from governance.retention.registry import LEAD, Person, Rule, Trace, Who
 from governance.retention.rules import ERASED, Words
 
@@ -36,12 +36,17 @@ RULES = (
     Rule(
         "lookups", "followups.LookupEvent", "at", 731, 180,
         _("Look-ups of people"),
-        _("to find out who looked for whom when something leaked; breaches are kept on record for two years"),
+        _("to trace who searched for whom after a leak; breaches stay on record for two years"),
     ),
     Rule(
         "sla_by_day", "followups.SlaSnapshot", "day", 1096, 366,
         _("SLA by day"),
         _("to compare with last year; the figures name owners"),
+    ),
+    Rule(
+        "opt_outs_by_key", "followups.OptOutPress", "at", 31, 1,
+        _("What opt-outs by key stopped"),
+        _("to take one back within ten minutes, and to see later what its undo brought back"),
     ),
     Rule(
         "realigning_requests", "followups.RealignRequest", "done_at", 30, 1,
@@ -63,7 +68,7 @@ class Leads:
             leads = leads.filter(external_id=who.lead_id)
         elif who.phone or who.email:
             kind = digests.PHONE if who.phone else digests.EMAIL
-            leads = leads.filter(points__digest=digests.digest(kind, who.phone or who.email))
+            leads = leads.filter(points__digest__in=digests.every_digest(kind, who.phone or who.email))
         else:
             return []
         return list(leads.order_by("pk").values_list("pk", flat=True).distinct())
@@ -86,7 +91,8 @@ class Leads:
         phones = tuple(point.value for point in points if point.kind == ContactPoint.Kind.PHONE)
         emails = tuple(point.value for point in points if point.kind == ContactPoint.Kind.EMAIL)
         usable = (point.digest for point in points if point.status == ContactPoint.Status.USABLE)
-        own = lead_digest(lead.external_id)
+        own = lead_facts(lead.external_id)
+        known = [own, *(point.facts for point in points)]
         addresses = Property.objects.filter(lead=lead).values_list("address", flat=True)
         return Person(
             kind=LEAD,
@@ -96,8 +102,8 @@ class Leads:
             words=Words.of([lead.name, lead.postal_code, *emails, *addresses], phones),
             phones=phones,
             emails=emails,
-            points=tuple(sorted({own, *(point.digest for point in points)})),
-            reached=tuple(sorted({own, *usable})),
+            points=tuple(sorted({digest for one in known for digest in (one.digest, *one.others)})),
+            reached=tuple(sorted({own.digest, *usable})),
             running=Ladder.objects.filter(lead=lead, status=Ladder.Status.ACTIVE).count(),
             traces=tuple(_traces(lead)),
         )
@@ -111,7 +117,7 @@ class Leads:
         return Lead.objects.filter(pk=person.id).update(
             external_id=f"{ERASED}-{secrets.token_hex(6)}", erasure=erasure, name="", city="", city_key="",
             postal_code="", zone="", score=None, language="", source="", notes="", extra={},
-            follow_up_at=None, unanswered_since=None, updated_at=at, **by.written(),
+            follow_up_at=None, nurture_at=None, unanswered_since=None, updated_at=at, **by.written(),
         )  # fmt: skip
 
 

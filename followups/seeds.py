@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from followups.rules import DEFAULT_STEPS
-from governance.places import ALL
-from governance.seeding import SEED, GetModel, plant, uproot
+from governance.core.places import ALL
+from governance.core.seeding import SEED, GetModel, plant, uproot
 
 KEY = ("province", "market_key")
 _ROW = {

@@ -79,7 +79,7 @@ def typed_from(step: Mapping[str, Any]) -> dict[str, str]:
 
 
 class StepsWidget(forms.Widget):
-    """A row per step and blank ones for more; a row without a channel is no step."""
+    """A row per step and blank ones for more; a row without a channel is not a step."""
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> list[dict[str, str]]:
         rows = []
@@ -142,6 +142,13 @@ class StepsField(forms.Field):
             return bool(self.to_python(data) != initial)
         except ValidationError:
             return True
+
+
+class OptionalStepsField(StepsField):
+    """Steps that may be left out, which is None."""
+
+    def to_python(self, value: Any) -> Any:
+        return super().to_python(value) if value else None
 
 
 def _minutes(step: Mapping[str, Any]) -> int:

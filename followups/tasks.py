@@ -5,19 +5,21 @@ from __future__ import annotations
 from datetime import datetime
 
 from followups import services
-from governance.actors import By
+from governance.core.actors import By
 from governance.outbox.jobs import each, job
 from governance.outbox.services import drain_outbox
 
 
 @job("followups.dispatch_due", every="minute")
 def dispatch_due(at: datetime) -> dict[str, int]:
-    """Free expired claims, bring back held tasks, realign what was asked for, send waiting messages."""
+    """Free expired claims, bring back tasks, realign, start nurture ladders, report handoffs, send mail."""
     return each(
         at,
         claims_freed=services.free_expired_claims,
         held_looked_at=services.bring_back_held,
         realigned=services.realign_due,
+        nurture_started=services.start_nurture,
+        unopened_reported=services.report_unopened_handovers,
         messages_sent=drain_outbox,
     )
 

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 from followups.models import FollowUpTask, InboundContact, Ladder, Lead, TaskCorrection
 from followups.wording import CHANNELS, OUTCOMES, gate_sentence, task_name, why_ended
-from governance.hooks import Happened
+from governance.core.hooks import Happened
 
 MOST = 300  # of each kind; nobody reads further back
 
@@ -54,7 +54,7 @@ def _task(task: FollowUpTask, steps: int | None) -> list[Happened]:
     if task.started_at and task.status != FollowUpTask.Status.COMPLETED:
         told.append(Happened(task.started_at, "contact", title, _("Started"), task.started_by, *where))
     if task.status == FollowUpTask.Status.COMPLETED and task.completed_at:
-        done = " · ".join(filter(None, [str(OUTCOMES[task.outcome]), task.note]))
+        done = " · ".join(filter(None, [str(OUTCOMES[task.standing_outcome]), task.note]))
         told.append(Happened(task.completed_at, "contact", title, done, task.completed_by, *where))
     elif task.status != FollowUpTask.Status.OPEN:
         text = " · ".join(filter(None, [str(task.get_status_display()), why_ended(task.closed_reason)]))
@@ -68,7 +68,7 @@ def _task(task: FollowUpTask, steps: int | None) -> list[Happened]:
 
 
 def _inbound(contact: InboundContact) -> Happened:
-    title = _("She contacted us · %(channel)s") % {"channel": CHANNELS[contact.channel]}
+    title = _("They contacted us · %(channel)s") % {"channel": CHANNELS[contact.channel]}
     outcome = str(OUTCOMES[contact.outcome]) if contact.outcome else ""
     return Happened(
         contact.at, "contact", title, " · ".join(filter(None, [outcome, contact.note])), contact.actor,
@@ -77,7 +77,8 @@ def _inbound(contact: InboundContact) -> Happened:
 
 
 def _correction(row: TaskCorrection) -> Happened:
-    text = f"{OUTCOMES[row.from_outcome]} → {OUTCOMES[row.to_outcome]} · {row.reason}"
+    before, after = (OUTCOMES.get(name, "–") for name in (row.from_outcome, row.to_outcome))
+    text = f"{before} → {after} · {row.reason}"
     return Happened(
         row.at, "contact", _("Outcome corrected"), text, row.actor, row.correlation_id,
         "followups.taskcorrection", row.pk,

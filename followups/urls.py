@@ -23,6 +23,8 @@ urlpatterns = [
     path("task/<int:pk>/snooze/", acts.snooze, name="snooze"),
     path("task/<int:pk>/skip/", acts.skip, name="skip"),
     path("task/<int:pk>/opt-out/", acts.opt_out, name="opt_out"),
+    path("task/<int:pk>/consent/", acts.consent, name="consent"),
+    path("opt-out/<int:pk>/undo/", acts.undo_opt_out, name="undo_opt_out"),
     path("task/<int:pk>/reassign/", team.reassign, name="reassign"),
     path("task/<int:pk>/correct/", acts.correct, name="correct"),
 ]

@@ -12,10 +12,10 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from followups.models import FollowUpTask
 from followups.rules import CALLBACK, HANDOVER, NOT_INTERESTED, NOT_NOW, SOLD_OR_LISTED
-from governance.contact.clock import local
 from governance.contact.clock import zone_name as zone_name
 from governance.contact.reasons import SENTENCES, sentence
-from governance.hours import CHANNEL_NAMES
+from governance.core.hours import CHANNEL_NAMES
+from governance.core.moments import local
 
 CHANNELS = CHANNEL_NAMES
 START = {
@@ -24,25 +24,30 @@ START = {
     "EMAIL": gettext_lazy("Start the e-mail"),
 }
 NEXT = {
-    HANDOVER: gettext_lazy("Hand over: a closer calls within the hour"),
-    CALLBACK: gettext_lazy("Call back at a promised time"),
+    HANDOVER: gettext_lazy("Hand off to a closer"),
+    CALLBACK: gettext_lazy("Schedule a callback"),
     NOT_NOW: gettext_lazy("Not now: ask again at a later date"),
     NOT_INTERESTED: gettext_lazy("Not interested"),
     SOLD_OR_LISTED: gettext_lazy("Sold or listed already"),
 }
+HAND_OFF_NOW = gettext_lazy("Hand off: a closer calls within the hour")
+HAND_OFF_ANYWAY = gettext_lazy("Hand off anyway: a closer calls once they are on shift")
 OUTCOMES = {
     "SENT": gettext_lazy("Sent"),
     "NO_ANSWER": gettext_lazy("No answer"),
-    "LEFT_MESSAGE": gettext_lazy("Left a message"),
-    "REACHED": gettext_lazy("Reached: we talked"),
+    "LEFT_MESSAGE": gettext_lazy("Left voicemail"),
+    "REACHED": gettext_lazy("Spoke with them"),
     "REPLIED": gettext_lazy("Replied"),
     "WRONG_NUMBER": gettext_lazy("Wrong number or address"),
     "OPTED_OUT": gettext_lazy("Opted out: never contact again"),
 }
 # A day and hour make sense only with these; a person who opted out is told no next time.
 OF_THE_CLOCK = frozenset(
-    {"holiday", "outside_statutory_hours", "outside_contact_window", "no_windows_defined"}
+    {"holiday", "outside_statutory_hours", "outside_contact_window", "no_windows_defined", "too_soon"}
 )
+
+
+NOTE_PART = 4000  # characters of a note; what is longer is shown as a continued note
 
 
 def moment(at: datetime, zone: str) -> str:
@@ -79,15 +84,20 @@ def duration(minutes: int) -> str:
 
 
 def overdue(minutes: int) -> str:
-    return _("just due") if minutes < 1 else _("%(time)s late") % {"time": duration(minutes)}
+    """Return how late a task is, in hours of allowed contact: 24 of them are two days or more, not one."""
+    if minutes < 1:
+        return _("just due")
+    if minutes < 24 * 60:
+        return _("%(time)s late") % {"time": duration(minutes)}
+    return _("%(hours)s h late") % {"hours": minutes // 60}
 
 
 def task_name(kind: str, step: int | None, steps: int | None) -> str:
     """Return which of the lead's tasks it is."""
     if kind == FollowUpTask.Kind.CALLBACK:
-        return _("Promised callback")
+        return _("Scheduled callback")
     if kind == FollowUpTask.Kind.HANDOVER:
-        return _("Handover to a closer")
+        return _("Handoff to a closer")
     if step is not None and steps:
         return _("Step %(step)s of %(steps)s") % {"step": step, "steps": steps}
     return _("Step %(step)s") % {"step": step or "?"}
@@ -105,10 +115,20 @@ def why_ended(reason: str) -> str:
     ended: Mapping[str, object] = {
         **OUTCOMES,
         **SENTENCES,
-        "replaced": gettext_lazy("Another call was promised in its place"),
+        "replaced": gettext_lazy("Another call was scheduled in its place"),
         "corrected": gettext_lazy("The outcome that made it was corrected"),
     }
     return str(ended.get(reason, reason))
+
+
+def note_parts(note: str) -> list[str]:
+    """Return a note in parts of at most 4,000 characters, cut between words where there are any."""
+    parts = []
+    while len(note) > NOTE_PART:
+        end = max(note.rfind(" ", 0, NOTE_PART), note.rfind("\n", 0, NOTE_PART)) + 1 or NOTE_PART
+        parts.append(note[:end].rstrip())
+        note = note[end:]
+    return [*parts, note] if note else parts
 
 
 def point_text(value: str) -> str:

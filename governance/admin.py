@@ -1,13 +1,13 @@
-"""The hallway: the screens of each room."""
+"""Imports the screens of each package, which register themselves."""
 
+import governance.accounts.admin
 import governance.contact.admin
 import governance.golive.admin
 import governance.heimdall.admin
 import governance.kpi.admin
 import governance.market.admin
 import governance.outbox.admin
-import governance.people.admin
 import governance.retention.admin
 import governance.risk.admin
 import governance.runbook.admin
-import governance.tripwire.admin  # noqa: F401
+import governance.tripwire.admin  # noqa: F401  # registers its screens

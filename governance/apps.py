@@ -8,16 +8,31 @@ class GovernanceConfig(AppConfig):
     verbose_name = _("Governance")
 
     def ready(self) -> None:
-        from governance import append_only, hooks
-        from governance.contact.querysets import laws_week
+        from governance.accounts import (  # noqa: F401  # some answer to signals
+            idle,
+            last_manager,
+            second_step,
+            security_log,
+            sessions,
+        )
+        from governance.accounts.querysets import managers_mail
+        from governance.accounts.rules import by_user, rights_at
+        from governance.contact.querysets import city_names, laws_week
         from governance.contact.timeline import timeline
-        from governance.people.querysets import managers_mail
+        from governance.core import append_only, hooks
+        from governance.kpi.services import emit_kpi
+        from governance.outbox.services import answer_once
         from governance.retention import database, periods, registry
         from governance.risk.querysets import board_figures
         from governance.runbook import checks, services  # noqa: F401  # registers the readiness checks
 
+        hooks.actor_of.provide(by_user)
+        hooks.rights_at.provide(rights_at)
+        hooks.answer_once.provide(answer_once)
+        hooks.emit_kpi.provide(emit_kpi)
         hooks.told_of_trouble.register(managers_mail)
         hooks.laws_week.register(laws_week)
+        hooks.city_names.register(city_names)
         hooks.checklist.register(services.checklist)
         hooks.figures.register(services.board_figures)
         hooks.timeline_of.register(timeline)
@@ -25,3 +40,4 @@ class GovernanceConfig(AppConfig):
         registry.register_rules(*periods.RULES)
         post_migrate.connect(append_only.install_missing, dispatch_uid="append_only")
         post_migrate.connect(database.install_missing, dispatch_uid="retention")
+        post_migrate.connect(last_manager.install_missing, dispatch_uid="last_manager")

@@ -1,6 +1,20 @@
-"""The hallway: the models of each room."""
+"""Imports the models of each package, which all keep the app label `governance`."""
 
+from governance.accounts.models import (
+    Absence,
+    AccountChange,
+    ApiToken,
+    Authenticator,
+    BackupCode,
+    RoleChange,
+    SecondFactorKey,
+    SignIn,
+    User,
+    WorkProfile,
+)
 from governance.contact.models import (
+    AreaCodeList,
+    AreaCodeStatement,
     CityZone,
     Closure,
     Consent,
@@ -19,7 +33,7 @@ from governance.heimdall.models import (
     HeimdallScorecardDay,
 )
 from governance.kpi.models import Figure, KpiEvent, Target
-from governance.market.models import MarketPolicy
+from governance.market.models import MarketName, MarketPolicy, ScheduledChange
 from governance.outbox.models import (
     Heartbeat,
     IdempotentAnswer,
@@ -28,7 +42,6 @@ from governance.outbox.models import (
     OutboxMessage,
     SchedulerLease,
 )
-from governance.people.models import Absence, ApiToken, SignIn, User, WorkProfile
 from governance.retention.models import Erasure, Removal, RetentionPeriod
 from governance.risk.models import (
     RiskEngine,
@@ -43,7 +56,12 @@ from governance.tripwire.models import RegressionFiring, RegressionPolicy, Regre
 
 __all__ = [
     "Absence",
+    "AccountChange",
     "ApiToken",
+    "Authenticator",
+    "BackupCode",
+    "AreaCodeList",
+    "AreaCodeStatement",
     "Backup",
     "CityZone",
     "Closure",
@@ -64,6 +82,7 @@ __all__ = [
     "JobSlot",
     "JobSwitch",
     "KpiEvent",
+    "MarketName",
     "MarketPolicy",
     "OutboxMessage",
     "RegressionFiring",
@@ -77,8 +96,11 @@ __all__ = [
     "RiskThrottle",
     "Removal",
     "RetentionPeriod",
+    "RoleChange",
     "Runbook",
+    "ScheduledChange",
     "SchedulerLease",
+    "SecondFactorKey",
     "SignIn",
     "StatutoryHours",
     "Suppression",

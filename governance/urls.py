@@ -1,4 +1,4 @@
-"""The hallway: the addresses of each room."""
+"""The addresses of each package."""
 
 from django.urls import URLPattern, URLResolver, include, path
 

@@ -10,18 +10,20 @@ from django.db import models
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.formats import number_format
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 
-from governance.actors import By
-from governance.admin_base import FewRows, HistoryAdmin, ReadOnlyAdmin, TellsOfLead, VersionForm, by_of
-from governance.admin_live import LiveAdmin, SwitchesMany, live, sentences
-from governance.admin_words import as_share, facts, in_cad
-from governance.places import Place
+from governance.core.actors import By
+from governance.core.admin.base import FewRows, ReadOnlyAdmin, TellsOfLead, by_of
+from governance.core.admin.careful import CarefulAdmin
+from governance.core.admin.display import as_share, facts, in_cad
+from governance.core.admin.live import SwitchesMany, live, sentences
+from governance.core.places import Place
 from offers import rules
 from offers.models import Offer, OfferEvidence, OfferOutcome, OfferPolicy
-from offers.services import POLICY_FIELDS, upsert_policy
+from offers.services import POLICY_FIELDS, details_of, upsert_policy
 from offers.transfer import TransfersOfferPolicies
 
 # What evidence keeps for programs, in words.
@@ -46,6 +48,18 @@ KEPT = {
     "domain": _("domain"), "confidence": _("confidence"), "policy_version": _("policy version"),
     "trials": _("trials"), "successes": _("successes"), "success_rate": _("success rate"),
 }  # fmt: skip
+
+# Of these, the ones that are amounts, shares and counts; the others are names: versions, listings, days.
+QUANTITIES = frozenset(KEPT) - {
+    "comp", "ref", "sold_on", "outliers", "unverified", "policy_version", "grade", "domain", "province",
+    "market",
+}  # fmt: skip
+
+
+def _kept_display(kept: Any) -> str | SafeString:
+    """Return what evidence keeps as people read it."""
+    return facts(kept, KEPT, quantities=QUANTITIES)
+
 
 FIGURES = {"max_arv_multiplier", "default_fees_buffer", "default_assignment_fee"}
 EXAMPLE_ARV, EXAMPLE_REPAIRS = Decimal(450_000), Decimal(50_000)
@@ -72,10 +86,9 @@ def example_of(policy: OfferPolicy) -> list[str]:
 
 
 @admin.register(OfferPolicy)
-class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, LiveAdmin, HistoryAdmin):
+class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, CarefulAdmin):
     """Policies of provinces and markets; every save is a version with its reason."""
 
-    form = VersionForm
     history_list_display = ("version",)
     list_display = (
         "province", "market", "enabled", "share", "fee", "buffer",
@@ -102,7 +115,7 @@ class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, LiveAdmin, HistoryA
                 )
             },
         ),
-        (_("What an offer needs besides"), {"fields": ("min_liquidity_score", "require_heimdall")}),
+        (_("Other requirements of an offer"), {"fields": ("min_liquidity_score", "require_heimdall")}),
         (_("Why"), {"fields": ("change_reason", "seen_version")}),
         (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at")}),
     )
@@ -172,7 +185,7 @@ def why_of(row: OfferOutcome) -> str:
 
 
 def _asked(kept: dict[str, Any] | None) -> str:
-    return facts(kept, KEPT) if kept else gettext("not asked for by the policy")
+    return _kept_display(kept) if kept else gettext("not asked for by the policy")
 
 
 @admin.register(OfferEvidence)
@@ -181,8 +194,8 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
 
     lead_key = "lead_id"
     list_display = (
-        "id", "created_at", "lead_id", "province", "market", "property_type", "worth", "works", "highest",
-        "recommended", "binding", "comps_grade", "state", "actor",
+        "id", "created_at", "lead_id", "province", "market_told", "property_type", "worth", "works",
+        "highest", "recommended", "binding", "comps_grade", "state", "actor",
     )  # fmt: skip
     list_filter = ("offer__state", "province", "comps_grade", "binding", "property_type", "created_at")
     list_select_related = ("offer",)
@@ -191,7 +204,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
     ordering = ("-id",)
     inlines: ClassVar[list[Any]] = [OutcomeInline]
     fieldsets = (
-        (None, {"fields": ("created_at", "lead_id", "province", "market", "property_type", "state")}),
+        (None, {"fields": ("created_at", "lead_id", "province", "market_told", "property_type", "state")}),
         (
             _("Figures"),
             {
@@ -210,7 +223,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
         ),
         (
             _("What they rest on"),
-            {"fields": ("comps_grade", "sales_say", "sales", "assumed", "market_was")},
+            {"fields": ("comps_grade", "sales_say", "sales", "said_besides", "assumed", "market_was")},
         ),
         (
             _("Policy"),
@@ -218,7 +231,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
         ),
         (
             _("Who, and the proof"),
-            {"fields": ("actor", "acting_for", "correlation_id", "rules_version", "digest")},
+            {"fields": ("actor", "acting_for", "correlation_id", "token_id", "rules_version", "digest")},
         ),
     )
 
@@ -230,17 +243,30 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
     highest = in_cad("mao", _("highest allowable offer"))
     recommended = in_cad("recommended_offer", _("recommended offer"))
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).with_names()
+
+    @admin.display(description=_("market"), ordering="market_key")
+    def market_told(self, evidence: OfferEvidence) -> str:
+        return str(evidence.market_name)  # type: ignore[attr-defined]  # annotated above
+
     @admin.display(description=_("what the sales say"))
     def sales_say(self, evidence: OfferEvidence) -> str:
-        return facts(evidence.comps_statistics, KEPT)
+        return _kept_display(evidence.comps_statistics)
 
     @admin.display(description=_("comparable sales"))
     def sales(self, evidence: OfferEvidence) -> str:
-        return facts([{"comp": at, **sale} for at, sale in enumerate(evidence.comps, start=1)], KEPT)
+        return _kept_display([{"comp": at, **sale} for at, sale in enumerate(evidence.comps, start=1)])
+
+    @admin.display(description=_("details of the sales"))
+    def said_besides(self, evidence: OfferEvidence) -> str:
+        """What the evidence does not rest on, and what goes when the person is deleted."""
+        rows = [{"comp": number, **details} for number, details in details_of(evidence).items()]
+        return _kept_display(rows)
 
     @admin.display(description=_("assumptions"))
     def assumed(self, evidence: OfferEvidence) -> str:
-        return facts(evidence.assumptions, KEPT)
+        return _kept_display(evidence.assumptions)
 
     @admin.display(description=_("liquidity"))
     def market_was(self, evidence: OfferEvidence) -> str:
@@ -248,7 +274,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
 
     @admin.display(description=_("values of the policy"))
     def policy_was(self, evidence: OfferEvidence) -> str:
-        return facts(evidence.policy_values, KEPT)
+        return _kept_display(evidence.policy_values)
 
     @admin.display(description=_("Heimdall"))
     def let_in(self, evidence: OfferEvidence) -> str:
@@ -297,7 +323,7 @@ class OfferOutcomeAdmin(TellsPrices, ReadOnlyAdmin):
     ordering = ("-id",)
     fields = (
         "created_at", "evidence", "outcome", "agreed", "buyer", "resold", "earned", "corrects", "voided",
-        "why", "kpi_event_id", "actor", "acting_for", "correlation_id",
+        "why", "kpi_event_id", "actor", "acting_for", "correlation_id", "token_id",
     )  # fmt: skip
 
     @admin.display(description=_("reason"))

@@ -7,7 +7,7 @@ class OffersConfig(AppConfig):
     verbose_name = _("Offers")
 
     def ready(self) -> None:
-        from governance import hooks
+        from governance.core import hooks
         from governance.retention import registry
         from offers import checks, retention  # noqa: F401  # checks registers the readiness checks
         from offers.services import board_figures, standing_offer

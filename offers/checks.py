@@ -7,12 +7,17 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from governance.places import ALL, Province
+from governance.core.places import ALL, Province
 from governance.runbook.registry import Finding, Severity, check
 from offers.models import OfferPolicy
 
 
-@check("offer_policies_present", Severity.BLOCKER, gettext_lazy("Every province has its offer policy"))
+@check(
+    "offer_policies_present",
+    Severity.BLOCKER,
+    gettext_lazy("Every province has its offer policy"),
+    screen="admin:offers_offerpolicy_changelist",
+)
 def offer_policies_present(at: datetime) -> Finding | None:
     """One that is switched off is present: it refuses every offer, as it does before a manager says how."""
     there = OfferPolicy.objects.filter(market_key=ALL).values_list("province", flat=True)

@@ -10,11 +10,11 @@ from django.db import models
 from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
-from governance.actors import Written
-from governance.append_only import AppendOnly
-from governance.places import PlaceModel
-from governance.property_types import PropertyType
-from governance.versions import Versioned
+from governance.core.actors import Written
+from governance.core.append_only import AppendOnly
+from governance.core.places import PlaceModel
+from governance.core.property_types import PropertyType
+from governance.core.versions import Versioned
 from offers import rules
 from offers.querysets import EvidenceQuerySet, OfferPolicyQuerySet, OfferQuerySet, OutcomeQuerySet
 
@@ -192,6 +192,32 @@ class OfferEvidence(PlaceModel, Written, AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.pk}: {number_format(self.recommended_offer, 0, force_grouping=True)} CAD"
+
+
+class CompDetails(models.Model):
+    """What a client said of comparable sales besides, such as addresses and links, by the sale's number.
+
+    Apart from the evidence, which rests on none of it: rows that are written once must hold none.
+    """
+
+    evidence = models.OneToOneField(  # evidence past its period goes without asking what names it
+        OfferEvidence, models.PROTECT, db_constraint=False, related_name="comp_details",
+        verbose_name=_("evidence"),
+    )  # fmt: skip
+    lead_id = models.CharField(_("lead"), max_length=LEAD_LENGTH, blank=True, default="")
+    details = models.JSONField(_("details"))
+    created_at = models.DateTimeField(_("recorded"))
+
+    class Meta:
+        verbose_name = _("details of comparable sales")
+        verbose_name_plural = _("details of comparable sales")
+        indexes = [
+            models.Index(fields=["lead_id"], name="comp_details_of_lead"),  # erasing
+            models.Index(fields=["created_at"], name="comp_details_when"),  # the retention job
+        ]
+
+    def __str__(self) -> str:
+        return str(self.evidence_id)
 
 
 class Offer(models.Model):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, Self
 
 from django.db import connections, models
+from django.db.models.functions import Coalesce
 
-from governance.append_only import AppendOnlyQuerySet
-from governance.places import PlaceQuerySet, fold
+from governance.core.append_only import AppendOnlyQuerySet
+from governance.core.places import PlaceQuerySet, fold
+from governance.market.querysets import name_of_market
 from offers.rules import LIVE_STATES
 
 
@@ -31,7 +33,12 @@ class EvidenceQuerySet(AppendOnlyQuerySet):
 
     def with_whereabouts(self) -> Self:
         """Return evidence with the state of its offer and what happened to it."""
-        return self.select_related("offer").prefetch_related("outcomes")
+        return self.with_names().select_related("offer", "comp_details").prefetch_related("outcomes")
+
+    def with_names(self) -> Self:
+        """Add how each evidence's market is written, for what it holds itself is written once."""
+        name = name_of_market(models.OuterRef("province"), models.OuterRef("market_key"))
+        return self.annotate(market_name=Coalesce(name, models.F("market")))
 
 
 class OutcomeQuerySet(AppendOnlyQuerySet):

@@ -6,8 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from governance.places import ALL, Province
-from governance.seeding import SEED, GetModel, plant, uproot
+from governance.core.places import ALL, Province
+from governance.core.seeding import SEED, GetModel, plant, uproot
 
 KEY = ("province", "market_key")
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
-from governance.hooks import Happened
+from governance.core.hooks import Happened
 from offers.models import OfferEvidence, OfferOutcome
 
 MOST = 300  # of each kind; nobody reads further back

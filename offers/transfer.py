@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from django.db import models
 
-from governance.actors import By
-from governance.admin_policies import (
+from governance.core.actors import By
+from governance.core.admin.policies import (
     EMPTIED,
     TransfersPolicies,
     read_cells,
@@ -18,8 +18,8 @@ from governance.admin_policies import (
     write_number,
     write_yes,
 )
-from governance.admin_transfer import Row
-from governance.places import Place
+from governance.core.admin.transfer import Row
+from governance.core.places import Place
 from offers.models import OfferPolicy
 from offers.services import POLICY_FIELDS, upsert_policy
 

@@ -34,6 +34,7 @@
     const form = document.querySelector("form[data-draft]");
     const note = form && form.elements.namedItem("note");
     if (note && !note.value) note.value = sessionStorage.getItem(draftOf(form)) || "";
+    if (note) count(note);
   };
   document.addEventListener("input", (event) => {
     const form = event.target.form;
@@ -196,6 +197,9 @@
       heard = version().value;
       ahead = Number(version().dataset.now) - Date.now() / 1000;
     }
+    document.querySelectorAll("[data-ends]").forEach((form) => {
+      form.hidden = Date.now() / 1000 + ahead >= Number(form.dataset.ends);
+    });
     const gate = byId("gate");
     const closes = gate && Number(gate.dataset.closes);
     if (!closes || Date.now() / 1000 + ahead < closes) return;
@@ -219,7 +223,11 @@
   const isTyping = (elt) =>
     elt.matches("textarea, select, input:not([type=checkbox]):not([type=radio]):not([type=submit])") || elt.isContentEditable;
 
+  const OPT_OUT = "x";
+  const PANELS = "#front details[open], #said details[open]";
+
   const press = (key) => {
+    if (key === OPT_OUT && document.querySelector(PANELS)) return null; // somebody is choosing something else
     const scopes = [...document.querySelectorAll("details.scope[open]")];
     const within = scopes.length ? scopes[scopes.length - 1] : null;
     const places = within && /^[0-9]$/.test(key) ? [within] : [byId("front"), document];
@@ -257,8 +265,10 @@
     else {
       const found = press(key);
       if (!found) return;
-      if (isTyping(found)) found.focus();
-      else {
+      if (isTyping(found)) {
+        found.focus();
+        if (found.matches("input")) found.select(); // the next search replaces the last one
+      } else {
         found.focus();
         found.click();
         const details = found.matches("summary") && found.closest("details");
@@ -268,6 +278,17 @@
     }
     event.preventDefault();
   });
+
+  // --- long notes ----------------------------------------------------------------------------------------------
+
+  const count = (note) => {
+    const counter = byId(`${note.id}_count`);
+    if (!counter) return;
+    const signs = note.value.length;
+    counter.hidden = signs < Number(counter.dataset.from);
+    counter.textContent = (signs > Number(counter.dataset.most) ? counter.dataset.over : counter.dataset.count).replace("{n}", signs);
+  };
+  document.addEventListener("input", (event) => event.target.name === "note" && count(event.target));
 
   restore();
   tick();

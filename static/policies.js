@@ -53,8 +53,7 @@
     }
 
     // a blank row more as soon as the last one is used
-    const steps = form.querySelector(".steps");
-    if (steps) {
+    for (const steps of form.querySelectorAll(".steps")) {
       steps.addEventListener("change", () => {
         const last = steps.lastElementChild;
         const count = steps.children.length;

@@ -5,7 +5,7 @@ from __future__ import annotations
 from axes.models import AccessAttempt
 from django.contrib import admin
 
-from governance.admin_base import ReadOnlyAdmin
+from governance.core.admin.base import ReadOnlyAdmin
 
 
 @admin.register(AccessAttempt)

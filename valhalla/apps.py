@@ -13,8 +13,25 @@ class ValhallaConfig(AppConfig):
     verbose_name = "Valhalla"
 
     def ready(self) -> None:
-        from governance import hooks
-        from governance.outbox.switching import paused_jobs
-        from valhalla import checks, idle, readiness, second_factor, sign_ins  # noqa: F401  # register what they answer to
+        from celery.signals import beat_init, worker_init
+        from django.apps import apps
+        from django.db.models.signals import post_migrate
 
+        from governance.core import client_address, hooks
+        from governance.outbox.switching import paused_jobs
+        from valhalla import checks, contact_key, readiness, roles, second_factor_key  # noqa: F401  # register what they answer to
+        from valhalla import fresh as _fresh  # noqa: F401  # notes each sign-in
+
+        post_migrate.connect(
+            contact_key.remember_after_migrate, sender=apps.get_app_config("followups"),
+            dispatch_uid="contact_key",
+        )  # fmt: skip
+        post_migrate.connect(
+            second_factor_key.remember_and_seal, sender=apps.get_app_config("governance"),
+            dispatch_uid="second_factor_key",
+        )  # fmt: skip
+        worker_init.connect(contact_key.refuse_to_work)
+        beat_init.connect(contact_key.refuse_to_work)
+        hooks.is_office.register(client_address.is_office)
+        hooks.rights_of_role.provide(roles.rights_of_role)
         hooks.figures.register(lambda at: {"paused_jobs": paused_jobs()})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+# read before beat listens for signals: one that comes while it is being read ends in a traceback
+import celery.app.amqp  # noqa: F401  # read for its own sake
 from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "valhalla.settings")

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
 from django.db.utils import DatabaseError
 
-from governance import append_only
+from governance.accounts import last_manager
 from governance.contact.clock import zone_data_is_current
 from governance.contact.services import hash_key_problem
+from governance.core import append_only
+from governance.models import SecondFactorKey
 from governance.retention import database as retention_database
+from valhalla import database_roles
 
 
 @register()
@@ -33,17 +36,47 @@ def zone_data(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
 def triggers_are_in_force(
     app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Every append-only table has its triggers."""
+    """Every append-only table has its triggers, and so has the table of people."""
     found: list[CheckMessage] = []
     for alias in databases or []:
         connection = connections[alias]
         names = [*append_only.missing(connection), *retention_database.missing(connection)]
+        unguarded = last_manager.missing(connection)
         if names:
             found.append(
                 Error(
                     f"Triggers that keep rows from being changed are missing: {', '.join(names)}.",
                     hint="Run manage.py migrate, which makes them again.",
                     id="valhalla.E002",
+                )
+            )
+        if unguarded:
+            found.append(
+                Error(
+                    f"Triggers that keep the last manager are missing: {', '.join(unguarded)}.",
+                    hint="Run manage.py migrate, which makes them again.",
+                    id="valhalla.E004",
+                )
+            )
+    return found
+
+
+@register(Tags.database)
+def the_role_may_work(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """The database role has the rights that the work needs."""
+    found: list[CheckMessage] = []
+    for alias in databases or []:
+        if connections[alias].vendor != "postgresql":
+            continue
+        rights = database_roles.read_rights(connections[alias])
+        if lacking := rights.lacking():
+            found.append(
+                Error(
+                    f"The database role {rights.role} lacks rights: {', '.join(lacking[:20])}.",
+                    hint="Run manage.py migrate with the tables' owner in MIGRATE_DATABASE_URL.",
+                    id="valhalla.E005",
                 )
             )
     return found
@@ -63,3 +96,15 @@ def contact_hash_key_is_the_same(
     if not problem:
         return []
     return [Error(problem, hint="Set CONTACT_HASH_KEY to the key of before.", id="valhalla.E003")]
+
+
+@register(Tags.database)
+def second_factor_key_is_the_same(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """The key that opens second factors is the one they were sealed with; nothing else needs it."""
+    try:
+        problem = SecondFactorKey.problem() if databases else ""
+    except DatabaseError:  # before the first migrate
+        problem = ""
+    return [Warning(problem, id="valhalla.W001")] if problem else []

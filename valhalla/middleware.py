@@ -4,32 +4,18 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable
 from typing import ClassVar
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from governance.doors import CORRELATION
-from governance.people.services import DEFAULT_ZONE
-from valhalla.logs import current_correlation_id
-from valhalla.rest import PROBLEM, problem_text
-
-Next = Callable[[HttpRequest], HttpResponseBase]
-
-
-def is_api(request: HttpRequest) -> bool:
-    return request.path_info.startswith("/api/")
-
-
-def problem_http(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
-    """Return a problem for an API call that never reached its view."""
-    correlation_id = str(getattr(request, "correlation_id", ""))
-    return HttpResponse(
-        problem_text(status, code, detail, correlation_id), status=status, content_type=PROBLEM
-    )
+from governance.accounts.services import DEFAULT_ZONE
+from governance.core.current import current_correlation_id
+from governance.core.http import Next, is_api
+from governance.core.rest.input import CORRELATION
+from governance.core.rest.problems import problem_http
 
 
 class Correlation:
@@ -41,7 +27,7 @@ class Correlation:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         given = request.headers.get("X-Correlation-ID", "")
         made = given if CORRELATION.fullmatch(given) else uuid.uuid4().hex
-        request.correlation_id = made  # type: ignore[attr-defined]  # read by doors.who
+        request.correlation_id = made  # type: ignore[attr-defined]  # read by input.who
         token = current_correlation_id.set(made)
         try:
             response = self.get_response(request)
@@ -79,14 +65,16 @@ class NoTrailingSlash:
 
 
 class BodyLimits:
-    """Refuses a body that is too large before reading it: 64 KB, bulk routes 1 MB."""
+    """Refuses a body that is too large before reading it: 64 KB, bulk routes and those with a note 1 MB."""
 
     def __init__(self, get_response: Next) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if is_api(request):
-            bulk = request.path_info in settings.BULK_PATHS
+            bulk = request.path_info in settings.BULK_PATHS or re.fullmatch(
+                settings.NOTE_PATHS, request.path_info, re.ASCII
+            )
             limit = settings.BULK_BODY_LIMIT_BYTES if bulk else settings.BODY_LIMIT_BYTES
             length = request.META.get("CONTENT_LENGTH") or "0"
             if not re.fullmatch(r"[0-9]{1,12}", length) or int(length) > limit:

@@ -12,11 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from django.core.management.base import CommandError
 from django.core.management.commands import migrate as stock
-from django.db import Error
+from django.db import DEFAULT_DB_ALIAS, Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.migration import Migration
+
+from governance.runbook import schema
 
 LOCK = 0x56414C48  # the advisory lock's number in the database, "VALH"
 ASK_EVERY = 0.2  # seconds
@@ -98,6 +101,7 @@ class WholeSteps(MigrationExecutor):
         def apply_whole(state: Any, editor: Any) -> Any:
             state = apply(state, editor)
             _finish(editor)
+            _note_what_old_code_can_ignore(editor, migration)
             return state
 
         with _method(migration, "apply", apply_whole):
@@ -124,6 +128,17 @@ def _finish(editor: Any) -> None:
     editor.deferred_sql.clear()
 
 
+def _note_what_old_code_can_ignore(editor: Any, migration: Migration) -> None:
+    """Remember a migration that declares `expands = True`: the release before it may start on its tables."""
+    table = "governance_compatiblemigration"
+    if getattr(migration, "expands", False) and table in editor.connection.introspection.table_names():
+        with editor.connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {table} (app, name) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+                [migration.app_label, migration.name],
+            )
+
+
 @contextlib.contextmanager
 def _method(migration: Migration, name: str, method: Callable[..., Any]) -> Iterator[None]:
     setattr(migration, name, method)
@@ -131,6 +146,19 @@ def _method(migration: Migration, name: str, method: Callable[..., Any]) -> Iter
         yield
     finally:
         delattr(migration, name)
+
+
+class NewerDatabase(CommandError):
+    """A newer release has changed the database; the message is one sentence that says what to do."""
+
+
+def refuse_a_newer_database(using: str = DEFAULT_DB_ALIAS) -> None:
+    """Keep this program from a database whose tables it does not know. Raises NewerDatabase."""
+    if newer := schema.of_a_newer_release(using):
+        raise NewerDatabase(
+            f"a newer release has changed the database ({', '.join(newer[-3:])}): start that release, or "
+            "restore the backup from before it."
+        )
 
 
 setattr(stock, "MigrationExecutor", WholeSteps)  # noqa: B010  # the command has no other place for it

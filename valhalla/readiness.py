@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.conf import settings
+from django.db import connection
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django_celery_beat.models import PeriodicTask
 
 from governance.runbook.registry import Finding, Severity, check
+from valhalla import database_roles, disk
 from valhalla.demo.people import still_let_in
+from valhalla.private_files import open_to_others
 from valhalla.schedules import SCHEDULES
+from valhalla.supervision import processes_down
 
 
-@check("no_demo_people", Severity.BLOCKER, gettext_lazy("Nobody of the demo can sign in"))
+@check(
+    "no_demo_people",
+    Severity.BLOCKER,
+    gettext_lazy("Nobody of the demo can sign in"),
+    screen="admin:governance_user_changelist?is_active__exact=1",
+)
 def no_demo_people(at: datetime) -> Finding | None:
     """The demo prints the passwords of its people and the token of its program."""
     names = still_let_in(at)
@@ -29,7 +39,12 @@ def no_demo_people(at: datetime) -> Finding | None:
     )
 
 
-@check("jobs_scheduled", Severity.WARN, gettext_lazy("Every job is scheduled"))
+@check(
+    "jobs_scheduled",
+    Severity.WARN,
+    gettext_lazy("Every job is scheduled"),
+    screen="schedules",
+)
 def jobs_scheduled(at: datetime) -> Finding | None:
     wanted = [schedule.name for schedule in SCHEDULES]
     running = PeriodicTask.objects.filter(task__in=wanted, enabled=True).values_list("task", flat=True)
@@ -37,3 +52,62 @@ def jobs_scheduled(at: datetime) -> Finding | None:
     if not off:
         return None
     return Finding(_("These jobs are switched off: %(names)s.") % {"names": ", ".join(off)}, {"jobs": off})
+
+
+@check("files_private", Severity.WARN, gettext_lazy("Other accounts of the machine read nothing"))
+def files_private(at: datetime) -> Finding | None:
+    """The database, mail, keys and backups hold personal information."""
+    found = [str(path) for path in open_to_others()]
+    if not found:
+        return None
+    return Finding(
+        _("Other accounts of this machine can read %(paths)s: take their rights away (chmod go-rwx).")
+        % {"paths": ", ".join(found[:5])},
+        {"paths": found[:50]},
+    )
+
+
+@check("database_roles", Severity.WARN, gettext_lazy("The database guards evidence against the program too"))
+def guarded_against_the_program(at: datetime) -> Finding | None:
+    """Whoever owns the tables can switch their triggers off; in production that is another role."""
+    if not settings.PRODUCTION or connection.vendor != "postgresql":
+        return None
+    rights = database_roles.read_rights(connection)
+    found = rights.too_much()
+    if not found:
+        return None
+    return Finding(
+        _(
+            "The database role %(role)s could change evidence and switch its guards off (%(powers)s). Let "
+            "another role own the tables: manage.py grants prints the SQL."
+        )
+        % {"role": rights.role, "powers": ", ".join(found[:3])},
+        {"role": rights.role, "powers": found[:50]},
+    )
+
+
+@check("disk_has_room", Severity.WARN, gettext_lazy("The disk has room"))
+def disk_has_room(at: datetime) -> Finding | None:
+    """A warning comes well before /readyz answers 503."""
+    least, free = 5 * settings.MIN_FREE_DISK_MB, disk.free_megabytes()
+    if free >= least:
+        return None
+    return Finding(
+        _("Only %(free)s MB are free where Valhalla writes; below %(limit)s MB it is not ready.")
+        % {"free": free, "limit": settings.MIN_FREE_DISK_MB},
+        {"free_mb": free, "limit_mb": settings.MIN_FREE_DISK_MB},
+    )
+
+
+@check("processes_running", Severity.WARN, gettext_lazy("Every process of this machine runs"))
+def processes_running(at: datetime) -> Finding | None:
+    """A job process that ends by itself is started again; while it waits for that, jobs are behind."""
+    down = processes_down()
+    if not down:
+        return None
+    names = ", ".join(f"{name} ({how})" for name, how in sorted(down.items()))
+    return Finding(
+        _("These processes ended by themselves and are started again: %(names)s. The log says why.")
+        % {"names": names},
+        {"processes": down},
+    )

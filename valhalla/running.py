@@ -1,25 +1,21 @@
 """Starts and stops Valhalla on one machine: the web server and the job process, together.
 
-``serve`` prepares the database and the static files, starts both and watches them until Ctrl-C or SIGTERM.
+``serve`` prepares the database and the static files, starts both and lets them run until Ctrl-C or SIGTERM.
 What would make the start fail is looked for first, so that nothing is half started.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import http.client
 import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
@@ -32,31 +28,13 @@ from django.db import DatabaseError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from kombu import Connection
 
-from valhalla.migrating import one_at_a_time
-
-START_SECONDS = 120
-STOP_SECONDS = 10
-WATCH_SECONDS = 0.2
-PR_SET_PDEATHSIG = 1
-
-Say = Callable[[str], None]
-
-
-class CannotStart(Exception):
-    """Valhalla cannot start or go on; the message is one sentence for the person at the keyboard."""
-
-    def __init__(self, sentence: str, *, code: int = 2) -> None:
-        super().__init__(sentence)
-        self.code = code
-
-
-@dataclass(frozen=True)
-class Program:
-    """A process to start: its name in messages, its command and what it needs in the environment."""
-
-    name: str
-    command: Sequence[str]
-    environment: Mapping[str, str] = field(default_factory=dict)
+from governance.runbook import schema
+from valhalla import database_roles
+from valhalla.database_roles import NotTheOwner
+from valhalla.keys import KeyProblem
+from valhalla.migrating import NewerDatabase, one_at_a_time, refuse_a_newer_database
+from valhalla.private_files import close_to_others
+from valhalla.supervision import STOP_SECONDS, CannotStart, Program, Say, Supervisor
 
 
 def host() -> str:
@@ -119,14 +97,24 @@ def migrate(say: Say) -> None:
     def waiting() -> None:
         say("Another process is preparing the database; waiting until it has ended.")
 
-    with one_at_a_time(connection, waiting):
+    with database_roles.as_owner(connection), one_at_a_time(connection, waiting):
+        try:
+            database_roles.require_owner(connection)
+            refuse_a_newer_database()
+        except (NewerDatabase, NotTheOwner) as problem:
+            raise CannotStart(str(problem)) from None
         executor = MigrationExecutor(connection)
         steps = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
         if steps:
             say(f"Preparing the database ({steps} migrations).")
-        call_command("migrate", interactive=False, verbosity=0)
+        try:
+            call_command("migrate", interactive=False, verbosity=0)
+        except KeyProblem as problem:
+            raise CannotStart(str(problem)) from None
         for seed in ("sync_roles", "sync_schedules"):
             call_command(seed, verbosity=0)
+    if settings.MIGRATE_DATABASE is not None and schema.waiting():
+        raise CannotStart("MIGRATE_DATABASE_URL and DATABASE_URL lead to two databases.")
 
 
 def collect_static(say: Say) -> None:
@@ -159,15 +147,18 @@ def fill_in_demo(say: Say) -> None:
         call_command("demo")
 
 
-def prepare(say: Say, *, demo: bool) -> None:
+def prepare(say: Say, *, demo: bool, web: bool = True) -> None:
     """Everything that must hold before a process starts. Raises CannotStart or SystemCheckError."""
-    check_port()
+    if web:
+        check_port()
+    close_to_others()
     call_command("check", verbosity=0, stdout=_Silence(), stderr=_Silence())  # warnings come below, once
     check_database()
     check_broker()
     migrate(say)
     call_command("check", databases=["default"], verbosity=0, stdout=_Silence())
-    collect_static(say)
+    if web:
+        collect_static(say)
     if demo:
         fill_in_demo(say)
     connection.close()
@@ -179,71 +170,49 @@ class _Silence:
     def write(self, text: str) -> None: ...
 
 
-def programs() -> list[Program]:
-    """The web server, and the jobs: one beat that runs them itself, or beat and a worker with a broker."""
-    web = Program(
+def programs(only: str = "") -> list[Program]:
+    """The web server, and the jobs: one beat that runs them itself, or beat and a worker with a broker.
+
+    `only` leaves one of them: web, worker or scheduler. Raises CannotStart for a worker without a broker.
+    """
+    celery = [sys.executable, "-m", "celery", "--quiet", "-A", "valhalla"]
+    beat = [*celery, "beat", "--loglevel", "WARNING"]
+    found = {"web": web_server()}
+    if settings.BROKER_CONFIGURED:
+        # Celery warns whoever runs a worker as root; in a developer's container that is noise.
+        calm = (
+            {}
+            if settings.PRODUCTION
+            else {"PYTHONWARNINGS": "ignore:You're running the worker with superuser"}
+        )
+        worker = [*celery, "worker", "--loglevel", "WARNING", "--concurrency", str(settings.JOB_PROCESSES)]
+        found |= {
+            "scheduler": Program("job scheduler", beat),
+            "worker": Program("job worker", worker, calm),
+        }
+    else:
+        found["scheduler"] = Program("job process", beat, {"VALHALLA_EMBEDDED_JOBS": "1"})
+    if not only:
+        return list(found.values())
+    if only not in found:
+        raise CannotStart("a worker needs a broker: set CELERY_BROKER_URL, or run --only scheduler.")
+    return [found[only]]
+
+
+def web_server() -> Program:
+    return Program(
         "web server",
         [
             *(sys.executable, "-m", "gunicorn", "valhalla.wsgi:application"),
             *("--bind", f"{_bracketed(host())}:{settings.PORT}"),
-            *("--worker-class", "gthread", "--workers", "2", "--threads", "4"),
+            *("--worker-class", "valhalla.web_worker.Worker", "--workers", str(settings.WEB_PROCESSES)),
+            *("--threads", str(settings.WEB_THREADS), "--timeout", str(settings.WEB_TIMEOUT)),
             *("--graceful-timeout", str(STOP_SECONDS - 2)),
-            *("--log-level", "warning", "--no-control-socket"),
+            *("--log-level", "warning", "--logger-class", "valhalla.logs.ServerLog", "--no-control-socket"),
+            *("--forwarded-allow-ips", ""),  # TRUSTED_PROXIES alone says whose headers are believed
         ],
+        restarts=False,
     )
-    celery = [sys.executable, "-m", "celery", "--quiet", "-A", "valhalla"]
-    beat = [*celery, "beat", "--loglevel", "WARNING"]
-    if not settings.BROKER_CONFIGURED:
-        return [web, Program("job process", beat, {"VALHALLA_EMBEDDED_JOBS": "1"})]
-    # Celery warns whoever runs a worker as root; in a developer's container that is noise.
-    calm = (
-        {} if settings.PRODUCTION else {"PYTHONWARNINGS": "ignore:You're running the worker with superuser"}
-    )
-    worker = [*celery, "worker", "--loglevel", "WARNING", "--concurrency", "2"]
-    return [web, Program("job scheduler", beat), Program("job worker", worker, calm)]
-
-
-def _end_with_parent() -> None:
-    """Have Linux end this process when the one that watches it is killed, so that none stays behind."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def start(program: Program) -> subprocess.Popen[bytes]:
-    """Start a program in a process group of its own, so that a Ctrl-C reaches the watcher alone."""
-    paths = [str(settings.BASE_DIR), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "valhalla.settings",
-        "PYTHONPATH": os.pathsep.join(paths),
-        "VALHALLA_VAR": str(settings.VAR),
-        **program.environment,
-    }
-    return subprocess.Popen(
-        program.command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        process_group=0,
-        preexec_fn=_end_with_parent,
-    )
-
-
-def stop(children: Sequence[subprocess.Popen[bytes]], *, seconds: float = STOP_SECONDS) -> bool:
-    """Ask every child to end, wait at most `seconds` for all of them, then kill. True if none was killed."""
-    for child in children:
-        if child.poll() is None:
-            child.send_signal(signal.SIGTERM)
-    until = time.monotonic() + seconds
-    clean = True
-    for child in children:
-        try:
-            child.wait(max(0.0, until - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            clean = False
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)  # and whoever it left behind
-        child.wait()
-    return clean
 
 
 def answers(path: str, headers: Mapping[str, str] | None = None) -> int:
@@ -260,30 +229,6 @@ def answers(path: str, headers: Mapping[str, str] | None = None) -> int:
         return 0
     finally:
         call.close()
-
-
-def watch(
-    children: Mapping[str, subprocess.Popen[bytes]],
-    stopping: threading.Event,
-    *,
-    is_up: Callable[[], bool],
-    on_up: Callable[[], None],
-    start_seconds: float = START_SECONDS,
-) -> None:
-    """Return when `stopping` is set; raise CannotStart when a child ends or the start takes too long."""
-    up = False
-    until = time.monotonic() + start_seconds
-    while not stopping.is_set():
-        for name, child in children.items():
-            if (code := child.poll()) is not None:
-                how = f"signal {-code}" if code < 0 else f"code {code}"
-                raise CannotStart(f"the {name} ended by itself ({how}), so everything was stopped.", code=1)
-        if not up and is_up():
-            up = True
-            on_up()
-        if not up and time.monotonic() > until:
-            raise CannotStart(f"the web server did not answer within {start_seconds:.0f} s.", code=1)
-        stopping.wait(WATCH_SECONDS)
 
 
 def greeting(*, demo: bool) -> str:
@@ -322,20 +267,23 @@ def _demo_lines() -> list[str]:
     ]
 
 
-def serve(say: Say, *, demo: bool) -> None:
+def serve(say: Say, *, demo: bool, only: str = "") -> None:
     """Prepare and serve until Ctrl-C, SIGTERM or SIGHUP. Raises CannotStart with the exit code to use."""
 
+    stopping = threading.Event()
+
     def interrupt(number: int, frame: FrameType | None) -> None:
+        stopping.set()  # where the exception is raised in a destructor or a callback, Python drops it
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
-    try:
-        prepare(say, demo=demo)
-    except KeyboardInterrupt:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    with contextlib.suppress(KeyboardInterrupt):
+        chosen = programs(only)
+        prepare(say, demo=demo, web=only in ("", "web"))
+    if stopping.is_set():
         say("Stopped before serving.")
         return
-
-    stopping = threading.Event()
 
     def ask_to_stop(number: int, frame: FrameType | None) -> None:
         stopping.set()
@@ -344,20 +292,16 @@ def serve(say: Say, *, demo: bool) -> None:
         signal.signal(number, ask_to_stop)
 
     def greet() -> None:
-        say(greeting(demo=demo))
+        say(greeting(demo=demo) if only in ("", "web") else f"The {chosen[0].name} runs. Ctrl-C stops it.")
         connection.close()
 
-    children: dict[str, subprocess.Popen[bytes]] = {}
+    def is_up() -> bool:
+        return only not in ("", "web") or answers("/livez") not in {0, *range(500, 600)}
+
+    supervisor = Supervisor(chosen, say, only or "all")
     try:
-        for program in programs():
-            children[program.name] = start(program)
-        watch(
-            children,
-            stopping,
-            is_up=lambda: answers("/livez") not in {0, *range(500, 600)},
-            on_up=greet,
-        )
+        supervisor.watch(stopping, is_up=is_up, on_up=greet)
         say("Stopping.")
     finally:
-        clean = stop(list(children.values()))
+        clean = supervisor.stop()
     say("Stopped." if clean else f"Stopped; a process that did not end within {STOP_SECONDS} s was killed.")

@@ -5,29 +5,37 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
 import uuid
 from datetime import timedelta
 from typing import Any
 
-from django.db import Error, close_old_connections
+from django.db import Error, close_old_connections, connection
 from django.db.models import Q
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from governance.outbox.lease import hold, release
+from valhalla.logs import is_outage
 
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=30)
+END_SECONDS = 3.0
 AGAIN_IN = 5.0  # seconds until a scheduler that may not or cannot fire asks again
 
 
 class Entry(ModelEntry):  # type: ignore[misc]  # django-celery-beat has no types
     """A job's row, of which a run notes only that it ran.
 
-    Writing all of it, as the library does, would undo a pause made meanwhile.
+    Writing all of it, as the library does, would undo a pause made meanwhile. A last run that lies ahead was
+    dated by a wrong clock: the job would not be due until then.
     """
+
+    def __init__(self, model: PeriodicTask, app: Any = None) -> None:
+        super().__init__(model, app=app)
+        self.last_run_at = model.last_run_at = min(model.last_run_at, timezone.now())
 
     def save(self) -> None:
         row = self.model
@@ -57,7 +65,9 @@ class LeasedScheduler(DatabaseScheduler):  # type: ignore[misc]  # django-celery
                 self._forget_what_was_read()
             return float(super().tick(*args, **kwargs))
         except Error as problem:
-            log.warning("the scheduler waits for the database: %s", type(problem).__name__)
+            # of an outage the log keeps one line; the traceback of anything else is of no use here
+            cause = problem if is_outage(problem) else None
+            log.warning("the scheduler waits for the database: %s", type(problem).__name__, exc_info=cause)
             close_old_connections()
             return AGAIN_IN
 
@@ -78,5 +88,20 @@ class LeasedScheduler(DatabaseScheduler):  # type: ignore[misc]  # django-celery
         return Q(pk=None)
 
     def close(self) -> None:
-        super().close()
-        release("scheduler", self.holder)
+        """Note what ran and give the lease back.
+
+        A signal's handler calls this, and may have interrupted this thread in the middle of a statement: so
+        another thread does it, with a connection of its own. The lease ends by itself where that takes long.
+        """
+        ending = threading.Thread(target=self._end, daemon=True)
+        ending.start()
+        ending.join(END_SECONDS)
+
+    def _end(self) -> None:
+        try:
+            super().close()
+            release("scheduler", self.holder)
+        except Error as problem:
+            log.info("the scheduler ended without the database: %s", type(problem).__name__)
+        finally:
+            connection.close()

@@ -66,6 +66,15 @@ SCHEDULES = (
         _("While it is paused risk that nobody released stays reserved and fills the caps."),
     ),
     Schedule(
+        "governance.apply_scheduled",
+        Every(minutes=1),
+        _("Makes scheduled changes of market policies that have begun versions of their policies."),
+        _(
+            "While it is paused the contact gate follows scheduled changes all the same, but lists of "
+            "policies and their history do not show them."
+        ),
+    ),
+    Schedule(
         "followups.dispatch_due",
         Every(minutes=1),
         _(
@@ -81,7 +90,7 @@ SCHEDULES = (
         "followups.escalate_overdue",
         Every(minutes=5),
         _("Counts each task that passed its two hours once, and tells managers once an hour."),
-        _("While it is paused late tasks are not counted as missed and managers are not told of them."),
+        _("While it is paused, late tasks are not counted as missed and managers are not notified."),
     ),
     Schedule(
         "valhalla.take_figures",
@@ -98,7 +107,7 @@ SCHEDULES = (
     Schedule(
         "followups.realign_due",
         Nightly(minute=15, hours="3-6"),
-        _("Moves what is due on a new holiday or outside new hours, whoever forgot to ask for it."),
+        _("Moves what is due on a new holiday or outside new hours."),
         _(
             "While it is paused tasks that fall on new holidays or outside new hours keep their times "
             "until the gate refuses them."
@@ -107,7 +116,7 @@ SCHEDULES = (
     Schedule(
         "buyers.refresh_activity",
         Nightly(minute=25, hours="3-6"),
-        _("Lets buyers fall out whose 90 days are over, and recounts every market."),
+        _("Removes buyers who were not active in the last 90 days, and recounts every market."),
         _("While it is paused buyers of more than 90 days ago still count in liquidity."),
     ),
     Schedule(

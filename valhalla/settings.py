@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
+
+from governance.core.key_file import number_of, read_keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -46,6 +49,15 @@ def _kept_secret(path: Path) -> str:
     return path.read_text().strip()
 
 
+def _read_ring(name: str, file: Path, called: str) -> tuple[str, ...]:
+    """Read a key and those that are kept beside it: from the environment, else from `file`, one a line."""
+    given = os.environ.get(name, "").strip()
+    keys = (given, *os.environ.get(f"{name}S_KEPT", "").split()) if given else read_keys(file)
+    if len({number_of(key) for key in keys}) < len(keys):
+        raise ImproperlyConfigured(f"Two {called} have one number; each begins with its own, such as k02:")
+    return keys
+
+
 def _whole(name: str, default: int, low: int, high: int) -> int:
     """Read a whole number from `low` to `high`."""
     text = os.environ.get(name, "").strip() or str(default)
@@ -54,12 +66,32 @@ def _whole(name: str, default: int, low: int, high: int) -> int:
     return int(text)
 
 
+def _networks(name: str, default: str) -> list[IPv4Network | IPv6Network]:
+    """Read addresses and networks, separated by commas. A network of everybody is a mistake."""
+    networks = []
+    for text in (os.environ.get(name, "").strip() or default).split(","):
+        if not text.strip():
+            continue
+        try:
+            network = ip_network(text.strip())
+        except ValueError as problem:
+            raise ImproperlyConfigured(
+                f"{name} names {text.strip()!r}, which is no address or network ({problem})."
+            ) from problem
+        if not network.prefixlen:
+            raise ImproperlyConfigured(f"{name} names {text.strip()!r}, which is everybody.")
+        networks.append(network)
+    return networks
+
+
 ENV = os.environ.get("ENV", "").strip().lower() or "development"
 if ENV not in {"development", "production"}:
     raise ImproperlyConfigured(f"ENV={ENV!r} is neither development nor production.")
 PRODUCTION = ENV == "production"
 DEBUG = False
 
+# What lies in VALHALLA_VAR (database, mail, keys, backups) is for this account alone.
+os.umask(0o077)
 VAR = Path(os.environ.get("VALHALLA_VAR", "").strip() or BASE_DIR / "var").resolve()
 try:
     VAR.mkdir(parents=True, exist_ok=True)
@@ -76,12 +108,47 @@ elif PRODUCTION and (len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 5):
 
 # Suppressions are found by keyed hashes of phones and addresses. Their key is apart from SECRET_KEY, so that
 # rotating that one does not silently lift every opt-out.
-CONTACT_HASH_KEY = os.environ.get("CONTACT_HASH_KEY", "") or _kept_secret(VAR / "contact_hash_key")
+# The file is made by migrate, and only for a database that holds nothing written under another key.
+CONTACT_HASH_KEY_FILE = VAR / "contact_hash_key"
+CONTACT_HASH_KEY_IN_FILE = not os.environ.get("CONTACT_HASH_KEY", "").strip()
+# New digests are made with the first key, while opt-outs are looked for under all of them.
+_keys = _read_ring("CONTACT_HASH_KEY", CONTACT_HASH_KEY_FILE, "contact keys")
+CONTACT_HASH_KEY, CONTACT_HASH_KEYS_KEPT = (_keys[0] if _keys else ""), _keys[1:]
+
+# The seeds of authenticator applications are encrypted, so that a copy of the database gives nobody codes.
+SECOND_FACTOR_KEY_FILE = VAR / "second_factor_key"
+SECOND_FACTOR_KEY_IN_FILE = not os.environ.get("SECOND_FACTOR_KEY", "").strip()
+_keys = _read_ring("SECOND_FACTOR_KEY", SECOND_FACTOR_KEY_FILE, "second factor keys")
+SECOND_FACTOR_KEY, SECOND_FACTOR_KEYS_KEPT = (_keys[0] if _keys else ""), _keys[1:]
+if PRODUCTION and any(len(key) < 50 or len(set(key)) < 5 for key in _keys):
+    raise ImproperlyConfigured(
+        "SECOND_FACTOR_KEY and SECOND_FACTOR_KEYS_KEPT must be 50 random characters or longer each when "
+        "ENV=production."
+    )
 
 TLS = _flag("TLS", PRODUCTION)
+# Whose X-Forwarded-For and X-Forwarded-Proto are believed; see governance/core/client_address.py.
+TRUSTED_PROXIES = _networks("TRUSTED_PROXIES", "127.0.0.0/8,::1" if TLS else "")
+# Addresses of offices, many people behind each: limits of an address are ten times as high there.
+OFFICE_ADDRESSES = _networks("OFFICE_ADDRESSES", "")
 GO_LIVE_ENFORCE = _flag("GO_LIVE_ENFORCE", PRODUCTION)
 # How many days of sandbox trials Heimdall looks back on.
 HEIMDALL_TRIAL_DAYS = _whole("HEIMDALL_TRIAL_DAYS", 30, 1, 365)
+
+# How many processes and threads serve pages and calls, and how many do the jobs of a broker.
+_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+WEB_PROCESSES = _whole("WEB_PROCESSES", min(max(2, _cores), 16), 1, 64)
+WEB_THREADS = _whole("WEB_THREADS", 4, 1, 64)
+WEB_TIMEOUT = _whole(
+    "WEB_TIMEOUT", 120, 5, 3600
+)  # seconds; a worker that shows no life for so long is replaced
+# Password hashes that a web process computes at once; each takes 100 MB. See governance/accounts/hashing.py.
+PASSWORD_HASHES_AT_ONCE = _whole("PASSWORD_HASHES_AT_ONCE", 1, 1, 16)
+JOB_PROCESSES = _whole("JOB_PROCESSES", min(max(2, _cores), 8), 1, 64)
+# /readyz answers 503 when less is left on the disk of VALHALLA_VAR or of SQLite's file.
+MIN_FREE_DISK_MB = _whole("MIN_FREE_DISK_MB", 200, 1, 10_000_000)
+# How long the files of the security log are kept; see governance/accounts/security_log.py.
+SECURITY_LOG_DAYS = _whole("SECURITY_LOG_DAYS", 365, 180, 3650)
 
 _port = os.environ.get("PORT", "").strip() or "8000"
 if not (_port.isascii() and _port.isdigit() and 1 <= int(_port) <= 65535):
@@ -121,6 +188,7 @@ INSTALLED_APPS = [
     "django_otp",
     "django_otp.plugins.otp_totp",
     "django_otp.plugins.otp_static",
+    "django_otp_webauthn",
     "knox",
     "simple_history",
     "django_celery_beat",
@@ -132,26 +200,35 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "valhalla.middleware.Correlation",
+    "governance.accounts.security_log.Refusals",
+    "governance.core.client_address.TrustedProxies",
+    "valhalla.http_policy.AnswerHeaders",
     "valhalla.middleware.ErrorsAsProblems",
+    "valhalla.http_policy.KnownMethods",
+    "valhalla.http_policy.ReadableRequests",
+    "valhalla.http_policy.TlsForPrograms",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "valhalla.middleware.NoTrailingSlash",
     "valhalla.middleware.BodyLimits",
     "csp.middleware.CSPMiddleware",
     "valhalla.middleware.AdminPolicy",
+    "governance.accounts.hashing.SignInQueue",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "valhalla.idle.IdleSessions",
-    "valhalla.second_factor.SecondFactor",
+    "governance.accounts.idle.IdleSessions",
+    "governance.accounts.second_step.SecondFactor",
     "valhalla.middleware.LocalTimes",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
+    "valhalla.fresh.FreshAuthentication",
     "axes.middleware.AxesMiddleware",
+    "valhalla.http_policy.RefusalsAsPages",
 ]
 APPEND_SLASH = False  # it loses the body of a POST; NoTrailingSlash answers both forms instead
 
@@ -175,21 +252,20 @@ TEMPLATES = [
 ]
 
 
-def _database() -> dict[str, Any]:
-    """Read DATABASE_URL: sqlite or PostgreSQL, with the settings that were measured to hold."""
-    url = os.environ.get("DATABASE_URL", "").strip() or f"sqlite:///{VAR / 'valhalla.sqlite3'}"
+def _database(name: str, url: str) -> dict[str, Any]:
+    """Read the URL of a database: sqlite or PostgreSQL, with the settings that were measured to hold."""
     scheme = urlsplit(url).scheme
     if scheme not in {"sqlite", "postgres", "postgresql"}:
         raise ImproperlyConfigured(
-            "DATABASE_URL must begin with sqlite:/// or postgresql://, for instance "
+            f"{name} must begin with sqlite:/// or postgresql://, for instance "
             "postgresql://valhalla:password@127.0.0.1:5432/valhalla."
         )
     try:
         database: dict[str, Any] = dict(env.db_url_config(url))
     except Exception as problem:
-        raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {problem}.") from problem
+        raise ImproperlyConfigured(f"{name} cannot be read: {problem}.") from problem
     if not database.get("NAME"):
-        raise ImproperlyConfigured("DATABASE_URL names no database.")
+        raise ImproperlyConfigured(f"{name} names no database.")
     if scheme == "sqlite":
         database["OPTIONS"] = {
             "timeout": 30,
@@ -206,13 +282,33 @@ def _database() -> dict[str, Any]:
     return database
 
 
-DATABASES = {"default": _database()}
+def _owners_database(application: dict[str, Any]) -> dict[str, Any] | None:
+    """Read MIGRATE_DATABASE_URL: the same database, as the role that owns its tables."""
+    url = os.environ.get("MIGRATE_DATABASE_URL", "").strip()
+    if not url:
+        return None
+    owner = _database("MIGRATE_DATABASE_URL", url)
+    if "sqlite" in owner["ENGINE"] + application["ENGINE"]:
+        raise ImproperlyConfigured("MIGRATE_DATABASE_URL is for PostgreSQL; SQLite has no roles.")
+    if owner["NAME"] != application["NAME"]:
+        raise ImproperlyConfigured("MIGRATE_DATABASE_URL and DATABASE_URL name two databases.")
+    return owner
+
+
+DATABASES = {
+    "default": _database(
+        "DATABASE_URL",
+        os.environ.get("DATABASE_URL", "").strip() or f"sqlite:///{VAR / 'valhalla.sqlite3'}",
+    )
+}
+# Who owns the tables where the application does not; migrate alone uses it. None: one role does everything.
+MIGRATE_DATABASE = _owners_database(DATABASES["default"])
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "governance.User"
-AUTHENTICATION_BACKENDS = ["valhalla.rest.RoleBackend"]
+AUTHENTICATION_BACKENDS = ["valhalla.rest.RoleBackend"]  # as sessions name it
 PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "governance.accounts.hashing.BoundedArgon2",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
@@ -221,25 +317,40 @@ AUTH_PASSWORD_VALIDATORS = [
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
         "OPTIONS": {"min_length": 12},
     },
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.CommonPasswordValidator",
+        "OPTIONS": {"password_list_path": BASE_DIR / "governance/accounts/data/common_passwords.txt"},
+    },
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
-# Five wrong passwords lock a name at an address, each capitalisation of it being the same name.
+# Five wrong passwords lock a name at an address, each capitalisation of it being the same name; thirty lock
+# the address for names that did not sign in from there lately (governance/accounts/lockout.py).
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else somebody else could lock a person out for ever
-AXES_USERNAME_CALLABLE = "valhalla.lockout.typed_name"
-AXES_CLIENT_IP_CALLABLE = "valhalla.lockout.address"
-AXES_LOCKOUT_CALLABLE = "valhalla.lockout.locked"
+AXES_USERNAME_CALLABLE = "governance.accounts.lockout.typed_name"
+AXES_CLIENT_IP_CALLABLE = "governance.accounts.lockout.counted_address"
+AXES_LOCKOUT_CALLABLE = "governance.accounts.lockout.locked"
 AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken"]
 AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 # Managers, auditors and superusers must have a second factor; whoever else has one is asked for it too.
 SECOND_FACTOR_FORCED = PRODUCTION
+# Further roles that must have one, from their next sign-in on: nobody at work is interrupted.
+SECOND_FACTOR_ROLES = frozenset(os.environ.get("SECOND_FACTOR_ROLES", "").replace(",", " ").upper().split())
+if not {"VA", "CLOSER"} >= SECOND_FACTOR_ROLES:
+    raise ImproperlyConfigured("SECOND_FACTOR_ROLES takes va, closer or both, separated by a comma.")
+PASSWORD_RESET_TIMEOUT = 24 * 3600  # of the links with which people set a password
 OTP_TOTP_ISSUER = "Valhalla"
+# Passkeys are a second factor, never a way past the password. Whose they are (the relying party) and from
+# where they are used is read from each request, whose host is one of ALLOWED_HOSTS.
+OTP_WEBAUTHN_ALLOW_PASSWORDLESS_LOGIN = False
+OTP_WEBAUTHN_RP_NAME = "Valhalla"
+OTP_WEBAUTHN_RP_ID_CALLABLE = "governance.accounts.webauthn.relying_party"
+OTP_WEBAUTHN_TIMEOUT_SECONDS = 3 * 60  # how long the browser waits for the person
 LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/login/"
@@ -260,26 +371,35 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 WHITENOISE_MANIFEST_STRICT = False
+FILE_UPLOAD_PERMISSIONS = 0o600
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 BODY_LIMIT_BYTES = 64 * 1024
 BULK_BODY_LIMIT_BYTES = 1024 * 1024
 BULK_PATHS = ("/api/followups/reassign",)
+# A note never stops what it was written to, so what takes one may be as large as a bulk request.
+NOTE_PATHS = r"/api/followups/(?:task/[0-9]{1,19}/complete|lead/[^/]{1,200}/inbound)"
 JSON_DEPTH = 32
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["valhalla.rest.BearerToken", "valhalla.rest.SessionLogin"],
-    "DEFAULT_PERMISSION_CLASSES": ["valhalla.rest.NamedRight"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "governance.accounts.authentication.BearerToken",
+        "governance.accounts.authentication.SessionLogin",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["governance.core.rest.permissions.NamedRight"],
     "DEFAULT_PARSER_CLASSES": [
-        "valhalla.rest.StrictJSONParser",
+        "governance.core.rest.serialization.StrictJSONParser",
         "rest_framework.parsers.FormParser",
         "rest_framework.parsers.MultiPartParser",
     ],
-    "DEFAULT_RENDERER_CLASSES": ["valhalla.rest.JSONRenderer"],
-    "DEFAULT_PAGINATION_CLASS": "valhalla.rest.NewestFirst",
+    "DEFAULT_RENDERER_CLASSES": ["governance.core.rest.serialization.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "governance.core.rest.pagination.NewestFirst",
     "PAGE_SIZE": 50,
-    "DEFAULT_FILTER_BACKENDS": ["valhalla.rest.StrictFilters", "valhalla.rest.Ordering"],
-    "EXCEPTION_HANDLER": "valhalla.rest.problem_response",
+    "DEFAULT_FILTER_BACKENDS": [
+        "governance.core.rest.filters.StrictFilters",
+        "governance.core.rest.filters.Ordering",
+    ],
+    "EXCEPTION_HANDLER": "governance.core.rest.problems.problem_response",
     "COERCE_DECIMAL_TO_STRING": False,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
@@ -310,19 +430,44 @@ CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_TIMEZONE = "UTC"
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 
-_email = os.environ.get("EMAIL_URL", "").strip()
-if _email:
+
+def _mail_server(url: str) -> dict[str, Any]:
+    """Read EMAIL_URL: smtp:// is in the clear, smtp+tls:// uses STARTTLS, smtp+ssl:// TLS from the start."""
+    scheme = urlsplit(url).scheme
+    if scheme not in MAIL_PORTS:
+        raise ImproperlyConfigured(
+            "EMAIL_URL must begin with smtp+tls:// (STARTTLS), smtp+ssl:// (TLS from the start) or smtp://, "
+            "for instance smtp+tls://user:password@mail.example:587."
+        )
     try:
-        _mail = env.email_url_config(_email)
+        read: dict[str, Any] = dict(env.email_url_config(url))
     except Exception as problem:
         raise ImproperlyConfigured(f"EMAIL_URL cannot be read: {problem}.") from problem
+    host = read.get("EMAIL_HOST") or "localhost"
+    if PRODUCTION and scheme == "smtp" and host not in {"localhost", "127.0.0.1", "::1"}:
+        raise ImproperlyConfigured(
+            f"EMAIL_URL would send mail and its password in the clear to {host}: begin it with smtp+tls:// "
+            "or smtp+ssl:// when ENV=production."
+        )
+    return {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": host,
+        "EMAIL_PORT": read.get("EMAIL_PORT") or MAIL_PORTS[scheme],
+        "EMAIL_HOST_USER": read.get("EMAIL_HOST_USER") or "",
+        "EMAIL_HOST_PASSWORD": read.get("EMAIL_HOST_PASSWORD") or "",
+        "EMAIL_USE_TLS": scheme == "smtp+tls",
+        "EMAIL_USE_SSL": scheme == "smtp+ssl",
+    }
+
+
+MAIL_PORTS = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}
+_email = os.environ.get("EMAIL_URL", "").strip()
+if _email:
+    _mail = _mail_server(_email)
     EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
-    EMAIL_HOST = _mail.get("EMAIL_HOST") or "localhost"
-    EMAIL_PORT = _mail.get("EMAIL_PORT") or 25
-    EMAIL_HOST_USER = _mail.get("EMAIL_HOST_USER") or ""
-    EMAIL_HOST_PASSWORD = _mail.get("EMAIL_HOST_PASSWORD") or ""
-    EMAIL_USE_TLS = bool(_mail.get("EMAIL_USE_TLS"))
-    EMAIL_FILE_PATH = _mail.get("EMAIL_FILE_PATH") or str(VAR / "mail")
+    EMAIL_HOST, EMAIL_PORT = _mail["EMAIL_HOST"], _mail["EMAIL_PORT"]
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_USER"], _mail["EMAIL_HOST_PASSWORD"]
+    EMAIL_USE_TLS, EMAIL_USE_SSL = _mail["EMAIL_USE_TLS"], _mail["EMAIL_USE_SSL"]
 else:
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = str(VAR / "mail")
@@ -331,11 +476,22 @@ DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", "").strip() or "valhal
 
 SECURE_SSL_REDIRECT = TLS
 SECURE_HSTS_SECONDS = 31536000 if TLS else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = TLS
-SECURE_HSTS_PRELOAD = TLS
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TLS else None
-SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
+# Both bind every host under the domain, and preloading cannot be undone for months: its owner says so.
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _flag("HSTS_INCLUDE_SUBDOMAINS", False)
+SECURE_HSTS_PRELOAD = _flag("HSTS_PRELOAD", False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")  # removed unless a trusted proxy wrote it
+SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^api/"]  # see valhalla.http_policy.TlsForPrograms
 SECURE_REFERRER_POLICY = "same-origin"
+# A browser takes a cookie of this name only over TLS and from this very host, for all of its paths.
+_COOKIES = "__Host-" if TLS else ""
+SESSION_COOKIE_NAME = f"{_COOKIES}sessionid"
+CSRF_COOKIE_NAME = f"{_COOKIES}csrftoken"
+LANGUAGE_COOKIE_NAME = f"{_COOKIES}language"
+MESSAGES_COOKIE_NAME = f"{_COOKIES}messages"
+MESSAGE_STORAGE = "valhalla.cookies.Messages"
+LANGUAGE_COOKIE_SECURE = TLS
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = TLS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -361,12 +517,22 @@ CONTENT_SECURITY_POLICY = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"correlation": {"()": "valhalla.logs.CorrelationFilter"}},
+    "filters": {
+        "correlation": {"()": "valhalla.logs.CorrelationFilter"},
+        "outage": {"()": "valhalla.logs.OutageFilter"},
+    },
     "formatters": {
-        "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(correlation_id)s] %(message)s"},
+        "line": {
+            "()": "valhalla.logs.OneLine",
+            "fmt": "%(asctime)s %(levelname)s %(name)s [%(correlation_id)s] %(message)s",
+        },
     },
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["correlation"]}
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["outage", "correlation"],
+        }
     },
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
@@ -381,8 +547,12 @@ LOGGING = {
 }
 
 SIMPLE_HISTORY_HISTORY_CHANGE_REASON_USE_TEXT_FIELD = True
-# SQLite reads its indexes without the extra columns that PostgreSQL keeps in them.
-SILENCED_SYSTEM_CHECKS = ["models.W040"]
+SILENCED_SYSTEM_CHECKS = [
+    "models.W040",  # SQLite reads its indexes without the extra columns that PostgreSQL keeps in them
+    "otp_webauthn.E030",  # the origin that passkeys are used from is the request's own
+    "security.W005",  # HSTS for every host under the domain is for its owner to say: HSTS_INCLUDE_SUBDOMAINS
+    "security.W021",  # and so is preloading: HSTS_PRELOAD
+]
 
 UNFOLD = {
     "SITE_TITLE": "Valhalla",
@@ -397,7 +567,9 @@ UNFOLD = {
     "ACCOUNT": {
         "navigation": [
             {"title": _("Your sessions"), "link": reverse_lazy("sessions")},
-            {"title": _("Second factor"), "link": reverse_lazy("second_factor_new")},
+            {"title": _("Second factor"), "link": reverse_lazy("second_factors")},
+            {"title": _("Your tokens"), "link": reverse_lazy("tokens")},
+            {"title": _("Password"), "link": reverse_lazy("password")},
         ]
     },
     "SIDEBAR": {"navigation": "valhalla.pages.navigation.navigation"},

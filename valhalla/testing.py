@@ -3,82 +3,84 @@
 from __future__ import annotations
 
 import functools
+import os
+import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 import time_machine
-from django.apps import apps
 from django.contrib.auth.hashers import make_password
-from django.core.management import call_command
 from django.db import connection
-from django.test import TransactionTestCase, utils
-from django.utils import timezone, translation
-from django.utils.module_loading import import_string
+from django.test import Client, TransactionTestCase, utils
+from django.utils import translation
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 from rest_framework.test import APIClient
 
-from governance import hooks
-from governance.actors import By, Role
-from governance.append_only import lifted_for_tests
-from governance.errors import Refused
+from conftest import once_per_run
+from governance.accounts.models import MOST_CALLS
+from governance.accounts.rules import POLICY, rights_of
+from governance.core import hooks
+from governance.core.actors import By, Role
+from governance.core.errors import Refused
 from governance.models import ApiToken, User
-from governance.people.rules import POLICY, rights_of
+from valhalla.tests import template
+from valhalla.tests.pristine import Pristine
 
 Item = TypeVar("Item")
 CLIENTS = 32
+CONFIRM = re.compile(r'name="confirm_kept" value="([^"]*)"')
 PASSWORD = "correct horse battery staple"
-SEEDS = (
-    "governance.market.seeds.seed",
-    "governance.contact.seeds.seed_hours",
-    "governance.contact.seeds.seed_cities",
-    "governance.golive.seeds.seed",
-    "governance.risk.seeds.seed",
-    "governance.tripwire.seeds.seed",
-    "governance.kpi.seeds.seed",
-    "governance.heimdall.seeds.seed",
-    "governance.retention.seeds.seed",
-    "followups.seeds.seed",
-    "offers.seeds.seed",
-)
-
-
 # The tests' clocks stand at the end of November 2026: what is planted must be older on whatever day they run.
 SEEDED_AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 
-def empty_and_seed(case: Any) -> None:
-    """Empty all tables after a test that committed, and plant the seeds again for the next one."""
-    with lifted_for_tests(connection):
-        call_command("flush", verbosity=0, interactive=False, allow_cascade=True, inhibit_post_migrate=False)
-    with time_machine.travel(SEEDED_AT):
-        for path in SEEDS:
-            app = apps.get_app_config(path.split(".")[0])
-            import_string(path)(app.get_model, timezone.now())
+_pristine: list[Pristine] = []  # of this run's database, once it is made
+
+
+def put_back(case: Any = None) -> None:
+    """Give the tables what migrate left in them, after a test that committed."""
+    _pristine[0].put_back()
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(django_db_modify_db_settings: None) -> Iterator[None]:
-    """Let the migrations of the test database plant their seeds at the same instant."""
+def django_db_modify_db_settings(django_db_modify_db_settings: None, run_folder: Path) -> Iterator[None]:
+    """Let one worker migrate, its migrations planting their seeds at SEEDED_AT, and the others copy."""
     made = utils.setup_databases
 
-    def at_that_instant(*given: Any, **named: Any) -> Any:
-        with time_machine.travel(SEEDED_AT):
-            return made(*given, **named)
+    def migrated_or_copied(*given: Any, **named: Any) -> Any:
+        with time_machine.travel(SEEDED_AT), once_per_run(run_folder, "template") as is_there:
+            if is_there:
+                template.copy(run_folder)
+                return made(*given, **named, keepdb=True)
+            databases = made(*given, **named)
+            template.keep(run_folder)
+            return databases
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(utils, "setup_databases", at_that_instant)
+        patch.setattr(utils, "setup_databases", migrated_or_copied)
         yield
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Keep what the database holds now."""
+    with django_db_blocker.unblock():
+        _pristine.append(Pristine())
+    yield
+    _pristine.clear()
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _tables_that_refuse_to_be_emptied() -> Iterator[None]:
+def _tables_as_migrate_left_them() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TransactionTestCase, "_fixture_teardown", empty_and_seed)
+        patch.setattr(TransactionTestCase, "_fixture_teardown", put_back)
         yield
 
 
@@ -118,11 +120,33 @@ def make_client(role: str, name: str = "", scopes: tuple[str, ...] = (POLICY,)) 
     """Return a client that sends a real token of this person."""
     user = make_person(role, name)
     _token, text = ApiToken.objects.create(
-        user=user, expiry=timedelta(days=1), scopes=list(scopes), calls_per_minute=10**6
+        user=user, expiry=timedelta(days=1), scopes=list(scopes), calls_per_minute=MOST_CALLS
     )
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
     return client
+
+
+class ConfirmingClient(Client):
+    """A browser whose person types their password, or code, when they are asked to confirm who they are."""
+
+    proof: Callable[[], str] = staticmethod(lambda: PASSWORD)
+    _confirming = False
+
+    def request(self, **request: Any) -> Any:
+        answer = super().request(**request)
+        is_page = answer.headers.get("Content-Type", "").startswith("text/html") and not answer.streaming
+        asked = CONFIRM.search(answer.content.decode()) if is_page and not self._confirming else None
+        if asked is None:
+            return answer
+        query = request.get("QUERY_STRING")
+        place = request["PATH_INFO"] + (f"?{query}" if query else "")
+        self._confirming = True
+        try:
+            answer = self.post(place, {"confirm_kept": asked[1], "confirm_proof": self.proof()})
+            return answer if asked[1] else self.get(place)  # nothing waited: the page was not there yet
+        finally:
+            self._confirming = False
 
 
 def at_once(
@@ -198,3 +222,13 @@ def api(db: None) -> Callable[..., APIClient]:
 def unblocked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Go-live can be enabled: the runbook, which this is not about, has nothing against it."""
     monkeypatch.setattr(hooks.checklist, "_answerers", [])
+
+
+@pytest.fixture
+def databases_clock() -> Iterator[None]:
+    """Set the clock by that of the database, which judges some acts by its own and which no run can move."""
+    if "VALHALLA_TEST_OFFSET" not in os.environ:
+        yield
+        return
+    with time_machine.travel(time.time() - float(os.environ["VALHALLA_TEST_OFFSET"]), tick=True):
+        yield

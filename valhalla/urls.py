@@ -1,15 +1,20 @@
 """Every address of Valhalla."""
 
 from django.contrib import admin
+from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from valhalla import views
 from valhalla.pages.lead import lead_line
+from valhalla.pages.passkeys import new_passkey, passkey_options, second_factors
+from valhalla.pages.password import own_password, password_link, use_password_link
 from valhalla.pages.plots import plots
 from valhalla.pages.schedules import act_on_schedule, schedules
 from valhalla.pages.second_factor import enrol, second_page
 from valhalla.pages.sessions import sessions
+from valhalla.pages.tokens import tokens
 from valhalla.pages.trace import trace
 
 urlpatterns = [
@@ -19,7 +24,13 @@ urlpatterns = [
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("login/code/", second_page, name="second_factor"),
     path("login/code/new/", enrol, name="second_factor_new"),
+    path("login/passkey/", passkey_options, name="passkey_options"),
+    path("login/passkey/new/", new_passkey, name="passkey_new"),
+    path("second-factors/", second_factors, name="second_factors"),
+    path("password/", own_password, name="password"),
+    path("password/new/", use_password_link, name="use_password_link"),
     path("sessions/", sessions, name="sessions"),
+    path("tokens/", tokens, name="tokens"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("language/", include("django.conf.urls.i18n")),
     path("admin/trace/", trace, name="trace"),
@@ -27,6 +38,8 @@ urlpatterns = [
     path("admin/lead/", lead_line, name="lead_line"),
     path("admin/schedules/", schedules, name="schedules"),
     path("admin/schedules/<int:pk>/", act_on_schedule, name="schedule_act"),
+    path("admin/password-link/<int:pk>/", password_link, name="password_link"),
+    path("admin/password_change/", login_required(RedirectView.as_view(pattern_name="password"))),
     path("admin/", admin.site.urls),
     path("api/governance/", include("governance.urls")),
     path("api/followups/", include("followups.api.urls")),

@@ -12,7 +12,14 @@ from django.shortcuts import redirect, render
 from django.template import loader
 from django.utils.translation import gettext as _
 
-from valhalla.middleware import is_api, problem_http
+from governance.contact.services import hash_key_problem
+from governance.core.errors import Unavailable
+from governance.core.http import is_api
+from governance.core.rest.problems import problem_http
+from governance.models import SecondFactorKey
+from governance.runbook import schema
+from valhalla import disk
+from valhalla.supervision import processes_down
 
 
 def livez(request: HttpRequest) -> HttpResponse:
@@ -21,13 +28,23 @@ def livez(request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """The database answers too."""
+    """The database answers and fits this program and its contact key, and the disk has room.
+
+    "degraded" says that part of the work waits and pages work: a load balancer must not take this machine out
+    for that.
+    """
+    problem = ""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except DatabaseError:
+        ready = not (hash_key_problem() or disk.is_full() or schema.of_a_newer_release())
+        problem = SecondFactorKey.problem()
+    except (DatabaseError, OSError):
+        ready = False
+    if not ready:
         return HttpResponse("not ready\n", status=503, content_type="text/plain")
-    return HttpResponse("ok\n", content_type="text/plain")
+    text = "degraded\n" if problem or processes_down() else "ok\n"
+    return HttpResponse(text + (f"{problem}\n" if problem else ""), content_type="text/plain; charset=utf-8")
 
 
 @login_required
@@ -44,7 +61,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer 503 while the database cannot be reached, which a client may try again, and else 500."""
-    away = isinstance(sys.exception(), (OperationalError, InterfaceError))
+    away = isinstance(sys.exception(), (OperationalError, InterfaceError, Unavailable))
     answer = _failed(request, 503 if away else 500)
     if away:
         answer["Retry-After"] = "5"

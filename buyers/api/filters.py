@@ -10,9 +10,9 @@ from django_filters import rest_framework as filters
 
 from buyers.models import Buyer, BuyerFeedbackEvent
 from buyers.rules import FeedbackKind
-from governance.doors import InstantFilter
-from governance.places import Province, fold, read_label
-from governance.property_types import PropertyType
+from governance.core.places import Province, fold, read_label
+from governance.core.property_types import PropertyType
+from governance.core.rest.filters import InstantFilter
 
 
 class BuyerFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types

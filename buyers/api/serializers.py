@@ -8,10 +8,11 @@ from rest_framework import serializers
 
 from buyers import rules
 from buyers.models import Buyer, BuyerFeedbackEvent, BuyerLiquidityNode
-from governance.details import read_detail
-from governance.doors import Input, JSONObjectField, MarketField, ProvinceField, Question
-from governance.places import Place
-from governance.property_types import PropertyType
+from governance.core.details import read_detail
+from governance.core.places import Place
+from governance.core.property_types import PropertyType
+from governance.core.rest.fields import JSONObjectField, MarketField, ProvinceField
+from governance.core.rest.input import Input, Question
 
 # Room for what cannot be one: the service says what is wrong with it in the words of the field.
 CODE_LENGTH = 40
@@ -76,8 +77,8 @@ def figures(node: BuyerLiquidityNode) -> dict[str, Any]:
         "property_type": node.property_type,
         "buyer_count": node.buyer_count,
         "active_buyer_count": node.active_buyer_count,
-        "avg_response_rate": rules.rate(node.responded, node.no_response),
-        "avg_close_rate": rules.rate(node.bought, node.passed),
+        "avg_response_rate": rules.rate(*node.counts.of_rate(rules.RESPONSE_RATE)),
+        "avg_close_rate": rules.rate(*node.counts.of_rate(rules.CLOSE_RATE)),
         "score": node.score,
         "score_low": node.score_low,
         "events": node.events,
@@ -142,5 +143,6 @@ class FeedbackEventSerializer(serializers.ModelSerializer[BuyerFeedbackEvent]):
             "actor",
             "acting_for",
             "correlation_id",
+            "token_id",
             "created_at",
         )

@@ -19,11 +19,11 @@ from buyers.api.serializers import (
 )
 from buyers.models import Buyer, BuyerFeedbackEvent
 from buyers.services import hottest_nodes, liquidity_score, record_feedback
-from governance.doors import CollectionViewSet, DoorViewSet
-from governance.places import Place
+from governance.core.places import Place
+from governance.core.rest.viewsets import CollectionViewSet, ServiceViewSet
 
 
-class LiquidityViewSet(DoorViewSet):
+class LiquidityViewSet(ServiceViewSet):
     """How liquid the markets are, and the feedback that says so."""
 
     rights: ClassVar[dict[str, str]] = {

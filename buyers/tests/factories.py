@@ -10,8 +10,8 @@ from factory.django import DjangoModelFactory
 
 from buyers.models import Buyer
 from buyers.services import Recorded, record_feedback
-from governance.actors import By
-from governance.places import Place
+from governance.core.actors import By
+from governance.core.places import Place
 
 AT = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 TORONTO = Place.read("ON", "Toronto")

@@ -13,9 +13,9 @@ from django.test.utils import CaptureQueriesContext
 
 from buyers.models import Buyer, BuyerFeedbackEvent, BuyerLiquidityNode
 from buyers.tests.factories import BuyerFactory, feedback
-from governance.actors import Role
+from governance.core.actors import Role
+from governance.core.places import Place
 from governance.models import User
-from governance.places import Place
 
 pytestmark = pytest.mark.django_db
 People = Callable[..., User]

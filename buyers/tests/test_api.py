@@ -12,11 +12,11 @@ from rest_framework.test import APIClient
 
 from buyers.models import Buyer, BuyerFeedbackEvent, BuyerLiquidityNode
 from buyers.tests.factories import BuyerFactory, feedback
-from governance.actors import Role
+from governance.core.actors import Role
+from governance.core.places import Place
 from governance.models import ApiToken, KpiEvent
-from governance.places import Place
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 Api = Callable[..., APIClient]
 
 NODES, SCORE, FEEDBACK = (f"/api/buyers/liquidity/{name}" for name in ("nodes", "score", "feedback"))
@@ -182,6 +182,14 @@ def test_hostile_query_strings_are_refused_and_nothing_is_stored(api: Api, query
     assert response.status_code == 400, response.content
     assert query.split("=")[0] in response.json()["errors"]
     assert nothing_is_stored()
+
+
+@pytest.mark.parametrize("ordering", ["external_id", "-name", "updated_at", "id"])
+@pytest.mark.parametrize("cursor", ["cD0A", "cD0lMDA=", "cD1hYmM="])
+def test_a_forged_cursor_breaks_no_list(api: Api, cursor: str, ordering: str) -> None:
+    BuyerFactory.create()
+    asked = {"cursor": cursor, "ordering": ordering}
+    assert api("AUDITOR").get("/api/buyers/buyers", asked).status_code < 500
 
 
 def test_a_missing_event_is_named(api: Api) -> None:

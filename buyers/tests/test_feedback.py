@@ -14,14 +14,14 @@ from django.test.utils import CaptureQueriesContext
 from buyers.models import Buyer, BuyerActivity, BuyerFeedbackEvent, BuyerLiquidityNode
 from buyers.services import liquidity_score, rebuild_liquidity, record_feedback
 from buyers.tests.factories import ANYBODY, AT, TORONTO, BuyerFactory, feedback
-from governance import hooks
-from governance.actors import By, Role
-from governance.append_only import Unchangeable
-from governance.errors import Forbidden, Invalid, Unavailable
+from governance.core import hooks
+from governance.core.actors import By, Role
+from governance.core.append_only import Unchangeable
+from governance.core.errors import Forbidden, Invalid, Unavailable
+from governance.core.places import Place
 from governance.models import KpiEvent
-from governance.places import Place
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
 def kpis() -> list[tuple[str, str, bool | None]]:

@@ -18,10 +18,12 @@ from buyers.rules import COUNTED_IN
 from buyers.services import rebuild_liquidity, recount_node, refresh_activity
 from buyers.tasks import refresh_buyer_activity
 from buyers.tests.factories import ANYBODY, AT, TORONTO, feedback
+from governance.core.places import Place
 from governance.models import JobSlot, KpiEvent
-from governance.places import Place
 from valhalla import testing
 from valhalla.testing import CLIENTS
+
+pytestmark = pytest.mark.both
 
 DAY = timedelta(days=1)
 

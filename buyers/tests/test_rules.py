@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from math import comb
@@ -12,9 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buyers.rules import (
+    ACTIVE_FOR,
+    EVENT_COLUMNS,
+    EVENTS,
+    RATES,
+    Activity,
     Counts,
+    FeedbackKind,
+    Node,
     beta_cdf,
     beta_quantile,
+    plan_feedback,
     rate,
     read_buyer_id,
     read_deal_id,
@@ -155,3 +165,63 @@ def test_a_phone_is_kept_in_one_form_however_it_is_typed(typed: str) -> None:
 def test_what_is_no_phone_is_refused(typed: str) -> None:
     with pytest.raises(ValidationError):
         read_phone(typed)
+
+
+# --- counting feedback -------------------------------------------------------------------------------------
+
+AT = datetime(2026, 11, 24, 15, tzinfo=UTC)
+LONG_AGO, RECENT = AT - ACTIVE_FOR, AT - timedelta(days=30)
+SEEN_ONLY = Activity(None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "has_buyer", "known", "more_buyers", "more_active", "activity"),
+    [
+        ("RESPONDED", False, None, 0, 0, None),
+        ("RESPONDED", True, None, 1, 1, Activity(AT)),
+        ("PASSED", True, None, 1, 0, SEEN_ONLY),
+        ("PASSED", True, SEEN_ONLY, 0, 0, None),
+        ("BOUGHT", True, SEEN_ONLY, 0, 1, Activity(AT)),
+        ("BOUGHT", True, Activity(RECENT), 0, 0, Activity(AT)),
+        ("NO_RESPONSE", True, Activity(RECENT), 0, 0, None),
+        ("NO_RESPONSE", True, Activity(LONG_AGO), 0, -1, None),  # their own 90 days end with it
+        ("RESPONDED", True, Activity(LONG_AGO), 0, 0, Activity(AT)),
+        ("RESPONDED", True, Activity(AT + timedelta(days=1)), 0, 0, None),  # told late: the later one stays
+    ],
+)
+def test_what_a_feedback_counts(
+    kind: str,
+    has_buyer: bool,
+    known: Activity | None,
+    more_buyers: int,
+    more_active: int,
+    activity: Activity | None,
+) -> None:
+    node = Node(PROVEN, LONG_AGO - timedelta(days=1), AT - timedelta(hours=1))
+    plan = plan_feedback(kind, node, AT, has_buyer=has_buyer, known=known, fallen_out=0)
+    assert (plan.more_buyers, plan.more_active, plan.activity) == (more_buyers, more_active, activity)
+    column = EVENTS[kind].column
+    assert plan.counts == replace(
+        PROVEN,
+        buyer_count=PROVEN.buyer_count + more_buyers,
+        active_buyer_count=PROVEN.active_buyer_count + more_active,
+        **{column: getattr(PROVEN, column) + 1},
+    )
+    assert plan.scores == scores(plan.counts)
+    assert (plan.active_since, plan.updated_at) == (LONG_AGO, AT)
+    assert plan.is_answer is (kind != "NO_RESPONSE")
+
+
+def test_others_fall_out_with_a_feedback_and_an_old_one_moves_nothing_back() -> None:
+    later = AT + timedelta(hours=1)
+    node = Node(PROVEN, active_since=AT, updated_at=later)
+    plan = plan_feedback("PASSED", node, AT, has_buyer=False, known=None, fallen_out=7)
+    assert (plan.more_active, plan.active_since, plan.updated_at) == (-7, AT, later)
+
+
+def test_every_kind_of_feedback_counts_in_a_column_of_its_own() -> None:
+    assert set(EVENTS) == set(FeedbackKind.values)
+    assert sorted([*EVENT_COLUMNS, "buyer_count", "active_buyer_count"]) == sorted(
+        figure.name for figure in fields(Counts)
+    )
+    assert {event.rate for event in EVENTS.values()} == set(RATES)

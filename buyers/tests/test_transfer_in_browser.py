@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
 
 from buyers.models import Buyer
 from governance.models import User
@@ -67,11 +68,11 @@ def test_a_manager_imports_500_buyers_and_mends_twelve(
         fields.nth(index).fill(f"514 555 {index:04d}" if index < BAD - 1 else "still none")
     page.focus("#check")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('#count-wrong').innerText === '1'")
+    page.wait_for_function("document.querySelector('#count-wrong')?.innerText === '1'")
     look(page, "import-nearly")
     page.locator("input[aria-invalid=true]").fill("+1 514 555 0199")
     page.click("#check")
-    page.wait_for_function("document.querySelector('#count-wrong').innerText === '0'")
+    page.wait_for_function("document.querySelector('#count-wrong')?.innerText === '0'")
     page.click("#import")
     page.wait_for_url("**/admin/buyers/buyer/")
     assert Buyer.objects.count() == ROWS
@@ -85,7 +86,7 @@ def test_the_page_fits_a_phone_in_french(
     person("MANAGER", "mona")
     enter(page, live_server.url, "mona")
     page.emulate_media(color_scheme=scheme)
-    page.context.add_cookies([{"name": "django_language", "value": "fr", "url": live_server.url}])
+    page.context.add_cookies([{"name": settings.LANGUAGE_COOKIE_NAME, "value": "fr", "url": live_server.url}])
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{live_server.url}/admin/buyers/buyer/import/")
     page.set_input_files("input[type=file]", spreadsheet(tmp_path))

@@ -17,10 +17,10 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from followups import services
 from followups.models import FollowUpTask, Lead
-from governance.actors import ACTOR_LENGTH, Role, owner_key
-from governance.admin_base import ReadOnlyAdmin, WhyForm, ask_why, by_of
-from governance.errors import Refused
-from governance.people.querysets import active
+from governance.accounts.querysets import active
+from governance.core.actors import ACTOR_LENGTH, Role, owner_key
+from governance.core.admin.base import ReadOnlyAdmin, WhyForm, ask_why, by_of
+from governance.core.errors import Refused
 
 MOST_OWNERS = 200
 MOST_AT_ONCE = 100
@@ -34,8 +34,8 @@ class OwnerForm(WhyForm):
     owner = forms.CharField(
         label=_("New owner"), max_length=ACTOR_LENGTH, required=False, widget=UnfoldAdminTextInputWidget,
         help_text=_(
-            "A username; empty: nobody’s, so that everybody is offered them. "
-            "The other open tasks of the same ladders go along."
+            "A username. Leave empty to unassign: the tasks are then offered to everybody. The other "
+            "open tasks of the same ladders move too."
         ),
     )  # fmt: skip
     field_order = ("owner", "reason")
@@ -104,7 +104,7 @@ class OwnerFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         people = active().filter(role__in=WHO_OWNS).order_by("key").values_list("key", "username")
-        return [("-", _("nobody")), ("?", _("a name that is nobody’s")), *people[:MOST_OWNERS]]
+        return [("-", _("nobody")), ("?", _("unknown owner")), *people[:MOST_OWNERS]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
+from followups import services
 from followups.admin.acts import ActsWithReason, OwnerFilter, of_leads
 from followups.models import Ladder
 from followups.rules import Step, read_steps
@@ -20,6 +21,19 @@ def _steps(ladder: Ladder) -> tuple[Step, ...]:
     return read_steps(ladder.steps) if ladder.steps else ()
 
 
+class DoubledFilter(admin.SimpleListFilter):
+    """Ladders that follow up the same person beside one another; they began before ladders waited."""
+
+    title = _("same person")
+    parameter_name = "doubled"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [("yes", _("followed up twice at once"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(pk__in=services.doubled_ladders()) if self.value() == "yes" else queryset
+
+
 @admin.register(Ladder)
 class LadderAdmin(ActsWithReason):
     """Each lead's way through a template."""
@@ -29,13 +43,14 @@ class LadderAdmin(ActsWithReason):
         "lead_id_text",
         "province",
         "status",
+        "nurture",
         "owner",
         "template_version",
         "started_at",
         "ended_at",
         "why_ended",
     )
-    list_filter = ("status", "lead__province", OwnerFilter, "started_at")
+    list_filter = ("status", "nurture", DoubledFilter, "lead__province", OwnerFilter, "started_at")
     list_select_related = ("lead",)
     search_fields = ("lead__external_id",)
     search_help_text = _("Lead id, from the beginning")
@@ -46,6 +61,7 @@ class LadderAdmin(ActsWithReason):
         "lead_id_text",
         "template",
         "template_version",
+        "nurture",
         "status",
         "owner",
         "started_at",

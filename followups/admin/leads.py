@@ -19,9 +19,8 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from followups import services
 from followups.admin.transfer import TransfersLeads
 from followups.models import ContactPoint, Lead, Property
-from followups.points import read_point
-from governance.admin_base import (
-    ErasesPeople,
+from followups.points import stored_digests
+from governance.core.admin.base import (
     FewRows,
     JSONText,
     NamedCells,
@@ -29,8 +28,9 @@ from governance.admin_base import (
     TellsOfLead,
     by_of,
 )
-from governance.places import CANADIAN_ZONES
+from governance.core.places import CANADIAN_ZONES
 from governance.retention.registry import LEAD
+from governance.retention.screen import ErasesPeople
 
 
 class PointFormSet(BaseInlineFormSet):  # type: ignore[type-arg]  # no subscript at run time
@@ -54,7 +54,7 @@ class ContactPointInline(FewRows, NamedCells, TabularInline):  # type: ignore[mi
     model = ContactPoint
     formset = PointFormSet
     extra = 0
-    fields = ("order", "kind", "value", "label", "whose", "status")
+    fields = ("order", "kind", "value", "label", "whose", "status", "shared_as")
 
 
 class PropertyInline(FewRows, NamedCells, TabularInline):  # type: ignore[misc]  # unfold has no types
@@ -116,7 +116,7 @@ class LeadForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at ru
 class NobodysFilter(admin.SimpleListFilter):
     """Leads that nobody will ever hear of again unless somebody looks."""
 
-    title = _("nobody’s leads")
+    title = _("without a next step")
     parameter_name = "nobodys"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
@@ -204,10 +204,10 @@ class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
         text = search_term.strip()
         for kind in (ContactPoint.Kind.EMAIL, ContactPoint.Kind.PHONE):
             try:
-                _value, digest = read_point(kind, text)
+                hashes = stored_digests(kind, text)
             except ValidationError:
                 continue
-            holders = ContactPoint.objects.filter(digest=digest).values("lead")
+            holders = ContactPoint.objects.filter(digest__in=hashes).values("lead")
             found = queryset.filter(Q(pk__in=holders) | Q(external_id=text))
             if found.exists() or kind == ContactPoint.Kind.EMAIL:
                 return found, False
@@ -223,3 +223,7 @@ class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
         super().save_related(request, form, formsets, change)
         if any(formset.model is ContactPoint and formset.has_changed() for formset in formsets):
             services.settle_points(form.instance.pk, by=by_of(request), at=timezone.now())
+        for point in [row for formset in formsets if formset.model is ContactPoint for row in formset.forms]:
+            if "shared_as" in point.changed_data and point.instance.pk:
+                mark = point.instance.shared_as
+                services.mark_shared(point.instance.pk, mark, by=by_of(request), at=timezone.now())

@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from followups.models import InboundContact, LookupEvent, RealignRequest, SlaSnapshot, TaskCorrection
+from followups.services.lookup_bursts import Burst, bursts_at
+from followups.services.lookup_limits import MOST, NOTICED
 from followups.wording import CHANNELS, task_name
-from governance.admin_base import ReadOnlyAdmin
-from governance.admin_filters import one_of
-from governance.kpi.rules import percent
-from governance.places import Province
+from governance.core.admin.base import ReadOnlyAdmin
+from governance.core.admin.filters import one_of
+from governance.core.numbers import percent
+from governance.core.places import Province
 
 GROUPED = {
     "ALL": _("all together"),
@@ -56,14 +61,55 @@ class InboundContactAdmin(ReadOnlyAdmin):
     ordering = ("-at", "-id")
 
 
+LOOKED_UP_BY = {"PHONE": _("phone"), "EMAIL": _("e-mail"), "LEAD": _("lead id")}
+REVIEW = "followups.review_lookups"
+MOST_SHOWN = 50  # bursts above the list
+
+
+def bursts_of(request: HttpRequest) -> list[Burst]:
+    """Return the bursts of the last three days, asked once a request; none for who may not review them."""
+    if not hasattr(request, "lookup_bursts"):
+        may = request.user.has_perm(REVIEW)
+        request.lookup_bursts = bursts_at(timezone.now()) if may else []  # type: ignore[attr-defined]  # read here alone
+    found: list[Burst] = request.lookup_bursts  # type: ignore[attr-defined]  # set above
+    return found
+
+
+class BurstFilter(admin.SimpleListFilter):
+    """Look-ups of the people who looked up many, since their first burst began."""
+
+    title, parameter_name = _("bursts"), "bursts"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [("yes", _("People with a burst"))] if request.user.has_perm(REVIEW) else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() != "yes":
+            return queryset
+        bursts = bursts_of(request)
+        if not bursts:
+            return queryset.none()
+        since = min(burst.since for burst in bursts)
+        return queryset.filter(actor__in=sorted({burst.name for burst in bursts}), at__gte=since)
+
+
 @admin.register(LookupEvent)
 class LookupEventAdmin(ReadOnlyAdmin):
-    """Who looked a person up; by what is kept as a hash."""
+    """Who looked a person up; by what is kept as a hash. Managers see above it who looked up many."""
 
+    list_before_template = "admin/followups/lookupevent/bursts.html"
     nothing_yet = _("Nobody has looked a person up by a number or address so far.")
     list_display = ("at", "actor", "kind", "found")
-    list_filter = ("kind", "at")
+    search_fields = ("actor__exact",)
+    search_help_text = _("Username, in full")
+    # whose values are known: reading them out of the table walks through all of it
+    list_filter = (BurstFilter, one_of("kind", _("looked up by"), LOOKED_UP_BY.items), "at")
     ordering = ("-at", "-id")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        shown = {"may_review": request.user.has_perm(REVIEW), "bursts": bursts_of(request)[:MOST_SHOWN]}
+        limits = {"noticed": NOTICED, "most": MOST}
+        return super().changelist_view(request, {**(extra_context or {}), **shown, **limits})
 
 
 @admin.register(SlaSnapshot)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -15,11 +15,13 @@ from django.utils.translation import gettext_lazy as _
 from followups import services
 from followups.admin.acts import ActsWithReason, OwnerFilter, OwnerForm, is_known, of_leads, tell
 from followups.models import FollowUpTask
+from followups.rules.outcomes import PERSON_ACTIVE
 from followups.services.planning import MOST_REASSIGNED
 from followups.wording import moment, why_ended
-from governance.actors import owner_key
-from governance.admin_base import TellsOfLead, by_of
-from governance.errors import Refused
+from governance.core.actors import owner_key
+from governance.core.admin.base import TellsOfLead, by_of
+from governance.core.admin.filters import on_board
+from governance.core.errors import Refused
 
 MOST_CONTACTABLE = 500
 
@@ -36,9 +38,9 @@ class OverdueFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         now = timezone.now()
         if self.value() == "due":
-            return queryset.filter(is_current=True, due_at__lte=now)
+            return queryset.due(now)  # type: ignore[attr-defined,no-any-return]  # tasks'
         if self.value() == "late":
-            return queryset.filter(status=FollowUpTask.Status.OPEN, sla_2h_at__lte=now)
+            return queryset.late(now)  # type: ignore[attr-defined,no-any-return]  # tasks'
         return queryset
 
 
@@ -62,6 +64,21 @@ class ContactableFilter(admin.SimpleListFilter):
         return queryset.filter(pk__in=[task["id"] for task in due if task["contact"]["ok"] is allowed])
 
 
+class OutcomeFilter(admin.SimpleListFilter):
+    """The outcome that counts, as the list shows it: as corrected, else as recorded."""
+
+    title = _("outcome")
+    parameter_name = "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return FollowUpTask.Outcome.choices
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.value():
+            return queryset
+        return queryset.filter(Q(corrected_to=self.value()) | Q(corrected_to="", outcome=self.value()))
+
+
 class HeldFilter(admin.SimpleListFilter):
     """Tasks that no lawful time is known for."""
 
@@ -69,14 +86,29 @@ class HeldFilter(admin.SimpleListFilter):
     parameter_name = "held"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        return [("yes", _("held")), ("claimed", _("claimed by somebody"))]
+        waiting = ("waiting", _("waiting for another lead"))
+        return [("yes", _("held")), waiting, ("claimed", _("claimed by somebody"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() == "yes":
-            return queryset.filter(status=FollowUpTask.Status.OPEN, due_at=None)
+            return queryset.held()  # type: ignore[attr-defined,no-any-return]  # tasks'
+        if self.value() == "waiting":
+            return queryset.filter(status=FollowUpTask.Status.OPEN, held_reason=PERSON_ACTIVE)
         if self.value() == "claimed":
             return queryset.filter(claim_until__gt=timezone.now())
         return queryset
+
+
+OF_SLA = on_board(
+    (
+        "followup_sla", _("newest 500 due tasks"),
+        lambda rows, at: rows.filter(pk__in=services.newest_due(at)),
+    ),
+    (
+        "unknown_owner", _("open, with an unknown owner"),
+        lambda rows, at: rows.of_unknown_owners(),  # type: ignore[attr-defined]  # tasks'
+    ),
+)  # fmt: skip
 
 
 @admin.register(FollowUpTask)
@@ -93,13 +125,14 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
         "province",
         "due_there",
         "status",
-        "outcome",
+        "outcome_standing",
         "owner",
         "claimed",
         "why_held",
         "completed_by",
     )
     list_filter = (
+        OF_SLA,
         "status",
         "kind",
         "channel",
@@ -107,7 +140,7 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
         ContactableFilter,
         HeldFilter,
         OwnerFilter,
-        "outcome",
+        OutcomeFilter,
         "province",
         "due_at",
     )
@@ -126,6 +159,8 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
         "province",
         "scheduled_for",
         "due_there",
+        "deadline_at",
+        "opened_at",
         "status",
         "is_current",
         "why_held",
@@ -137,6 +172,7 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
         "started_at",
         "started_by",
         "outcome",
+        "corrected_to",
         "next",
         "next_at",
         "contacted_at",
@@ -157,6 +193,10 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
     @admin.display(description=_("lead"), ordering="lead__external_id")
     def lead_link(self, task: FollowUpTask) -> str:
         return task.lead.external_id
+
+    @admin.display(description=_("outcome"))
+    def outcome_standing(self, task: FollowUpTask) -> str:
+        return task.standing_outcome_display or "–"
 
     @admin.display(description=_("due there"), ordering=F("due_at").asc(nulls_last=True))
     def due_there(self, task: FollowUpTask) -> str:
@@ -206,11 +246,11 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
     def has_reassign_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("followups.reassign"))
 
-    @admin.action(description=_("Give to another owner"), permissions=["reassign"])
+    @admin.action(description=_("Reassign"), permissions=["reassign"])
     def reassign(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         form = OwnerForm(request.POST if "apply" in request.POST else None)
         if not form.is_valid():
-            title = _("Give tasks to another owner")
+            title = _("Reassign tasks")
             return self.ask(request, queryset, form, "reassign", title, MOST_REASSIGNED)
         ids = list(queryset.order_by("pk").values_list("pk", flat=True)[: MOST_REASSIGNED + 1])
         said = form.cleaned_data
@@ -227,6 +267,6 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
         )
         messages.success(request, text % {"count": moved, "owner": owner})
         if not is_known(said["owner"]):
-            text = gettext("Nobody at work here is called “%(owner)s”: these tasks count as nobody’s.")
+            text = gettext("No active person has the username “%(owner)s”: these tasks count as unassigned.")
             messages.warning(request, text % {"owner": owner})
         return None

@@ -13,11 +13,11 @@ from followups import services
 from followups.admin.templates_transfer import TransfersTemplates
 from followups.models import LadderTemplate
 from followups.rules import read_steps
-from followups.steps import StepsField, steps_in_words, time_line, when
+from followups.steps import OptionalStepsField, StepsField, steps_in_words, time_line, when
 from followups.wording import CHANNELS
-from governance.actors import By
-from governance.admin_base import DifferencesInWords, HistoryAdmin, VersionForm, by_of
-from governance.admin_live import LiveAdmin, SwitchesMany, live
+from governance.core.actors import By
+from governance.core.admin.base import DifferencesInWords, HistoryAdmin, VersionForm, by_of
+from governance.core.admin.live import LiveAdmin, SwitchesMany, live
 
 
 class TemplateForm(VersionForm):
@@ -27,13 +27,23 @@ class TemplateForm(VersionForm):
         label=_("Steps"),
         help_text=_(
             "How long after the first step was due each comes; the first comes at once. They are put in "
-            "order by themselves, and a row without a channel is no step. Ladders that run keep their steps."
+            "order by themselves, and a row without a channel is not a step. Ladders that run keep their "
+            "steps."
+        ),
+    )
+
+    nurture_steps = OptionalStepsField(
+        label=_("Nurture steps"),
+        required=False,
+        help_text=_(
+            "The short ladder that starts after the rest, where contact is still allowed. "
+            "Left blank: a text at once, a call after 2 days, a text after 9 days."
         ),
     )
 
     class Meta:
         model = LadderTemplate
-        fields = ("province", "market", "enabled", "steps")
+        fields = ("province", "market", "enabled", "steps", "rest_days", "nurture_steps")
 
 
 class StepsThatDiffer(DifferencesInWords):
@@ -42,7 +52,7 @@ class StepsThatDiffer(DifferencesInWords):
     DEFAULT_MAX_DISPLAYED_DELTA_CHANGE_CHARS = 1000
 
     def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
-        if change.field != "steps":
+        if change.field not in ("steps", "nurture_steps") or not value:
             return super().prepare_delta_change_value(change, value)
         told = []
         for step in read_steps(value):
@@ -66,11 +76,13 @@ class LadderTemplateAdmin(TransfersTemplates, SwitchesMany, LiveAdmin, HistoryAd
     history_list_display = ("version", "enabled", "changed_by")
     readonly_fields = (
         "version", "changed_by", "reason", "updated_at", "correlation_id", "line", "scripts",
+        "nurture_scripts",
     )  # fmt: skip
-    shown_instead: ClassVar[dict[str, str]] = {"steps": "scripts"}
+    shown_instead: ClassVar[dict[str, str]] = {"steps": "scripts", "nurture_steps": "nurture_scripts"}
     fieldsets = (
         (None, {"fields": ("province", "market", "enabled")}),
         (_("What is done"), {"fields": ("steps", "line")}),
+        (_("When nobody answers"), {"fields": ("rest_days", "nurture_steps")}),
         (_("Why"), {"fields": ("change_reason", "seen_version")}),
         (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
     )
@@ -96,6 +108,7 @@ class LadderTemplateAdmin(TransfersTemplates, SwitchesMany, LiveAdmin, HistoryAd
             at=timezone.now(),
             enabled=obj.enabled,
             steps=obj.steps,
+            rest=services.Rest(obj.rest_days, obj.nurture_steps),
             reason=form.cleaned_data["change_reason"],
             expected_version=form.cleaned_data["seen_version"] if change else 0,
         )
@@ -113,3 +126,7 @@ class LadderTemplateAdmin(TransfersTemplates, SwitchesMany, LiveAdmin, HistoryAd
     @admin.display(description=_("steps"))
     def scripts(self, template: LadderTemplate) -> str:
         return steps_in_words(read_steps(template.steps))
+
+    @admin.display(description=_("nurture steps"))
+    def nurture_scripts(self, template: LadderTemplate) -> str:
+        return steps_in_words(template.nurture)

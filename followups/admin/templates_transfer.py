@@ -14,8 +14,8 @@ from django.utils.translation import gettext_lazy as _
 from followups.models import LadderTemplate
 from followups.rules import DEFAULT_STEPS, Step, read_steps
 from followups.services import save_template
-from governance.actors import By
-from governance.admin_policies import (
+from governance.core.actors import By
+from governance.core.admin.policies import (
     EMPTIED,
     TransfersPolicies,
     read_cells,
@@ -23,8 +23,8 @@ from governance.admin_policies import (
     read_yes,
     write_yes,
 )
-from governance.admin_transfer import Row
-from governance.places import Place
+from governance.core.admin.transfer import Row
+from governance.core.places import Place
 
 SCRIPTS = ("script_en", "script_fr")
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "j": "days"}

@@ -41,10 +41,14 @@ from followups.intake.report import Counts, Difference, NoReport
 from followups.intake.rules import FIELD_LABELS, Problem
 from followups.intake.services import IMPORT, Points, import_leads
 from followups.models import ContactPoint, Lead
-from followups.points import lead_digest
-from governance.actors import ACTOR_LENGTH, By
-from governance.admin_base import by_of
-from governance.admin_transfer import (
+from followups.points import lead_facts
+from governance.contact import digests
+from governance.contact.rules import suppressing
+from governance.contact.services import questions_of_people
+from governance.core.actors import ACTOR_LENGTH, By
+from governance.core.admin.base import by_of
+from governance.core.admin.display import number
+from governance.core.admin.transfer import (
     DOMAIN,
     SHOWN,
     Cell,
@@ -54,14 +58,9 @@ from governance.admin_transfer import (
     UploadForm,
     told,
 )
-from governance.admin_words import number
-from governance.contact import digests
-from governance.contact.rules import suppressing
-from governance.contact.services import questions_of_people
-from governance.errors import Refused
+from governance.core.errors import Refused
+from governance.core.hours import CHANNELS
 from governance.golive.services import Execution, require
-from governance.hooks import PointFacts
-from governance.hours import CHANNELS
 from governance.kpi.services import emit_kpi
 
 MOST_LEADS = 5_000
@@ -84,13 +83,13 @@ class LaddersForm(forms.Form):
     owner = forms.CharField(
         label=_("Owner of the ladders"), max_length=ACTOR_LENGTH, required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text=_("A username; empty: nobody’s, so that everybody is offered them."),
+        help_text=_("A username. Leave empty to unassign: the tasks are then offered to everybody."),
     )  # fmt: skip
 
     def clean_owner(self) -> str:
         owner: str = self.cleaned_data["owner"].strip()
         if not owner.isprintable():
-            raise ValidationError(gettext("This is no name."))
+            raise ValidationError(gettext("This is not a name."))
         return owner
 
 
@@ -382,7 +381,8 @@ class TransfersLeads(GivesRows):
             begun = ngettext(
                 "%(count)s ladder started.", "%(count)s ladders started.", counts.ladders
             ) % {"count": number(counts.ladders)}  # fmt: skip
-            messages.info(request, " ".join([begun, counts.ladder_lines()[0]]))
+            waiting = [counts.waiting_line()] if counts.waiting else []
+            messages.info(request, " ".join([begun, *waiting, counts.ladder_lines()[0]]))
         return listening.preview(counts)
 
     def sheet(self, request: HttpRequest, *, by: By, at: datetime) -> Iterator[list[str]]:
@@ -420,8 +420,8 @@ def _stopped(leads: Sequence[Lead], points: Points) -> dict[int, set[str]]:
     people = {
         lead.pk: (
             [
-                *(PointFacts(point.kind, point.digest) for point in points[lead.pk]),
-                PointFacts(digests.LEAD, lead_digest(lead.external_id)),
+                *(point.facts for point in points[lead.pk]),
+                lead_facts(lead.external_id),
             ],
             None,
         )
@@ -433,5 +433,5 @@ def _stopped(leads: Sequence[Lead], points: Points) -> dict[int, set[str]]:
             for channel, asked in questions.items()
             if suppressing(channel, asked.suppressions, asked.consents)
         }
-        for pk, questions in questions_of_people(CHANNELS, people).items()
+        for pk, questions in questions_of_people(CHANNELS, people, at=None).items()
     }

@@ -6,10 +6,10 @@ import django_filters as filters
 from django.db.models import QuerySet
 
 from followups.models import FollowUpTask, Lead
-from governance.actors import owner_key
-from governance.doors import InstantFilter
-from governance.hours import CHANNELS
-from governance.places import Province, fold
+from governance.core.actors import owner_key
+from governance.core.hours import CHANNELS
+from governance.core.places import Province, fold
+from governance.core.rest.filters import InstantFilter
 
 
 class LeadFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types

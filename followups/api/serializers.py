@@ -13,15 +13,16 @@ from rest_framework import serializers
 from followups.models import FollowUpTask, Lead
 from followups.points import read_point
 from followups.rules import NEXT
-from followups.services.claiming import MOST as MOST_CLAIMED
+from followups.services.claims import MOST as MOST_CLAIMED
 from followups.services.due import MOST as MOST_DUE
 from followups.services.planning import MOST_REASSIGNED
 from followups.services.sla import GROUPS, LAST
-from governance.actors import ACTOR_LENGTH
 from governance.contact import digests
-from governance.doors import (
+from governance.core.actors import ACTOR_LENGTH
+from governance.core.hours import CHANNELS
+from governance.core.places import CANADIAN_ZONES
+from governance.core.rest.fields import (
     FractionField,
-    Input,
     InstantField,
     JSONObjectField,
     MarketField,
@@ -29,8 +30,7 @@ from governance.doors import (
     ProvinceField,
     WholeNumberField,
 )
-from governance.hours import CHANNELS
-from governance.places import CANADIAN_ZONES
+from governance.core.rest.input import Input
 
 MAX_ID = 2**63 - 1
 
@@ -90,6 +90,10 @@ class LeadIdField(serializers.CharField):
 
 
 class CreateLadderInput(Input):
+    """What POST /ladder/create takes; what it does not know is kept with the lead, as her source sent it."""
+
+    keeps_unknown = True
+
     lead_id = LeadIdField()
     province = ProvinceField(required=False)
     market = MarketField()
@@ -109,6 +113,9 @@ class CreateLadderInput(Input):
     email = PointField(digests.EMAIL)
 
 
+NOTE_MOST = 1_048_576  # characters: a note never stops an outcome, the limit of a body (1 MB) comes first
+
+
 class TaskInput(Input):
     claim_token = TextField(32)
 
@@ -123,7 +130,7 @@ class CompleteInput(TaskInput):
     )
     next = serializers.ChoiceField(choices=NEXT, required=False, allow_blank=True, default="")
     next_at = WhenField(required=False, default=None)
-    note = TextField(4000)
+    note = TextField(NOTE_MOST)
     contacted_at = InstantField(required=False, default=None)
     override_reason = TextField(500)
     happened = serializers.BooleanField(required=False, default=False)
@@ -201,7 +208,7 @@ class InboundInput(Input):
     outcome = serializers.CharField(max_length=12, required=False, allow_blank=True, default="")
     next = serializers.ChoiceField(choices=NEXT, required=False, allow_blank=True, default="")
     next_at = WhenField(required=False, default=None)
-    note = TextField(4000)
+    note = TextField(NOTE_MOST)
 
 
 class LookupQuestion(Input):
@@ -266,8 +273,9 @@ class TaskSerializer(serializers.ModelSerializer[FollowUpTask]):
         model = FollowUpTask
         fields = [
             "id", "lead_id", "ladder_id", "kind", "step", "channel", "province", "scheduled_for", "due_at",
+            "deadline_at", "opened_at",
             "zone", "status", "held_reason", "snoozed_until", "owner", "claimed_by", "claim_until", "outcome",
-            "next", "next_at", "note", "started_at", "contacted_at", "contact_source", "entered_late",
-            "completed_at", "completed_by", "closed_reason", "response_minutes", "response_wall_minutes",
-            "created_at", "actor", "acting_for", "correlation_id",
+            "corrected_to", "next", "next_at", "note", "started_at", "contacted_at", "contact_source",
+            "entered_late", "completed_at", "completed_by", "closed_reason", "response_minutes",
+            "response_wall_minutes", "created_at", "actor", "acting_for", "correlation_id",
         ]  # fmt: skip

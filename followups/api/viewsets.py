@@ -13,9 +13,10 @@ from followups import services
 from followups.api import serializers as shapes
 from followups.api.filters import LeadFilter, TaskFilter
 from followups.models import FollowUpTask, Lead
-from governance.actors import Role, owner_key
-from governance.doors import CollectionViewSet, DoorViewSet, who
-from governance.places import fold
+from governance.core.actors import Role, owner_key
+from governance.core.places import fold
+from governance.core.rest.input import from_office, who
+from governance.core.rest.viewsets import CollectionViewSet, ServiceViewSet
 
 DETAILS = (
     "name",
@@ -42,7 +43,7 @@ def _queue(data: dict[str, Any]) -> dict[str, Any]:
     return wanted
 
 
-class LadderViewSet(DoorViewSet):
+class LadderViewSet(ServiceViewSet):
     rights: ClassVar[dict[str, str]] = {"create": "followups.create_ladder", "stop": "followups.stop_ladder"}
 
     def create(self, request: Request) -> Response:
@@ -54,7 +55,7 @@ class LadderViewSet(DoorViewSet):
             province=data.get("province", ""),
             market=data["market"],
             owner=data["owner"],
-            details=services.LeadDetails(**{name: data[name] for name in DETAILS}),
+            details=services.LeadDetails(**{name: data[name] for name in DETAILS}, extra=data["unknown"]),
         )
         return Response(made.as_answer(), status=201)
 
@@ -65,7 +66,7 @@ class LadderViewSet(DoorViewSet):
         return Response({"ok": True, "ladder": {"id": ladder.pk, "status": ladder.status}})
 
 
-class TaskViewSet(DoorViewSet):
+class TaskViewSet(ServiceViewSet):
     rights: ClassVar[dict[str, str]] = {
         "start": "followups.start_task",
         "complete": "followups.complete_task",
@@ -82,6 +83,7 @@ class TaskViewSet(DoorViewSet):
         "claim": "followups.claim_task",
         "sla": "governance.view_operations",
     }
+    questions: ClassVar[frozenset[str]] = frozenset({"lookup"})
 
     def _source(self) -> str:
         sources = FollowUpTask.Source
@@ -163,6 +165,7 @@ class TaskViewSet(DoorViewSet):
         )
         corrected = services.correct_task(pk, said, by=by, at=timezone.now(), reason=data["reason"])
         answer = corrected.as_answer()
+        answer["task"]["outcome"] = corrected.task.outcome
         answer["task"]["corrected_to"] = corrected.task.corrected_to or None
         answer["already_corrected"] = answer.pop("already_completed")
         return Response(answer)
@@ -170,7 +173,12 @@ class TaskViewSet(DoorViewSet):
     def lookup(self, request: Request) -> Response:
         data, by = self.read(shapes.LookupQuestion)
         asked = {name: data[name] for name in ("phone", "email", "lead_id")}
-        return Response({"ok": True, "leads": services.look_up(by=by, at=timezone.now(), **asked)})
+        return Response(
+            {
+                "ok": True,
+                "leads": services.look_up(by=by, at=timezone.now(), office=from_office(request), **asked),
+            }
+        )
 
     def inbound(self, request: Request, lead_id: str) -> Response:
         data, by = self.read(shapes.InboundInput)

@@ -16,7 +16,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Self, TypeVar
 
-from governance.places import ALL, fold_city
+from governance.core.places import ALL, fold_city
 
 T = TypeVar("T")
 

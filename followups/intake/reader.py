@@ -279,7 +279,7 @@ def _refuse_binary(head: bytes) -> None:
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise UnreadableFile(_("This file is in UTF-16. Save it as “CSV UTF-8”."))
     if head.count(0) * 10 > len(head):
-        raise UnreadableFile(_("This is no text file. Save the sheet as “CSV UTF-8”."))
+        raise UnreadableFile(_("This is not a text file. Save the sheet as “CSV UTF-8”."))
 
 
 def _bad_line(path: Path, encoding: str) -> int | None:

@@ -19,13 +19,13 @@ from django.utils.translation import ngettext
 from followups.intake.gathering import Given
 from followups.intake.reader import IgnoredRow, RefusedRow
 from followups.intake.rules import Problem, printable
+from governance.core.spreadsheets import safe
 from governance.retention.rules import Words
 
 Difference = tuple[str, str, str]  # field, before, afterwards
 
 log = logging.getLogger(__name__)
 
-FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 ALREADY_ACTIVE, HAD_LADDER = "already_active", "followed_up_before"
 
 
@@ -34,7 +34,8 @@ class Counts:
     """Rows of the file, and what became of its leads.
 
     rows = leads + repeated + refused + ignored, and leads = created + updated + unchanged. `left_empty` and
-    `kept` count cells, `repeated_changed` the repeated rows that said something new.
+    `kept` count cells, `repeated_changed` the repeated rows that said something new, `waiting` those of the
+    `ladders` that wait for another lead with the same number.
     """
 
     rows: int = 0
@@ -49,6 +50,7 @@ class Counts:
     unchanged: int = 0
     moved: int = 0
     ladders: int = 0
+    waiting: int = 0
     no_ladder: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -64,7 +66,7 @@ class Counts:
             (self.unchanged, _("leads unchanged")),
             (self.repeated, self._repeated()),
             (self.refused, _("rows refused")),
-            (self.ignored, _("rows passed over (blank lines and totals)")),
+            (self.ignored, _("rows skipped (blank lines and totals)")),
             (self.left_empty, _("cells left empty, because they could not be read")),
             (self.kept, _("cells kept with a remark")),
         ]
@@ -79,6 +81,14 @@ class Counts:
             "new": self.repeated_changed
         }
 
+    def waiting_line(self) -> str:
+        """Return how many of the ladders wait for another lead with the same number."""
+        return ngettext(
+            "%(count)s of them waits: another lead with the same number is being followed up.",
+            "%(count)s of them wait: another lead with the same number is being followed up.",
+            self.waiting,
+        ) % {"count": f"{self.waiting:,}"}
+
     def ladder_lines(self) -> list[str]:
         """Return, per reason, how many leads start no ladder."""
         head = ngettext(
@@ -87,10 +97,9 @@ class Counts:
         return [head, *(f"{n:>8,}  {reason}" for reason, n in sorted(self.no_ladder.items()))]
 
 
-def safe(cell: Any) -> str:
+def safe_cell(cell: Any) -> str:
     """Return a cell that no spreadsheet takes for a formula, without signs that cannot be shown."""
-    text = str(cell)
-    return printable(f"'{text}" if text.startswith(FORMULA_SIGNS) else text)
+    return printable(safe(str(cell)))
 
 
 class Report:
@@ -128,7 +137,7 @@ class Report:
     def add(
         self, line: int, lead_id: str, field: str, value: object, effect: str, reason: str, row: str = ""
     ) -> None:
-        self._rows.writerow([line, *map(safe, (lead_id, field, value, effect, reason, row))])
+        self._rows.writerow([line, *map(safe_cell, (lead_id, field, value, effect, reason, row))])
 
     def created(self, line: int, given: Given) -> None:
         """Hear of a lead whom the file creates, or would; the CSV names only what is not as written."""
@@ -173,7 +182,7 @@ def strike_from_reports(lead_id: str, words: Words) -> int:
         try:
             with path.open(encoding="utf-8-sig", newline="") as file:
                 head, *rows = list(csv.reader(file)) or [[]]
-            kept = [row for row in rows if row[1:2] != [safe(lead_id)] and not words.occur_in(*row)]
+            kept = [row for row in rows if row[1:2] != [safe_cell(lead_id)] and not words.occur_in(*row)]
             if len(kept) == len(rows):
                 continue
             part = path.with_name(f".{path.name}.part")

@@ -19,7 +19,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import EmailValidator
 from django.utils.translation import gettext_lazy
 
-from governance.places import ALL, Province, read_label
+from governance.core.places import ALL, Province, read_label
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -46,7 +46,7 @@ _PROBLEMS: Final[dict[str, tuple[Effect, StrOrPromise]]] = {
     "province_missing": ("refused", gettext_lazy("The province is empty; the line was refused.")),
     "province_unknown": (
         "refused",
-        gettext_lazy("“%(value)s” is no Canadian province or territory; the line was refused."),
+        gettext_lazy("“%(value)s” is not a Canadian province or territory; the line was refused."),
     ),
     "too_many_cells": (
         "refused",
@@ -63,11 +63,11 @@ _PROBLEMS: Final[dict[str, tuple[Effect, StrOrPromise]]] = {
         "refused",
         gettext_lazy("The line is longer than %(limit)s characters; the line was refused."),
     ),
-    "blank_line": ("ignored", gettext_lazy("The line is empty; it was passed over.")),
-    "total_line": ("ignored", gettext_lazy("The line is a total and no lead; it was passed over.")),
+    "blank_line": ("ignored", gettext_lazy("The line is empty; it was skipped.")),
+    "total_line": ("ignored", gettext_lazy("The line is a total, not a lead; it was skipped.")),
     "phone_unreadable": (
         "left_empty",
-        gettext_lazy("“%(value)s” is no phone number that exists; the phone was left empty."),
+        gettext_lazy("“%(value)s” is not a phone number that exists; the phone was left empty."),
     ),
     "phone_abroad": (
         "kept",
@@ -75,7 +75,7 @@ _PROBLEMS: Final[dict[str, tuple[Effect, StrOrPromise]]] = {
     ),
     "email_unreadable": (
         "left_empty",
-        gettext_lazy("“%(value)s” is no e-mail address; the e-mail was left empty."),
+        gettext_lazy("“%(value)s” is not an e-mail address; the e-mail was left empty."),
     ),
     "score_unreadable": (
         "left_empty",
@@ -97,7 +97,7 @@ _PROBLEMS: Final[dict[str, tuple[Effect, StrOrPromise]]] = {
     ),
     "postal_code_unreadable": (
         "left_empty",
-        gettext_lazy("“%(value)s” is no Canadian postal code; it was left empty."),
+        gettext_lazy("“%(value)s” is not a Canadian postal code; it was left empty."),
     ),
     "city_no_market": (
         "kept",
@@ -112,11 +112,11 @@ _PROBLEMS: Final[dict[str, tuple[Effect, StrOrPromise]]] = {
     ),
     "date_impossible": (
         "kept",
-        gettext_lazy("“%(value)s” is no day of the calendar; the date was kept as text."),
+        gettext_lazy("“%(value)s” is not a calendar day; the date was kept as text."),
     ),
     "date_unreadable": (
         "kept",
-        gettext_lazy("“%(value)s” is no date that can be read; it was kept as text."),
+        gettext_lazy("“%(value)s” is not a date that can be read; it was kept as text."),
     ),
     "date_future": (
         "kept",

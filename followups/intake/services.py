@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -23,23 +24,33 @@ from followups.intake.rules import CITY_LENGTH, problem
 from followups.models import ContactPoint, FollowUpTask, Ladder, LadderTemplate, Lead
 from followups.points import read_point
 from followups.rules import read_steps
-from followups.services.completing import require_right
-from followups.services.desk import WRITTEN_FIELDS, lock_leads
+from followups.services.guards import require_right
 from followups.services.ladders import begin, require_gate, require_owner, template_of
 from followups.services.leads import add_points
-from followups.services.realigning import realign_leads
-from governance.actors import By
+from followups.services.locked_task import WRITTEN_FIELDS
+from followups.services.locks import lock_leads, lock_numbers
+from followups.services.rekeying import take_stored_digests
+from followups.services.rescheduling import realign_leads
+from followups.services.waiting import rejudge
+from governance.accounts.services import DEFAULT_ZONE
 from governance.contact import digests
 from governance.contact.querysets import zone_of_city
 from governance.contact.reasons import sentence
 from governance.contact.services import GateBook, Where
-from governance.errors import Refused
+from governance.core.actors import By
+from governance.core.errors import Refused
+from governance.core.places import ALL, Place, fold, fold_city
 from governance.golive.services import Execution, require, verb
-from governance.places import ALL, Place, fold, fold_city
+from governance.market.names import spellings
 
 IMPORT = "followups.import_leads"
 CREATE_LADDER = "followups.create_ladder"
-BATCH = 200
+# What one transaction takes: on SQLite it holds the one writer, and a switch must wait for it no longer than
+# half a second.
+BATCH = 50
+LADDERS_AT_ONCE = 12
+READ_AT_ONCE = 200  # where nothing is written
+WITH_TASKS_AT_ONCE = 5  # known leads whose open tasks are judged anew
 CITY_KEY_LENGTH = 200  # some scripts take three signs for one when accents are taken off
 
 FIELD_OF_KIND = {digests.PHONE: "phone", digests.EMAIL: "email"}
@@ -68,7 +79,7 @@ def no_progress(what: str, total: int) -> AbstractContextManager[Bar]:
     return nullcontext(_NoBar())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Import:
     """One run over one file; what it writes, it writes as `by` at the instant `at`."""
 
@@ -77,6 +88,9 @@ class Import:
     counts: Counts
     report: Report
     progress: Progress
+    names: dict[tuple[str, str], str] = dataclasses.field(
+        default_factory=dict
+    )  # of markets, by province and key
 
 
 def import_leads(
@@ -124,7 +138,7 @@ def import_leads(
 
 def _gather(run: Import, source: Path | Sheet, gathering: Gathering) -> None:
     """Read the file once and gather its leads; report every cell and row that is not as it was written."""
-    today = run.at.astimezone(UTC).date()
+    today = run.at.astimezone(ZoneInfo(DEFAULT_ZONE)).date()
     if isinstance(source, Sheet):
         rows, size = source.read(today=today), len(source)
     else:
@@ -175,7 +189,7 @@ def _gather_row(run: Import, row: LeadRow, gathering: Gathering) -> None:
         run.counts.repeated_changed += new
         run.report.add(
             row.line, row.external_id, "external_id", row.external_id, "repeated",
-            _("The lead stands on line %(before)s too; where they differ, this later line counts.")
+            _("The lead is also on line %(before)s; where the two differ, this later line counts.")
             % {"before": before},
         )  # fmt: skip
 
@@ -183,30 +197,37 @@ def _gather_row(run: Import, row: LeadRow, gathering: Gathering) -> None:
 # --- leads of the file -> the database ----------------------------------------------------------------------
 
 
-@dataclass(slots=True)
+@dataclasses.dataclass(slots=True)
 class _Stored:
-    """What became of a batch; `moved` holds lead, her line and the province that she left."""
+    """What became of the first `taken` leads of a batch; `moved` holds lead, line and the province left."""
 
     counts: Counter[str]
     moved: list[tuple[Lead, int, str]]
     keys: list[tuple[int, int]]
+    taken: int = 0
 
 
 def _store_all(run: Import, gathering: Gathering, *, dry_run: bool) -> None:
     with run.progress(_("Storing"), len(gathering)) as bar:
-        for batch in gathering.batches(BATCH):
-            stored = _compare(batch, run) if dry_run else store_leads(batch, run)
-            gathering.remember(stored.keys)
-            for name in ("created", "updated", "unchanged"):
-                setattr(run.counts, name, getattr(run.counts, name) + stored.counts[name])
-            run.counts.moved += len(stored.moved)
-            for lead, line, before in stored.moved:
-                run.report.add(
-                    line, lead.external_id, "province", lead.province, "moved",
-                    _("The lead was in %(before)s and is in %(now)s now; her open tasks went with her.")
-                    % {"before": before, "now": lead.province},
-                )  # fmt: skip
-            bar.update(len(batch))
+        for batch in gathering.batches(READ_AT_ONCE if dry_run else BATCH):
+            while batch:
+                stored = _compare(batch, run) if dry_run else store_leads(batch, run)
+                gathering.remember(stored.keys)
+                _count_stored(run, stored)
+                bar.update(stored.taken)
+                batch = batch[stored.taken :]
+
+
+def _count_stored(run: Import, stored: _Stored) -> None:
+    for name in ("created", "updated", "unchanged"):
+        setattr(run.counts, name, getattr(run.counts, name) + stored.counts[name])
+    run.counts.moved += len(stored.moved)
+    for lead, line, before in stored.moved:
+        run.report.add(
+            line, lead.external_id, "province", lead.province, "moved",
+            _("The lead was in %(before)s and is in %(now)s now; their open tasks moved too.")
+            % {"before": before, "now": lead.province},
+        )  # fmt: skip
 
 
 @verb(Execution.OBSERVE_ONLY)
@@ -214,7 +235,8 @@ def store_leads(batch: Sequence[Gathered], run: Import) -> _Stored:
     """Create or update the leads of a batch, known by their external id; what is the same stays untouched.
 
     A value that is given replaces the lead's, a blank one leaves it; contact points are added, never removed,
-    and no suppression ends. Open tasks of a lead who moved follow her.
+    and no suppression ends. Open tasks of a lead who moved follow her. After 8 leads whose open tasks are
+    judged anew the rest of the batch is left for the next call.
     """
     try:
         with transaction.atomic():
@@ -240,9 +262,19 @@ def _points_of(lead_ids: Iterable[int]) -> Points:
 def _store(batch: Sequence[Gathered], run: Import) -> _Stored:
     stored = _Stored(Counter(), [], [])
     known, points = _known(batch, lock=True)
+    _name_markets(batch, run, keep=True)
     fresh: list[tuple[Lead, Gathered]] = []
     replaced: list[int] = []
+    renamed: list[int] = []
+    with_tasks: set[int] | None = None
     for gathered in batch:
+        judged = {*replaced, *renamed}
+        if len(judged) >= WITH_TASKS_AT_ONCE:
+            if with_tasks is None:
+                with_tasks = _with_open_tasks(known.values())
+            if len(judged & with_tasks) >= WITH_TASKS_AT_ONCE:
+                break
+        stored.taken += 1
         lead = known.get(gathered.given.external_id)
         if lead is None:
             fresh.append((_new_lead(gathered.given, run), gathered))
@@ -250,7 +282,7 @@ def _store(batch: Sequence[Gathered], run: Import) -> _Stored:
         stored.keys.append((lead.pk, gathered.place))
         before = lead.place, lead.city_key
         left = lead.province
-        changed = _take_over(lead, gathered.given)
+        changed = _take_over(lead, gathered.given, run)
         there = {(point.kind, point.value) for point in points.get(lead.pk, ())}
         added = [point for point in gathered.given.points if point not in there]
         stored.counts["updated" if changed or added else "unchanged"] += 1
@@ -259,18 +291,38 @@ def _store(batch: Sequence[Gathered], run: Import) -> _Stored:
             add_points(lead, added, list(points.get(lead.pk, ())))
         if lead.province != left:
             stored.moved.append((lead, gathered.line, left))
+        if "name" in changed or added:
+            renamed.append(lead.pk)
         if (lead.place, lead.city_key) != before:
             replaced.append(lead.pk)
     Lead.objects.bulk_create([lead for lead, _gathered in fresh])
-    ContactPoint.objects.bulk_create(
+    points_added = [
         ContactPoint(lead=lead, kind=kind, value=value, digest=digests.digest(kind, value), order=order)
         for lead, gathered in fresh
         for order, (kind, value) in enumerate(gathered.given.points)
-    )
+    ]
+    take_stored_digests(points_added)
+    ContactPoint.objects.bulk_create(points_added)
     stored.keys += [(lead.pk, gathered.place) for lead, gathered in fresh]
     stored.counts["created"] += len(fresh)
     _take_tasks_along(replaced, run)
+    if renamed:
+        rejudge(renamed, by=run.by, at=run.at)
     return stored
+
+
+def _name_markets(batch: Sequence[Gathered], run: Import, *, keep: bool) -> None:
+    """Look up how the batch's markets are written, so that each has one spelling."""
+    places = [Place(gathered.given.province, gathered.given.market) for gathered in batch]
+    fresh = [place for place in places if keep or (place.province, place.market_key) not in run.names]
+    run.names.update(spellings(fresh, keep=keep))
+
+
+def _with_open_tasks(leads: Iterable[Lead]) -> set[int]:
+    tasks = FollowUpTask.objects.filter(
+        lead__in=[lead.pk for lead in leads], status=FollowUpTask.Status.OPEN
+    ).order_by()
+    return set(tasks.values_list("lead_id", flat=True))
 
 
 def _new_lead(given: Given, run: Import) -> Lead:
@@ -281,13 +333,13 @@ def _new_lead(given: Given, run: Import) -> Lead:
         updated_at=run.at,
         **run.by.written(),
     )
-    _take_over(lead, given)
+    _take_over(lead, given, run)
     lead.market_key = fold(lead.market)
     lead.fold_keys()
     return lead
 
 
-def _take_over(lead: Lead, given: Given) -> list[str]:
+def _take_over(lead: Lead, given: Given, run: Import) -> list[str]:
     """Give a lead what the file says of her; returns the fields that changed.
 
     Who moves to another province or city leaves her own time zone behind: it would beat the clock of the new
@@ -302,7 +354,8 @@ def _take_over(lead: Lead, given: Given) -> list[str]:
     wanted["score"] = lead.score if given.fraction is None else given.fraction
     moved = given.province != lead.province
     if given.city or moved:
-        wanted |= {"city": given.city, "market": given.market}
+        market = run.names.get((given.province, fold(given.market)), given.market)
+        wanted |= {"city": given.city, "market": market}
     if moved:
         wanted |= {"province": given.province, "postal_code": given.postal_code}
     if moved or not same_city(lead.city, given.city):
@@ -333,8 +386,9 @@ def _take_tasks_along(lead_ids: Sequence[int], run: Import) -> None:
 
 def _compare(batch: Sequence[Gathered], run: Import) -> _Stored:
     """Count what storing a batch would do, and do nothing."""
-    stored = _Stored(Counter(), [], [])
+    stored = _Stored(Counter(), [], [], taken=len(batch))
     known, points = _known(batch, lock=False)
+    _name_markets(batch, run, keep=False)
     for gathered in batch:
         given = gathered.given
         lead = known.get(given.external_id)
@@ -345,7 +399,7 @@ def _compare(batch: Sequence[Gathered], run: Import) -> _Stored:
         left = lead.province
         there = {(point.kind, point.value) for point in points.get(lead.pk, ())}
         before = {name: getattr(lead, name) for name in TAKEN_OVER}
-        changed = _take_over(lead, given)
+        changed = _take_over(lead, given, run)
         added = [point for point in given.points if point not in there]
         stored.counts["updated" if changed or added else "unchanged"] += 1
         if changed or added:
@@ -371,7 +425,7 @@ def _differences(
 # --- ladders ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Candidate:
     """A lead of the file who may start a ladder, and what the gate needs to know of her."""
 
@@ -409,7 +463,7 @@ def _judge_all(run: Import, gathering: Gathering) -> None:
     """Find who starts no ladder and why, count it and report it."""
     with run.progress(_("Asking the gate"), len(gathering)) as bar:
         templates: dict[Place, LadderTemplate | Refused] = {}
-        for batch in gathering.stored(BATCH):
+        for batch in gathering.stored(READ_AT_ONCE):
             candidates = _candidates(batch, run.at)
             busy = _busy([candidate.lead for candidate in candidates])
             refusals = []
@@ -430,8 +484,8 @@ def _busy(leads: Sequence[Lead]) -> dict[int, tuple[str, str]]:
     )
     before = set(FollowUpTask.objects.filter(lead__in=mine).values_list("lead_id", flat=True))
     before |= {lead.pk for lead in leads if lead.status != Lead.Status.NEW}
-    had = HAD_LADDER, _("She was followed up before; a new ladder is begun by hand.")
-    running = ALREADY_ACTIVE, _("She has an active ladder already.")
+    had = HAD_LADDER, _("They were followed up before; a new ladder is started by hand.")
+    running = ALREADY_ACTIVE, _("They already have an active ladder.")
     return {**dict.fromkeys(before, had), **dict.fromkeys(active, running)}
 
 
@@ -477,9 +531,10 @@ def _report_no_ladder(run: Import, candidate: _Candidate, reason: str, said: str
 def _start_all(run: Import, gathering: Gathering, owner: str) -> None:
     waiting = run.counts.leads - run.counts.no_ladder.total()
     with run.progress(_("Starting ladders"), waiting) as bar:
-        for batch in gathering.stored(BATCH, unrefused=True):
-            started, refused = start_ladders(batch, run, owner)
+        for batch in gathering.stored(LADDERS_AT_ONCE, unrefused=True):
+            started, waits, refused = start_ladders(batch, run, owner)
             run.counts.ladders += started
+            run.counts.waiting += waits
             for candidate, refusal in refused:  # what changed since the gate was asked
                 _report_no_ladder(run, candidate, *_reason_of(refusal))
             bar.update(len(batch))
@@ -488,21 +543,25 @@ def _start_all(run: Import, gathering: Gathering, owner: str) -> None:
 @verb(Execution.PROD_EXEC)
 def start_ladders(
     batch: Sequence[tuple[int, int]], run: Import, owner: str
-) -> tuple[int, list[tuple[_Candidate, Refused]]]:
+) -> tuple[int, int, list[tuple[_Candidate, Refused]]]:
     """Begin the ladder of each lead of a batch of (primary key, line) for `owner`, each with its KPI event.
 
-    Returns how many began, and who was refused why.
+    Returns how many began, how many of them wait for another lead of the same person, and who was refused
+    why.
     """
     lock_leads(pk for pk, _line in batch)
-    started, refused = 0, []
-    for candidate in _candidates(batch, run.at):
+    started, waiting, refused = 0, 0, []
+    candidates = _candidates(batch, run.at)
+    lock_numbers({point.digest for candidate in candidates for point in candidate.points})
+    for candidate in candidates:
         try:
             with transaction.atomic():
-                begin(
+                made = begin(
                     candidate.lead, candidate.points, by=run.by, at=run.at, owner=owner,
                     book=(candidate.book, candidate.where),
                 )  # fmt: skip
             started += 1
+            waiting += made.behind is not None
         except Refused as refusal:
             refused.append((candidate, refusal))
-    return started, refused
+    return started, waiting, refused

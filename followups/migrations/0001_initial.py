@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import migrations, models
 
 import followups.models
-import governance.places
+import governance.core.places
 
 
 class Migration(migrations.Migration):
@@ -278,7 +278,7 @@ class Migration(migrations.Migration):
                         default="",
                         help_text="Only where it is known for sure; it beats every other clock.",
                         max_length=40,
-                        validators=[governance.places.validate_zone],
+                        validators=[governance.core.places.validate_zone],
                         verbose_name="time zone",
                     ),
                 ),

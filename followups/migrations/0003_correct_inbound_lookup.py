@@ -3,7 +3,7 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-from governance.append_only import guard_tables
+from governance.core.append_only import guard_tables
 
 
 class Migration(migrations.Migration):

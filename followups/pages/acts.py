@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,17 +12,20 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from followups import services, wording
-from followups.forms import SkipForm, SnoozeForm
-from followups.models import FollowUpTask
+from followups.forms import ConsentForm, SkipForm, SnoozeForm
+from followups.models import FollowUpTask, OptOutPress
 from followups.pages import card as cards
-from followups.pages.desk import desk, find
+from followups.pages.desk import desk, find, presses
 from followups.pages.doors import is_part, needs, part, posted, to_list, to_task, who
+from followups.rules import HANDOVER, HAPPENED
+from followups.services.closing import current_task
 from followups.services.completing import Completed
 from followups.services.reading import Look
-from governance.actors import By
-from governance.errors import NotFound, Refused
+from governance.core.actors import By
+from governance.core.errors import NotFound, Refused
 
 Outcome = FollowUpTask.Outcome
+STOPPED = ("kill_switch_engaged", "go_live_disabled")
 
 
 def read_said(data: QueryDict) -> QueryDict:
@@ -35,9 +39,15 @@ def read_said(data: QueryDict) -> QueryDict:
     read["outcome"] = outcome
     if kind:
         read["next"] = kind
-    if when:
+    if when or kind == HANDOVER:  # a button without a time means at once, whatever is typed beside it
         read["next_at"] = when
     return read
+
+
+def ticked_of(data: QueryDict) -> list[int]:
+    """Return the other leads with the number on which the outcome is recorded too."""
+    ticked = (text for text in data.getlist("also")[:100] if text.isascii() and text.isdigit())
+    return [int(text) for text in ticked if len(text) <= 18]
 
 
 @needs("followups.start_task")
@@ -61,46 +71,73 @@ def complete(request: HttpRequest, pk: int) -> HttpResponseBase:
     by, at = who(request), timezone.now()
     said = read_said(request.POST)
     # recorded all day, so in few queries: the card is read only to show what was wrong with it
-    look = find(pk, by, at) if _needs_card(said) else None
-    form = cards.complete_form(said, look, by, at)
+    look, zone, theirs = None, "UTC", True
+    if said.get("outcome") in HAPPENED:
+        look, zone = _seen_or_closed(pk, by, at)
+        theirs = look is not None
+    elif _has_times(said):
+        look = find(pk, by, at)
+    form = cards.complete_form(said, look, by, at, zone=zone)
     if not form.is_valid():
         return _refused(request, by, at, look or find(pk, by, at), said)
+    completion = replace(form.completion(), by_key=True)
     try:
-        done = services.complete_task(pk, form.completion(), by=by, at=at)
+        done = services.complete_for(pk, completion, by=by, at=at, also=ticked_of(said))
     except NotFound as none:
         raise Http404(str(none)) from none
     except Refused as refusal:
         return _refused(request, by, at, look or find(pk, by, at), said, refusal)
-    _say(request, cards.name_of(done.task.lead), done)
-    return _go_on(request, done.task)
+    _say(request, cards.name_of(done.task.lead) if theirs else _("Task %(task)s") % {"task": pk}, done)
+    return _go_on(request, done.task, pressed=completion.outcome == Outcome.OPTED_OUT)
 
 
-def _needs_card(said: QueryDict) -> bool:
-    """Say whether times were typed, on her clock, or whether an opt-out comes in for a task never seen."""
-    times = said.get("next_at") or said.get("contacted_at")
-    return bool(times) or said.get("outcome") == Outcome.OPTED_OUT
+def _has_times(said: QueryDict) -> bool:
+    """Say whether times were typed, on the lead's clock."""
+    return bool(said.get("next_at") or said.get("contacted_at"))
+
+
+def _seen_or_closed(pk: int, by: By, at: datetime) -> tuple[Look | None, str]:
+    """Return the card and clock of a task; the clock alone where it was given to somebody else meanwhile.
+
+    What the person did is recorded all the same, and nothing of a lead who is another's is shown. Raises
+    Http404 where there is no such task.
+    """
+    try:
+        look = find(pk, by, at)
+    except Http404:
+        zone = FollowUpTask.objects.filter(pk=pk).values_list("zone", flat=True).first()
+        if zone is None:
+            raise
+        return None, zone
+    return look, look.zone
 
 
 def _refused(
     request: HttpRequest, by: By, at: datetime, look: Look, said: QueryDict, refusal: Refused | None = None
 ) -> HttpResponse:
+    if refusal is not None and refusal.code in STOPPED:  # engaged while the card was open
+        said = said.copy()
+        said["happened"] = "on"
     form = cards.complete_form(said, look, by, at)
     form.is_valid()
+    ticked = ticked_of(said)
     if refusal is None:
-        return desk(request, by, at, look=look, status=400, complete=form)
+        return desk(request, by, at, look=look, status=400, complete=form, ticked=ticked)
     form.refuse(refusal)
-    return desk(request, by, at, look=look, refusal=refusal, complete=form)
+    return desk(request, by, at, look=look, refusal=refusal, complete=form, ticked=ticked)
 
 
-def _go_on(request: HttpRequest, done: FollowUpTask | None = None) -> HttpResponseBase:
+def _go_on(
+    request: HttpRequest, done: FollowUpTask | None = None, *, pressed: bool = False
+) -> HttpResponseBase:
     """Go on with the next task: the page's script asks for it at once, else the list offers it."""
     if is_part(request):
-        return desk(request, who(request), timezone.now(), done=done, go_on=True)
+        return desk(request, who(request), timezone.now(), done=done, go_on=True, pressed=pressed)
     return to_list(request, **({"done": done.pk} if done else {}))
 
 
 def _say(request: HttpRequest, name: str, done: Completed) -> None:
-    said = {"lead": name, "outcome": done.task.get_outcome_display()}
+    said = {"lead": name, "outcome": done.task.standing_outcome_display}
     if done.already_completed:
         text = _("%(lead)s: this was recorded already (%(outcome)s).") % said
     else:
@@ -115,14 +152,47 @@ def opt_out(request: HttpRequest, pk: int) -> HttpResponseBase:
     by, at = who(request), timezone.now()
     look = find(pk, by, at)
     try:
-        services.complete_task(pk, services.Completion(outcome=Outcome.OPTED_OUT), by=by, at=at)
+        said = services.Completion(outcome=Outcome.OPTED_OUT, by_key=True)
+        services.complete_task(pk, said, by=by, at=at)
     except Refused as refusal:
         return desk(request, by, at, look=look, refusal=refusal)
     messages.success(
         request,
         _("%(lead)s opted out and is not contacted any more.") % {"lead": cards.name_of(look.task.lead)},
     )
-    return _go_on(request, look.task)
+    return _go_on(request, look.task, pressed=True)
+
+
+@needs("governance.undo_opt_out")
+def undo_opt_out(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Take back an opt-out that the same person recorded by key; the task in front stays where it is."""
+    if request.method != "POST":
+        return to_list(request)
+    by, at = who(request), timezone.now()
+    status = 200
+    try:
+        press = services.undo_opt_out(pk, by=by, at=at)
+    except NotFound as none:
+        raise Http404(str(none)) from none
+    except Refused as refusal:
+        messages.error(request, str(refusal))
+        status = refusal.status
+    else:
+        messages.success(request, _taken_back(press))
+    if not is_part(request):
+        return to_list(request)
+    return part(request, "followups/presses_part.html", {"presses": presses(by, at)}, status=status)
+
+
+def _taken_back(press: OptOutPress) -> str:
+    task = FollowUpTask.objects.select_related("lead").get(pk=press.task_id)
+    name = {"lead": cards.name_of(task.lead)}
+    if task.standing_outcome == Outcome.OPTED_OUT:
+        return (
+            _("%(lead)s: your opt-out was taken back, but another stop stands: nobody is contacted.") % name
+        )
+    text = _("%(lead)s: the opt-out was taken back; the follow-up goes on.") % name
+    return f"{text} {wording.next_sentence(current_task(task.lead_id))}"
 
 
 @needs("followups.plan_task")
@@ -172,6 +242,31 @@ def skip(request: HttpRequest, pk: int) -> HttpResponseBase:
     done = _("%(lead)s: skipped.") % {"lead": cards.name_of(look.task.lead)}
     messages.success(request, f"{done} {wording.next_sentence(following)}")
     return _go_on(request)
+
+
+@needs("governance.record_heard_consent")
+@posted
+def consent(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Record that the person agreed to be contacted by a channel; the task stays in front."""
+    by, at = who(request), timezone.now()
+    look = find(pk, by, at)
+    form = ConsentForm(request.POST, auto_id="consent_%s")
+    if not form.is_valid():
+        return desk(request, by, at, look=look, status=400, consent=form)
+    try:
+        services.record_heard_consent(pk, by=by, at=at, **form.cleaned_data)
+    except Refused as refusal:
+        form.refuse(refusal)
+        return desk(request, by, at, look=look, refusal=refusal, consent=form)
+    messages.success(
+        request,
+        _("%(lead)s: consent recorded (%(channel)s).")
+        % {
+            "lead": cards.name_of(look.task.lead),
+            "channel": wording.CHANNELS[form.cleaned_data["channel"]],
+        },
+    )
+    return to_task(request, pk)
 
 
 @needs("followups.correct_task")

@@ -20,9 +20,11 @@ from followups.models import Lead
 from followups.pages import card as cards
 from followups.pages.acts import read_said
 from followups.pages.doors import is_part, needs, part, queue_of, task_named, to_list, to_task, who
+from followups.services.closers import closers_for
 from followups.services.reading import Told, told_of
-from governance.actors import By
-from governance.errors import Invalid, Refused
+from governance.core.actors import By
+from governance.core.errors import Invalid, Refused
+from governance.core.rest.input import from_office
 from governance.outbox.services import answer_once
 
 ONCE = re.compile(r"[0-9a-f]{32}")
@@ -47,14 +49,17 @@ def find(request: HttpRequest) -> HttpResponseBase:
         return to_list(request)
     by, at = who(request), timezone.now()
     sought = request.POST.get("q", "").replace("\0", "")
-    wrong = ""
+    wrong, status = "", 200
     found: list[dict[str, Any]] = []
     try:
-        found = services.look_up(by=by, at=at, **read_sought(sought))
+        office = from_office(request)
+        found = services.look_up(by=by, at=at, office=office, **read_sought(sought))
         if not found and "phone" in read_sought(sought):
-            found = services.look_up(by=by, at=at, lead_id=sought.strip()[:64])
+            found = services.look_up(by=by, at=at, office=office, lead_id=sought.strip()[:64])
     except (Invalid, ValidationError):
-        wrong = _("This is no phone number, e-mail address or lead id.")
+        wrong, status = _("This is not a phone number, e-mail address or lead id."), 400
+    except services.TooManyLookups as refusal:
+        wrong, status = str(refusal), refusal.status
     told = {one.lead.pk: one for one in told_of([row["id"] for row in found[:SHOWN]])}
     context = {
         "sought": sought.strip()[:254],
@@ -65,7 +70,6 @@ def find(request: HttpRequest) -> HttpResponseBase:
         "may": cards.may(by),
         "queue": queue_of(request),
     }
-    status = 400 if wrong else 200
     if is_part(request):
         return part(request, "followups/found.html", context, status=status)
     return render(request, "followups/find.html", context, status=status)
@@ -77,6 +81,7 @@ def _found(row: dict[str, Any], told: Told, by: By, form: InboundForm | None = N
     at = timezone.now()
     last = row["last_contact"]
     task = row["current_task"]
+    closers = closers_for(lead, by=by, at=at)
     return {
         "lead": lead,
         "name": cards.name_of(lead),
@@ -105,15 +110,17 @@ def _found(row: dict[str, Any], told: Told, by: By, form: InboundForm | None = N
             {
                 "when": wording.moment(when, zone),
                 "channel": wording.CHANNELS[done.channel],
-                "outcome": done.get_outcome_display(),
+                "outcome": done.standing_outcome_display,
                 "who": done.completed_by,
-                "note": done.note,
+                "notes": wording.note_parts(done.note),
             }
             for done in told.done
             if (when := done.contacted_at or done.completed_at)
         ],
         "form": form or InboundForm(zone=zone, at=at, auto_id=f"inbound_{lead.pk}_%s"),
-        "plain": [(kind, wording.NEXT[kind]) for kind in ("HANDOVER", "NOT_INTERESTED", "SOLD_OR_LISTED")],
+        "plain": cards.plain_next(closers.on_shift),
+        "no_closer": not closers.on_shift,
+        "closers": cards.offered_times(closers, zone, at),
         "once": uuid.uuid4().hex,
     }
 

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import Any
-from zoneinfo import ZoneInfo
+from typing import Any, assert_never
 
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
 from followups import wording
-from followups.forms import LIKELY, TYPED, CompleteForm, SkipForm, SnoozeForm
+from followups.forms import LIKELY, TYPED, CompleteForm, ConsentForm, SkipForm, SnoozeForm
 from followups.models import ContactPoint, FollowUpTask, Lead
-from followups.rules import ADVANCING, CALLBACK, HANDOVER, NOT_INTERESTED, NOT_NOW, SOLD_OR_LISTED, STOPPING
-from followups.services.completing import START_LASTS
+from followups.rules import CALLBACK, HANDOVER, NOT_INTERESTED, NOT_NOW, SOLD_OR_LISTED, STOPPING
+from followups.rules.completion import START_LASTS
+from followups.services.closers import Closers, closers_for
+from followups.services.corrections import may_be_corrected
 from followups.services.planning import LONGEST_SNOOZE
 from followups.services.previewing import after_step, lawful_times
 from followups.services.reading import Look
-from governance import hooks
-from governance.actors import By, owner_key
-from governance.contact.clock import local
+from followups.services.sharing import leads_with_number
 from governance.contact.rules import OVERRIDABLE
-from governance.errors import Refused
-from governance.places import ALL, Province
+from governance.contact.services import HEARD
+from governance.core import hooks
+from governance.core.actors import By, owner_key
+from governance.core.errors import Refused
+from governance.core.moments import local
+from governance.core.places import ALL, Province, fold
 
 RIGHTS = (
     "claim_task", "start_task", "complete_task", "plan_task", "work_any_task", "view_all", "correct_task",
@@ -43,7 +46,7 @@ def language(code: str | None) -> str:
 
 def where(province: str, market: str, city: str) -> str:
     """Return where the lead lives: city and market if they are known, and the province."""
-    parts = [city, market.title() if market != ALL and market.casefold() != city.casefold() else ""]
+    parts = [city, market.title() if market != ALL and fold(market) != fold(city) else ""]
     return ", ".join([part for part in parts if part] + [str(Province(province).label)])
 
 
@@ -82,8 +85,11 @@ def contact(look: Look, by: By, at: datetime, stopped: str) -> dict[str, Any]:
         "closes_at": int(closes.timestamp()) if closes else "",
         "closes_soon": closes is not None and closes - at <= timedelta(minutes=60),
         "due": wording.moment(task.due_at, zone) if task.due_at else "",
-        "late": wording.overdue(int((at - task.due_at).total_seconds() // 60))
+        "late": wording.overdue(int(look.desk.gate(task.channel).hours.open_minutes(task.due_at, at)))
         if task.due_at and task.due_at <= at
+        else "",
+        "call_by": wording.moment(task.deadline_at, zone)
+        if task.deadline_at and task.status == FollowUpTask.Status.OPEN
         else "",
         "snoozed": wording.moment(task.snoozed_until, zone)
         if task.snoozed_until and task.snoozed_until > at
@@ -119,6 +125,9 @@ def card(
     complete: CompleteForm | None = None,
     snooze: SnoozeForm | None = None,
     skip: SkipForm | None = None,
+    ticked: Collection[int] = (),
+    consent: ConsentForm | None = None,
+    correcting: bool = False,
 ) -> dict[str, Any]:
     """Return all that a card shows; the forms are those that were refused, if one was."""
     task, lead, zone = look.task, look.task.lead, look.zone
@@ -139,29 +148,41 @@ def card(
         and look.hers
         and lead.status != Lead.Status.DEAD,
         "refusal": refusal,
-        "complete": complete or complete_form(None, look, by, at),
+        "complete": complete or complete_form(None, look, by, at, happened=bool(stopped)),
         "snooze": snooze or SnoozeForm(zone=zone, at=at, auto_id="snooze_%s"),
         "skip": skip or SkipForm(zone=zone, at=at, auto_id="skip_%s"),
-        "correctable": may_correct(task, by, at),
+        "consent": (consent or ConsentForm(initial={"channel": "SMS"}, auto_id="consent_%s"))
+        if by.may(HEARD) and look.hers and lead.erasure_id is None
+        else None,
+        "correcting": correcting,
+        "correctable": may_be_corrected(task, by, at),
+        "sharing": leads_with_number(task.contact_point, by=by, at=at),
+        "ticked": ticked,
     }
     if shown["workable"]:
         shown["outcomes"] = outcomes(look, at)
-        shown["later"] = later(look, at)
+        shown["later"] = later(look, by, at)
     if shown["planable"]:
         shown["aside"] = _quick(look, task.channel, at, within=LONGEST_SNOOZE)
     if shown["correctable"]:
         shown["instead"] = instead(task)
     reason = refusal.extra.get("reason") if refusal else ""
-    shown["all_the_same"] = refusal is not None and refusal.code == "contact_denied"
-    shown["overridable"] = shown["all_the_same"] and reason in OVERRIDABLE | {"holiday"}
+    denied = refusal is not None and refusal.code == "contact_denied"
+    # while nobody may be contacted, what is recorded has happened before
+    shown["all_the_same"] = denied or bool(stopped)
+    shown["denied"] = denied
+    shown["overridable"] = denied and reason in OVERRIDABLE | {"holiday"}
     return shown
 
 
-def complete_form(data: Any, look: Look | None, by: By, at: datetime) -> CompleteForm:
-    """Return the form of a card; without one it takes every outcome, and reads no times."""
+def complete_form(
+    data: Any, look: Look | None, by: By, at: datetime, *, zone: str = "UTC", happened: bool = False
+) -> CompleteForm:
+    """Return the form of a card; without one it takes every outcome, and reads times in `zone`."""
     return CompleteForm(
-        data, zone=look.zone if look else "UTC", at=at, channel=look.task.channel if look else "",
-        may_override=by.may("governance.override_gate"), auto_id="complete_%s",
+        data, initial={"happened": happened}, zone=look.zone if look else zone, at=at,
+        channel=look.task.channel if look else "", may_override=by.may("governance.override_gate"),
+        auto_id="complete_%s",
     )  # fmt: skip
 
 
@@ -213,22 +234,23 @@ def _follows(outcome: str, look: Look, at: datetime) -> str:
         if other.ladder_id == task.ladder_id and task.ladder_id and other.pk != task.pk
         and other.status == FollowUpTask.Status.OPEN
     ]  # fmt: skip
-    if outcome in ADVANCING:
-        following = after_step(look, at)
-        return wording.next_sentence(following)
-    if outcome in STOPPING:
-        stops = ngettext("The remaining step stops.", "The remaining %(count)s steps stop.", len(steps)) % {
-            "count": len(steps)
-        }
-        return stops if steps else _("You are asked what comes next.")
-    if outcome == Outcome.WRONG_NUMBER:
-        other = _other_point(look)
-        if other is not None:
-            return _("This one is retired; it goes on with %(point)s.") % {
-                "point": wording.point_text(other.value)
-            }
-        return _("This one is retired; there is no other, so the steps that need one are skipped.")
-    return _("Every number and address of this person is stopped, on every lead that has it.")
+    match Outcome(outcome):
+        case Outcome.SENT | Outcome.NO_ANSWER | Outcome.LEFT_MESSAGE:
+            return wording.next_sentence(after_step(look, at))
+        case Outcome.REACHED | Outcome.REPLIED:
+            stops = ngettext("The remaining step stops.", "The remaining %(count)s steps stop.", len(steps))
+            return stops % {"count": len(steps)} if steps else _("You are asked what comes next.")
+        case Outcome.WRONG_NUMBER:
+            other = _other_point(look)
+            if other is not None:
+                return _("This one is retired; it goes on with %(point)s.") % {
+                    "point": wording.point_text(other.value)
+                }
+            return _("This one is retired; there is no other, so the steps that need one are skipped.")
+        case Outcome.OPTED_OUT:
+            return _("Every number and address of this person is stopped, on every lead that has it.")
+        case unknown:
+            assert_never(unknown)
 
 
 def _other_point(look: Look) -> ContactPoint | None:
@@ -237,7 +259,7 @@ def _other_point(look: Look) -> ContactPoint | None:
     return next((p for p in usable if used and p.kind == used.kind and p.pk != used.pk), None)
 
 
-def later(look: Look, at: datetime) -> dict[str, Any]:
+def later(look: Look, by: By, at: datetime) -> dict[str, Any]:
     """Return what may come after a lead was reached: lawful times for a callback, dates, and the rest."""
     today = local(at, look.zone).replace(hour=10, minute=0)
     dates = [
@@ -245,13 +267,32 @@ def later(look: Look, at: datetime) -> dict[str, Any]:
         (_("in 3 months"), today + timedelta(days=91)),
         (_("in 6 months"), today + timedelta(days=182)),
     ]
+    closers = closers_for(look.task.lead, by=by, at=at, desk=lambda: look.desk)
+    plain = plain_next(closers.on_shift)
+    offered = offered_times(closers, look.zone, at)
+    callbacks = _quick(look, "CALL", at, within=timedelta(days=14))
+    keys = iter(range(len(plain) + 1, 10))  # one digit each, as far as they go
     return {
-        "callbacks": _quick(look, "CALL", at, within=timedelta(days=14)),
+        "plain": plain,
+        "no_closer": not closers.on_shift,
+        "closers": [(label, when, next(keys, "")) for label, when in offered],
+        "callbacks": [(label, when, next(keys, "")) for label, when in callbacks],
         "dates": [(label, f"{day:{TYPED}}") for label, day in dates],
-        "plain": [(kind, wording.NEXT[kind]) for kind in (HANDOVER, NOT_INTERESTED, SOLD_OR_LISTED)],
         "callback": wording.NEXT[CALLBACK],
         "not_now": wording.NEXT[NOT_NOW],
     }
+
+
+def plain_next(closer_on_shift: bool) -> list[tuple[str, Any]]:
+    """Return what may come next without a time, each with its label; a closer may not be there."""
+    hand_off = wording.HAND_OFF_NOW if closer_on_shift else wording.HAND_OFF_ANYWAY
+    return [(HANDOVER, hand_off), *((kind, wording.NEXT[kind]) for kind in (NOT_INTERESTED, SOLD_OR_LISTED))]
+
+
+def offered_times(closers: Closers, zone: str, at: datetime) -> list[tuple[str, str]]:
+    """Return the closers' next free times on the lead's clock, and each as a form sends it."""
+    today = local(at, zone).date()
+    return [(wording.soon(when, zone, today), f"{local(when, zone):{TYPED}}") for when in closers.times]
 
 
 def _quick(look: Look, channel: str, at: datetime, *, within: timedelta) -> list[tuple[str, str]]:
@@ -265,7 +306,7 @@ def _quick(look: Look, channel: str, at: datetime, *, within: timedelta) -> list
 
 def instead(task: FollowUpTask) -> list[dict[str, str]]:
     """Return what a completed task's outcome may be corrected to, each with its key."""
-    standing = task.corrected_to or task.outcome
+    standing = task.standing_outcome
     choices = []
     for name in LIKELY[task.channel]:
         if name == standing:
@@ -276,21 +317,9 @@ def instead(task: FollowUpTask) -> list[dict[str, str]]:
         else:
             choices.append((name, str(wording.OUTCOMES[name])))
     return [
-        {"said": said, "label": label, "key": OPT_OUT_KEY if said == Outcome.OPTED_OUT else str(number)}
+        {"said": said, "label": label, "key": str(number)}
         for number, (said, label) in enumerate(choices, start=1)
     ]
-
-
-def may_correct(task: FollowUpTask, by: By, at: datetime) -> bool:
-    """Say whether to offer a correction: one's own until the end of the next day, any to a manager."""
-    if task.status != FollowUpTask.Status.COMPLETED or not by.may("followups.correct_task"):
-        return False
-    if by.may("followups.correct_any_task"):
-        return True
-    zone = ZoneInfo(task.zone)
-    if task.completed_at is None or owner_key(task.completed_by) != owner_key(by.working_name):
-        return False
-    return at.astimezone(zone).date() <= task.completed_at.astimezone(zone).date() + timedelta(days=1)
 
 
 # --- what happened before -----------------------------------------------------------------------------------
@@ -305,10 +334,10 @@ def past(other: FollowUpTask, look: Look) -> dict[str, Any]:
         when = _("due %(when)s") % {"when": wording.moment(other.due_at, look.zone)}
     same = other.ladder_id is not None and other.ladder_id == look.task.ladder_id
     held = wording.gate_sentence(other.held_reason, look.zone, None) if other.held_reason else ""
-    outcome = other.get_outcome_display() if other.outcome else ""
-    if other.corrected_to:
+    outcome = other.standing_outcome_display
+    if other.outcome and other.corrected_to not in ("", other.outcome):
         outcome = _("%(outcome)s, corrected to %(other)s") % {
-            "outcome": outcome, "other": other.get_corrected_to_display(),
+            "outcome": other.get_outcome_display(), "other": outcome,
         }  # fmt: skip
     return {
         "task": other,
@@ -319,6 +348,7 @@ def past(other: FollowUpTask, look: Look) -> dict[str, Any]:
         "status": other.get_status_display(),
         "outcome": outcome,
         "why": held or _closed(other.closed_reason),
+        "notes": wording.note_parts(other.note),
     }
 
 
@@ -329,6 +359,6 @@ def _closed(reason: str) -> str:
         "suppressed": _("opted out"),
         "no_contact_point": _("no number or address for this channel"),
         "corrected": _("the outcome was corrected"),
-        "replaced": _("promised anew"),
+        "replaced": _("scheduled again"),
     }
     return known.get(reason, reason)

@@ -19,7 +19,7 @@ from django.utils.translation import ngettext
 
 from followups import services, wording
 from followups.forms import QueueForm
-from followups.models import FollowUpTask
+from followups.models import FollowUpTask, OptOutPress
 from followups.pages import card as cards
 from followups.pages.doors import (
     SEE,
@@ -36,12 +36,14 @@ from followups.pages.doors import (
     to_task,
     who,
 )
-from followups.services.beside import Beside, Group, beside, fresh_until, mark
+from followups.services.corrections import may_be_corrected
 from followups.services.due import LOOKED_THROUGH
+from followups.services.presses import UNDO_LASTS
 from followups.services.reading import Look, held_claims, look_at
-from governance.actors import By, owner_key
-from governance.contact.clock import local
-from governance.errors import NotFound, Refused
+from followups.services.task_list import Beside, Group, beside, fresh_until, mark
+from governance.core.actors import By, Role, owner_key
+from governance.core.errors import NotFound, Refused
+from governance.core.moments import local
 
 PAGE_SIZE = 50
 
@@ -67,7 +69,8 @@ def due(request: HttpRequest) -> HttpResponse:
 def task(request: HttpRequest, pk: int) -> HttpResponse:
     """Show the desk with this task in front, with all there is of its lead."""
     by, at = who(request), timezone.now()
-    return desk(request, by, at, look=find(pk, by, at))
+    correcting = request.GET.get("correct") == "1"
+    return desk(request, by, at, look=find(pk, by, at), correcting=correcting)
 
 
 def desk(
@@ -80,19 +83,26 @@ def desk(
     refusal: Refused | None = None,
     go_on: bool = False,
     nothing: bool = False,
+    pressed: bool = False,
+    opening: str = "",
     status: int | None = None,
     **more: Any,
 ) -> HttpResponse:
     """Answer the page, or to its script the part in front, with a task's card or the way to the next one.
 
-    `done` is the task that was just recorded, `nothing` says that no task may be worked on now; `more` goes
-    to the card.
+    `done` is the task that was just recorded, `pressed` says that it was an opt-out by key, `nothing` that no
+    task may be worked on now and `opening` when the next one may; `more` goes to the card.
     """
     answer = status or (refusal.status if refusal else 200)
+    # what may be taken back stays on the page by itself; it is read anew where it may have changed
+    presses = services.presses_to_undo(by, at) if pressed or not is_part(request) else None
+    pressed_now = next((press for press in presses or () if done and press.task_id == done.pk), None)
     context: dict[str, Any] = {
         "queue": queue_of(request), "may": cards.may(by), "refusal": refusal, "now": int(at.timestamp()),
-        "htmx_here": True, "nothing": nothing,
-        "undo": _undo(done, by, at) if done else None,
+        "htmx_here": True, "nothing": nothing, "opens": opening,
+        "undo": _undo(done, by, at) if done and pressed_now is None else None,
+        "press": _press(pressed_now) if pressed_now else None,
+        "presses": None if presses is None else [_press(press) for press in presses],
     }  # fmt: skip
     here = reverse("followups:due")
     if look is not None:
@@ -114,19 +124,61 @@ def desk(
     return render(request, "followups/desk.html", context, status=answer)
 
 
+def _opening(found: Beside, at: datetime) -> str:
+    """Return when and where work opens and how many tasks wait, blank where some may be contacted now."""
+    opening = found.opening
+    if opening is None:
+        return ""
+    zone = opening.zones[0]
+    then = ngettext(
+        "Work opens %(when)s (%(where)s) with %(count)s task.",
+        "Work opens %(when)s (%(where)s) with %(count)s tasks.",
+        opening.count,
+    ) % {
+        "when": wording.soon(opening.at, zone, local(at, zone).date()),
+        "where": ", ".join(wording.zone_name(name) for name in opening.zones[:4]),
+        "count": opening.count,
+    }  # fmt: skip
+    if not found.due:
+        return then
+    waiting = ngettext("%(count)s due task waits.", "%(count)s due tasks wait.", found.due)
+    return f"{then} {waiting % {'count': found.due}}"
+
+
 def _just_done(text: str) -> FollowUpTask | None:
     pk = task_named(text)
-    return FollowUpTask.objects.filter(pk=pk).select_related("lead").first() if pk is not None else None
+    return (
+        FollowUpTask.objects.filter(pk=pk).select_related("lead", "ladder").first()
+        if pk is not None
+        else None
+    )
 
 
 def _undo(found: FollowUpTask, by: By, at: datetime) -> dict[str, Any] | None:
     """Return what the task that was just recorded may be corrected to, if by this person and now."""
-    if not cards.may_correct(found, by, at):
+    if not may_be_corrected(found, by, at):
         return None
     return {
         "task": found, "name": cards.name_of(found.lead), "instead": cards.instead(found),
-        "outcome": wording.OUTCOMES[found.corrected_to or found.outcome],
+        "outcome": wording.OUTCOMES[found.standing_outcome],
     }  # fmt: skip
+
+
+def _press(press: OptOutPress) -> dict[str, Any]:
+    """Return an opt-out that may be taken back, and until when by the server's clock."""
+    until = press.at + UNDO_LASTS
+    return {
+        "pk": press.pk,
+        "name": cards.name_of(press.task.lead),
+        "at": wording.clock(press.at, press.task.zone),
+        "until": wording.clock(until, press.task.zone),
+        "ends": int(until.timestamp()),
+    }
+
+
+def presses(by: By, at: datetime) -> list[dict[str, Any]]:
+    """Return the person's opt-outs by key that may be taken back, as the page shows them."""
+    return [_press(press) for press in services.presses_to_undo(by, at)]
 
 
 # --- the list -----------------------------------------------------------------------------------------------
@@ -151,7 +203,12 @@ def _list(request: HttpRequest, by: By, at: datetime, in_front: int | None) -> d
     )
     return {
         "found": found,
+        "stopped": stopped(request),
+        "opening": _opening(found, at),
         "most": LOOKED_THROUGH,
+        "handovers": [_row(row, by, at) for row in found.handovers],
+        "rings": by.role == Role.CLOSER,
+        "ringing": [] if stopped(request) else [row["id"] for row in found.handovers if _rings(row)],
         "allowed_groups": [_group(group, by, at) for group in found.allowed],
         "waiting_groups": [_group(group, by, at) for group in found.waiting],
         "apart": [_row(row, by, at) for row in found.apart],
@@ -165,6 +222,11 @@ def _list(request: HttpRequest, by: By, at: datetime, in_front: int | None) -> d
         "version": _version(by, at, filters, in_front, fresh_until(found, at)),
         "now": int(at.timestamp()),
     }
+
+
+def _rings(row: dict[str, Any]) -> bool:
+    """Say whether a handoff is worth a sound: it may be called now and nobody has taken it."""
+    return bool(row["contact"]["ok"]) and not row["claimed_by"]
 
 
 def _version(by: By, at: datetime, filters: dict[str, Any], in_front: int | None, until: datetime) -> str:
@@ -233,7 +295,13 @@ def _row(row: dict[str, Any], by: By, at: datetime) -> dict[str, Any]:
         "task": wording.task_name(row["kind"], row["step"], row["steps"]),
         "due": wording.moment(row["due_at"], row["zone"]),
         "overdue": wording.overdue(row["overdue_minutes"]),
-        "very_late": row["overdue_minutes"] >= 120,
+        "very_late": row["late"],
+        "call_by": wording.clock(row["deadline_at"], row["zone"]) if row["deadline_at"] else "",
+        "missed": row["deadline_at"] is not None and row["deadline_at"] <= at,
+        "callable": row["contact"]["ok"],
+        "opens": ""
+        if row["contact"]["ok"]
+        else wording.gate_sentence(row["contact"]["reason"], row["zone"], row["contact"]["next_allowed_at"]),
         "promised": row["kind"] == FollowUpTask.Kind.CALLBACK,
         "owner": row["owner"] if row["owner"] and row["owner"].lower() != by.key else "",
         "claimed_by": row["claimed_by"],
@@ -271,7 +339,15 @@ def next_one(request: HttpRequest) -> HttpResponseBase:
         return desk(request, by, at, refusal=refusal)
     if pk is not None:
         return to_task(request, pk)
-    return desk(request, by, at, nothing=True)  # in front: what was just recorded stays said, and to correct
+    # in front: what was just recorded stays said, and to correct
+    return desk(request, by, at, nothing=True, opening=_opens(request, by, at))
+
+
+def _opens(request: HttpRequest, by: By, at: datetime) -> str:
+    """Return when work opens for whoever asked for a task and got none, blank while nobody is contacted."""
+    if stopped(request):
+        return ""
+    return _opening(beside(by=by, at=at, size=1, filters=filters_of(chosen_of(request))), at)
 
 
 @needs("followups.claim_task")
@@ -280,9 +356,10 @@ def release_all(request: HttpRequest) -> HttpResponseBase:
     if request.method != "POST":
         return to_list(request)
     by, at = who(request), timezone.now()
-    given = sum(
-        services.release_claim(pk, by=by, at=at, claim_token=token) for pk, token in held_claims(by, at)
-    )
+    given = 0
+    for pk, token in held_claims(by, at):
+        with contextlib.suppress(Refused):  # it became somebody else's meanwhile: it is not held any more
+            given += services.release_claim(pk, by=by, at=at, claim_token=token)
     messages.success(
         request,
         ngettext("%(count)s task was given back.", "%(count)s tasks were given back.", given)
@@ -297,7 +374,10 @@ def release(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Give one task back."""
     by, at = who(request), timezone.now()
     look = find(pk, by, at)
-    given = services.release_claim(pk, by=by, at=at, claim_token=look.task.claim_token)
+    try:
+        given = services.release_claim(pk, by=by, at=at, claim_token=look.task.claim_token)
+    except Refused as refusal:
+        return desk(request, by, at, look=look, refusal=refusal)
     messages.success(
         request, _("The task was given back.") if given else _("The task was not held by you any more.")
     )

@@ -16,9 +16,9 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 
 from followups.forms import QueueForm
-from governance.actors import By
+from governance.accounts.rules import by_user
+from governance.core.actors import By
 from governance.golive.banner import banner_of
-from governance.people.rules import by_user
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
@@ -96,7 +96,7 @@ def page_of(request: HttpRequest) -> int:
 
 def task_named(text: str) -> int | None:
     """Return the task whose id a page sends along, None where it names none that could be."""
-    return int(text) if text.isascii() and text.isdigit() and int(text[:20]) < 2**63 else None
+    return int(text) if re.fullmatch(r"[0-9]{1,19}", text, re.ASCII) and int(text) < 2**63 else None
 
 
 def to_list(request: HttpRequest, **more: object) -> HttpResponseRedirect:
@@ -111,7 +111,7 @@ def to_task(request: HttpRequest, pk: int) -> HttpResponseRedirect:
 def stopped(request: HttpRequest) -> str:
     """Say why nobody is contacted at the moment: the switches' sentence, blank while all is live."""
     banner = banner_of(request)
-    return banner.sentence if banner is not None and banner.kind in ("killed", "off") else ""
+    return banner.sentence if banner is not None and banner.stops else ""
 
 
 def part(

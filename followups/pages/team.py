@@ -15,12 +15,14 @@ from django.utils.translation import ngettext
 
 from followups import services, wording
 from followups.forms import ReassignForm
+from followups.models import FollowUpTask
 from followups.pages import card as cards
 from followups.pages.desk import desk, find
 from followups.pages.doors import SEE, is_part, needs, part, posted, stopped, to_list, who
-from followups.services.team import TEAM_ZONE, Figures, Team, day_of, team_at
-from governance.actors import By, Role, owner_key
-from governance.errors import Refused
+from followups.services.due import overdue_of
+from followups.services.team import TEAM_ZONE, Figures, Team, day_of, last_done, team_at
+from governance.core.actors import By, Role, owner_key
+from governance.core.errors import Refused
 
 
 @needs(SEE)
@@ -32,7 +34,21 @@ def day(request: HttpRequest) -> HttpResponse:
     context = {"day": found, "sla": mine, "team_sla": team, "may": cards.may(by)}
     if is_part(request):
         return part(request, "followups/day.html", context)
+    context["last"] = [_last(task) for task in last_done(by)]
     return render(request, "followups/day_page.html", context)
+
+
+def _last(task: FollowUpTask) -> dict[str, Any]:
+    """Return a completed task in a line, with its outcome as it counts."""
+    assert task.completed_at is not None
+    return {
+        "pk": task.pk,
+        "when": wording.moment(task.contacted_at or task.completed_at, task.zone),
+        "name": cards.name_of(task.lead),
+        "channel": wording.CHANNELS[task.channel],
+        "outcome": wording.OUTCOMES[task.standing_outcome],
+        "corrected": task.standing_outcome != task.outcome,
+    }
 
 
 def _percent(fraction: Decimal | None) -> str:
@@ -51,11 +67,13 @@ def _team_page(
 ) -> HttpResponse:
     found: Team = team_at(at)
     form.offer([member.name for member in found.members if member.role != Role.MANAGER])
+    oldest = [member.oldest for member in found.members] + [found.oldest_unowned]
+    late = overdue_of([row["pk"] for row in oldest if row], by=by, at=at)
     context = {
         "form": form,
-        "members": [_member(member, at) for member in found.members],
+        "members": [_member(member, late, at) for member in found.members],
         "unowned": found.unowned,
-        "oldest_unowned": _first(found.oldest_unowned, at),
+        "oldest_unowned": _first(found.oldest_unowned, late),
         "absences": [
             {
                 "pk": row["pk"],
@@ -73,7 +91,7 @@ def _team_page(
     return render(request, "followups/team.html", context, status=status)
 
 
-def _member(member: Any, at: datetime) -> dict[str, Any]:
+def _member(member: Any, late: dict[int, int], at: datetime) -> dict[str, Any]:
     figures: Figures = member.today
     return {
         "name": member.name,
@@ -90,7 +108,7 @@ def _member(member: Any, at: datetime) -> dict[str, Any]:
             for claim in member.holds
         ],
         "due": member.due,
-        "oldest": _first(member.oldest, at),
+        "oldest": _first(member.oldest, late),
         "done": figures.done,
         "reached": figures.reached,
         "replied": figures.replied,
@@ -98,13 +116,13 @@ def _member(member: Any, at: datetime) -> dict[str, Any]:
     }
 
 
-def _first(row: dict[str, Any] | None, at: datetime) -> dict[str, Any] | None:
+def _first(row: dict[str, Any] | None, late: dict[int, int]) -> dict[str, Any] | None:
     if row is None:
         return None
     return {
         "pk": row["pk"],
         "name": row["lead__name"] or row["lead__external_id"],
-        "late": wording.overdue(int((at - row["due_at"]).total_seconds() // 60)),
+        "late": wording.overdue(late.get(row["pk"], 0)),
     }
 
 

@@ -2,86 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.utils.translation import gettext as _
 
-from followups.models import ContactPoint, FollowUpTask, Lead
-from followups.points import lead_digest
+from followups.models import ContactPoint, FollowUpTask
+from followups.points import lead_facts
 from followups.rules import (
-    ADVANCING,
-    CALLBACK,
     DEFAULT_OUTCOME,
-    HANDOVER,
     HAPPENED,
-    NEXT,
-    NOT_NOW,
-    STOPPING,
 )
+from followups.rules.completion import (
+    START_LASTS,
+    Actor,
+    Claim,
+    Completion,
+    CompletionPlan,
+    Contact,
+    Record,
+    StartPlan,
+    check_next,
+    completed_row,
+    completion_needs_gate,
+    contact_time,
+    decide_completion,
+    decide_start,
+    is_overdue,
+    with_number,
+)
+from followups.rules.outcomes import Case, next_open
+from followups.services.cases import load_case, wanted_of, with_gate
 from followups.services.closing import (
     CLAIM_FIELDS,
-    NO_CLAIM,
-    advance,
-    cancel_open,
     current_task,
-    end_claim,
     new_claim_token,
-    settle_lead,
-    stop_remaining,
-    what_is_next,
 )
-from followups.services.desk import (
-    WRITTEN_FIELDS,
-    Desk,
-    as_answer,
+from followups.services.guards import (
     holds,
     name_key,
-    open_desk,
+    require_claim,
     require_not_erased,
-    touched,
+    require_not_waiting,
+    require_object,
+    require_open,
+    require_right,
+    require_sequence,
 )
-from governance.actors import By, Role, owner_key
+from followups.services.locked_task import WRITTEN_FIELDS, LockedTask, as_answer, lock_task, touched
+from followups.services.plans import effects, write_plan
+from followups.services.presses import Before, points_of_person, presses_of_others
+from followups.services.reversal import reverse_outcome, write_correction
+from followups.services.waiting import rejudge
+from governance.accounts.querysets import managers
 from governance.contact import digests
 from governance.contact.querysets import personal_rows
 from governance.contact.reasons import sentence
 from governance.contact.rules import Verdict, suppressing
 from governance.contact.services import Door, decision, suppress
-from governance.errors import Forbidden, Invalid, Refused
+from governance.core.actors import By, Role, owner_key
+from governance.core.errors import Forbidden, Invalid, Refused
+from governance.core.hours import CHANNELS
 from governance.golive.services import Execution, verb
-from governance.hours import CHANNELS
 from governance.kpi.services import Kpi, emit_kpis
 from governance.outbox.services import post_message
-from governance.people.querysets import managers
 from governance.retention.erasing import erased_points
 
 if TYPE_CHECKING:
     from governance.contact.models import ContactDecision
 
-START_LASTS = timedelta(minutes=5)
-STARTED_CLAIM = timedelta(minutes=60)
-MOST_BACK = timedelta(hours=24)
-NOTE_FROM = timedelta(minutes=15)
-CLOCK_SKEW = timedelta(seconds=5)
 COMPLETED, OPEN = FollowUpTask.Status.COMPLETED, FollowUpTask.Status.OPEN
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """What is said of a finished task; `contacted_at` None means when it was started, else now."""
-
-    outcome: str = ""
-    next: str = ""
-    next_at: datetime | None = None
-    note: str = ""
-    contacted_at: datetime | None = None
-    override_reason: str = ""
-    happened: bool = False
-    claim_token: str = ""
-    source: str = FollowUpTask.Source.PAGE_BUTTON
+Outcome = FollowUpTask.Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,72 +93,29 @@ class Completed:
                 "completed_at": task.completed_at,
                 "step": task.step,
                 "channel": task.channel,
-                "outcome": task.outcome or None,
+                "outcome": task.standing_outcome or None,
             },
             "next_task": as_answer(self.next_task) if self.next_task else None,
             "already_completed": self.already_completed,
         }
 
 
-def require_right(by: By, right: str) -> None:
-    if not by.may(right):
-        raise Forbidden("not_allowed", _("Your role does not allow this."))
-
-
-def require_claim(task: FollowUpTask, by: By, at: datetime, claim_token: str) -> None:
-    """Refuse `claimed_by_other` while somebody else holds the task."""
-    if not task.claim_token or task.claim_until is None or task.claim_until <= at:
-        return
-    # programs that share an account are told apart by their tokens, a person by her name alone
-    shared = by.role == Role.SERVICE and not by.acting_for and claim_token
-    if not holds(task, by, at) or (shared and claim_token != task.claim_token):
-        raise Refused(
-            "claimed_by_other",
-            _("%(name)s is working on this task until %(time)s UTC.")
-            % {"name": task.claimed_by, "time": f"{task.claim_until:%H:%M}"},
-            extra={"claimed_by": task.claimed_by, "claim_until": task.claim_until},
-        )
-
-
-def require_open(task: FollowUpTask) -> None:
-    if task.status != OPEN:
-        raise Refused(
-            "task_closed",
-            _("This task is closed (%(status)s).") % {"status": task.get_status_display()},
-            extra={"task_status": task.status},
-        )
-
-
-def require_sequence(desk: Desk) -> None:
-    """Refuse `out_of_sequence` while an earlier step is open."""
-    if desk.task.step is None:
-        return
-    for earlier in desk.siblings:
-        if earlier.step is not None and earlier.step < desk.task.step and earlier.status == OPEN:
-            raise Refused(
-                "out_of_sequence",
-                _("Step %(earlier)s of this lead comes first; complete or skip it before step %(step)s.")
-                % {"earlier": earlier.step, "step": desk.task.step},
-                extra={"open_step": earlier.step, "open_task_id": earlier.pk},
-            )
-
-
-def _decision(desk: Desk, door: str, verdict: Verdict, at: datetime, **more: Any) -> ContactDecision:
-    task = desk.task
+def _decision(locked: LockedTask, door: str, verdict: Verdict, at: datetime, **more: Any) -> ContactDecision:
+    task = locked.task
     point = task.contact_point
     if point is not None:
         more["phone_digest" if point.kind == digests.PHONE else "email_digest"] = point.digest
     return decision(
-        door, verdict, desk.gate(task.channel), desk.question(task.channel), by=desk.by, at=at, now=desk.at,
-        lead_id=desk.lead.external_id, task_id=task.pk, **more,
+        door, verdict, locked.gate(task.channel), locked.question(task.channel), by=locked.by, at=at,
+        now=locked.at, lead_id=locked.lead.external_id, task_id=task.pk, **more,
     )  # fmt: skip
 
 
-def _denied(desk: Desk, door: str, verdict: Verdict, at: datetime) -> Refused:
+def _denied(locked: LockedTask, door: str, verdict: Verdict, at: datetime) -> Refused:
     """Return the refusal; the decision behind it is kept although the action is rolled back."""
-    gate = desk.gate(desk.task.channel)
-    then = gate.next_allowed(desk.question(desk.task.channel), max(at, desk.at))
-    kept = _decision(desk, door, verdict, at)
+    gate = locked.gate(locked.task.channel)
+    then = gate.next_allowed(locked.question(locked.task.channel), max(at, locked.at))
+    kept = _decision(locked, door, verdict, at)
     timed = not verdict.refused_before_time()
     return Refused(
         "contact_denied",
@@ -179,6 +128,14 @@ def _denied(desk: Desk, door: str, verdict: Verdict, at: datetime) -> Refused:
         },
         keep=kept.save,
     )
+
+
+def _refusal(locked: LockedTask, contact: Contact) -> Refused | Forbidden:
+    assert contact.verdict is not None
+    refusal = _denied(locked, Door.COMPLETE, contact.verdict, contact.at)
+    if contact.may_not_override:
+        return Forbidden("not_allowed", _("Your role does not override the gate."), keep=refusal.keep)
+    return refusal
 
 
 @verb(Execution.PROD_EXEC)
@@ -196,24 +153,34 @@ def start_task(
     writes nothing. Raises Refused `contact_denied`, `out_of_sequence`, `task_closed`, `claimed_by_other`.
     """
     require_right(by, "followups.start_task")
-    desk = open_desk(task_id, by=by, at=at)
-    task = desk.task
+    locked = lock_task(task_id, by=by, at=at)
+    task = locked.task
     require_open(task)
     require_claim(task, by, at, claim_token)
-    require_sequence(desk)
-    verdict = desk.gate(task.channel).judge(desk.question(task.channel), at)
-    if not verdict.ok:
-        raise _denied(desk, Door.START, verdict, at)
-    if _started_again(task, by, at):
-        return _started(task)  # a second click: the first one's decision and claim stand
-    kept = _decision(desk, Door.START, verdict, at)
+    require_sequence(locked)
+    require_not_waiting(task)
+    case = replace(load_case(locked), gate=locked.lead_gate)
+    claim = Claim(
+        task.started_by, task.claimed_by, task.claim_until, holds(task, by, at), task.opened_at
+    )  # fmt: skip
+    plan = decide_start(
+        case, _record_of(locked), claim, _actor(by), source=source, new_token=new_claim_token()
+    )
+    if not plan.verdict.ok:
+        raise _denied(locked, Door.START, plan.verdict, at)
+    if plan.values:
+        _write_start(locked, plan)
+    return _started(task)
+
+
+def _write_start(locked: LockedTask, plan: StartPlan) -> None:
+    task, by = locked.task, locked.by
+    kept = _decision(locked, Door.START, plan.verdict, locked.at)
     kept.save()
-    task.started_at, task.started_by, task.start_decision_id = at, by.working_name, kept.pk
-    task.contact_source = source
-    if not holds(task, by, at):
-        task.claimed_by, task.claim_token, task.claimed_at = by.working_name, new_claim_token(), at
-    task.claim_until = max(task.claim_until or at, at + STARTED_CLAIM)
-    task.contact_point = task.contact_point or desk.point_for(task.channel)
+    task.start_decision_id = kept.pk
+    _use_point(locked, plan.values["contact_point_id"])
+    for name, value in plan.values.items():
+        setattr(task, name, value)
     touched(task, by)
     task.save(
         update_fields=[
@@ -222,19 +189,11 @@ def start_task(
             "start_decision_id",
             "contact_source",
             "contact_point",
+            "opened_at",
             *CLAIM_FIELDS,
             *WRITTEN_FIELDS,
         ]
     )
-    return _started(task)
-
-
-def _started_again(task: FollowUpTask, by: By, at: datetime) -> bool:
-    """Say whether the same person started this contact less than 5 minutes ago and still holds the task."""
-    if task.started_at is None or task.start_decision_id is None or task.claim_until is None:
-        return False
-    hers = task.started_by == by.working_name == task.claimed_by
-    return hers and task.claim_until > at and timedelta() <= at - task.started_at < START_LASTS
 
 
 def _started(task: FollowUpTask) -> dict[str, Any]:
@@ -250,29 +209,57 @@ def _started(task: FollowUpTask) -> dict[str, Any]:
     }
 
 
-def complete_task(task_id: int, completion: Completion, *, by: By, at: datetime) -> Completed:
+class AlsoOn(Protocol):
+    """Other leads on which an outcome is recorded too, in the same transaction."""
+
+    def lock(self) -> None: ...
+
+    def record(self, done: Completed, completion: Completion) -> None: ...
+
+
+def complete_task(
+    task_id: int, completion: Completion, *, by: By, at: datetime, also_on: AlsoOn | None = None
+) -> Completed:
     """Complete a task with its outcome and do what follows from it.
 
     What has already happened (a reply, a wrong number, an opt-out, `happened`) is recorded whatever gate,
     go-live and sequence say. The same completion again answers the first one and writes nothing.
 
+    On a task that is closed a reply, a wrong number and an opt-out take the place of what it says, whole, as
+    a correction does, except that a stop stays; any other second outcome is refused, whole.
+
     Raises Refused `contact_denied`, `out_of_sequence`, `claimed_by_other`, `outcome_differs`, `task_closed`;
-    Invalid for an outcome, time or next that cannot be; NotFound and Forbidden for another's task,
-    except that everybody may record an opt-out.
+    Invalid for an outcome, time or next that cannot be; NotFound and Forbidden for another's task, except
+    that everybody may record an opt-out, and whoever started or completed it what came of it.
     """
     require_right(by, "followups.complete_task")
     if completion.outcome and completion.outcome not in FollowUpTask.Outcome.values:
         raise Invalid({"outcome": [_("There is no such outcome.")]})
     if completion.outcome in HAPPENED or completion.happened:
-        return _record(task_id, completion, by=by, at=at)
-    return _complete(task_id, completion, by=by, at=at)
+        return _record(task_id, completion, by=by, at=at, also_on=also_on)
+    return _complete(task_id, completion, by=by, at=at, also_on=also_on)
 
 
 @verb(Execution.OBSERVE_ONLY)
-def _record(task_id: int, completion: Completion, *, by: By, at: datetime) -> Completed:
-    opted_out = completion.outcome == FollowUpTask.Outcome.OPTED_OUT
+def _record(
+    task_id: int, completion: Completion, *, by: By, at: datetime, also_on: AlsoOn | None = None
+) -> Completed:
+    if also_on is not None:
+        also_on.lock()
+    opted_out = completion.outcome == Outcome.OPTED_OUT
     also = leads_that_share(task_id) if opted_out else []
-    return _complete_on(open_desk(task_id, by=by, at=at, also_lock=also, anybodys=opted_out), completion)
+    locked = lock_task(task_id, by=by, at=at, also_lock=also, anybodys=completion.outcome in HAPPENED)
+    # whoever was on it is told of the reply, also where the task was given to somebody else meanwhile
+    was_on_it = name_key(by) in (owner_key(locked.task.started_by), owner_key(locked.task.completed_by))
+    if not opted_out and not was_on_it:
+        require_object(locked.task, by, at)
+    return _with_others(_complete_on(locked, completion), completion, also_on)
+
+
+def _with_others(done: Completed, completion: Completion, also_on: AlsoOn | None) -> Completed:
+    if also_on is not None and not done.already_completed:
+        also_on.record(done, completion)
+    return done
 
 
 def leads_that_share(task_id: int) -> list[int]:
@@ -282,145 +269,190 @@ def leads_that_share(task_id: int) -> list[int]:
 
 
 @verb(Execution.PROD_EXEC)
-def _complete(task_id: int, completion: Completion, *, by: By, at: datetime) -> Completed:
-    return _complete_on(open_desk(task_id, by=by, at=at), completion)
+def _complete(
+    task_id: int, completion: Completion, *, by: By, at: datetime, also_on: AlsoOn | None = None
+) -> Completed:
+    if also_on is not None:
+        also_on.lock()
+    return _with_others(_complete_on(lock_task(task_id, by=by, at=at), completion), completion, also_on)
 
 
-def _complete_on(desk: Desk, completion: Completion) -> Completed:
-    task = desk.task
-    outcome = completion.outcome or DEFAULT_OUTCOME[task.channel]
-    completion = replace(completion, outcome=outcome)
-    if desk.lead.erasure_id is not None:
-        return _after_erasure(desk, outcome)
-    happened = outcome in HAPPENED or completion.happened
-    again = task.status == COMPLETED and task.outcome == outcome
-    if again and not (outcome == FollowUpTask.Outcome.OPTED_OUT and not _is_stopped(desk)):
-        return Completed(task, _next_open(desk), already_completed=True)
-    if outcome in HAPPENED and task.status != OPEN:
-        # the task's own row stays; what the person did takes effect all the same
-        check_next(completion, desk.at)
-        following = effects(desk, completion, None) or current_task(desk.lead.pk)
-        return Completed(task, following, already_completed=task.status == COMPLETED)
+def _complete_on(locked: LockedTask, completion: Completion) -> Completed:
+    completion = replace(completion, outcome=completion.outcome or DEFAULT_OUTCOME[locked.task.channel])
+    answered = _answered(locked, completion)
+    if answered is not None:
+        return answered
+    require_open(locked.task)
+    if completion.outcome not in HAPPENED and not completion.happened:
+        require_claim(locked.task, locked.by, locked.at, completion.claim_token)
+        require_sequence(locked)
+        require_not_waiting(locked.task)
+    check_next(completion, locked.at)
+    case, plan = _decide(locked, completion)
+    if plan.contact.is_refused:
+        raise _refusal(locked, plan.contact)
+    return _write(locked, completion, case, plan)
+
+
+def _answered(locked: LockedTask, completion: Completion) -> Completed | None:
+    """Answer a completion of a task that is not open, or of an erased lead's; None for an open one.
+
+    Raises Refused `outcome_differs` for another outcome than the first one.
+    """
+    task, outcome = locked.task, completion.outcome
+    if locked.lead.erasure_id is not None:
+        return _after_erasure(locked, outcome)
+    if task.status != OPEN and outcome in HAPPENED:
+        return _happened_to_closed(locked, completion)
+    if task.status == COMPLETED and outcome in (task.outcome, task.standing_outcome):
+        return Completed(task, _next_open(locked), already_completed=True)
     if task.status == COMPLETED:
         raise Refused(
             "outcome_differs",
             _("This task was completed by %(name)s with the outcome %(outcome)s; correct it instead.")
-            % {"name": task.completed_by, "outcome": task.outcome},
-            extra={"outcome": task.outcome, "completed_at": task.completed_at},
+            % {"name": task.completed_by, "outcome": task.standing_outcome},
+            extra={"outcome": task.standing_outcome, "completed_at": task.completed_at},
         )
-    require_open(task)
-    if not happened:
-        require_claim(task, desk.by, desk.at, completion.claim_token)
-        require_sequence(desk)
-    check_next(completion, desk.at)
-    contacted_at, late = _contact_time(desk, completion)
-    allowed = _ask_gate(desk, completion, contacted_at)
-    if not _write(desk, completion, contacted_at, late, allowed):
-        task.refresh_from_db()  # somebody else was faster in spite of the lock: answer what is stored
-        return _complete_on(desk, completion)
-    if desk.lead.unanswered_since is not None:
-        desk.lead.unanswered_since = None
-        desk.lead.save(update_fields=["unanswered_since"])
-    return Completed(task, effects(desk, completion, task) or current_task(desk.lead.pk))
+    return None
 
 
-def _after_erasure(desk: Desk, outcome: str) -> Completed:
-    """Record an opt-out that comes after its lead was erased; everything else is refused."""
-    if outcome != FollowUpTask.Outcome.OPTED_OUT or desk.lead.erasure_id is None:
-        require_not_erased(desk.lead)
-    suppress(erased_points(desk.lead.erasure_id or 0), by=desk.by, at=desk.at)
-    return Completed(desk.task, None, already_completed=desk.task.status == COMPLETED)
+def _decide(locked: LockedTask, completion: Completion) -> tuple[Case, CompletionPlan]:
+    """Load what else a completion needs, and decide it. Raises Invalid, see `contact_time`."""
+    case, record, actor = load_case(locked), _record_of(locked), _actor(locked.by)
+    wanted = wanted_of(locked, completion)
+    contacted_at, is_late = contact_time(case, record, completion, actor)
+    case = with_number(case, record, completion, contacted_at)
+    asked = completion_needs_gate(case, record, completion, wanted, contacted_at)
+    case = with_gate(locked, _with_hours(locked, case), wanted, just_done=True, asked=asked)
+    return case, decide_completion(case, record, completion, actor, wanted, contacted_at, is_late)
 
 
-def _next_open(desk: Desk) -> FollowUpTask | None:
-    following = [task for task in desk.siblings if task.status == OPEN]
-    return following[0] if following else current_task(desk.lead.pk)
+def _with_hours(locked: LockedTask, case: Case) -> Case:
+    return replace(case, hours=locked.gate(locked.task.channel)) if is_overdue(case) else case
 
 
-def check_next(completion: Completion, at: datetime) -> None:
-    """Refuse a next step that does not go with the outcome, or has no time where it needs one."""
-    if not completion.next:
-        return
-    if completion.next not in NEXT:
-        raise Invalid(
-            {"next": [_("There is no such next step; use %(known)s.") % {"known": ", ".join(NEXT)}]}
-        )
-    if completion.outcome not in STOPPING:
-        raise Invalid({"next": [_("A next step goes only with a lead who was reached or who replied.")]})
-    if completion.next in (CALLBACK, NOT_NOW):
-        if completion.next_at is None:
-            raise Invalid({"next_at": [_("Say when.")]})
-        if completion.next_at < at or completion.next_at > at + timedelta(days=730):
-            raise Invalid({"next_at": [_("A time in the next two years is needed.")]})
-
-
-def _contact_time(desk: Desk, completion: Completion) -> tuple[datetime, bool]:
-    """Return when the contact was and whether it is entered late. Raises Invalid for an impossible time."""
-    task, at = desk.task, desk.at
-    if completion.contacted_at is None:
-        return (task.started_at or at) if _is_of_the_start(desk) else at, False
-    contacted_at = completion.contacted_at
-    if contacted_at > at + CLOCK_SKEW:
-        raise Invalid({"contacted_at": [_("The contact cannot be in the future.")]})
-    if at - contacted_at > MOST_BACK:
-        raise Invalid(
-            {"contacted_at": [_("The contact is more than 24 hours back; ask a manager to correct it.")]}
-        )
-    earlier = [
-        other.contacted_at for other in desk.siblings
+def _record_of(locked: LockedTask) -> Record:
+    task = locked.task
+    earlier = (
+        other.contacted_at for other in locked.siblings
         if other.pk != task.pk and other.contacted_at and other.step and task.step and other.step < task.step
-    ]  # fmt: skip
-    if earlier and contacted_at < max(earlier):
-        raise Invalid({"contacted_at": [_("The step before was contacted later than that.")]})
-    late = at - contacted_at > NOTE_FROM and contacted_at != task.started_at
-    if late and not completion.note.strip():
-        raise Invalid({"note": [_("A contact more than 15 minutes back needs a note.")]})
-    return min(contacted_at, at), late
+    )  # fmt: skip
+    return Record(
+        province=task.province,
+        started_at=task.started_at,
+        started_by=owner_key(task.started_by),
+        is_decided=bool(task.start_decision_id),
+        source=task.contact_source,
+        late_from=task.sla_2h_at,
+        is_counted=task.sla_counted,
+        earlier=tuple(earlier),
+    )
 
 
-def _is_of_the_start(desk: Desk) -> bool:
-    """Say whether a completion without a time belongs to the task's start.
+def _actor(by: By) -> Actor:
+    is_program, may_override = by.role == Role.SERVICE, by.may("governance.override_gate")
+    return Actor(by.working_name, name_key(by), is_program=is_program, may_override=may_override)
 
-    A program starts for whoever logs the call, and logs what a person started; another person's start that
-    came to nothing says nothing of this contact.
-    """
-    task, by = desk.task, desk.by
-    if task.started_at is None or desk.at - task.started_at > MOST_BACK:
+
+def _write(locked: LockedTask, completion: Completion, case: Case, plan: CompletionPlan) -> Completed:
+    """Write a completion: its decision, the row if it is still open, the events, and what follows."""
+    task, lead, before = locked.task, locked.lead, Before.of(locked.task)
+    _keep_decision(locked, plan.contact)
+    if not _write_row(locked, plan):
+        task.refresh_from_db()  # somebody else was faster in spite of the lock: answer what is stored
+        locked.others = None
+        return _complete_on(locked, completion)
+    answered = {"unanswered_since": None} if lead.unanswered_since is not None else {}
+    before_press = before if completion.by_key else None
+    following = write_plan(locked, plan.outcome, before=before_press, lead=answered)
+    if following is None and plan.outcome.rejudges:
+        following = current_task(lead.pk)
+    elif following is None:
+        done = replace(case.task, status=COMPLETED, is_current=False)
+        following = locked.by_id(next_open(case.having(done), plan.outcome))
+    return Completed(task, following)
+
+
+def _keep_decision(locked: LockedTask, contact: Contact) -> None:
+    verdict = contact.verdict
+    if verdict is None:
+        return
+    happened = not verdict.ok and not contact.is_overridden
+    _decision(
+        locked, Door.COMPLETE, verdict, contact.at, happened=happened, overridden=contact.is_overridden
+    ).save()
+    if happened:
+        _tell_managers(locked, verdict, contact.at)
+
+
+def _write_row(locked: LockedTask, plan: CompletionPlan) -> bool:
+    """Complete the row if it is still open, and write its KPI events; False if it was not."""
+    task, by = locked.task, locked.by
+    values = {**plan.values, **by.written()}
+    if not FollowUpTask.objects.filter(pk=task.pk, status=OPEN).update(**values):
         return False
-    by_program = task.contact_source == FollowUpTask.Source.DIALER or by.role == Role.SERVICE
-    return by_program or owner_key(task.started_by) == name_key(by)
+    _use_point(locked, plan.values["contact_point_id"])
+    for name, value in values.items():
+        setattr(task, name, value)
+    events = [Kpi("WHOLESALE", e.metric, e.success, e.value, dict(e.detail)) for e in plan.events]
+    emit_kpis(events, by=by, at=locked.at)
+    return True
 
 
-def _ask_gate(desk: Desk, completion: Completion, contacted_at: datetime) -> bool | None:
-    """Return whether the gate allowed the contact, None where we made none. Keeps the decision.
-
-    Raises Refused `contact_denied` for a contact that did not happen yet.
-    """
-    task = desk.task
-    if task.start_decision_id and contacted_at == task.started_at:
-        return True  # the gate was asked when the contact was started, and said yes
-    if completion.outcome in HAPPENED and not completion.happened:
-        return None
-    verdict = desk.gate(task.channel).judge(desk.question(task.channel), contacted_at)
-    door = Door.COMPLETE
-    if verdict.ok:
-        _decision(desk, door, verdict, contacted_at).save()
-        return True
-    if completion.happened:
-        _decision(desk, door, verdict, contacted_at, happened=True).save()
-        _tell_managers(desk, verdict, contacted_at)
-        return False
-    refusal = _denied(desk, door, verdict, contacted_at)
-    if completion.override_reason.strip():
-        if not desk.by.may("governance.override_gate"):
-            raise Forbidden("not_allowed", _("Your role does not override the gate."), keep=refusal.keep)
-        if verdict.overridable:
-            _decision(desk, door, verdict, contacted_at, overridden=True).save()
-            return False
-    raise refusal
+def _use_point(locked: LockedTask, point_id: int | None) -> None:
+    if point_id != locked.task.contact_point_id:
+        locked.task.contact_point = next((p for p in locked.points if p.pk == point_id), None)
 
 
-def _tell_managers(desk: Desk, verdict: Verdict, contacted_at: datetime) -> None:
+def record_task(locked: LockedTask, completion: Completion, contacted_at: datetime) -> None:
+    """Complete a task with what was said on another lead's, for which the gate was asked."""
+    case, contact = _with_hours(locked, load_case(locked)), Contact(contacted_at, False)
+    values, events = completed_row(case, _record_of(locked), completion, _actor(locked.by), contact)
+    _write_row(locked, CompletionPlan(contact, values, events))
+
+
+def _happened_to_closed(locked: LockedTask, completion: Completion) -> Completed:
+    """Record a reply, a wrong number or an opt-out on a closed task, with all that follows from it."""
+    task, standing = locked.task, locked.task.standing_outcome
+    if standing == completion.outcome and not _asks_for_more(completion, locked):
+        return Completed(task, _next_open(locked), already_completed=True)
+    check_next(completion, locked.at)
+    again, before = standing == completion.outcome, Before.of(task)
+    if standing and standing != Outcome.OPTED_OUT and completion.outcome != Outcome.OPTED_OUT:
+        reverse_outcome(locked, standing, refuses=False)
+    write_correction(locked, completion, _("It happened after the task was closed"))
+    if locked.lead.unanswered_since is not None:
+        locked.lead.unanswered_since = None
+        locked.lead.save(update_fields=["unanswered_since"])
+    following = effects(locked, completion, before=before)
+    rejudge([locked.lead.pk], by=locked.by, at=locked.at)
+    return Completed(task, following or current_task(locked.lead.pk), already_completed=again)
+
+
+def _asks_for_more(completion: Completion, locked: LockedTask) -> bool:
+    """Say whether the same outcome said again is no mere repetition: another next, a stop that was ended."""
+    if completion.outcome == Outcome.OPTED_OUT:
+        return not _is_stopped(locked)
+    asked = (completion.next, completion.next_at)
+    return bool(completion.next) and asked != (locked.task.next, locked.task.next_at)
+
+
+def _after_erasure(locked: LockedTask, outcome: str) -> Completed:
+    """Record an opt-out that comes after its lead was erased; everything else is refused."""
+    if outcome != FollowUpTask.Outcome.OPTED_OUT or locked.lead.erasure_id is None:
+        require_not_erased(locked.lead)
+    points = erased_points(locked.lead.erasure_id or 0)
+    newest = max(map(digests.key_number, points), default=1)
+    suppress([one for one in points if digests.key_number(one) == newest], by=locked.by, at=locked.at)
+    return Completed(locked.task, None, already_completed=locked.task.status == COMPLETED)
+
+
+def _next_open(locked: LockedTask) -> FollowUpTask | None:
+    following = [task for task in locked.siblings if task.status == OPEN]
+    return following[0] if following else current_task(locked.lead.pk)
+
+
+def _tell_managers(locked: LockedTask, verdict: Verdict, contacted_at: datetime) -> None:
     for manager in managers():
         if manager.email:
             post_message(
@@ -430,158 +462,29 @@ def _tell_managers(desk: Desk, verdict: Verdict, contacted_at: datetime) -> None
                     "The gate says: %(reason)s"
                 )
                 % {
-                    "task": desk.task.pk, "lead": desk.lead.external_id, "who": desk.by.working_name,
+                    "task": locked.task.pk, "lead": locked.lead.external_id, "who": locked.by.working_name,
                     "when": f"{contacted_at:%Y-%m-%d %H:%M} UTC", "reason": sentence(verdict.reason),
                 },
-                once=f"contact-against-gate:{desk.task.pk}:{manager.pk}", at=desk.at,
-                correlation_id=desk.by.correlation_id,
+                once=f"contact-against-gate:{locked.task.pk}:{manager.pk}", at=locked.at,
+                correlation_id=locked.by.correlation_id,
             )  # fmt: skip
 
 
-def _write(
-    desk: Desk, completion: Completion, contacted_at: datetime, late: bool, allowed: bool | None
-) -> bool:
-    """Complete the row if it is still open, and write its KPI events; False if it was not."""
-    task, at, by = desk.task, desk.at, desk.by
-    minutes, wall = _response(desk)
-    inside = task.sla_2h_at is None or at <= task.sla_2h_at
-    counted = task.sla_counted
-    typed = completion.contacted_at is not None and completion.contacted_at != task.started_at
-    started = contacted_at == task.started_at
-    values: dict[str, Any] = {
-        "status": COMPLETED,
-        "is_current": False,
-        "outcome": completion.outcome,
-        "next": completion.next or (HANDOVER if completion.outcome in STOPPING else ""),
-        "next_at": completion.next_at,
-        "note": completion.note,
-        "contacted_at": contacted_at,
-        "contact_source": FollowUpTask.Source.TYPED
-        if typed
-        else task.contact_source
-        if started
-        else completion.source,
-        "entered_late": late,
-        "override_reason": completion.override_reason[:500],
-        "gate_allowed": allowed,
-        "completed_at": at,
-        "completed_by": by.working_name,
-        "response_minutes": minutes,
-        "response_wall_minutes": wall,
-        "sla_counted": True,
-        "held_reason": "",
-        "snoozed_until": None,
-        **NO_CLAIM,
-        **by.written(),
-    }
-    rows = FollowUpTask.objects.filter(pk=task.pk, status=OPEN)
-    if not rows.update(**values):
-        return False
-    for name, value in values.items():
-        setattr(task, name, value)
-    detail = {"task": task.pk, "channel": task.channel, "step": task.step, "province": task.province}
-    events = [
-        Kpi("WHOLESALE", "followup_completed", True, minutes, {**detail, "outcome": completion.outcome})
-    ]
-    if not counted and task.due_at is not None:
-        events.append(Kpi("WHOLESALE", "followup_sla", inside, minutes, detail))
-    if allowed is not None:
-        events.append(Kpi("WHOLESALE", "contact_compliance", allowed, None, detail))
-    emit_kpis(events, by=by, at=at)
-    return True
-
-
-def _response(desk: Desk) -> tuple[Decimal | None, Decimal | None]:
-    """Return how long after its due time the task is completed: in allowed minutes, and by the wall clock."""
-    task, at = desk.task, desk.at
-    if task.due_at is None:
-        return None, None
-    if at <= task.due_at:
-        return Decimal(0), Decimal(0)
-    wall = Decimal(int((at - task.due_at).total_seconds() * 100 / 60)) / 100
-    return desk.gate(task.channel).hours.open_minutes(task.due_at, at), wall
-
-
-def effects(desk: Desk, completion: Completion, just_done: FollowUpTask | None) -> FollowUpTask | None:
-    """Do what follows from the outcome and return what comes next for the lead, if it made that.
-
-    `just_done` is the task where it was completed by this very call.
-    """
-    outcome = completion.outcome
-    if outcome in ADVANCING:
-        return advance(desk, just_done) if desk.task.ladder_id else None
-    if outcome in STOPPING:
-        stop_remaining(desk, outcome)
-        return what_is_next(desk, completion.next or HANDOVER, completion.next_at, _whose_callback(desk))
-    if outcome == FollowUpTask.Outcome.WRONG_NUMBER:
-        return _wrong_number(desk, just_done)
-    _opt_out(desk)
-    return None
-
-
-def _whose_callback(desk: Desk) -> str:
-    """Return who calls back: the task's owner, else the person who reached the lead; a program cannot."""
-    by = desk.by
-    program = by.role == Role.SERVICE and not by.acting_for
-    return desk.task.owner or ("" if program else by.working_name)
-
-
-def _her_points(desk: Desk) -> list[str]:
-    """Return the digests of all points of the person who was contacted, and of the lead herself."""
-    contacted = desk.task.contact_point
-    whose = contacted.whose if contacted else ""
-    hers = {p.digest for p in desk.points if p.whose == whose and p.status == ContactPoint.Status.USABLE}
-    if contacted is not None:  # also a number that turned out to be somebody else's: she said stop
-        hers.add(contacted.digest)
-    return [*hers, lead_digest(desk.lead.external_id)]
-
-
-def _is_stopped(desk: Desk) -> bool:
+def _is_stopped(locked: LockedTask) -> bool:
     """Say whether her opt-out of before stands; a manager or a newer consent may have ended it."""
-    hers = _her_points(desk)
-    stops, consents = personal_rows(hers)
+    hers = points_of_person(locked)
+    points = [point.facts for point in (*locked.points, locked.task.contact_point) if point is not None]
+    known = [*points, lead_facts(locked.lead.external_id)]
+    on_record = personal_rows(hers, None, others={other: one.digest for one in known for other in one.others})
+    stops = on_record.suppressions
+    fleeting = presses_of_others(locked.by, locked.at) if any(stop.press for stop in stops) else set()
+    stops = [stop for stop in stops if stop.press not in fleeting]  # its undo must not end this one too
     return all(
         suppressing(
-            channel, [s for s in stops if s.digest == digest], [c for c in consents if c.digest == digest]
+            channel,
+            [stop for stop in stops if stop.digest == digest],
+            [consent for consent in on_record.consents if consent.digest == digest],
         )
         for digest in hers
         for channel in CHANNELS
     )
-
-
-def _opt_out(desk: Desk) -> None:
-    """Suppress every point of that person, which stops the ladders of every lead that holds one."""
-    stop_remaining(desk, FollowUpTask.Outcome.OPTED_OUT, stopped=True)
-    cancel_open([desk.lead.pk], by=desk.by, reason=FollowUpTask.Outcome.OPTED_OUT)
-    suppress(_her_points(desk), by=desk.by, at=desk.at)
-    settle_lead(desk.lead, Lead.Status.DEAD, by=desk.by, at=desk.at)
-
-
-def _wrong_number(desk: Desk, just_done: FollowUpTask | None) -> FollowUpTask | None:
-    """Retire the point and go on with the next one; steps whose channel has none left are skipped."""
-    wrong = desk.task.contact_point
-    _ladder, steps = desk.running()
-    if wrong is not None:
-        ContactPoint.objects.filter(pk=wrong.pk).update(status=ContactPoint.Status.WRONG)
-        for point in (wrong, *desk.points):
-            if point.pk == wrong.pk:
-                point.status = ContactPoint.Status.WRONG
-        desk.forget_questions()
-        promised = FollowUpTask.objects.filter(lead=desk.lead, ladder=None, status=OPEN, contact_point=wrong)
-        promised.update(contact_point=desk.point_for("CALL"), **desk.by.written())
-        _use_other_points(desk, [task for task in steps if task.contact_point_id == wrong.pk])
-    return advance(desk, just_done, reason="no_contact_point")
-
-
-def _use_other_points(desk: Desk, steps: Sequence[FollowUpTask]) -> None:
-    changed = [task for task in steps if task.status == OPEN]
-    for task in changed:
-        task.contact_point = desk.point_for(task.channel)
-        touched(task, desk.by)
-        if task.contact_point is None:
-            task.status, task.is_current = FollowUpTask.Status.SKIPPED, False
-            task.closed_reason, task.held_reason = "no_contact_point", ""
-            end_claim(task)
-    fields = ["contact_point", "status", "is_current", "closed_reason", "held_reason"]
-    if changed:
-        FollowUpTask.objects.bulk_update(changed, [*fields, *CLAIM_FIELDS, *WRITTEN_FIELDS])

@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db.models import DateTimeField
 
-from followups.models import FollowUpTask
-from followups.points import lead_digest
-from governance.actors import By
+from followups.models import ContactPoint, FollowUpTask
+from followups.points import lead_facts
+from followups.rules import Urgency, urgency
 from governance.contact import digests
+from governance.contact.national_list import CALL, ListedNumber
 from governance.contact.querysets import personal_rows
-from governance.contact.rules import Question
-from governance.contact.services import GateBook, Where
-from governance.places import Place
-from governance.prepared import Listed, Prepared, Slot
+from governance.contact.services import GateBook, Records, Where
+from governance.core.actors import By
+from governance.core.compiled import Listed, Prepared, Slot
+from governance.core.places import Place
 
 VIEW_ALL = "followups.view_all"
 COMMON_FILTERS = {"province", "market_key", "channel", "owner_key", "pk__any_of"}
 MOST = 500
 LOOKED_THROUGH = 2000
-YOUNG = timedelta(hours=2)
-CLOSES_SOON = timedelta(minutes=60)
-CALLBACK_SOON = timedelta(minutes=10)
 _FIELDS = (
     "id", "lead__external_id", "lead__name", "lead__language", "lead__zone", "lead__score", "lead__province",
     "lead__market", "lead__created_at", "lead__unanswered_since",
-    "contact_point__value", "contact_point__kind", "lead_points",
-    "province", "channel", "kind", "step", "due_at", "owner", "claimed_by", "claim_until", "city_zone",
-    "market_zone",
+    "contact_point__value", "contact_point__kind", "contact_point__digest", "lead_points",
+    "province", "channel", "kind", "step", "due_at", "deadline_at", "sla_2h_at",
+    "owner", "claimed_by", "claim_until", "city_zone", "market_zone",
 )  # fmt: skip
 
 
@@ -49,8 +47,10 @@ def due_tasks(
 ) -> list[dict[str, Any]]:
     """Return the current steps that are due, oldest first, in a fixed number of queries.
 
-    `offset` passes over the first ones. With `contactable` or `order="urgent"` the oldest 2,000 are looked
-    through. A VA sees her own and unowned. `with_closing` adds `closes_at`, when allowed contact ends.
+    `offset` passes over the first ones. With `contactable` or `order="urgent"` the oldest 2,000 and every
+    handover are looked through. VAs see their own and unowned. `overdue_minutes` are minutes of allowed
+    contact. `with_closing` adds `closes_at`, when allowed contact ends, and `late`, two allowed hours past
+    due, and leaves counting the minutes to `count_overdue`.
     """
     wanted = dict(filters or {})
     plain = contactable is None and order == "due"
@@ -61,6 +61,12 @@ def due_tasks(
         rows = asked(at=at, name=by.key, **wanted)
     else:
         rows = _question(by, at, wanted)[read]
+    rows = list(rows)
+    if not plain and len(rows) == LOOKED_THROUGH:
+        # the handovers that just came are the youngest of all, and the most urgent
+        seen = {row[0] for row in rows}
+        handed_over = _question(by, at, wanted).of_urgency(Urgency.HANDOVER, at)[:MOST]
+        rows += [row for row in handed_over if row[0] not in seen]
     found = [dict(zip(_FIELDS, row, strict=True)) for row in rows]
     answered = _with_contact(found, at, with_closing=with_closing, by_urgency=order == "urgent")
     if contactable is not None:
@@ -69,7 +75,25 @@ def due_tasks(
         answered.sort(key=lambda row: row["_urgency"])
         for row in answered:
             del row["_urgency"]
-    return answered if plain else answered[window]
+    if not plain:
+        answered = answered[window]
+    if not with_closing:
+        count_overdue(answered, at)
+    return answered
+
+
+def count_overdue(rows: Sequence[dict[str, Any]], at: datetime) -> None:
+    """Put in the minutes of allowed contact since each row's due time, once it is known which are shown."""
+    for row in rows:
+        row["overdue_minutes"] = int(row["overdue_minutes"].open_minutes(row["due_at"], at))
+
+
+def overdue_of(task_ids: Sequence[int], *, by: By, at: datetime) -> dict[int, int]:
+    """Return for how many minutes of allowed contact each of these due tasks has waited since it was due."""
+    if not task_ids:
+        return {}
+    rows = due_tasks(by=by, at=at, limit=MOST, filters={"pk__any_of": list(task_ids)})
+    return {row["id"]: row["overdue_minutes"] for row in rows}
 
 
 def _question(by: Any, at: Any, filters: Mapping[str, Any]) -> Any:
@@ -104,27 +128,42 @@ def _with_contact(
         return []
     places = {(row["lead__province"], row["lead__market"]): None for row in found}
     book = GateBook.load([Place(province, market) for province, market in places], at)
-    own = [lead_digest(row["lead__external_id"]) for row in found]
+    leads = [lead_facts(row["lead__external_id"]) for row in found]
+    own = [lead.digest for lead in leads]
     for row in found:
         row["points"] = [tuple(point.split(":")) for point in row["lead_points"].split()]
     points = {digest for row in found for _kind, digest in row["points"]}
-    suppressions, consents = personal_rows([*own, *points])
-    by_digest: dict[str, tuple[list[Any], list[Any]]] = {}
-    for stop in suppressions:
-        by_digest.setdefault(stop.digest, ([], []))[0].append(stop)
-    for consent in consents:
-        by_digest.setdefault(consent.digest, ([], []))[1].append(consent)
+    others = {other: lead.digest for lead in leads for other in lead.others}
+    for row in found:
+        called = row["contact_point__value"] if row["channel"] == CALL else None
+        row["area_code"] = digests.area_code(called or "")
+    on_record = personal_rows(
+        [*own, *points], at, [row["area_code"] for row in found], {**others, **_other_digests(points)}
+    )
+    records = Records.of(on_record)
     return [
-        _row(row, digest, book, by_digest, at, with_closing, by_urgency)
+        _row(row, digest, book, records, at, with_closing, by_urgency)
         for row, digest in zip(found, own, strict=True)
     ]
+
+
+def _other_digests(points: Collection[str]) -> dict[str, str]:
+    """Return these points by their hashes under other contact keys; asks nothing while there is one key."""
+    if not digests.several_keys():
+        return {}
+    rows = ContactPoint.objects.filter(digest__in=points).order_by().values_list("kind", "value", "digest")
+    return {
+        other: known
+        for kind, value, known in rows.distinct()
+        for other in digests.other_digests(kind, value, known)
+    }
 
 
 def _row(
     row: Mapping[str, Any],
     own: str,
     book: GateBook,
-    personal: Mapping[str, tuple[list[Any], list[Any]]],
+    records: Records,
     at: datetime,
     with_closing: bool,
     by_urgency: bool,
@@ -132,11 +171,12 @@ def _row(
     place = Place(row["lead__province"], row["lead__market"])
     gate = book.gate(Where(place, row["lead__zone"], row["city_zone"], row["market_zone"]), row["channel"])
     asked = [digest for kind, digest in row["points"] if kind == digests.KIND_OF_CHANNEL[row["channel"]]]
-    known = [personal[digest] for digest in (own, *asked) if digest in personal]
-    question = Question(
-        row["channel"], True, bool(asked), row["lead__score"],
-        tuple(stop for stops, _consents in known for stop in stops),
-        tuple(consent for _stops, consents in known for consent in consents),
+    every = [own, *(digest for _kind, digest in row["points"])]
+    area = records.lists.get(row["area_code"])
+    question = records.question(
+        row["channel"], [own, *asked], every, personal=True, has_points=bool(asked), score=row["lead__score"],
+        numbers=(ListedNumber(row["contact_point__digest"], area),) if area is not None else (),
+        awaited=row["kind"] != FollowUpTask.Kind.LADDER,
     )  # fmt: skip
     verdict = gate.judge(question, at)
     claimed = row["claim_until"] is not None and row["claim_until"] > at
@@ -158,7 +198,8 @@ def _row(
         "kind": row["kind"],
         "step": row["step"],
         "due_at": row["due_at"],
-        "overdue_minutes": int((at - row["due_at"]).total_seconds() // 60),
+        "deadline_at": row["deadline_at"],
+        "overdue_minutes": gate.hours,
         "owner": row["owner"] or None,
         "claimed_by": row["claimed_by"] if claimed else None,
         "contact": {
@@ -171,20 +212,11 @@ def _row(
         closes = gate.hours.closes_at(at) if verdict.ok else None
         if with_closing:
             answer["closes_at"] = closes
+            answer["late"] = row["sla_2h_at"] is not None and row["sla_2h_at"] <= at
         if by_urgency:
-            answer["_urgency"] = _urgency(row, closes, at)
+            answer["_urgency"] = urgency(
+                at, id=row["id"], kind=row["kind"], step=row["step"], due_at=row["due_at"],
+                deadline_at=row["deadline_at"], closes_at=closes, score=row["lead__score"],
+                lead_since=row["lead__created_at"], unanswered_since=row["lead__unanswered_since"],
+            )  # fmt: skip
     return answer
-
-
-def _urgency(row: Mapping[str, Any], closes: datetime | None, at: datetime) -> tuple[Any, ...]:
-    """Return what `order=urgent` sorts by: callbacks, inbound, young leads, closing windows, due, score."""
-    rank = 4
-    if row["kind"] == FollowUpTask.Kind.CALLBACK and row["due_at"] - at <= CALLBACK_SOON:
-        rank = 0
-    elif row["lead__unanswered_since"] is not None:
-        rank = 1
-    elif row["step"] in (1, 2) and at - row["lead__created_at"] < YOUNG:
-        rank = 2
-    elif closes is not None and closes - at <= CLOSES_SOON:
-        rank = 3
-    return rank, row["due_at"], -(row["lead__score"] or 0), row["id"]

@@ -10,9 +10,10 @@ from typing import Any
 from django.db.models import Count, Q
 
 from followups.models import FollowUpTask, Lead
+from followups.rules.outcomes import PERSON_ACTIVE
+from followups.services.lookup_bursts import bursts_at
 from followups.services.sla import sla_of
 from governance.kpi.querysets import RATES_OVER, rate_since
-from governance.people.querysets import active
 
 COUNTED_TO = 10_000  # a longer backlog is no better known by its exact length
 
@@ -22,12 +23,18 @@ OPEN_COUNTED_TO = 100
 def work_waiting(at: datetime) -> dict[str, int]:
     """Return how many tasks are `due`, `late` (two allowed hours past their time) and `held`.
 
-    Each is counted to 10,001: in two queries that read so many rows of an index at most.
+    `person_active` are those that wait for another lead of the same person; they are not among the `held`.
+    Each is counted to 10,001: in three queries that read so many rows of an index at most.
     """
     due = FollowUpTask.objects.due(at)[: COUNTED_TO + 1]
     waiting = due.aggregate(due=Count("pk"), late=Count("pk", filter=Q(sla_2h_at__lt=at)))
-    held = FollowUpTask.objects.open().filter(due_at=None).order_by("pk")
-    return {**waiting, "held": held[: COUNTED_TO + 1].count()}
+    held = FollowUpTask.objects.held().order_by("pk")
+    of_person = FollowUpTask.objects.open().filter(held_reason=PERSON_ACTIVE).order_by("pk")
+    return {
+        **waiting,
+        "held": held[: COUNTED_TO + 1].count(),
+        "person_active": of_person[: COUNTED_TO + 1].count(),
+    }
 
 
 def open_work(owners: Sequence[str]) -> dict[str, int]:
@@ -37,15 +44,13 @@ def open_work(owners: Sequence[str]) -> dict[str, int]:
 
 
 def board_figures(at: datetime) -> dict[str, Any]:
-    """Return leads that are nobody's, late tasks and those of nobody, the SLA and 30 days' compliance."""
-    current = FollowUpTask.objects.open().filter(is_current=True)
-    strangers = current.exclude(owner_key="").exclude(
-        owner_key__in=list(active().values_list("key", flat=True))
-    )
+    """Return leads and tasks that need somebody, the SLA, compliance, and look-up bursts."""
+    strangers = FollowUpTask.objects.of_unknown_owners()
     whole = sla_of(at=at)["sla"]
     return {
         "nobodys_leads": Lead.objects.nobodys().order_by("pk")[: COUNTED_TO + 1].count(),
         "tasks_late": work_waiting(at)["late"],
+        "lookup_bursts": len(bursts_at(at)),
         "owners_nobody": strangers.values("owner_key").distinct().count(),
         "tasks_of_nobody": strangers.order_by("pk")[: COUNTED_TO + 1].count(),
         "followup_sla": {

@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
 
 from followups.models import ContactPoint, FollowUpTask, InboundContact, Ladder, Lead, LookupEvent
-from followups.points import lead_digest, read_point
-from followups.rules import CALLBACK
-from followups.services.closing import current_task, what_is_next
-from followups.services.completing import Completion, check_next, effects, require_right
-from followups.services.desk import Desk, as_answer, facts_of_points, lock_leads, require_not_erased
-from governance.actors import By
+from followups.points import lead_digest, stored_digests
+from followups.rules.completion import Completion, check_next
+from followups.rules.outcomes import Plan, decide_outcome, decide_waiting, is_inquiry
+from followups.services.cases import load_case, wanted_of, with_gate
+from followups.services.closing import current_task
+from followups.services.consents import inquiry_of
+from followups.services.guards import require_not_erased, require_right
+from followups.services.locked_task import LockedTask, as_answer, facts_of_points, task_for_lead
+from followups.services.locks import lock_leads
+from followups.services.lookup_limits import check_lookups
+from followups.services.plans import write_plan
 from governance.contact import digests
-from governance.contact.clock import local
 from governance.contact.services import open_book, questions_about
-from governance.errors import Invalid, NotFound
+from governance.core.actors import By
+from governance.core.errors import Invalid, NotFound
+from governance.core.hours import CHANNELS
+from governance.core.moments import local
 from governance.golive.services import Execution, verb
-from governance.hours import CHANNELS
 from governance.kpi.services import emit_kpi
 
 MOST_FOUND = 10
 Outcome = FollowUpTask.Outcome
 INBOUND_OUTCOMES = (Outcome.REACHED, Outcome.REPLIED, Outcome.OPTED_OUT)
-
-
-def _desk_of(lead: Lead, channel: str, by: By, at: datetime) -> Desk:
-    """Return a desk with no task of the ladder on it: what came in belongs to none."""
-    book, where = open_book(lead.place, at, city=lead.city, zone=lead.zone)
-    points = list(ContactPoint.objects.filter(lead=lead).order_by("order", "id"))
-    task = FollowUpTask(lead=lead, channel=channel, kind=CALLBACK)
-    return Desk(task, [], points, by, at, where, book)
 
 
 @verb(Execution.OBSERVE_ONLY)
@@ -51,8 +50,9 @@ def record_inbound(
     """Record that a lead called or wrote, at any hour and whatever gate and go-live say.
 
     Without an outcome she waits for an answer: a callback is due at the next allowed instant, ahead of the
-    rest. REACHED and REPLIED take `next` as a completion does, OPTED_OUT suppresses her. Returns the row and
-    what comes next. Raises NotFound `lead_not_found`, Invalid for an outcome or next that cannot be.
+    rest. REACHED and REPLIED take `next` as a completion does, OPTED_OUT suppresses her. Who wants to sell
+    has inquired: that is recorded as a consent of six months. Returns the row and what comes next. Raises
+    NotFound `lead_not_found`, Invalid for an outcome or next that cannot be.
     """
     require_right(by, "followups.record_inbound")
     if channel not in CHANNELS:
@@ -74,20 +74,15 @@ def record_inbound(
     lock_leads(shared)
     lead.refresh_from_db()
     require_not_erased(lead)
+    locked = task_for_lead(lead, channel, by, at)
+    plan = _decide(locked, said)
     row = InboundContact.objects.create(
         lead=lead, channel=channel, outcome=outcome, next=next, next_at=next_at, note=note, at=at,
         **by.written(),
     )  # fmt: skip
-    desk = _desk_of(lead, channel, by, at)
-    if outcome:
-        lead.unanswered_since = None
-        lead.save(update_fields=["unanswered_since"])
-        following = effects(desk, said, None)
-    else:
-        lead.unanswered_since = lead.unanswered_since or at
-        lead.save(update_fields=["unanswered_since"])
-        ladder = Ladder.objects.filter(lead=lead, status=Ladder.Status.ACTIVE).first()
-        following = what_is_next(desk, CALLBACK, at, ladder.owner if ladder else "")
+    waits_since = None if outcome else lead.unanswered_since or at
+    answered = {"unanswered_since": waits_since}
+    following = write_plan(locked, plan, lead=answered, evidence=f"inbound {row.pk}")
     emit_kpi(
         "FOLLOWUPS", "inbound_recorded", by=by, at=at, success=True,
         detail={"inbound": row.pk, "channel": channel, "province": lead.province, "outcome": outcome},
@@ -95,13 +90,26 @@ def record_inbound(
     return row, following or current_task(lead.pk)
 
 
+def _decide(locked: LockedTask, said: Completion) -> Plan:
+    """Load what else is open for the lead and decide what follows from what came in."""
+    case, wanted = load_case(locked), wanted_of(locked, said)
+    if said.outcome != Outcome.OPTED_OUT and is_inquiry(said.next, said.note):
+        wanted = replace(wanted, inquiry=inquiry_of(locked))
+    if said.outcome:
+        return decide_outcome(with_gate(locked, case, wanted, just_done=False), wanted, just_done=False)
+    ladder = locked.running()
+    wanted = replace(wanted, owner=ladder.owner if ladder is not None else "")
+    return decide_waiting(replace(case, gate=locked.lead_gate), wanted)
+
+
 @verb(Execution.OBSERVE_ONLY)
 def look_up(
-    *, by: By, at: datetime, phone: str = "", email: str = "", lead_id: str = ""
+    *, by: By, at: datetime, phone: str = "", email: str = "", lead_id: str = "", office: bool = False
 ) -> list[dict[str, Any]]:
     """Return the leads (at most 10, newest first) that hold a number or address, or have an id. Logged.
 
-    Raises Invalid unless exactly one of the three is given.
+    Raises Invalid unless exactly one of the three is given, TooManyLookups for somebody who looks up many
+    people; an `office` of many people may look up ten times as many.
     """
     require_right(by, "followups.lookup")
     given = [
@@ -110,13 +118,15 @@ def look_up(
     ]  # fmt: skip
     if len(given) != 1:
         raise Invalid({"phone": [_("Name a phone, an e-mail address or a lead id, one of them.")]})
+    check_lookups(by=by, at=at, office=office)
     kind, text = given[0]
     if kind == digests.LEAD:
         digest = lead_digest(text)
         leads = Lead.objects.filter(external_id=text)
     else:
-        _value, digest = read_point(kind, text)
-        leads = Lead.objects.filter(points__digest=digest).distinct()
+        hashes = stored_digests(kind, text)
+        digest = hashes[0]
+        leads = Lead.objects.filter(points__digest__in=hashes).distinct()
     found = list(leads.order_by("-created_at", "-pk").prefetch_related("points")[:MOST_FOUND])
     LookupEvent(kind=kind, digest=digest, found=len(found), at=at, **by.written()).save()
     return [_found(lead, list(lead.points.all()), at) for lead in found]
@@ -135,17 +145,13 @@ def found_lead(lead: Lead, at: datetime) -> dict[str, Any]:
 
 def _found(lead: Lead, points: Sequence[ContactPoint], at: datetime) -> dict[str, Any]:
     book, where = open_book(lead.place, at, city=lead.city, zone=lead.zone)
-    asked = questions_about(CHANNELS, facts_of_points(lead, points), lead.score)
+    asked = questions_about(CHANNELS, facts_of_points(lead, points), lead.score, at=at)
     verdicts = {channel: book.gate(where, channel).judge(asked[channel], at) for channel in CHANNELS}
     zone = book.gate(where, "CALL").zone
     ladder = Ladder.objects.filter(lead=lead).order_by("-started_at", "-pk").first()
     task = current_task(lead.pk)
-    last = (
-        FollowUpTask.objects.filter(lead=lead, contacted_at__isnull=False)
-        .order_by("-contacted_at")
-        .values("contacted_at", "channel", "outcome", "completed_by")
-        .first()
-    )
+    contacted = FollowUpTask.objects.filter(lead=lead, contacted_at__isnull=False)
+    last = contacted.order_by("-contacted_at").first()
     return {
         "id": lead.pk,
         "lead_id": lead.external_id,
@@ -160,5 +166,12 @@ def _found(lead: Lead, points: Sequence[ContactPoint], at: datetime) -> dict[str
         "contact": {channel: {"ok": v.ok, "reason": v.reason} for channel, v in verdicts.items()},
         "ladder": {"id": ladder.pk, "status": ladder.status, "owner": ladder.owner} if ladder else None,
         "current_task": as_answer(task) if task else None,
-        "last_contact": last,
+        "last_contact": {
+            "contacted_at": last.contacted_at,
+            "channel": last.channel,
+            "outcome": last.standing_outcome,
+            "completed_by": last.completed_by,
+        }
+        if last
+        else None,
     }

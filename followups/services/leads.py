@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -13,17 +14,25 @@ from django.utils.translation import gettext as _
 
 from followups.models import ContactPoint, FollowUpTask, Lead
 from followups.points import read_point
-from followups.services.desk import WRITTEN_FIELDS, facts_of_points, lock_leads, require_not_erased
-from governance import hooks
-from governance.actors import By
+from followups.services.guards import require_not_erased
+from followups.services.locked_task import WRITTEN_FIELDS, facts_of_points
+from followups.services.locks import lock_leads
+from followups.services.rekeying import take_stored_digests
+from followups.services.waiting import rejudge
 from governance.contact import digests
-from governance.errors import Forbidden, Invalid
+from governance.core import hooks
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid
+from governance.core.places import ALL, Place, fold
 from governance.golive.services import Execution, verb
-from governance.places import ALL
+from governance.market.names import spelled
 
 # What decides whose clock and which policy count.
 GATE_FIELDS = ("province", "market", "city", "zone", "score")
 TEXT_FIELDS = ("name", "city", "postal_code", "zone", "language", "source", "notes")
+NUMBER_FIELDS = ("score", "cost")
+# How much of what a source sends besides is kept: keys, values under one key, and bytes of JSON in all.
+MOST_KEYS, MOST_VALUES, MOST_BYTES = 100, 10, 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +65,7 @@ def _written(lead: Lead, by: By, at: datetime) -> None:
 def find_or_create(
     external_id: str, province: str, market: str, details: LeadDetails, *, by: By, at: datetime
 ) -> tuple[Lead, list[ContactPoint], bool]:
-    """Return the locked lead, her points, and whether she is new; of one who is known only blanks are filled.
+    """Return the locked lead, their points, and whether they are new; a known lead is filled in.
 
     Raises Invalid where a new lead has no province, or a known one lives in another.
     """
@@ -64,10 +73,11 @@ def find_or_create(
     if lead is None:
         if not province:
             raise Invalid({"province": [_("A new lead needs a province.")]})
-        lead = Lead(external_id=external_id, province=province, market=market or ALL, created_at=at)
-        for name in TEXT_FIELDS:
+        place = spelled(Place(province, market or ALL))
+        lead = Lead(external_id=external_id, province=province, market=place.market, created_at=at)
+        for name in (*TEXT_FIELDS, *NUMBER_FIELDS):
             setattr(lead, name, getattr(details, name))
-        lead.score, lead.cost, lead.extra = details.score, details.cost, dict(details.extra)
+        lead.extra = kept_besides({}, details.extra)
         _written(lead, by, at)
         try:
             with transaction.atomic():
@@ -75,29 +85,92 @@ def find_or_create(
         except IntegrityError:  # somebody created her at the same moment
             return find_or_create(external_id, province, market, details, by=by, at=at)
         return lead, add_points(lead, details.points(), []), True
+    points, _names = fill_in(lead, province, market, details, by=by, at=at)
+    return lead, points, False
+
+
+def fill_in(
+    lead: Lead, province: str, market: str, details: LeadDetails, *, by: By, at: datetime
+) -> tuple[list[ContactPoint], list[str]]:
+    """Add to a locked lead what a source says; return the lead's points and the names of what was new.
+
+    Only blanks are filled. Another number or address joins those that are there, and any other value that
+    differs is kept in `extra` under its own name. Raises Invalid for another province.
+    """
     if province and province != lead.province:
         raise Invalid(
             {
                 "province": [
                     _("The lead %(lead)s is in %(province)s.")
-                    % {"lead": external_id, "province": lead.province}
+                    % {"lead": lead.external_id, "province": lead.province}
                 ]
             }
         )
-    points = list(lead.points.all())
-    changed = [
-        name for name in (*TEXT_FIELDS, "score", "cost")
-        if getattr(lead, name) in ("", None) and getattr(details, name) not in ("", None)
-    ]  # fmt: skip
-    for name in changed:
-        setattr(lead, name, getattr(details, name))
-    if lead.market == ALL and market and market != ALL:
-        lead.market = market
-        changed += ["market"]
-    if changed:
+    known = list(lead.points.all())
+    sent: dict[str, Any] = {name: getattr(details, name) for name in (*TEXT_FIELDS, *NUMBER_FIELDS)}
+    sent["market"] = "" if market == ALL else market
+    sent = {name: value for name, value in sent.items() if value not in ("", None)}
+    there = {name: getattr(lead, name) for name in sent}
+    there |= {"market": None} if lead.market == ALL else {}
+    blank = [name for name in sent if there[name] in ("", None)]
+    differing = {
+        name: value if isinstance(value, str) else str(value)
+        for name, value in sent.items()
+        if name not in blank and not _same(name, value, there[name])
+    }
+    if "market" in blank:
+        sent["market"] = spelled(Place(lead.province, market)).market
+    for name in blank:
+        setattr(lead, name, sent[name])
+    extra = kept_besides(lead.extra, {**differing, **details.extra})
+    kept = [key for key in extra if extra[key] != lead.extra.get(key)]
+    lead.extra = extra
+    if blank or kept:
         _written(lead, by, at)
-        lead.save(update_fields=[*changed, "city_key", "market_city_key", "updated_at", *WRITTEN_FIELDS])
-    return lead, add_points(lead, details.points(), points), False
+        columns = [*blank, *(["extra"] if kept else [])]
+        lead.save(update_fields=[*columns, "city_key", "market_city_key", "updated_at", *WRITTEN_FIELDS])
+    points = add_points(lead, details.points(), known)
+    fresh = {FIELD_OF_KIND[point.kind] for point in points[len(known) :]}
+    return points, sorted({*blank, *kept, *fresh})
+
+
+FIELD_OF_KIND = {digests.PHONE: "phone", digests.EMAIL: "email"}
+
+
+def _same(name: str, sent: Any, there: Any) -> bool:
+    return fold(sent) == fold(there) if name in ("city", "market") else bool(sent == there)
+
+
+def kept_besides(there: Mapping[str, Any], sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a source sent besides, with what it sends now: a second value joins the first in a list.
+
+    What would be too much is left out: a key past the hundredth, all but the newest ten values of one, and
+    whatever would make it more than 64 KB.
+    """
+    kept = dict(there)
+    size = len(json.dumps(kept))
+    for key, value in sent.items():
+        before = kept.get(key)
+        values = before if isinstance(before, list) else [before]
+        if key in kept and (value == before or value in values):
+            continue
+        after = [*values, value][-MOST_VALUES:] if key in kept else value
+        grown = size - len(json.dumps(before)) * (key in kept) + len(json.dumps(after))
+        grown += 0 if key in kept else len(json.dumps(key)) + 4
+        if grown > MOST_BYTES or (key not in kept and len(kept) >= MOST_KEYS):
+            continue
+        kept[key], size = after, grown
+    return kept
+
+
+def not_stored(lead: Lead, details: LeadDetails) -> list[str]:
+    """Return the names of what a source sent besides that was too much to store with the lead."""
+    lost = []
+    for name, value in details.extra.items():
+        there = lead.extra.get(name)
+        if name not in lead.extra or (there != value and not (isinstance(there, list) and value in there)):
+            lost.append(name)
+    return lost
 
 
 def add_points(lead: Lead, given: Iterable[tuple[str, str]], known: list[ContactPoint]) -> list[ContactPoint]:
@@ -112,6 +185,7 @@ def add_points(lead: Lead, given: Iterable[tuple[str, str]], known: list[Contact
         there.add((kind, value))
         order += 1
         fresh.append(ContactPoint(lead=lead, kind=kind, value=value, digest=digest, order=order))
+    take_stored_digests(fresh)
     return [*known, *ContactPoint.objects.bulk_create(fresh)]
 
 
@@ -137,7 +211,7 @@ def facts_of(lead_id: str) -> hooks.LeadFacts | None:
 
 def stop_for_suppressed(suppressed: Iterable[str], channel: str, by: By, at: datetime) -> None:
     """Stop what contacts suppressed points: whole ladders, or for one channel hold its tasks."""
-    from followups.services.closing import NO_CLAIM
+    from followups.rules.outcomes import NO_CLAIM
     from followups.services.ladders import stop_ladders_of
 
     # a number that turned out not to be a lead's says nothing of her
@@ -157,6 +231,8 @@ def stop_for_suppressed(suppressed: Iterable[str], channel: str, by: By, at: dat
         sla_5m_at=None,
         sla_30m_at=None,
         sla_2h_at=None,
+        deadline_at=None,
+        alert_at=None,
         **NO_CLAIM,
         **by.written(),
     )
@@ -169,10 +245,11 @@ def save_lead(lead: Lead, *, by: By, at: datetime) -> Lead:
     What is saved was cleaned before. Raises Forbidden without the right to add or change leads, Refused
     `lead_erased`.
     """
-    from followups.services.realigning import realign_leads
+    from followups.services.rescheduling import realign_leads
 
     fresh = lead.pk is None
     require_lead_right(by, "add" if fresh else "change")
+    lead.market = spelled(lead.place).market
     if fresh:
         lead.created_at = at
         _written(lead, by, at)
@@ -186,6 +263,8 @@ def save_lead(lead: Lead, *, by: By, at: datetime) -> Lead:
     lead.save(force_update=True)
     if any(getattr(lead, name) != getattr(before, name) for name in GATE_FIELDS):
         realign_leads([lead.pk], at=at, by=by)
+    if fold(lead.name) != fold(before.name):
+        rejudge([lead.pk], by=by, at=at)
     return lead
 
 
@@ -194,6 +273,12 @@ def settle_points(lead_id: int, *, by: By, at: datetime) -> None:
     """After a lead's numbers were changed by hand, give her open tasks the first usable one of their kind."""
     require_lead_right(by, "change")
     lock_leads([lead_id])
+    give_points(lead_id, by=by)
+    rejudge([lead_id], by=by, at=at)
+
+
+def give_points(lead_id: int, *, by: By) -> None:
+    """Give a locked lead's open tasks the first usable point of their kind, where theirs is not usable."""
     points = list(ContactPoint.objects.filter(lead=lead_id).order_by("order", "id"))
     usable = {point.pk: point for point in points if point.status == ContactPoint.Status.USABLE}
     for task in FollowUpTask.objects.filter(lead=lead_id, status=FollowUpTask.Status.OPEN):

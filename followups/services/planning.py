@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,12 +11,16 @@ from django.db.models import BigIntegerField
 from django.utils.translation import gettext as _
 
 from followups.models import FollowUpTask, Ladder
-from followups.services.closing import CLAIM_FIELDS, NO_CLAIM, advance, current_task, end_claim
-from followups.services.completing import require_claim, require_open, require_right
-from followups.services.desk import WRITTEN_FIELDS, lock_leads, open_desk, touched
-from governance.actors import By, owner_key
+from followups.rules.outcomes import ADVANCE, NO_CLAIM, decide_skip, decide_snooze, next_open
+from followups.services.cases import load_case, with_gate
+from followups.services.closing import CLAIM_FIELDS, end_claim
+from followups.services.guards import require_claim, require_open, require_right
+from followups.services.locked_task import WRITTEN_FIELDS, lock_task, touched
+from followups.services.locks import lock_leads
+from followups.services.plans import write_plan
 from governance.contact.reasons import sentence
-from governance.errors import Invalid, NotFound, Refused
+from governance.core.actors import By, owner_key
+from governance.core.errors import Invalid, NotFound, Refused
 from governance.golive.services import Execution, verb
 
 LONGEST_SNOOZE = timedelta(days=14)
@@ -32,20 +37,20 @@ def snooze_task(
     Raises Invalid for a time that is past or too far, Refused `contact_denied` where none is allowed.
     """
     require_right(by, "followups.plan_task")
-    desk = open_desk(task_id, by=by, at=at)
-    task = desk.task
+    locked = lock_task(task_id, by=by, at=at)
+    task = locked.task
     require_open(task)
     require_claim(task, by, at, claim_token)
     if not at < until <= at + LONGEST_SNOOZE:
         raise Invalid({"until": [_("A time within the next 14 days is needed.")]})
-    lawful = desk.first_allowed(task.channel, until)
-    if lawful is None or lawful > at + LONGEST_SNOOZE:
-        reason = desk.holding_reason(task.channel, until)
+    case = replace(load_case(locked), gate=locked.lead_gate)
+    snooze = decide_snooze(case, until, at + LONGEST_SNOOZE)
+    if snooze.reason:
         raise Refused(
-            "contact_denied", sentence(reason, zones=desk.gate(task.channel).zones, then=lawful),
-            extra={"reason": reason, "next_allowed_at": lawful},
+            "contact_denied", sentence(snooze.reason, zones=snooze.zones, then=snooze.until),
+            extra={"reason": snooze.reason, "next_allowed_at": snooze.until},
         )  # fmt: skip
-    task.snoozed_until = lawful
+    task.snoozed_until = snooze.until
     end_claim(task)
     touched(task, by)
     task.save(update_fields=["snoozed_until", *CLAIM_FIELDS, *WRITTEN_FIELDS])
@@ -60,20 +65,15 @@ def skip_task(
     require_right(by, "followups.plan_task")
     if not reason.strip():
         raise Invalid({"reason": [_("Say why this task is skipped.")]})
-    desk = open_desk(task_id, by=by, at=at)
-    task = desk.task
+    locked = lock_task(task_id, by=by, at=at)
+    task = locked.task
     require_open(task)
     require_claim(task, by, at, claim_token)
-    task.status, task.is_current = FollowUpTask.Status.SKIPPED, False
-    task.closed_reason = reason.strip()[:200]
-    task.held_reason = ""
-    end_claim(task)
-    touched(task, by)
-    task.save(
-        update_fields=["status", "is_current", "closed_reason", "held_reason", *CLAIM_FIELDS, *WRITTEN_FIELDS]
-    )
-    following = advance(desk, task) if task.ladder_id else None
-    return task, following or current_task(task.lead_id)
+    case = load_case(locked)
+    case = with_gate(locked, case, ADVANCE, just_done=True) if task.ladder_id else case
+    plan = decide_skip(case, reason.strip())
+    following = write_plan(locked, plan)
+    return task, following or locked.by_id(next_open(case, plan))
 
 
 @verb(Execution.OBSERVE_ONLY)

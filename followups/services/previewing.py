@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 from followups.models import FollowUpTask
 from followups.rules import gap_before
+from followups.rules.outcomes import is_set_aside
 from followups.services.reading import Look
-from governance.contact.clock import add_local_days, local
+from governance.contact.clock import add_local_days
+from governance.core.moments import local
 
 MOST_TIMES = 5
 
@@ -26,7 +28,7 @@ def after_step(look: Look, at: datetime) -> FollowUpTask | None:
     ]  # fmt: skip
     if not later:
         return None
-    following = copy.copy(min(later, key=lambda other: other.step or 0))
+    following = copy.copy(min(later, key=lambda other: (is_set_aside(other), other.step or 0)))
     if following.due_at is not None and following.step:
         not_before = max(following.due_at, at + gap_before(desk.steps, following.step))
         following.due_at = desk.first_allowed(following.channel, not_before)

@@ -12,11 +12,13 @@ from django.utils.translation import gettext as _
 
 from followups.models import ContactPoint, FollowUpTask, Lead, Property
 from followups.rules import Step
-from followups.services.desk import Desk, may_work
-from governance.actors import By
+from followups.rules.outcomes import is_set_aside, waits
+from followups.services.guards import may_work
+from followups.services.locked_task import LockedTask
 from governance.contact.rules import Verdict
 from governance.contact.services import Where
-from governance.errors import NotFound
+from governance.core.actors import By
+from governance.core.errors import NotFound
 
 MOST_HISTORY = 200
 MOST_HELD = 100
@@ -46,7 +48,7 @@ class Look:
     `hers` says whether the task is the person's to work on, `first` is the open step that comes before it.
     """
 
-    desk: Desk
+    desk: LockedTask
     verdict: Verdict
     next_allowed_at: datetime | None
     history: list[FollowUpTask]
@@ -60,7 +62,7 @@ class Look:
 
     @property
     def workable(self) -> bool:
-        return self.hers and self.task.status == FollowUpTask.Status.OPEN
+        return self.hers and self.task.status == FollowUpTask.Status.OPEN and not waits(self.task)
 
     @property
     def zone(self) -> str:
@@ -76,13 +78,13 @@ class Look:
 
 def look_at(task_id: int, *, by: By, at: datetime) -> Look:
     """Return a task for reading, nothing locked. Raises NotFound `task_not_found` also for another's task."""
-    task = (
-        FollowUpTask.objects.visible_to(by, at)
-        .filter(pk=task_id)
-        .with_clocks()
-        .select_related("lead", "ladder", "contact_point")
-        .first()
-    )
+    tasks = FollowUpTask.objects.filter(pk=task_id).with_clocks()
+    tasks = tasks.select_related("lead", "ladder", "contact_point")
+    task = tasks.visible_to(by, at).first()
+    if task is None:  # what the person completed may be somebody else's by now, and be theirs to correct
+        task = tasks.filter(
+            status=FollowUpTask.Status.COMPLETED, completed_by__iexact=by.working_name
+        ).first()
     if task is None:
         raise NotFound(_("There is no such task among yours."), code="task_not_found")
     newest = FollowUpTask.objects.filter(lead=task.lead_id).order_by(
@@ -91,7 +93,7 @@ def look_at(task_id: int, *, by: By, at: datetime) -> Look:
     history = list(newest[:MOST_HISTORY])[::-1]
     points = list(ContactPoint.objects.filter(lead=task.lead_id).order_by("order", "id"))
     where = Where(task.lead.place, task.lead.zone, task.city_zone, task.market_zone)
-    desk = Desk(task, history, points, by, at, where)
+    desk = LockedTask(task, history, points, by, at, where)
     gate, question = desk.gate(task.channel), desk.question(task.channel)
     verdict = gate.judge(question, at)
     before = (
@@ -101,6 +103,7 @@ def look_at(task_id: int, *, by: By, at: datetime) -> Look:
         and other.step is not None
         and other.step < (task.step or 0)
         and other.status == FollowUpTask.Status.OPEN
+        and not is_set_aside(other)
     )
     return Look(
         desk=desk,

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import connection
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from followups.models import FollowUpTask, SlaSnapshot
 from followups.rules import Answered, sla
-from governance.actors import By
+from governance.accounts.querysets import managers
+from governance.core.actors import By
 from governance.golive.services import Execution, verb
 from governance.kpi.services import Kpi, emit_kpis
 from governance.outbox.services import post_message
-from governance.people.querysets import managers
 
 LAST, MOST = 500, 20_000
 GROUPS = {"owner": "owner_key", "province": "province", "channel": "channel", "step": "step"}
@@ -76,6 +77,15 @@ def sla_of(
     }
 
 
+def newest_due(at: datetime) -> list[int]:
+    """Return the ids of the tasks that `sla_of` counts when it is asked for nothing else."""
+    due = FollowUpTask.objects.filter(due_at__isnull=False)
+    halves = due.filter(status="COMPLETED"), due.filter(status="OPEN", due_at__lte=at)
+    rows = [row for half in halves for row in half.order_by("-due_at").values_list("due_at", "pk")[:LAST]]
+    rows.sort(key=lambda row: row[0], reverse=True)
+    return [pk for _due_at, pk in rows[:LAST]]
+
+
 def _answered(row: tuple[Any, ...], clock: str) -> Answered:
     due_at, completed_at, minutes, wall_minutes, *limits = row[: len(_DONE)]
     if clock == "wall":
@@ -117,7 +127,9 @@ def _digest(at: datetime) -> None:
     count = late.count()
     oldest = late.order_by("due_at").values_list("pk", "lead__external_id", "due_at", "owner")[:5]
     lines = [f"{pk}  {lead}  {due:%Y-%m-%d %H:%M} UTC  {owner or '-'}" for pk, lead, due, owner in oldest]
-    body = _("%(count)s follow-ups are more than two hours late. The oldest:") % {"count": count}
+    body = _(
+        "%(count)s follow-ups are more than two hours late, counted in allowed contact time. The oldest:"
+    ) % {"count": count}
     for manager in managers():
         if manager.email:
             post_message(
@@ -127,17 +139,55 @@ def _digest(at: datetime) -> None:
 
 
 @verb(Execution.OBSERVE_ONLY)
+def report_unopened_handovers(at: datetime, *, limit: int = 200) -> int:
+    """Tell the managers of handovers that nobody opened within 15 allowed minutes, once; returns how many.
+
+    Whoever claims or starts a handover has opened it.
+    """
+    unopened = FollowUpTask.objects.filter(
+        kind=FollowUpTask.Kind.HANDOVER, status="OPEN", opened_at=None, alerted_at=None, alert_at__lte=at
+    ).order_by("alert_at")
+    if connection.features.has_select_for_update_skip_locked:
+        unopened = unopened.select_for_update(skip_locked=True, of=("self",))
+    found = list(unopened.values_list("pk", "lead__external_id", "deadline_at")[:limit])
+    if not found:
+        return 0
+    FollowUpTask.objects.filter(pk__in=[pk for pk, *_rest in found]).update(alerted_at=at)
+    lines = [
+        f"{pk}  {lead}  {deadline:%Y-%m-%d %H:%M} UTC" if deadline else f"{pk}  {lead}"
+        for pk, lead, deadline in found
+    ]
+    body = ngettext(
+        "%(count)s handoff has waited 15 minutes for a closer. Its deadline:",
+        "%(count)s handoffs have waited 15 minutes for a closer. Their deadlines:",
+        len(found),
+    ) % {"count": len(found)}
+    for manager in managers():
+        if manager.email:
+            post_message(
+                "unopened_handoffs", manager.email, _("No closer has opened a handoff"),
+                "\n".join([body, "", *lines]), once=f"unopened:{manager.pk}:{found[0][0]}", at=at,
+            )  # fmt: skip
+    return len(found)
+
+
 def snapshot_sla(at: datetime) -> int:
-    """Keep yesterday's SLA (by Toronto's local day) for all and per group; run again it writes the same."""
+    """Keep yesterday's SLA (by Toronto's local day) for all and per group; run again it writes the same.
+
+    Counts outside of the transaction: no writer waits while 20,000 tasks are read.
+    """
     day = (at.astimezone(LOCAL) - timedelta(days=1)).date()
     since, until = _bounds(day)
-    kept = 0
-    whole = sla_of(at=at, since=since, until=until)["sla"]
-    kept += _keep(day, "ALL", "", whole)
+    found = [("ALL", "", sla_of(at=at, since=since, until=until)["sla"])]
     for group in GROUPS:
-        for found in sla_of(at=at, since=since, until=until, group_by=group)["groups"]:
-            kept += _keep(day, group.upper(), found.pop(group), found)
-    return kept
+        rows = sla_of(at=at, since=since, until=until, group_by=group)["groups"]
+        found += [(group.upper(), row.pop(group), row) for row in rows]
+    return _keep_snapshot(day, found)
+
+
+@verb(Execution.OBSERVE_ONLY)
+def _keep_snapshot(day: date, found: Sequence[tuple[str, str, Mapping[str, Any]]]) -> int:
+    return sum(_keep(day, dimension, value, figures) for dimension, value, figures in found)
 
 
 def _bounds(day: date) -> tuple[datetime, datetime]:

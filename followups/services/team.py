@@ -14,14 +14,15 @@ from django.db.models import Count, F, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce, Lower, NullIf
 
 from followups.models import FollowUpTask
-from governance.actors import By, Role, owner_key
-from governance.people.querysets import absences_from, active
+from governance.accounts.querysets import absences_from, active
+from governance.core.actors import By, Role, owner_key
 
 TEAM_ZONE = ZoneInfo("America/Toronto")
 WORKERS = (Role.VA, Role.CLOSER)
 MOST_PEOPLE = 200
 MOST_CLAIMS = 500
 COUNTED = 5000
+LAST_DONE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,13 @@ def day_of(by: By, at: datetime) -> Day:
         round(median(one.replied for one in team)), median(rates) if rates else None,
     ) if team else Figures()  # fmt: skip
     return Day(done.get(by.key, Figures()), middle, len(team))
+
+
+def last_done(by: By) -> list[FollowUpTask]:
+    """Return the person's last 20 completed tasks, the newest first, in one query."""
+    mine = FollowUpTask.objects.filter(status="COMPLETED").annotate(who=Lower("completed_by"))
+    newest = mine.filter(who=owner_key(by.working_name)).order_by("-completed_at", "-pk")
+    return list(newest.select_related("lead")[:LAST_DONE])
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
 
 from followups.models import LadderTemplate
-from followups.services.completing import require_right
-from governance.actors import By
-from governance.errors import Invalid
+from followups.services.guards import require_right
+from governance.core.actors import By
+from governance.core.errors import Invalid
+from governance.core.places import Place
+from governance.core.versions import revise
 from governance.golive.services import Execution, verb
-from governance.places import Place
-from governance.versions import revise
+from governance.market.names import spelled
 
 EDIT = "followups.edit_templates"
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What follows an unanswered ladder: days of rest, then the nurture steps; None is the default."""
+
+    days: int | None = None
+    steps: Sequence[Any] | None = None
 
 
 @verb(Execution.OBSERVE_ONLY)
@@ -29,13 +39,14 @@ def save_template(
     enabled: bool,
     steps: Sequence[Any],
     reason: str,
+    rest: Rest | None = None,
     expected_version: int | None = None,
 ) -> LadderTemplate:
     """Create or change a place's template (a blank province holds for all) and return it.
 
-    No change makes no version; running ladders keep the steps that they began with. Raises Forbidden without
-    the right, Invalid without a reason or for steps that cannot be, Refused `stale_version` when
-    `expected_version` (0 for a new one) is not the row's.
+    Without `rest` that part keeps its values. No change makes no version; running ladders keep the steps that
+    they began with. Raises Forbidden without the right, Invalid without a reason or for steps that cannot be,
+    Refused `stale_version` when `expected_version` (0 for a new one) is not the row's.
     """
     require_right(by, EDIT)
     if not reason.strip():
@@ -43,10 +54,12 @@ def save_template(
 
     def change(template: LadderTemplate) -> None:
         template.enabled, template.steps = enabled, steps
+        if rest is not None:
+            template.rest_days, template.nurture_steps = rest.days, rest.steps
 
     template, _changed = revise(
         LadderTemplate.objects.of(Place(province, market)),
-        lambda: LadderTemplate(province=province, market=market),
+        lambda: LadderTemplate(province=province, market=spelled(Place(province, market)).market),
         change, by=by, at=at, reason=reason.strip(), expected_version=expected_version,
     )  # fmt: skip
     return template

@@ -13,10 +13,10 @@ from factory.django import DjangoModelFactory
 from followups.models import ContactPoint, FollowUpTask, Lead
 from followups.points import read_point
 from followups.services import Completed, Completion, LeadDetails, NewLadder, complete_task, create_ladder
-from governance.actors import By
+from governance.core.actors import By
+from governance.core.places import Place
 from governance.market.services import upsert_policy
 from governance.models import KpiEvent
-from governance.places import Place
 
 TORONTO = ZoneInfo("America/Toronto")
 PHONE, EMAIL = "+14165550199", "seller@example.ca"
@@ -62,7 +62,12 @@ class PointFactory(DjangoModelFactory[ContactPoint]):
 def ladder(by: By, lead_id: str = "L-1", start: datetime = NOW, **other: Any) -> NewLadder:
     """Begin the ladder of a lead in Toronto who has a phone; `other` goes to the service or her details."""
     names = set(LeadDetails.__dataclass_fields__)
-    details = {"city": "Toronto", "phone": PHONE, **{key: other.pop(key) for key in names & set(other)}}
+    details = {
+        "name": f"Seller {lead_id}",
+        "city": "Toronto",
+        "phone": PHONE,
+        **{key: other.pop(key) for key in names & set(other)},
+    }
     return create_ladder(
         lead_id, by=by, at=start, **{"province": "ON", "details": LeadDetails(**details), **other}
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from followups import services
 from followups.models import FollowUpTask, LadderTemplate
-from governance.actors import By
+from governance.core.actors import By
 
 # A Tuesday, 10:00 in Toronto, where contact is allowed from 09:00 to 20:00.
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)

@@ -23,11 +23,11 @@ from followups.services import (
     stop_ladder,
 )
 from followups.tests.factories import DAY, HOUR, MINUTE, NOW, finish, fresh, ladder
-from governance.actors import By
-from governance.errors import Forbidden, NotFound, Refused
+from governance.core.actors import By
+from governance.core.errors import Forbidden, NotFound, Refused
 from governance.models import Absence, User
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 People = Callable[..., By]
 
 

@@ -27,13 +27,13 @@ from followups.tests.factories import (
     set_policy,
     steps_of,
 )
-from governance.actors import By
 from governance.contact.services import judge_again
-from governance.errors import Forbidden, Invalid, NotFound, Refused, Unavailable
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, NotFound, Refused, Unavailable
 from governance.golive.services import set_go_live, set_kill_switch
 from governance.models import Closure, ContactDecision, OutboxMessage, User
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 People = Callable[..., By]
 EVENING = at(25, "19:50")
 NIGHT = at(25, "22:30")
@@ -177,10 +177,12 @@ def test_more_than_two_allowed_hours_miss_the_target(by: People) -> None:
 def test_the_last_step_completes_the_ladder(by: People) -> None:
     made = ladder(by("VA"))
     for number, task in enumerate(made.tasks):
-        done = finish(task, by("VA"), NOW + number * MINUTE)
+        done = finish(task, by("VA"), NOW + (number + 2 * (number > 2)) * timedelta(days=1))
     made.ladder.refresh_from_db()
     assert (made.ladder.status, done.next_task) == ("COMPLETED", None)
-    assert Lead.objects.nobodys().get().external_id == "L-1"
+    lead = Lead.objects.get()
+    assert (lead.status, lead.follow_up_at) == ("NOT_NOW", NOW + timedelta(days=7 + 90))
+    assert not Lead.objects.nobodys().exists()
 
 
 def test_a_closed_task_is_not_completed(by: People) -> None:

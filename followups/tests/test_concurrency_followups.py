@@ -22,22 +22,25 @@ from followups.services import (
     start_task,
     stop_ladder,
 )
-from followups.services.realigning import realign_leads
+from followups.services.rescheduling import realign_leads
 from followups.tests.factories import HOUR, MINUTE, NOW, PointFactory, finish, ladder
-from governance.actors import By
-from governance.errors import Refused
+from governance.core.actors import By
+from governance.core.errors import Refused
 from governance.kpi.services import emit_kpi
 from governance.models import KpiEvent, Suppression
 from valhalla.testing import CLIENTS, at_once
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
 People = Callable[..., By]
 
 
 def first_steps(who: By, count: int) -> list[int]:
     """Begin so many ladders and return the ids of their first steps."""
     with transaction.atomic():
-        return [ladder(who, f"L-{number}", start=NOW - HOUR).tasks[0].pk for number in range(count)]
+        return [
+            ladder(who, f"L-{number}", start=NOW - HOUR, phone=f"416 555 {number:04d}").tasks[0].pk
+            for number in range(count)
+        ]
 
 
 def code(answer: Any) -> str:
@@ -293,3 +296,26 @@ def test_a_verb_outlasts_a_writer_that_holds_the_database_longer_than_its_timeou
     finally:
         holder.join()
         connection.close()
+
+
+# --- two tabs that disagree ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["REPLIED", "WRONG_NUMBER", "OPTED_OUT"])
+def test_of_two_tabs_at_once_what_the_person_did_stands_whole(by: People, what: str) -> None:
+    who = by("MANAGER")
+    tasks = first_steps(who, 12)
+    said = [(task, outcome) for task in tasks for outcome in ("SENT", what)]
+
+    def record(tab: tuple[int, str]) -> Any:
+        return complete_task(tab[0], Completion(outcome=tab[1]), by=who, at=NOW)
+
+    codes = [code(answer) for answer in at_once(record, said)]
+    assert set(codes) <= {"ok", "outcome_differs"}
+    assert codes[1::2] == ["ok"] * 12
+    done = FollowUpTask.objects.filter(pk__in=tasks)
+    assert [task.standing_outcome for task in done] == [what] * 12
+    assert set(Ladder.objects.values_list("status", flat=True)) <= {"COMPLETED", "STOPPED"}
+    left = FollowUpTask.objects.filter(status="OPEN").values_list("kind", flat=True)
+    assert list(left) == (["HANDOVER"] * 12 if what == "REPLIED" else [])
+    assert KpiEvent.objects.filter(metric="followup_completed").count() == 12

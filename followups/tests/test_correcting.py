@@ -11,11 +11,11 @@ from rest_framework.test import APIClient
 from followups.models import ContactPoint, FollowUpTask, Ladder, Lead, TaskCorrection
 from followups.services import Completion, correct_task, create_ladder
 from followups.tests.factories import DAY, MINUTE, NOW, PHONE, PointFactory, at, finish, fresh, ladder
-from governance.actors import By
-from governance.errors import Refused
+from governance.core.actors import By
+from governance.core.errors import Refused
 from governance.models import KpiEvent, Suppression
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 People = Callable[..., By]
 
 

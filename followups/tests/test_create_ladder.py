@@ -23,11 +23,11 @@ from followups.tests.factories import (
     set_policy,
     steps_of,
 )
-from governance.actors import By
 from governance.contact.services import suppress
-from governance.errors import Forbidden, Invalid, Refused
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, Refused
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 People = Callable[..., By]
 
 
@@ -61,7 +61,7 @@ def test_a_second_ladder_is_refused_and_names_the_one_that_runs(by: People) -> N
     with pytest.raises(Refused) as refusal:
         ladder(by("VA"))
     assert refusal.value.code == "ladder_active"
-    assert refusal.value.extra == {"ladder_id": first.ladder.pk}
+    assert refusal.value.extra == {"ladder_id": first.ladder.pk, "kept": [], "warnings": []}
     assert (Ladder.objects.count(), FollowUpTask.objects.count(), len(kpis())) == (1, 6, 1)
 
 

@@ -25,12 +25,12 @@ from followups.tests.factories import (
     ladder,
     set_policy,
 )
-from governance.actors import By
 from governance.contact.services import suppress
-from governance.errors import Refused
+from governance.core.actors import By
+from governance.core.errors import Refused
 from governance.models import Absence, ContactDecision, User
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 People = Callable[..., By]
 
 
@@ -59,6 +59,7 @@ def test_a_row_says_all_that_a_caller_needs(by: People) -> None:
         "kind": "LADDER",
         "step": 1,
         "due_at": NOW,
+        "deadline_at": None,
         "overdue_minutes": 10,
         "owner": "a-va",
         "claimed_by": "a-va",
@@ -174,8 +175,8 @@ def test_any_number_of_rows_takes_four_queries(by: People, count: int) -> None:
 
 
 def test_a_policy_of_a_market_counts_for_its_leads_alone(by: People) -> None:
+    from governance.core.places import Place
     from governance.market.services import upsert_policy
-    from governance.places import Place
 
     ladder(by("VA"), "L-1")
     ladder(by("VA"), "L-2", market="NORTH")

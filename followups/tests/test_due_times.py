@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from followups.services import LeadDetails, create_ladder
-from governance.actors import By
+from governance.core.actors import By
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
 def local_due_times(by: By, start: datetime, province: str, city: str, zone: str) -> list[str]:

@@ -17,7 +17,7 @@ from followups.models import ContactPoint, FollowUpTask, Ladder, LadderTemplate,
 from followups.points import read_point
 from followups.steps import typed_from
 from followups.tests.scenes import NOW, SOMEBODY, begin, many
-from governance.errors import Forbidden, Invalid
+from governance.core.errors import Forbidden, Invalid
 from governance.models import User
 
 pytestmark = pytest.mark.django_db
@@ -127,7 +127,7 @@ def test_what_is_no_number_is_said_at_the_field(sign_in: SignIn) -> None:
         LEADS + "add/", lead_form(None, [{"kind": "PHONE", "value": "soon"}], province="ON")
     )
     assert answer.status_code == 200
-    assert "is no phone number" in text(answer)
+    assert "is not a phone number" in text(answer)
 
 
 def test_a_lead_who_moved_is_contacted_by_her_new_clock(sign_in: SignIn) -> None:
@@ -164,6 +164,28 @@ def test_a_number_that_is_retired_by_hand_is_used_no_more(sign_in: SignIn) -> No
     task.refresh_from_db()
     assert task.contact_point is not None
     assert task.contact_point.value == "+14165550188"
+
+
+def test_a_number_marked_as_shared_lets_the_lead_that_waits_go_on(sign_in: SignIn) -> None:
+    begin("L-1", name="Anne Roy")
+    waiting = begin("L-2", name="Anne Roy")
+    assert waiting.held_reason == "person_active"
+    lead = Lead.objects.get(external_id="L-1")
+    answer = sign_in().post(f"{LEADS}{lead.pk}/change/", {**lead_form(lead), "points-0-shared_as": "AGENT"})
+    assert answer.status_code == 302, wrong(answer)
+    waiting.refresh_from_db()
+    assert waiting.held_reason == ""
+
+
+def test_ladders_of_one_person_that_run_at_once_are_listed(sign_in: SignIn) -> None:
+    double = [begin("L-1", name="Anne Roy"), begin("L-2", name="Marc Roy")]  # two until a name is corrected
+    alone = begin("L-3", name="Anne Roy", phone="416 555 0177")
+    Ladder.objects.update(queued_at=None)  # as ladders are that began before ladders waited
+    Lead.objects.update(name="Anne Roy")
+    shown = text(sign_in().get("/admin/followups/ladder/", {"doubled": "yes"}))
+    assert all(f"/admin/followups/ladder/{task.ladder_id}/" in shown for task in double)
+    assert f"/admin/followups/ladder/{alone.ladder_id}/" not in shown
+    assert set(Ladder.objects.values_list("status", flat=True)) == {"ACTIVE"}
 
 
 @pytest.mark.parametrize("search", ["L-7", "Lead L-7", "416-555-0007", "+1 (416) 555 0007", "L-7@Example.ca"])
@@ -355,9 +377,9 @@ def test_tasks_are_given_to_another_owner_with_a_reason(sign_in: SignIn, person:
     done = client.post(TASKS, {**chosen, "apply": "1", "owner": "Otto", "reason": "shift"}, follow=True)
     assert "12 tasks now go to otto." in text(done)
     assert set(FollowUpTask.objects.values_list("owner_key", flat=True)) == {"otto"}
-    assert "Nobody at work here" not in text(done)
+    assert "No active person has" not in text(done)
     lost = client.post(TASKS, {**chosen, "apply": "1", "owner": "oto", "reason": "shift"}, follow=True)
-    assert "Nobody at work here is called “oto”" in text(lost)
+    assert "No active person has the username “oto”" in text(lost)
 
 
 def test_ladders_are_stopped_with_a_reason(sign_in: SignIn) -> None:

@@ -14,14 +14,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
+from followups.models import ContactPoint, FollowUpTask, InboundContact, Ladder, Lead
 from followups.tests.factories import HOUR, MINUTE, NOW, PHONE, PointFactory, at
-from governance.actors import By
+from governance.core.actors import By
+from governance.core.places import Place
 from governance.market.services import upsert_policy
 from governance.models import ApiToken, ContactDecision, KpiEvent, Suppression, User
-from governance.places import Place
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 Api = Callable[..., APIClient]
 BASE = "/api/followups"
 NEW = {"lead_id": "L-1", "province": "ON", "city": "Toronto", "phone": "416 555 0199"}
@@ -39,7 +39,8 @@ def post(client: APIClient, path: str, body: Any = None, **extra: Any) -> Any:
 
 def begin(client: APIClient, **other: Any) -> list[int]:
     """Begin a ladder and return the ids of its tasks."""
-    answer = post(client, "ladder/create", {**NEW, **other})
+    name = f"Seller {other.get('lead_id', NEW['lead_id'])}"
+    answer = post(client, "ladder/create", {**NEW, "name": name, **other})
     assert answer.status_code == 201, answer.json()
     return [task["id"] for task in answer.json()["tasks"]]
 
@@ -96,6 +97,20 @@ def test_the_walk_of_the_first_task(api: Api, clock: time_machine.Traveller) -> 
     ]  # fmt: skip
 
 
+def test_every_row_of_a_call_names_the_token_it_came_by(api: Api) -> None:
+    client = api("SERVICE")
+    ids = begin(client)
+    assert post(client, f"task/{ids[0]}/complete").status_code == 200
+    token = ApiToken.objects.get(user__role="SERVICE").short_id
+    rows: list[Any] = [
+        *ContactDecision.objects.all(),
+        *KpiEvent.objects.all(),
+        FollowUpTask.objects.get(pk=ids[0]),
+    ]
+    assert len(rows) >= 4
+    assert {row.token_id for row in rows} == {token}
+
+
 def test_a_call_begun_in_time_and_logged_later(api: Api, clock: time_machine.Traveller) -> None:
     client = api("VA")
     ids = begin(client)
@@ -118,7 +133,7 @@ def test_a_refusal_names_reason_and_next_time_and_keeps_its_decision(
     for path in (f"task/{ids[0]}/complete", f"task/{ids[0]}/start"):
         body = refused(post(client, path), 409, "contact_denied")
         assert (body["reason"], body["next_allowed_at"]) == ("outside_contact_window", "2026-11-26T14:00:00Z")
-        assert len(body["checks"]) == 8
+        assert len(body["checks"]) == 9
     assert ContactDecision.objects.filter(ok=False).count() == 2
     assert FollowUpTask.objects.filter(status="OPEN", started_at=None).count() == 6
 
@@ -253,7 +268,7 @@ def test_due_and_its_filters(api: Api) -> None:
     rows = client.get(f"{BASE}/due").json()["due"]
     assert set(rows[0]) == {
         "id", "lead_id", "lead", "province", "market", "zone", "channel", "kind", "step", "due_at",
-        "overdue_minutes", "owner", "claimed_by", "contact",
+        "deadline_at", "overdue_minutes", "owner", "claimed_by", "contact",
     }  # fmt: skip
     assert set(rows[0]["lead"]) >= {"name", "phone", "language", "local_time"}
     for query, found in (
@@ -392,7 +407,6 @@ CREATE_WRONG: list[tuple[dict[str, Any], str]] = [
     ({"correlation_id": "ä"}, "correlation_id"),
     ({"correlation_id": "x" * 65}, "correlation_id"),
     ({"actor": "x" * 151}, "actor"),
-    ({"colour": "red"}, "colour"),
 ]
 
 
@@ -423,7 +437,6 @@ COMPLETE_WRONG: list[tuple[str, dict[str, Any], str]] = [
         "next_at",
     ),
     ("complete", {"outcome": "REACHED", "next": {"kind": "CALLBACK", "at": {}}}, "next_at"),
-    ("complete", {"note": "x" * 4001}, "note"),
     ("complete", {"contacted_at": "2026-11-25T14:30:00"}, "contacted_at"),
     ("complete", {"contacted_at": "٢٠٢٦-١١-٢٥T14:30:00Z"}, "contacted_at"),
     ("complete", {"contacted_at": 1e300}, "contacted_at"),
@@ -605,9 +618,15 @@ def test_due_takes_six_queries_whatever_the_number_of_rows(api: Api, leads: int)
         assert len(statements) <= 6, statements
 
 
-def test_complete_takes_sixteen_statements_at_most(api: Api, clock: time_machine.Traveller) -> None:
+def test_complete_takes_fifteen_statements_at_most(api: Api, clock: time_machine.Traveller) -> None:
+    """PostgreSQL takes two more, the locks on a lead and on their numbers: SQLite's one writer needs neither.
+
+    The longest is a lead who is reached: the ladder ends, whoever waited for it is looked for, a closer's
+    task is made.
+    """
     client = api("VA")
-    for minutes, other in ((0, {}), (60, {}), (0, {"phone": ""})):
+    most = 17 if connection.vendor == "postgresql" else 15
+    for minutes, other in ((0, {}), (60, {"phone": "416 555 0160"}), (0, {"phone": ""})):
         clock.move_to(NOW)
         ids = begin(client, lead_id=f"L-{minutes}-{len(other)}", **other)
         post(client, f"task/{ids[0]}/start")
@@ -615,7 +634,7 @@ def test_complete_takes_sixteen_statements_at_most(api: Api, clock: time_machine
         ApiToken.objects.update(last_used_at=None)
         for said in ({}, {"outcome": "REACHED"}):
             statements = counted(partial(post, client, f"task/{ids[1 if said else 0]}/complete", said))
-            assert len(statements) <= 16, "\n".join(statements)
+            assert len(statements) <= most, "\n".join(statements)
 
 
 def test_starting_and_creating_are_bounded(api: Api, clock: time_machine.Traveller) -> None:
@@ -686,3 +705,31 @@ def test_tasks_by_due_time_come_page_by_page_and_held_ones_are_left_out(api: Api
         page = answer["next"]
     assert found == list(expected.values_list("pk", flat=True))
     assert len(found) == 12
+
+
+def test_a_note_stops_neither_an_outcome_nor_an_inbound_contact(api: Api) -> None:
+    client, note = api("SERVICE"), "é" * 100_000  # 600 KB of JSON
+    first, *_others = begin(client)
+    done = post(
+        client, f"task/{first}/complete", {"outcome": "REPLIED", "next": "NOT_INTERESTED", "note": note}
+    )
+    assert done.status_code == 200, done.json()
+    assert FollowUpTask.objects.get(pk=first).note == note
+    assert post(client, "lead/L-1/inbound", {"channel": "CALL", "note": note}).status_code == 201
+    assert InboundContact.objects.get().note == note
+
+
+def test_what_takes_no_note_keeps_its_small_bodies(api: Api) -> None:
+    first, *_others = begin(api("SERVICE"))
+    refused(post(api("VA"), f"task/{first}/skip", {"reason": "x" * 70_000}), 413, "body_too_large")
+    refused(post(api("VA"), f"task/{first}/complete", {"note": "x" * 1_100_000}), 413, "body_too_large")
+
+
+def test_a_handoffs_deadline_is_in_the_list_of_tasks(api: Api) -> None:
+    client = api("SERVICE")
+    first, *_others = begin(client)
+    made = post(client, f"task/{first}/complete", {"outcome": "REPLIED"}).json()["next_task"]["id"]
+    task = client.get(f"{BASE}/tasks/{made}").json()
+    assert (task["kind"], task["due_at"], task["opened_at"]) == ("HANDOVER", "2026-11-25T19:30:00Z", None)
+    assert task["deadline_at"] == "2026-11-25T20:30:00Z"
+    assert client.get(f"{BASE}/tasks/{first}").json()["deadline_at"] is None

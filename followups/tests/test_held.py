@@ -19,11 +19,11 @@ from followups.tests.factories import (
     set_policy,
     steps_of,
 )
-from governance.actors import By
 from governance.contact.services import lift_suppression, record_consent, suppress
-from governance.errors import Refused
+from governance.core.actors import By
+from governance.core.errors import Refused
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 People = Callable[..., By]
 LATER = NOW + MINUTE
 

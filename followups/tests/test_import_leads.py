@@ -22,13 +22,14 @@ from followups.intake.report import Counts, Report
 from followups.intake.services import BATCH, Bar, import_leads, no_progress
 from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
 from followups.services import LeadDetails, create_ladder
-from governance.actors import By
 from governance.contact import digests
 from governance.contact.services import suppress
-from governance.errors import Forbidden, Unavailable
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Unavailable
+from governance.core.spreadsheets import FORMULA_SIGNS
 from governance.models import KpiEvent, Suppression, User
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)  # a Tuesday, 10:00 in Toronto
 LATER = NOW + timedelta(days=1)
@@ -306,6 +307,20 @@ def test_a_suppression_outlives_an_import(sheet: Callable[..., Path]) -> None:
     assert [stop.action for stop in Suppression.objects.all()] == ["SUPPRESS"]
 
 
+def test_ladders_of_one_person_under_several_ids_are_counted_as_waiting(
+    sheet: Callable[..., Path], by: Callable[..., By]
+) -> None:
+    names = {"L1": "Anne Tremblay", "L2": "ANNE TREMBLAY", "L3": "Marc Roy", "L4": ""}
+    rows = [row(lead_id, Phone="416-555-1000", Full_Name=name) for lead_id, name in names.items()]
+    counts = run(sheet(*rows, row("L5", Phone="416-555-1001", Full_Name="Anne Tremblay")), ladders=True)
+    assert (counts.ladders, counts.waiting) == (5, 2)
+    assert "2 of them wait" in counts.waiting_line()
+    waiting = FollowUpTask.objects.filter(held_reason="person_active", step=1)
+    assert list(waiting.order_by("lead__external_id").values_list("lead__external_id", flat=True)) == [
+        "L2", "L4",
+    ]  # fmt: skip
+
+
 def test_the_same_file_again_starts_no_second_ladder(sheet: Callable[..., Path]) -> None:
     path = sheet(good("L1", 1001), good("L2", 1002))
     run(path, ladders=True)
@@ -390,6 +405,7 @@ def test_a_run_that_was_cut_short_and_run_again_ends_the_same(
     stage: str, sheet: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(services, "BATCH", SMALL)
+    monkeypatch.setattr(services, "LADDERS_AT_ONCE", SMALL)
     rows = [good(f"L{n:04}", 1000 + n, City="Ottawa" if n % 2 else "") for n in range(3 * SMALL)]
     path = sheet(*rows, good("L0001", 9000, Notes="again"))
     with pytest.raises(Cut):
@@ -440,6 +456,7 @@ def test_the_report_opens_in_a_spreadsheet_without_running_anything(
         row("=1+1", Phone="+1", Lead_Score="-5"),
         row("@SUM(A1)", "=cmd|' /C calc'!A0"),
         {**row(""), "Full Name": "=HYPERLINK(1)"},
+        row("＝1+1", Phone="＋1"),  # wide signs, which some spreadsheets read as the others
     )
     report = tmp_path / "deep" / "report.csv"
     run(path, report=Report(report))
@@ -447,7 +464,7 @@ def test_the_report_opens_in_a_spreadsheet_without_running_anything(
     assert stat.S_IMODE(report.stat().st_mode) == 0o600
     cells = [cell for line in lines_of(report) for cell in line.values()]
     assert {"'=1+1", "'+1", "'-5", "'=cmd|' /C calc'!A0"} <= set(cells)
-    assert not [cell for cell in cells if cell[:1] in ("=", "+", "-", "@", "\t", "\r")]
+    assert not [cell for cell in cells if cell[:1] in FORMULA_SIGNS]
 
 
 def test_the_report_names_each_cell_and_row_with_its_reason(
@@ -465,7 +482,7 @@ def test_the_report_names_each_cell_and_row_with_its_reason(
         ["5", "", "line", "TOTAL", "ignored"],
     ]
     refused = lines_of(report)[1]
-    assert refused["reason"] == "“ZZ” is no Canadian province or territory; the line was refused."
+    assert refused["reason"] == "“ZZ” is not a Canadian province or territory; the line was refused."
     assert refused["row"].startswith("L2 | Ann Lee | ")
 
 
@@ -551,7 +568,7 @@ def test_a_dry_run_counts_and_stores_nothing(sheet: Callable[..., Path], tmp_pat
     ("arguments", "sentence"),
     [
         (["--dry-run", "--ladder"], "stores no leads"),
-        (["--owner", "x" * 151], "no name"),
+        (["--owner", "x" * 151], "not a name"),
         (["--by", "nobody"], "no active person"),
         (["--report", "/dev/null/x"], "Not a directory"),
     ],

@@ -12,11 +12,11 @@ from rest_framework.test import APIClient
 from followups.models import FollowUpTask, InboundContact, Ladder, Lead, LookupEvent
 from followups.services import due_tasks, look_up, record_inbound
 from followups.tests.factories import DAY, MINUTE, NOW, PHONE, at, finish, ladder
-from governance.actors import By
-from governance.errors import Refused
+from governance.core.actors import By
+from governance.core.errors import Refused
 from governance.models import KpiEvent, Suppression
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 People = Callable[..., By]
 Api = Callable[..., APIClient]
 NIGHT = at(26, "03:00")
@@ -88,7 +88,8 @@ def test_a_look_up_finds_by_number_in_any_writing_and_is_logged_as_a_hash(by: Pe
 
 
 def test_a_look_up_needs_exactly_one_question(by: People) -> None:
-    for asked in ({}, {"phone": PHONE, "lead_id": "L-1"}):
+    questions: list[dict[str, Any]] = [{}, {"phone": PHONE, "lead_id": "L-1"}]
+    for asked in questions:
         with pytest.raises(Refused) as refusal:
             look_up(by=by("VA"), at=NOW, **asked)
         assert refusal.value.code == "invalid"

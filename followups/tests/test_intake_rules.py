@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from followups.intake import rules
 from followups.models import Lead
-from governance.places import Province
+from governance.core.places import Province
 
 pytestmark = pytest.mark.once
 

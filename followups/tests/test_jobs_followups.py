@@ -12,11 +12,11 @@ from followups import tasks
 from followups.models import FollowUpTask, RealignRequest, SlaSnapshot
 from followups.services import claim_due
 from followups.tests.factories import DAY, HOUR, MINUTE, NOW, fresh, ladder, local_times, set_policy, steps_of
-from governance.actors import By
+from governance.core.actors import By
 from governance.models import ContactDecision, JobSlot, KpiEvent, OutboxMessage, User
 from governance.outbox.services import post_message
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 People = Callable[..., By]
 
 
@@ -28,7 +28,10 @@ def test_every_minute_claims_are_freed_held_tasks_looked_at_and_messages_sent(by
     set_policy(by("MANAGER"), rules={"min_lead_score_to_contact": 0.5})
     with time_machine.travel(NOW + 20 * MINUTE, tick=False):
         found = tasks.dispatch_due()
-        assert found == {"claims_freed": 1, "held_looked_at": 1, "realigned": 0, "messages_sent": 1}
+        assert found == {
+            "claims_freed": 1, "held_looked_at": 1, "realigned": 0, "nurture_started": 0,
+            "unopened_reported": 0, "messages_sent": 1,
+        }  # fmt: skip
         assert tasks.dispatch_due() is None  # the minute is done
     assert (fresh(made.tasks[0]).claimed_by, len(mail.outbox)) == ("", 1)
     assert local_times(steps_of(made))[5] == "Wed 02 14:30"

@@ -38,13 +38,15 @@ from followups.services import (
     stop_ladder,
 )
 from followups.tests.factories import HOUR, MINUTE, PHONE, PointFactory, at, finish, ladder, set_policy
-from governance.actors import By
 from governance.contact.reference import remove_reference, save_reference
 from governance.contact.services import lift_suppression, suppress
-from governance.errors import Refused
+from governance.core.actors import By
+from governance.core.errors import Refused
 from governance.models import Closure, ContactDecision, KpiEvent, StatutoryHours, Suppression
 from governance.tests.minute_walker import Closed, Hours, Law, Walker, World
 from valhalla.testing import make_by, walk
+
+pytestmark = pytest.mark.both
 
 EVERY_DAY = list(range(7))
 WEEK = EVERY_DAY[:5]

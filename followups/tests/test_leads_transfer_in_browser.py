@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
 
 from followups.models import Lead
 from governance.models import User
@@ -23,7 +24,7 @@ def test_a_manager_imports_leads_and_mends_one(
     file.write_text("Lead ID,Phone,Province,City\nL-1,514 555 0123,QC,Laval\nL-2,12,QC,Laval\nL-3,,XX,\n")
     person("MANAGER", "mona")
     enter(page, live_server.url, "mona")
-    page.context.add_cookies([{"name": "django_language", "value": "fr", "url": live_server.url}])
+    page.context.add_cookies([{"name": settings.LANGUAGE_COOKIE_NAME, "value": "fr", "url": live_server.url}])
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{live_server.url}/admin/followups/lead/import/")
     page.set_input_files("input[type=file]", file)
@@ -38,7 +39,7 @@ def test_a_manager_imports_leads_and_mends_one(
     page.fill("[name=cell-3-1]", "514 555 0124")
     page.fill("[name=cell-4-2]", "Québec")
     page.click("#check")
-    page.wait_for_function("document.querySelector('#count-wrong').innerText === '0'")
+    page.wait_for_function("document.querySelector('#count-wrong')?.innerText === '0'")
     page.click("#import")
     page.wait_for_url("**/admin/followups/lead/")
     assert Lead.objects.filter(province="QC").count() == 3

@@ -11,11 +11,13 @@ from django.test.utils import CaptureQueriesContext
 from followups import services
 from followups.models import FollowUpTask, Lead
 from followups.tests.scenes import NIGHT, NOW, begin, call_step, many
-from governance.actors import By
-from governance.errors import Forbidden, Unavailable
+from governance.accounts.rules import by_user
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Unavailable
 from governance.models import Absence, User, WorkProfile
-from governance.people.rules import by_user
 from valhalla.testing import at_once, make_by, make_person
+
+pytestmark = pytest.mark.both
 
 MINUTE = timedelta(minutes=1)
 
@@ -155,3 +157,13 @@ def test_people_who_ask_at_once_never_get_the_same_task() -> None:
     assert all(len(got) == 1 for got in by_person.values())
     assert len({pk for got in by_person.values() for pk in got}) == 16
     assert FollowUpTask.objects.filter(pk__in=[t.pk for t in tasks]).exclude(claimed_by="").count() == 16
+
+
+def test_next_keeps_to_the_chosen_channel_also_while_another_task_is_held(va: By) -> None:
+    text = begin("L-1", at=NOW, phone="416 555 0001")
+    call = call_step("L-2", at=NOW - 31 * MINUTE, phone="416 555 0002")
+    assert call.channel == "CALL"
+    assert services.next_task(by=va, at=NOW + MINUTE, filters={"channel": "SMS"}) == text.pk
+    assert services.next_task(by=va, at=NOW + MINUTE, filters={"channel": "CALL"}) == call.pk
+    assert services.next_task(by=va, at=NOW + MINUTE, filters={"channel": "SMS"}) == text.pk
+    assert services.next_task(by=va, at=NOW + MINUTE, filters={"channel": "EMAIL"}) is None

@@ -7,16 +7,24 @@ from typing import Any
 
 import pytest
 
-from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
+from followups import wording
+from followups.models import ContactPoint, FollowUpTask, Ladder, Lead, TaskCorrection
+from followups.pages import card
+from followups.rules import ADVANCING, STOPPING
 from followups.services import (
     Completion,
     LeadDetails,
     complete_task,
+    correct_task,
     create_ladder,
     skip_task,
     start_task,
     stop_ladder,
 )
+from followups.services.locked_task import lock_task
+from followups.services.plans import effects
+from followups.services.reading import look_at
+from followups.services.reversal import reverse_outcome
 from followups.tests.factories import (
     DAY,
     HOUR,
@@ -33,15 +41,58 @@ from followups.tests.factories import (
     local_times,
     steps_of,
 )
-from governance.actors import By
+from followups.timeline import timeline
 from governance.contact.services import lift_suppression
-from governance.errors import Forbidden, Invalid, NotFound, Refused
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.golive.services import set_kill_switch
-from governance.models import ContactDecision, Suppression
+from governance.models import ContactDecision, KpiEvent, Suppression
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 People = Callable[..., By]
 NIGHT = at(26, "03:00")
+
+
+# --- every outcome --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outcome", FollowUpTask.Outcome.values)
+def test_no_outcome_but_an_opt_out_stops_contact(by: People, outcome: str) -> None:
+    made = ladder(by("VA"))
+    finish(made.tasks[0], by("VA"), outcome=outcome)
+    assert Suppression.objects.exists() is (outcome == "OPTED_OUT")
+    assert fresh(made.tasks[0]).outcome == outcome
+
+
+@pytest.mark.parametrize("outcome", FollowUpTask.Outcome.values)
+def test_every_outcome_can_be_reversed_and_is_described(by: People, outcome: str) -> None:
+    made = ladder(by("VA"))
+    finish(made.tasks[0], by("VA"), outcome=outcome)
+    other = "SENT" if outcome != "SENT" else "LEFT_MESSAGE"
+    correct_task(made.tasks[0].pk, Completion(outcome=other), by=by("MANAGER"), at=NOW + MINUTE, reason="x")
+    assert steps_of(made)[1].status == "OPEN"
+    look = look_at(steps_of(made)[1].pk, by=by("VA"), at=NOW + MINUTE)
+    assert card._follows(outcome, look, NOW + MINUTE)
+
+
+@pytest.mark.parametrize("outcome", FollowUpTask.Outcome.values)
+def test_every_outcome_is_of_one_kind(outcome: str) -> None:
+    kinds = [outcome in ADVANCING, outcome in STOPPING, outcome in ("WRONG_NUMBER", "OPTED_OUT")]
+    assert kinds.count(True) == 1
+    assert outcome in wording.OUTCOMES
+
+
+def test_an_outcome_that_no_rule_names_has_no_effects(by: People) -> None:
+    made = ladder(by("VA"))
+    desk = lock_task(made.tasks[0].pk, by=by("VA"), at=NOW)
+    for change in (
+        lambda: effects(desk, Completion(outcome="DECEASED")),
+        lambda: reverse_outcome(desk, "DECEASED"),
+    ):
+        with pytest.raises(ValueError, match="DECEASED"):
+            change()
+    assert not Suppression.objects.exists()
+    assert {task.status for task in steps_of(made)} == {"OPEN"}
 
 
 # --- reached, replied -----------------------------------------------------------------------------
@@ -59,7 +110,8 @@ def test_who_was_reached_is_handed_to_a_closer_within_an_allowed_hour(by: People
         "",
         True,
     )
-    assert handover.due_at == NOW + HOUR
+    assert (handover.due_at, handover.deadline_at) == (NOW, NOW + HOUR)
+    assert handover.sla_2h_at == NOW + 2 * HOUR
     assert [task.status for task in steps_of(made)] == ["COMPLETED", *["CANCELLED"] * 5]
     made.ladder.refresh_from_db()
     assert (made.ladder.status, made.ladder.stop_reason) == ("COMPLETED", outcome)
@@ -68,13 +120,21 @@ def test_who_was_reached_is_handed_to_a_closer_within_an_allowed_hour(by: People
 
 
 @pytest.mark.parametrize(
-    ("begun", "due"), [("19:30", "Thu 26 09:30"), ("19:00", "Thu 26 09:00"), ("18:59", "Wed 25 19:59")]
-)
-def test_a_handovers_hour_is_one_of_allowed_time(by: People, begun: str, due: str) -> None:
+    ("begun", "deadline"),
+    [
+        ("19:30", "Thu 26 09:30"), ("19:00", "Wed 25 20:00"), ("18:59", "Wed 25 19:59"),
+        ("22:15", "Thu 26 10:00"),
+    ],
+)  # fmt: skip
+def test_a_handover_is_due_at_once_and_its_hour_is_one_of_allowed_time(
+    by: People, begun: str, deadline: str
+) -> None:
     made = ladder(by("VA"))
     handover = finish(made.tasks[0], by("VA"), at(25, begun), outcome="REPLIED").next_task
     assert handover is not None
-    assert local_times([handover]) == [due]
+    assert handover.due_at == at(25, begun)
+    assert handover.deadline_at is not None
+    assert f"{handover.deadline_at.astimezone(TORONTO):%a %d %H:%M}" == deadline
 
 
 def test_a_callback_is_a_task_at_its_lawful_time_of_whoever_promised_it(by: People) -> None:
@@ -147,7 +207,8 @@ def test_a_reply_to_a_message_of_before_stops_the_ladder_that_runs(by: People) -
     finish(made.tasks[0], by("VA"))
     done = finish(made.tasks[0], by("VA"), NIGHT, outcome="REPLIED")
     made.ladder.refresh_from_db()
-    assert (done.already_completed, done.task.outcome, made.ladder.status) == (True, "SENT", "COMPLETED")
+    assert (done.already_completed, made.ladder.status) == (False, "COMPLETED")
+    assert (done.task.outcome, done.task.corrected_to) == ("SENT", "REPLIED")
     assert done.next_task is not None
     assert done.next_task.kind == "HANDOVER"
 
@@ -186,6 +247,135 @@ def test_a_reply_to_an_old_ladder_stops_the_new_one(by: People) -> None:
     assert {task.status for task in steps_of(new)} == {"CANCELLED"}
 
 
+# --- two tabs that disagree -----------------------------------------------------------------------
+
+EVERY = FollowUpTask.Outcome.values
+
+
+@pytest.mark.parametrize("second", ["REPLIED", "WRONG_NUMBER", "OPTED_OUT"])
+@pytest.mark.parametrize("first", EVERY)
+def test_what_the_person_did_is_recorded_whole_after_any_outcome(by: People, first: str, second: str) -> None:
+    made = ladder(by("VA"))
+    finish(made.tasks[0], by("VA"), outcome=first, note="first tab")
+    done = finish(made.tasks[0], by("CLOSER"), NIGHT, outcome=second, note="second tab")
+    task = fresh(made.tasks[0])
+    assert (task.status, task.outcome, task.standing_outcome) == ("COMPLETED", first, second)
+    made.ladder.refresh_from_db()
+    if first == second:
+        assert done.already_completed
+        assert not TaskCorrection.objects.exists()
+        return
+    assert not done.already_completed
+    assert task.note == "first tab\nsecond tab"
+    row = TaskCorrection.objects.get()
+    assert (row.from_outcome, row.to_outcome, row.actor) == (first, second, "a-closer")
+    assert kpis(metric="followup_corrected") == [("followup_corrected", None)]
+    assert kpis(metric="followup_completed") == [("followup_completed", True)]
+    is_wrong = second == "WRONG_NUMBER" or (first, second) == ("WRONG_NUMBER", "OPTED_OUT")
+    assert (ContactPoint.objects.get().status == "WRONG") is is_wrong
+    assert Suppression.objects.exists() is ("OPTED_OUT" in (first, second))  # a stop stays
+    if second == "REPLIED":
+        assert done.next_task is not None
+        assert done.next_task.kind == "HANDOVER"
+        assert bool(done.next_task.held_reason) is (first == "OPTED_OUT")
+        assert task.next == "HANDOVER"
+    open_kinds = set(FollowUpTask.objects.filter(status="OPEN").values_list("kind", flat=True))
+    assert open_kinds == ({"HANDOVER"} if second == "REPLIED" else set())
+    assert made.ladder.status != "ACTIVE"
+
+
+@pytest.mark.parametrize("second", ["SENT", "NO_ANSWER", "LEFT_MESSAGE", "REACHED"])
+@pytest.mark.parametrize("first", EVERY)
+def test_any_other_second_outcome_changes_nothing(by: People, first: str, second: str) -> None:
+    made = ladder(by("VA"))
+    finish(made.tasks[0], by("VA"), outcome=first)
+    tables: list[Any] = [FollowUpTask, Ladder, Lead, ContactPoint, Suppression, TaskCorrection, KpiEvent]
+    before = [list(model.objects.order_by("pk").values()) for model in tables]
+    if first == second:
+        assert finish(made.tasks[0], by("VA"), NOW + MINUTE, outcome=second).already_completed
+    else:
+        with pytest.raises(Refused) as refusal:
+            finish(made.tasks[0], by("VA"), NOW + MINUTE, outcome=second, note="second tab")
+        assert (refusal.value.code, refusal.value.extra["outcome"]) == ("outcome_differs", first)
+    assert [list(model.objects.order_by("pk").values()) for model in tables] == before
+
+
+def test_another_tab_promises_another_thing_and_it_is_kept(by: People) -> None:
+    made = ladder(by("VA"))
+    finish(made.tasks[0], by("VA"), outcome="REPLIED")
+    done = finish(made.tasks[0], by("VA"), outcome="REPLIED", next="CALLBACK", next_at=NOW + DAY)
+    assert done.next_task is not None
+    assert (done.next_task.kind, done.next_task.due_at) == ("CALLBACK", NOW + DAY)
+    assert list(FollowUpTask.objects.filter(kind="HANDOVER").values_list("status", flat=True)) == [
+        "CANCELLED"
+    ]
+    again = finish(made.tasks[0], by("VA"), outcome="REPLIED", next="CALLBACK", next_at=NOW + DAY)
+    assert (again.already_completed, again.next_task) == (True, done.next_task)
+
+
+@pytest.mark.parametrize(
+    "then", [{"outcome": "REPLIED", "next": "NOT_INTERESTED"}, {"outcome": "WRONG_NUMBER"}]
+)
+def test_a_step_on_which_a_reply_was_recorded_late_is_never_open_again(
+    by: People, then: dict[str, Any]
+) -> None:
+    """They answer the first text, then the last message of the same ladder, and take that answer further."""
+    made = ladder(by("VA"))
+    finish(made.tasks[0], by("VA"), outcome="REPLIED")
+    finish(made.tasks[-1], by("VA"), NOW + MINUTE, outcome="REPLIED")
+    finish(made.tasks[-1], by("VA"), NOW + 2 * MINUTE, **then)
+    last = fresh(made.tasks[-1])
+    assert (last.status, last.is_current, last.standing_outcome) == ("CANCELLED", False, then["outcome"])
+    assert not FollowUpTask.objects.filter(kind="LADDER", status="OPEN").exists()
+    assert not Ladder.objects.filter(status="ACTIVE").exists()
+
+
+def test_a_correction_leaves_a_step_closed_on_which_a_reply_was_recorded_late(by: People) -> None:
+    made = ladder(by("VA"))
+    finish(made.tasks[0], by("VA"), outcome="REPLIED")
+    finish(made.tasks[2], by("VA"), NOW + MINUTE, outcome="REPLIED")
+    correct_task(
+        made.tasks[0].pk, Completion(outcome="SENT"), by=by("MANAGER"), at=NOW + 2 * MINUTE, reason="x"
+    )
+    assert [task.status for task in steps_of(made)] == [
+        "COMPLETED", "OPEN", "CANCELLED", "OPEN", "OPEN", "OPEN",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("state", ["skipped", "cancelled"])
+@pytest.mark.parametrize("second", ["REPLIED", "WRONG_NUMBER", "OPTED_OUT"])
+def test_a_closed_task_says_what_the_person_did(by: People, state: str, second: str) -> None:
+    made = ladder(by("VA"))
+    {"skipped": skipped, "cancelled": cancelled}[state](made, by)
+    finish(made.tasks[0], by("VA"), NOW + MINUTE, outcome=second, note="she rang")
+    task = fresh(made.tasks[0])
+    assert (task.status, task.outcome) == (state.upper(), "")
+    assert (task.standing_outcome, task.note) == (second, "she rang")
+    assert list(TaskCorrection.objects.values_list("from_outcome", "to_outcome")) == [("", second)]
+    assert [entry.text for entry in timeline("L-1") if entry.model == "followups.taskcorrection"]
+
+
+def test_a_reply_takes_the_place_of_reached_where_another_ladder_runs(by: People) -> None:
+    old = ladder(by("VA"))
+    finish(old.tasks[0], by("VA"), outcome="REACHED", next="NOT_INTERESTED")
+    new = ladder(by("VA"), start=NOW + HOUR)
+    done = finish(old.tasks[0], by("VA"), NOW + HOUR, outcome="REPLIED")
+    new.ladder.refresh_from_db()
+    assert new.ladder.status == "STOPPED"
+    assert done.next_task is not None
+    assert done.next_task.kind == "HANDOVER"
+
+
+def test_who_was_on_the_task_records_the_reply_after_it_was_given_away(by: People) -> None:
+    by("VA", "gus")
+    made = ladder(by("VA"))
+    finish(made.tasks[0], by("VA"))
+    FollowUpTask.objects.filter(pk=made.tasks[0].pk).update(owner="gus", owner_key="gus")
+    assert finish(made.tasks[0], by("VA"), outcome="REPLIED").task.standing_outcome == "REPLIED"
+    with pytest.raises(NotFound):
+        finish(made.tasks[0], by("VA", "eve"), outcome="WRONG_NUMBER")
+
+
 # --- wrong numbers --------------------------------------------------------------------------------
 
 
@@ -213,7 +403,7 @@ def test_a_promised_callback_moves_to_the_next_number_too(by: People) -> None:
     made = two_phones(by)
     call = finish(made.tasks[0], by("VA"), outcome="REACHED", next="CALLBACK", next_at=NOW + HOUR).next_task
     assert call is not None
-    finish(made.tasks[0], by("VA"), NOW + MINUTE, outcome="WRONG_NUMBER")
+    finish(steps_of(made)[1], by("VA"), NOW + MINUTE, outcome="WRONG_NUMBER")  # another step's reply
     point = fresh(call).contact_point
     assert point is not None
     assert point.value == "+14165550123"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,15 +12,17 @@ import time_machine
 from axe_playwright_python.sync_playwright import Axe
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
-from playwright.sync_api import Browser, Dialog, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, Route, expect
+from playwright.sync_api import Error as PlaywrightError
 
-from followups.models import FollowUpTask, InboundContact, Lead, Property
+from followups import services
+from followups.models import FollowUpTask, InboundContact, Ladder, Lead, Property
 from followups.tests.scenes import NIGHT, NOW, SOMEBODY, begin, call_step, many, with_scripts
 from governance.contact.models import Suppression
 from governance.golive.models import GoLiveState
 from governance.golive.services import set_kill_switch
 from governance.kpi.models import KpiEvent
-from governance.models import User
+from governance.models import User, WorkProfile
 from valhalla.testing import PASSWORD, make_person
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,14 +32,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def clock() -> Iterator[time_machine.Traveller]:
     with time_machine.travel(NOW + timedelta(minutes=1), tick=True) as traveller:
         yield traveller
-
-
-@pytest.fixture(autouse=True)
-def patience() -> Iterator[None]:
-    """Wait longer than a quiet machine needs; what must be seen within five seconds says so itself."""
-    expect.set_options(timeout=15_000)
-    yield
-    expect.set_options(timeout=5_000)
 
 
 @pytest.fixture
@@ -63,12 +57,13 @@ def desk(page: Page, live_server: Any, vera: User) -> Page:
 def move_on(page: Page, clock: time_machine.Traveller, to: datetime, user: User) -> None:
     """Move the clock while no page is open that would ask and be put out, and let somebody be active then."""
     page.goto("about:blank")
-    clock.move_to(to)
+    # before the clock moves: a question of the page that is still under way would find its person long away
     for row in Session.objects.all():
         session = SessionStore(row.session_key)
         if session.get("_auth_user_id") == str(user.pk):
-            session["since"] = session["seen"] = int(time.time())
+            session["since"] = session["seen"] = int(to.timestamp())
             session.save()
+    clock.move_to(to)
 
 
 def show(page: Page, live_server: Any, task: FollowUpTask | None = None, query: str = "") -> None:
@@ -154,7 +149,7 @@ def test_what_follows_is_said_before_and_a_mistake_is_corrected_by_two_keys(
     desk.keyboard.press("u")
     expect(desk.locator("#undo")).to_contain_text("Anne Roy was recorded as “No answer”")
     desk.keyboard.press("1")
-    expect(desk.locator("#said")).to_contain_text("Corrected to “Left a message”.")
+    expect(desk.locator("#said")).to_contain_text("Corrected to “Left voicemail”.")
     expect(desk.locator("#title")).to_have_text("Bob Lee")
     call.refresh_from_db()
     assert (call.outcome, call.corrected_to) == ("NO_ANSWER", "LEFT_MESSAGE")
@@ -169,7 +164,7 @@ def test_a_lead_who_is_reached_is_promised_a_lawful_callback_by_two_keys(
         desk.keyboard.press("3")
         expect(desk.locator("#said-REACHED-callback-2")).to_contain_text("today 17:30")
         desk.keyboard.press("5")
-        expect(desk.locator("#said")).to_contain_text("promised callback, due Tue 24 Nov, 17:30")
+        expect(desk.locator("#said")).to_contain_text("scheduled callback, due Tue 24 Nov, 17:30")
     made = FollowUpTask.objects.get(kind="CALLBACK")
     assert made.due_at is not None
     assert made.due_at.isoformat() == "2026-11-25T00:30:00+00:00"  # Vancouver is at -07:00
@@ -178,7 +173,7 @@ def test_a_lead_who_is_reached_is_promised_a_lawful_callback_by_two_keys(
 def test_putting_aside_offers_lawful_times_only(desk: Page, live_server: Any) -> None:
     task = begin("L-1")
     show(desk, live_server, task)
-    desk.keyboard.press("z")
+    desk.keyboard.press("p")
     expect(desk.locator("#aside-2")).to_contain_text("today 17:30")
     expect(desk.locator("#aside-3")).to_contain_text("tomorrow 09:00")
     desk.keyboard.press("3")
@@ -190,7 +185,7 @@ def test_a_start_is_asked_of_the_gate_and_the_text_is_copied(desk: Page, live_se
     task = begin("L-1", name="Anne Roy", phone="416 555 0133")
     desk.context.grant_permissions(["clipboard-read", "clipboard-write"])
     show(desk, live_server, task)
-    desk.keyboard.press("c")
+    desk.keyboard.press("y")
     expect(desk.locator("#started")).to_contain_text("5 minutes to begin")
     assert desk.evaluate("navigator.clipboard.readText()") == "Hello, are you still thinking of selling?"
     task.refresh_from_db()
@@ -279,6 +274,17 @@ def test_news_comes_by_itself_and_an_open_note_the_focus_and_the_scroll_stay(
     expect(desk.locator(f"#open-{tasks[25].pk}")).to_be_focused()
 
 
+def test_news_keep_the_page_of_the_list_that_is_open(desk: Page, live_server: Any) -> None:
+    tasks = many(53)
+    show(desk, live_server, query="?page=2")
+    last = desk.locator(f"#task-{tasks[52].pk}")
+    expect(last).to_be_visible()
+    FollowUpTask.objects.filter(pk=tasks[52].pk).update(
+        claimed_by="otto", claim_token="x", claim_until=NOW + timedelta(minutes=15)
+    )
+    expect(last).to_contain_text("otto is working on it", timeout=5000)
+
+
 def test_when_the_window_closes_during_a_call_the_card_locks_and_the_call_is_recorded(
     desk: Page, live_server: Any, vera: User, clock: time_machine.Traveller
 ) -> None:
@@ -331,11 +337,150 @@ def test_the_kill_switch_is_seen_and_obeyed_within_five_seconds(
     expect(desk.locator("#stopped")).to_contain_text("The kill switch is engaged", timeout=5000)
     expect(desk.locator("#switches")).to_contain_text("drill")
     expect(desk.locator("#start")).to_have_count(0)
+    expect(desk.locator(".yes")).to_have_count(0)  # no green tick, on the card or the list
     desk.keyboard.press("1")
     expect(desk.locator("#refusal")).to_contain_text("The kill switch is engaged")
+    expect(desk.get_by_label("The contact took place all the same")).to_be_checked()
+    expect(desk.locator(".yes")).to_have_count(0)
     desk.keyboard.press("x")  # what she said is recorded all the same
     expect(desk.locator("#said")).to_contain_text("recorded (opted out)")
     assert Suppression.objects.exists()
+
+
+def test_find_selects_its_text_and_a_long_note_is_counted(desk: Page, live_server: Any) -> None:
+    show(desk, live_server, begin("L-1"))
+    desk.locator("#find").fill("416 555 0133")
+    desk.locator("#title").click()
+    desk.keyboard.press("f")
+    desk.keyboard.type("604 555 0133")
+    expect(desk.locator("#find")).to_have_value("604 555 0133")
+    note = desk.get_by_label("Note")
+    note.fill("x" * 3499)
+    counter = desk.locator("#complete_note_count")
+    expect(counter).to_be_hidden()
+    note.press("y")
+    expect(counter).to_have_text("3500 of 4000 characters")
+    note.fill("x" * 5000)
+    expect(counter).to_contain_text("5000 characters")
+    desk.locator("#said-SENT").click()
+    expect(desk.locator("#said")).to_contain_text("recorded")
+    assert FollowUpTask.objects.get(status="COMPLETED").note == "x" * 5000
+    desk.locator("#find").fill("L-1")
+    desk.locator("#find").press("Enter")
+    note = desk.locator("#found").get_by_label("Note")
+    note.fill("x" * 4001)
+    expect(desk.locator("#found [role=status]").first).to_contain_text("4001 characters")
+    desk.keyboard.press("Escape")
+    desk.locator("#found [data-key='1']").click()
+    expect(desk.locator("#said")).to_contain_text("inbound contact recorded")
+    assert InboundContact.objects.get().note == "x" * 4001
+
+
+def test_who_searches_while_the_next_task_is_fetched_keeps_what_they_found(
+    desk: Page, live_server: Any
+) -> None:
+    begin("L-2", phone="604 555 0134")
+    show(desk, live_server, begin("L-1"))
+    fetching: list[Route] = []
+    desk.route("**/followups/next/*", lambda route: fetching.append(route))
+    desk.locator("#said-SENT").click()
+    expect(desk.locator("#said")).to_contain_text("recorded")
+    desk.locator("#find").fill("L-1")
+    desk.locator("#find").press("Enter")
+    expect(desk.locator("#found")).to_be_visible()
+    assert fetching
+    for route in fetching:
+        with contextlib.suppress(PlaywrightError):  # the page gave the request up
+            route.continue_()
+    desk.wait_for_timeout(1500)
+    expect(desk.locator("#found")).to_be_visible()
+
+
+# What the browser itself would make heard or seen is noted down as well.
+NOTED = """
+  window.heard = 0; window.notices = [];
+  const start = OscillatorNode.prototype.start;
+  OscillatorNode.prototype.start = function (...when) { window.heard += 1; return start.apply(this, when); };
+  const Shown = window.Notification;
+  window.Notification = class extends Shown {
+    constructor(text, more) { super(text, more); window.notices.push(text); }
+  };
+"""
+
+
+def test_a_handoff_is_on_a_closers_open_page_within_five_seconds_at_night_and_rings_in_the_morning(
+    page: Page, live_server: Any, vera: User, clock: time_machine.Traveller
+) -> None:
+    cleo = make_person("CLOSER", "cleo")
+    first = begin("L-1", name="Anne Roy")
+    page.add_init_script(NOTED)
+    page.context.grant_permissions(["notifications"])
+    log_in(page, live_server, "cleo")
+    move_on(page, clock, NIGHT, cleo)
+    show(page, live_server)
+    page.get_by_label("Show a browser notification").check()
+    expect(page.locator("#nothing-due, #queue .group").first).to_be_visible()
+    said = services.Completion(outcome="REPLIED")
+    made = services.complete_task(first.pk, said, by=SOMEBODY, at=NIGHT).next_task
+    assert made is not None
+    row = page.locator(f"#handoffs #task-{made.pk}")
+    expect(row).to_contain_text("Anne Roy", timeout=5000)
+    expect(row).to_contain_text("Contact is allowed again on Wednesday 25 November at 09:00 there.")
+    assert page.evaluate("[heard, notices]") == [0, []]
+    move_on(page, clock, NIGHT.replace(hour=13, minute=59, second=57), cleo)  # 08:59:57 in Toronto
+    show(page, live_server)
+    assert page.evaluate("[heard, notices]") == [0, []]
+    # the page learns by itself that the window has opened
+    expect(page.locator("[data-rings]")).to_be_visible()
+    assert page.evaluate("[heard, notices]") == [2, ["A handoff is waiting for your call."]]
+    expect(row).not_to_contain_text("Contact is allowed again")
+    page.reload()
+    expect(row).to_be_visible()
+    assert page.evaluate("[heard, notices]") == [0, []]  # once
+    page.keyboard.press("n")
+    expect(page.locator("#title")).to_have_text("Anne Roy")
+    assert FollowUpTask.objects.get(pk=made.pk).claimed_by == "cleo"
+
+
+def test_a_closer_turns_the_sound_off_and_it_stays_off(
+    page: Page, live_server: Any, transactional_db: None
+) -> None:
+    make_person("CLOSER", "cleo")
+    first = begin("L-1", name="Anne Roy")
+    page.add_init_script(NOTED)
+    log_in(page, live_server, "cleo")
+    show(page, live_server)
+    page.get_by_label("Play a sound").uncheck()
+    page.reload()
+    expect(page.get_by_label("Play a sound")).not_to_be_checked()
+    expect(page.get_by_label("Show a browser notification")).not_to_be_checked()  # until it is asked for
+    at = NOW + timedelta(minutes=1)
+    made = services.complete_task(first.pk, services.Completion(outcome="REPLIED"), by=SOMEBODY, at=at)
+    assert made.next_task is not None
+    expect(page.locator(f"#task-{made.next_task.pk}[data-rings]")).to_be_visible(timeout=5000)
+    assert page.evaluate("[heard, notices]") == [0, []]
+    assert violations(page) == []
+
+
+def test_a_va_chooses_a_closers_free_time_by_two_keys_when_none_is_there(
+    desk: Page, live_server: Any
+) -> None:
+    cleo = make_person("CLOSER", "cleo")
+    afternoons = [{"days": [0, 1, 2, 3, 4], "start": "13:00", "end": "17:00"}]
+    WorkProfile.objects.create(user=cleo, shifts=afternoons)
+    show(desk, live_server, begin("L-1", name="Anne Roy"))
+    desk.keyboard.press("2")
+    panel = desk.locator("#asks-REPLIED")
+    expect(panel).to_contain_text("No closer is on shift for this lead now.")
+    expect(panel.locator("#said-REPLIED-closer-1")).to_contain_text("today 13:00")
+    for width, scheme in ((1280, "light"), (390, "dark")):
+        desk.set_viewport_size({"width": width, "height": 900})
+        desk.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # one of two
+        assert violations(desk) == []
+        assert not is_too_wide(desk)
+    desk.keyboard.press("4")
+    expect(desk.locator("#said")).to_contain_text("due Tue 24 Nov, 13:00 EST")
+    assert FollowUpTask.objects.get(kind="HANDOVER").due_at == NOW + timedelta(hours=3)
 
 
 # --- bad luck -----------------------------------------------------------------------------------------------
@@ -444,6 +589,84 @@ def test_an_opt_out_is_one_key_at_night_and_on_a_later_step(
     assert Lead.objects.get().status == "DEAD"
 
 
+def test_an_opt_out_pressed_by_mistake_is_undone_by_a_key(desk: Page, live_server: Any) -> None:
+    first, second = many(2)
+    show(desk, live_server, first)
+    desk.keyboard.press("x")
+    expect(desk.locator("#in-front")).to_have_value(str(second.pk))
+    assert Lead.objects.get(pk=first.lead_id).status == "DEAD"
+    expect(desk.locator("#undo-opt-out")).to_contain_text("Undo the opt-out (until 10:1")
+    desk.keyboard.press("u")
+    expect(desk.locator("#said")).to_contain_text("the opt-out was taken back; the follow-up goes on")
+    expect(desk.locator("#presses form")).to_have_count(0)
+    expect(desk.locator("#in-front")).to_have_value(str(second.pk))  # the task in front stays
+    assert Lead.objects.get(pk=first.lead_id).status == "WORKING"
+    assert Ladder.objects.filter(status="ACTIVE").count() == 2
+
+
+def test_the_undo_stays_on_the_page_for_ten_minutes(
+    desk: Page, live_server: Any, vera: User, clock: time_machine.Traveller
+) -> None:
+    first, second, third = many(3)
+    show(desk, live_server, first)
+    desk.keyboard.press("x")
+    expect(desk.locator("#in-front")).to_have_value(str(second.pk))
+    desk.keyboard.press("1")
+    expect(desk.locator("#in-front")).to_have_value(str(third.pk))
+    expect(desk.locator("#presses")).to_contain_text("Lead L-1 opted out at 10:01 EST, recorded by you.")
+    expect(desk.locator("#undo-opt-out")).to_have_count(0)  # its key corrects what was recorded last
+    move_on(desk, clock, NOW + timedelta(minutes=10, seconds=55), vera)
+    show(desk, live_server)
+    expect(desk.locator("#presses form")).to_be_visible()
+    expect(desk.locator("#presses form")).to_be_hidden()  # the page knows the time by itself
+    desk.evaluate("document.querySelector('#presses form').hidden = false")
+    move_on(desk, clock, NOW + timedelta(minutes=12), vera)
+    show(desk, live_server)
+    expect(desk.locator("#presses form")).to_have_count(0)
+    assert Lead.objects.get(pk=first.lead_id).status == "DEAD"
+
+
+def test_the_key_of_an_opt_out_does_nothing_while_a_panel_is_open(desk: Page, live_server: Any) -> None:
+    task = call_step("L-1")
+    show(desk, live_server, task)
+    for opens in ("3", "p", "k", "?"):
+        desk.keyboard.press(opens)
+        desk.keyboard.press("Escape") if opens == "k" else None  # leaves the field, the panel stays
+        desk.keyboard.press("x")
+        desk.keyboard.press("Escape")
+    desk.locator("#plan-more").click()
+    desk.keyboard.press("x")
+    desk.locator("#plan-more").click()
+    expect(desk.locator("#card")).to_be_visible()
+    assert not Suppression.objects.exists()
+    desk.keyboard.press("x")
+    expect(desk.locator("#said")).to_contain_text("recorded (opted out)")
+    assert Suppression.objects.exists()
+
+
+def test_the_key_of_an_opt_out_lies_away_from_the_others(desk: Page, live_server: Any) -> None:
+    """Those around it on the keyboard do nothing, and its button stands apart."""
+    with_scripts()
+    show(desk, live_server, begin("L-1", name="Anne Roy"))
+    keys = desk.locator("[data-key]").evaluate_all("found => found.map((one) => one.dataset.key)")
+    assert "x" in keys
+    assert not {"z", "c", "s", "d"} & set(keys)
+    button = desk.locator("#said-OPTED_OUT").bounding_box()
+    above = [desk.locator(f"#said-{name}").bounding_box() for name in ("SENT", "WRONG_NUMBER")]
+    assert button is not None
+    assert all(box is not None and box["y"] + box["height"] + 24 <= button["y"] for box in above)
+    desk.locator("#find").fill("L-1")
+    desk.locator("#find").press("Enter")
+    stop = desk.locator("#found [data-key=x]")
+    expect(stop).to_be_visible()
+    others = [
+        one.bounding_box() for one in desk.locator("#found .choices [data-key]:not([data-key=x])").all()
+    ]
+    box = stop.bounding_box()
+    assert box is not None
+    assert all(other is not None and other["y"] + other["height"] + 24 <= box["y"] for other in others)
+
+
 def test_markup_in_names_and_notes_is_shown_and_never_run(desk: Page, live_server: Any) -> None:
     dialogs: list[str] = []
 
@@ -500,7 +723,7 @@ def test_the_help_lists_the_keys_and_can_turn_them_off(desk: Page, live_server: 
     desk.keyboard.press("?")
     expect(desk.locator("#keys")).to_be_visible()
     assert violations(desk) == []
-    desk.get_by_label("Single keys do something").uncheck()
+    desk.get_by_label("Use keyboard shortcuts").uncheck()
     desk.keyboard.press("Escape")
     desk.keyboard.press("n")
     expect(desk.locator("#ready")).to_be_visible()
@@ -526,7 +749,7 @@ def test_every_state_is_accessible_and_fits(desk: Page, live_server: Any, scheme
     )  # fmt: skip
     Property.objects.create(lead=tasks[0].lead, address="12 King St W", asking_price=450_000)
     FollowUpTask.objects.filter(pk=tasks[1].pk).update(contact_point=None)
-    desk.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    desk.emulate_media(color_scheme=scheme)
     desk.set_viewport_size({"width": width, "height": 900})
 
     def judge() -> None:
@@ -542,7 +765,7 @@ def test_every_state_is_accessible_and_fits(desk: Page, live_server: Any, scheme
     expect(desk.locator("#asks-REPLIED .choices")).to_be_visible()
     judge()
     desk.keyboard.press("Escape")
-    desk.keyboard.press("z")
+    desk.keyboard.press("p")
     desk.keyboard.press("k")
     judge()
     show(desk, live_server, tasks[0])

@@ -23,11 +23,11 @@ from followups.tests.factories import (
     set_policy,
     steps_of,
 )
-from governance.actors import By
-from governance.errors import Forbidden, Invalid, NotFound, Refused
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.models import ContactDecision
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 People = Callable[..., By]
 
 
@@ -49,7 +49,7 @@ def test_a_task_is_put_aside_until_a_lawful_instant_and_its_clock_runs_on(by: Pe
 def test_a_task_is_put_aside_for_two_weeks_at_most(by: People, until: object) -> None:
     made = ladder(by("VA"))
     with pytest.raises(Invalid) as refusal:
-        snooze_task(made.tasks[0].pk, by=by("VA"), at=NOW, until=until)  # type: ignore[arg-type]
+        snooze_task(made.tasks[0].pk, by=by("VA"), at=NOW, until=until)  # type: ignore[arg-type]  # a table's
     assert list(refusal.value.errors) == ["until"]
     assert fresh(made.tasks[0]).snoozed_until is None
 

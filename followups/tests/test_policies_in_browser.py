@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from followups.models import LadderTemplate
 from followups.services import realign_due
 from followups.tests.factories import ladder, steps_of
-from governance.actors import By
+from governance.core.actors import By
 from governance.market.models import MarketPolicy
 from governance.models import User
 from governance.risk.models import RiskPolicy
@@ -96,7 +96,13 @@ def test_a_ladders_steps_are_typed_row_by_row_and_drawn(
     template = LadderTemplate.objects.get()
     enter(page, live_server.url)
     page.goto(f"{live_server.url}/admin/followups/laddertemplate/{template.pk}/change/")
-    rows = page.locator(".steps .step")
+    rows, rest = page.locator("#id_steps .step"), page.locator("#id_nurture_steps .step")
+    expect(rest).to_have_count(2)  # none of its own, and two blank ones
+    for number, days in enumerate(("0", "3", "5")):
+        expect(rest).to_have_count(max(2, number + 1))  # there is always a blank one
+        page.select_option(f"select[name=nurture_steps_{number}_channel]", "SMS")
+        page.fill(f"input[name=nurture_steps_{number}_amount]", days)
+        page.select_option(f"select[name=nurture_steps_{number}_unit]", "days")
     expect(rows).to_have_count(8)  # six and two blank ones
     page.select_option("select[name=steps_6_channel]", "EMAIL")
     page.fill("input[name=steps_6_amount]", "2")
@@ -114,6 +120,10 @@ def test_a_ladders_steps_are_typed_row_by_row_and_drawn(
     template.refresh_from_db()
     channels = [step["channel"] for step in template.steps]
     assert channels == ["SMS", "CALL", "SMS", "CALL", "EMAIL", "SMS", "CALL", "CALL"]
+    assert template.nurture_steps is not None
+    assert [(step["channel"], step["delay"]) for step in template.nurture_steps] == [
+        ("SMS", {"minutes": 0}), ("SMS", {"days": 3}), ("SMS", {"days": 5}),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -9,7 +9,7 @@ import time_machine
 
 from followups.models import FollowUpTask, Lead, RealignRequest
 from followups.services import claim_due, realign_due, reassign_tasks, request_realigning, skip_task
-from followups.services.realigning import realign_leads
+from followups.services.rescheduling import LEADS_A_BATCH, _batch, realign_leads
 from followups.tests.factories import (
     DAY,
     HOUR,
@@ -23,10 +23,10 @@ from followups.tests.factories import (
     set_policy,
     steps_of,
 )
-from governance.actors import By
+from governance.core.actors import By
 from governance.models import Closure
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 People = Callable[..., By]
 LATE_HOURS = {"contact_windows_local": [{"days": [0, 1, 2, 3, 4], "start": "16:00", "end": "20:00"}]}
 JOB = By.system("test")
@@ -137,7 +137,7 @@ def test_a_closure_moves_what_falls_on_it(by: People) -> None:
     assert local_times(steps_of(made))[3] == "Fri 27 09:00"
 
 
-def test_a_handover_keeps_its_hour_and_a_callback_its_time(by: People) -> None:
+def test_a_handover_moves_its_deadline_and_a_callback_its_time(by: People) -> None:
     handover = finish(ladder(by("VA"), "L-1").tasks[0], by("VA"), outcome="REPLIED").next_task
     call = finish(
         ladder(by("VA"), "L-2").tasks[0], by("VA"), outcome="REACHED", next="CALLBACK", next_at=NOW + 2 * HOUR
@@ -148,7 +148,9 @@ def test_a_handover_keeps_its_hour_and_a_callback_its_time(by: People) -> None:
     assert realign_due(NOW + MINUTE) == 0
     set_policy(by("MANAGER"), NOW + MINUTE, rules=LATE_HOURS)
     realign_due(NOW + MINUTE)
-    assert local_times([fresh(handover), fresh(call)]) == ["Wed 25 17:00", "Wed 25 16:30"]
+    assert local_times([fresh(handover), fresh(call)]) == ["Wed 25 14:30", "Wed 25 16:30"]
+    # its first minute was one of the hours before, which were in force at it
+    assert fresh(handover).deadline_at == at(25, "16:59")
 
 
 def test_a_lead_who_moves_takes_her_tasks_along(by: People) -> None:
@@ -163,19 +165,17 @@ def test_a_lead_who_moves_takes_her_tasks_along(by: People) -> None:
 
 
 def test_what_a_run_does_not_finish_the_next_one_goes_on_with(by: People) -> None:
-    made = [ladder(by("VA"), f"L-{number}") for number in range(53)]
+    made = [ladder(by("VA"), f"L-{number}") for number in range(LEADS_A_BATCH + 3)]
     set_policy(by("MANAGER"), NOW + MINUTE, rules=LATE_HOURS)
     assert realign_due(NOW + MINUTE, seconds=0) == 0
-    from followups.services.realigning import _batch
-
     request = RealignRequest.objects.get()
-    assert _batch(request.pk, NOW + MINUTE) == 200
+    assert _batch(request.pk, NOW + MINUTE) == 4 * LEADS_A_BATCH
     request.refresh_from_db()
     assert request.done_at is None
-    assert request.cursor == made[49].ladder.lead_id
+    assert request.cursor == made[LEADS_A_BATCH - 1].ladder.lead_id
     assert realign_due(NOW + MINUTE) == 12
     request.refresh_from_db()
-    assert (request.moved, request.done_at is not None) == (212, True)
+    assert (request.moved, request.done_at is not None) == (4 * LEADS_A_BATCH + 12, True)
     assert _batch(request.pk, NOW + MINUTE) is None
 
 

@@ -12,10 +12,10 @@ import pytest
 from followups.models import FollowUpTask, SlaSnapshot
 from followups.services import escalate_overdue, skip_task, sla_of, snapshot_sla, snooze_task, stop_ladder
 from followups.tests.factories import DAY, HOUR, MINUTE, NOW, at, finish, ladder, set_policy
-from governance.actors import By
+from governance.core.actors import By
 from governance.models import KpiEvent, OutboxMessage, User
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 People = Callable[..., By]
 
 
@@ -32,7 +32,7 @@ def one(by: People, lead_id: str, minutes: int | None = None, start: Any = NOW, 
 
 def test_the_figures(by: People) -> None:
     for number, minutes in enumerate((3, 10, 60, 150, None, None)):
-        one(by, f"L-{number}", minutes)
+        one(by, f"L-{number}", minutes, phone=f"416 555 {number:04d}")
     found = sla_of(at=at(25, "17:30"))["sla"]
     assert found == {
         "count": 6,
@@ -91,7 +91,7 @@ def test_groups(by: People) -> None:
 
 def test_the_newest_due_tasks_or_those_of_a_time(by: People) -> None:
     for number in range(4):
-        one(by, f"L-{number}", 1, start=NOW - number * HOUR)
+        one(by, f"L-{number}", 1, start=NOW - number * HOUR, phone=f"416 555 {number:04d}")
     assert sla_of(at=NOW + HOUR, last=3)["sla"]["count"] == 3
     assert sla_of(at=NOW + HOUR, since=NOW - 2 * HOUR)["sla"]["count"] == 3
     assert sla_of(at=NOW + HOUR, since=NOW - 2 * HOUR, until=NOW)["sla"]["count"] == 2

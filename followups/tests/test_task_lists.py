@@ -14,7 +14,7 @@ from followups.models import FollowUpTask, Ladder
 from followups.tests.scenes import NOW, begin, many
 from governance.models import User
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 TASKS, LADDERS = "/admin/followups/followuptask/", "/admin/followups/ladder/"
 NIGHT = NOW + timedelta(hours=13)  # 23:00 in Toronto
 

@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -20,21 +20,13 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from governance.admin_base import (
-    DeletesWithReason,
-    HistoryAdmin,
-    ReadOnlyAdmin,
-    ReasonForm,
-    ServiceAdmin,
-    VersionForm,
-    by_of,
-)
-from governance.admin_filters import one_of
-from governance.admin_words import facts, there
 from governance.contact.clock import zone_name
-from governance.contact.digests import EMAIL, KIND_OF_CHANNEL, PHONE, digest, read_email, read_phone
+from governance.contact.digests import EMAIL, KIND_OF_CHANNEL, PHONE, every_digest, read_email, read_phone
+from governance.contact.do_not_call import ending_lists
 from governance.contact.models import (
     CHANNEL_CHOICES,
+    AreaCodeList,
+    AreaCodeStatement,
     CityZone,
     Closure,
     Consent,
@@ -45,14 +37,26 @@ from governance.contact.models import (
     StatutoryHours,
     Suppression,
 )
+from governance.contact.national_list import days_left, last_day_of
 from governance.contact.reasons import SENTENCES
 from governance.contact.reference import remove_reference, save_reference
 from governance.contact.services import lift_suppression, record_consent, suppress
-from governance.contact.statements import state_consent
+from governance.contact.statements import state_consent, state_exempt_calls
 from governance.contact.transfer import TransfersStops
-from governance.errors import Invalid
-from governance.hours import CHANNEL_NAMES
-from governance.places import CANADIAN_ZONES, Province
+from governance.core.admin.base import (
+    DeletesWithReason,
+    HistoryAdmin,
+    ReadOnlyAdmin,
+    ReasonForm,
+    ServiceAdmin,
+    VersionForm,
+    by_of,
+)
+from governance.core.admin.display import facts, there
+from governance.core.admin.filters import one_of
+from governance.core.errors import Invalid
+from governance.core.hours import CHANNEL_NAMES
+from governance.core.places import CANADIAN_ZONES, Province
 
 BASIS = {
     "tzdata": _("time zones"),
@@ -63,8 +67,12 @@ BASIS = {
     "consent": _("consent that holds, by number"),
     "statutory": _("rows of the law’s hours, by number"),
     "closures": _("closures, by number"),
+    "renamed": _("keyed hashes under other keys"),
+    "lists": _("national lists of area codes"),
+    "exempt": _("area codes whose list is too old, and what exempts the call"),
 }
 
+MOST_CODES = 12  # in a column
 DAYS = (
     (0, _("Monday")), (1, _("Tuesday")), (2, _("Wednesday")), (3, _("Thursday")), (4, _("Friday")),
     (5, _("Saturday")), (6, _("Sunday")),
@@ -191,10 +199,14 @@ class CityZoneAdmin(RemovableReferenceAdmin):
     )  # fmt: skip
 
 
-def read_point(text: str) -> tuple[str, str]:
-    """Return (kind, keyed hash) of a phone number or e-mail address. Raises ValidationError."""
+def read_point(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return the kind of a phone number or e-mail address, and its keyed hash under the current and each
+    kept key.
+
+    Raises ValidationError.
+    """
     kind, value = (EMAIL, read_email(text)) if "@" in text else (PHONE, read_phone(text))
-    return kind, digest(kind, value)
+    return kind, every_digest(kind, value)
 
 
 class PointForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets the model
@@ -206,12 +218,12 @@ class PointForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets th
         help_text=_("Kept as a keyed hash only; it cannot be read again."),
     )  # fmt: skip
 
-    def clean_point(self) -> tuple[str, str]:
+    def clean_point(self) -> tuple[str, tuple[str, ...]]:
         return read_point(self.cleaned_data["point"])
 
     def clean(self) -> Any:
         data = super().clean()
-        kind, _digest = self.cleaned_data.get("point", ("", ""))
+        kind, _hashes = self.cleaned_data.get("point", ("", ()))
         channel = self.cleaned_data.get("channel")
         if kind and channel and KIND_OF_CHANNEL[channel] != kind:
             self.add_error("channel", _("This channel does not reach such a point."))
@@ -234,7 +246,7 @@ class EvidenceOfPoints(ServiceAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         try:
-            return queryset.filter(point_digest=read_point(search_term)[1]), False
+            return queryset.filter(point_digest__in=read_point(search_term)[1]), False
         except ValidationError:
             return super().get_search_results(request, queryset, search_term)  # type: ignore[no-any-return]  # untyped
 
@@ -282,19 +294,21 @@ class SuppressionAdmin(TransfersStops, EvidenceOfPoints):
             "channel",
             "source",
             "reason",
+            "press",
             "actor",
             "acting_for",
             "correlation_id",
+            "token_id",
         )
         return ((None, {"fields": fields}),)
 
     def serve(self, request: HttpRequest, obj: Suppression, form: Any, change: bool) -> Suppression:
-        _kind, hashed = form.cleaned_data["point"]
+        _kind, (hashed, *others) = form.cleaned_data["point"]
         by, at = by_of(request), timezone.now()
         if obj.action == Suppression.Action.LIFT:
-            lift_suppression([hashed], by=by, at=at, reason=obj.reason, channel=obj.channel)
+            lift_suppression([hashed], by=by, at=at, reason=obj.reason, channel=obj.channel, others=others)
         else:
-            suppress([hashed], by=by, at=at, source=obj.source, channel=obj.channel)
+            suppress([hashed], by=by, at=at, source=obj.source, channel=obj.channel, others=others)
         saved: Suppression = Suppression.objects.filter(point_digest=hashed).latest("pk")
         return saved
 
@@ -346,16 +360,17 @@ class ConsentAdmin(EvidenceOfPoints):
             "at", "point_digest", "channel", "kind", "obtained_how", "evidence", "expires_at", "actor",
             "acting_for",
             "correlation_id",
+            "token_id",
         )  # fmt: skip
         return ((None, {"fields": fields}),)
 
     def serve(self, request: HttpRequest, obj: Consent, form: Any, change: bool) -> Consent:
-        kind, hashed = form.cleaned_data["point"]
+        kind, (hashed, *others) = form.cleaned_data["point"]
         if KIND_OF_CHANNEL[obj.channel] != kind:
             raise Invalid({"channel": [_("This channel does not reach such a point.")]})
         return record_consent(
             hashed, obj.channel, obj.kind, by=by_of(request), at=timezone.now(), obtained_at=obj.at,
-            how=obj.obtained_how, evidence=obj.evidence,
+            how=obj.obtained_how, evidence=obj.evidence, others=others,
         )  # fmt: skip
 
 
@@ -389,14 +404,90 @@ class ConsentStatementAdmin(HistoryAdmin):
         )
 
 
+@admin.register(AreaCodeStatement)
+class AreaCodeStatementAdmin(HistoryAdmin):
+    """Area codes where only exempt numbers are called; go-live waits for a list or a statement of each."""
+
+    form = VersionForm
+    nothing_yet = _("State where only exempt numbers are called: such an area code needs no national list.")
+    list_display = ("area_code", "only_exempt", "reason", "version", "changed_by", "updated_at")
+    list_filter = ("only_exempt",)
+    search_fields = ("area_code",)
+    history_list_display = ("version", "only_exempt")
+    readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id")
+    fieldsets = (
+        (None, {"fields": ("area_code", "only_exempt")}),
+        (_("Why"), {"fields": ("change_reason", "seen_version")}),
+        (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
+    )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_readonly_fields(request, obj)
+        return (*fields, "area_code") if obj is not None else fields
+
+    def serve(
+        self, request: HttpRequest, obj: AreaCodeStatement, form: Any, change: bool
+    ) -> AreaCodeStatement:
+        return state_exempt_calls(
+            obj.area_code,
+            obj.only_exempt,
+            by=by_of(request),
+            at=timezone.now(),
+            reason=form.cleaned_data["change_reason"],
+            expected_version=form.cleaned_data["seen_version"] if change else 0,
+        )
+
+
+class EndsFilter(admin.SimpleListFilter):
+    """Lists that end within a week, or have ended."""
+
+    title = _("state")
+    parameter_name = "ends"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return (("soon", _("ends within 7 days or has ended")),)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "soon":
+            return queryset.filter(pk__in=ending_lists(timezone.now()).values("pk"))
+        return queryset
+
+
+@admin.register(AreaCodeList)
+class AreaCodeListAdmin(ReadOnlyAdmin):
+    """The newest national do-not-call list of each area code, and until when it may be used."""
+
+    nothing_yet = _("No list was imported yet: manage.py import_do_not_call does it.")
+    list_display = ("area_code", "list_date", "usable_until", "state_told", "since")
+    list_filter = (EndsFilter, "list_date")
+    search_fields = ("area_code",)
+    ordering = ("list_date", "area_code")
+
+    @admin.display(description=_("usable until"), ordering="list_date")
+    def usable_until(self, row: AreaCodeList) -> Any:
+        return last_day_of(row.list_date)
+
+    @admin.display(description=_("state"))
+    def state_told(self, row: AreaCodeList) -> str:
+        left = days_left(row.list_date, timezone.now())
+        if left < 0:
+            return gettext("too old: calls are held")
+        return ngettext("%(days)s day left", "%(days)s days left", left) % {"days": left}
+
+
 @admin.register(DoNotCallImport)
 class DoNotCallImportAdmin(ReadOnlyAdmin):
     """When the national do-not-call list was read in; manage.py import_do_not_call does it."""
 
     nothing_yet = _("The national list was never read in: manage.py import_do_not_call does it.")
-    list_display = ("list_date", "at", "numbers", "added", "unreadable", "actor")
+    list_display = ("list_date", "at", "codes_told", "numbers", "added", "unreadable", "actor")
     list_filter = ("list_date",)
     ordering = ("-list_date", "-id")
+
+    @admin.display(description=_("area codes"))
+    def codes_told(self, row: DoNotCallImport) -> str:
+        codes = row.area_codes or []
+        return ", ".join(codes[:MOST_CODES]) + (" …" if len(codes) > MOST_CODES else "") or "–"
 
 
 @admin.register(ContactDecision)
@@ -421,7 +512,7 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
         (_("Whom"), {"fields": ("lead_id", "task_id", "phone_hash", "email_hash", "lead_score")}),
         (_("Where and when"), {"fields": ("province_told", "market", "channel_told", "at", "judged_there")}),
         (_("Judged by"), {"fields": ("policy_told", "basis_told")}),
-        (_("Who asked"), {"fields": ("actor", "acting_for", "correlation_id")}),
+        (_("Who asked"), {"fields": ("actor", "acting_for", "correlation_id", "token_id")}),
     )
 
     def get_search_results(
@@ -429,10 +520,10 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         found, twice = super().get_search_results(request, queryset, search_term)
         try:
-            hashed = read_point(search_term)[1]
+            hashes = read_point(search_term)[1]
         except ValidationError:
             return found, twice
-        return found | queryset.filter(Q(phone_digest=hashed) | Q(email_digest=hashed)), twice
+        return found | queryset.filter(Q(phone_digest__in=hashes) | Q(email_digest__in=hashes)), twice
 
     @admin.display(description=_("contacted all the same"))
     def all_the_same(self, decision: ContactDecision) -> str:
@@ -487,6 +578,8 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
 
 @admin.register(HashKeyCheck)
 class HashKeyCheckAdmin(ReadOnlyAdmin):
-    """Which key hashes the points, told by a fingerprint."""
+    """Which keys hash the points, told by their fingerprints; the newest is first."""
 
-    list_display = ("fingerprint",)
+    list_display = ("id", "fingerprint", "added_at", "moved_at", "dropped_at")
+    list_display_links = None
+    ordering = ("-id",)

@@ -100,10 +100,6 @@ def zone_name(zone: str) -> str:
     return zone.rpartition("/")[2].replace("_", " ")
 
 
-def local(at: datetime, zone: str) -> datetime:
-    return at.astimezone(ZoneInfo(zone))
-
-
 def add_local_days(at: datetime, days: int, zone: str) -> datetime:
     """Return the instant `days` later at the same wall time.
 

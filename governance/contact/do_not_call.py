@@ -9,25 +9,32 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
-from datetime import date, datetime
-from itertools import islice
+from datetime import date, datetime, timedelta
+from itertools import chain, islice
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from governance import hooks
-from governance.actors import By
-from governance.contact.digests import PHONE, digest
-from governance.contact.models import DoNotCallImport, Suppression
-from governance.errors import Forbidden, Invalid
+from governance.contact.digests import PHONE, area_code, every_digest
+from governance.contact.models import (
+    AreaCodeList,
+    AreaCodeStatement,
+    DoNotCallImport,
+    Suppression,
+    validate_area_code,
+)
+from governance.contact.national_list import LASTS_DAYS, LOCAL, WARN_DAYS
+from governance.core import hooks
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid
 from governance.golive.services import Execution, verb
 
 IMPORT = "governance.import_do_not_call"
 BATCH = 1000
 CHANNEL = "CALL"
 LONGEST_LINE = 200
-LOCAL = ZoneInfo("America/Toronto")
 _NUMBER = re.compile(r"1?([2-9][0-9]{2}[2-9][0-9]{6})", re.ASCII)
 _NO_DIGIT = re.compile(r"[^0-9]", re.ASCII)
 
@@ -45,30 +52,38 @@ class UnreadableList(Invalid):
 
 
 def import_do_not_call(
-    path: Path, *, list_date: date, by: By, at: datetime, say: Callable[[int], None] = lambda count: None
-) -> DoNotCallImport:
+    path: Path, *, list_date: date, by: By, at: datetime, area_codes: Iterable[str] = (),
+    say: Callable[[int], None] = lambda count: None,
+) -> DoNotCallImport:  # fmt: skip
     """Suppress calls to every number of the list as of `list_date`, one a line, and record that it was read.
+
+    `area_codes` are those that the list covers, numbers or none; left out, they are those of its numbers.
+    Calls there are held once their newest list is older than 31 days.
 
     Numbers that the list suppressed before are passed over, also where a manager or a newer consent ended
     that stop; nothing is ever lifted. Each batch is a transaction of its own, so that a run that was cut
     short is simply run again; the same file again writes nothing. Raises Forbidden without the right, Invalid
-    for a date in the future, UnreadableList for a file without numbers, OSError.
+    for a date after tomorrow or what is no area code, UnreadableList for a file without numbers, OSError.
     """
     if not by.may(IMPORT):
         raise Forbidden("not_allowed", _("Only a manager imports the do-not-call list."))
-    if list_date > at.astimezone(LOCAL).date():
+    # a day of slack: the list may be dated in UTC, whose day begins up to 5 hours before Toronto's
+    if list_date > at.astimezone(LOCAL).date() + timedelta(days=1):
         raise Invalid({"list_date": [_("The list cannot be of a day to come.")]})
+    covered = _area_codes(area_codes)
     whole = _checksum(path)
-    before: DoNotCallImport | None = DoNotCallImport.objects.filter(
-        file_digest=whole, list_date=list_date
-    ).first()
-    if before is not None:
-        return before
+    same: QuerySet[DoNotCallImport] = DoNotCallImport.objects.filter(file_digest=whole, list_date=list_date)
+    for before in same:
+        if before.area_codes is not None and covered <= set(before.area_codes):
+            return before
     numbers = unreadable = 0
+    of_numbers: set[str] = set()
     for number in _read(path):
         numbers, unreadable = numbers + bool(number), unreadable + (not number)
+        if number:
+            of_numbers.add(area_code(number))
     if not numbers or unreadable > 1 + numbers // 100:  # a line of headings, and a few that are broken
-        raise UnreadableList({"file": [_("This is no list of telephone numbers, one a line.")]})
+        raise UnreadableList({"file": [_("This is not a list of telephone numbers, one a line.")]})
     added = done = 0
     readable = filter(None, _read(path))
     while batch := list(islice(readable, BATCH)):
@@ -78,9 +93,20 @@ def import_do_not_call(
     return _keep(
         DoNotCallImport(
             list_date=list_date, file_digest=whole, numbers=numbers, added=added, unreadable=unreadable,
-            at=at, **by.written(),
-        )
+            area_codes=sorted(covered or of_numbers), at=at, **by.written(),
+        ),
+        by,
     )  # fmt: skip
+
+
+def _area_codes(given: Iterable[str]) -> set[str]:
+    found = {code.strip() for code in given}
+    for code in found:
+        try:
+            validate_area_code(code)
+        except ValidationError as wrong:
+            raise Invalid({"area_codes": wrong.messages}) from wrong
+    return found
 
 
 def _checksum(path: Path) -> str:
@@ -99,11 +125,14 @@ def _read(path: Path) -> Iterator[str]:
 
 @verb(Execution.OBSERVE_ONLY)
 def _suppress(numbers: Iterable[str], *, by: By, at: datetime) -> int:
-    digests = {digest(PHONE, number) for number in numbers}
-    listed = Suppression.objects.filter(
-        point_digest__in=digests, source=Suppression.Source.NATIONAL_LIST
-    ).values_list("point_digest", flat=True)
-    fresh = sorted(digests - set(listed))
+    every = {hashes[0]: hashes for hashes in (every_digest(PHONE, number) for number in numbers)}
+    listed = set(
+        Suppression.objects.filter(
+            point_digest__in=list(chain.from_iterable(every.values())),
+            source=Suppression.Source.NATIONAL_LIST,
+        ).values_list("point_digest", flat=True)
+    )
+    fresh = sorted(current for current, hashes in every.items() if listed.isdisjoint(hashes))
     Suppression.objects.bulk_create(
         Suppression(
             point_digest=point,
@@ -115,11 +144,45 @@ def _suppress(numbers: Iterable[str], *, by: By, at: datetime) -> int:
         for point in fresh
     )
     if fresh:
-        hooks.on_suppressed.ask(fresh, CHANNEL, by, at)
+        hooks.on_suppressed.ask(list(chain.from_iterable(every[one] for one in fresh)), CHANNEL, by, at)
     return len(fresh)
 
 
 @verb(Execution.OBSERVE_ONLY)
-def _keep(row: DoNotCallImport) -> DoNotCallImport:
+def _keep(row: DoNotCallImport, by: By) -> DoNotCallImport:
+    """Record the import and, of each area code without a newer one, this list; held calls come back."""
     row.save()
+    for code in row.area_codes or ():
+        first = {"list_date": row.list_date, "since": row.at, "source": row}
+        kept, created = AreaCodeList.objects.select_for_update().get_or_create(area_code=code, defaults=first)
+        if not created and kept.list_date < row.list_date:
+            kept.previous_date, kept.list_date = kept.list_date, row.list_date
+            kept.since, kept.source = row.at, row
+            kept.save()
+    hooks.on_gate_changed.ask("", by, row.at)
     return row
+
+
+def ending_lists(at: datetime) -> QuerySet[AreaCodeList]:
+    """Return the lists that end within a week or have ended, the oldest first.
+
+    Area codes of which a manager stated that only exempt numbers are called there are left out.
+    """
+    oldest = at.astimezone(LOCAL).date() - timedelta(days=LASTS_DAYS - WARN_DAYS)
+    return AreaCodeList.objects.filter(list_date__lte=oldest).exclude(
+        area_code__in=AreaCodeStatement.objects.filter(only_exempt=True).values("area_code")
+    )
+
+
+def any_list_is_stale(at: datetime) -> bool:
+    """Say whether the newest list of any area code is older than 31 days."""
+    oldest = at.astimezone(LOCAL).date() - timedelta(days=LASTS_DAYS)
+    return AreaCodeList.objects.filter(list_date__lt=oldest).exists()
+
+
+def uncovered_area_codes() -> list[str]:
+    """Return the area codes that open tasks would call, with neither a list nor a manager's statement."""
+    listed = AreaCodeList.objects.order_by().values_list("area_code", flat=True)
+    stated = AreaCodeStatement.objects.filter(only_exempt=True).order_by().values_list("area_code", flat=True)
+    covered = sorted(listed.union(stated))
+    return sorted({code for codes in hooks.called_area_codes.ask(covered) for code in codes})

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
+from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
-from governance.actors import Written
-from governance.append_only import AppendOnly
-from governance.hours import CHANNEL_NAMES
-from governance.places import Province, fold_city, validate_zone
-from governance.versions import Versioned
+from governance.contact.digests import DIGEST_LENGTH, PRESS_LENGTH
+from governance.core.actors import Written
+from governance.core.append_only import AppendOnly
+from governance.core.hours import CHANNEL_NAMES
+from governance.core.key_ring import KeyCheck, key_number_constraint
+from governance.core.places import Province, fold_city, validate_zone
+from governance.core.versions import Versioned
 
 CHANNEL_CHOICES = list(CHANNEL_NAMES.items())
-DIGEST_LENGTH = 64
 STATEMENT_LENGTH = 1000
 CANADA = "CA"
 
@@ -50,7 +52,7 @@ class StatutoryHours(models.Model):
         return f"{self.jurisdiction} {self.get_channel_display()} {self.start}–{self.end} ({self.valid_from})"
 
     def clean(self) -> None:
-        from governance.hours import read_windows
+        from governance.core.hours import read_windows
 
         if not self.days or not self.start or not self.end:
             return  # the form says that they are needed
@@ -124,13 +126,13 @@ class CityZone(models.Model):
     def __str__(self) -> str:
         return f"{self.city}, {self.province}"
 
-    def save(self, *args: object, **kwargs: object) -> None:
+    def save(self, *args: Any, **kwargs: Any) -> None:
         self.city_key = fold_city(self.city)[:200]
-        super().save(*args, **kwargs)  # type: ignore[arg-type]
+        super().save(*args, **kwargs)
 
-    def clean_fields(self, exclude: object = None) -> None:
+    def clean_fields(self, exclude: Any = None) -> None:
         self.city_key = fold_city(self.city)[:200]
-        super().clean_fields(exclude=exclude)  # type: ignore[arg-type]
+        super().clean_fields(exclude=exclude)
 
 
 class Suppression(Written, AppendOnly):
@@ -156,6 +158,10 @@ class Suppression(Written, AppendOnly):
     action = models.CharField(_("action"), max_length=8, choices=Action.choices, default=Action.SUPPRESS)
     source = models.CharField(_("source"), max_length=13, choices=Source.choices)
     reason = models.CharField(_("reason"), max_length=200, blank=True, default="")
+    press = models.CharField(  # noqa: DJ001  # a column with a default would rebuild a table that is written once
+        _("recorded by key"), max_length=PRESS_LENGTH, null=True, blank=True, editable=False,
+        help_text=_("Names the press of a key that recorded this stop; its undo ends this stop alone."),
+    )  # fmt: skip
     at = models.DateTimeField(_("at"))
 
     class Meta:
@@ -168,6 +174,7 @@ class Suppression(Written, AppendOnly):
         permissions = [
             ("suppress", "Record an opt-out or suppression"),
             ("lift_suppression", "End a suppression"),
+            ("undo_opt_out", "Take back an opt-out by key within ten minutes of pressing it"),
         ]
 
     def __str__(self) -> str:
@@ -200,7 +207,11 @@ class Consent(Written, AppendOnly):
             models.Index(fields=["correlation_id"], name="consent_trace"),  # trace of one call
             models.Index(fields=["point_digest", "channel", "at"], name="consent_of_point"),
         ]  # the gate
-        permissions = [("record_consent", "Record a consent or its withdrawal")]
+        permissions = [
+            ("record_consent", "Record a consent or its withdrawal"),
+            ("record_heard_consent", "Record an express consent that a lead gave"),
+            ("record_inquiry", "Record that a lead inquired of us"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.get_channel_display()} {self.point_digest[:8]}…"
@@ -245,6 +256,10 @@ class DoNotCallImport(Written, AppendOnly):
     numbers = models.PositiveIntegerField(_("numbers"))
     added = models.PositiveIntegerField(_("new"))
     unreadable = models.PositiveIntegerField(_("unreadable lines"))
+    area_codes = models.JSONField(
+        _("area codes"), null=True, blank=True,
+        help_text=_("The area codes that the list covers; blank for imports from before they were recorded."),
+    )  # fmt: skip
     at = models.DateTimeField(_("imported"))
 
     class Meta:
@@ -255,6 +270,63 @@ class DoNotCallImport(Written, AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.list_date}"
+
+
+def validate_area_code(value: str) -> None:
+    """Refuse what is no area code of the North American plan."""
+    if re.fullmatch(r"[2-9][0-9]{2}", value, re.ASCII) is None:
+        raise ValidationError(_("An area code has three digits, such as 416."))
+
+
+class AreaCodeList(models.Model):
+    """The newest national do-not-call list of an area code; the imports tell the earlier ones.
+
+    `previous_date` is the list before it, by which a call that is recorded late is judged.
+    """
+
+    area_code = models.CharField(_("area code"), max_length=3, primary_key=True)
+    list_date = models.DateField(_("list of"))
+    since = models.DateTimeField(_("imported"))
+    previous_date = models.DateField(_("list before of"), null=True, blank=True)
+    source = models.ForeignKey(DoNotCallImport, models.PROTECT, related_name="+", verbose_name=_("import"))
+
+    class Meta:
+        verbose_name = _("do-not-call list of an area code")
+        verbose_name_plural = _("do-not-call lists by area code")
+        ordering = ["list_date", "area_code"]
+        indexes = [models.Index(fields=["list_date"], name="area_list_oldest")]  # board and runbook
+
+    def __str__(self) -> str:
+        return self.area_code
+
+
+class AreaCodeStatement(Versioned):
+    """A manager's statement that only exempt numbers of an area code are called; every version is kept.
+
+    Exempt are numbers whose holders gave express consent to calls there, or with whom there is a business
+    relationship in the last 18 months or an inquiry in the last 6.
+    """
+
+    area_code = models.CharField(
+        _("area code"), max_length=3, unique=True, validators=[validate_area_code],
+        error_messages={"unique": _("There is a statement for this area code already.")},
+    )  # fmt: skip
+    only_exempt = models.BooleanField(
+        _("only exempt numbers are called"), default=True,
+        help_text=_(
+            "Exempt: express consent to calls at that number, a business relationship in the last 18 months, "
+            "an inquiry in the last 6 months. Clear it when the statement no longer holds."
+        ),
+    )  # fmt: skip
+
+    class Meta:
+        verbose_name = _("statement on an area code")
+        verbose_name_plural = _("statements on area codes")
+        ordering = ["area_code"]
+        permissions = [("state_exempt_calls", "State that only exempt numbers of an area code are called")]
+
+    def __str__(self) -> str:
+        return self.area_code
 
 
 class ContactDecision(Written, AppendOnly):
@@ -300,18 +372,15 @@ class ContactDecision(Written, AppendOnly):
         return f"{self.lead_id} {CHANNEL_NAMES.get(self.channel, self.channel)} {self.at:%Y-%m-%d %H:%M} UTC"
 
 
-class HashKeyCheck(models.Model):
-    """A fingerprint of the key that hashes contact points, so that a changed key is noticed at the start."""
+class HashKeyCheck(KeyCheck):
+    """A fingerprint of each key that hashes contact points."""
 
-    fingerprint = models.CharField(_("fingerprint"), max_length=DIGEST_LENGTH)
+    moved_at = models.DateTimeField(
+        _("contact points moved to it"), null=True, blank=True,
+        help_text=_("Blank: a rotation is not finished; run manage.py rotate_contact_key again."),
+    )  # fmt: skip
 
     class Meta:
         verbose_name = _("check of the hash key")
         verbose_name_plural = _("checks of the hash key")
-        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="hash_key_one_row")]
-
-    def __str__(self) -> str:
-        return self.fingerprint[:8]
-
-    def clean(self) -> None:
-        raise ValidationError("This row is written by the program alone.")
+        constraints = [key_number_constraint("hash_key_number")]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import date, time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
 from operator import itemgetter
 from typing import Any
 
 from django.db.models import (
+    BigIntegerField,
     BooleanField,
     CharField,
     DateField,
@@ -20,28 +21,43 @@ from django.db.models import (
     TimeField,
     Value,
 )
+from django.db.models.functions import Cast
 
-from governance.contact.models import CANADA, CityZone, Closure, Consent, StatutoryHours, Suppression
+from governance.contact.digests import JUST_CHANGED, RING, key_problem
+from governance.contact.frequency import REACH, ContactRow, InboundRow
+from governance.contact.models import (
+    CANADA,
+    AreaCodeList,
+    CityZone,
+    Closure,
+    Consent,
+    HashKeyCheck,
+    StatutoryHours,
+    Suppression,
+)
+from governance.contact.national_list import AreaList
 from governance.contact.rules import Calendar, ClosedDay, ConsentRow, LegalHours, SuppressionRow
-from governance.hooks import LawsWeek
-from governance.hours import CHANNELS, DAYS, read_clock
-from governance.market.models import MarketPolicy
-from governance.places import ALL, ANY_PLACE, Place
-from governance.prepared import Listed, Prepared, Slot
+from governance.core import hooks
+from governance.core.compiled import Listed, Prepared, Slot
+from governance.core.errors import Unavailable
+from governance.core.hooks import LawsWeek
+from governance.core.hours import CHANNELS, DAYS, read_clock
+from governance.core.places import ALL, ANY_PLACE, Place, fold_city
+from governance.market.reading import PAST, VERSION, Timelines, policies_in_time, read_timelines
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyRow:
-    """A market policy as the gate reads it."""
-
-    id: int
-    province: str
-    market: str
-    market_key: str
-    enabled: bool
-    rules: dict[str, Any]
-    timezone: str
-    version: int
+def city_names(cities: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Answer the hook `city_names`: how the table of cities writes those of these that it knows."""
+    keys = {(province, name): fold_city(name)[:200] for province, name in cities}
+    rows = CityZone.objects.filter(
+        province__in={province for province, _name in keys}, city_key__in=set(keys.values())
+    ).order_by()
+    known = {(row.province, row.city_key): row.city for row in rows}
+    return {
+        (province, name): known[province, key]
+        for (province, name), key in keys.items()
+        if (province, key) in known
+    }
 
 
 def zone_of_city(province: Any, city_key: Any) -> Subquery:
@@ -50,47 +66,33 @@ def zone_of_city(province: Any, city_key: Any) -> Subquery:
     return Subquery(rows.values("zone")[:1])
 
 
-POLICY_FIELDS = ("id", "province", "market", "market_key", "enabled", "rules", "timezone", "version")
-
-
-@Prepared
-def _policies() -> Any:
-    rows = MarketPolicy.objects.filter(
-        province__any_of=Listed("provinces"), market_key__any_of=Listed("market_keys")
-    )
-    return rows.order_by().values_list(*POLICY_FIELDS)
-
-
-def policies_at(places: Iterable[Place]) -> dict[tuple[str, str], PolicyRow]:
-    """Return by (province, market key) every policy that could decide for one of the places."""
-    wanted = list(places)
-    provinces = sorted({place.province for place in wanted})
-    market_keys = sorted({ALL, *(place.market_key for place in wanted)})
-    rows = (PolicyRow(*row) for row in _policies(provinces=provinces, market_keys=market_keys))
-    return {(row.province, row.market_key): row for row in rows}
-
-
 @Prepared
 def _policy_and_clocks() -> Any:
-    rows = MarketPolicy.objects.candidates(ANY_PLACE).annotate(
-        of_city=zone_of_city(ANY_PLACE.province, Slot("city_key")),
-        of_market=zone_of_city(ANY_PLACE.province, Slot("market_city_key")),
+    return policies_in_time(
+        {"province": ANY_PLACE.province, "market_key__in": [ANY_PLACE.market_key, ALL]},
+        {
+            "of_city": zone_of_city(ANY_PLACE.province, Slot("city_key")),
+            "of_market": zone_of_city(ANY_PLACE.province, Slot("market_city_key")),
+        },
     )
-    return rows.values_list(*POLICY_FIELDS, "of_city", "of_market")[:1]
 
 
-def policy_and_clocks(place: Place, city_key: str, market_city_key: str) -> tuple[PolicyRow | None, str, str]:
-    """Return the effective policy and what `city_zone` says of the city and of the market, in one query."""
+def policy_and_clocks(
+    place: Place, city_key: str, market_city_key: str, at: datetime
+) -> tuple[Timelines, str, str]:
+    """Return a place's policies as `policies_at` does and what `city_zone` says of the city and the market.
+
+    In one query.
+    """
     found = _policy_and_clocks(
         province=place.province,
         market_key=place.market_key,
         city_key=city_key,
         market_city_key=market_city_key,
+        since=at - PAST,
     )
-    if not found:
-        return None, "", ""
-    *policy, of_city, of_market = found[0]
-    return PolicyRow(*policy), of_city or "", of_market or ""
+    of_city, of_market = next(((row[-2], row[-1]) for row in found if row[0] == VERSION), (None, None))
+    return read_timelines(found), of_city or "", of_market or ""
 
 
 @Prepared
@@ -185,46 +187,132 @@ def plain_closure(row: Closure) -> ClosedDay:
     return _closed_day(row.pk, row.province, row.date, row.closed, row.closed_from, row.name, row.citation)
 
 
+def _of_listed() -> Any:
+    of_them = Q(point_digest__any_of=Listed("digests"))
+    # which keys these digests are of, in the same question: judging under others would lift every opt-out
+    nothing = Value("", CharField())
+    key = HashKeyCheck.objects.filter(dropped_at=None).annotate(
+        table=Value("K", CharField()), channel=nothing, what=nothing, on=Value(None, DateTimeField()),
+        ends=Value(None, DateTimeField()), of_press=nothing,
+    ).values_list("table", "id", "fingerprint", "channel", "what", "on", "ends", "of_press")  # fmt: skip
+    return _suppressions_and_consents(of_them, of_them).union(key, all=True)
+
+
+_stops_and_consents = Prepared(_of_listed)
+
+
 @Prepared
 def _personal_rows() -> Any:
-    of_them = Q(point_digest__any_of=Listed("digests"))
-    return _suppressions_and_consents(of_them, of_them)
+    rows = _of_listed()
+    contacts = hooks.contacts_of.ask(Listed("digests"), Slot("since", DateTimeField()))
+    # the newest national list of each area code, its days as text: other tables have instants there
+    lists = AreaCodeList.objects.filter(area_code__any_of=Listed("area_codes")).annotate(
+        table=Value("L", CharField()), number=Cast("source_id", BigIntegerField()),
+        channel=Value("", CharField()), what=Cast("list_date", CharField()),
+        ends=Value(None, DateTimeField()), of_press=Cast("previous_date", CharField()),
+    )  # fmt: skip
+    columns = lists.order_by().values_list(
+        "table", "number", "area_code", "channel", "what", "since", "ends", "of_press"
+    )
+    return rows.union(*(part for parts in contacts for part in parts), columns, all=True)
 
 
-def personal_rows(digests: Iterable[str]) -> tuple[list[SuppressionRow], list[ConsentRow]]:
-    """Return every suppression and consent row of these points, in one query."""
-    wanted = sorted(set(digests))
-    return _personal(_personal_rows(digests=wanted)) if wanted else ([], [])
+@dataclass(slots=True)
+class PersonalRows:
+    """What is on record of some points: stops, consents, contacts that we made and what came in.
+
+    `lists` are the newest national do-not-call lists by area code.
+    """
+
+    suppressions: list[SuppressionRow] = field(default_factory=list)
+    consents: list[ConsentRow] = field(default_factory=list)
+    contacts: list[ContactRow] = field(default_factory=list)
+    inbound: list[InboundRow] = field(default_factory=list)
+    lists: dict[str, AreaList] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)  # hashes under other keys, to the point's own
+
+
+def personal_rows(
+    digests: Iterable[str],
+    at: datetime | None,
+    area_codes: Iterable[str] = (),
+    others: Mapping[str, str] | None = None,
+) -> PersonalRows:
+    """Return what is on record of these points and area codes, in one query.
+
+    All of their suppressions and consents; contacts and what came in of the days before `at`, or none, and no
+    list then. `others` names, by their hashes under other keys, the points' own: rows found there are
+    answered under these. Raises Unavailable `contact_key` where the keys in use are not those that the
+    database remembers.
+    """
+    same = others or {}
+    wanted = sorted({*digests, *same})
+    if not wanted:
+        return PersonalRows()
+    if at is None:
+        rows = list(_stops_and_consents(digests=wanted))
+    else:
+        codes = sorted({code for code in area_codes if code})
+        rows = list(_personal_rows(digests=wanted, since=at - REACH, area_codes=codes))
+    if problem := key_problem({row[1]: row[2] for row in rows if row[0] == "K"}):
+        # with the keys of the file the caller's hashes are other ones: this question was not fully asked
+        raise Unavailable("contact_key", JUST_CHANGED if RING.read_file_again() else problem)
+    return _personal((row for row in rows if row[0] != "K"), same)
+
+
+def remembered_keys() -> dict[int, str]:
+    """Return the fingerprints of the keys that look-ups need, by number."""
+    return HashKeyCheck.remembered()
 
 
 def personal_rows_by_id(
-    suppressions: Iterable[int], consents: Iterable[int]
-) -> tuple[list[SuppressionRow], list[ConsentRow]]:
-    """Return these suppression and consent rows, in one query."""
+    suppressions: Iterable[int], consents: Iterable[int], others: Mapping[str, str]
+) -> PersonalRows:
+    """Return these suppression and consent rows, in one query; `others` as in `personal_rows`."""
     found = _suppressions_and_consents(Q(pk__in=list(suppressions)), Q(pk__in=list(consents)))
-    return _personal(found)
+    return _personal(found, others)
 
 
 def _suppressions_and_consents(which_s: Q, which_c: Q) -> Any:
     suppressions = (
         Suppression.objects.filter(which_s)
-        .annotate(table=Value("S", CharField()), what=F("action"), ends=Value(None, DateTimeField()))
-        .values_list("table", "id", "point_digest", "channel", "what", "at", "ends")
+        .annotate(
+            table=Value("S", CharField()),
+            what=F("action"),
+            ends=Value(None, DateTimeField()),
+            of_press=F("press"),
+        )
+        .values_list(*hooks.PERSONAL_COLUMNS)
     )
     consents = (
         Consent.objects.filter(which_c)
-        .annotate(table=Value("C", CharField()), what=F("kind"), ends=F("expires_at"))
-        .values_list("table", "id", "point_digest", "channel", "what", "at", "ends")
+        .annotate(
+            table=Value("C", CharField()),
+            what=F("kind"),
+            ends=F("expires_at"),
+            of_press=Value(None, CharField()),
+        )  # fmt: skip
+        .values_list(*hooks.PERSONAL_COLUMNS)
     )
     return suppressions.union(consents, all=True)
 
 
-def _personal(rows: Iterable[tuple[Any, ...]]) -> tuple[list[SuppressionRow], list[ConsentRow]]:
-    found_s: list[SuppressionRow] = []
-    found_c: list[ConsentRow] = []
-    for table, pk, digest, channel, what, at, ends in rows:
+def _personal(rows: Iterable[tuple[Any, ...]], same: Mapping[str, str]) -> PersonalRows:
+    found = PersonalRows()
+    for table, pk, written, channel, what, at, ends, press in rows:
+        digest = same.get(written, written)
+        if digest != written:
+            found.renamed[written] = digest
         if table == "S":
-            found_s.append(SuppressionRow(pk, digest, channel, what == Suppression.Action.LIFT, at))
+            lifts = what == Suppression.Action.LIFT
+            found.suppressions.append(SuppressionRow(pk, digest, channel, lifts, at, press or ""))
+        elif table == "C":
+            found.consents.append(ConsentRow(pk, digest, channel, what, at, ends))
+        elif table == "L":
+            previous = None if press is None else date.fromisoformat(press)
+            found.lists[digest] = AreaList(digest, date.fromisoformat(what), at, previous, pk)
+        elif what == hooks.CONTACT_MADE:
+            found.contacts.append(ContactRow(pk, digest, channel, at))
         else:
-            found_c.append(ConsentRow(pk, digest, channel, what, at, ends))
-    return found_s, found_c
+            found.inbound.append(InboundRow(digest, at))
+    return found

@@ -7,10 +7,10 @@ from datetime import datetime
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from governance import hooks
-from governance.actors import By
 from governance.contact.models import CANADA, CityZone, Closure, StatutoryHours
-from governance.errors import Forbidden, Invalid
+from governance.core import hooks
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid
 from governance.golive.services import Execution, verb
 
 Reference = Closure | StatutoryHours | CityZone

@@ -16,10 +16,13 @@ from typing import Any
 
 import holidays
 
-from governance.contact.clock import Span, common, local, merged, spans_of
-from governance.hours import DAY_MINUTES, intersect
+from governance.contact.clock import Span, common, merged, spans_of
+from governance.contact.frequency import Cap, ContactRow, InboundRow, answers, next_change, too_soon
+from governance.contact.national_list import CALL, STALE, ListCheck, ListedNumber, check_lists, turns_of
+from governance.core.hours import DAY_MINUTES, intersect
+from governance.core.moments import local
+from governance.core.places import ZONES
 from governance.market.rules import ContactRules, is_contact_allowed
-from governance.places import ZONES
 
 HORIZON = timedelta(days=60)
 VERSIONS = {"tzdata": version("tzdata"), "holidays": version("holidays")}
@@ -28,11 +31,15 @@ DAYS_REMEMBERED = 128  # by each calendar: more than the horizon, so that one se
 
 POLICY, CHANNEL, SUPPRESSION, CONSENT = "policy", "channel", "suppression", "consent"
 SCORE, HOLIDAY, STATUTORY, WINDOW = "score", "holiday", "statutory_hours", "contact_window"
-CHECKS = (POLICY, CHANNEL, SUPPRESSION, CONSENT, SCORE, HOLIDAY, STATUTORY, WINDOW)
+FREQUENCY = "frequency"
+BEFORE_TIME = (POLICY, CHANNEL, SUPPRESSION, CONSENT, SCORE)  # what no other hour changes
+CHECKS = (*BEFORE_TIME, HOLIDAY, STATUTORY, WINDOW, FREQUENCY)
 WITHIN = "within_window"
 
 # What is our own policy may be overridden; the law, a suppression or a disabled policy never.
-OVERRIDABLE = frozenset({"lead_score_below_minimum", "outside_contact_window", "no_windows_defined"})
+OVERRIDABLE = frozenset(
+    {"lead_score_below_minimum", "outside_contact_window", "no_windows_defined", "too_soon"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,41 +151,12 @@ class Calendar:
         return known
 
 
-class OpenHours:
-    """When a calendar allows contact under every one of some clocks, as instants."""
-
-    def __init__(self, calendar: Calendar, zones: Sequence[str]) -> None:
-        self.calendar = calendar
-        self.zones = tuple(zones)
-        self._days: dict[date, list[Span]] = {}
-
-    def _on(self, day: date) -> list[Span]:
-        """Return the open spans of one UTC day."""
-        known = self._days.get(day)
-        if known is None:
-            if len(self._days) >= DAYS_REMEMBERED:
-                self._days.clear()
-            start = datetime.combine(day, time(), UTC)
-            known = [(start, start + timedelta(days=1))]
-            near = (day - timedelta(days=1), day, day + timedelta(days=1))
-            for zone in self.zones:
-                spans = [span for one in near for span in spans_of(zone, one, self.calendar.open_hours(one))]
-                known = common(known, merged(spans))
-                if not known:
-                    break
-            self._days[day] = known
-        return known
+class Hours:
+    """When contact is allowed, as instants."""
 
     def spans(self, since: datetime, until: datetime) -> Iterator[Span]:
-        """Yield the open spans between two instants, in order, cut where a UTC day ends."""
-        day = since.astimezone(UTC).date()
-        last = (until - timedelta.resolution).astimezone(UTC).date()
-        while day <= last:
-            for start, end in self._on(day):
-                start, end = max(start, since), min(end, until)
-                if start < end:
-                    yield start, end
-            day += timedelta(days=1)
+        """Yield the open spans between two instants, in order; those that touch may come as two."""
+        raise NotImplementedError
 
     def next_open(self, at: datetime, *, within: timedelta = HORIZON) -> datetime | None:
         """Return the first allowed instant at or after `at`, or None within the horizon (60 days)."""
@@ -215,6 +193,58 @@ class OpenHours:
         return Decimal(int(total.total_seconds() * 100 / 60)) / 100
 
 
+class OpenHours(Hours):
+    """When a calendar allows contact under every one of some clocks."""
+
+    def __init__(self, calendar: Calendar, zones: Sequence[str]) -> None:
+        self.calendar = calendar
+        self.zones = tuple(zones)
+        self._days: dict[date, list[Span]] = {}
+
+    def _on(self, day: date) -> list[Span]:
+        """Return the open spans of one UTC day."""
+        known = self._days.get(day)
+        if known is None:
+            if len(self._days) >= DAYS_REMEMBERED:
+                self._days.clear()
+            start = datetime.combine(day, time(), UTC)
+            known = [(start, start + timedelta(days=1))]
+            near = (day - timedelta(days=1), day, day + timedelta(days=1))
+            for zone in self.zones:
+                spans = [span for one in near for span in spans_of(zone, one, self.calendar.open_hours(one))]
+                known = common(known, merged(spans))
+                if not known:
+                    break
+            self._days[day] = known
+        return known
+
+    def spans(self, since: datetime, until: datetime) -> Iterator[Span]:
+        """Yield the open spans between two instants, in order, cut where a UTC day ends."""
+        day = since.astimezone(UTC).date()
+        last = (until - timedelta.resolution).astimezone(UTC).date()
+        while day <= last:
+            for start, end in self._on(day):
+                start, end = max(start, since), min(end, until)
+                if start < end:
+                    yield start, end
+            day += timedelta(days=1)
+
+
+class HoursInTurn(Hours):
+    """The hours of policies that follow one another: each from its instant on, the first without one."""
+
+    def __init__(self, turns: Sequence[tuple[datetime | None, Hours]]) -> None:
+        self.turns = turns
+
+    def spans(self, since: datetime, until: datetime) -> Iterator[Span]:
+        for number, (start, hours) in enumerate(self.turns):
+            end = self.turns[number + 1][0] if number + 1 < len(self.turns) else None
+            low = since if start is None else max(start, since)
+            high = until if end is None else min(end, until)
+            if low < high:
+                yield from hours.spans(low, high)
+
+
 @functools.lru_cache(maxsize=500)
 def open_hours_of(
     province: str,
@@ -246,6 +276,7 @@ class SuppressionRow:
     channel: str
     lifts: bool
     at: datetime
+    press: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,26 +296,25 @@ def suppressing(
 ) -> SuppressionRow | None:
     """Return the row that stops this channel, or None.
 
-    A stop ends by a later row that lifts it, or by an express consent for the channel that is newer.
+    A stop ends by a later row that lifts it, or by an express consent for the channel that is newer. A row
+    that lifts one press of a key ends the stop of that press and no other.
     """
-    standing: dict[str, SuppressionRow] = {}
+    standing: dict[str, list[SuppressionRow]] = {}
     for row in sorted(suppressions, key=lambda row: (row.at, row.id)):
         if row.channel not in ("", channel):
             continue
-        if row.lifts:
-            standing.pop(row.digest, None)
+        stops = standing.setdefault(row.digest, [])
+        if not row.lifts:
+            stops.append(row)
+        elif row.press:
+            stops[:] = [stop for stop in stops if stop.press != row.press]
         else:
-            standing[row.digest] = row
+            stops.clear()
     for consent in consents:
-        stop = standing.get(consent.digest)
-        if (
-            stop is not None
-            and consent.kind == "EXPRESS"
-            and consent.channel == channel
-            and consent.at > stop.at
-        ):
-            del standing[consent.digest]
-    return min(standing.values(), key=lambda row: row.id, default=None)
+        if consent.kind == "EXPRESS" and consent.channel == channel:
+            stops = standing.get(consent.digest, [])
+            stops[:] = [stop for stop in stops if consent.at <= stop.at]
+    return min((stops[-1] for stops in standing.values() if stops), key=lambda row: row.id, default=None)
 
 
 def consenting(channel: str, consents: Sequence[ConsentRow], at: datetime) -> ConsentRow | None:
@@ -293,10 +323,11 @@ def consenting(channel: str, consents: Sequence[ConsentRow], at: datetime) -> Co
     for row in sorted(consents, key=lambda row: (row.at, row.id)):
         if row.channel != channel or row.at > at:
             continue
-        if row.kind == "WITHDRAWN":
-            held[row.digest] = []
-        else:
-            held.setdefault(row.digest, []).append(row)
+        match row.kind:
+            case "EXPRESS" | "BUSINESS" | "INQUIRY":
+                held.setdefault(row.digest, []).append(row)
+            case _:  # withdrawn; a kind that is not known is no consent
+                held[row.digest] = []
     good = [row for rows in held.values() for row in rows if row.expires_at is None or row.expires_at > at]
     return max(good, key=lambda row: (row.expires_at is None, row.expires_at or row.at), default=None)
 
@@ -306,6 +337,11 @@ class Question:
     """May this person be contacted? `personal` is False where nothing is known of whom it is asked.
 
     `score` is a fraction 0 to 1 or None; `has_points` False where the caller keeps the numbers herself.
+    `contacts` are those that we made unprompted, `inbound` what came in; `awaited` a callback or handover,
+    which the frequency cap never refuses. `numbers` are those of area codes that have a national list;
+    `called` names the one that would be called, blank: any of them. `planned_at` is when a call ahead is
+    planned: the lists are taken as they are then, since newer ones come before it. None: when it is judged.
+    `renamed` pairs a hash under another contact key with the point's.
     """
 
     channel: str
@@ -314,18 +350,40 @@ class Question:
     score: Decimal | None = None
     suppressions: tuple[SuppressionRow, ...] = ()
     consents: tuple[ConsentRow, ...] = ()
+    contacts: tuple[ContactRow, ...] = ()
+    inbound: tuple[InboundRow, ...] = ()
+    awaited: bool = False
+    numbers: tuple[ListedNumber, ...] = ()
+    called: str = ""
+    planned_at: datetime | None = None
+    renamed: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def judged_numbers(self) -> tuple[ListedNumber, ...]:
+        if not self.called or not self.numbers:
+            return self.numbers
+        return tuple(number for number in self.numbers if self.called in (number.digest, number.point))
+
+    def lists(self, at: datetime) -> ListCheck:
+        """Return what the national lists say of a call at an instant."""
+        return check_lists(self.judged_numbers, self.consents, at, lists_at=self.planned_at or at)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One of the eight: `result` is pass, fail or not_checked."""
+    """One of the nine: `result` is pass, fail or not_checked.
+
+    `exemption` says why a call passes although the national list of its area code is too old.
+    """
 
     check: str
     result: str
     reason: str = ""
+    exemption: str = ""
 
     def as_json(self) -> dict[str, str]:
-        return {"check": self.check, "result": self.result, "reason": self.reason}
+        found = {"check": self.check, "result": self.result, "reason": self.reason}
+        return {**found, "exemption": self.exemption} if self.exemption else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,8 +400,13 @@ class Verdict:
     basis: dict[str, Any] = field(default_factory=dict)
 
     def refused_before_time(self) -> str:
-        """Return the reason of the first of checks 1 to 5 that refuses, or nothing."""
-        return next((c.reason for c in self.checks[:5] if c.result == "fail"), "")
+        """Return the reason of the first check that refuses whatever the hour is, or nothing."""
+        return next((c.reason for c in self.checks if c.result == "fail" and c.check in BEFORE_TIME), "")
+
+    def refused_for_good(self) -> str:
+        """Return what refuses a whole ladder, or nothing: a list that is too old holds its calls alone."""
+        failed = (c.reason for c in self.checks if c.result == "fail" and c.check in BEFORE_TIME)
+        return next((reason for reason in failed if reason != STALE), "")
 
 
 def _personal_checks(
@@ -352,17 +415,19 @@ def _personal_checks(
     """Checks 1 to 5."""
     found = [Check(POLICY, "fail" if policy_state else "pass", policy_state)]
     if rules is None:
-        return found + [Check(name, "not_checked") for name in (CHANNEL, SUPPRESSION, CONSENT, SCORE)]
+        return found + [Check(name, "not_checked") for name in BEFORE_TIME[1:]]
     allowed = question.channel in rules.channels
     found.append(Check(CHANNEL, "pass") if allowed else Check(CHANNEL, "fail", "channel_not_allowed"))
     needs_consent = question.channel in rules.consent_channels
     if question.personal:
         basis["suppressions"] = sorted(row.id for row in question.suppressions)
         basis["consents"] = sorted(row.id for row in question.consents)
+        if question.renamed:
+            basis["renamed"] = [list(pair) for pair in question.renamed]
         stop = suppressing(question.channel, question.suppressions, question.consents)
         if stop is not None:
             basis["suppression"] = stop.id
-        found.append(Check(SUPPRESSION, "fail", "suppressed") if stop else Check(SUPPRESSION, "pass"))
+        found.append(Check(SUPPRESSION, "fail", "suppressed") if stop else _list_check(question, at, basis))
         consent = consenting(question.channel, question.consents, at) if needs_consent else None
         if consent is not None:
             basis["consent"] = consent.id
@@ -381,11 +446,50 @@ def _personal_checks(
     return found
 
 
+def _list_check(question: Question, at: datetime, basis: dict[str, Any]) -> Check:
+    """Check 3 of somebody who is not suppressed: the national list of the number's area code, for calls."""
+    if question.channel != CALL or not question.judged_numbers:
+        return Check(SUPPRESSION, "pass")
+    basis["lists"] = [number.as_json() for number in question.judged_numbers]
+    found = question.lists(at)
+    if found.exempt:
+        basis["exempt"] = [list(one) for one in found.exempt]
+    if found.refused:
+        return Check(SUPPRESSION, "fail", STALE)
+    return Check(SUPPRESSION, "pass", exemption=", ".join(sorted({why for _code, why in found.exempt})))
+
+
 def _window_check(rules: ContactRules, moments: Sequence[tuple[int, int]]) -> Check:
     if not rules.windows:
         return Check(WINDOW, "fail", "no_windows_defined")
     inside = all(is_contact_allowed(rules, weekday=weekday, minute=minute) for weekday, minute in moments)
     return Check(WINDOW, "pass") if inside else Check(WINDOW, "fail", "outside_contact_window")
+
+
+def _frequency_check(
+    question: Question, rules: ContactRules | None, zones: Sequence[str], at: datetime, basis: dict[str, Any]
+) -> Check:
+    """Check 9: our own cap of contacts per number or address."""
+    if rules is None or not question.personal:
+        return Check(FREQUENCY, "not_checked")
+    if question.contacts:
+        basis["contacts"] = [row.as_json() for row in question.contacts]
+    if question.awaited:
+        basis["awaited"] = True
+    if answers(at, question.inbound):
+        basis["inbound"] = [[row.digest, row.at.isoformat()] for row in question.inbound]
+    return (
+        Check(FREQUENCY, "fail", "too_soon")
+        if _too_soon(question, rules, zones, at)
+        else Check(FREQUENCY, "pass")
+    )
+
+
+def _too_soon(question: Question, rules: ContactRules, zones: Sequence[str], at: datetime) -> bool:
+    if not question.contacts or question.awaited or answers(at, question.inbound):
+        return False
+    cap = Cap(rules.per_day, rules.per_7_days)
+    return too_soon(question.contacts, question.channel, zones, at, cap)
 
 
 def _verdict(checks: list[Check], basis: dict[str, Any], *, law: bool, **more: Any) -> Verdict:
@@ -428,8 +532,9 @@ def judge_at(question: Question, calendar: Calendar, policy_state: str, moment: 
     """Judge as `judge` does, where checks 6 to 8 of the instant are known already."""
     basis: dict[str, Any] = {}
     checks = _personal_checks(question, policy_state, calendar.rules, moment.at, basis)
+    frequency = _frequency_check(question, calendar.rules, moment.zones, moment.at, basis)
     return _verdict(
-        [*checks, *moment.checks], basis | moment.basis, law=moment.law, zones=moment.zones,
+        [*checks, *moment.checks, frequency], basis | moment.basis, law=moment.law, zones=moment.zones,
         local_times=moment.local_times, citation=moment.citation,
     )  # fmt: skip
 
@@ -494,44 +599,70 @@ def judge_as_given(
     checks = _personal_checks(question, policy_state, rules, at, basis)
     checks.append(Check(HOLIDAY, "not_checked"))
     if rules is None:
-        checks += [Check(STATUTORY, "not_checked"), Check(WINDOW, "not_checked")]
+        checks += [Check(name, "not_checked") for name in (STATUTORY, WINDOW, FREQUENCY)]
         return _verdict(checks, basis, law=True)
     legal = any(start <= minute < end for start, end in calendar.legal_hours(today, weekday))
     rows = calendar.rows_in_force(today)
     basis["statutory"] = sorted(row.id for row in rows)
     checks.append(Check(STATUTORY, "pass") if legal else Check(STATUTORY, "fail", "outside_statutory_hours"))
     checks.append(_window_check(rules, [(weekday, minute)]))
+    checks.append(Check(FREQUENCY, "not_checked"))
     citation = "" if legal else "; ".join(sorted({row.citation for row in rows}))
     return _verdict(checks, basis, law=False, citation=citation)
 
 
-def _consented(question: Question, since: datetime, until: datetime) -> list[Span]:
-    """Return when, between two instants, a consent for the channel holds."""
-    edges = {since, until}
-    for row in question.consents:
-        edges |= {edge for edge in (row.at, row.expires_at) if edge is not None and since < edge < until}
-    ordered = sorted(edges)
+def _free_of_time(question: Question, since: datetime, until: datetime, *, needs_consent: bool) -> list[Span]:
+    """Return when, between two instants, a consent for the channel holds and no national list is too old.
+
+    A consent is asked for only where the channel needs one.
+    """
+    numbers = question.judged_numbers
+    turns = turns_of(numbers, question.consents, with_lists=question.planned_at is None) if numbers else []
+    if needs_consent:
+        turns += [edge for row in question.consents for edge in (row.at, row.expires_at) if edge is not None]
+    ordered = sorted({since, until, *(turn for turn in turns if since < turn < until)})
     held = [
         (start, end)
         for start, end in zip(ordered, ordered[1:], strict=False)
-        if consenting(question.channel, question.consents, start)
+        if not (needs_consent and consenting(question.channel, question.consents, start) is None)
+        and not (numbers and question.lists(start).refused)
     ]
     return merged(held)
 
 
-def next_allowed(question: Question, verdict: Verdict, hours: OpenHours, at: datetime) -> datetime | None:
-    """Return the first instant at which the same question would be answered yes, or None within 60 days."""
+def _first_free(question: Question, hours: OpenHours, since: datetime, until: datetime) -> datetime | None:
+    """Return the first open instant at which the frequency cap refuses nothing."""
     rules = hours.calendar.rules
+    assert rules is not None
+    found = hours.first_open(since, until)
+    while found is not None and _too_soon(question, rules, hours.zones, found):
+        turns = [row.at for row in question.inbound if row.at > found]
+        found = hours.first_open(min([next_change(question.contacts, hours.zones, found), *turns]), until)
+    return found
+
+
+def next_allowed(
+    question: Question, verdict: Verdict, hours: OpenHours, at: datetime, until: datetime | None = None
+) -> datetime | None:
+    """Return the first instant at which the same question would be answered yes.
+
+    None where there is none before `until`, or within 60 days.
+    """
+    rules = hours.calendar.rules
+    until = until or at + HORIZON
     if rules is None:
         return None
-    if not (question.personal and question.channel in rules.consent_channels):
-        return None if verdict.refused_before_time() else hours.next_open(at)
-    # a consent can begin, end or be withdrawn while the hours are still closed
-    failed = {check.check for check in verdict.checks[:5] if check.result == "fail"}
-    if failed - {CONSENT}:
+    needs_consent = question.personal and question.channel in rules.consent_channels
+    if not (needs_consent or question.judged_numbers):
+        return None if verdict.refused_before_time() else _first_free(question, hours, at, until)
+    # a consent or an exemption can begin, end or be withdrawn, a list become too old while hours are closed
+    failed = {
+        check.reason for check in verdict.checks if check.result == "fail" and check.check in BEFORE_TIME
+    }
+    if failed - {"consent_missing", STALE}:
         return None
-    for start, end in _consented(question, at, at + HORIZON):
-        found = hours.first_open(start, end)
+    for start, end in _free_of_time(question, at, until, needs_consent=needs_consent):
+        found = _first_free(question, hours, start, end)
         if found is not None:
             return found
     return None

@@ -7,8 +7,8 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
-from governance.places import fold_city
-from governance.seeding import GetModel, plant, uproot
+from governance.core.places import fold_city
+from governance.core.seeding import GetModel, plant, uproot
 
 CITY_ZONES = Path(__file__).parent / "data" / "city_zones.csv"
 CRTC = "CRTC Unsolicited Telecommunications Rules, Part III (Telecom Decision CRTC 2007-48, as amended)"

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, assert_never
 from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext as _
 
-from governance import hooks
-from governance.actors import By
 from governance.contact import digests
+from governance.contact.frequency import ContactRow, InboundRow, unprompted
 from governance.contact.models import (
     Closure,
     Consent,
@@ -22,26 +21,28 @@ from governance.contact.models import (
     StatutoryHours,
     Suppression,
 )
+from governance.contact.national_list import CALL, AreaList, ListedNumber, months_after
 from governance.contact.querysets import (
-    PolicyRow,
+    PersonalRows,
     law_and_closures,
     personal_rows,
     personal_rows_by_id,
     plain_closure,
     plain_hours,
-    policies_at,
     policy_and_clocks,
+    remembered_keys,
 )
+from governance.contact.reasons import EXEMPTIONS
 from governance.contact.rules import (
     HORIZON,
     Calendar,
     ClosedDay,
-    ConsentRow,
+    Hours,
+    HoursInTurn,
     LegalHours,
     Moment,
     OpenHours,
     Question,
-    SuppressionRow,
     Verdict,
     judge,
     judge_as_given,
@@ -51,17 +52,19 @@ from governance.contact.rules import (
     open_hours_of,
     zones_for,
 )
-from governance.errors import Forbidden, Invalid, NotFound
+from governance.core import hooks
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, NotFound
+from governance.core.places import ALL, Place, fold_city
 from governance.golive.services import Execution, verb
-from governance.market.models import MarketPolicy
-from governance.market.rules import kept_rules, read_rules
-from governance.places import ALL, Place, fold_city
+from governance.market.reading import Timelines, policies_at, policy_as_kept
+from governance.market.rules import kept_rules
+from governance.market.timeline import Piece, PolicyRow, pieces_at, with_draft
 
 INQUIRY_LASTS_MONTHS = 6  # S.C. 2010, c. 23, s. 10(10)(b)
 BUSINESS_LASTS_MONTHS = 24  # S.C. 2010, c. 23, s. 10(10)(a)
 
 Door = ContactDecision.Door
-R = TypeVar("R", SuppressionRow, ConsentRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,27 +77,13 @@ class Where:
     market_zone: str = ""
 
 
-@dataclass(slots=True)
-class Gate:
-    """The gate of one place and channel, ready to judge any number of instants."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Turn:
+    """A policy and its hours, in force from `since` on; None: for as long as is known."""
 
-    where: Where
+    since: datetime | None
     policy: PolicyRow | None
     hours: OpenHours
-    _moments: dict[datetime, Moment] = field(default_factory=dict)
-
-    @property
-    def calendar(self) -> Calendar:
-        return self.hours.calendar
-
-    @property
-    def zones(self) -> tuple[str, ...]:
-        return self.hours.zones
-
-    @property
-    def zone(self) -> str:
-        """The zone whose wall time counts where one is needed."""
-        return self.hours.zones[0]
 
     @property
     def policy_state(self) -> str:
@@ -102,27 +91,75 @@ class Gate:
             return "policy_missing"
         return "" if self.policy.enabled else "policy_disabled"
 
+
+@dataclass(slots=True)
+class Gate:
+    """The gate of one place and channel, ready to judge any number of instants.
+
+    Each is judged by the policy in force at it; `at` is the instant that the gate was opened for.
+    """
+
+    where: Where
+    at: datetime
+    turns: tuple[Turn, ...]
+    hours: Hours
+    _moments: dict[datetime, Moment] = field(default_factory=dict)
+
+    def turn(self, at: datetime) -> Turn:
+        """Return the policy that is in force at an instant, with its hours."""
+        if len(self.turns) == 1:
+            return self.turns[0]
+        return next(turn for turn in reversed(self.turns) if turn.since is None or turn.since <= at)
+
+    @property
+    def policy(self) -> PolicyRow | None:
+        return self.turn(self.at).policy
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        return self.turn(self.at).hours.zones
+
+    @property
+    def zone(self) -> str:
+        """The zone whose wall time counts where one is needed."""
+        return self.zones[0]
+
     def judge(self, question: Question, at: datetime) -> Verdict:
+        turn = self.turn(at)
         moment = self._moments.get(at)
         if moment is None:
-            moment = self._moments[at] = moment_of(self.calendar, self.zones, at)
-        return judge_at(question, self.calendar, self.policy_state, moment)
+            moment = self._moments[at] = moment_of(turn.hours.calendar, turn.hours.zones, at)
+        return judge_at(question, turn.hours.calendar, turn.policy_state, moment)
 
     def next_allowed(
         self, question: Question, at: datetime, verdict: Verdict | None = None
     ) -> datetime | None:
-        """Return the first instant from `at` on that is answered yes; None if there is none within "
-        "60 days."""
-        return next_allowed(question, verdict or self.judge(question, at), self.hours, at)
+        """Return the first instant from `at` on that is answered yes, or None within 60 days."""
+        until = at + HORIZON
+        first = self.turns.index(self.turn(at))
+        for number, turn in enumerate(self.turns[first:], first):
+            start = at if number == first or turn.since is None else turn.since
+            last = self.turns[number + 1].since if number + 1 < len(self.turns) else None
+            end = until if last is None else min(last, until)
+            if start >= end:
+                break
+            if number > first or verdict is None:
+                verdict = self.judge(question, start)
+            found = next_allowed(question, verdict, turn.hours, start, end)
+            if found is not None:
+                return found
+        return None
 
 
 @dataclass(slots=True)
 class GateBook:
     """Policies, the law's hours and closures of some places, read once for many questions."""
 
-    policies: dict[tuple[str, str], PolicyRow]
+    at: datetime
+    policies: Timelines
     legal: list[tuple[str, LegalHours]]
     closures: list[ClosedDay]
+    _pieces: dict[tuple[str, str], tuple[Piece, ...]] = field(default_factory=dict)
     _gates: dict[tuple[Any, ...], Gate] = field(default_factory=dict)
 
     @classmethod
@@ -130,34 +167,59 @@ class GateBook:
         """Read the book in two queries, closures from two days before `at` to two after `at + reach`."""
         wanted = set(places)
         provinces = {place.province for place in wanted}
-        return cls(policies_at(wanted), *_hours_around(provinces, at, reach))
+        return cls(at, policies_at(wanted, at), *_hours_around(provinces, at, reach))
+
+    def put(self, draft: PolicyRow) -> None:
+        """Judge as if a policy were changed: from its `since` on, or from the book's instant on."""
+        start = draft.since or self.at
+        key = (draft.province, draft.market_key)
+        self.policies[key] = with_draft(self.policies.get(key, ()), replace(draft, since=start))
+        self._pieces.clear()
+        self._gates.clear()
 
     def gate(self, where: Where, channel: str) -> Gate:
         """Return the gate of a place and channel; gates with the same answer are shared."""
         place = where.place
-        policy = self.policies.get((place.province, place.market_key)) or self.policies.get(
-            (place.province, ALL)
-        )
-        zones = zones_for(
-            place.province, own=where.zone, policy=policy.timezone if policy else "",
-            city=where.city_zone, market=where.market_zone,
-        )  # fmt: skip
-        key = (place.province, policy.id if policy else None, zones, channel)
+        own = (place.province, place.market_key)
+        of_policy = own if own in self.policies else (place.province, ALL)
+        pieces = self._pieces.get(of_policy)
+        if pieces is None:
+            pieces = self._pieces[of_policy] = pieces_at(self.policies, place)
+        zones = tuple(_zones(where, policy) for _since, policy in pieces)
+        key = (of_policy, zones, channel)
         known = self._gates.get(key)
         if known is None:
-            hours = open_hours_of(
-                place.province,
-                policy and kept_rules(policy.rules),
-                tuple(
-                    row
-                    for for_channel, row in self.legal
-                    if for_channel == channel and row.jurisdiction in ("CA", place.province)
-                ),
-                tuple(row for row in self.closures if row.province in ("", place.province)),
-                zones,
+            turns = tuple(
+                Turn(since, policy, self._hours(place.province, channel, policy, of_turn))
+                for (since, policy), of_turn in zip(pieces, zones, strict=True)
             )
-            known = self._gates[key] = Gate(where, policy, hours)
+            hours: Hours = turns[0].hours
+            if len(turns) > 1:
+                hours = HoursInTurn([(turn.since, turn.hours) for turn in turns])
+            known = self._gates[key] = Gate(where, self.at, turns, hours)
         return known
+
+    def _hours(
+        self, province: str, channel: str, policy: PolicyRow | None, zones: tuple[str, ...]
+    ) -> OpenHours:
+        return open_hours_of(
+            province,
+            policy and kept_rules(policy.rules),
+            tuple(
+                row
+                for for_channel, row in self.legal
+                if for_channel == channel and row.jurisdiction in ("CA", province)
+            ),
+            tuple(row for row in self.closures if row.province in ("", province)),
+            zones,
+        )
+
+
+def _zones(where: Where, policy: PolicyRow | None) -> tuple[str, ...]:
+    return zones_for(
+        where.place.province, own=where.zone, policy=policy.timezone if policy else "",
+        city=where.city_zone, market=where.market_zone,
+    )  # fmt: skip
 
 
 def _hours_around(
@@ -171,11 +233,8 @@ def open_book(
     place: Place, at: datetime, *, city: str = "", zone: str = "", reach: timedelta = HORIZON
 ) -> tuple[GateBook, Where]:
     """Return one place's book and where a person of this city is, in two queries."""
-    policy, of_city, of_market = policy_and_clocks(place, fold_city(city), fold_city(place.market))
-    book = GateBook(
-        {(policy.province, policy.market_key): policy} if policy else {},
-        *_hours_around([place.province], at, reach),
-    )
+    policies, of_city, of_market = policy_and_clocks(place, fold_city(city), fold_city(place.market), at)
+    book = GateBook(at, policies, *_hours_around([place.province], at, reach))
     return book, Where(place, zone, of_city, of_market)
 
 
@@ -185,11 +244,60 @@ def open_gate(place: Place, channel: str, at: datetime, *, city: str = "", zone:
     return book.gate(where, channel)
 
 
+_NOTHING: tuple[list[Any], ...] = ([], [], [], [])
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What is on record of some points, by keyed hash: the one place where the gate's question is built."""
+
+    by_digest: Mapping[str, tuple[list[Any], ...]]
+    lists: Mapping[str, AreaList]
+    renamed: Mapping[str, str]
+
+    @classmethod
+    def of(cls, rows: PersonalRows) -> Records:
+        """Sort what was read; a contact that answers what came in counts as none of ours."""
+        by_digest: dict[str, tuple[list[Any], ...]] = {}
+        contacts = unprompted(rows.contacts, rows.inbound)
+        kinds: Sequence[Sequence[Any]] = (rows.suppressions, rows.consents, contacts, rows.inbound)
+        for kind, found in enumerate(kinds):
+            for row in found:
+                by_digest.setdefault(row.digest, ([], [], [], []))[kind].append(row)
+        return cls(by_digest, rows.lists, rows.renamed)
+
+    def question(
+        self, channel: str, own: Sequence[str], every: Sequence[str], *, personal: bool, has_points: bool,
+        score: Decimal | None, numbers: tuple[ListedNumber, ...] = (), awaited: bool = False,
+    ) -> Question:  # fmt: skip
+        """Build the question of a channel; `own` are the hashes that it reaches, `every` all of the person.
+
+        Consents count for a call whatever they were given for: an inquiry by e-mail exempts it.
+        """
+        of_own = [self.by_digest.get(digest, _NOTHING) for digest in own]
+        theirs = every if channel == CALL else own
+        renamed = ((old, new) for old, new in sorted(self.renamed.items()) if new in theirs)
+        return Question(
+            channel,
+            personal,
+            has_points,
+            score,
+            tuple(row for rows in of_own for row in rows[0]),
+            tuple(row for digest in theirs for row in self.by_digest.get(digest, _NOTHING)[1]),
+            tuple(row for rows in of_own for row in rows[2]),
+            tuple(row for rows in of_own for row in rows[3]),
+            awaited=awaited,
+            numbers=numbers,
+            renamed=tuple(renamed),
+        )
+
+
 def question_about(
-    channel: str, points: Sequence[hooks.PointFacts], score: Decimal | None, *, personal: bool = True
-) -> Question:
+    channel: str, points: Sequence[hooks.PointFacts], score: Decimal | None, *, at: datetime,
+    personal: bool = True,
+) -> Question:  # fmt: skip
     """Return the question for a person with these points; reads what is on record of them in one query."""
-    return questions_about((channel,), points, score, personal=personal)[channel]
+    return questions_about((channel,), points, score, at=at, personal=personal)[channel]
 
 
 def questions_about(
@@ -197,46 +305,63 @@ def questions_about(
     points: Sequence[hooks.PointFacts],
     score: Decimal | None,
     *,
+    at: datetime,
     personal: bool = True,
 ) -> dict[str, Question]:
-    """Return the question of each channel; reads suppressions and consents of all points in one query."""
-    return questions_of_people(channels, {0: (points, score)}, personal=personal)[0]
+    """Return the question of each channel; reads what is on record of all points in one query."""
+    return questions_of_people(channels, {0: (points, score)}, at=at, personal=personal)[0]
 
 
 def questions_of_people(
     channels: Iterable[str],
     people: Mapping[int, tuple[Sequence[hooks.PointFacts], Decimal | None]],
     *,
+    at: datetime | None,
     personal: bool = True,
 ) -> dict[int, dict[str, Question]]:
-    """Return each person's question of each channel; reads what is on record of them all in one query."""
+    """Return each person's question of each channel; reads what is on record of them all in one query.
+
+    `at` is about when it will be judged: contacts of the days before count. None leaves them out, where
+    nobody is contacted.
+    """
     kinds = {channel: digests.KIND_OF_CHANNEL[channel] for channel in channels}
     asked = {*kinds.values(), digests.LEAD}
-    suppressions, consents = personal_rows(
-        point.digest for points, _score in people.values() for point in points if point.kind in asked
-    )
-    suppressed, consented = _by_digest(suppressions), _by_digest(consents)
+    if CALL in kinds:
+        asked.add(digests.EMAIL)  # an inquiry by e-mail exempts calls from the national list
+    everybody = [point for points, _score in people.values() for point in points if point.kind in asked]
+    area_codes = [point.area_code for point in everybody] if CALL in kinds else []
+    known = _one_hash_each(everybody)
+    on_record = personal_rows([point.digest for point in everybody], at, area_codes, known)
+    records = Records.of(on_record)
     found: dict[int, dict[str, Question]] = {}
     for who, (points, score) in people.items():
         of_channel = found[who] = {}
+        every = sorted({known.get(point.digest, point.digest) for point in points})
         for channel, kind in kinds.items():
-            own = sorted({point.digest for point in points if point.kind in (kind, digests.LEAD)})
-            of_channel[channel] = Question(
-                channel,
-                personal,
-                any(point.kind == kind for point in points),
-                score,
-                tuple(row for digest in own for row in suppressed.get(digest, ())),
-                tuple(row for digest in own for row in consented.get(digest, ())),
+            named = {point.digest for point in points if point.kind in (kind, digests.LEAD)}
+            numbers = tuple(
+                ListedNumber(
+                    known.get(point.digest, point.digest), records.lists[point.area_code], point.digest
+                )
+                for point in points if channel == CALL and point.area_code in records.lists
+            )  # fmt: skip
+            of_channel[channel] = records.question(
+                channel, sorted({known.get(digest, digest) for digest in named}), every, personal=personal,
+                has_points=any(point.kind == kind for point in points), score=score, numbers=numbers,
+            )  # fmt: skip
+    return found
+
+
+def _one_hash_each(points: Iterable[hooks.PointFacts]) -> dict[str, str]:
+    """Return by which one of its hashes each point goes that has several, also where it is named twice."""
+    known: dict[str, str] = {}
+    for point in points:
+        if point.others:
+            hashes = (point.digest, *point.others)
+            known.update(
+                dict.fromkeys(hashes, next((known[one] for one in hashes if one in known), point.digest))
             )
-    return found
-
-
-def _by_digest(rows: Iterable[R]) -> dict[str, list[R]]:
-    found: dict[str, list[R]] = {}
-    for row in rows:
-        found.setdefault(row.digest, []).append(row)
-    return found
+    return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,12 +417,12 @@ def can_contact(
         place, channel, at, city=lead.city if lead else "", zone=zone or (lead.zone if lead else "")
     )
     points = list(lead.points) if lead else []
-    points += [
-        hooks.PointFacts(kind, digests.digest(kind, value))
-        for kind, value in ((digests.PHONE, phone), (digests.EMAIL, email)) if value
-    ]  # fmt: skip
+    for kind, value in ((digests.PHONE, phone), (digests.EMAIL, email)):
+        if value:
+            own, *others = digests.every_digest(kind, value)
+            points.append(hooks.PointFacts(kind, own, digests.area_code(value), tuple(others)))
     personal = lead is not None or bool(points)
-    question = question_about(channel, points, score, personal=personal)
+    question = question_about(channel, points, score, at=at, personal=personal)
     warnings = []
     if not personal:
         warnings.append(_("No lead, phone or e-mail was named: opt-outs and consent were not checked."))
@@ -307,12 +432,24 @@ def can_contact(
     if as_given is not None:
         weekday, minute = as_given
         today = at.astimezone(ZoneInfo(gate.zone)).date()
+        turn = gate.turn(at)
         verdict = judge_as_given(
-            question, gate.calendar, gate.policy_state, weekday=weekday, minute=minute, today=today, at=at
-        )
-        return Answer(channel, verdict, gate, scope, None, tuple(warnings))
+            question, turn.hours.calendar, turn.policy_state,
+            weekday=weekday, minute=minute, today=today, at=at,
+        )  # fmt: skip
+        return Answer(channel, verdict, gate, scope, None, (*warnings, *_exempted(verdict)))
     verdict = gate.judge(question, at)
-    return Answer(channel, verdict, gate, scope, gate.next_allowed(question, at, verdict), tuple(warnings))
+    then = gate.next_allowed(question, at, verdict)
+    return Answer(channel, verdict, gate, scope, then, (*warnings, *_exempted(verdict)))
+
+
+def _exempted(verdict: Verdict) -> list[str]:
+    """Return a sentence for each number that may be called although its area code's list is too old."""
+    return [
+        _("The national do-not-call list of %(area_code)s is too old; exempt all the same: %(why)s.")
+        % {"area_code": code, "why": EXEMPTIONS[why]}
+        for code, why in sorted(map(tuple, verdict.basis.get("exempt", ())))
+    ]
 
 
 def decision(
@@ -321,6 +458,8 @@ def decision(
     overridden: bool = False, happened: bool = False,
 ) -> ContactDecision:  # fmt: skip
     """Return the row that keeps a verdict, not yet saved; `at` is the judged instant, `now` the present."""
+    policy = gate.turn(at).policy
+    scheduled = {"scheduled": list(policy.scheduled)} if policy is not None and policy.scheduled else {}
     return ContactDecision(
         door=door,
         lead_id=lead_id,
@@ -338,9 +477,9 @@ def decision(
         overridden=overridden,
         happened=happened,
         lead_score=question.score,
-        policy_id=gate.policy.id if gate.policy else None,
-        policy_version=gate.policy.version if gate.policy else None,
-        basis=verdict.basis,
+        policy_id=policy.id if policy else None,
+        policy_version=policy.version if policy else None,
+        basis={**verdict.basis, **scheduled},
         created_at=now,
         **by.written(),
     )
@@ -351,30 +490,44 @@ def judge_again(kept: ContactDecision) -> Verdict:
 
     Reads the policy, the law's rows and the closures as they stood when it was asked.
     """
-    policy = MarketPolicy.history.filter(id=kept.policy_id, version=kept.policy_version).first()
+    policy = policy_as_kept(kept.policy_id, kept.policy_version, kept.basis.get("scheduled", ()))
     legal = StatutoryHours.history.as_of(kept.created_at).filter(
         channel=kept.channel, jurisdiction__in=["CA", kept.province]
     )
     closures = Closure.history.as_of(kept.created_at).filter(province__in=["", kept.province])
     # the very rows that it read: what is recorded later, also with an earlier date, changes nothing
-    suppressions, consents = personal_rows_by_id(
-        kept.basis.get("suppressions", ()), kept.basis.get("consents", ())
+    renamed = dict(kept.basis.get("renamed", ()))
+    on_record = personal_rows_by_id(
+        kept.basis.get("suppressions", ()), kept.basis.get("consents", ()), renamed
     )
     calendar = Calendar(
         kept.province,
-        read_rules(policy.rules) if policy is not None else None,
+        kept_rules(policy.rules) if policy is not None else None,
         [plain_hours(row) for row in legal],
         [plain_closure(row) for row in closures],
     )
     question = Question(
         kept.channel, True, bool(kept.phone_digest or kept.email_digest), kept.lead_score,
-        tuple(suppressions), tuple(consents),
+        tuple(on_record.suppressions), tuple(on_record.consents),
+        tuple(ContactRow.from_json(row) for row in kept.basis.get("contacts", ())),
+        tuple(
+            InboundRow(digest, datetime.fromisoformat(at)) for digest, at in kept.basis.get("inbound", ())
+        ),
+        bool(kept.basis.get("awaited")),
+        tuple(ListedNumber.from_json(row) for row in kept.basis.get("lists", ())),
+        renamed=tuple(renamed.items()),
     )  # fmt: skip
     state = "policy_missing" if policy is None else "" if policy.enabled else "policy_disabled"
     return judge(question, calendar, state, kept.zones, kept.at)
 
 
 SUPPRESS, LIFT, CONSENT = "governance.suppress", "governance.lift_suppression", "governance.record_consent"
+UNDO = "governance.undo_opt_out"
+HEARD, INQUIRED = "governance.record_heard_consent", "governance.record_inquiry"
+# what those who talk with people record as well; the rest is a manager's
+_RIGHT_TO_RECORD: Mapping[str, str] = {
+    Consent.Kind.EXPRESS: HEARD, Consent.Kind.INQUIRY: INQUIRED, Consent.Kind.WITHDRAWN: SUPPRESS,
+}  # fmt: skip
 
 
 @verb(Execution.OBSERVE_ONLY)
@@ -385,31 +538,65 @@ def suppress(
     at: datetime,
     source: str = Suppression.Source.OPT_OUT,
     channel: str = "",
+    press: str = "",
+    others: Sequence[str] = (),
 ) -> None:
-    """Stop contact with points (keyed hashes) and what is under way to them; asks neither gate nor "
-    "go-live."""
+    """Stop contact with points (keyed hashes) and what is under way to them.
+
+    Asks neither gate nor go-live. `press` names the press of a key by which `lift_press` finds these stops;
+    `others` are the points' hashes under other keys, under which what is under way is looked for too.
+    """
     if not by.may(SUPPRESS):
         raise Forbidden("not_allowed", _("Your role does not record opt-outs."))
     Suppression.objects.bulk_create(
-        Suppression(point_digest=digest, channel=channel, source=source, at=at, **by.written())
+        Suppression(
+            point_digest=digest, channel=channel, source=source, press=press or None, at=at, **by.written()
+        )
         for digest in sorted(set(points))
     )
-    hooks.on_suppressed.ask(sorted(set(points)), channel, by, at)
+    hooks.on_suppressed.ask(sorted({*points, *others}), channel, by, at)
 
 
 @verb(Execution.OBSERVE_ONLY)
-def lift_suppression(points: Sequence[str], *, by: By, at: datetime, reason: str, channel: str = "") -> None:
-    """End a stop for a manager's reason. The rows of before remain."""
+def lift_suppression(
+    points: Sequence[str], *, by: By, at: datetime, reason: str, channel: str = "", others: Sequence[str] = ()
+) -> None:
+    """End a stop for a manager's reason, also where it was written under another key. The rows remain.
+
+    `others` are the points' hashes under other keys.
+    """
     if not by.may(LIFT):
         raise Forbidden("not_allowed", _("Only a manager ends a suppression."))
     if not reason.strip():
         raise Invalid({"reason": [_("Say why the suppression ends.")]})
+    ended = set(points)
+    if others:  # whoever knows the hashes alone, an export for one, must see it ended there too
+        written = Suppression.objects.filter(point_digest__in=sorted(others))
+        ended |= set(written.values_list("point_digest", flat=True))
     Suppression.objects.bulk_create(
         Suppression(
             point_digest=digest, channel=channel, action=Suppression.Action.LIFT,
             source=Suppression.Source.MANAGER, reason=reason.strip()[:200], at=at, **by.written(),
         )
-        for digest in sorted(set(points))
+        for digest in sorted(ended)
+    )  # fmt: skip
+
+
+@verb(Execution.OBSERVE_ONLY)
+def lift_press(points: Sequence[str], press: str, *, by: By, at: datetime) -> None:
+    """End the stops of one press of a key and no others. The rows of before remain."""
+    if not by.may(UNDO):
+        raise Forbidden("not_allowed", _("Your role does not take opt-outs back."))
+    stops = Suppression.objects.filter(
+        point_digest__in=points, press=press, action=Suppression.Action.SUPPRESS
+    )
+    pressed = stops.values_list("point_digest", "channel", "source")
+    Suppression.objects.bulk_create(
+        Suppression(
+            point_digest=digest, channel=channel, action=Suppression.Action.LIFT, source=source, press=press,
+            at=at, **by.written(),
+        )
+        for digest, channel, source in sorted(set(pressed))
     )  # fmt: skip
 
 
@@ -418,14 +605,16 @@ def consent_expiry(kind: str, obtained: datetime) -> datetime | None:
 
     Source: S.C. 2010, c. 23 (Canada's anti-spam law), s. 10(10). Express consent has no end.
     """
-    months = {Consent.Kind.INQUIRY: INQUIRY_LASTS_MONTHS, Consent.Kind.BUSINESS: BUSINESS_LASTS_MONTHS}.get(
-        Consent.Kind(kind)
-    )
-    if months is None:
-        return None
-    year, month = divmod(obtained.year * 12 + obtained.month - 1 + months, 12)
-    last_day = (date(year + (month == 11), (month + 1) % 12 + 1, 1) - timedelta(days=1)).day
-    return obtained.replace(year=year, month=month + 1, day=min(obtained.day, last_day))
+    match Consent.Kind(kind):
+        case Consent.Kind.INQUIRY:
+            months = INQUIRY_LASTS_MONTHS
+        case Consent.Kind.BUSINESS:
+            months = BUSINESS_LASTS_MONTHS
+        case Consent.Kind.EXPRESS | Consent.Kind.WITHDRAWN:
+            return None
+        case unknown:
+            assert_never(unknown)
+    return months_after(obtained, months)
 
 
 @verb(Execution.OBSERVE_ONLY)
@@ -439,14 +628,18 @@ def record_consent(
     obtained_at: datetime,
     how: str,
     evidence: str = "",
+    others: Sequence[str] = (),
 ) -> Consent:
     """Record a consent or its withdrawal; a withdrawal also stops the channel.
 
-    Raises Forbidden without the right, Invalid for an instant after `at`.
+    An express one needs evidence from anybody but a manager. Raises Forbidden without the right, Invalid for
+    an instant after `at` or for evidence that is missing.
     """
     withdrawn = kind == Consent.Kind.WITHDRAWN
-    if not (by.may(CONSENT) or (withdrawn and by.may(SUPPRESS))):
-        raise Forbidden("not_allowed", _("Only a manager records consent."))
+    if not (by.may(CONSENT) or by.may(_RIGHT_TO_RECORD.get(kind, CONSENT))):
+        raise Forbidden("not_allowed", _("Your role does not record this kind of consent."))
+    if kind == Consent.Kind.EXPRESS and not (by.may(CONSENT) or evidence.strip()):
+        raise Invalid({"evidence": [_("This is needed: the sender must be able to prove consent.")]})
     if obtained_at > at:
         raise Invalid({"at": [_("A consent cannot be obtained in the future.")]})
     row = Consent(
@@ -455,18 +648,21 @@ def record_consent(
     )  # fmt: skip
     row.save()
     if withdrawn:
-        suppress([point], by=by, at=at, channel=channel)
+        suppress([point], by=by, at=at, channel=channel, others=others)
     return row
 
 
-def remember_hash_key() -> None:
-    """Keep the fingerprint of the key in use, once."""
-    HashKeyCheck.objects.get_or_create(pk=1, defaults={"fingerprint": digests.key_fingerprint()})
+def remember_hash_key(at: datetime) -> None:
+    """Keep the fingerprint of the current key, once."""
+    HashKeyCheck.objects.get_or_create(
+        pk=digests.current_key(),
+        defaults={"fingerprint": digests.key_fingerprint(), "added_at": at, "moved_at": at},
+    )
 
 
 def hash_key_problem() -> str:
-    """Return a sentence if the key is not the one that this database's suppressions were written with."""
-    kept = HashKeyCheck.objects.filter(pk=1).first()
-    if kept is None or kept.fingerprint == digests.key_fingerprint():
-        return ""
-    return "CONTACT_HASH_KEY is not the key that the suppressions in this database were written with."
+    """Return a sentence if a key is missing, or is not one that the opt-outs were written with."""
+    problem = digests.key_problem(remembered_keys())
+    if problem and digests.RING.read_file_again():
+        problem = digests.key_problem(remembered_keys())
+    return problem

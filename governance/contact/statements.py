@@ -1,18 +1,25 @@
-"""How consent is obtained: stated by a manager, kept in every version."""
+"""What managers state: how consent is obtained, and where only exempt numbers are called."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from governance.actors import By
-from governance.contact.models import STATEMENT_LENGTH, ConsentStatement
-from governance.errors import Forbidden, Invalid
+from governance.contact.models import (
+    STATEMENT_LENGTH,
+    AreaCodeStatement,
+    ConsentStatement,
+    validate_area_code,
+)
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid
+from governance.core.reasons import require_explanation
+from governance.core.versions import revise
 from governance.golive.services import Execution, verb
-from governance.versions import revise
 
-CONSENT = "governance.record_consent"
+CONSENT, EXEMPT = "governance.record_consent", "governance.state_exempt_calls"
 
 
 @verb(Execution.OBSERVE_ONLY)
@@ -47,3 +54,45 @@ def unstated_channels() -> list[str]:
     """Return the channels for which nobody has said how consent is obtained."""
     stated = set(ConsentStatement.objects.values_list("channel", flat=True))
     return [channel for channel in ConsentStatement.Channel.values if channel not in stated]
+
+
+@verb(Execution.OBSERVE_ONLY)
+def state_exempt_calls(
+    area_code: str,
+    only_exempt: bool,
+    *,
+    by: By,
+    at: datetime,
+    reason: str,
+    expected_version: int | None = None,
+) -> AreaCodeStatement:
+    """State that only exempt numbers of an area code are called; with False, that this no longer holds.
+
+    No change makes no version. Raises Forbidden without the right, Invalid for what is no area code or for a
+    reason of fewer than 10 or more than 1,000 characters, Refused `stale_version` when `expected_version`
+    (0 for the first) is not the row's.
+    """
+    if not by.may(EXEMPT):
+        raise Forbidden("not_allowed", _("Only a manager states which numbers are called."))
+    why = require_explanation(reason, most=STATEMENT_LENGTH, field="change_reason")
+    code = area_code.strip()
+    try:
+        validate_area_code(code)
+    except ValidationError as wrong:
+        raise Invalid({"area_code": wrong.messages}) from wrong
+
+    def change(row: AreaCodeStatement) -> None:
+        row.only_exempt = only_exempt
+
+    row, _changed = revise(
+        AreaCodeStatement.objects.filter(area_code=code),
+        lambda: AreaCodeStatement(area_code=code),
+        change, by=by, at=at, reason=why, expected_version=expected_version,
+    )  # fmt: skip
+    return row
+
+
+def exempt_area_codes() -> frozenset[str]:
+    """Return the area codes of which a manager stated that only exempt numbers are called."""
+    rows = AreaCodeStatement.objects.filter(only_exempt=True)
+    return frozenset(rows.values_list("area_code", flat=True))

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 from governance.contact.models import ContactDecision
 from governance.contact.reasons import sentence
-from governance.hooks import Happened
+from governance.core.hooks import Happened
 
 MOST = 300  # nobody reads further back
 

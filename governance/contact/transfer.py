@@ -14,44 +14,45 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from governance.actors import By
-from governance.admin_base import by_of
-from governance.admin_transfer import Cell, Preview, Row, TakesRows, choice_of
-from governance.contact.digests import EMAIL, KIND_OF_CHANNEL, PHONE, digest, read_email, read_phone
+from governance.contact.digests import EMAIL, KIND_OF_CHANNEL, PHONE, every_digest, read_email, read_phone
 from governance.contact.models import Suppression
 from governance.contact.querysets import personal_rows
 from governance.contact.rules import ConsentRow, SuppressionRow, suppressing
 from governance.contact.services import suppress
-from governance.hours import CHANNELS
+from governance.core.actors import By
+from governance.core.admin.base import by_of
+from governance.core.admin.transfer import Cell, Preview, Row, TakesRows, choice_of
+from governance.core.hours import CHANNELS
 
 AT_ONCE = 500
-_HASH = re.compile("[0-9a-f]{64}")
+_HASH = re.compile("[0-9a-f]{64}|k[0-9]{2}[0-9a-f]{61}")
 EVERY = ("", "*", "all", "tous", "every")
 
 Known = Mapping[str, tuple[list[SuppressionRow], list[ConsentRow]]]
 
 
-def read_hashed(text: str) -> tuple[tuple[str, ...], str]:
-    """Return the kinds that a phone number, e-mail address or keyed hash may have, and its keyed hash.
+def read_hashed(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the kinds that a phone number, e-mail address or keyed hash may have, and its keyed hashes.
 
-    Raises ValidationError.
+    The first is the current key's, or the one that was given. Raises ValidationError.
     """
     if _HASH.fullmatch(text):
-        return (PHONE, EMAIL), text
+        return (PHONE, EMAIL), (text,)
     kind, value = (EMAIL, read_email(text)) if "@" in text else (PHONE, read_phone(text))
-    return (kind,), digest(kind, value)
+    return (kind,), every_digest(kind, value)
 
 
-def read_row(row: Row) -> tuple[tuple[str, ...], str, str, str]:
-    """Return kinds, keyed hash, channel (blank: every one) and source of a row.
+def read_row(row: Row) -> tuple[tuple[str, ...], tuple[str, ...], str, str]:
+    """Return kinds, keyed hashes, channel (blank: every one) and source of a row.
 
     Raises ValidationError by column.
     """
     wrong: dict[str, list[str]] = {}
     kinds: tuple[str, ...] = ()
-    hashed = channel = ""
+    hashes: tuple[str, ...] = ()
+    channel = ""
     try:
-        kinds, hashed = read_hashed(row["point"])
+        kinds, hashes = read_hashed(row["point"])
     except ValidationError as problem:
         wrong["point"] = problem.messages
     if row["channel"].casefold() not in EVERY:
@@ -72,16 +73,18 @@ def read_row(row: Row) -> tuple[tuple[str, ...], str, str, str]:
         wrong["action"] = [gettext("An import ends no stop; end it on the screen, with its reason.")]
     if wrong:
         raise ValidationError(wrong)
-    return kinds, hashed, channel, str(source)
+    return kinds, hashes, channel, str(source)
 
 
-def _by_digest(digests: Iterable[str]) -> Known:
-    """Return what is on record of each point, in one query."""
+def _by_digest(points: Iterable[tuple[str, ...]]) -> Known:
+    """Return what is on record of each point, by the first of its hashes, in one query."""
     found: dict[str, tuple[list[SuppressionRow], list[ConsentRow]]] = {}
-    suppressions, consents = personal_rows(digests)
-    for stop in suppressions:
+    asked = set(points)
+    others = {other: hashes[0] for hashes in asked for other in hashes[1:]}
+    on_record = personal_rows((hashes[0] for hashes in asked), None, others=others)
+    for stop in on_record.suppressions:
         found.setdefault(stop.digest, ([], []))[0].append(stop)
-    for consent in consents:
+    for consent in on_record.consents:
         found.setdefault(consent.digest, ([], []))[1].append(consent)
     return found
 
@@ -93,14 +96,15 @@ def stops_of(suppressions: Sequence[SuppressionRow], consents: Sequence[ConsentR
 
 
 def compare(
-    rows: Sequence[Row], columns: Sequence[tuple[str, Any]]
-) -> tuple[Preview, dict[tuple[str, str], list[str]]]:
+    rows: Sequence[Row], columns: Sequence[tuple[str, Any]], named: dict[str, set[str]]
+) -> tuple[Preview, dict[tuple[str, str], list[tuple[str, ...]]]]:
     """Compare rows with the stops that hold.
 
-    Returns what a page shows, and the points that lack a stop by its channel and source.
+    Returns what a page shows, and the points (their keyed hashes) that lack a stop by its channel and source.
+    `named` holds the channels that earlier rows of the file stop.
     """
     seen = Preview()
-    read: list[tuple[Row, tuple[str, ...], str, str, str]] = []
+    read: list[tuple[Row, tuple[str, ...], tuple[str, ...], str, str]] = []
     for row in rows:
         try:
             read.append((row, *read_row(row)))
@@ -108,18 +112,19 @@ def compare(
             said = wrong.message_dict
             cells = [Cell(name, label, row[name], said.get(name, [])) for name, label in columns]
             seen.wrong.append((row["point"], row, [], cells))
-    known = _by_digest({hashed for _row, _kinds, hashed, _channel, _source in read})
+    known = _by_digest(hashes for _row, _kinds, hashes, _channel, _source in read)
     stopped = {hashed: set(stops_of(*found)) for hashed, found in known.items()}
-    fresh: dict[tuple[str, str], list[str]] = {}
-    for row, kinds, hashed, channel, source in read:
+    fresh: dict[tuple[str, str], list[tuple[str, ...]]] = {}
+    for row, kinds, hashes, channel, source in read:
         wanted = {channel} if channel else {one for one in CHANNELS if KIND_OF_CHANNEL[one] in kinds}
-        held = stopped.setdefault(hashed, set())
+        held = named.setdefault(hashes[0], set())
+        held |= stopped.get(hashes[0], set())
         if wanted <= held:
             seen.same += 1
             continue
         held |= wanted
         seen.new.append(row)
-        fresh.setdefault((channel, source), []).append(hashed)
+        fresh.setdefault((channel, source), []).append(hashes)
     return seen, fresh
 
 
@@ -137,7 +142,7 @@ def given_stops() -> Iterator[list[str]]:
         if not points:
             return
         last = points[-1]
-        held = {point: stops_of(*found) for point, found in _by_digest(points).items()}
+        held = {point: stops_of(*found) for point, found in _by_digest((point,) for point in points).items()}
         ids = set(chain.from_iterable(stops.values() for stops in held.values()))
         rows = {row.pk: row for row in ours.filter(pk__in=ids)}
         for point in points:
@@ -180,13 +185,17 @@ class TransfersStops(TakesRows):
         ]  # fmt: skip
 
     def take(
-        self, request: HttpRequest, rows: Sequence[Row], *, dry_run: bool, options: Mapping[str, Any]
-    ) -> Preview:
-        seen, fresh = compare(rows, self.columns(request))
+        self, request: HttpRequest, rows: Sequence[Row], *, dry_run: bool, options: Mapping[str, Any],
+        named: dict[Any, Any],
+    ) -> Preview:  # fmt: skip
+        seen, fresh = compare(rows, self.columns(request), named)
         if not dry_run:
             by, at = by_of(request), timezone.now()
             for (channel, source), points in fresh.items():
-                suppress(points, by=by, at=at, source=source, channel=channel)
+                suppress(
+                    [hashes[0] for hashes in points], by=by, at=at, source=source, channel=channel,
+                    others=list(chain.from_iterable(points)),
+                )  # fmt: skip
         return seen
 
     def sheet(self, request: HttpRequest, *, by: By, at: datetime) -> Iterator[list[str]]:

@@ -17,9 +17,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from governance.actors import By
-from governance.admin_base import HistoryAdmin, by_of
-from governance.errors import Refused
+from governance.core.actors import By
+from governance.core.admin.base import HistoryAdmin, by_of
+from governance.core.errors import Refused
+from governance.core.reasons import LEAST, too_short
 from governance.golive.models import GoLiveState
 from governance.golive.services import ENGAGE, SWITCH, checklist, set_go_live, set_kill_switch, state
 
@@ -50,15 +51,39 @@ TURNS: dict[str, tuple[str, Turn, Any]] = {
 }
 
 
+def _why(help_text: Any) -> forms.CharField:
+    return forms.CharField(
+        label=gettext_lazy("Reason"), max_length=REASON_LENGTH, required=False, help_text=help_text,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+    )  # fmt: skip
+
+
 class TurnForm(forms.Form):
     """Which switch is turned, and why."""
 
     turn = forms.ChoiceField(choices=[(name, name) for name in TURNS])
-    change_reason = forms.CharField(
-        label=gettext_lazy("Reason"), max_length=REASON_LENGTH,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
-        help_text=gettext_lazy("Kept with the change, and shown to everybody while it holds."),
-    )  # fmt: skip
+    change_reason = _why(gettext_lazy("Kept with the change, and shown to everybody while it holds."))
+    release_reason = _why(
+        gettext_lazy(
+            "At least 10 characters: what was wrong, and why it is safe to go on. Kept with the change."
+        )
+    )
+
+    @property
+    def reason(self) -> str:
+        return str(self.cleaned_data["release_reason" if self._releases() else "change_reason"])
+
+    def _releases(self) -> bool:
+        return self.cleaned_data.get("turn") == "release"
+
+    def clean(self) -> Any:
+        data = super().clean() or self.cleaned_data
+        name = "release_reason" if self._releases() else "change_reason"
+        if name in data and not data[name]:
+            self.add_error(name, self.fields[name].error_messages["required"])
+        elif self._releases() and name in data and len(data[name]) < LEAST:
+            self.add_error(name, too_short())
+        return data
 
 
 @admin.register(GoLiveState)
@@ -98,7 +123,7 @@ class GoLiveStateAdmin(HistoryAdmin):
             return self._page(request, form)
         _right, turn, done = TURNS[form.cleaned_data["turn"]]
         try:
-            turn(by_of(request), timezone.now(), form.cleaned_data["change_reason"])
+            turn(by_of(request), timezone.now(), form.reason)
         except Refused as refusal:
             return self._page(request, form, refusal)
         messages.success(request, str(done))

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from governance.golive.models import GoLiveState
-from governance.golive.services import state
+from governance.golive.services import Standing, standing_at, state
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,11 @@ class Banner:
     why: str = ""
 
     @property
+    def stops(self) -> bool:
+        """Whether anything is stopped: contacts, or everything that the kill switch stops."""
+        return self.kind in (Standing.KILLED.value, Standing.OFF.value)
+
+    @property
     def colour(self) -> str:
         """The colour of the label, in unfold's words."""
         colours = {"killed": "danger", "off": "warning", "live": "success"}
@@ -38,25 +43,34 @@ class Banner:
 
 def banner_at(now: GoLiveState) -> Banner:
     """Return what a page says while the switches stand like this."""
-    if not settings.GO_LIVE_ENFORCE:
-        if settings.PRODUCTION:
-            return Banner(
-                "unbound", _("Not enforced"), _("The switches are not obeyed here: nothing is stopped.")
-            )
-        return Banner(
-            "unbound", _("Development"), _("Development: the switches are not obeyed, nothing is stopped.")
+    standing = standing_at(now)
+    if standing is Standing.NOT_ENFORCED:
+        label, sentence = (
+            _("Development"),
+            _("Development mode: go-live and the kill switch are not enforced. Nothing is stopped."),
         )
-    if now.kill_switch_engaged:
+        if settings.PRODUCTION:
+            label = _("Not enforced")
+            sentence = _("Go-live and the kill switch are not enforced here. Nothing is stopped.")
+        if now.kill_switch_engaged:
+            sentence += " " + _("The kill switch is engaged, without effect.")
+        return Banner(standing.value, label, sentence)
+    if standing is Standing.KILLED:
         sentence = _(
             "The kill switch is engaged: no contact, no offer. What already happened can be recorded."
         )
         return Banner(
-            "killed", _("Kill switch"), sentence, who=now.changed_by, when=now.updated_at, why=now.reason
+            standing.value,
+            _("Kill switch"),
+            sentence,
+            who=now.changed_by,
+            when=now.updated_at,
+            why=now.reason,
         )
-    if not now.go_live_enabled:
+    if standing is Standing.OFF:
         sentence = _("Go-live is off: nobody is contacted. What already happened can be recorded.")
-        return Banner("off", _("Go-live off"), sentence)
-    return Banner("live", _("Live"))
+        return Banner(standing.value, _("Go-live off"), sentence)
+    return Banner(standing.value, _("Live"))
 
 
 def banner_of(request: HttpRequest) -> Banner | None:

@@ -6,7 +6,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
-from governance.actors import ACTOR_LENGTH
+from governance.core.actors import ACTOR_LENGTH
 
 
 class GoLiveState(models.Model):

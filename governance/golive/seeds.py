@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from governance.seeding import SEED, GetModel, plant, uproot
+from governance.core.seeding import SEED, GetModel, plant, uproot
 
 _ROW = {"id": 1, "go_live_enabled": False, "kill_switch_engaged": False, "changed_by": SEED, "reason": SEED}
 

@@ -12,11 +12,12 @@ from typing import ParamSpec, TypeVar
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from governance import hooks
-from governance.actors import By
-from governance.errors import Forbidden, Invalid, Refused, Unavailable
+from governance.core import hooks
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, Refused, Unavailable
+from governance.core.transactions import in_transaction
+from governance.golive import lock
 from governance.golive.models import GoLiveState
-from governance.transactions import in_transaction
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,6 +29,24 @@ class Execution(enum.Enum):
     PROD_EXEC = "production"
     SANDBOX_EXEC = "sandbox"
     OBSERVE_ONLY = "observe"
+
+
+class Standing(enum.Enum):
+    """What the two switches come to: what verbs, the board, the banner and every page go by."""
+
+    NOT_ENFORCED = "unbound"  # whatever they say, nothing is stopped
+    KILLED = "killed"
+    OFF = "off"
+    LIVE = "live"
+
+
+def standing_at(now: GoLiveState) -> Standing:
+    """Return what the switches come to in this installation: the only place where they are judged."""
+    if not settings.GO_LIVE_ENFORCE:
+        return Standing.NOT_ENFORCED
+    if now.kill_switch_engaged:
+        return Standing.KILLED
+    return Standing.LIVE if now.go_live_enabled else Standing.OFF
 
 
 def state() -> GoLiveState:
@@ -42,15 +61,26 @@ def require(execution: Execution) -> None:
     """
     if execution is Execution.OBSERVE_ONLY or not settings.GO_LIVE_ENFORCE:
         return
-    now = state()
-    if now.kill_switch_engaged:
+    standing = standing_at(state())
+    if standing is Standing.KILLED:
         raise Unavailable(
             "kill_switch_engaged", _("The kill switch is engaged: nothing runs until a manager releases it.")
         )
-    if execution is Execution.PROD_EXEC and not now.go_live_enabled:
+    if execution is Execution.PROD_EXEC and standing is Standing.OFF:
         raise Unavailable(
             "go_live_disabled", _("Go-live is off: a manager enables it once the runbook is clear.")
         )
+
+
+def admit(execution: Execution) -> None:
+    """Let a verb of this class begin, inside its transaction, before it locks anything else.
+
+    Raises Unavailable where a switch stops it. What a switch stops shares its lock until it commits; what
+    records or slows down never waits for one.
+    """
+    if execution is not Execution.OBSERVE_ONLY and settings.GO_LIVE_ENFORCE:
+        lock.share()
+    require(execution)
 
 
 _in_verb: ContextVar[bool] = ContextVar("in_verb", default=False)
@@ -69,7 +99,7 @@ def verb(execution: Execution) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             def work() -> R:
-                require(execution)
+                admit(execution)
                 return function(*args, **kwargs)
 
             nested = _in_verb.get()
@@ -132,7 +162,9 @@ def _switch(by: By, at: datetime, reason: str, **changes: bool) -> GoLiveState:
 def set_go_live(enabled: bool, *, by: By, at: datetime, reason: str) -> GoLiveState:
     """Switch go-live. Switching to what it is changes nothing.
 
-    Raises Forbidden without the right, Blocked for enabling while the runbook names a blocker.
+    Disabling waits for the verbs that it stops (`lock.take_alone`): once it returns, and is committed,
+    nothing of theirs is committed any more. Raises Forbidden without the right, Blocked for enabling while
+    the runbook names a blocker.
     """
     if not by.may(SWITCH):
         raise Forbidden("not_allowed", _("Only a manager switches go-live."))
@@ -140,6 +172,8 @@ def set_go_live(enabled: bool, *, by: By, at: datetime, reason: str) -> GoLiveSt
         blocking = [line for line in checklist(at) if not line.ok]
         if blocking:
             raise Blocked(blocking)
+    else:
+        lock.take_alone()
     return _switch(by, at, reason, go_live_enabled=enabled)
 
 
@@ -147,10 +181,13 @@ def set_go_live(enabled: bool, *, by: By, at: datetime, reason: str) -> GoLiveSt
 def set_kill_switch(engaged: bool, *, by: By, at: datetime, reason: str) -> GoLiveState:
     """Engage or release the kill switch. Switching to what it is changes nothing.
 
-    Raises Forbidden without the right, Invalid where a release names no reason.
+    Engaging waits for the verbs that it stops, as disabling go-live does; call it where nothing else of the
+    transaction makes them wait. Raises Forbidden without the right, Invalid where a release names no reason.
     """
     if not by.may(ENGAGE if engaged else SWITCH):
         raise Forbidden("not_allowed", _("Your role does not switch the kill switch that way."))
     if not engaged and not reason.strip():
         raise Invalid({"reason": [_("Say why the kill switch is released.")]})
+    if engaged:
+        lock.take_alone()
     return _switch(by, at, reason, kill_switch_engaged=engaged)

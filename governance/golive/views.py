@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 
+from governance.accounts.rules import by_user
 from governance.golive.services import ENGAGE, set_kill_switch, state
-from governance.people.rules import by_user
 
 REASON_LENGTH = 500
 

@@ -15,8 +15,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
-from governance.admin_words import facts
+from governance.core.admin.base import ReadOnlyAdmin, by_of
+from governance.core.admin.careful import CarefulAdmin, CarefulForm
+from governance.core.admin.display import facts
+from governance.core.numbers import percent
 from governance.heimdall import rules
 from governance.heimdall.models import (
     Domain,
@@ -28,14 +30,13 @@ from governance.heimdall.models import (
 from governance.heimdall.querysets import card_of
 from governance.heimdall.rules import Scorecard
 from governance.heimdall.services import POLICY_FIELDS, in_words, shown_rate, upsert_policy, window
-from governance.kpi.rules import percent
 
 LABELS = dict(Domain.choices)
 ANSWERS = {**dict(rules.Reason.choices), **dict(rules.Misuse.choices)}
 ON, READY, NOT_YET, FALLEN = "on", "ready", "not yet", "fallen"
 
 
-class PolicyForm(VersionForm):
+class PolicyForm(CarefulForm):
     """A policy as a manager edits it."""
 
     class Meta:
@@ -57,10 +58,11 @@ class DomainFilter(admin.SimpleListFilter):
 
 
 @admin.register(HeimdallPolicy)
-class HeimdallPolicyAdmin(HistoryAdmin):
+class HeimdallPolicyAdmin(CarefulAdmin):
     """What each machine must show before it may drive production, beside what it has shown."""
 
     form = PolicyForm
+    asked_by_address = ("domain",)
     list_display = (
         "domain", "about", "standing", "trials_shown", "rate_shown", "confidence_asked", "changed_by",
         "updated_at",
@@ -115,6 +117,12 @@ class HeimdallPolicyAdmin(HistoryAdmin):
             expected_version=form.cleaned_data["seen_version"] if change else 0,
         )
 
+    def warnings_of(self, before: HeimdallPolicy | None, after: HeimdallPolicy) -> list[str]:
+        if before is None:
+            return []
+        lowered = rules.lowered(before.thresholds, after.thresholds)
+        return [_lowered_display(name, old, new) for name, old, new in lowered]
+
     @admin.display(description=gettext_lazy("about"))
     def about(self, policy: HeimdallPolicy) -> str:
         return str(LABELS.get(policy.domain, "–"))
@@ -134,10 +142,8 @@ class HeimdallPolicyAdmin(HistoryAdmin):
         card = card_of(policy)
         lacking = rules.shortfall(policy.thresholds, card)
         if lacking is None:
-            return _("The trials carry it.")
-        return (
-            _("The trials do not carry it.") + " " + in_words(lacking, policy.domain, policy.thresholds, card)
-        )
+            return _("Enough trials.")
+        return _("More trials needed.") + " " + in_words(lacking, policy.domain, policy.thresholds, card)
 
     @admin.display(description=gettext_lazy("trials"))
     def trials_shown(self, policy: HeimdallPolicy) -> str:
@@ -159,6 +165,24 @@ class HeimdallPolicyAdmin(HistoryAdmin):
             policy.domain,
             _("the last %(days)s days, day by day") % {"days": settings.HEIMDALL_TRIAL_DAYS},
         )
+
+
+def _lowered_display(name: str, old: Any, new: Any) -> str:
+    """Return in a sentence which part of the bar is lowered."""
+    facts = {"old": percent(old), "new": percent(new)} if name != rules.TRIALS else {"old": old, "new": new}
+    sentences = {
+        rules.CONFIDENCE: _(
+            "The minimum confidence falls from %(old)s to %(new)s: recommendations that are less sure may "
+            "drive production."
+        ),
+        rules.TRIALS: _(
+            "The least number of trials falls from %(old)s to %(new)s: less must have been tried before."
+        ),
+        rules.SUCCESS: _(
+            "The least success rate falls from %(old)s to %(new)s: more of what was tried may have failed."
+        ),
+    }
+    return sentences[name] % facts
 
 
 def _beside(shown: str, least: str) -> str:
@@ -198,7 +222,7 @@ class HeimdallRecommendationAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     fields = (
         "created_at", "domain", "subject", "sure", "detail_told", "reason", "used", "policy_version",
-        "trials", "successes", "actor", "acting_for", "correlation_id",
+        "trials", "successes", "actor", "acting_for", "correlation_id", "token_id",
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -232,7 +256,7 @@ class HeimdallEventAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     fields = (
         "created_at", "domain", "kind", "outcome", "recommendation", "policy_version", "actor", "acting_for",
-        "correlation_id",
+        "correlation_id", "token_id",
     )  # fmt: skip
 
     @admin.display(description=gettext_lazy("verdict"))

@@ -10,11 +10,11 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from governance.actors import Written
-from governance.append_only import AppendOnly
+from governance.core.actors import Written
+from governance.core.append_only import AppendOnly
+from governance.core.versions import Versioned
 from governance.heimdall import rules
 from governance.heimdall.querysets import EventQuerySet, PolicyQuerySet, ScorecardQuerySet
-from governance.versions import Versioned
 
 SUBJECT_LENGTH = 64
 TRIALS_MAX = 1_000_000

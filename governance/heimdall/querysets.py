@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import OuterRef, Subquery, Sum
 from django.db.models.functions import Coalesce
 
-from governance.append_only import AppendOnlyQuerySet
+from governance.core.append_only import AppendOnlyQuerySet
 from governance.heimdall.rules import Scorecard
 
 if TYPE_CHECKING:
@@ -46,6 +46,17 @@ class EventQuerySet(AppendOnlyQuerySet):
     def uses_of(self, recommendation_id: int | OuterRef) -> Self:
         """Return the event of a recommendation's use: one, or none while it was not used."""
         return self.filter(recommendation_id=recommendation_id, kind="USED")
+
+
+def with_use(recommendation_id: int) -> models.QuerySet[Any]:
+    """Return a recommendation with `is_used`, in one query."""
+    from governance.heimdall.models import HeimdallEvent, HeimdallRecommendation  # as above
+
+    used = models.Exists(HeimdallEvent.objects.uses_of(OuterRef("pk")))
+    rows: models.QuerySet[Any] = HeimdallRecommendation.objects.filter(pk=recommendation_id).annotate(
+        is_used=used
+    )
+    return rows
 
 
 def card_of(policy: HeimdallPolicy) -> Scorecard:

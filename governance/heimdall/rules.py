@@ -82,6 +82,26 @@ def first_day(at: datetime, days: int) -> date:
 
 
 @dataclass(frozen=True, slots=True)
+class Recommended:
+    """What a stored recommendation was made for, and whether it was used; a blank subject stands for any."""
+
+    domain: str
+    subject: str
+    is_used: bool
+
+
+def misuse(found: Recommended | None, *, is_named: bool, domain: str, subject: str) -> Misuse | None:
+    """Say why a recommendation cannot be used for this at all; None where the gate is to be asked."""
+    if found is None:
+        return Misuse.UNKNOWN if is_named else Misuse.MISSING
+    if found.domain != domain:
+        return Misuse.OTHER_DOMAIN
+    if found.subject and found.subject != subject:
+        return Misuse.OTHER_SUBJECT
+    return Misuse.USED if found.is_used else None
+
+
+@dataclass(frozen=True, slots=True)
 class Thresholds:
     """What a domain's policy asks for."""
 
@@ -115,6 +135,15 @@ def shortfall(asked: Thresholds, card: Scorecard) -> Reason | None:
     if card.successes < asked.min_success_rate * max(card.trials, 1):
         return Reason.SANDBOX_SUCCESS_RATE_BELOW_THRESHOLD
     return None
+
+
+CONFIDENCE, TRIALS, SUCCESS = "min_confidence", "min_trials", "min_success_rate"
+
+
+def lowered(before: Thresholds, after: Thresholds) -> list[tuple[str, Decimal, Decimal]]:
+    """Return which parts of the bar a change lowers: the name, the old value and the new one."""
+    pairs = [(name, getattr(before, name), getattr(after, name)) for name in (CONFIDENCE, TRIALS, SUCCESS)]
+    return [(name, old, new) for name, old, new in pairs if new < old]
 
 
 def gate(asked: Thresholds | None, confidence: Decimal, card: Scorecard) -> Reason:

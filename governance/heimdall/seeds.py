@@ -6,8 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from governance.core.seeding import SEED, GetModel, plant, uproot
 from governance.heimdall import rules
-from governance.seeding import SEED, GetModel, plant, uproot
 
 _CHARTER = (
     (rules.WHOLESALE_OFFER, "0.92", 75, "0.82"),

@@ -9,11 +9,18 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
-from governance.admin_filters import by_index
+from governance.core.admin.base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
+from governance.core.admin.filters import Counted, by_index, on_board
 from governance.kpi.models import Figure, KpiEvent, Target
+from governance.kpi.names import CONTACT_COMPLIANCE, CONTRACT_RATE, OFFER_ACCEPT_RATE, Metric, figure_label
+from governance.kpi.querysets import RATES_OVER, rated_since
 from governance.kpi.targets import set_target
-from governance.kpi.wording import figure_in_words, figure_name, metric_in_words, value_in_words
+from governance.kpi.wording import figure_in_words, metric_in_words, value_in_words
+
+
+def _rate(metric: Metric) -> Counted:
+    """Return the choice of the events that the board's rate of a metric counts."""
+    return (metric.name, metric.label, lambda rows, at: rated_since(rows, *metric.key, at - RATES_OVER))
 
 
 @admin.register(KpiEvent)
@@ -31,6 +38,7 @@ class KpiEventAdmin(ReadOnlyAdmin):
         "correlation_id",
     )
     list_filter = (
+        on_board(_rate(CONTACT_COMPLIANCE), _rate(OFFER_ACCEPT_RATE), _rate(CONTRACT_RATE)),
         by_index("domain", _("domain")), by_index("metric", _("metric"), within="domain"), "success",
         "created_at",
     )  # fmt: skip
@@ -49,6 +57,7 @@ class KpiEventAdmin(ReadOnlyAdmin):
         "actor",
         "acting_for",
         "correlation_id",
+        "token_id",
     )
 
     @admin.display(description=_("what"))
@@ -104,7 +113,7 @@ class FigureAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("figure"), ordering="name")
     def called(self, figure: Figure) -> str:
-        return figure_name(figure.name)
+        return figure_label(figure.name)
 
     @admin.display(description=_("value"))
     def told(self, figure: Figure) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import transaction
 
-from governance import hooks
+from governance.core import hooks
 from governance.kpi.models import Figure
 
 

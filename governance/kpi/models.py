@@ -8,10 +8,12 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from governance.actors import Written
-from governance.append_only import AppendOnly
-from governance.kpi.rules import AT_LEAST, AT_MOST, MORE_THAN, percent
-from governance.versions import Versioned
+from governance.core.actors import Written
+from governance.core.append_only import AppendOnly
+from governance.core.numbers import percent
+from governance.core.versions import Versioned
+from governance.kpi import names
+from governance.kpi.rules import AT_LEAST, AT_MOST, MORE_THAN
 
 
 class Domain(models.TextChoices):
@@ -73,23 +75,18 @@ class Figure(models.Model):
         return self.name
 
 
+METRIC_CHOICES = [(target.name, target.label) for target in names.TARGETS.values()]
+
+
 class Target(Versioned):
     """What a figure of the boards should reach. A row per figure; every earlier version is kept."""
-
-    class Metric(models.TextChoices):
-        CONTACT_COMPLIANCE = "contact_compliance", _("Contacts inside the rules")
-        FOLLOWUP_SLA = "followup_sla", _("Follow-ups within 2 hours")
-        BUYER_RESPONSE = "buyer_response", _("Buyers who respond")
-        OFFER_ACCEPT_RATE = "offer_accept_rate", _("Offers accepted")
-        CONTRACT_RATE = "contract_rate", _("Accepted offers that become a contract")
-        OPEN_THROTTLES = "open_throttles", _("Open throttles")
 
     class Comparison(models.TextChoices):
         AT_LEAST = AT_LEAST, _("at least")
         MORE_THAN = MORE_THAN, _("above")
         AT_MOST = AT_MOST, _("at most")
 
-    metric = models.CharField(_("figure"), max_length=40, unique=True, choices=Metric)
+    metric = models.CharField(_("figure"), max_length=40, unique=True, choices=METRIC_CHOICES)
     comparison = models.CharField(_("should be"), max_length=10, choices=Comparison)
     value = models.DecimalField(
         _("target value"), max_digits=9, decimal_places=4,
@@ -109,7 +106,7 @@ class Target(Versioned):
 
     @property
     def is_rate(self) -> bool:
-        return self.metric != self.Metric.OPEN_THROTTLES
+        return names.TARGETS[self.metric].is_rate if self.metric in names.TARGETS else True
 
     @property
     def told(self) -> str:

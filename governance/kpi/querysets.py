@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 from django.db.models.functions import TruncHour
 
 from governance.kpi.models import Figure, KpiEvent, Target
@@ -36,18 +36,23 @@ def count_since(domain: str, metric: str, since: datetime) -> int:
     return KpiEvent.objects.filter(domain=domain, metric=metric, created_at__gte=since).count()
 
 
+def newest_since(domain: str, metric: str, since: datetime, most: int) -> list[KpiEvent]:
+    """Return the newest events of a metric from `since` on, at most so many, newest first."""
+    rows = KpiEvent.objects.filter(domain=domain, metric=metric, created_at__gte=since)
+    return list(rows.only("actor", "created_at", "detail").order_by("-created_at")[:most])
+
+
 def rate_since(domain: str, metric: str, since: datetime) -> Rate:
     """Return how often a metric succeeded from `since` on, without the events that later ones correct."""
-    series = KpiEvent.objects.filter(domain=domain, metric=metric, created_at__gte=since)
-    counts = series.filter(success__isnull=False).aggregate(
-        good=Count("pk", filter=Q(success=True)), counted=Count("pk")
-    )
-    named = series.filter(detail__has_key="corrects").values_list("detail__corrects", flat=True)
-    corrected = series.filter(pk__in=[pk for pk in named if isinstance(pk, int)])
-    gone = corrected.filter(success__isnull=False).aggregate(
-        good=Count("pk", filter=Q(success=True)), counted=Count("pk")
-    )
-    return Rate(counts["good"] - gone["good"], counts["counted"] - gone["counted"])
+    rated = rated_since(KpiEvent.objects.order_by(), domain, metric, since)
+    return Rate(**rated.aggregate(good=Count("pk", filter=Q(success=True)), counted=Count("pk")))
+
+
+def rated_since(rows: QuerySet[KpiEvent], domain: str, metric: str, since: datetime) -> QuerySet[KpiEvent]:
+    """Keep the events that a metric's rate from `since` on counts; what a later one corrects is left out."""
+    rated = rows.filter(domain=domain, metric=metric, created_at__gte=since, success__isnull=False)
+    corrected = _corrected(domain, metric, since)
+    return rated.exclude(pk__in=corrected) if corrected else rated
 
 
 @dataclass(slots=True)

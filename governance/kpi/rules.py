@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from django.utils.formats import number_format
-
 AT_LEAST, MORE_THAN, AT_MOST = "AT_LEAST", "MORE_THAN", "AT_MOST"
 
 
@@ -19,9 +17,3 @@ def is_met(comparison: str, value: Decimal, figure: Decimal) -> bool:
 def gap(comparison: str, value: Decimal, figure: Decimal) -> Decimal:
     """Return how far a figure is from its target, in its own unit: below 0 is worse than the target."""
     return value - figure if comparison == AT_MOST else figure - value
-
-
-def percent(fraction: Decimal | float, places: int = 2) -> str:
-    """Return a fraction as a person reads it: 0.9 is “90 %”; zeros at the end are left out."""
-    number = round(Decimal(str(fraction)) * 100, places).normalize()
-    return f"{number_format(format(number, 'f'))}\u00a0%"

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
-from governance.kpi.rules import AT_LEAST, AT_MOST, MORE_THAN
-from governance.seeding import SEED, GetModel, plant, uproot
+from governance.core.seeding import SEED, GetModel, plant, uproot
+from governance.kpi.names import TARGETS
 
 KEY = ("metric",)
-_TARGETS = (
-    ("contact_compliance", AT_LEAST, "1"),
-    ("followup_sla", AT_LEAST, "0.9"),
-    ("buyer_response", MORE_THAN, "0.6"),
-    ("offer_accept_rate", MORE_THAN, "0.4"),
-    ("contract_rate", MORE_THAN, "0.25"),
-    ("open_throttles", AT_MOST, "0"),
-)
 
 
 def _rows() -> list[dict[str, Any]]:
     return [
         {
-            "metric": metric, "comparison": comparison, "value": Decimal(value), "version": 1,
+            "metric": target.name, "comparison": target.comparison, "value": target.value, "version": 1,
             "changed_by": SEED, "reason": SEED,
         }
-        for metric, comparison, value in _TARGETS
+        for target in TARGETS.values()
     ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from governance.actors import By
+from governance.core.actors import By
 from governance.kpi.models import KpiEvent
 
 

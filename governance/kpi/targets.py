@@ -8,10 +8,10 @@ from decimal import Decimal
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from governance.actors import By
-from governance.errors import Forbidden, Invalid, NotFound
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, NotFound
+from governance.core.versions import revise
 from governance.kpi.models import Target
-from governance.versions import revise
 
 EDIT = "governance.change_target"
 

@@ -7,62 +7,28 @@ from typing import Any
 
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
-from governance.kpi.models import KpiEvent, Target
-from governance.kpi.rules import percent
-
-LABELS = {
-    "WHOLESALE/ladder_created": gettext_lazy("Ladders begun"),
-    "WHOLESALE/followup_completed": gettext_lazy("Follow-ups completed"),
-    "WHOLESALE/offer_generated": gettext_lazy("Offers computed"),
-    "WHOLESALE/followup_sla": gettext_lazy("Follow-ups within 2 hours"),
-    "WHOLESALE/contact_compliance": gettext_lazy("Contacts inside the rules"),
-    "WHOLESALE/offer_accept_rate": gettext_lazy("Offers accepted"),
-    "WHOLESALE/contract_rate": gettext_lazy("Accepted offers that become a contract"),
-    "BUYER_MATCH/buyer_feedback": gettext_lazy("Buyers who respond"),
-    "BUYER_MATCH/match_success": gettext_lazy("Buyer matches that work"),
-    "CAPITAL/roi_event": gettext_lazy("Return on capital"),
-    "NOTIFY/notice_delivered": gettext_lazy("Notices delivered"),
-}
-
-MINUTES = {"WHOLESALE/followup_completed", "WHOLESALE/followup_sla"}
-DOLLARS = {"WHOLESALE/offer_generated"}
-# The board's figures that have no target.
-FIGURES = {
-    "liquidity": gettext_lazy("Liquidity by province"),
-    "nobodys_leads": gettext_lazy("Nobody’s leads"),
-    "offers_by_market": gettext_lazy("Offers by market"),
-    "offers_computed": gettext_lazy("Offers computed"),
-    "owners_nobody": gettext_lazy("Owners that are nobody"),
-    "paused_jobs": gettext_lazy("Paused jobs"),
-    "runbook": gettext_lazy("Runbook"),
-    "tasks_late": gettext_lazy("Tasks more than 2 allowed hours late"),
-    "tasks_of_nobody": gettext_lazy("Tasks of owners that are nobody"),
-}
+from governance.core.numbers import percent
+from governance.kpi.models import KpiEvent
+from governance.kpi.names import Unit, metric_label, unit_of
 
 
 def metric_in_words(event: KpiEvent) -> str:
     """Return what an event counts; its code where it has no name."""
-    return str(LABELS.get(str(event), event.metric))
+    return metric_label(event.domain, event.metric, unknown=event.metric)
 
 
 def value_in_words(event: KpiEvent) -> str:
     """Return an event's value with its unit."""
     if event.value is None:
         return "–"
-    name, value = str(event), Decimal(event.value)
-    if name in DOLLARS:
+    unit, value = unit_of(event.domain, event.metric), Decimal(event.value)
+    if unit is Unit.DOLLARS:
         return _("%(amount)s CAD") % {"amount": _number(value, 2)}
-    if name in MINUTES:
+    if unit is Unit.MINUTES:
         return _("%(minutes)s min") % {"minutes": _number(value, 1)}
     return _number(value, 4)
-
-
-def figure_name(name: str) -> str:
-    """Return the name of one of the board's figures."""
-    targets: dict[Any, Any] = dict(Target.Metric.choices)
-    return str(FIGURES.get(name) or targets.get(name, name))
 
 
 def figure_in_words(value: Any) -> str:

@@ -6,26 +6,44 @@ import re
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import number_format
-from django.utils.translation import gettext
+from django.utils.html import format_html_join
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
-from governance.actors import By
-from governance.admin_base import DifferencesInWords, HistoryAdmin, by_of
-from governance.admin_live import LiveAdmin, SwitchesMany, live, sentences
+from governance.core.actors import By
+from governance.core.admin.base import DifferencesInWords, ReadOnlyAdmin, WhyForm, ask_why, by_of
+from governance.core.admin.careful import CarefulAdmin
+from governance.core.admin.live import MOST_SWITCHED, SwitchesMany, live, sentences
+from governance.core.errors import Refused
+from governance.core.places import ALL, ZONES, Place
 from governance.market.forms import PolicyForm, typed_from
-from governance.market.models import MarketPolicy
+from governance.market.models import MarketName, MarketPolicy, ScheduledChange
 from governance.market.pictures import laws_of, small_week
+from governance.market.querysets import scheduled_of
 from governance.market.rules import read_rules
-from governance.market.services import simulate_policy, upsert_policy
+from governance.market.services import (
+    EDIT,
+    cancel_scheduled,
+    schedule_change,
+    simulate_policy,
+    upsert_policy,
+)
 from governance.market.transfer import TransfersMarketPolicies
-from governance.market.wording import channels_in_words, in_words, moves_in_words, week_in_words
-from governance.places import ALL, ZONES, Place
+from governance.market.wording import (
+    change_in_words,
+    channels_in_words,
+    in_words,
+    moves_in_words,
+    start_in_words,
+    week_in_words,
+)
 
 TYPED_AS = {
     "channels_allowed": "channels",
@@ -60,8 +78,22 @@ def _told(key: str, value: Any) -> str:
     return gettext("%(field)s:") % {"field": label} + f" {said}"
 
 
+@admin.register(MarketName)
+class MarketNameAdmin(ReadOnlyAdmin):
+    """How each market is written, whatever spelling comes in."""
+
+    nothing_yet = _("A market stands here once a lead, a policy, an offer or an answer of a buyer names it.")
+    list_display = ("province", "market")
+    list_display_links = ("market",)
+    list_filter = ("province",)
+    search_fields = ("market_key__startswith",)
+    search_help_text = _("Market, without accents, from the beginning")
+    ordering = ("province", "market")
+    fields = ("province", "market")
+
+
 @admin.register(MarketPolicy)
-class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, LiveAdmin, HistoryAdmin):
+class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
     """When and how each market's people may be contacted; every save is a version with its reason."""
 
     form = PolicyForm
@@ -86,22 +118,23 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, LiveAdmin, Histor
         "correlation_id",
         "meaning",
         "week_shown",
+        "scheduled",
         "what_would_change",
     )
     actions_detail: ClassVar[Any] = ["copy"]
 
     fieldsets = (
-        (None, {"fields": ("province", "market", "enabled", "timezone")}),
+        (None, {"fields": ("province", "market", "enabled", "timezone", "scheduled")}),
         (
             _("When, how and whom"),
             {
                 "fields": (
                     "week_shown", "week", "channels", "consent_channels", "min_score", "skip_holidays",
-                    "meaning",
+                    "per_day", "per_7_days", "meaning",
                 )
             },
         ),
-        (_("Why"), {"fields": ("what_would_change", "change_reason", "seen_version")}),
+        (_("Why"), {"fields": ("effective_from", "what_would_change", "change_reason", "seen_version")}),
         (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
     )  # fmt: skip
 
@@ -132,24 +165,46 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, LiveAdmin, Histor
         return {**initial, **typed, "province": source.province, "timezone": source.timezone, "market": ""}
 
     def serve(self, request: HttpRequest, obj: MarketPolicy, form: Any, change: bool) -> MarketPolicy:
-        return upsert_policy(
-            Place(obj.province, obj.market),
-            by=by_of(request),
-            at=timezone.now(),
-            enabled=obj.enabled,
-            rules=obj.rules,
-            timezone=obj.timezone,
-            reason=form.cleaned_data["change_reason"],
-            expected_version=form.cleaned_data["seen_version"] if change else 0,
-        )
+        start = getattr(obj, "effective_from", None)
+        expected = form.cleaned_data["seen_version"] if change else 0
+        reason = form.cleaned_data["change_reason"]
+        place = Place(obj.province, obj.market)
+        if start is None:
+            return upsert_policy(
+                place, by=by_of(request), at=timezone.now(), enabled=obj.enabled, rules=obj.rules,
+                timezone=obj.timezone, reason=reason, expected_version=expected,
+            )  # fmt: skip
+        scheduled = schedule_change(
+            place, by=by_of(request), at=timezone.now(), effective_from=start, reason=reason,
+            expected_version=expected, **_changed(obj),
+        )  # fmt: skip
+        request.scheduled = scheduled  # type: ignore[attr-defined]  # read by _after_scheduling
+        return obj
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
+        return self._after_scheduling(request) or super().response_add(request, obj, post_url_continue)
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        return self._after_scheduling(request) or super().response_change(request, obj)
+
+    def _after_scheduling(self, request: HttpRequest) -> HttpResponse | None:
+        if not hasattr(request, "scheduled"):
+            return None
+        if request.scheduled is None:
+            self.message_user(
+                request, gettext("Nothing would change then, so nothing was scheduled."), messages.WARNING
+            )
+        else:
+            said = gettext("Scheduled. Until then the policy stays as it is.")
+            self.message_user(request, said, messages.SUCCESS)
+        return HttpResponseRedirect(reverse("admin:governance_scheduledchange_changelist"))
 
     def foresee(self, request: HttpRequest, draft: MarketPolicy) -> list[str]:
         moves = simulate_policy(
             Place(draft.province, draft.market),
             at=timezone.now(),
-            enabled=draft.enabled,
-            rules=draft.rules,
-            timezone=draft.timezone,
+            effective_from=getattr(draft, "effective_from", None),
+            **_changed(draft),
         )
         return moves_in_words(moves, draft.timezone or ZONES[draft.province][0])
 
@@ -173,6 +228,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, LiveAdmin, Histor
 
     def _weeks(self, policies: Any) -> list[dict[str, Any]]:
         rows = list(policies)
+        scheduled = scheduled_of(rows)
         laws = laws_of(sorted({row.province for row in rows}), timezone.now())
         return [
             {
@@ -180,6 +236,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, LiveAdmin, Histor
                 "name": row.get_province_display() if row.market == ALL else f"{row.market}, {row.province}",
                 "picture": small_week(read_rules(row.rules), laws.get(row.province, ()), enabled=row.enabled),
                 "address": reverse("admin:governance_marketpolicy_change", args=[row.pk]),
+                "scheduled": [_start(change) for change in scheduled.get(row.pk, ())],
             }
             for row in rows
         ]
@@ -188,6 +245,23 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, LiveAdmin, Histor
     def meaning(self, policy: MarketPolicy) -> str:
         said = in_words(read_rules(policy.rules), enabled=policy.enabled, zone=policy.timezone)
         return live("meaning", sentences(said))
+
+    @admin.display(description=_("scheduled changes"))
+    def scheduled(self, policy: MarketPolicy) -> str:
+        if not policy.pk:
+            return "–"
+        if not hasattr(policy, "_scheduled"):  # the page asks for each field several times
+            changes = [change for found in scheduled_of([policy]).values() for change in found]
+            policy._scheduled = changes  # type: ignore[attr-defined]  # read here alone
+        changes = policy._scheduled  # type: ignore[attr-defined]  # set above
+        address = reverse("admin:governance_scheduledchange_changelist")
+        lines = [
+            (address, change.market, _start(change), " · ".join(change_in_words(change.changes)))
+            for change in changes
+        ]
+        if not lines:
+            return gettext("none")
+        return format_html_join("", '<p><a href="{}">{}, {}</a>: {}</p>', lines)
 
     @admin.display(description=_("contact hours"))
     def week_shown(self, policy: MarketPolicy) -> str:
@@ -219,3 +293,100 @@ def _days(days: tuple[int, ...], names: list[str]) -> str:
     if len(days) > 2 and days == tuple(range(days[0], days[-1] + 1)):
         return f"{names[days[0]]}–{names[days[-1]]}"
     return " ".join(names[day] for day in days)
+
+
+def _start(change: ScheduledChange) -> str:
+    zone = change.changes.get("timezone") or ZONES[change.province][0]
+    return start_in_words(change.effective_from, zone)
+
+
+def _changed(draft: MarketPolicy) -> dict[str, Any]:
+    """Return what was changed in the form: what nobody touched must not undo another scheduled change."""
+    kept = MarketPolicy.objects.filter(pk=draft.pk).first() if draft.pk else None
+    if kept is None:
+        return {"enabled": draft.enabled, "timezone": draft.timezone, "rules": draft.rules}
+    rules = {name: value for name, value in draft.rules.items() if kept.rules.get(name) != value}
+    return {
+        "enabled": None if draft.enabled == kept.enabled else draft.enabled,
+        "timezone": None if draft.timezone == kept.timezone else draft.timezone,
+        "rules": rules or None,
+    }
+
+
+class StateFilter(admin.SimpleListFilter):
+    """What became of a scheduled change."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [(name, str(label)) for name, label in STATES.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        match self.value():
+            case "SCHEDULED":
+                return queryset.filter(applied_at=None, cancelled_at=None)
+            case "IN_FORCE":
+                return queryset.filter(applied_at__isnull=False)
+            case "CANCELLED":
+                return queryset.filter(cancelled_at__isnull=False)
+        return queryset
+
+
+STATES = {"SCHEDULED": _("scheduled"), "IN_FORCE": _("in force"), "CANCELLED": _("cancelled")}
+
+
+@admin.register(ScheduledChange)
+class ScheduledChangeAdmin(ReadOnlyAdmin):
+    """Changes of market policies from an instant on: entered in a policy's form, cancelled here."""
+
+    actions: Any = ("cancel",)  # read-only screens have none
+    list_display = ("province", "market", "starts", "what", "state_shown", "changed_by")
+    list_display_links = ("province", "market")
+    list_filter = (StateFilter, "province")
+    search_fields = ("market_key",)
+    search_help_text = _("Market, without accents")
+    nothing_yet = _("Nothing is scheduled. Give a date and time under “Takes effect” in a policy’s form.")
+    fields = (
+        "province", "market", "starts", "what", "state_shown", "changed_by", "reason", "created_at",
+        "correlation_id", "applied_at", "made_version", "cancelled_at", "cancelled_by", "cancel_reason",
+    )  # fmt: skip
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm(EDIT))
+
+    @admin.action(description=_("Cancel scheduled changes"), permissions=["cancel"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        form = WhyForm(request.POST if "apply" in request.POST else None)
+        chosen = list(queryset.order_by("pk")[:MOST_SWITCHED])
+        if not form.is_valid():
+            rows = [f"{row} · {_start(row)} · {' · '.join(change_in_words(row.changes))}" for row in chosen]
+            pks = [row.pk for row in chosen]
+            return ask_why(
+                self, request, form, "cancel", _("Cancel scheduled changes"), chosen=pks, rows=rows
+            )
+        done = 0
+        for row in chosen:
+            try:
+                cancel_scheduled(
+                    row.pk, by=by_of(request), at=timezone.now(), reason=form.cleaned_data["reason"]
+                )
+            except Refused as refusal:
+                messages.warning(request, f"{row}: {refusal}")
+            else:
+                done += 1
+        said = ngettext("%(count)s change cancelled.", "%(count)s changes cancelled.", done)
+        messages.success(request, said % {"count": done})
+        return None
+
+    @admin.display(description=_("takes effect"), ordering="effective_from")
+    def starts(self, change: ScheduledChange) -> str:
+        return _start(change)
+
+    @admin.display(description=_("changes"))
+    def what(self, change: ScheduledChange) -> str:
+        return " · ".join(change_in_words(change.changes))
+
+    @admin.display(description=_("state"))
+    def state_shown(self, change: ScheduledChange) -> str:
+        return str(STATES[change.state])

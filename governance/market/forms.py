@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
 )
 
-from governance.admin_base import VersionForm
-from governance.hooks import LawsWeek
-from governance.hours import CHANNELS, DAYS, week_windows, write_day
+from governance.core.admin.careful import CarefulForm
+from governance.core.hooks import LawsWeek
+from governance.core.hours import CHANNELS, DAYS, week_windows, write_day
+from governance.core.places import CANADIAN_ZONES, ZONES, Province
+from governance.core.week_field import Hours, WeekField, WeekWidget
 from governance.market.models import MarketPolicy
 from governance.market.pictures import day_line, laws_of, legend
-from governance.market.rules import ContactRules, read_rules
+from governance.market.rules import MOST_CONTACTS, PER_7_DAYS, PER_DAY, ContactRules, read_rules
 from governance.market.wording import CHANNEL_NAMES
-from governance.places import CANADIAN_ZONES, Province
-from governance.week_field import Hours, WeekField, WeekWidget
 
 
 class DrawnWeek(WeekWidget):
@@ -48,7 +53,23 @@ def typed_from(rules: ContactRules) -> dict[str, Any]:
         "consent_channels": list(rules.consent_channels),
         "min_score": f"{rules.min_score.normalize():f}",
         "skip_holidays": rules.skip_holidays,
+        "per_day": rules.per_day,
+        "per_7_days": rules.per_7_days,
     }
+
+
+def read_start(text: str, zone: str) -> datetime | None:
+    """Return the instant that a text names, without an offset on the zone's clock; None where it is blank.
+
+    Raises ValidationError.
+    """
+    if not text.strip():
+        return None
+    try:
+        found = datetime.fromisoformat(text.strip())
+        return (found if found.tzinfo else found.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValidationError(_("Write the date and time as 2027-01-01 00:00.")) from None
 
 
 def _channels(label: Any, help_text: Any) -> forms.MultipleChoiceField:
@@ -58,7 +79,14 @@ def _channels(label: Any, help_text: Any) -> forms.MultipleChoiceField:
     )  # fmt: skip
 
 
-class PolicyForm(VersionForm):
+def _cap(label: Any, help_text: Any) -> forms.IntegerField:
+    return forms.IntegerField(
+        label=label, help_text=help_text, min_value=1, max_value=MOST_CONTACTS, required=False,
+        widget=UnfoldAdminIntegerFieldWidget(attrs={"min": "1", "max": str(MOST_CONTACTS)}),
+    )  # fmt: skip
+
+
+class PolicyForm(CarefulForm):
     """When, how and whom: nobody types JSON."""
 
     week = WeekField(
@@ -74,7 +102,7 @@ class PolicyForm(VersionForm):
         gettext_lazy("Contact there needs a consent on record."),
     )
     min_score = forms.DecimalField(
-        label=gettext_lazy("Least lead score"), min_value=0, max_value=1, max_digits=13, decimal_places=12,
+        label=gettext_lazy("Minimum lead score"), min_value=0, max_value=1, max_digits=13, decimal_places=12,
         widget=UnfoldAdminDecimalFieldWidget(
             attrs={"step": "0.01", "min": "0", "max": "1", "data-slider": ""}
         ),
@@ -84,6 +112,20 @@ class PolicyForm(VersionForm):
         label=gettext_lazy("Nobody is contacted on holidays"), required=False,
         widget=UnfoldBooleanSwitchWidget,
     )  # fmt: skip
+    per_day = _cap(
+        gettext_lazy("Contacts per day"),
+        gettext_lazy(
+            "The most contacts that one number or address gets on a local day, over all leads and channels. "
+            "Our own rule, not the law."
+        ),
+    )
+    per_7_days = _cap(
+        gettext_lazy("Contacts per 7 days"),
+        gettext_lazy(
+            "The most contacts that one number or address gets in 7 local days. Our own rule, not the law. "
+            "Callbacks, handoffs and answers within 24 hours are not counted."
+        ),
+    )
     timezone = forms.ChoiceField(
         label=gettext_lazy("Time zone"),
         required=False,
@@ -93,6 +135,15 @@ class PolicyForm(VersionForm):
         ],
         widget=UnfoldAdminSelectWidget,
     )
+
+    effective_from = forms.CharField(
+        label=gettext_lazy("Takes effect"), required=False, max_length=40,
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}),
+        help_text=gettext_lazy(
+            "Blank: as soon as it is saved. Otherwise the policy stays as it is until this date and time, in "
+            "the policy’s time zone, or else in the province’s main one."
+        ),
+    )  # fmt: skip
 
     class Meta:
         model = MarketPolicy
@@ -109,12 +160,28 @@ class PolicyForm(VersionForm):
 
     def clean(self) -> Any:
         data = super().clean() or self.cleaned_data
-        if {"week", "channels", "consent_channels", "min_score"} <= set(data):
+        kept = read_rules(self.instance.rules)
+        for name in ("per_day", "per_7_days"):
+            if name in data and data[name] is None:  # left blank it keeps its value
+                data[name] = getattr(kept, name)
+        if {"per_day", "per_7_days"} <= set(data) and data["per_day"] > data["per_7_days"]:
+            self.add_error("per_day", _("This cannot be more than the contacts per 7 days."))
+        if {"week", "channels", "consent_channels", "min_score", "per_day", "per_7_days"} <= set(data):
             try:
                 self.instance.rules = self._rules(data)
             except ValidationError as wrong:
                 self.add_error("week", wrong)
+        if "effective_from" in data:
+            self.instance.effective_from = self._start(data)
         return data
+
+    def _start(self, data: Mapping[str, Any]) -> datetime | None:
+        province = self.instance.province or data.get("province") or Province.ON
+        try:
+            return read_start(data["effective_from"], data.get("timezone") or ZONES[province][0])
+        except ValidationError as wrong:
+            self.add_error("effective_from", wrong)
+            return None
 
     def _rules(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the rules as they are kept; hours that did not change keep the windows they are in."""
@@ -128,5 +195,7 @@ class PolicyForm(VersionForm):
                 "consent_required_channels": data["consent_channels"],
                 "min_lead_score_to_contact": data["min_score"],
                 "skip_holidays": data["skip_holidays"],
+                PER_DAY: data["per_day"],
+                PER_7_DAYS: data["per_7_days"],
             }
         ).as_json()

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
-from governance import hooks
-from governance.hooks import LawsWeek
-from governance.hours import DAY_MINUTES, DAY_NAMES, DAYS, write_day
+from governance.accounts.services import DEFAULT_ZONE
+from governance.core import hooks
+from governance.core.hooks import LawsWeek
+from governance.core.hours import DAY_MINUTES, DAY_NAMES, DAYS, write_day
 from governance.market.rules import ContactRules
 from governance.market.wording import CHANNEL_NAMES, week_in_words
 
@@ -22,7 +24,7 @@ ROW = 6  # height of a day in the small picture, of which 4 are drawn
 
 def laws_of(provinces: Sequence[str], at: datetime) -> dict[str, Sequence[LawsWeek]]:
     """Return what the law says of a week, by province."""
-    return dict(hooks.laws_week.first(provinces, at.date()) or {})
+    return dict(hooks.laws_week.first(provinces, at.astimezone(ZoneInfo(DEFAULT_ZONE)).date()) or {})
 
 
 def closed_by_law(laws: Sequence[LawsWeek], day: int) -> list[tuple[int, int]]:

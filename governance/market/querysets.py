@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
 
-from governance.places import PlaceQuerySet, fold
+from django.db.models import Case, Exists, OuterRef, Subquery, When
+
+from governance.core.places import ALL, Place, PlaceQuerySet, fold
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
-    from governance.market.models import MarketPolicy
+    from governance.market.models import MarketPolicy, ScheduledChange
+
+
+MOST_LISTED = 1000
 
 
 class MarketPolicyQuerySet(PlaceQuerySet):
     """Adds nothing to `candidates` and `effective` yet but the name to chain on."""
+
+
+class ScheduledChangeQuerySet(PlaceQuerySet):
+    """Questions about scheduled changes."""
+
+    def pending(self) -> Self:
+        """Return those that are neither applied nor cancelled."""
+        return self.filter(applied_at=None, cancelled_at=None)
+
+    def due(self, at: datetime) -> Self:
+        """Return those that have begun and are not yet a version, in the order in which they hold."""
+        rows = self.pending().filter(effective_from__lte=at)
+        # at one instant what holds for all markets goes first, since a new market begins with it
+        return rows.order_by("effective_from", Case(When(market_key=ALL, then=0), default=1), "id")
+
+
+def name_of_market(province: Any, market_key: Any) -> Subquery:
+    """Return the expression for how a market is written; null where no name is stored."""
+    from governance.market.models import MarketName  # the models themselves need the queryset above
+
+    rows = MarketName.objects.filter(province=province, market_key=market_key).order_by()
+    return Subquery(rows.values("market")[:1])
 
 
 def listed_policies(province: str | None, market: str | None, enabled: bool | None) -> QuerySet[MarketPolicy]:
@@ -26,3 +55,31 @@ def listed_policies(province: str | None, market: str | None, enabled: bool | No
     if market is not None:
         rows = rows.filter(market_key=fold(market))
     return rows if enabled is None else rows.filter(enabled=enabled)
+
+
+def scheduled_of(policies: Iterable[MarketPolicy]) -> dict[int, list[ScheduledChange]]:
+    """Return by policy what is scheduled for it, the next change first, in one query.
+
+    What will give a market a policy of its own is listed with the ALL that decides there until then.
+    """
+    from governance.market.models import MarketPolicy, ScheduledChange
+
+    of_place = {(policy.province, policy.market_key): policy.pk for policy in policies}
+    own = MarketPolicy.objects.filter(province=OuterRef("province"), market_key=OuterRef("market_key"))
+    rows = ScheduledChange.objects.pending().filter(province__in={province for province, _key in of_place})
+    found: dict[int, list[ScheduledChange]] = {}
+    for row in rows.annotate(has_own=Exists(own)).order_by("effective_from", "id")[:MOST_LISTED]:
+        pk = of_place.get((row.province, row.market_key if row.has_own else ALL))
+        if pk is not None:
+            found.setdefault(pk, []).append(row)
+    return found
+
+
+def scheduled_for(place: Place) -> list[ScheduledChange]:
+    """Return what is scheduled for a place and for the ALL that may decide there, the next change first."""
+    from governance.market.models import ScheduledChange
+
+    rows = ScheduledChange.objects.pending().filter(
+        province=place.province, market_key__in={place.market_key, ALL}
+    )
+    return list(rows.order_by("effective_from", "id")[:MOST_LISTED])

@@ -7,26 +7,34 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from django.utils.translation import gettext as _
 
-from governance.hours import CHANNELS, Window, read_windows, wrong_rules
+from governance.core.hours import CHANNELS, Window, read_windows, wrong_rules
+from governance.core.numbers import read_score
+
+PER_DAY, PER_7_DAYS = "max_contacts_per_day", "max_contacts_per_7_days"
+MOST_CONTACTS = 50  # the highest cap of either kind
 
 
 @dataclass(frozen=True, slots=True)
 class ContactRules:
-    """A policy's rules; `min_score` is a fraction 0 to 1."""
+    """A policy's rules; `min_score` is a fraction 0 to 1.
+
+    `per_day` and `per_7_days` cap the contacts of one number or address in local days: our own rule, no law.
+    """
 
     windows: tuple[Window, ...]
     channels: tuple[str, ...]
     min_score: Decimal
     skip_holidays: bool
     consent_channels: tuple[str, ...]
+    per_day: int = 3
+    per_7_days: int = 6
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -35,6 +43,8 @@ class ContactRules:
             "min_lead_score_to_contact": float(self.min_score),
             "skip_holidays": self.skip_holidays,
             "consent_required_channels": list(self.consent_channels),
+            PER_DAY: self.per_day,
+            PER_7_DAYS: self.per_7_days,
         }
 
     def hours_of(self, weekday: int) -> tuple[tuple[int, int], ...]:
@@ -56,6 +66,8 @@ _KEYS = {
     "min_lead_score_to_contact",
     "skip_holidays",
     "consent_required_channels",
+    PER_DAY,
+    PER_7_DAYS,
 }
 
 
@@ -72,19 +84,12 @@ def _read_channels(name: str, raw: object) -> tuple[str, ...]:
     return tuple(channel for channel in CHANNELS if channel in given)
 
 
-def read_score(raw: object) -> Decimal:
-    """Return a score as a fraction 0 to 1. Raises ValueError for anything else."""
-    if isinstance(raw, bool) or not isinstance(raw, int | float | Decimal | str):
-        raise ValueError(raw)
-    if isinstance(raw, str) and not re.fullmatch(r"[0-9]{0,3}\.?[0-9]{1,12}", raw):
-        raise ValueError(raw)
-    try:
-        score = Decimal(str(raw))
-    except InvalidOperation:
-        raise ValueError(raw) from None
-    if not score.is_finite() or not 0 <= score <= 1:
-        raise ValueError(raw)
-    return score
+def _read_cap(name: str, raw: object) -> int:
+    if type(raw) is not int or not 1 <= raw <= MOST_CONTACTS:
+        raise wrong_rules(
+            _("%(name)s must be a whole number from 1 to %(most)s."), name=name, most=MOST_CONTACTS
+        )
+    return raw
 
 
 def read_rules(raw: object) -> ContactRules:
@@ -102,12 +107,17 @@ def read_rules(raw: object) -> ContactRules:
         score = read_score(value["min_lead_score_to_contact"])
     except ValueError:
         raise wrong_rules(_("min_lead_score_to_contact must be a number from 0 to 1.")) from None
+    per_day, per_7_days = (_read_cap(name, value[name]) for name in (PER_DAY, PER_7_DAYS))
+    if per_day > per_7_days:
+        raise wrong_rules(_("%(day)s cannot be more than %(week)s."), day=PER_DAY, week=PER_7_DAYS)
     return ContactRules(
         windows=read_windows(value["contact_windows_local"]),
         channels=_read_channels("channels_allowed", value["channels_allowed"]),
         min_score=score,
         skip_holidays=value["skip_holidays"],
         consent_channels=_read_channels("consent_required_channels", value["consent_required_channels"]),
+        per_day=per_day,
+        per_7_days=per_7_days,
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
@@ -11,9 +13,9 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from governance.hooks import Moves
-from governance.hours import DAYS, hours_in_words, listed
-from governance.market.rules import ContactRules
+from governance.core.hooks import Moves
+from governance.core.hours import DAYS, hours_in_words, listed
+from governance.market.rules import PER_7_DAYS, PER_DAY, ContactRules, read_rules
 
 CHANNEL_NAMES = {
     "SMS": gettext_lazy("text messages"),
@@ -53,12 +55,57 @@ def in_words(rules: ContactRules, *, enabled: bool, zone: str) -> list[str]:
         places = max(2, -int(rules.min_score.normalize().as_tuple().exponent))
         score = number_format(rules.min_score, places)
         said.append(_("Only leads that score %(score)s or more, or have no score yet.") % {"score": score})
+    said.append(
+        _("At most %(day)s contacts a day and %(week)s in 7 days per number or address: our own rule.")
+        % {"day": rules.per_day, "week": rules.per_7_days}
+    )
     consent = [channel for channel in rules.consent_channels if channel in rules.channels]
     if consent:
         said.append(
             _("A consent on record is needed for %(channels)s.") % {"channels": channels_in_words(consent)}
         )
     return said
+
+
+def change_in_words(changes: Mapping[str, Any]) -> list[str]:
+    """Return in short parts what a scheduled change sets."""
+    said = []
+    if "enabled" in changes:
+        said.append(_("switched on") if changes["enabled"] else _("switched off"))
+    if "timezone" in changes:
+        zone = changes["timezone"]
+        said.append(
+            _("by the clock of %(zone)s") % {"zone": zone.rpartition("/")[2].replace("_", " ")}
+            if zone
+            else _("local time")
+        )
+    rules = changes.get("rules", {})
+    # the caps go without: alone, one may be more than the other's default
+    known = read_rules({name: value for name, value in rules.items() if name not in (PER_DAY, PER_7_DAYS)})
+    told = {
+        "contact_windows_local": lambda: _("hours: %(hours)s") % {"hours": week_in_words(known) or _("none")},
+        "channels_allowed": lambda: (
+            _("channels: %(channels)s") % {"channels": channels_in_words(known.channels) or _("none")}
+        ),
+        "consent_required_channels": lambda: (
+            _("consent needed for: %(channels)s")
+            % {"channels": channels_in_words(known.consent_channels) or _("none")}
+        ),
+        "min_lead_score_to_contact": lambda: (
+            _("minimum score: %(score)s") % {"score": number_format(known.min_score.normalize())}
+        ),
+        "skip_holidays": lambda: _("not on holidays") if known.skip_holidays else _("on holidays too"),
+        PER_DAY: lambda: _("contacts a day: %(most)s") % {"most": rules[PER_DAY]},
+        PER_7_DAYS: lambda: _("contacts in 7 days: %(most)s") % {"most": rules[PER_7_DAYS]},
+    }
+    said += [told[name]() for name in told if name in rules]
+    return said or [_("a policy of its own")]
+
+
+def start_in_words(at: datetime, zone: str) -> str:
+    """Return when a change takes effect, on the zone's clock."""
+    moment = date_format(at.astimezone(ZoneInfo(zone)), "DATETIME_FORMAT")
+    return _("%(moment)s (%(zone)s)") % {"moment": moment, "zone": zone.rpartition("/")[2].replace("_", " ")}
 
 
 def moves_in_words(moves: Moves, zone: str) -> list[str]:

@@ -8,10 +8,10 @@ import simple_history.models
 from django.conf import settings
 from django.db import migrations, models
 
+import governance.accounts.models
+import governance.core.places
 import governance.market.models
-import governance.people.models
-import governance.places
-from governance.append_only import guard_tables
+from governance.core.append_only import guard_tables
 
 
 class Migration(migrations.Migration):
@@ -149,7 +149,7 @@ class Migration(migrations.Migration):
                 "permissions": [("manage_people", "Manage people, their shifts and tokens")],
             },
             managers=[
-                ("objects", governance.people.models.People()),
+                ("objects", governance.accounts.models.People()),
             ],
         ),
         migrations.CreateModel(
@@ -249,7 +249,9 @@ class Migration(migrations.Migration):
                 (
                     "zone",
                     models.CharField(
-                        max_length=40, validators=[governance.places.validate_zone], verbose_name="time zone"
+                        max_length=40,
+                        validators=[governance.core.places.validate_zone],
+                        verbose_name="time zone",
                     ),
                 ),
             ],
@@ -561,7 +563,9 @@ class Migration(migrations.Migration):
                 (
                     "zone",
                     models.CharField(
-                        max_length=40, validators=[governance.places.validate_zone], verbose_name="time zone"
+                        max_length=40,
+                        validators=[governance.core.places.validate_zone],
+                        verbose_name="time zone",
                     ),
                 ),
                 ("history_id", models.AutoField(primary_key=True, serialize=False)),
@@ -782,7 +786,7 @@ class Migration(migrations.Migration):
                         default="",
                         help_text="Blank: the city's own clock, else every clock of the province must allow it.",
                         max_length=40,
-                        validators=[governance.places.validate_zone],
+                        validators=[governance.core.places.validate_zone],
                         verbose_name="time zone",
                     ),
                 ),
@@ -1058,7 +1062,7 @@ class Migration(migrations.Migration):
                         default="",
                         help_text="Blank: the city's own clock, else every clock of the province must allow it.",
                         max_length=40,
-                        validators=[governance.places.validate_zone],
+                        validators=[governance.core.places.validate_zone],
                         verbose_name="time zone",
                     ),
                 ),
@@ -1279,7 +1283,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         default="America/Toronto",
                         max_length=40,
-                        validators=[governance.places.validate_zone],
+                        validators=[governance.core.places.validate_zone],
                         verbose_name="time zone",
                     ),
                 ),

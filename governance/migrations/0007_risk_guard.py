@@ -6,9 +6,9 @@ import simple_history.models
 from django.conf import settings
 from django.db import migrations, models
 
-import governance.money
+import governance.core.money
 import governance.risk.models
-from governance.append_only import guard_tables
+from governance.core.append_only import guard_tables
 
 
 class Migration(migrations.Migration):
@@ -55,7 +55,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "max_daily_loss",
-                    governance.money.CentsField(
+                    governance.core.money.CentsField(
                         decimal_places=2,
                         default=0,
                         help_text="CAD lost on reservations of the day, with all that is still open. 0: no cap.",
@@ -66,7 +66,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "max_daily_exposure",
-                    governance.money.CentsField(
+                    governance.core.money.CentsField(
                         decimal_places=2,
                         default=0,
                         help_text="CAD reserved in a day and not released. 0: no cap.",
@@ -77,7 +77,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "max_open_risk",
-                    governance.money.CentsField(
+                    governance.core.money.CentsField(
                         decimal_places=2,
                         default=0,
                         help_text="CAD reserved and not yet settled, of all days. 0: no cap.",
@@ -133,7 +133,7 @@ class Migration(migrations.Migration):
                 ("engine", models.CharField(max_length=40, unique=True, verbose_name="engine")),
                 (
                     "open_risk",
-                    governance.money.CentsField(
+                    governance.core.money.CentsField(
                         decimal_places=2,
                         default=0,
                         max_digits=11,
@@ -143,7 +143,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "open_cap",
-                    governance.money.CentsField(
+                    governance.core.money.CentsField(
                         decimal_places=2,
                         default=0,
                         max_digits=11,
@@ -182,7 +182,7 @@ class Migration(migrations.Migration):
                 ("engine", models.CharField(max_length=40, verbose_name="engine")),
                 (
                     "realized_loss",
-                    governance.money.CentsField(
+                    governance.core.money.CentsField(
                         decimal_places=2,
                         default=0,
                         max_digits=11,
@@ -192,7 +192,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "exposure",
-                    governance.money.CentsField(
+                    governance.core.money.CentsField(
                         decimal_places=2,
                         default=0,
                         max_digits=11,
@@ -203,7 +203,7 @@ class Migration(migrations.Migration):
                 ("actions", models.PositiveIntegerField(default=0, verbose_name="actions")),
                 (
                     "loss_cap",
-                    governance.money.CentsField(
+                    governance.core.money.CentsField(
                         decimal_places=2,
                         default=0,
                         max_digits=11,
@@ -213,7 +213,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "exposure_cap",
-                    governance.money.CentsField(
+                    governance.core.money.CentsField(
                         decimal_places=2,
                         default=0,
                         max_digits=11,
@@ -296,7 +296,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "max_daily_loss",
-                    governance.money.CentsField(
+                    governance.core.money.CentsField(
                         decimal_places=2,
                         default=0,
                         help_text="CAD lost on reservations of the day, with all that is still open. 0: no cap.",
@@ -307,7 +307,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "max_daily_exposure",
-                    governance.money.CentsField(
+                    governance.core.money.CentsField(
                         decimal_places=2,
                         default=0,
                         help_text="CAD reserved in a day and not released. 0: no cap.",
@@ -318,7 +318,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "max_open_risk",
-                    governance.money.CentsField(
+                    governance.core.money.CentsField(
                         decimal_places=2,
                         default=0,
                         help_text="CAD reserved and not yet settled, of all days. 0: no cap.",
@@ -388,7 +388,7 @@ class Migration(migrations.Migration):
                 ("engine", models.CharField(max_length=40, verbose_name="engine")),
                 (
                     "amount",
-                    governance.money.CentsField(
+                    governance.core.money.CentsField(
                         decimal_places=2,
                         default=0,
                         max_digits=11,
@@ -414,7 +414,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "realized_loss",
-                    governance.money.CentsField(
+                    governance.core.money.CentsField(
                         blank=True,
                         decimal_places=2,
                         default=None,
@@ -580,7 +580,7 @@ class Migration(migrations.Migration):
                 ("engine", models.CharField(max_length=40, verbose_name="engine")),
                 (
                     "amount",
-                    governance.money.CentsField(
+                    governance.core.money.CentsField(
                         decimal_places=2,
                         default=None,
                         max_digits=11,
@@ -591,7 +591,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "realized_loss",
-                    governance.money.CentsField(
+                    governance.core.money.CentsField(
                         decimal_places=2,
                         default=None,
                         max_digits=11,

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import migrations, models
 
 import governance.heimdall.models
-from governance.append_only import guard_tables
+from governance.core.append_only import guard_tables
 
 
 class Migration(migrations.Migration):

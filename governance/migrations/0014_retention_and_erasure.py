@@ -6,7 +6,7 @@ import simple_history.models
 from django.conf import settings
 from django.db import migrations, models
 
-from governance import append_only
+from governance.core import append_only
 from governance.retention import database
 
 

@@ -5,7 +5,7 @@ import simple_history.models
 from django.conf import settings
 from django.db import migrations, models
 
-from governance.append_only import guard_tables
+from governance.core.append_only import guard_tables
 
 
 class Migration(migrations.Migration):

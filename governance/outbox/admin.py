@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
 from django_celery_beat.models import (
@@ -16,12 +17,13 @@ from django_celery_beat.models import (
     PeriodicTask,
     SolarSchedule,
 )
-from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from governance.admin_base import HistoryAdmin, ReadOnlyAdmin
-from governance.admin_filters import by_index
+from governance.core.admin.base import ChoosesRows, HistoryAdmin, ReadOnlyAdmin
+from governance.core.admin.filters import by_index
+from governance.core.strict_json import read_json
 from governance.outbox.models import (
+    SECRET_KINDS,
     Heartbeat,
     IdempotentAnswer,
     JobSlot,
@@ -30,7 +32,6 @@ from governance.outbox.models import (
     SchedulerLease,
 )
 from governance.outbox.wording import clock_in_words, schedule_in_words, told_result
-from governance.strict_json import read_json
 
 
 @admin.register(OutboxMessage)
@@ -46,10 +47,17 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
     search_help_text = _("Receiver, subject, or a correlation id from the beginning")
     ordering = ("-created_at", "-pk")
     fields = (
-        "kind", "to", "subject", "body", "created_at", "not_before", "attempts", "last_error", "sent_at",
-        "dead_at",
+        "kind", "to", "subject", "body_display", "created_at", "not_before", "attempts", "last_error",
+        "sent_at", "dead_at",
         "dedupe", "correlation_id",
     )  # fmt: skip
+
+    @admin.display(description=_("body"))
+    def body_display(self, message: OutboxMessage) -> str:
+        """Return the text, but none that lets whoever reads it sign in as somebody else."""
+        return (
+            gettext("not shown: it holds a password link") if message.kind in SECRET_KINDS else message.body
+        )
 
 
 @admin.register(JobSlot)
@@ -138,14 +146,14 @@ class ScheduledJobForm(PeriodicTaskForm):  # type: ignore[misc]  # no types
         try:
             fits = isinstance(read_json(text), kind)
         except ValueError as wrong:
-            raise forms.ValidationError(_("This is no readable JSON: %(why)s") % {"why": wrong}) from None
+            raise forms.ValidationError(_("This is not readable JSON: %(why)s") % {"why": wrong}) from None
         if not fits:
             raise forms.ValidationError(_("A JSON list is needed for arguments, an object for named ones."))
         return text
 
 
 @admin.register(PeriodicTask)
-class PeriodicTaskAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+class PeriodicTaskAdmin(ChoosesRows):
     """When each job runs. A change holds from the next tick on, and no restart undoes it."""
 
     form = ScheduledJobForm
@@ -180,7 +188,7 @@ class PeriodicTaskAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no type
         return False  # a job is paused, with a reason
 
 
-class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+class ScheduleAdmin(ChoosesRows):
     """A schedule that jobs share; it can be deleted only while no job uses it."""
 
     actions: ClassVar[Any] = None

@@ -35,7 +35,8 @@ def slot_of(every: str, at: datetime) -> str:
 def claim_slot(job: str, slot: str, at: datetime, by_hand: str = "") -> JobSlot | None:
     """Take a slot, or take over one whose run failed or never ended; None when it is taken.
 
-    `by_hand` names the person who runs it, and is blank for the scheduler.
+    A run that began later than now is one of a clock that ran ahead, and counts for nothing. `by_hand` names
+    the person who runs it, and is blank for the scheduler.
     """
     with transaction.atomic():
         row, made = JobSlot.objects.select_for_update().get_or_create(
@@ -43,10 +44,11 @@ def claim_slot(job: str, slot: str, at: datetime, by_hand: str = "") -> JobSlot 
         )
         if made:
             return row
-        if row.finished_at is not None or row.started_at > at - TAKE_OVER_AFTER:
+        is_ahead = row.started_at > at + TAKE_OVER_AFTER
+        if not is_ahead and (row.finished_at is not None or row.started_at > at - TAKE_OVER_AFTER):
             return None
-        row.started_at, row.by_hand = at, by_hand
-        row.save(update_fields=["started_at", "by_hand"])
+        row.started_at, row.finished_at, row.by_hand = at, None, by_hand
+        row.save(update_fields=["started_at", "finished_at", "by_hand"])
         return row
 
 
@@ -58,8 +60,8 @@ def run_once(job: str, every: str, work: Work, at: datetime) -> Any:
 
 def is_running(job: str, at: datetime) -> bool:
     """Say whether a run of this job has begun and not ended."""
-    rows = JobSlot.objects.filter(job=job, finished_at=None, started_at__gt=at - TAKE_OVER_AFTER)
-    return rows.exists()
+    around = (at - TAKE_OVER_AFTER, at + TAKE_OVER_AFTER)
+    return JobSlot.objects.filter(job=job, finished_at=None, started_at__range=around).exists()
 
 
 def run_by_hand(job: str, at: datetime, who: str) -> tuple[bool, Any]:

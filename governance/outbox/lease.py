@@ -11,9 +11,14 @@ from governance.outbox.models import SchedulerLease
 
 
 def hold(name: str, holder: str, at: datetime, length: timedelta) -> bool:
-    """Take or renew the lease until `at + length`; False while somebody else holds it."""
+    """Take or renew the lease until `at + length`; False while another process holds it.
+
+    A lease that ends more than two lengths from now was dated by a clock that ran ahead. It is taken over:
+    its holder may be gone, and no job would run until that date.
+    """
     rows = SchedulerLease.objects.filter(name=name)
-    if rows.filter(Q(holder=holder) | Q(expires_at__lte=at)).update(holder=holder, expires_at=at + length):
+    free = Q(holder=holder) | Q(expires_at__lte=at) | Q(expires_at__gt=at + 2 * length)
+    if rows.filter(free).update(holder=holder, expires_at=at + length):
         return True
     if rows.exists():
         return False

@@ -6,10 +6,14 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from governance.actors import ACTOR_LENGTH, CORRELATION_LENGTH
-from governance.versions import Versioned
+from governance.core.actors import ACTOR_LENGTH, CORRELATION_LENGTH
+from governance.core.versions import Versioned
 
 MAX_ATTEMPTS = 5
+
+
+PASSWORD_LINK = "password_link"
+SECRET_KINDS = frozenset({PASSWORD_LINK})  # messages whose text no screen shows
 
 
 class OutboxMessage(models.Model):

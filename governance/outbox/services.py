@@ -15,14 +15,14 @@ from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import OperationalError, connection, transaction
-from django.db.models import F, QuerySet, Value
+from django.db.models import Case, F, QuerySet, Value, When
 from django.db.models.functions import Greatest
 from django.utils.translation import gettext as _
 
-from governance import hooks
-from governance.errors import Refused
+from governance.core import hooks
+from governance.core.errors import Refused
+from governance.core.transactions import WriterBusy, in_transaction
 from governance.outbox.models import MAX_ATTEMPTS, Heartbeat, IdempotentAnswer, OutboxMessage
-from governance.transactions import WriterBusy, in_transaction
 
 log = logging.getLogger(__name__)
 
@@ -236,10 +236,12 @@ def last_beat() -> datetime | None:
 
 
 def beat(at: datetime) -> dict[str, int]:
-    """Note that jobs are being run at `at`, never moving the time back, and forget a batch of old answers.
+    """Note that jobs are being run at `at`, and forget a batch of old answers.
 
-    Returns how many answers were forgotten.
+    The time is moved back only where it lies so far ahead that a wrong clock must have written it. Returns
+    how many answers were forgotten.
     """
-    if not Heartbeat.objects.filter(name=HEARTBEAT).update(at=Greatest("at", Value(at))):
+    newer = Case(When(at__gt=at + BEAT_WITHIN, then=Value(at)), default=Greatest("at", Value(at)))
+    if not Heartbeat.objects.filter(name=HEARTBEAT).update(at=newer):
         Heartbeat.objects.bulk_create([Heartbeat(name=HEARTBEAT, at=at)], ignore_conflicts=True)
     return {"answers": purge_answers(at, 1000)}

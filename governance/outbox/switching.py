@@ -8,10 +8,10 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
-from governance.actors import By
-from governance.errors import Forbidden, Invalid, NotFound
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, NotFound
+from governance.core.versions import revise
 from governance.outbox.models import JobSwitch
-from governance.versions import revise
 
 MANAGE = "governance.manage_schedules"
 REASON_LENGTH = 500

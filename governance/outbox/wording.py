@@ -14,6 +14,9 @@ DEFAULT_ZONE = "America/Toronto"  # of the daily jobs
 
 # What a run counted, or the job that counts one thing alone -> how many of it, as a sentence says it.
 COUNTED: dict[str, Callable[[int], str]] = {
+    "unopened_reported": lambda n: ngettext(
+        "%(n)s unopened handoff reported", "%(n)s unopened handoffs reported", n
+    ),
     "claims_freed": lambda n: ngettext("%(n)s claim freed", "%(n)s claims freed", n),
     "held_looked_at": lambda n: ngettext("%(n)s held task looked at", "%(n)s held tasks looked at", n),
     "realigned": lambda n: ngettext("%(n)s task realigned", "%(n)s tasks realigned", n),
@@ -27,9 +30,12 @@ COUNTED: dict[str, Callable[[int], str]] = {
     "governance.release_stale_reservations": lambda n: ngettext(
         "%(n)s reservation released", "%(n)s reservations released", n
     ),
+    "governance.apply_scheduled": lambda n: ngettext(
+        "%(n)s scheduled policy change in force", "%(n)s scheduled policy changes in force", n
+    ),
     "valhalla.take_figures": lambda n: ngettext("%(n)s figure counted", "%(n)s figures counted", n),
     "followups.escalate_overdue": lambda n: ngettext(
-        "%(n)s overdue task told of", "%(n)s overdue tasks told of", n
+        "%(n)s overdue task reported", "%(n)s overdue tasks reported", n
     ),
     "followups.realign_due": lambda n: ngettext("%(n)s task realigned", "%(n)s tasks realigned", n),
     "followups.snapshot_sla": lambda n: ngettext("%(n)s SLA figure kept", "%(n)s SLA figures kept", n),

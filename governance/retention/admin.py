@@ -11,8 +11,8 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
-from governance.admin_words import facts
+from governance.core.admin.base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
+from governance.core.admin.display import EVERY, facts
 from governance.retention import registry
 from governance.retention.models import Erasure, Removal, RetentionPeriod
 from governance.retention.periods import set_period
@@ -112,7 +112,7 @@ class ErasureAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("rows per table"))
     def counts_told(self, erasure: Erasure) -> str:
-        return facts(erasure.counts, {})
+        return facts(erasure.counts, {}, quantities=EVERY)
 
     @admin.display(description=_("rows"))
     def rows_told(self, erasure: Erasure) -> int:

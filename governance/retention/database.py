@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from governance import append_only
+from governance.core import append_only
 from governance.retention import registry
 from governance.retention.registry import Rule
 
@@ -228,7 +227,7 @@ def remove_by_hand(
         if rule.part is not None:
             table, key = rule.part
             cursor.execute(f"DELETE FROM {table} WHERE {key} IN (SELECT t.id {oldest})", [until])
-        with unguarded(connection, rule.table):
+        with append_only.unguarded(connection, rule.table):
             cursor.execute(f"DELETE FROM {rule.table} WHERE rowid IN (SELECT t.rowid {oldest})", [until])
     return {
         "count": len(rows),
@@ -247,25 +246,12 @@ def overwrite_what_goes(connection: BaseDatabaseWrapper) -> None:
 def erase_words_by_hand(connection: BaseDatabaseWrapper, points: Sequence[str]) -> None:
     """Do on SQLite what PostgreSQL's function does: blank what is written in words beside these points."""
     for table, columns in append_only.words_in_tables().items():
-        with connection.cursor() as cursor, unguarded(connection, table):
+        with connection.cursor() as cursor, append_only.unguarded(connection, table):
             cursor.execute(
                 f"UPDATE {table} SET {_set(columns)} WHERE ({_some(columns)}) "
                 f"AND {append_only.POINT} IN (SELECT value FROM json_each(%s))",
                 [json.dumps(list(points))],
             )
-
-
-@contextmanager
-def unguarded(connection: BaseDatabaseWrapper, table: str) -> Iterator[None]:
-    """Lift a table's guard for the length of the block; a transaction that fails has never lifted it."""
-    if not connection.in_atomic_block:
-        raise RuntimeError("only inside a transaction")
-    guarded = table in {model._meta.db_table for model in append_only.append_only_models()}
-    if guarded:
-        append_only.remove(connection, table)
-    yield
-    if guarded:
-        append_only.install(connection, table)
 
 
 def _as_stored(at: datetime) -> Any:

@@ -15,11 +15,11 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from governance.actors import By
 from governance.contact import digests
 from governance.contact.models import Consent, ContactDecision, Suppression
 from governance.contact.services import suppress
-from governance.errors import Forbidden, Invalid, NotFound, Refused
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.golive.services import Execution, verb
 from governance.outbox.models import IdempotentAnswer, OutboxMessage
 from governance.retention import database, registry
@@ -67,7 +67,8 @@ def find_people(
     found = [(keeper.kind, pk) for keeper in registry.keepers() for pk in keeper.find(who)]
     if not found:
         raise NotFound(
-            _("There is no such person here; perhaps she was erased already."), code="person_not_found"
+            _("There is no such person here; their personal information may already be deleted."),
+            code="person_not_found",
         )
     if len(found) > MOST_FOUND:
         raise Refused(
@@ -106,7 +107,8 @@ def preview(kind: str, record_id: int, *, by: By) -> Preview:
 
 def _unknown() -> NotFound:
     return NotFound(
-        _("There is no such person here; perhaps she was erased already."), code="person_not_found"
+        _("There is no such person here; their personal information may already be deleted."),
+        code="person_not_found",
     )
 
 
@@ -130,7 +132,7 @@ def erase_person(kind: str, record_id: int, *, why: str, by: By, at: datetime) -
     if person is None:
         raise _unknown()
     if why == Why.REQUESTED and person.reached:
-        suppress(person.reached, by=by, at=at, source=Suppression.Source.INTERNAL_LIST)
+        suppress(person.reached, by=by, at=at, source=Suppression.Source.INTERNAL_LIST, others=person.points)
     # before the rest: whoever holds a task of hers has then written what she will be searched in
     keeper.stop(person, by=by, at=at)
     database.overwrite_what_goes(connection)
@@ -213,7 +215,10 @@ def _messages(words: Words) -> Trace:
 
     rows = OutboxMessage.objects.filter(mentioned(words, "to", "subject", "body"))
     return Trace(
-        gettext_lazy("messages to her or about her"), rows, scrub=scrub, found=lambda: len(naming(rows))
+        gettext_lazy("messages to the person or about them"),
+        rows,
+        scrub=scrub,
+        found=lambda: len(naming(rows)),
     )
 
 

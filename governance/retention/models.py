@@ -10,11 +10,11 @@ from django.db import models
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from governance.actors import Written
-from governance.append_only import AppendOnly
+from governance.core.actors import Written
+from governance.core.append_only import AppendOnly
+from governance.core.versions import Versioned
 from governance.retention import registry
 from governance.retention.reasons import Why
-from governance.versions import Versioned
 
 MOST_DAYS = 36_525  # a hundred years
 

@@ -7,13 +7,13 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from governance.actors import By
-from governance.errors import Forbidden, Invalid, NotFound
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, NotFound
+from governance.core.seeding import SEED
+from governance.core.versions import revise
 from governance.golive.services import Execution, verb
 from governance.retention.models import RetentionPeriod
 from governance.retention.registry import Rule
-from governance.seeding import SEED
-from governance.versions import revise
 
 CHANGE = "governance.change_retentionperiod"
 YEARS_2, YEARS_3, YEARS_5 = 731, 1096, 1827
@@ -36,6 +36,20 @@ RULES = (
         "risk_events", "governance.RiskEvent", "created_at", YEARS_5, YEARS_2,
         gettext_lazy("Risk events"),
         gettext_lazy("what was reserved, denied and lost, with the caps that decided it"),
+    ),
+    Rule(
+        "risk_reservations", "governance.RiskReservation", "day", YEARS_5, YEARS_2,
+        gettext_lazy("Risk reservations"),
+        gettext_lazy("the ledger is counted again from them; one stays as long as an event names it"),
+        only_if="t.state <> 'PENDING' AND NOT EXISTS "
+        "(SELECT 1 FROM governance_riskevent AS e WHERE e.reservation_id = t.id)",
+    ),
+    Rule(
+        "risk_ledger_days", "governance.RiskLedgerDay", "day", YEARS_5, YEARS_2,
+        gettext_lazy("Risk ledger days"),
+        gettext_lazy("what each engine used in a day; a day stays as long as a reservation of it"),
+        only_if="NOT EXISTS (SELECT 1 FROM governance_riskreservation AS r "
+        "WHERE r.day = t.day AND (r.engine = t.engine OR t.engine = 'GLOBAL'))",
     ),
     Rule(
         "messages_sent", "governance.OutboxMessage", "sent_at", 30, 7,
@@ -61,6 +75,16 @@ RULES = (
         "sign_ins", "governance.SignIn", "ended_at", 30, 1,
         gettext_lazy("Sessions, after their end"),
         gettext_lazy("who was signed in, from where and with what; the address is personal data"),
+    ),
+    Rule(
+        "role_changes", "governance.RoleChange", "changed_at", YEARS_5, YEARS_2,
+        gettext_lazy("Role changes"),
+        gettext_lazy("who could do what and when, and who decided it"),
+    ),
+    Rule(
+        "account_changes", "governance.AccountChange", "at", YEARS_5, YEARS_2,
+        gettext_lazy("Account changes"),
+        gettext_lazy("who gave whom which role, password or token"),
     ),
     Rule(
         "admin_log", "admin.LogEntry", "action_time", YEARS_3, 366,

@@ -14,7 +14,7 @@ from django.apps import apps
 from django.db import models
 from django.db.models import Q, QuerySet
 
-from governance.actors import By
+from governance.core.actors import By
 from governance.retention.rules import Words
 
 LEAD, BUYER = "LEAD", "BUYER"

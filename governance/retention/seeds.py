@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from governance.core.seeding import SEED, GetModel, plant, uproot
 from governance.retention import registry
-from governance.seeding import SEED, GetModel, plant, uproot
 
 KEY = ("subject",)
 

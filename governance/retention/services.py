@@ -11,9 +11,9 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils.module_loading import import_string
 
-from governance.actors import By
+from governance.accounts.sign_ins import close_left_behind
+from governance.core.actors import By
 from governance.golive.services import Execution, verb
-from governance.people.sign_ins import close_left_behind
 from governance.retention import database, registry
 from governance.retention.models import Removal
 from governance.retention.periods import periods

@@ -14,10 +14,12 @@ from django.utils.text import get_text_list
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from governance.actors import By
-from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of, pretty_json
-from governance.admin_filters import one_of
-from governance.admin_live import LiveAdmin, SwitchesMany, live, sentences
+from governance.core.actors import By
+from governance.core.admin.base import DifferencesInWords, ReadOnlyAdmin, by_of, pretty_json
+from governance.core.admin.careful import CarefulAdmin
+from governance.core.admin.filters import one_of
+from governance.core.admin.live import SwitchesMany, live, sentences
+from governance.risk.forms import CAPS, RiskPolicyForm, no_cap_name
 from governance.risk.gauges import as_gauges
 from governance.risk.models import (
     RiskEngine,
@@ -27,7 +29,16 @@ from governance.risk.models import (
     RiskReservation,
     RiskThrottle,
 )
-from governance.risk.rules import ACTIONS, EXPOSURE, GLOBAL, LOSS, OPEN, STALE
+from governance.risk.rules import (
+    ACTIONS,
+    EXPOSURE,
+    GLOBAL,
+    LOSS,
+    OPEN,
+    STALE,
+    Danger,
+    loosened,
+)
 from governance.risk.services import POLICY_FIELDS, snapshot, upsert_policy
 from governance.risk.transfer import TransfersRiskPolicies
 
@@ -95,6 +106,37 @@ def caps_in_words(policy: RiskPolicy) -> list[str]:
     return [may % {"engine": engine, "caps": get_text_list(said, gettext("and"))}]
 
 
+CAP_NAMES = {
+    LOSS: _("loss a day (CAD)"), EXPOSURE: _("exposure a day (CAD)"), OPEN: _("open risk (CAD)"),
+    ACTIONS: _("reservations a day"),
+}  # fmt: skip
+
+
+def danger_display(danger: Danger) -> str:
+    """Return in a sentence what is dangerous about a change of a cap."""
+
+    def shown(figure: Any) -> str:
+        places = 0 if figure == int(figure) else 2
+        return number_format(figure, places, use_l10n=True, force_grouping=True)
+
+    facts = {"cap": CAP_NAMES[danger.name], "old": shown(danger.old), "new": shown(danger.new)}
+    if not danger.new:
+        return gettext("The cap on %(cap)s, now %(old)s, is removed: nothing limits it any more.") % facts
+    sentence = gettext(
+        "The cap on %(cap)s rises to %(new)s, above the %(most)s that GLOBAL allows all engines together."
+    )
+    return sentence % {**facts, "most": shown(danger.most)}
+
+
+class CapsThatDiffer(DifferencesInWords):
+    """Shows a cap of 0 as what it means."""
+
+    def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
+        if change.field in CAPS and not value:
+            return gettext("no cap")
+        return super().prepare_delta_change_value(change, value)
+
+
 def _engines() -> list[tuple[str, str]]:
     known = RiskEngine.objects.order_by("engine").values_list("engine", flat=True)
     return [(engine, engine) for engine in known]
@@ -104,10 +146,11 @@ OF_ENGINE = one_of("engine", _("engine"), _engines)
 
 
 @admin.register(RiskPolicy)
-class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, LiveAdmin, HistoryAdmin):
+class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, CarefulAdmin):
     """The caps of each engine below what is used of them; every save is a version with its reason."""
 
-    form = VersionForm
+    form = RiskPolicyForm
+    differences = CapsThatDiffer
     list_before_template = "admin/governance/riskpolicy/use.html"
     history_list_display = ("version",)
     list_display = (
@@ -124,13 +167,7 @@ class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, LiveAdmin, HistoryAdm
         (
             _("Caps"),
             {
-                "fields": (
-                    "max_daily_loss",
-                    "max_daily_exposure",
-                    "max_open_risk",
-                    "max_actions_per_day",
-                    "meaning",
-                )
+                "fields": (*((name, no_cap_name(name)) for name in CAPS), "meaning"),
             },
         ),
         (_("Why"), {"fields": ("change_reason", "seen_version")}),
@@ -155,6 +192,11 @@ class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, LiveAdmin, HistoryAdm
             by=by_of(request),
             at=timezone.now(),
         )
+
+    def warnings_of(self, before: RiskPolicy | None, after: RiskPolicy) -> list[str]:
+        over_all = None if after.engine == GLOBAL else RiskPolicy.objects.filter(engine=GLOBAL).first()
+        dangers = loosened(before.caps if before else None, after.caps, over_all.caps if over_all else None)
+        return [danger_display(danger) for danger in dangers]
 
     def switch(self, row: RiskPolicy, *, enabled: bool, by: By, reason: str) -> None:
         upsert_policy(row.engine, {"enabled": enabled}, by=by, at=timezone.now(), reason=reason)
@@ -204,7 +246,7 @@ class RiskReservationAdmin(ReadOnlyAdmin):
     fields = (
         "created_at", "engine", _figure(RiskReservation, "amount"), "state",
         _figure(RiskReservation, "realized_loss"), "day", purpose, "closed_at", "closed_by", why_closed,
-        "actor", "acting_for", "correlation_id",
+        "actor", "acting_for", "correlation_id", "token_id",
     )  # fmt: skip
 
 
@@ -215,7 +257,7 @@ class RiskThrottleAdmin(ReadOnlyAdmin):
     list_display = ("engine", "tripwire", "since", "released_at", "released_by", "reason")
     list_filter = (("released_at", admin.EmptyFieldListFilter), "engine", "since")
     ordering = ("-id",)
-    fields = (*list_display, "actor", "correlation_id")
+    fields = (*list_display, "actor", "correlation_id", "token_id")
 
 
 @admin.register(RiskEvent)
@@ -233,6 +275,7 @@ class RiskEventAdmin(ReadOnlyAdmin):
     fields = (
         "created_at", "kind", "engine", _figure(RiskEvent, "amount"), _figure(RiskEvent, "realized_loss"),
         "reservation", "why", purpose, "decided_by", "actor", "acting_for", "correlation_id",
+        "token_id",
     )  # fmt: skip
 
     @admin.display(description=_("reservation"))

@@ -44,13 +44,14 @@ def as_gauges(found: Snapshot) -> dict[str, Any]:
     """Return what the template draws."""
     midnight = datetime.combine(found.day + timedelta(days=1), time(), UTC).astimezone(TORONTO)
     return {
-        "engines": [_engine(engine) for engine in found.engines],
+        "engines": [gauges_of(engine) for engine in found.engines],
         "day": _("The day %(day)s is counted in UTC and ends at %(time)s in Toronto.")
         % {"day": found.day.isoformat(), "time": f"{midnight:%H:%M}"},
     }
 
 
-def _engine(found: EngineUse) -> EngineGauges:
+def gauges_of(found: EngineUse) -> EngineGauges:
+    """Return an engine's caps in words with the light that its page and the board show."""
     gauges = tuple(_gauge(measure) for measure in found.measures)
     worst = {gauge.state for gauge in gauges}
     state, says = GOOD, _("room under every cap")
@@ -59,6 +60,8 @@ def _engine(found: EngineUse) -> EngineGauges:
     elif found.throttled_by:
         state = BAD
         says = _("held back by %(tripwires)s") % {"tripwires": ", ".join(found.throttled_by)}
+    elif all(measure.share is None for measure in found.measures):
+        state, says = WATCH, _("no cap")
     elif BAD in worst:
         state, says = BAD, _("a cap is used up")
     elif WATCH in worst:

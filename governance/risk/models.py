@@ -10,12 +10,12 @@ from django.db import models
 from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
-from governance.actors import ACTOR_LENGTH, Written
-from governance.append_only import AppendOnly
-from governance.money import CentsField
+from governance.core.actors import ACTOR_LENGTH, Written
+from governance.core.append_only import AppendOnly
+from governance.core.money import CentsField
+from governance.core.versions import Versioned
 from governance.risk import rules
 from governance.risk.querysets import EngineQuerySet, ReservationQuerySet, ThrottleQuerySet
-from governance.versions import Versioned
 
 REASON_LENGTH = 500
 

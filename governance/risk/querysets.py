@@ -74,6 +74,20 @@ def open_throttles(engines: Sequence[str] | None = None) -> models.QuerySet[Risk
     return rows if engines is None else rows.filter(engine__in=engines)
 
 
+def policies_with_throttle(engines: Sequence[str]) -> models.QuerySet[Any]:
+    """Return the policies of these engines, each with the oldest throttle that holds any of them back.
+
+    `throttled_engine` and `throttled_by` (its tripwire) are None where nothing does.
+    """
+    from governance.risk.models import RiskPolicy  # the models themselves need the querysets above
+
+    oldest = open_throttles(engines)
+    return RiskPolicy.objects.filter(engine__in=engines).annotate(
+        throttled_engine=models.Subquery(oldest.values("engine")[:1]),
+        throttled_by=models.Subquery(oldest.values("tripwire")[:1]),
+    )
+
+
 def board_figures(at: datetime) -> dict[str, int]:
     """Return how many throttles hold an engine back."""
     return {"open_throttles": open_throttles().count()}

@@ -6,8 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from governance.core.seeding import SEED, GetModel, plant, uproot
 from governance.risk.rules import GLOBAL
-from governance.seeding import SEED, GetModel, plant, uproot
 
 KEY = ("engine",)
 # engine: loss a day, exposure a day, open risk, enabled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
@@ -11,8 +12,9 @@ from django.db import models
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from governance.actors import By
-from governance.admin_policies import (
+from governance.core.actors import By
+from governance.core.admin.policies import (
+    EMPTIED,
     TransfersPolicies,
     read_cells,
     read_number,
@@ -20,23 +22,38 @@ from governance.admin_policies import (
     write_number,
     write_yes,
 )
-from governance.admin_transfer import Row
+from governance.core.admin.transfer import Row
 from governance.risk.models import RiskEngine, RiskPolicy
-from governance.risk.rules import read_engine
+from governance.risk.rules import ZERO, read_engine
 from governance.risk.services import POLICY_FIELDS, upsert_policy
 
 COUNT = "max_actions_per_day"
+NO_CAP = ("no cap", "sans plafond", "aucun plafond", *EMPTIED)
 _FIELDS: dict[str, Any] = {name: RiskPolicy._meta.get_field(name) for name in POLICY_FIELDS}
 
 
-def _count(text: str) -> int:
+def _cap(text: str) -> Decimal:
+    """Return a cap, 0 for none. A bare 0 is refused: it could stand for nothing at all."""
+    if text.casefold() in NO_CAP or text.casefold() == gettext("no cap").casefold():
+        return ZERO
     found = read_number(text)
+    if not found:
+        raise ValidationError(gettext("Write more than 0, or “no cap”."))
+    return found
+
+
+def _count(text: str) -> int:
+    found = _cap(text)
     if found != int(found):
         raise ValidationError(gettext("Write a whole number."))
     return int(found)
 
 
-READERS = dict.fromkeys(POLICY_FIELDS, read_number) | {"enabled": read_yes, COUNT: _count}
+def _written(cap: Decimal | int) -> str:
+    return write_number(Decimal(cap)) if cap else gettext("no cap")
+
+
+READERS = dict.fromkeys(POLICY_FIELDS, _cap) | {"enabled": read_yes, COUNT: _count}
 
 
 class TransfersRiskPolicies(TransfersPolicies):
@@ -64,8 +81,7 @@ class TransfersRiskPolicies(TransfersPolicies):
     def cells_of(self, policy: RiskPolicy) -> dict[str, str]:
         return {
             "enabled": write_yes(policy.enabled),
-            **{name: write_number(getattr(policy, name)) for name in POLICY_FIELDS[1:-1]},
-            COUNT: str(policy.max_actions_per_day),
+            **{name: _written(getattr(policy, name)) for name in POLICY_FIELDS[1:]},
         }
 
     def read(self, row: Row, which: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from governance.admin_base import ReadOnlyAdmin
+from governance.core.admin.base import ReadOnlyAdmin
 from governance.runbook.models import Backup, Runbook
 from governance.runbook.services import status
 

@@ -18,8 +18,8 @@ from django.db import connection
 from django.db.backends.postgresql.client import DatabaseClient
 from django.utils.translation import gettext as _
 
-from governance.actors import By
-from governance.errors import Refused
+from governance.core.actors import By
+from governance.core.errors import Refused
 from governance.golive.services import Execution, verb
 from governance.runbook.models import Backup
 

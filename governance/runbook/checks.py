@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection
-from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.recorder import MigrationRecorder
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from kombu import Connection
 
-from governance import append_only
+from governance.accounts import last_manager
+from governance.accounts.models import SecondFactorKey
+from governance.accounts.querysets import managers
 from governance.contact.clock import zone_data_is_current
-from governance.contact.do_not_call import LOCAL, newest_list
+from governance.contact.do_not_call import ending_lists, newest_list, uncovered_area_codes
+from governance.contact.national_list import LASTS_DAYS, days_left
 from governance.contact.services import hash_key_problem
 from governance.contact.statements import unstated_channels
+from governance.core import append_only
+from governance.core.places import ALL, Province
 from governance.golive.services import state
 from governance.heimdall.models import HeimdallPolicy
 from governance.heimdall.rules import BUYER_MATCH, CAPITAL_ROUTE, FOLLOWUP_NEXT_ACTION, WHOLESALE_OFFER
+from governance.kpi.names import VITAL
 from governance.market.querysets import listed_policies
 from governance.outbox.services import BEAT_WITHIN, last_beat
-from governance.people.querysets import managers
-from governance.places import ALL, Province
 from governance.risk.models import RiskPolicy
 from governance.risk.querysets import open_throttles
 from governance.risk.rules import GLOBAL
+from governance.runbook import schema
 from governance.runbook.backups import newest_backup
 from governance.runbook.registry import Finding, Severity, check
 from governance.tripwire.models import RegressionPolicy
 
-LIST_WITHIN = timedelta(days=31)
 BACKUP_WITHIN = timedelta(hours=36)  # a night's backup may run late
 BROKER_SECONDS = 2
 SHORTEST_KEY = 50
+MOST_NAMED = 50  # area codes in one sentence
 ENGINES = (GLOBAL, "WHOLESALE", "CAPITAL", "NOTIFY")
-# the figures by which the operation is steered; what else is watched is the managers' to say
-WATCHED = (
-    ("WHOLESALE", "ladder_created"),
-    ("WHOLESALE", "followup_completed"),
-    ("WHOLESALE", "followup_sla"),
-    ("WHOLESALE", "offer_generated"),
-    ("BUYER_MATCH", "buyer_feedback"),
-)
 DOMAINS = (WHOLESALE_OFFER, BUYER_MATCH, CAPITAL_ROUTE, FOLLOWUP_NEXT_ACTION)
 
 BLOCKER, WARN, INFO = Severity.BLOCKER, Severity.WARN, Severity.INFO
@@ -63,7 +57,7 @@ def go_live_checklist(at: datetime) -> list[Finding]:
 def _checklist() -> Iterator[Finding]:
     if not settings.GO_LIVE_ENFORCE:
         yield Finding(
-            _("The switches are not obeyed here: set GO_LIVE_ENFORCE=1, or ENV=production, which brings it."),
+            _("Go-live and the kill switch are not enforced: set GO_LIVE_ENFORCE=1 or ENV=production."),
             {"setting": "GO_LIVE_ENFORCE"},
         )
     if not managers().exists():
@@ -74,14 +68,29 @@ def _checklist() -> Iterator[Finding]:
             _("Rows that are written once are not guarded by the database: run manage.py migrate."),
             {"triggers": missing},
         )
-    if hash_key_problem():
+    unguarded = last_manager.missing(connection)
+    if unguarded:
         yield Finding(
-            _("CONTACT_HASH_KEY is not the key that opt-outs were written with: they would not be found."),
-            {"setting": "CONTACT_HASH_KEY"},
+            _("The last active manager is not guarded by the database: run manage.py migrate."),
+            {"triggers": unguarded},
         )
+    if problem := hash_key_problem():
+        yield Finding(problem, {"setting": "CONTACT_HASH_KEY"})
 
 
-@check("kill_switch_clear", BLOCKER, gettext_lazy("The kill switch is released"))
+@check("second_factor_key", BLOCKER, gettext_lazy("Second factors can be read"))
+def second_factor_key(at: datetime) -> Finding | None:
+    """Without its key no code of an authenticator application is taken, and nobody enrols."""
+    problem = SecondFactorKey.problem()
+    return Finding(problem, {"setting": "SECOND_FACTOR_KEY"}) if problem else None
+
+
+@check(
+    "kill_switch_clear",
+    BLOCKER,
+    gettext_lazy("The kill switch is released"),
+    screen="admin:governance_golivestate_changelist",
+)
 def kill_switch_clear(at: datetime) -> Finding | None:
     now = state()
     if not now.kill_switch_engaged:
@@ -121,7 +130,12 @@ def _environment() -> Iterator[Finding]:
         )
 
 
-@check("risk_policies_present", BLOCKER, gettext_lazy("Every engine has its risk policy"))
+@check(
+    "risk_policies_present",
+    BLOCKER,
+    gettext_lazy("Every engine has its risk policy"),
+    screen="admin:governance_riskpolicy_changelist",
+)
 def risk_policies_present(at: datetime) -> Finding | None:
     """A policy that is switched off is present: it denies every reservation."""
     missing = sorted(
@@ -135,12 +149,17 @@ def risk_policies_present(at: datetime) -> Finding | None:
     )
 
 
-@check("regression_policies_present", BLOCKER, gettext_lazy("Every key figure has its tripwire"))
+@check(
+    "regression_policies_present",
+    BLOCKER,
+    gettext_lazy("Every key figure has its tripwire"),
+    screen="admin:governance_regressionpolicy_changelist",
+)
 def regression_policies_present(at: datetime) -> Finding | None:
     """One that is switched off is present: a manager decided that nobody watches that figure."""
-    metrics = [metric for _domain, metric in WATCHED]
+    metrics = [metric.name for metric in VITAL]
     there = set(RegressionPolicy.objects.filter(metric__in=metrics).values_list("domain", "metric"))
-    missing = ["/".join(name) for name in WATCHED if name not in there]
+    missing = ["/".join(metric.key) for metric in VITAL if metric.key not in there]
     if not missing:
         return None
     return Finding(
@@ -148,7 +167,12 @@ def regression_policies_present(at: datetime) -> Finding | None:
     )
 
 
-@check("heimdall_charter_present", BLOCKER, gettext_lazy("Every domain of the machines has its charter"))
+@check(
+    "heimdall_charter_present",
+    BLOCKER,
+    gettext_lazy("Every domain of the machines has its charter"),
+    screen="admin:governance_heimdallpolicy_changelist",
+)
 def heimdall_charter_present(at: datetime) -> Finding | None:
     """What a machine must show before its recommendation drives anything; production use may be off."""
     there = HeimdallPolicy.objects.filter(domain__in=DOMAINS).values_list("domain", flat=True)
@@ -162,7 +186,12 @@ def heimdall_charter_present(at: datetime) -> Finding | None:
     )
 
 
-@check("market_policies_present", BLOCKER, gettext_lazy("Every province has its market policy"))
+@check(
+    "market_policies_present",
+    BLOCKER,
+    gettext_lazy("Every province has its market policy"),
+    screen="admin:governance_marketpolicy_changelist",
+)
 def market_policies_present(at: datetime) -> list[Finding]:
     """Thirteen provinces, each with contact windows. One that is switched off is present."""
     windows = {
@@ -190,7 +219,12 @@ def market_policies_present(at: datetime) -> list[Finding]:
     return found
 
 
-@check("consent_stated", BLOCKER, gettext_lazy("It is stated how consent is obtained"))
+@check(
+    "consent_stated",
+    BLOCKER,
+    gettext_lazy("It is stated how consent is obtained"),
+    screen="admin:governance_consentstatement_changelist",
+)
 def consent_stated(at: datetime) -> Finding | None:
     missing = unstated_channels()
     if not missing:
@@ -205,23 +239,42 @@ def consent_stated(at: datetime) -> Finding | None:
     )
 
 
-@functools.cache
-def _migrations_of_the_program() -> frozenset[tuple[str, str]]:
-    return frozenset(MigrationLoader(None).disk_migrations)
+@check(
+    "area_codes_covered",
+    BLOCKER,
+    gettext_lazy("Every area code that is called has a do-not-call list"),
+    screen="admin:governance_areacodestatement_changelist",
+)
+def area_codes_covered(at: datetime) -> Finding | None:
+    """Each has a list, fresh or not, or a manager's statement that only exempt numbers are called there."""
+    missing = uncovered_area_codes()
+    if not missing:
+        return None
+    return Finding(
+        _(
+            "Open calls go to area codes without a national do-not-call list: %(area_codes)s. Import the "
+            "lists, or let a manager state in administration, with a reason, that only exempt numbers are "
+            "called there."
+        )
+        % {"area_codes": ", ".join(missing[:MOST_NAMED])},
+        {"area_codes": missing},
+    )
 
 
 @check("migrations_applied", BLOCKER, gettext_lazy("The database fits the program"))
-def migrations_applied(at: datetime) -> Finding | None:
-    waiting = _migrations_of_the_program() - set(MigrationRecorder(connection).applied_migrations())
-    if not waiting:
-        return None
-    names = sorted(f"{app}.{name}" for app, name in waiting)
-    text = ngettext(
-        "%(count)s migration waits: run manage.py migrate.",
-        "%(count)s migrations wait: run manage.py migrate.",
-        len(names),
-    )
-    return Finding(text % {"count": len(names)}, {"migrations": names[:20]})
+def migrations_applied(at: datetime) -> list[Finding]:
+    found = []
+    if names := schema.waiting():
+        text = ngettext(
+            "%(count)s migration waits: run manage.py migrate.",
+            "%(count)s migrations wait: run manage.py migrate.",
+            len(names),
+        )
+        found.append(Finding(text % {"count": len(names)}, {"migrations": names[:20]}))
+    if names := schema.of_a_newer_release():
+        text = _("A newer release has changed the database (%(name)s): start that release.")
+        found.append(Finding(text % {"name": names[-1]}, {"migrations": names[:20]}))
+    return found
 
 
 @check("zone_data_current", BLOCKER, gettext_lazy("The time zones are today’s"))
@@ -233,13 +286,24 @@ def zone_data_current(at: datetime) -> Finding | None:
     )
 
 
-@check("jobs_alive", BLOCKER, gettext_lazy("The jobs run"))
+@check(
+    "jobs_alive",
+    BLOCKER,
+    gettext_lazy("The jobs run"),
+    screen="schedules",
+)
 def jobs_alive(at: datetime) -> Finding | None:
     last = last_beat()
-    if last is not None and at - last < BEAT_WITHIN:
+    if last is not None and abs(at - last) < BEAT_WITHIN:
         return None
     if last is None:
         return Finding(_("The jobs have never run: start the job process (make serve starts it)."))
+    if last > at:
+        return Finding(
+            _("The jobs last ran at %(when)s UTC, which is in the future: set this machine's clock.")
+            % {"when": f"{last:%Y-%m-%d %H:%M}"},
+            {"last_beat": last},
+        )
     return Finding(
         _("The jobs have not run since %(when)s UTC: start the job process again.")
         % {"when": f"{last:%Y-%m-%d %H:%M}"},
@@ -262,7 +326,12 @@ def sqlite_in_production(at: datetime) -> Finding | None:
     )
 
 
-@check("no_throttle_engaged", WARN, gettext_lazy("No engine is held back"))
+@check(
+    "no_throttle_engaged",
+    WARN,
+    gettext_lazy("No engine is held back"),
+    screen="admin:governance_riskthrottle_changelist?released_at__isempty=1",
+)
 def no_throttle_engaged(at: datetime) -> list[Finding]:
     return [
         Finding(
@@ -293,27 +362,74 @@ def broker_reachable(at: datetime) -> Finding | None:
     return None
 
 
-@check("do_not_call_list_fresh", WARN, gettext_lazy("The national do-not-call list is up to date"))
-def do_not_call_list_fresh(at: datetime) -> Finding | None:
+@check(
+    "do_not_call_list_fresh",
+    WARN,
+    gettext_lazy("The national do-not-call lists are up to date"),
+    screen="admin:governance_donotcallimport_changelist",
+)
+def do_not_call_list_fresh(at: datetime) -> list[Finding]:
+    """Warns a week before a list ends. Imports from before area codes were recorded count as one list."""
     newest = newest_list()
     if newest is None:
-        return Finding(
-            _("The national do-not-call list was never imported: manage.py import_do_not_call reads it in.")
+        return [
+            Finding(
+                _(
+                    "The national do-not-call list was never imported: manage.py import_do_not_call reads it "
+                    "in."
+                )
+            )
+        ]
+    of_codes = list(ending_lists(at)[:MOST_NAMED])
+    stale = [row for row in of_codes if days_left(row.list_date, at) < 0]
+    soon = [row for row in of_codes if row not in stale]
+    found = []
+    if stale:
+        codes = [row.area_code for row in stale]
+        found.append(
+            Finding(
+                _(
+                    "The national do-not-call list is older than 31 days, so calls are held, in: "
+                    "%(area_codes)s."
+                )
+                % {"area_codes": ", ".join(codes)},
+                {"area_codes": codes, "list_date": stale[0].list_date},
+            )
         )
-    days = (at.astimezone(LOCAL).date() - newest).days
-    if days <= LIST_WITHIN.days:
-        return None
-    return Finding(
-        _(
-            "The national do-not-call list is of %(date)s, %(days)s days old; calls need one of at most 31 "
-            "days."
+    if soon:
+        codes = [row.area_code for row in soon]
+        left = days_left(soon[0].list_date, at)
+        text = ngettext(
+            "In %(days)s day the national do-not-call list becomes too old for calls in: %(area_codes)s.",
+            "In %(days)s days the national do-not-call list becomes too old for calls in: %(area_codes)s.",
+            left + 1,
         )
-        % {"date": newest, "days": days},
-        {"list_date": newest, "days": days},
-    )
+        found.append(
+            Finding(
+                text % {"days": left + 1, "area_codes": ", ".join(codes)},
+                {"area_codes": codes, "list_date": soon[0].list_date, "days": left + 1},
+            )
+        )
+    if not found and days_left(newest, at) < 0:
+        found.append(
+            Finding(
+                _(
+                    "The national do-not-call list is of %(date)s, %(days)s days old; calls need one of at "
+                    "most 31 days."
+                )
+                % {"date": newest, "days": LASTS_DAYS - days_left(newest, at)},
+                {"list_date": newest, "days": LASTS_DAYS - days_left(newest, at)},
+            )
+        )
+    return found
 
 
-@check("backup_fresh", WARN, gettext_lazy("There is a fresh backup"))
+@check(
+    "backup_fresh",
+    WARN,
+    gettext_lazy("There is a fresh backup"),
+    screen="admin:governance_backup_changelist",
+)
 def backup_fresh(at: datetime) -> Finding | None:
     newest = newest_backup()
     if newest is None:
@@ -337,7 +453,12 @@ def tls_on(at: datetime) -> Finding | None:
     )
 
 
-@check("mail_is_sent", WARN, gettext_lazy("Managers are told by mail"))
+@check(
+    "mail_is_sent",
+    WARN,
+    gettext_lazy("Managers are told by mail"),
+    screen="admin:governance_user_changelist?role__exact=MANAGER",
+)
 def mail_is_sent(at: datetime) -> Finding | None:
     """Not in a list of the law's: a notice that nobody gets warns nobody."""
     if settings.EMAIL_BACKEND.endswith(

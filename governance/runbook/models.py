@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from governance.actors import Written
-from governance.append_only import AppendOnly
+from governance.core.actors import Written
+from governance.core.append_only import AppendOnly
 from governance.golive.models import GoLiveState
 
 
@@ -18,6 +18,20 @@ class Runbook(GoLiveState):
         verbose_name = _("runbook")
         verbose_name_plural = _("runbook")
         default_permissions = ("view",)
+
+
+class CompatibleMigration(models.Model):
+    """A migration on whose tables the release before it runs too; written in the migration's transaction."""
+
+    app = models.CharField(max_length=40)
+    name = models.CharField(max_length=150)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["app", "name"], name="compatible_migration_once")]
+
+    def __str__(self) -> str:
+        return f"{self.app}.{self.name}"
 
 
 class Backup(Written, AppendOnly):

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import models
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 
@@ -34,18 +35,28 @@ Ask = Callable[[datetime], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A readiness check; `title` says what holds where it finds nothing."""
+    """A readiness check; `title` says what holds where it finds nothing.
+
+    `screen` names the admin's address where a finding is put right, with a query where that narrows it; it is
+    blank where only whoever runs the machine can.
+    """
 
     id: str
     severity: Severity
     title: Any
     ask: Ask
+    screen: str = ""
+
+    @property
+    def url(self) -> str:
+        name, mark, query = self.screen.partition("?")
+        return reverse(name) + mark + query if name else ""
 
 
 _checks: dict[str, Check] = {}
 
 
-def check(id: str, severity: Severity, title: Any) -> Callable[[Ask], Ask]:
+def check(id: str, severity: Severity, title: Any, screen: str = "") -> Callable[[Ask], Ask]:
     """Register a function of the present instant as the check `id`.
 
     It returns nothing where all is well, else a finding or several. It may raise: that is a blocker. Raises
@@ -56,7 +67,7 @@ def check(id: str, severity: Severity, title: Any) -> Callable[[Ask], Ask]:
         known = _checks.get(id)
         if known is not None and known.ask is not ask:
             raise ValueError(f"there are two checks called {id}")
-        _checks[id] = Check(id, severity, title, ask)
+        _checks[id] = Check(id, severity, title, ask, screen)
         return ask
 
     return register

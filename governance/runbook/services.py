@@ -12,7 +12,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
-from governance.hooks import ChecklistLine
+from governance.core.hooks import ChecklistLine
 from governance.runbook.registry import Check, Finding, Severity, registered
 
 log = logging.getLogger(__name__)
@@ -20,12 +20,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A finding as it is told."""
+    """A finding as it is told; `url` is the screen where it is put right, blank where there is none."""
 
     id: str
     severity: str
     message: str
     detail: dict[str, Any] = field(default_factory=dict)
+    url: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return {"id": self.id, "severity": self.severity, "message": self.message, "detail": self.detail}
@@ -121,7 +122,7 @@ def _findings(answer: Any) -> list[Finding]:
 def _told(known: Check, one: Finding) -> Found:
     severity = Severity(one.severity or known.severity)
     detail = json.loads(json.dumps(dict(one.detail), default=str))
-    return Found(known.id, severity.value, str(one.message), detail)
+    return Found(known.id, severity.value, str(one.message), detail, known.url)
 
 
 def _title(known: Check) -> str:
@@ -136,7 +137,9 @@ def checklist(at: datetime) -> list[ChecklistLine]:
     lines = []
     for asked in status(at).asked:
         blockers = [one for one in asked.found if one.severity == Severity.BLOCKER]
-        lines += [ChecklistLine(one.id, asked.title, False, one.message, one.detail) for one in blockers]
+        lines += [
+            ChecklistLine(one.id, asked.title, False, one.message, one.detail, one.url) for one in blockers
+        ]
         if asked.severity == Severity.BLOCKER and not blockers:
             lines.append(ChecklistLine(asked.id, asked.title, True))
     return lines

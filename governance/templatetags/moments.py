@@ -8,7 +8,7 @@ from django import template
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from governance.moments import moment_in_words
+from governance.core.moments import moment_in_words
 
 register = template.Library()
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from governance import hooks
-from governance.hooks import LeadFacts
+from governance.core import hooks
+from governance.core.hooks import LeadFacts
 
 
 @pytest.fixture

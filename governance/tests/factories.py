@@ -9,8 +9,11 @@ from typing import Any
 import factory
 from factory.django import DjangoModelFactory
 
-from governance.contact.digests import EMAIL, PHONE, digest, read_email, read_phone
+from governance.accounts.models import AccountChange
+from governance.contact.digests import EMAIL, PHONE, area_code, digest, read_email, read_phone
 from governance.contact.models import (
+    AreaCodeList,
+    AreaCodeStatement,
     Closure,
     Consent,
     ConsentStatement,
@@ -19,8 +22,8 @@ from governance.contact.models import (
     StatutoryHours,
     Suppression,
 )
+from governance.core.hooks import LeadFacts, PointFacts
 from governance.heimdall.models import HeimdallEvent, HeimdallRecommendation
-from governance.hooks import LeadFacts, PointFacts
 from governance.kpi.models import KpiEvent
 from governance.market.models import MarketPolicy
 from governance.retention.models import Erasure, Removal
@@ -33,7 +36,7 @@ SELLER_EMAIL = "seller@example.ca"
 
 
 def phone_point(text: str = SELLER_PHONE) -> PointFacts:
-    return PointFacts(PHONE, digest(PHONE, read_phone(text)))
+    return PointFacts(PHONE, digest(PHONE, read_phone(text)), area_code(read_phone(text)))
 
 
 def email_point(text: str = SELLER_EMAIL) -> PointFacts:
@@ -128,6 +131,17 @@ class ConsentStatementFactory(DjangoModelFactory[ConsentStatement]):
         model = ConsentStatement
 
 
+class AreaCodeStatementFactory(DjangoModelFactory[AreaCodeStatement]):
+    """In 250 only exempt numbers are called."""
+
+    area_code = "250"
+    changed_by = "tests"
+    updated_at = NOW
+
+    class Meta:
+        model = AreaCodeStatement
+
+
 class DoNotCallImportFactory(DjangoModelFactory[DoNotCallImport]):
     """Yesterday's list, with two numbers."""
 
@@ -140,6 +154,18 @@ class DoNotCallImportFactory(DjangoModelFactory[DoNotCallImport]):
 
     class Meta:
         model = DoNotCallImport
+
+
+class AreaCodeListFactory(DjangoModelFactory[AreaCodeList]):
+    """The list of 416."""
+
+    area_code = "416"
+    list_date = datetime(2026, 11, 23, tzinfo=UTC).date()
+    since = NOW
+    source = factory.SubFactory(DoNotCallImportFactory)
+
+    class Meta:
+        model = AreaCodeList
 
 
 class BackupFactory(DjangoModelFactory[Backup]):
@@ -211,6 +237,19 @@ class RemovalFactory(DjangoModelFactory[Removal]):
 
     class Meta:
         model = Removal
+
+
+class AccountChangeFactory(DjangoModelFactory[AccountChange]):
+    """A token that a manager issued to a program."""
+
+    kind = "ISSUED"
+    person = "dialer"
+    person_id = 1
+    concerned_token = "0123456789abcdef"
+    at = NOW
+
+    class Meta:
+        model = AccountChange
 
 
 class ErasureFactory(DjangoModelFactory[Erasure]):

@@ -8,8 +8,8 @@ from typing import Any
 
 from django.db import connection
 
-from governance.actors import By
-from governance.money import CENT
+from governance.core.actors import By
+from governance.core.money import CENT
 from governance.risk.models import RiskEngine, RiskLedgerDay, RiskPolicy
 from governance.risk.services import Reserved, reserve_exposure, upsert_policy
 from governance.tests.factories import NOW

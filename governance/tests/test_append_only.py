@@ -6,21 +6,29 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Model, QuerySet
 
-from governance import append_only
-from governance.append_only import Unchangeable, append_only_models
+from governance.accounts.models import AccountChange
 from governance.contact.models import Consent, ContactDecision, DoNotCallImport, HashKeyCheck, Suppression
 from governance.contact.services import hash_key_problem, remember_hash_key
+from governance.core import append_only
+from governance.core.actors import By
+from governance.core.append_only import Unchangeable, append_only_models
+from governance.core.places import Place
 from governance.heimdall.models import HeimdallEvent, HeimdallRecommendation
 from governance.kpi.models import KpiEvent
+from governance.market.models import MarketPolicy
+from governance.market.services import upsert_policy
 from governance.retention.models import Erasure, Removal
 from governance.risk.models import RiskEvent
 from governance.runbook.models import Backup
 from governance.tests.factories import (
+    NOW,
+    AccountChangeFactory,
     BackupFactory,
     ConsentFactory,
     ContactDecisionFactory,
@@ -34,7 +42,7 @@ from governance.tests.factories import (
     SuppressionFactory,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 FACTORIES: dict[type[Model], Any] = {
     KpiEvent: KpiEventFactory,
     ContactDecision: ContactDecisionFactory,
@@ -47,6 +55,7 @@ FACTORIES: dict[type[Model], Any] = {
     Erasure: ErasureFactory,
     Backup: BackupFactory,
     DoNotCallImport: DoNotCallImportFactory,
+    AccountChange: AccountChangeFactory,
 }
 each = pytest.mark.parametrize("model", FACTORIES, ids=lambda model: model.__name__)
 
@@ -168,6 +177,63 @@ def test_sqlite_replaces_no_row_that_a_unique_key_names_either() -> None:
     append_only.remove(connection, "governance_jobslot")
 
 
+# --- the histories of policies and settings -----------------------------------------------------------------
+
+
+@pytest.fixture
+def version(by: Callable[..., By]) -> dict[str, Any]:
+    """The newest version of a market policy, which a manager has changed."""
+    upsert_policy(Place("ON"), enabled=False, by=by("MANAGER"), at=NOW, reason="first")
+    connection.check_constraints()
+    return dict(MarketPolicy.history.values().latest())
+
+
+def test_every_table_of_versions_is_guarded() -> None:
+    tables = {model.history.model._meta.db_table for model in apps.get_models() if hasattr(model, "history")}
+    assert len(tables) >= 15
+    assert tables == {model._meta.db_table for model in append_only.history_models()}
+    names = {name for table in tables for name in append_only.expected(connection.vendor, table)}
+    assert names <= append_only.present(connection)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE {table} SET changed_by = 'mallory'",
+        "UPDATE {table} SET history_user_id = NULL",
+        "DELETE FROM {table}",
+        "DELETE FROM {table} WHERE history_id = {id}",
+        "TRUNCATE {table}",
+        "INSERT OR REPLACE INTO {table} SELECT * FROM {table}",
+        "REPLACE INTO {table} SELECT * FROM {table} WHERE history_id = {id}",
+    ],
+)
+def test_no_version_is_changed_or_deleted(version: dict[str, Any], statement: str) -> None:
+    of_another = "TRUNCATE" if connection.vendor == "sqlite" else "REPLACE"
+    if of_another in statement:
+        return
+    table = MarketPolicy.history.model._meta.db_table
+    with pytest.raises(DatabaseError, match="written once"):
+        run(statement.format(table=table, id=version["history_id"]))
+    with pytest.raises(DatabaseError, match="written once"), transaction.atomic():
+        MarketPolicy.history.filter(pk=version["history_id"]).update(reason="forged")
+    with pytest.raises(DatabaseError, match="written once"), transaction.atomic():
+        MarketPolicy.history.get(pk=version["history_id"]).delete()
+    assert dict(MarketPolicy.history.values().latest()) == version
+
+
+def test_a_further_version_is_written_as_ever(version: dict[str, Any], by: Callable[..., By]) -> None:
+    upsert_policy(Place("ON"), enabled=True, by=by("MANAGER"), at=NOW, reason="second")
+    assert MarketPolicy.history.latest().version == version["version"] + 1
+
+
+def test_a_missing_guard_of_versions_is_noticed_and_made_again_by_migrate() -> None:
+    append_only.remove(connection, "governance_historicalgolivestate")
+    assert "governance_historicalgolivestate_no_update" in complaints()[0]
+    call_command("migrate", verbosity=0, interactive=False)
+    assert complaints() == []
+
+
 # --- who watches the triggers -------------------------------------------------------------------------------
 
 
@@ -208,8 +274,8 @@ def test_a_switched_off_trigger_is_noticed() -> None:
 
 def test_another_hash_key_is_noticed(settings: Any) -> None:
     HashKeyCheck.objects.all().delete()
-    remember_hash_key()
-    remember_hash_key()
+    remember_hash_key(NOW)
+    remember_hash_key(NOW)
     assert HashKeyCheck.objects.count() == 1
     assert hash_key_problem() == ""
     settings.CONTACT_HASH_KEY = "another key"

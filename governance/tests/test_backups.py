@@ -18,13 +18,15 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from governance.actors import By
+from governance.core.actors import By
 from governance.kpi.models import KpiEvent
 from governance.kpi.services import emit_kpi
 from governance.models import Backup
 from governance.runbook import backups
 from governance.runbook.backups import BackupFailed, back_up, newest_backup
 from governance.tests.factories import NOW, KpiEventFactory
+
+pytestmark = pytest.mark.both
 
 ROOT = Path(settings.BASE_DIR)
 BY = By.system("backup")

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from governance.contact.clock import add_local_days, common, merged, spans_of
-from governance.places import CANADIAN_ZONES
+from governance.core.places import CANADIAN_ZONES
 
 pytestmark = pytest.mark.once
 

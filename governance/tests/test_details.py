@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 
-from governance.details import read_detail
+from governance.core.details import read_detail
 
 pytestmark = pytest.mark.once
 

@@ -12,12 +12,12 @@ import time_machine
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from governance.actors import By
 from governance.contact.models import ContactDecision
 from governance.contact.services import lift_suppression, record_consent, suppress
-from governance.hooks import LeadFacts
+from governance.core.actors import By
+from governance.core.hooks import LeadFacts
+from governance.core.places import Place
 from governance.market.services import upsert_policy
-from governance.places import Place
 from governance.tests.factories import (
     NOW,
     SELLER_EMAIL,
@@ -33,10 +33,11 @@ PATH = "/api/governance/market/can-contact"
 Api = Callable[..., APIClient]
 Leads = dict[str, LeadFacts]
 MakeBy = Callable[..., By]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 CHECKS = [
     "policy", "channel", "suppression", "consent", "score", "holiday", "statutory_hours", "contact_window",
+    "frequency",
 ]  # fmt: skip
 
 
@@ -61,6 +62,7 @@ def test_a_weekday_and_time_are_judged_as_given(api: Api, query: dict[str, Any],
     assert (answer["reason"], answer["ok"]) == (reason, reason == "within_window")
     assert (answer["zones"], answer["local_times"], answer["next_allowed_at"]) == ([], [], None)
     assert answer["checks"][5] == {"check": "holiday", "result": "not_checked", "reason": ""}
+    assert answer["checks"][8] == {"check": "frequency", "result": "not_checked", "reason": ""}
 
 
 def test_the_whole_answer_for_a_market(api: Api) -> None:
@@ -78,6 +80,7 @@ def test_the_whole_answer_for_a_market(api: Api) -> None:
     assert [check["check"] for check in answer["checks"]] == CHECKS
     assert [check["result"] for check in answer["checks"]] == [
         "pass", "pass", "not_checked", "pass", "not_checked", "pass", "pass", "pass",
+        "not_checked",
     ]  # fmt: skip
     assert answer["next_allowed_at"] == "2026-11-25T19:30:00Z"
     assert "opt-outs and consent were not checked" in answer["warnings"][0]

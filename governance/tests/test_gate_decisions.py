@@ -9,7 +9,6 @@ from decimal import Decimal
 import pytest
 from rest_framework.test import APIClient
 
-from governance.actors import By
 from governance.contact.models import Closure, Consent, ContactDecision, StatutoryHours, Suppression
 from governance.contact.reference import remove_reference, save_reference
 from governance.contact.services import (
@@ -22,10 +21,11 @@ from governance.contact.services import (
     record_consent,
     suppress,
 )
-from governance.errors import Forbidden, Invalid
-from governance.hooks import PointFacts
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid
+from governance.core.hooks import PointFacts
+from governance.core.places import Place
 from governance.market.services import upsert_policy
-from governance.places import Place
 from governance.tests.factories import (
     NOW,
     ClosureFactory,
@@ -37,7 +37,7 @@ from governance.tests.factories import (
 
 Api = Callable[..., APIClient]
 MakeBy = Callable[..., By]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 PATH = "/api/governance/contact/decisions"
 LATER = NOW + timedelta(days=3)
 
@@ -53,7 +53,7 @@ def keep(
 ) -> ContactDecision:
     points = (phone_point(), email_point()) if points is None else points
     gate = open_gate(Place("ON"), channel, judged, city="Toronto")
-    question = question_about(channel, points, score)
+    question = question_about(channel, points, score, at=judged)
     kept = decision(
         "START", gate.judge(question, judged), gate, question, by=by, at=judged, now=now, lead_id="L-1",
         phone_digest=points[0].digest if points else "",
@@ -195,8 +195,12 @@ def test_everybody_records_an_opt_out_and_only_managers_the_rest(by: MakeBy) -> 
     for role in ("VA", "CLOSER", "AUDITOR", "SERVICE"):
         with pytest.raises(Forbidden):
             lift_suppression([point], by=by(role), at=NOW, reason="please")
-        with pytest.raises(Forbidden):
+        with pytest.raises(Invalid if role in ("VA", "CLOSER") else Forbidden):  # they need evidence
             record_consent(point, "SMS", "EXPRESS", by=by(role), at=NOW, obtained_at=NOW, how="web form")
+        with pytest.raises(Forbidden):
+            record_consent(
+                point, "SMS", "BUSINESS", by=by(role), at=NOW, obtained_at=NOW, how="sold", evidence="x"
+            )
         with pytest.raises(Forbidden):
             save_reference(ClosureFactory.build(), by=by(role), at=NOW, reason="strike")
     with pytest.raises(Invalid):
@@ -295,12 +299,13 @@ def test_a_bad_filter_is_refused_by_its_name(api: Api, query: dict[str, str], fi
     "cursor",
     [
         "x", "cD0=", "cD14", "cD0wMDAxLTAxLTAxVDAwOjAwOjAwKzE0OjAw", "cD05OTk5LTEyLTMxVDIzOjU5OjU5LTE0OjAw",
-        "bz05OTk5OTk5OTk5OTk5OTk5OTk5OTk5",
+        "bz05OTk5OTk5OTk5OTk5OTk5OTk5OTk5", "cD1hYmM=", "cD0A", "cD0lMDA=", "cD0xZTk5OQ==",
     ],
 )  # fmt: skip
-def test_a_forged_cursor_is_refused(api: Api, cursor: str) -> None:
+@pytest.mark.parametrize("ordering", ["created_at", "-id"])
+def test_a_forged_cursor_is_refused(api: Api, cursor: str, ordering: str) -> None:
     ContactDecisionFactory.create()
-    assert api("AUDITOR").get(PATH, {"cursor": cursor}).status_code < 500
+    assert api("AUDITOR").get(PATH, {"cursor": cursor, "ordering": ordering}).status_code < 500
 
 
 @pytest.mark.parametrize(
@@ -330,3 +335,11 @@ def test_dates_of_closures_are_local_days(by: MakeBy) -> None:
     ClosureFactory.create(date=date(2026, 11, 25))
     assert keep(by("MANAGER"), judged=datetime(2026, 11, 25, 4, 30, tzinfo=UTC)).ok
     assert keep(by("MANAGER"), judged=datetime(2026, 11, 25, 5, 0, tzinfo=UTC)).reason == "holiday"
+
+
+@pytest.mark.parametrize("kind", Consent.Kind.values)
+def test_when_a_consent_ends_is_decided_for_every_kind(kind: str) -> None:
+    ends = consent_expiry(kind, datetime(2026, 11, 25, tzinfo=UTC))
+    assert (ends is None) is (kind in ("EXPRESS", "WITHDRAWN"))
+    with pytest.raises(ValueError, match="REFERRAL"):
+        consent_expiry("REFERRAL", datetime(2026, 11, 25, tzinfo=UTC))

@@ -1,4 +1,4 @@
-"""The gate as sums on plain values: eight checks, their order, the clocks and the calendar."""
+"""The gate as sums on plain values: nine checks, their order, the clocks and the calendar."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from governance.contact.frequency import ContactRow
+from governance.contact.models import Consent
 from governance.contact.rules import (
     CHECKS,
     HORIZON,
@@ -31,9 +33,9 @@ from governance.contact.rules import (
     next_allowed,
     zones_for,
 )
-from governance.hours import Window, read_clock
+from governance.core.hours import Window, read_clock
+from governance.core.places import ZONES
 from governance.market.rules import DEFAULT_RULES, ContactRules
-from governance.places import ZONES
 
 pytestmark = pytest.mark.once
 
@@ -113,17 +115,18 @@ def test_the_time_decides(when: str, channel: str, reason: str) -> None:
     assert (verdict.reason, verdict.ok) == (reason, reason == "within_window")
 
 
-def test_the_eight_checks_are_listed_in_their_order_and_the_first_refusal_is_named() -> None:
+def test_the_nine_checks_are_listed_in_their_order_and_the_first_refusal_is_named() -> None:
     rules = replace(DEFAULT_RULES, channels=("CALL",), consent_channels=("SMS",))
     law = (LegalHours(1, "ON", (0,), 600, 660, date(2020, 1, 1), "Act"),)
     verdict = ask(
         at("2026-12-25 03:00"), state="policy_disabled", on=calendar(rules, legal=law),
         score=Decimal("0.1"), has_points=True, suppressions=(STOP,),
+        contacts=tuple(ContactRow(n, "p", "SMS", at("2026-12-25 01:00")) for n in range(3)),
     )  # fmt: skip
     assert [check.check for check in verdict.checks] == list(CHECKS)
     assert [check.reason for check in verdict.checks] == [
         "policy_disabled", "channel_not_allowed", "suppressed", "consent_missing", "lead_score_below_minimum",
-        "holiday", "outside_statutory_hours", "outside_contact_window",
+        "holiday", "outside_statutory_hours", "outside_contact_window", "too_soon",
     ]  # fmt: skip
     assert set(results(verdict)) == {"fail"}
     assert (verdict.ok, verdict.reason) == (False, "policy_disabled")
@@ -159,7 +162,7 @@ def test_each_check_is_named_once_those_before_it_pass(passing: int) -> None:
 def test_without_a_policy_nothing_else_is_judged() -> None:
     verdict = ask(at("2026-11-25 14:30"), state="policy_missing", on=calendar(None))
     assert verdict.reason == "policy_missing"
-    assert results(verdict) == ["fail"] + ["not_checked"] * 7
+    assert results(verdict) == ["fail"] + ["not_checked"] * 8
 
 
 def test_no_windows_means_never() -> None:
@@ -179,6 +182,7 @@ def test_nothing_personal_is_checked_of_nobody() -> None:
         "pass",
         "pass",
         "pass",
+        "not_checked",
     ]
     assert verdict.ok
 
@@ -196,6 +200,12 @@ def test_nothing_personal_is_checked_of_nobody() -> None:
         ([LIFT, replace(STOP, at=LIFT.at + timedelta(1))], "SMS", True),
         ([STOP, replace(LIFT, channel="CALL")], "SMS", True),
         ([STOP, replace(LIFT, digest="other")], "SMS", True),
+        ([replace(STOP, press="a"), replace(LIFT, press="a")], "SMS", False),
+        ([replace(STOP, press="a"), replace(LIFT, press="b")], "SMS", True),
+        ([STOP, replace(LIFT, press="a")], "SMS", True),  # an undo ends no stop but its own
+        ([STOP, replace(STOP, id=9, press="a"), replace(LIFT, id=10, press="a")], "SMS", True),
+        ([replace(STOP, press="a"), replace(STOP, id=9), replace(LIFT, id=10, press="a")], "SMS", True),
+        ([replace(STOP, press="a"), replace(STOP, id=9, press="b"), LIFT], "SMS", False),
     ],
 )
 def test_a_stop_holds_until_it_is_lifted(rows: list[SuppressionRow], channel: str, stopped: bool) -> None:
@@ -239,6 +249,14 @@ def test_where_consent_is_needed_it_must_hold(rows: list[ConsentRow], ok: bool) 
     on = calendar(replace(DEFAULT_RULES, consent_channels=("SMS",)))
     verdict = ask(at("2026-11-25 14:30"), on=on, has_points=True, consents=tuple(rows))
     assert verdict.reason == ("within_window" if ok else "consent_missing")
+
+
+@pytest.mark.parametrize("kind", [*Consent.Kind.values, "VERBAL"])
+def test_what_is_no_known_kind_of_consent_is_none(kind: str) -> None:
+    on = calendar(replace(DEFAULT_RULES, consent_channels=("SMS",)))
+    verdict = ask(at("2026-11-25 14:30"), on=on, has_points=True, consents=(replace(YES, kind=kind),))
+    gives = kind in ("EXPRESS", "INQUIRY", "BUSINESS")
+    assert verdict.reason == ("within_window" if gives else "consent_missing")
 
 
 def test_the_score_must_reach_the_minimum() -> None:
@@ -397,7 +415,7 @@ from datetime import datetime, timezone
 from zoneinfo import ZoneInfo, TZPATH
 import django
 django.setup()
-from governance.contact.clock import local
+from governance.core.moments import local
 print(local(datetime(2026, 12, 15, 4, 45, tzinfo=timezone.utc), "America/Vancouver").strftime("%H:%M"))
 """
 

@@ -10,20 +10,20 @@ from django.db import IntegrityError, transaction
 from rest_framework.response import Response
 from rest_framework.test import APIClient, APIRequestFactory, force_authenticate
 
-from governance import hooks
-from governance.actors import By
-from governance.doors import DoorViewSet
-from governance.errors import Forbidden, Invalid, Refused, Unavailable
+from governance.core import hooks
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, Refused, Unavailable
+from governance.core.hooks import ChecklistLine
+from governance.core.rest.viewsets import ServiceViewSet
 from governance.golive.models import GoLiveState
 from governance.golive.services import Execution, set_go_live, set_kill_switch, state, verb
-from governance.hooks import ChecklistLine
 from governance.kpi.models import KpiEvent
 from governance.kpi.services import emit_kpi
 from governance.tests.factories import NOW
 
 Api = Callable[..., APIClient]
 MakeBy = Callable[..., By]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 BASE = "/api/governance/go-live"
 TURNS = ["enable", "disable", "kill-switch/engage", "kill-switch/release"]
 
@@ -260,7 +260,7 @@ def test_a_refused_verb_leaves_what_it_must_and_nothing_else(
     assert kept == ["kept"]
 
 
-class RefusingDoor(DoorViewSet):
+class RefusingDoor(ServiceViewSet):
     """A door whose verb refuses and keeps something."""
 
     rights: ClassVar[dict[str, str]] = {"go": "governance.view_operations"}

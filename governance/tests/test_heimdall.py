@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
-from governance.actors import By
-from governance.append_only import Unchangeable
-from governance.errors import Forbidden, Invalid, Refused, Unavailable
+from governance.core.actors import By
+from governance.core.append_only import Unchangeable
+from governance.core.errors import Forbidden, Invalid, Refused, Unavailable
 from governance.golive.models import GoLiveState
 from governance.golive.services import Execution, verb
 from governance.heimdall import seeds
@@ -36,7 +36,7 @@ from governance.heimdall.services import (
 )
 
 MakeBy = Callable[..., By]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 OFFER = "WHOLESALE_OFFER"
 AT = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -201,8 +201,12 @@ def test_an_edit_gets_no_further_than_promotion_would() -> None:
     # judged by what the same edit asks for
     with pytest.raises(Refused):
         upsert_policy(OFFER, {"prod_use_enabled": True, "min_sandbox_trials": 76}, by=SYSTEM, at=AT)
-    policy = upsert_policy(OFFER, {"prod_use_enabled": True, "min_sandbox_trials": 74}, by=SYSTEM, at=AT)
-    assert policy.prod_use_enabled
+    # and not by lowering it
+    with pytest.raises(Refused) as lowered:
+        upsert_policy(OFFER, {"prod_use_enabled": True, "min_sandbox_trials": 74}, by=SYSTEM, at=AT)
+    assert lowered.value.code == "lowered_and_promoted"
+    upsert_policy(OFFER, {"min_sandbox_trials": 74}, by=SYSTEM, at=AT)
+    assert upsert_policy(OFFER, {"prod_use_enabled": True}, by=SYSTEM, at=AT).prod_use_enabled
 
 
 def test_a_service_client_with_the_policy_scope_edits_but_never_promotes(by: MakeBy) -> None:
@@ -332,11 +336,21 @@ def test_the_gate_judges_what_is_stored() -> None:
     assert gate(OFFER, Decimal(1), AT).reason == "sandbox_success_rate_below_threshold"
 
 
-def test_the_gate_costs_two_queries_whatever_the_number_of_days(django_assert_num_queries: Any) -> None:
+def test_the_gate_costs_one_query_whatever_the_number_of_days(django_assert_num_queries: Any) -> None:
     for days_ago in range(40):
         tried(3, 3, days_ago=days_ago)
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(1):
         gate(OFFER, Decimal(1), AT)
+
+
+def test_what_a_use_costs(django_assert_num_queries: Any) -> None:
+    promoted()
+    number = recommended().pk
+    savepoint = 2  # around the event, and around the whole
+    with django_assert_num_queries(3 + 2 * savepoint):  # the recommendation, the gate, the event
+        drive(number)
+    with django_assert_num_queries(1):
+        assert refused(lambda: may_drive(str(number), OFFER, AT)) == "recommendation_used"
 
 
 # --- the moment of use --------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from governance.actors import By
+from governance.core.actors import By
 from governance.heimdall.models import HeimdallPolicy, HeimdallScorecardDay
 from governance.heimdall.services import promote, recommend, record_trial, use_recommendation
 from governance.models import User

@@ -19,7 +19,7 @@ from governance.heimdall.models import (
 )
 
 Api = Callable[..., APIClient]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 ROOT = "/api/governance/heimdall"
 OFFER = "WHOLESALE_OFFER"
 VERBS: dict[str, dict[str, Any]] = {
@@ -121,7 +121,7 @@ def test_a_list_costs_the_same_whatever_it_finds(
 
 
 @pytest.mark.parametrize(
-    ("path", "most"), [("sandbox/trial", 7), ("recommend", 7), ("policies/upsert", 9), ("promote", 11)]
+    ("path", "most"), [("sandbox/trial", 7), ("recommend", 6), ("policies/upsert", 9), ("promote", 11)]
 )
 def test_what_a_verb_costs(
     api: Api, path: str, most: int, django_assert_num_queries: Callable[..., CaptureQueriesContext]

@@ -8,13 +8,13 @@ from collections import Counter
 import pytest
 from django.db import connection, transaction
 
-from governance.errors import Refused
+from governance.core.errors import Refused
 from governance.heimdall.models import HeimdallEvent, HeimdallPolicy, HeimdallScorecardDay
 from governance.heimdall.services import record_trial
 from governance.tests.test_heimdall import AT, DAY, OFFER, SYSTEM, drive, promoted, recommended
 from valhalla.testing import CLIENTS, at_once
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
 
 
 def trial(number: int) -> None:

@@ -12,12 +12,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from governance.heimdall.rules import (
+    Misuse,
     Reason,
+    Recommended,
     Scorecard,
     Thresholds,
     cut,
     first_day,
     gate,
+    misuse,
     read_confidence,
     read_domain,
     shortfall,
@@ -141,3 +144,30 @@ def test_thirty_days_are_today_and_the_twenty_nine_before_it() -> None:
     late_in_vancouver = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)
     assert first_day(late_in_vancouver, 30) == date(2026, 11, 2)
     assert first_day(late_in_vancouver, 1) == date(2026, 12, 1)
+
+
+USED_UP = Recommended("WHOLESALE_OFFER", "L-1", is_used=True)
+FRESH = Recommended("WHOLESALE_OFFER", "L-1", is_used=False)
+FOR_ANY = Recommended("WHOLESALE_OFFER", "", is_used=False)
+
+
+@pytest.mark.parametrize(
+    ("found", "is_named", "domain", "subject", "reason"),
+    [
+        (None, False, "WHOLESALE_OFFER", "L-1", Misuse.MISSING),
+        (None, True, "WHOLESALE_OFFER", "L-1", Misuse.UNKNOWN),
+        (FRESH, True, "CAPITAL_ROUTE", "L-1", Misuse.OTHER_DOMAIN),
+        (USED_UP, True, "CAPITAL_ROUTE", "L-2", Misuse.OTHER_DOMAIN),
+        (FRESH, True, "WHOLESALE_OFFER", "L-2", Misuse.OTHER_SUBJECT),
+        (USED_UP, True, "WHOLESALE_OFFER", "L-2", Misuse.OTHER_SUBJECT),
+        (FRESH, True, "WHOLESALE_OFFER", "", Misuse.OTHER_SUBJECT),
+        (USED_UP, True, "WHOLESALE_OFFER", "L-1", Misuse.USED),
+        (FRESH, True, "WHOLESALE_OFFER", "L-1", None),
+        (FOR_ANY, True, "WHOLESALE_OFFER", "L-2", None),
+        (FOR_ANY, True, "WHOLESALE_OFFER", "", None),
+    ],
+)
+def test_why_a_recommendation_cannot_be_used(
+    found: Recommended | None, is_named: bool, domain: str, subject: str, reason: Misuse | None
+) -> None:
+    assert misuse(found, is_named=is_named, domain=domain, subject=subject) is reason

@@ -11,14 +11,14 @@ import pytest
 from django.db import transaction
 from rest_framework.test import APIClient
 
-from governance.actors import By
+from governance.core.actors import By
 from governance.kpi.models import KpiEvent
 from governance.kpi.services import Kpi, emit_kpi, emit_kpis, kpi_fail, kpi_success, kpi_timed_step, kpi_value
 from governance.tests.factories import NOW, KpiEventFactory
 
 Api = Callable[..., APIClient]
 MakeBy = Callable[..., By]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 PATH = "/api/governance/kpi/events"
 
 
@@ -116,7 +116,7 @@ def test_events_are_read_newest_first_and_narrowed(api: Api) -> None:
         assert ids(client.get(PATH, query)) == [row.pk for row in found], query
     assert client.get(f"{PATH}/{old.pk}").json() == {
         "id": old.pk, "domain": "WHOLESALE", "metric": "followup_completed", "success": None, "value": 1.5,
-        "detail": {}, "actor": "vera", "acting_for": "", "correlation_id": "",
+        "detail": {}, "actor": "vera", "acting_for": "", "token_id": None, "correlation_id": "",
         "created_at": "2026-11-23T15:00:00Z",
     }  # fmt: skip
 

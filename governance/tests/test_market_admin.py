@@ -11,9 +11,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from governance import hooks
-from governance.hooks import LawsWeek, Moves, PolicyDraft
-from governance.hours import DAYS, read_day, read_windows, week_windows, write_day
+from governance.core import hooks
+from governance.core.hooks import LawsWeek, Moves, PolicyDraft
+from governance.core.hours import DAYS, read_day, read_windows, week_windows, write_day
 from governance.market.forms import typed_from
 from governance.market.models import MarketPolicy
 from governance.market.pictures import closed_by_law
@@ -93,6 +93,7 @@ def test_a_policy_is_said_as_a_manager_would_say_it() -> None:
         "Text messages, calls and e-mail, Monday to Friday 09:00 to 20:00, Saturday 10:00 to 18:00, "
         "local time, not on holidays.",
         "Only leads that score 0.65 or more, or have no score yet.",
+        "At most 3 contacts a day and 6 in 7 days per number or address: our own rule.",
     ]
     assert "Switched off" in in_words(DEFAULT_RULES, enabled=False, zone="")[0]
     never = ContactRules((), ("SMS",), Decimal(0), skip_holidays=False, consent_channels=())
@@ -152,6 +153,8 @@ def test_typed_hours_become_the_policys_windows(manager: Client) -> None:
         "min_lead_score_to_contact": 0.5,
         "skip_holidays": True,
         "consent_required_channels": ["SMS"],
+        "max_contacts_per_day": 3,
+        "max_contacts_per_7_days": 6,
     }
 
 
@@ -251,14 +254,14 @@ def test_many_are_switched_off_with_a_reason(manager: Client) -> None:
     assert b"Reason for this change" in page.content
     assert MarketPolicy.objects.filter(enabled=False).count() == 0, "asked first"
     assert manager.post(LISTED, {**said, "apply": "1"}).status_code == 200, "without a reason nothing is done"
-    assert manager.post(LISTED, {**said, "apply": "1", "change_reason": "storm"}).status_code == 302
+    assert manager.post(LISTED, {**said, "apply": "1", "change_reason": "storm today"}).status_code == 302
     assert set(rows.values_list("enabled", "version", "reason", "changed_by")) == {
-        (False, 2, "storm", "mona")
+        (False, 2, "storm today", "mona")
     }
     assert MarketPolicy.objects.filter(enabled=False).count() == 3
-    manager.post(LISTED, {**said, "apply": "1", "change_reason": "again"})
+    manager.post(LISTED, {**said, "apply": "1", "change_reason": "a storm again"})
     assert set(rows.values_list("version", flat=True)) == {2}, "what is off already makes no version"
-    back = {**said, "action": "switch_on", "apply": "1", "change_reason": "over"}
+    back = {**said, "action": "switch_on", "apply": "1", "change_reason": "the storm is over"}
     assert manager.post(LISTED, back).status_code == 302
     assert set(rows.values_list("enabled", flat=True)) == {True}
 
@@ -269,7 +272,12 @@ def test_an_auditor_switches_nothing(person: Callable[..., User]) -> None:
     row = MarketPolicy.objects.get(province="ON")
     client.post(
         LISTED,
-        {"action": "switch_off", "_selected_action": [row.pk], "apply": "1", "change_reason": "storm"},
+        {
+            "action": "switch_off",
+            "_selected_action": [row.pk],
+            "apply": "1",
+            "change_reason": "storm today",
+        },
     )
     row.refresh_from_db()
     assert row.enabled

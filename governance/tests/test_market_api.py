@@ -10,13 +10,13 @@ import pytest
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
+from governance.core.places import Province
 from governance.market.models import MarketPolicy
-from governance.places import Province
 from governance.tests.factories import MarketPolicyFactory
 
 BASE = "/api/governance/market"
 Api = Callable[..., APIClient]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
 def test_a_fresh_database_has_thirteen_policies_by_province(api: Api) -> None:
@@ -26,7 +26,7 @@ def test_a_fresh_database_has_thirteen_policies_by_province(api: Api) -> None:
     assert all(row["enabled"] and row["version"] == 1 for row in rows)
     assert set(rows[0]) == {
         "id", "province", "market", "enabled", "rules", "timezone", "version", "changed_by", "reason",
-        "updated_at",
+        "updated_at", "scheduled",
     }  # fmt: skip
     assert rows[0]["updated_at"].endswith("Z")
     assert rows[0]["rules"] == {
@@ -38,6 +38,8 @@ def test_a_fresh_database_has_thirteen_policies_by_province(api: Api) -> None:
         "min_lead_score_to_contact": 0.65,
         "skip_holidays": True,
         "consent_required_channels": [],
+        "max_contacts_per_day": 3,
+        "max_contacts_per_7_days": 6,
     }
 
 
@@ -67,7 +69,10 @@ def test_an_unknown_market_falls_back_to_all(api: Api) -> None:
         "rules": policy.rules,
         "policy_id": policy.pk,
         "version": 1,
+        "effective_from": answer["effective_from"],
+        "scheduled": [],
     }
+    assert answer["effective_from"].endswith("Z")
 
 
 def test_a_disabled_row_of_the_market_answers_for_itself(api: Api) -> None:
@@ -83,7 +88,7 @@ def test_a_province_without_any_policy_is_not_found_in_words(api: Api) -> None:
     assert response.status_code == 200
     assert response.json() == {
         "found": False, "province": "NU", "market": None, "requested_market": "ALL", "enabled": None,
-        "rules": None, "policy_id": None, "version": None,
+        "rules": None, "policy_id": None, "version": None, "effective_from": None, "scheduled": [],
     }  # fmt: skip
 
 
@@ -248,7 +253,7 @@ def test_a_refusal_is_a_problem_that_a_person_and_a_program_can_read(api: Api) -
     assert (body["status"], body["code"], body["correlation_id"]) == (400, "invalid", "call-7")
     assert body["type"] == "urn:valhalla:problem:invalid"
     assert body["detail"].startswith("province: ")
-    assert "no Canadian province" in body["errors"]["province"][0]
+    assert "not a Canadian province" in body["errors"]["province"][0]
 
 
 def test_a_path_with_a_slash_answers_too(api: Api) -> None:
@@ -265,7 +270,7 @@ def test_an_unknown_path_or_method_is_a_problem(api: Api) -> None:
     assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
 
 
-@pytest.mark.parametrize(("path", "most"), [("policies", 3), ("effective?province=ON&market=OTTAWA", 3)])
+@pytest.mark.parametrize(("path", "most"), [("policies", 4), ("effective?province=ON&market=OTTAWA", 3)])
 def test_reading_asks_few_queries_authentication_included(
     api: Api, path: str, most: int, django_assert_max_num_queries: Callable[..., CaptureQueriesContext]
 ) -> None:
@@ -358,6 +363,11 @@ UPSERTS: list[tuple[dict[str, Any], str]] = [
     ({"rules": {"channels_allowed": ["FAX"]}}, "rules"),
     ({"rules": {"channels_allowed": "SMS"}}, "rules"),
     ({"rules": {"skip_holidays": "yes"}}, "rules"),
+    ({"rules": {"max_contacts_per_day": 0}}, "rules"),
+    ({"rules": {"max_contacts_per_day": True}}, "rules"),
+    ({"rules": {"max_contacts_per_7_days": 51}}, "rules"),
+    ({"rules": {"max_contacts_per_7_days": "6"}}, "rules"),
+    ({"rules": {"max_contacts_per_day": 7}}, "rules"),
     ({"rules": {"contact_windows_local": {}}}, "rules"),
     ({"rules": {"contact_windows_local": [{**WINDOW, "days": [9]}]}}, "rules"),
     ({"rules": {"contact_windows_local": [{**WINDOW, "days": [0, 0]}]}}, "rules"),
@@ -448,3 +458,18 @@ def test_another_media_type_is_415(api: Api) -> None:
 def test_a_bad_question_names_its_field(api: Api, path: str, query: dict[str, str], field: str) -> None:
     response = api("VA").get(f"{BASE}/{path}", query)
     assert (response.status_code, list(response.json()["errors"])) == (400, [field])
+
+
+def test_a_policy_older_than_the_frequency_cap_has_its_default(api: Api) -> None:
+    """An unchanged upsert of it makes no version."""
+    policy = MarketPolicy.objects.get(province="ON")
+    old = {name: value for name, value in policy.rules.items() if not name.startswith("max_contacts")}
+    MarketPolicy.objects.filter(pk=policy.pk).update(rules=old)
+    policy.refresh_from_db()
+    assert (policy.rules["max_contacts_per_day"], policy.rules["max_contacts_per_7_days"]) == (3, 6)
+    answer = (
+        api("MANAGER", "mona")
+        .post(f"{BASE}/policies/upsert", {"province": "ON", "rules": old}, format="json")
+        .json()
+    )
+    assert (answer["version"], answer["rules"]["max_contacts_per_day"]) == (1, 3)

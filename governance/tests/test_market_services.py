@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from governance import hooks
-from governance.actors import By
-from governance.errors import Forbidden, Invalid, Refused
-from governance.market.models import MarketPolicy
-from governance.market.services import get_effective_policy, upsert_policy
-from governance.places import Place
+from governance.core import hooks
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, Refused
+from governance.core.places import Place
+from governance.market.models import MarketPolicy, ScheduledChange
+from governance.market.services import (
+    apply_scheduled,
+    get_effective_policy,
+    schedule_change,
+    upsert_policy,
+)
 from governance.tests.factories import NOW, MarketPolicyFactory
+
+pytestmark = pytest.mark.both
 
 MakeBy = Callable[..., By]
 OTTAWA = Place("ON", "OTTAWA")
@@ -230,3 +238,34 @@ def test_no_change_is_lost_between_many(by: MakeBy) -> None:
     assert policy.rules["min_lead_score_to_contact"] == 0.1
     assert (policy.rules["skip_holidays"], policy.rules["channels_allowed"]) == (False, ["CALL"])
     assert policy.rules["consent_required_channels"] == ["SMS"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_who_schedule_for_the_same_instant_one_succeeds(by: MakeBy) -> None:
+    manager, start = by("MANAGER"), NOW + timedelta(days=30)
+    outcomes = at_once(
+        *(
+            lambda score=score: schedule_change(
+                Place("ON"), by=manager, at=NOW, effective_from=start,
+                rules={"min_lead_score_to_contact": score / 10},
+            )
+            for score in range(1, 6)
+        )
+    )  # fmt: skip
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    assert {getattr(problem, "code", problem) for problem in refused} == {"already_scheduled"}
+    assert (len(refused), ScheduledChange.objects.count()) == (4, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_jobs_and_an_edit_at_once_apply_a_change_once(by: MakeBy) -> None:
+    manager, start = by("MANAGER"), NOW + timedelta(days=30)
+    schedule_change(Place("ON"), by=manager, at=NOW, effective_from=start, rules={"skip_holidays": False})
+    outcomes = at_once(
+        lambda: apply_scheduled(start),
+        lambda: apply_scheduled(start),
+        lambda: upsert_policy(Place("ON"), by=manager, at=start, timezone="America/Toronto"),
+    )
+    assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)], outcomes
+    policy = MarketPolicy.objects.get(province="ON")
+    assert (policy.version, policy.rules["skip_holidays"], policy.timezone) == (3, False, "America/Toronto")

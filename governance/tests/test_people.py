@@ -11,12 +11,12 @@ from django.test import Client
 
 from followups.models import FollowUpTask
 from followups.tests.scenes import begin
-from governance.actors import By
-from governance.errors import Forbidden, Invalid
-from governance.hours import Window
+from governance.accounts.querysets import at_work
+from governance.accounts.services import mark_away, set_shifts
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid
+from governance.core.hours import Window
 from governance.models import Absence, User, WorkProfile
-from governance.people.querysets import at_work
-from governance.people.services import mark_away, set_shifts
 
 pytestmark = pytest.mark.django_db
 AT = datetime(2026, 11, 24, 17, tzinfo=UTC)

@@ -12,6 +12,7 @@ from rest_framework.test import APIClient
 
 from governance.models import Absence, ApiToken, User
 from governance.tests.test_admin_browser import enter, look
+from valhalla.testing import PASSWORD
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,6 +41,11 @@ def test_three_people_are_marked_away_in_one_go(
     assert sorted(away) == [(name, "training", "mona") for name in ("amara", "ben", "chloe")]
 
 
+def confirm(page: Any) -> None:
+    page.fill("#id_confirm_proof", PASSWORD)
+    page.keyboard.press("Enter")
+
+
 def test_a_token_is_issued_seen_once_used_and_revoked(
     page: Any, live_server: Any, person: Callable[..., User]
 ) -> None:
@@ -56,6 +62,7 @@ def test_a_token_is_issued_seen_once_used_and_revoked(
     )  # the list is asked for as somebody types, which other tests do
     page.fill("input[name=label]", "the dialer")
     page.click("button[name=_save]")
+    confirm(page)
     secret = page.locator("#token").inner_text()
     look(page, "token-issued")
     program = APIClient()
@@ -71,6 +78,7 @@ def test_a_token_is_issued_seen_once_used_and_revoked(
     page.fill("textarea[name=reason]", "the dialer was sold")
     look(page, "token-revoke")
     page.click("#apply")
+    confirm(page)
     page.get_by_text("1 token revoked.").wait_for()
     look(page, "token-revoked")
 

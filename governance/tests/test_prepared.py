@@ -13,11 +13,11 @@ from django.db.models import DateField, DateTimeField
 from django.db.models.sql.compiler import SQLCompiler
 from django.test.utils import CaptureQueriesContext
 
+from governance.accounts.querysets import tokens_of
+from governance.core.compiled import Listed, Prepared, Slot
 from governance.models import ApiToken, Closure, KpiEvent, MarketPolicy, Suppression, User
-from governance.people.querysets import tokens_of
-from governance.prepared import Listed, Prepared, Slot
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 NOW = datetime(2026, 11, 25, 15, 0, tzinfo=UTC)
 
 

@@ -11,15 +11,15 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
-from governance.actors import By, Role
-from governance.admin_base import HistoryAdmin
+from governance.core.actors import By, Role
+from governance.core.admin.base import HistoryAdmin
+from governance.core.places import Place
+from governance.core.versions import Versioned
 from governance.market.models import MarketPolicy
 from governance.market.services import upsert_policy
 from governance.models import User
-from governance.places import Place
-from governance.versions import Versioned
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 AT = datetime(2026, 3, 24, 17, 0, tzinfo=UTC)
 NIGHTS = [{"days": [6], "start": "03:00", "end": "04:00"}]
@@ -63,7 +63,9 @@ def test_an_old_version_comes_back_as_a_new_one_with_its_reason(mona: Client, ch
     assert "Sunday" in asked
     assert answer.status_code == 302
     changed.refresh_from_db()
-    assert (changed.rules, changed.version, changed.changed_by) == (first.rules, 3, "mona")
+    # the seeds' version is older than some rules, which keep their values
+    assert {name: changed.rules[name] for name in first.rules} == first.rules
+    assert (changed.version, changed.changed_by) == (3, "mona")
     assert changed.history.order_by("history_id").last().history_change_reason == "Back to the day"
     assert [row.version for row in changed.history.order_by("history_id")] == [1, 2, 3]
 
@@ -81,7 +83,7 @@ def test_without_a_reason_nothing_comes_back(mona: Client, changed: MarketPolicy
 def test_who_has_not_seen_the_newest_version_is_told(mona: Client, changed: MarketPolicy) -> None:
     page = mona.post(
         address(changed, changed.history.order_by("history_id").first()),
-        {"seen_version": "1", "change_reason": "Back"},
+        {"seen_version": "1", "change_reason": "Back to the day"},
     )
     assert "This was changed meanwhile" in page.content.decode()
     changed.refresh_from_db()
@@ -97,7 +99,10 @@ def test_an_auditor_reads_history_and_restores_nothing(
     assert b"/restore/" not in client.get(version).content
     assert client.get(address(changed, first)).status_code == 403
     assert (
-        client.post(address(changed, first), {"seen_version": "2", "change_reason": "x"}).status_code == 403
+        client.post(
+            address(changed, first), {"seen_version": "2", "change_reason": "as it was 1st"}
+        ).status_code
+        == 403
     )
     changed.refresh_from_db()
     assert changed.version == 2
@@ -107,7 +112,7 @@ def test_a_version_of_another_policy_or_of_none_restores_nothing(mona: Client, c
     other = MarketPolicy.objects.get(province="ON").history.earliest()
     for number in (other.pk, 10**30):
         named = f"/admin/governance/marketpolicy/{changed.pk}/history/{number}/restore/"
-        assert mona.post(named, {"seen_version": "2", "change_reason": "x"}).status_code == 302
+        assert mona.post(named, {"seen_version": "2", "change_reason": "as it was 1st"}).status_code == 302
     changed.refresh_from_db()
     assert changed.version == 2
 
@@ -120,7 +125,7 @@ VERSIONED = [
 
 
 # of the first there are none, and a pause is ended on the schedules’ page, never by bringing back a version
-OTHERS = ("ConsentStatement", "JobSwitch")
+OTHERS = ("ConsentStatement", "AreaCodeStatement", "JobSwitch")
 SEEDED = [model for model in VERSIONED if model.__name__ not in OTHERS]
 
 
@@ -135,7 +140,9 @@ def test_every_versioned_screen_restores_through_its_own_verb(mona: Client, mode
         row.save()
         first = row.history.latest()
     asked = mona.get(address(row, first))
-    answer = mona.post(address(row, first), {"seen_version": str(row.version), "change_reason": "as it was"})
+    answer = mona.post(
+        address(row, first), {"seen_version": str(row.version), "change_reason": "as it was 1st"}
+    )
     row.refresh_from_db()
     assert (asked.status_code, answer.status_code) == (200, 302), answer.content.decode()[-3000:]
     assert row.version == first.version, "what is as it was makes no version"

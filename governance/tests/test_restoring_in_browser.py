@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from governance.core.places import Place
 from governance.market.models import MarketPolicy
 from governance.market.services import upsert_policy
 from governance.models import User
-from governance.places import Place
 from governance.tests.test_admin_browser import complaints, enter, look
 
 __all__ = ["complaints"]
@@ -30,7 +30,7 @@ def test_a_manager_finds_who_changed_quebecs_hours_and_restores_them(
     )
     enter(page, live_server.url, "mona")
 
-    page.locator("#nav-sidebar-apps").get_by_role("link", name="Hours and channels").click()
+    page.locator("#nav-sidebar-apps").get_by_role("link", name="Contact policies").click()
     look(page, "policies")
     page.locator("#result_list").get_by_role("link", name="Quebec").first.click()
     page.get_by_role("link", name="History").first.click()

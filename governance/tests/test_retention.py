@@ -17,10 +17,10 @@ from django.test import Client
 from django.utils import timezone
 
 from followups.models import LookupEvent, RealignRequest, SlaSnapshot
-from governance import append_only
-from governance.actors import By, Role
 from governance.contact.models import Consent, ContactDecision, Suppression
-from governance.errors import Forbidden, Invalid, NotFound, Refused
+from governance.core import append_only
+from governance.core.actors import By, Role
+from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.kpi.models import KpiEvent
 from governance.models import ApiToken, JobSlot, OutboxMessage, User
 from governance.outbox.services import post_message
@@ -29,6 +29,8 @@ from governance.retention.admin import days_told
 from governance.retention.models import Erasure, Removal, RetentionPeriod
 from governance.retention.periods import set_period
 from governance.retention.services import NotAllRemoved, remove_expired, remove_step
+from governance.risk.models import RiskLedgerDay, RiskReservation
+from governance.risk.services import recount, release
 from governance.tasks import remove_expired_rows
 from governance.tests.factories import (
     ConsentFactory,
@@ -38,9 +40,10 @@ from governance.tests.factories import (
     SuppressionFactory,
     phone_point,
 )
+from governance.tests.risking import reserved
 from valhalla.testing import at_once
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db, pytest.mark.usefixtures("databases_clock")]
 BY = By.system("test")
 DAY = timedelta(days=1)
 FIVE_YEARS, SEVEN_YEARS = 1827, 2557
@@ -174,6 +177,30 @@ def test_each_subject_goes_by_its_own_period(person: Callable[..., User]) -> Non
     assert SlaSnapshot.objects.get().count == 20
     assert ContactDecision.objects.get().lead_id == "young"
     assert RealignRequest.objects.count() == 2
+
+
+def test_risk_goes_with_its_events_and_the_ledger_equals_a_recount_before_and_after() -> None:
+    now = timezone.now()
+    for age in (FIVE_YEARS + 3, FIVE_YEARS - 3, 0):
+        release(reserved(100, at=now - age * DAY), by=BY, at=now - age * DAY)
+    open_one = reserved(50, at=now)
+    assert recount() == []
+
+    assert remove_expired(now, by=BY) == {"risk_events": 2, "risk_reservations": 1, "risk_ledger_days": 2}
+
+    assert RiskReservation.objects.count() == 3
+    assert RiskLedgerDay.objects.count() == 4
+    assert RiskReservation.objects.get(pk=open_one).state == "PENDING"
+    assert recount() == []
+
+
+def test_a_reservation_stays_as_long_as_an_event_names_it_and_its_day_as_long_as_it() -> None:
+    now = timezone.now()
+    keep("risk_events", None)
+    release(reserved(100, at=now - 3000 * DAY), by=BY, at=now - 3000 * DAY)
+
+    assert remove_expired(now, by=BY) == {}
+    assert recount() == []
 
 
 def test_sessions_that_ended_are_forgotten() -> None:

@@ -22,6 +22,7 @@ from valhalla.testing import PASSWORD, make_person
 
 LIST = "admin:governance_riskpolicy_changelist"
 SHOTS = os.environ.get("VALHALLA_SHOTS", "")
+CAPS = ("max_daily_loss", "max_daily_exposure", "max_open_risk", "max_actions_per_day")
 
 
 @pytest.fixture
@@ -119,10 +120,12 @@ def form(policy: RiskPolicy, **changes: Any) -> dict[str, Any]:
         "max_daily_exposure": policy.max_daily_exposure,
         "max_open_risk": policy.max_open_risk,
         "max_actions_per_day": policy.max_actions_per_day,
+        **{f"no_cap_{name}": "on" for name in CAPS if not getattr(policy, name)},
         "change_reason": "winter is quiet",
         "seen_version": policy.version,
     }
-    return {key: value for key, value in {**given, **changes}.items() if value != ""}
+    sent = {key: value for key, value in {**given, **changes}.items() if value not in ("", 0)}
+    return {key: value for key, value in sent.items() if not key.startswith("no_cap_") or key[7:] not in sent}
 
 
 def change(client: Client, policy: RiskPolicy, **changes: Any) -> dict[str, Any]:
@@ -174,8 +177,9 @@ def test_a_manager_adds_an_engine_once(desk: Any) -> None:
     client = desk("MANAGER")
     add = reverse("admin:governance_riskpolicy_add")
     given = {
-        "engine": "MOONSHOT", "max_daily_loss": 1, "max_daily_exposure": 0, "max_open_risk": 0,
-        "max_actions_per_day": 0, "change_reason": "new line", "seen_version": 0,
+        "engine": "MOONSHOT", "max_daily_loss": 1, "no_cap_max_daily_exposure": "on",
+        "no_cap_max_open_risk": "on", "no_cap_max_actions_per_day": "on",
+        "change_reason": "a new line of business", "seen_version": 0,
     }  # fmt: skip
     assert client.post(add, given).status_code == 302
     assert RiskPolicy.objects.get(engine="MOONSHOT").enabled is False
@@ -274,8 +278,8 @@ def test_caps_are_said_in_words_as_they_are_typed(desk: Any) -> None:
     page = client.get(address).content.decode()
     assert "WHOLESALE may lose at most 20,000 CAD a day, reserve at most 100,000 CAD a day" in page
     typed = {
-        "enabled": "on", "max_daily_loss": "0", "max_daily_exposure": "0", "max_open_risk": "0",
-        "max_actions_per_day": "0", "seen_version": policy.version, "_draw": "1",
+        "enabled": "on", **{f"no_cap_{name}": "on" for name in CAPS}, "seen_version": policy.version,
+        "_draw": "1",
     }  # fmt: skip
     assert "There is no cap here" in client.post(address, typed).content.decode()
     policy.refresh_from_db()
@@ -285,5 +289,5 @@ def test_caps_are_said_in_words_as_they_are_typed(desk: Any) -> None:
 def test_engines_are_switched_off_together_with_a_reason(desk: Any) -> None:
     rows = RiskPolicy.objects.filter(engine__in=["WHOLESALE", "CAPITAL"])
     said = {"action": "switch_off", "_selected_action": [row.pk for row in rows], "apply": "1"}
-    desk().post(reverse("admin:governance_riskpolicy_changelist"), {**said, "change_reason": "audit"})
-    assert set(rows.values_list("enabled", "version", "reason")) == {(False, 2, "audit")}
+    desk().post(reverse("admin:governance_riskpolicy_changelist"), {**said, "change_reason": "audit of 2026"})
+    assert set(rows.values_list("enabled", "version", "reason")) == {(False, 2, "audit of 2026")}

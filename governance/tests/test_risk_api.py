@@ -16,7 +16,7 @@ from governance.tests.factories import RiskEventFactory
 from governance.tests.risking import ANYBODY, cap, open_risk, reserve, reserved
 
 Api = Callable[..., APIClient]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 BASE = "/api/governance/risk"
 
 
@@ -45,6 +45,25 @@ def test_a_reservation_answers_its_number_and_both_snapshots(api: Api) -> None:
     assert body["ledger_snapshot"]["GLOBAL"] == {
         "realized_loss": 0, "exposure": 1500.5, "open_risk": 1500.5, "actions": 1,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "purpose", "warnings"),
+    [
+        ({"reason": "deal:7"}, "deal:7", []),
+        ({"reason": "for Anne Tremblay's house"}, "", ["reason_not_stored"]),
+        ({"reason": "deal:7", "purpose": "call:7"}, "call:7", ["reason_not_stored"]),
+        ({"reason": None, "purpose": "call:7"}, "call:7", []),
+        ({"reason": "call:7", "purpose": "call:7"}, "call:7", []),
+    ],
+    ids=str,
+)
+def test_a_reason_may_stand_for_the_purpose_and_a_sentence_is_never_stored(
+    api: Api, given: dict[str, Any], purpose: str, warnings: list[str]
+) -> None:
+    body = post(api("SERVICE"), "check-and-reserve", engine="WHOLESALE", amount=5, **given).json()
+    assert (body["ok"], body["warnings"]) == (True, warnings)
+    assert RiskReservation.objects.get().purpose == RiskEvent.objects.get().purpose == purpose
 
 
 def test_a_denial_is_an_answer_and_says_why(api: Api) -> None:

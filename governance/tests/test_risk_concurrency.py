@@ -17,8 +17,8 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import F, Sum, Value
 from rest_framework.test import APIClient
 
-from governance.errors import Refused
-from governance.money import CentsField
+from governance.core.errors import Refused
+from governance.core.money import CentsField
 from governance.risk.models import RiskEngine, RiskEvent, RiskLedgerDay, RiskReservation
 from governance.risk.services import recount, release, release_stale, settle
 from governance.tests.factories import NOW
@@ -26,7 +26,7 @@ from governance.tests.risking import ANYBODY, cad, cap, open_risk, reserve, rese
 from valhalla import testing
 from valhalla.testing import CLIENTS, make_client
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
 BASE = "/api/governance/risk"
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from governance.actors import By
-from governance.errors import Forbidden, Invalid, NotFound, Refused
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.models import JobSlot
 from governance.risk.models import RiskEngine, RiskEvent, RiskLedgerDay, RiskReservation
 from governance.risk.services import recount, release, release_stale, settle
@@ -20,7 +20,7 @@ from governance.tests.factories import NOW
 from governance.tests.risking import ANYBODY, break_at, cad, cap, ledger, open_risk, reserve, reserved
 
 MakeBy = Callable[..., By]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 HOUR = timedelta(hours=1)
 BEFORE_MIDNIGHT = datetime(2026, 11, 24, 23, 59, tzinfo=UTC)
 AFTER = BEFORE_MIDNIGHT + 2 * timedelta(minutes=1)
@@ -230,7 +230,9 @@ def test_whatever_statement_fails_nothing_is_half_done(what: str) -> None:
 def test_what_an_end_costs(django_assert_num_queries: Any) -> None:
     first, second = reserved(100), reserved(100)
     savepoint = 2
-    with django_assert_num_queries(7 + savepoint):  # read, hold, end, read again, engines, ledger, event
+    with django_assert_num_queries(7 + savepoint):  # read, lock, read again, and a statement for each table
         settled(first, 1)
     with django_assert_num_queries(7 + savepoint):
         release(second, by=ANYBODY, at=NOW)
+    with django_assert_num_queries(3 + savepoint):
+        settled(first, 1)

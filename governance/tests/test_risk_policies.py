@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from governance.actors import By
-from governance.errors import Forbidden, Invalid, Refused
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, Refused
 from governance.risk.models import RiskEngine, RiskPolicy
 from governance.risk.seeds import seed, unseed
 from governance.risk.services import upsert_policy
@@ -17,7 +17,7 @@ from governance.tests.factories import NOW
 from governance.tests.risking import ANYBODY, cad, reserve, reserved
 
 MakeBy = Callable[..., By]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
 def upsert(engine: str = "WHOLESALE", expected: int | None = None, **changes: Any) -> RiskPolicy:

@@ -12,7 +12,7 @@ from django.db import transaction
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from governance.errors import Refused
+from governance.core.errors import Refused
 from governance.risk.models import RiskEngine, RiskEvent, RiskLedgerDay, RiskReservation
 from governance.risk.rules import GLOBAL
 from governance.risk.services import (
@@ -27,6 +27,8 @@ from governance.risk.services import (
 )
 from governance.tests.risking import ANYBODY, NO_CAPS
 from valhalla.testing import walk
+
+pytestmark = pytest.mark.both
 
 ENGINES = ("WHOLESALE", "CAPITAL")
 SCOPES = (*ENGINES, GLOBAL)

@@ -13,7 +13,7 @@ from governance.risk.services import recount, settle
 from governance.tests.factories import NOW
 from governance.tests.risking import ANYBODY, cad, cap, reserved
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
 @pytest.fixture(autouse=True)

@@ -11,15 +11,17 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.db.models import F, Model, Value
 
-from governance.actors import By
-from governance.errors import Forbidden, Invalid, Unavailable
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, Unavailable
+from governance.core.money import CentsField
 from governance.golive.services import set_go_live, set_kill_switch
-from governance.money import CentsField
+from governance.risk import rules
 from governance.risk.models import RiskEngine, RiskEvent, RiskLedgerDay, RiskPolicy, RiskReservation
 from governance.risk.services import (
     recount,
     release,
     release_throttle,
+    reservations,
     reserve_exposure,
     settle,
     throttle,
@@ -29,7 +31,7 @@ from governance.tests.factories import NOW
 from governance.tests.risking import ANYBODY, cad, cap, ledger, open_risk, reserve, reserved
 
 MakeBy = Callable[..., By]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 DAY = timedelta(days=1)
 
 
@@ -338,14 +340,45 @@ def test_a_fraction_of_a_cent_never_reaches_the_database() -> None:
         RiskEngine.objects.filter(open_risk=Decimal("0.001")).exists()
 
 
+@pytest.mark.parametrize("scope", ["WHOLESALE", "GLOBAL"])
+@pytest.mark.parametrize(
+    "caps",
+    [
+        {"max_open_risk": 200},
+        {"max_daily_exposure": 200},
+        {"max_actions_per_day": 2},
+        {"max_daily_loss": 200},
+    ],
+    ids=str,
+)
+def test_what_was_decided_is_not_written_once_it_no_longer_fits(scope: str, caps: dict[str, Any]) -> None:
+    """As it would be without the lock of the engine's row: each update asks again."""
+    for engine in ("GLOBAL", "WHOLESALE"):
+        cap(engine, **(caps if engine == scope else {}))
+    earlier = reserved(60)
+    known = reservations._load(("WHOLESALE", "GLOBAL"), NOW.date())
+    plan = rules.plan_reservation(cad(100), known.scopes, known.throttle)
+    assert plan.denial is None
+    if "max_daily_loss" in caps:
+        settle(earlier, cad(60), by=ANYBODY, at=NOW)
+    else:
+        reserved(60)
+    before = open_risk(), ledger()
+    with pytest.raises(RuntimeError, match="changed while its row was locked"), transaction.atomic():
+        reservations._write(plan, known, "WHOLESALE", "", NOW.date(), by=ANYBODY, at=NOW)
+    assert (open_risk(), ledger()) == before
+
+
 # --- its price ----------------------------------------------------------------------------------------------
 
 
 def test_what_a_reservation_and_a_denial_cost(django_assert_num_queries: Any) -> None:
     reserve(1)
     savepoint = 2
-    with django_assert_num_queries(10 + savepoint):  # 4 questions, 4 conditional updates, reservation, event
+    with django_assert_num_queries(7 + savepoint):  # lock, policies, ledger, and a statement for each table
         assert reserve(1).ok
+    with django_assert_num_queries(8 + savepoint):  # the first of a day makes its ledger
+        assert reserve(1, at=NOW + DAY).ok
     cap("WHOLESALE", max_open_risk=5)
-    with django_assert_num_queries(5 + savepoint):
+    with django_assert_num_queries(4 + savepoint):
         assert not reserve(10).ok

@@ -9,12 +9,14 @@ from datetime import timedelta
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from governance.actors import By
-from governance.errors import Forbidden, Invalid
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid
 from governance.risk.models import RiskEvent, RiskThrottle
 from governance.risk.querysets import Span, open_throttles, throttled_spans
 from governance.risk.services import release_throttle, throttle
 from governance.tests.factories import NOW
+
+pytestmark = pytest.mark.both
 
 MakeBy = Callable[..., By]
 JOB = By.system("evaluate")

@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import translation
 from rest_framework.test import APIClient
 
-from governance.errors import Refused
+from governance.core.errors import Refused
 from governance.golive.services import set_go_live
 from governance.models import User
 from governance.runbook import registry
@@ -21,7 +21,7 @@ from governance.runbook.registry import Check, Finding, Severity, check
 from governance.runbook.services import checklist, markdown, status
 from governance.tests.factories import NOW
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 Api = Callable[..., APIClient]
 BASE, PAGE = "/api/governance/runbook", "/admin/governance/runbook/"
 BLOCKER, WARN, INFO = Severity.BLOCKER, Severity.WARN, Severity.INFO

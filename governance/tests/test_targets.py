@@ -13,18 +13,19 @@ from django.test import Client
 from django.urls import reverse
 from django.utils.translation import override
 
-from governance.actors import By
-from governance.errors import Forbidden, Invalid, NotFound, Refused
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, NotFound, Refused
+from governance.core.numbers import percent
 from governance.kpi.models import Target
 from governance.kpi.querysets import targets
-from governance.kpi.rules import AT_LEAST, AT_MOST, MORE_THAN, gap, is_met, percent
+from governance.kpi.rules import AT_LEAST, AT_MOST, MORE_THAN, gap, is_met
 from governance.kpi.seeds import seed, unseed
 from governance.kpi.targets import set_target
 from governance.models import User
 from governance.tests.factories import NOW
 
 MakeBy = Callable[..., By]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 CHANGE: dict[str, Any] = {"comparison": AT_LEAST, "value": D("0.95"), "at": NOW, "reason": "we can do better"}
 
 

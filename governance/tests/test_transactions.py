@@ -17,9 +17,10 @@ from django.urls import path
 from rest_framework.response import Response
 from rest_framework.test import APIClient
 
-from governance.actors import By
-from governance.doors import DoorViewSet
-from governance.errors import Refused, Unavailable
+from governance.core.actors import By
+from governance.core.errors import Refused, Unavailable
+from governance.core.rest.viewsets import ServiceViewSet
+from governance.core.transactions import TRIES, Turns, WriterBusy, _turns, in_transaction
 from governance.golive.services import Execution, verb
 from governance.kpi.models import KpiEvent
 from governance.kpi.services import emit_kpi
@@ -28,12 +29,11 @@ from governance.models import ApiToken
 from governance.outbox import services
 from governance.outbox.models import IdempotentAnswer
 from governance.tests.factories import NOW
-from governance.transactions import TRIES, Turns, WriterBusy, _turns, in_transaction
 from valhalla.testing import at_once
 
 Api = Callable[..., APIClient]
 MakeBy = Callable[..., By]
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
 KEYED = {"Idempotency-Key": "k-1"}
 
 
@@ -54,7 +54,7 @@ def touch(first: str, then: str, by: By) -> None:
     emit_kpi("TEST", f"touched {first}", by=by, at=NOW)
 
 
-class TouchingDoor(DoorViewSet):
+class TouchingDoor(ServiceViewSet):
     """A door whose verbs write rows in an order that the caller says."""
 
     rights: ClassVar[dict[str, str]] = {"go": "governance.view_operations"}

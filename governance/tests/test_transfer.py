@@ -7,9 +7,10 @@ import html
 import io
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -20,7 +21,7 @@ from followups.models import LadderTemplate
 from governance.contact.models import Suppression
 from governance.contact.services import lift_suppression, suppress
 from governance.kpi.models import KpiEvent
-from governance.market.models import MarketPolicy
+from governance.market.models import MarketPolicy, ScheduledChange
 from governance.models import RiskPolicy, User
 from governance.tests.factories import phone_point
 from offers.models import OfferPolicy
@@ -91,7 +92,7 @@ def test_an_import_ends_no_stop_and_says_at_the_cell_what_is_wrong(manager: Clie
     )  # fmt: skip
     assert counts(shown) == (0, 0, 0, 5)
     page = html.unescape(shown.content.decode())
-    for said in ("An import ends no stop", "“12” is no phone number", "does not reach such a point",
+    for said in ("An import ends no stop", "“12” is not a phone number", "does not reach such a point",
                  "import_do_not_call", "Write SMS, CALL or EMAIL", "Write one of OPT_OUT"):  # fmt: skip
         assert said in page, said
     assert not Suppression.objects.exists()
@@ -140,13 +141,38 @@ def test_hours_change_by_a_spreadsheet_with_a_version_its_reason_and_its_differe
         "a reason is needed"
     )
     assert MarketPolicy.objects.get(pk=ontario.pk).version == ontario.version
-    assert go_on(manager, MARKETS, shown, _import="1", reason="winter").status_code == 302
+    assert go_on(manager, MARKETS, shown, _import="1", reason="winter 2026").status_code == 302
     changed = MarketPolicy.objects.get(pk=ontario.pk)
-    assert (changed.version, changed.reason, changed.changed_by) == (ontario.version + 1, "winter", "mona")
+    assert (changed.version, changed.reason, changed.changed_by) == (
+        ontario.version + 1,
+        "winter 2026",
+        "mona",
+    )
     assert changed.history.count() == ontario.version + 1
     ottawa = MarketPolicy.objects.get(province="ON", market="OTTAWA")
     assert not ottawa.enabled
     assert counts(upload(manager, MARKETS, *lines)) == (0, 0, 2, 0)
+
+
+def test_a_scheduled_change_goes_out_and_comes_in(manager: Client) -> None:
+    day = (timezone.now() + timedelta(days=40)).date()
+    lines = ("Province,Market,Saturday,Takes effect", f"ON,,11-15,{day} 00:00", f"ON,Ottawa,–,{day} 00:00")
+    shown = upload(manager, MARKETS, *lines)
+    assert counts(shown) == (0, 2, 0, 0)
+    assert not ScheduledChange.objects.exists(), "seen first"
+    assert go_on(manager, MARKETS, shown, _import="1", reason="shorter winter days").status_code == 302
+    ontario, ottawa = ScheduledChange.objects.order_by("market")
+    zone = ZoneInfo("America/Toronto")
+    assert ontario.effective_from == datetime(day.year, day.month, day.day, tzinfo=zone)
+    assert (ontario.reason, ontario.changed_by, ottawa.market) == ("shorter winter days", "mona", "OTTAWA")
+    assert MarketPolicy.objects.get(province="ON").version == 1
+    heading, *rows = exported(manager, MARKETS)
+    assert len(rows) == MarketPolicy.objects.count() + 2
+    text = io.StringIO()
+    csv.writer(text).writerows([heading, *rows])
+    assert counts(upload(manager, MARKETS, *text.getvalue().splitlines())) == (0, 0, len(rows), 0)
+    for wrong in ("soon", "2020-01-01 00:00"):
+        assert counts(upload(manager, MARKETS, lines[0], f"ON,,9-10,{wrong}")) == (0, 0, 0, 1)
 
 
 def test_one_wrong_row_holds_the_whole_file_back(manager: Client) -> None:
@@ -155,12 +181,12 @@ def test_one_wrong_row_holds_the_whole_file_back(manager: Client) -> None:
     shown = upload(manager, OFFERS, *lines)
     assert counts(shown) == (0, 1, 0, 2)
     assert "Write yes or no." in shown.content.decode()
-    held = go_on(manager, OFFERS, shown, _import="1", reason="winter")
+    held = go_on(manager, OFFERS, shown, _import="1", reason="winter 2026")
     assert counts(held) == (0, 1, 0, 2)
     assert list(OfferPolicy.objects.order_by("pk").values()) == before
     assert not KpiEvent.objects.exists()
     typed = {"cell-3-max_arv_multiplier": "0.6", "cell-3-require_heimdall": "", "drop-4": "1"}
-    assert go_on(manager, OFFERS, held, _import="1", reason="winter", **typed).status_code == 302
+    assert go_on(manager, OFFERS, held, _import="1", reason="winter 2026", **typed).status_code == 302
     found = dict(OfferPolicy.objects.filter(market="ALL").values_list("province", "max_arv_multiplier"))
     assert (found["ON"], found["QC"]) == (Decimal("0.65"), Decimal("0.6"))
 
@@ -174,10 +200,14 @@ def test_caps_change_by_a_spreadsheet_and_a_new_engine_has_what_its_row_says(man
     shown = upload(manager, RISKS, *lines)
     assert counts(shown) == (1, 2, 0, 0)
     assert not RiskPolicy.objects.filter(engine="LEASING").exists(), "a preview writes nothing"
-    assert go_on(manager, RISKS, shown, _import="1", reason="winter").status_code == 302
+    assert go_on(manager, RISKS, shown, _import="1", reason="winter 2026").status_code == 302
     found = {row.engine: row for row in RiskPolicy.objects.all()}
     overall = found["GLOBAL"]
-    assert (overall.max_daily_loss, overall.max_actions_per_day, overall.reason) == (30000, 12, "winter")
+    assert (overall.max_daily_loss, overall.max_actions_per_day, overall.reason) == (
+        30000,
+        12,
+        "winter 2026",
+    )
     assert not found["WHOLESALE"].enabled
     assert (found["LEASING"].max_daily_loss, found["LEASING"].max_open_risk) == (5000, 0)
     assert counts(upload(manager, RISKS, *lines)) == (0, 0, 3, 0)
@@ -192,7 +222,7 @@ def test_the_steps_of_a_ladder_change_by_a_spreadsheet_and_keep_their_scripts(ma
     )  # fmt: skip
     shown = upload(manager, TEMPLATES, *lines)
     assert counts(shown) == (1, 1, 0, 0)
-    assert go_on(manager, TEMPLATES, shown, _import="1", reason="winter").status_code == 302
+    assert go_on(manager, TEMPLATES, shown, _import="1", reason="winter 2026").status_code == 302
     laval = LadderTemplate.objects.get(province="QC", market="LAVAL")
     told = [(step["channel"], step["delay"], step["script_en"]) for step in laval.steps]
     assert told == [
@@ -200,7 +230,7 @@ def test_the_steps_of_a_ladder_change_by_a_spreadsheet_and_keep_their_scripts(ma
         ("SMS", {"days": 2}, "Still there?"),
     ]  # fmt: skip
     general.refresh_from_db()
-    assert (len(general.steps), general.reason, general.changed_by) == (6, "winter", "mona")
+    assert (len(general.steps), general.reason, general.changed_by) == (6, "winter 2026", "mona")
     assert counts(upload(manager, TEMPLATES, *lines)) == (0, 0, 2, 0)
     heading, *rows = exported(manager, TEMPLATES)
     text = io.StringIO()
@@ -220,19 +250,19 @@ def test_a_ladder_that_cannot_be_is_told_at_its_cell_and_mended_with_its_lines(m
                  "[1]\nHello\n[9]\nBye</textarea>"):  # fmt: skip
         assert told in page, told
     typed = {"cell-2-script_en": "[1]\r\nHello\r\nyou", "drop-3": "1", "drop-4": "1", "drop-5": "1"}
-    assert go_on(manager, TEMPLATES, shown, _import="1", reason="winter", **typed).status_code == 302
+    assert go_on(manager, TEMPLATES, shown, _import="1", reason="winter 2026", **typed).status_code == 302
     assert LadderTemplate.objects.get(province="ON").steps[0]["script_en"] == "Hello\nyou"
 
 
 def test_what_somebody_else_changed_meanwhile_is_not_overwritten(manager: Client, by: Any) -> None:
-    from governance.places import Place
+    from governance.core.places import Place
     from offers.services import upsert_policy
 
     shown = upload(manager, OFFERS, "Province,Share of the ARV", "ON,0.65")
     upsert_policy(
         Place("ON"), {"max_arv_multiplier": Decimal("0.8")}, by=by("MANAGER"), at=timezone.now(), reason="x"
     )
-    held = go_on(manager, OFFERS, shown, _import="1", reason="winter")
+    held = go_on(manager, OFFERS, shown, _import="1", reason="winter 2026")
     assert counts(held) == (0, 0, 0, 1)
     assert "This was changed meanwhile" in held.content.decode()
     assert OfferPolicy.objects.get(province="ON", market="ALL").max_arv_multiplier == Decimal("0.8")

@@ -277,7 +277,13 @@ def policy_form(policy: RegressionPolicy, **changes: Any) -> dict[str, Any]:
     )  # fmt: skip
     given = {name: getattr(policy, name) for name in names}
     enabled = {"enabled": "on"} if policy.enabled else {}
-    return {**given, **enabled, "seen_version": policy.version, "change_reason": "tighter", **changes}
+    return {
+        **given,
+        **enabled,
+        "seen_version": policy.version,
+        "change_reason": "as agreed on",
+        **changes,
+    }
 
 
 def test_a_manager_changes_how_a_metric_is_watched_with_a_reason(desk: Any) -> None:
@@ -291,7 +297,7 @@ def test_a_manager_changes_how_a_metric_is_watched_with_a_reason(desk: Any) -> N
     assert client.post(address, policy_form(policy, max_drop_fraction="0.15")).status_code == 302
     policy.refresh_from_db()
     assert (str(policy.max_drop_fraction), policy.version, policy.reason, policy.changed_by) == (
-        "0.1500", 2, "tighter", "the-manager",
+        "0.1500", 2, "as agreed on", "the-manager",
     )  # fmt: skip
     again = client.post(address, policy_form(policy, seen_version=1, max_drop_fraction="0.3"))
     assert again.status_code in (200, 409)

@@ -15,7 +15,7 @@ from governance.tests.tripping import DAY, LADDERS, SLA, happen_daily, look_on, 
 from governance.tripwire.models import RegressionFiring, RegressionPolicy, RegressionState
 
 Api = Callable[..., APIClient]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 BASE = "/api/governance/regression"
 NAMED = {"domain": "WHOLESALE", "metric": "followup_sla"}
 

@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 from django.db import OperationalError
 
-from governance.actors import By
-from governance.errors import Refused
+from governance.core.actors import By
+from governance.core.errors import Refused
 from governance.golive.models import GoLiveState
 from governance.models import User
 from governance.outbox.models import OutboxMessage
@@ -20,7 +20,7 @@ from governance.tripwire.services import evaluate_tripwires, release_tripwire
 from valhalla import testing
 from valhalla.testing import make_by, make_person
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
 LOOKS = 16
 at_once = partial(testing.at_once, kept=(Refused, OperationalError))
 

@@ -32,7 +32,9 @@ from governance.tripwire.rules import (
     weeks_dispersion,
     windows_of,
 )
-from governance.tripwire.simulation import Stream, _week
+from governance.tripwire.simulation import _week
+from governance.tripwire.statistics import STATISTICS
+from governance.tripwire.streams import Stream
 
 pytestmark = pytest.mark.once
 RATE, MEAN, VOLUME = Measure.SUCCESS_RATE, Measure.MEAN, Measure.VOLUME
@@ -73,7 +75,7 @@ def test_the_baseline_is_the_first_twenty_days_with_events() -> None:
 def test_a_baseline_of_quiet_days_goes_on_until_it_has_its_events() -> None:
     found = baseline_of(RATE, LIMITS, days(*[(4, 1)] * 60))
     assert found is not None
-    assert (len(found.days), found.events(RATE)) == (40, 200)
+    assert (len(found.days), STATISTICS[RATE].events(found)) == (40, 200)
     assert baseline_of(RATE, LIMITS, days(*[(4, 1)] * 39)) is None
 
 
@@ -83,7 +85,7 @@ def test_days_without_what_is_measured_are_no_days() -> None:
     ]
     found = baseline_of(RATE, LIMITS, mixed)
     assert found is not None
-    assert found.events(RATE) == 200
+    assert STATISTICS[RATE].events(found) == 200
 
 
 # --- the windows --------------------------------------------------------------------------------------------
@@ -455,5 +457,9 @@ def test_the_monday_of_a_day() -> None:
 
 def test_a_day_has_a_figure_where_something_counts() -> None:
     day = Day(MONDAY, events=5, good=3, bad=1, valued=2, total=7.0)
-    assert [day.figure(measure) for measure in (RATE, MEAN, VOLUME)] == [0.75, 3.5, 5.0]
-    assert [Day(MONDAY).figure(measure) for measure in (RATE, MEAN, VOLUME)] == [None, None, 0.0]
+    assert [STATISTICS[measure].day_figure(day) for measure in (RATE, MEAN, VOLUME)] == [0.75, 3.5, 5.0]
+    assert [STATISTICS[measure].day_figure(Day(MONDAY)) for measure in (RATE, MEAN, VOLUME)] == [
+        None,
+        None,
+        0.0,
+    ]

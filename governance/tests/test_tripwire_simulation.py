@@ -8,38 +8,37 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-import governance.tripwire.rules as rules
-from governance.tripwire.rules import Measure
+import governance.tripwire.statistics as statistics
 from governance.tripwire.simulation import (
     BY_DAY,
-    CORRELATION,
     LEAST_SEEN,
     MOST_FALSE_ALARMS,
     Found,
-    Stream,
-    mean_streams,
-    rate_streams,
     shortfalls,
     simulate,
-    volume_streams,
     wilson,
 )
+from governance.tripwire.statistics import STATISTICS, Measure
+from governance.tripwire.streams import CORRELATION, Stream, good_of
 
 pytestmark = pytest.mark.once
 FEW, ALL, SEED = 40, 400, 20261124
 RATE = Measure.SUCCESS_RATE
+OTHERS = [stream for measure in (Measure.MEAN, Measure.VOLUME) for stream in STATISTICS[measure].streams()]
 
 
 def test_what_does_not_change_rarely_trips() -> None:
     """A tenth of the runs, so all streams of one noise are judged together."""
     for noise, most in MOST_FALSE_ALARMS.items():
-        found = [simulate(stream, FEW, seed=SEED) for stream in rate_streams() if stream.noise == noise]
+        found = [
+            simulate(stream, FEW, seed=SEED) for stream in STATISTICS[RATE].streams() if stream.noise == noise
+        ]
         assert len(found) == 12
         assert sum(one.seen() for one in found) / (FEW * len(found)) <= most
 
 
 def test_other_measures_rarely_trip_either() -> None:
-    found = [simulate(stream, FEW, seed=SEED) for stream in (*mean_streams(), *volume_streams())]
+    found = [simulate(stream, FEW, seed=SEED) for stream in OTHERS]
     assert sum(one.seen() for one in found) / (FEW * len(found)) <= MOST_FALSE_ALARMS[0.0]
 
 
@@ -62,7 +61,7 @@ def test_without_the_dispersion_of_days_every_other_quiet_quarter_trips(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The proof that the streams would show it: the plain test in place of ours."""
-    monkeypatch.setattr(rules, "rate_dispersion", lambda *samples: 1.0)
+    monkeypatch.setattr(statistics, "rate_dispersion", lambda *samples: 1.0)
     found = simulate(Stream(RATE, 300, CORRELATION, 0.3), FEW, seed=SEED)
     assert found.share() > 0.5
     assert shortfalls([found]) != []
@@ -79,9 +78,7 @@ def test_the_same_seed_makes_the_same_streams() -> None:
 
 @pytest.mark.parametrize("correlation", [0.0, CORRELATION])
 def test_days_have_the_rate_and_the_correlation_that_was_asked_for(correlation: float) -> None:
-    from governance.tripwire.simulation import _good_of
-
-    steps = _good_of(20, 0.6, correlation)
+    steps = good_of(20, 0.6, correlation)
     chances = [high - low for low, high in zip([0.0, *steps[:-1]], steps, strict=True)]
     mean = sum(good * part for good, part in enumerate(chances))
     variance = sum((good - mean) ** 2 * part for good, part in enumerate(chances))

@@ -7,15 +7,15 @@ from collections.abc import Callable
 import pytest
 from django.db import IntegrityError, transaction
 
-from governance.actors import By
-from governance.errors import Invalid, Refused
+from governance.core.actors import By
+from governance.core.errors import Invalid, Refused
+from governance.core.places import Place
+from governance.core.versions import revise
 from governance.market.models import MarketPolicy
-from governance.places import Place
 from governance.tests.factories import NOW
-from governance.versions import revise
 
 MakeBy = Callable[..., By]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
 def ontario(changes: Callable[[MarketPolicy], None], by: By, expected: int | None = None) -> MarketPolicy:

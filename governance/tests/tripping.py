@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from governance.actors import By
+from governance.core.actors import By
 from governance.kpi.models import KpiEvent
 from governance.tripwire.models import RegressionState
 from governance.tripwire.querysets import LOCAL, start_of

@@ -16,12 +16,14 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from governance.actors import By
-from governance.admin_base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
-from governance.admin_live import LiveAdmin, SwitchesMany, live
-from governance.admin_live import sentences as as_paragraphs
-from governance.errors import Refused
-from governance.kpi.rules import percent
+from governance.core.actors import By
+from governance.core.admin.base import ReadOnlyAdmin, by_of
+from governance.core.admin.careful import CarefulAdmin
+from governance.core.admin.filters import on_board
+from governance.core.admin.live import SwitchesMany, live
+from governance.core.admin.live import sentences as as_paragraphs
+from governance.core.errors import Refused
+from governance.core.numbers import percent
 from governance.tripwire.models import REASON_LENGTH, RegressionFiring, RegressionPolicy, RegressionState
 from governance.tripwire.querysets import OpenDays, local_day
 from governance.tripwire.services import POLICY_FIELDS, RELEASE, release_tripwire, seen_by, upsert_policy
@@ -41,6 +43,14 @@ class ReleaseForm(forms.Form):
     )  # fmt: skip
 
 
+STANDING = on_board(
+    (
+        "standing", gettext_lazy("watching, or triggered"),
+        lambda rows, at: rows.standing(),  # type: ignore[attr-defined]  # states'
+    ),
+)  # fmt: skip
+
+
 @admin.register(RegressionState)
 class RegressionStateAdmin(ReadOnlyAdmin):
     """How every tripwire stands; its page shows why, and releases it."""
@@ -50,7 +60,7 @@ class RegressionStateAdmin(ReadOnlyAdmin):
         "last_checked",
     )  # fmt: skip
     list_display_links = ("light", "metric")
-    list_filter = ("triggered", "verdict", "policy__enabled", "policy__measure", "policy__domain")
+    list_filter = (STANDING, "triggered", "verdict", "policy__enabled", "policy__measure", "policy__domain")
     list_select_related = ("policy",)
     search_fields = ("policy__metric__startswith", "policy__domain__startswith")
     search_help_text = gettext_lazy("Metric or domain, from the beginning")
@@ -114,7 +124,7 @@ class RegressionStateAdmin(ReadOnlyAdmin):
             )  # fmt: skip
         except Refused as refusal:
             return self._page(request, state, form, refusal)
-        messages.success(request, _("The tripwire is released; it learns anew from now on."))
+        messages.success(request, _("The alert is reset. The tripwire recomputes its baseline from now on."))
         return HttpResponseRedirect(request.path)
 
     def _page(
@@ -193,10 +203,9 @@ class RegressionFiringAdmin(ReadOnlyAdmin):
 
 
 @admin.register(RegressionPolicy)
-class RegressionPolicyAdmin(SwitchesMany, LiveAdmin, HistoryAdmin):
+class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
     """How each metric is watched; every save is a version with its reason."""
 
-    form = VersionForm
     history_list_display = ("version",)
     list_display = (
         "metric_told", "enabled", "measure", "max_drop_fraction", "max_false_alarm", "action", "engine",
@@ -216,8 +225,8 @@ class RegressionPolicyAdmin(SwitchesMany, LiveAdmin, HistoryAdmin):
             {
                 "fields": ("baseline_events", "window_events", "min_events_to_enforce"),
                 "description": gettext_lazy(
-                    "Changing the measure or the first two begins anew: events from before the change no "
-                    "longer count, and the tripwire learns again what is normal."
+                    "Changing the measure or the first two fields starts over: earlier events no "
+                    "longer count, and the tripwire recomputes its baseline."
                 ),
             },
         ),

@@ -10,7 +10,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from governance.actors import ACTOR_LENGTH, Written
+from governance.core.actors import ACTOR_LENGTH, Written
+from governance.core.versions import Versioned
 from governance.risk.models import validate_engine
 from governance.risk.rules import ENGINE_LENGTH
 from governance.tripwire import rules
@@ -23,7 +24,7 @@ from governance.tripwire.names import (
     WRITE_METRIC,
 )
 from governance.tripwire.querysets import RegressionStateQuerySet
-from governance.versions import Versioned
+from governance.tripwire.statistics import MEASURES, Measure
 
 REASON_LENGTH = 500
 EVENTS_MAX = 100_000
@@ -39,11 +40,6 @@ def _events(label: Any, default: int, help_text: Any) -> models.PositiveIntegerF
 
 class RegressionPolicy(Versioned):
     """How one metric is watched, and what happens when it drops. Every earlier version is kept."""
-
-    class Measure(models.TextChoices):
-        SUCCESS_RATE = rules.Measure.SUCCESS_RATE.value, _("success rate")
-        MEAN = rules.Measure.MEAN.value, _("mean value")
-        VOLUME = rules.Measure.VOLUME.value, _("number of events")
 
     class Action(models.TextChoices):
         NOTIFY = "NOTIFY", _("tell the managers")
@@ -63,7 +59,7 @@ class RegressionPolicy(Versioned):
         help_text=_("Whose reservations are denied while it is held back; needed for that action alone."),
     )  # fmt: skip
     measure = models.CharField(
-        _("measure"), max_length=12, choices=Measure.choices, default=Measure.SUCCESS_RATE,
+        _("measure"), max_length=12, choices=MEASURES, default=Measure.SUCCESS_RATE.value,
         help_text=_(
             "Success rate and mean are watched over days with events; a number over full weeks, per open day."
         ),

@@ -6,7 +6,7 @@ import re
 
 from django.utils.translation import gettext_lazy as _
 
-from governance.errors import Invalid
+from governance.core.errors import Invalid
 
 DOMAIN_LENGTH, METRIC_LENGTH = 40, 60
 DOMAIN = re.compile(r"[A-Z][A-Z0-9_]{0,39}\Z")

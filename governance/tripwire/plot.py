@@ -8,20 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
-from django.utils.formats import date_format, number_format
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from governance.kpi.rules import percent
-from governance.tripwire.models import RegressionPolicy
-from governance.tripwire.wording import day, figure
+from governance.tripwire.statistics import STATISTICS, day_display
 
 WIDTH, HEIGHT = 760, 280
 LEFT, RIGHT, TOP, BOTTOM = 56, 112, 18, 34
 LABEL_GAP = 15
-Measure = RegressionPolicy.Measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +74,7 @@ class Plot:
     lines: list[Line]
     ticks: list[Mark]
     days: list[Mark]
+    heading: str
     rows: list[Row]
     width: int = WIDTH
     height: int = HEIGHT
@@ -103,7 +101,7 @@ class _Drawing:
     def __init__(
         self, seen: dict[str, Any], before: Sequence[Sequence[Any]], after: Sequence[Sequence[Any]]
     ) -> None:
-        self.measure = seen["measure"]
+        self.statistic = STATISTICS[seen["measure"]]
         self.seen, self.points, self.n_before = seen, [*before, *after], len(before)
         self.baseline, self.current = seen.get("baseline"), seen.get("current")
         self.floor = None
@@ -119,8 +117,7 @@ class _Drawing:
         drawn += [line for line in (self.baseline, self.current, self.floor) if line is not None]
         self.low = min(0.0, *drawn)
         self.step, self.high = _nice(self.low, max(drawn))
-        if self.measure == Measure.SUCCESS_RATE:
-            self.high = min(self.high, 1.0) if max(drawn) <= 1.0 else self.high
+        self.high = self.statistic.axis_top(self.high, max(drawn))
 
     def x(self, number: float) -> float:
         across = WIDTH - LEFT - RIGHT
@@ -141,6 +138,7 @@ class _Drawing:
             lines=self._lines(),
             ticks=self._ticks(),
             days=self._days(),
+            heading=self.statistic.point_heading(),
             rows=[self._row(number) for number in range(len(self.points))],
         )
 
@@ -181,12 +179,10 @@ class _Drawing:
     def _ticks(self) -> list[Mark]:
         count = round((self.high - self.low) / self.step)
         values = [self.low + number * self.step for number in range(count + 1)]
-        return [Mark(_text(LEFT - 8), _text(self.y(value) + 4), self._tick(value), "end") for value in values]
-
-    def _tick(self, value: float) -> str:
-        if self.measure == Measure.SUCCESS_RATE:
-            return percent(value)
-        return number_format(f"{value:.6f}".rstrip("0").rstrip("."), force_grouping=True)
+        return [
+            Mark(_text(LEFT - 8), _text(self.y(value) + 4), self.statistic.tick(value), "end")
+            for value in values
+        ]
 
     def _days(self) -> list[Mark]:
         """Name the first and last days, and those at which the baseline ends and the window begins."""
@@ -205,21 +201,15 @@ class _Drawing:
     def _row(self, number: int) -> Row:
         since, value, events = self.points[number]
         sample = _("baseline") if number < self.n_before else _("window") if number in self.window else ""
-        until = ""
-        if self.measure == Measure.VOLUME:
-            until = " – " + day(date.fromisoformat(since) + timedelta(days=6))
-        return Row(day(since) + until, self._told_of(value), events, sample)
+        return Row(self.statistic.point(since), self._told_of(value), events, sample)
 
     def _told_of(self, value: float) -> str:
-        return figure(self.measure, value)
+        return self.statistic.display(value)
 
     def _told(self) -> str:
         """Return in words what the plot shows."""
-        since, until = day(self.points[0][0]), day(self.points[-1][0])
-        if self.measure == Measure.VOLUME:
-            told = _("Events per open day of each full week from %(since)s to %(until)s.")
-        else:
-            told = _("The figure of each day with events from %(since)s to %(until)s.")
+        since, until = day_display(self.points[0][0]), day_display(self.points[-1][0])
+        told = self.statistic.plot_sentence()
         sentences = [told % {"since": since, "until": until}]
         if self.baseline is not None and self.floor is not None:
             sentences.append(

@@ -12,10 +12,10 @@ from django.db import models
 
 from governance.contact.querysets import law_and_closures
 from governance.contact.rules import Calendar, ClosedDay
+from governance.core.places import ALL
 from governance.kpi.querysets import by_hour
 from governance.market.querysets import listed_policies
 from governance.market.rules import ContactRules, read_rules
-from governance.places import ALL
 from governance.tripwire.rules import Day, Verdict, Week
 
 if TYPE_CHECKING:

@@ -8,38 +8,57 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property
-from typing import Protocol
 
-from governance.tripwire.chance import (
-    NORMAL,
-    Spread,
-    fisher_less,
-    quasi_poisson_z,
-    rate_dispersion,
-    t_quantile,
-    welch_less,
+from governance.tripwire.chance import NORMAL, quasi_poisson_z
+from governance.tripwire.samples import (
+    BASELINE_DAYS,
+    BASELINE_WEEKS,
+    HALF,
+    ROUNDING,
+    SPREAD_DAYS,
+    WARNING_P,
+    WINDOWS,
+    Compared,
+    Day,
+    DaysTest,
+    Limits,
+    Sample,
+    Week,
+    chance_of,
+    least_drop,
 )
+from governance.tripwire.statistics import STATISTICS, Measure
 
-BASELINE_DAYS = 20
-WINDOWS = (5, 10, 20)  # days with events
-SPREAD_DAYS = 20
-BASELINE_WEEKS = 4
-WARNING_P = 0.01
-POWER = 0.8
-ROUNDING = 1e-9  # 0.4 is 20 % below 0.5, whatever their binary fractions say
-HALF = 0.5  # a day on which less of the country is open says nothing about its weekday
-
-
-class Measure(enum.StrEnum):
-    """What is watched of a metric's events."""
-
-    SUCCESS_RATE = "SUCCESS_RATE"
-    MEAN = "MEAN"
-    VOLUME = "VOLUME"
+__all__ = [
+    "BASELINE_WEEKS",
+    "SPREAD_DAYS",
+    "WINDOWS",
+    "Compared",
+    "Day",
+    "Limits",
+    "Measure",
+    "Reading",
+    "Sample",
+    "Verdict",
+    "Week",
+    "arms_on",
+    "baseline_of",
+    "days_test",
+    "drop_of",
+    "gravest",
+    "judge_days",
+    "judge_weeks",
+    "monday_of",
+    "reaches",
+    "verdict_of",
+    "volume_arms_on",
+    "weeks_baseline",
+    "weeks_dispersion",
+    "windows_of",
+]
 
 
 class Verdict(enum.IntEnum):
@@ -49,108 +68,6 @@ class Verdict(enum.IntEnum):
     CLEAR = 1
     WARNING = 2
     TRIPPED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """A policy's numbers; `max_drop` and `max_false_alarm` are fractions."""
-
-    window_events: int = 50
-    baseline_events: int = 200
-    min_events: int = 50
-    max_drop: float = 0.20
-    max_false_alarm: float = 0.0005
-
-
-@dataclass(frozen=True, slots=True)
-class Day:
-    """The events of a local day: all, those that went well or wrong, and those with a value and their sum."""
-
-    on: date
-    events: int = 0
-    good: int = 0
-    bad: int = 0
-    valued: int = 0
-    total: float = 0.0
-
-    def counted(self, measure: Measure) -> int:
-        """Return how many events count for a measure."""
-        if measure is Measure.SUCCESS_RATE:
-            return self.good + self.bad
-        return self.valued if measure is Measure.MEAN else self.events
-
-    def figure(self, measure: Measure) -> float | None:
-        """Return the day's own figure: its rate, mean or number; None where nothing counts."""
-        if measure is Measure.VOLUME:
-            return float(self.events)
-        count = self.counted(measure)
-        if not count:
-            return None
-        return (self.good if measure is Measure.SUCCESS_RATE else self.total) / count
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Days that are compared as a whole."""
-
-    days: tuple[Day, ...]
-
-    @cached_property
-    def good(self) -> int:
-        return sum(day.good for day in self.days)
-
-    @cached_property
-    def bad(self) -> int:
-        return sum(day.bad for day in self.days)
-
-    @cached_property
-    def rates(self) -> tuple[tuple[int, int], ...]:
-        return tuple((day.good, day.bad) for day in self.days)
-
-    @cached_property
-    def means(self) -> Spread:
-        return Spread.of([day.total / day.valued for day in self.days])
-
-    def events(self, measure: Measure) -> int:
-        if measure is Measure.SUCCESS_RATE:
-            return self.good + self.bad
-        return sum(day.counted(measure) for day in self.days)
-
-    def figure(self, measure: Measure) -> float:
-        if measure is Measure.SUCCESS_RATE:
-            return self.good / (self.good + self.bad)
-        return self.means.mean
-
-
-@dataclass(frozen=True, slots=True)
-class Week:
-    """A full week from Monday: the events of each day, and how far each day was open, 0 to 1."""
-
-    monday: date
-    events: tuple[int, ...]
-    open: tuple[float, ...]
-
-    @property
-    def count(self) -> int:
-        return sum(self.events)
-
-    @property
-    def open_days(self) -> float:
-        return sum(self.open)
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """A sample as it is told: its days, how many events they had, and the figure they make.
-
-    The figure is a rate, a mean, or the events per open day.
-    """
-
-    since: date
-    until: date
-    days: int
-    events: int
-    figure: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +90,14 @@ class Reading:
 
 def baseline_of(measure: Measure, limits: Limits, days: Iterable[Day]) -> Sample | None:
     """Return the first 20 days with events that have enough of them; None while there are too few."""
+    statistic = STATISTICS[measure]
     taken: list[Day] = []
     events = 0
     for day in days:
-        if not day.counted(measure):
+        if not statistic.counted(day):
             continue
         taken.append(day)
-        events += day.counted(measure)
+        events += statistic.counted(day)
         if len(taken) >= BASELINE_DAYS and events >= limits.baseline_events:
             return Sample(tuple(taken))
     return None
@@ -190,12 +108,13 @@ def windows_of(measure: Measure, limits: Limits, days: Sequence[Day]) -> list[Sa
 
     `days` are those with events after the baseline. A window that they cannot fill is left out.
     """
+    statistic = STATISTICS[measure]
     found: list[Sample] = []
     length = events = 0
     for wanted in WINDOWS:
         while length < len(days) and (length < wanted or events < limits.window_events):
             length += 1
-            events += days[-length].counted(measure)
+            events += statistic.counted(days[-length])
         if length < wanted or events < limits.window_events:
             break
         if not found or len(found[-1].days) < length:
@@ -210,7 +129,8 @@ def drop_of(figure: float, baseline: float) -> float | None:
 
 def judge_days(measure: Measure, limits: Limits, baseline: Sample, after: Iterable[Day]) -> Reading:
     """Judge the days after the baseline by the window that says most: the gravest, then the least likely."""
-    days = [day for day in after if day.counted(measure)]
+    statistic = STATISTICS[measure]
+    days = [day for day in after if statistic.counted(day)]
     test = days_test(measure, baseline, days)
     told, smallest = _compared(measure, baseline), test.smallest(limits)
     windows = windows_of(measure, limits, days)
@@ -230,13 +150,14 @@ def gravest(
 
     The probability, which costs most, is asked only of windows whose drop is large enough.
     """
+    statistic = STATISTICS[measure]
     found: tuple[Verdict, float, Sample] | None = None
     for window in windows:
-        drop = drop_of(window.figure(measure), test.figure)
+        drop = drop_of(statistic.figure(window), test.figure)
         if not reaches(limits, drop):
             continue
         p = test.p(window)
-        verdict = verdict_of(limits, drop, p, window.events(measure))
+        verdict = verdict_of(limits, drop, p, statistic.events(window))
         if verdict > Verdict.CLEAR and (found is None or (verdict, -p) > (found[0], -found[1])):
             found = verdict, p, window
     return found
@@ -255,111 +176,13 @@ def verdict_of(limits: Limits, drop: float | None, p: float, events: int) -> Ver
 
 
 def _compared(measure: Measure, sample: Sample) -> Compared:
-    days = sample.days
-    return Compared(days[0].on, days[-1].on, len(days), sample.events(measure), sample.figure(measure))
-
-
-class DaysTest(Protocol):
-    """How a window is compared with the baseline: `figure` is the baseline's own."""
-
-    @property
-    def figure(self) -> float: ...
-
-    @property
-    def dispersion(self) -> float | None: ...
-
-    def p(self, window: Sample) -> float:
-        """Return the probability that chance alone makes the window this low."""
-
-    def smallest(self, limits: Limits) -> float:
-        """Return the least drop that fills the longest window and is seen in four of five cases."""
+    days, statistic = sample.days, STATISTICS[measure]
+    return Compared(days[0].on, days[-1].on, len(days), statistic.events(sample), statistic.figure(sample))
 
 
 def days_test(measure: Measure, baseline: Sample, after: Sequence[Day]) -> DaysTest:
     """Return the test of a measure, given the days with events after the baseline."""
-    recent = Sample(tuple(after[-SPREAD_DAYS:]))
-    return RateTest(baseline, recent) if measure is Measure.SUCCESS_RATE else MeanTest(baseline, recent)
-
-
-class RateTest:
-    """Fisher's exact test on counts divided by the dispersion of days.
-
-    A day's events share its people, its weather and its list, so that they say less than so many apart. How
-    much less is judged by the baseline's days and the last 20 after it, each around their own rate: of the
-    baseline alone it would be known so badly that drops are missed and false alarms are twice as many.
-    """
-
-    def __init__(self, baseline: Sample, recent: Sample) -> None:
-        self.baseline, self.recent = baseline, recent
-        self.figure = baseline.figure(Measure.SUCCESS_RATE)
-
-    @cached_property
-    def dispersion(self) -> float:
-        return rate_dispersion(self.baseline.rates, self.recent.rates)
-
-    def p(self, window: Sample) -> float:
-        numbers = (window.good, window.bad, self.baseline.good, self.baseline.bad)
-        return fisher_less(*(round(number / self.dispersion) for number in numbers))
-
-    def smallest(self, limits: Limits) -> float:
-        before = self.baseline.good + self.baseline.bad
-        rate = self.figure
-        pace = self.recent if self.recent.days else self.baseline
-        wanted = (pace.good + pace.bad) * WINDOWS[-1] / len(pace.days)
-        after = max(wanted, limits.window_events)
-        if not rate:
-            return math.inf
-        n, m = before / self.dispersion, after / self.dispersion
-        z = -NORMAL.inv_cdf(limits.max_false_alarm)
-
-        def seen(drop: float) -> float:
-            lower = rate * (1 - drop)
-            both = (before * rate + after * lower) / (before + after)
-            # the last term is the correction for continuity: an exact test of counts asks for that much more
-            needed = z * math.sqrt(both * (1 - both) * (1 / n + 1 / m)) + (1 / n + 1 / m) / 2
-            error = math.sqrt(rate * (1 - rate) / n + lower * (1 - lower) / m)
-            return _chance(rate - lower - max(needed, limits.max_drop * rate), error)
-
-        return _least(seen)
-
-
-class MeanTest:
-    """Welch's t on daily means; the window's variance is the last 20 days', for five say little of it."""
-
-    def __init__(self, baseline: Sample, recent: Sample) -> None:
-        self.baseline = baseline.means
-        self.figure = self.baseline.mean
-        self.spread = recent.means if len(recent.days) > 1 else None
-        self.dispersion = None
-
-    def p(self, window: Sample) -> float:
-        known = self.spread if self.spread and self.spread.n >= len(window.days) else window.means
-        return welch_less(window.means, self.baseline, known).p
-
-    def smallest(self, limits: Limits) -> float:
-        known = self.spread if self.spread and self.spread.n >= WINDOWS[0] else self.baseline
-        if not self.baseline.mean:
-            return math.inf
-        found = welch_less(Spread(WINDOWS[-1], known.mean, known.variance), self.baseline, known)
-        error = found.error / abs(self.baseline.mean)
-        needed = max(-t_quantile(limits.max_false_alarm, found.df) * error, limits.max_drop)
-        return needed + NORMAL.inv_cdf(POWER) * error
-
-
-def _chance(margin: float, error: float) -> float:
-    """Return the probability that what exceeds its mark by `margin` on average exceeds it."""
-    return NORMAL.cdf(margin / error) if error > 0 else float(margin >= 0)
-
-
-def _least(seen: Callable[[float], float]) -> float:
-    """Return the least drop that is seen in four of five cases; infinite where a fall to nothing is not."""
-    if seen(1.0) < POWER:
-        return math.inf
-    low, high = 0.0, 1.0
-    for _step in range(30):
-        middle = (low + high) / 2
-        low, high = (low, middle) if seen(middle) >= POWER else (middle, high)
-    return high
+    return STATISTICS[measure].test(baseline, Sample(tuple(after[-SPREAD_DAYS:])))
 
 
 # --- volumes: full weeks ------------------------------------------------------------------------------------
@@ -430,9 +253,9 @@ def _smallest_volume(limits: Limits, count: int, weeks: int, dispersion: float) 
 
     def seen(drop: float) -> float:
         expected = usual * (1 - drop)
-        return _chance(low - expected, math.sqrt(dispersion * expected))
+        return chance_of(low - expected, math.sqrt(dispersion * expected))
 
-    return _least(seen)
+    return least_drop(seen)
 
 
 # --- when watching begins -----------------------------------------------------------------------------------
@@ -446,14 +269,15 @@ def arms_on(
     `start` is the day of the start mark, `days` those with events since (after the baseline where there is
     one); `today` is the first day that is not over.
     """
-    counted = [day for day in days if day.counted(measure)]
+    statistic = STATISTICS[measure]
+    counted = [day for day in days if statistic.counted(day)]
     known = [*(baseline.days if baseline else ()), *counted]
     if not known:
         return None
     span = max(1, (today - min(start, known[0].on)).days)
     days_a_day = len(known) / span
-    events_a_day = sum(day.counted(measure) for day in known) / span
-    have, events = len(counted), sum(day.counted(measure) for day in counted)
+    events_a_day = sum(statistic.counted(day) for day in known) / span
+    have, events = len(counted), sum(statistic.counted(day) for day in counted)
     wanted_days, wanted_events = float(WINDOWS[0]), float(max(limits.window_events, limits.min_events))
     if baseline is None:
         of_baseline = max(

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from governance.seeding import SEED, GetModel, plant, uproot
+from governance.core.seeding import SEED, GetModel, plant, uproot
 
 KEY = ("domain", "metric")
 RATE, MEAN, VOLUME = "SUCCESS_RATE", "MEAN", "VOLUME"

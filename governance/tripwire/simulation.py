@@ -6,20 +6,18 @@ same streams.
 
 from __future__ import annotations
 
-import bisect
 import itertools
 import math
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import timedelta
 
 from governance.tripwire.rules import (
     BASELINE_WEEKS,
     SPREAD_DAYS,
     Day,
     Limits,
-    Measure,
     Verdict,
     Week,
     baseline_of,
@@ -28,15 +26,11 @@ from governance.tripwire.rules import (
     judge_weeks,
     windows_of,
 )
+from governance.tripwire.statistics import STATISTICS
+from governance.tripwire.streams import CORRELATION, FIRST_DAY, Stream
 
 LOOKS = 90
-FIRST_DAY = date(2026, 1, 5)  # a Monday
-RATES = (0.3, 0.6, 0.9)
-EVENTS_A_DAY = (5, 20, 50, 300)
-CORRELATION = 0.05
 DROPS = (0.2, 0.3, 0.5)
-DAY_NOISE = (0.3, 0.6)  # the standard deviation of a day's mean, as a fraction of the mean
-OVERDISPERSION = (1.0, 2.0, 4.0)  # the variance of a day's number over its mean
 WEEK = (1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.15)  # a quiet Saturday, and a Sunday on which little comes in
 OPEN = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
 
@@ -48,18 +42,6 @@ LEAST_SEEN = {
     (0.0, 0.3): 0.48, (0.0, 0.6): 0.97, (0.0, 0.9): 1.00,
     (CORRELATION, 0.3): 0.30, (CORRELATION, 0.6): 0.82, (CORRELATION, 0.9): 1.00,
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """A kind of stream. `noise` is the intraclass correlation of a day's events (rates), the standard
-    deviation of daily means (means) or the variance of daily numbers over their mean (volumes)."""
-
-    measure: Measure
-    events: int
-    noise: float
-    rate: float = 0.0
-    drop: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +87,7 @@ def shortfalls(found: Iterable[Found]) -> list[str]:
     missed = []
     for one in found:
         stream, share = one.stream, one.share()
-        of_rates = stream.measure is Measure.SUCCESS_RATE
+        of_rates = STATISTICS[stream.measure].is_share
         most = MOST_FALSE_ALARMS[stream.noise if of_rates else 0.0]
         if not stream.drop and share > most:
             missed.append(f"{stream}: {share:.1%} false alarms, at most {most:.0%} wanted")
@@ -113,23 +95,6 @@ def shortfalls(found: Iterable[Found]) -> list[str]:
         if of_rates and (stream.drop, stream.events) == (0.3, 20) and one.share(BY_DAY) < least:
             missed.append(f"{stream}: {one.share(BY_DAY):.1%} seen by day {BY_DAY}, {least:.0%} wanted")
     return missed
-
-
-def rate_streams() -> Iterator[Stream]:
-    """Return the streams of success rates: constant, independent and with good and bad days."""
-    for noise, rate, events in itertools.product((0.0, CORRELATION), RATES, EVENTS_A_DAY):
-        yield Stream(Measure.SUCCESS_RATE, events, noise, rate)
-
-
-def mean_streams() -> Iterator[Stream]:
-    for noise in DAY_NOISE:
-        yield Stream(Measure.MEAN, 20, noise)
-
-
-def volume_streams() -> Iterator[Stream]:
-    """Return the streams of numbers, with weekends and more variance than chance has."""
-    for noise, events in itertools.product(OVERDISPERSION, EVENTS_A_DAY):
-        yield Stream(Measure.VOLUME, events, noise)
 
 
 def with_drops(stream: Stream) -> Iterator[Stream]:
@@ -143,57 +108,30 @@ def simulate(
 ) -> Found:
     """Try the rules on `runs` streams of one kind."""
     chance = random.Random(f"{seed} {stream}")
-    one_run = _weeks_run if stream.measure is Measure.VOLUME else _days_run
+    one_run = _weeks_run if STATISTICS[stream.measure].is_weekly else _days_run
     return Found(
         stream, looks, tuple(one_run(stream, chance, looks, limits or Limits()) for _run in range(runs))
     )
 
 
 def _days_run(stream: Stream, chance: random.Random, looks: int, limits: Limits) -> int | None:
-    measure = stream.measure
-    before = list(itertools.islice(_days(stream, chance, 0.0), SPREAD_DAYS + limits.baseline_events))
+    measure, statistic = stream.measure, STATISTICS[stream.measure]
+    before = list(
+        itertools.islice(statistic.made_days(stream, chance, 0.0), SPREAD_DAYS + limits.baseline_events)
+    )
     baseline = baseline_of(measure, limits, before)
     if baseline is None:
         raise ValueError("so few events never make a baseline")
     after: list[Day] = []
-    for look, day in enumerate(itertools.islice(_days(stream, chance, stream.drop), looks), start=1):
+    for look, day in enumerate(
+        itertools.islice(statistic.made_days(stream, chance, stream.drop), looks), start=1
+    ):
         after.append(day)
         windows = windows_of(measure, limits, after)
         found = gravest(measure, limits, days_test(measure, baseline, after), windows)
         if found is not None and found[0] is Verdict.TRIPPED:
             return look
     return None
-
-
-def _days(stream: Stream, chance: random.Random, drop: float) -> Iterator[Day]:
-    on, events = FIRST_DAY, stream.events
-    steps = _good_of(events, stream.rate * (1 - drop), stream.noise) if stream.rate else []
-    while True:
-        if stream.measure is Measure.SUCCESS_RATE:
-            good = bisect.bisect(steps, chance.random() * steps[-1])
-            yield Day(on, events, good, events - good)
-        else:
-            mean = chance.gauss(1 - drop, stream.noise)
-            yield Day(on, events, valued=events, total=mean * events)
-        on += timedelta(days=1)
-
-
-def _good_of(events: int, rate: float, correlation: float) -> list[float]:
-    """Return the running sum of the chances of 0, 1, 2, … good events in a day.
-
-    Binomial; with a correlation beta-binomial, whose intraclass correlation is 1 / (a + b + 1).
-    """
-    if correlation:
-        a, b = rate * (1 / correlation - 1), (1 - rate) * (1 / correlation - 1)
-        chances = [_log_beta(k + a, events - k + b) - _log_beta(a, b) for k in range(events + 1)]
-    else:
-        chances = [k * math.log(rate) + (events - k) * math.log1p(-rate) for k in range(events + 1)]
-    ways = [-_log_beta(events - k + 1, k + 1) - math.log(events + 1) for k in range(events + 1)]
-    return list(itertools.accumulate(math.exp(way + log) for way, log in zip(ways, chances, strict=True)))
-
-
-def _log_beta(a: float, b: float) -> float:
-    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 
 
 def _weeks_run(stream: Stream, chance: random.Random, looks: int, limits: Limits) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from governance.actors import By
+from governance.core.actors import By
 from governance.outbox.jobs import job
 from governance.tripwire.services import evaluate_tripwires
 

@@ -9,10 +9,11 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from governance.kpi.rules import percent
-from governance.tripwire.models import RegressionPolicy, RegressionState
+from governance.core.numbers import percent
+from governance.tripwire.models import RegressionState
 from governance.tripwire.plot import Plot, plot_of
-from governance.tripwire.wording import chance, comparison, figure, one_in, probability, stretch
+from governance.tripwire.statistics import STATISTICS
+from governance.tripwire.wording import chance, comparison, one_in, probability
 
 Verdict = RegressionState.Verdict
 
@@ -61,10 +62,8 @@ def _sample(title: str, measure: str, value: float | None, sample: dict[str, Any
         return None
     count = ngettext("%(count)s event", "%(count)s events", sample["events"])
     count %= {"count": number_format(sample["events"], force_grouping=True)}
-    told = figure(measure, value)
-    if measure == RegressionPolicy.Measure.VOLUME:
-        told = _("%(figure)s per open day") % {"figure": told}
-    return Told(title, told, f"{count}, {stretch(measure, sample)}")
+    statistic = STATISTICS[measure]
+    return Told(title, statistic.display_with_unit(value), f"{count}, {statistic.stretch(sample)}")
 
 
 def _change(seen: dict[str, Any]) -> Told | None:

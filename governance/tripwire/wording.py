@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
-from django.utils.formats import date_format, number_format
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from governance.kpi.rules import percent
-from governance.kpi.wording import LABELS
+from governance.core.numbers import percent
+from governance.kpi.names import metric_label
 from governance.tripwire.models import RegressionFiring, RegressionPolicy, RegressionState
 from governance.tripwire.querysets import LOCAL
+from governance.tripwire.statistics import STATISTICS, day_display
 
-Action, Measure = RegressionPolicy.Action, RegressionPolicy.Measure
+Action = RegressionPolicy.Action
 Verdict = RegressionState.Verdict
 
 MILLION = 1_000_000
@@ -23,16 +24,12 @@ MILLION = 1_000_000
 
 def label(policy: RegressionPolicy) -> str:
     """Return a metric's name for people; the code where it has none."""
-    return str(LABELS.get(policy.name, policy.name))
+    return metric_label(policy.domain, policy.metric, unknown=policy.name)
 
 
 def figure(measure: str, value: float | None) -> str:
     """Return a figure in its measure's own terms: a percentage, a mean, or events per open day."""
-    if value is None:
-        return "–"
-    if measure == Measure.SUCCESS_RATE:
-        return percent(value, 1)
-    return rounded(value)
+    return "–" if value is None else STATISTICS[measure].display(value)
 
 
 def limit(state: RegressionState) -> float | None:
@@ -42,20 +39,8 @@ def limit(state: RegressionState) -> float | None:
     return state.baseline - abs(state.baseline) * float(state.policy.max_drop_fraction)
 
 
-def rounded(value: float) -> str:
-    """Return a number with three digits that count."""
-    places = 0 if not value else max(0, 2 - math.floor(math.log10(abs(value))))
-    return number_format(round(value, min(places, 4)), min(places, 4), force_grouping=True)
-
-
-def day(value: date | str) -> str:
-    """Return a day as people write it: 3 December 2026."""
-    on = date.fromisoformat(value) if isinstance(value, str) else value
-    return date_format(on, "j F Y")
-
-
 def day_of(at: datetime) -> str:
-    return day(at.astimezone(LOCAL).date())
+    return day_display(at.astimezone(LOCAL).date())
 
 
 def odds(p: float) -> str:
@@ -69,19 +54,6 @@ def odds(p: float) -> str:
     return _("about once in %(times)s looks") % {"times": number_format(exact, 0, force_grouping=True)}
 
 
-def stretch(measure: str, sample: dict[str, Any]) -> str:
-    """Return which days a sample is: how many, from when to when."""
-    since, until = day(sample["since"]), day(sample["until"])
-    if measure == Measure.VOLUME:
-        weeks = sample["days"] // 7
-        told = ngettext("the week from %(since)s", "the %(count)s weeks from %(since)s to %(until)s", weeks)
-        return told % {"count": weeks, "since": since, "until": until}
-    told = ngettext(
-        "the day %(since)s", "the %(count)s days with events from %(since)s to %(until)s", sample["days"]
-    )
-    return told % {"count": sample["days"], "since": since, "until": until}
-
-
 def policy_in_words(policy: RegressionPolicy) -> list[str]:
     """Return in sentences how a metric is watched and what happens when it drops."""
     if not policy.enabled:
@@ -91,11 +63,7 @@ def policy_in_words(policy: RegressionPolicy) -> list[str]:
         "drop": percent(float(policy.max_drop_fraction), 0),
         "alarm": one_in(float(policy.max_false_alarm)),
     }
-    measured: dict[str, str] = {
-        Measure.SUCCESS_RATE.value: _("Watched is the share of successes of “%(what)s”."),
-        Measure.MEAN.value: _("Watched is the mean value of “%(what)s”."),
-        Measure.VOLUME.value: _("Watched is how many there are of “%(what)s” per open day."),
-    }
+    statistic = STATISTICS.get(policy.measure)  # of a form that is being filled in it may be anything
     acts: dict[str, str] = {
         Action.NOTIFY.value: _("the managers are told and nothing is stopped."),
         Action.THROTTLE.value: _(
@@ -106,7 +74,7 @@ def policy_in_words(policy: RegressionPolicy) -> list[str]:
     fires = _("If it falls by %(drop)s or more, and chance alone does that with a probability of %(alarm)s "
               "at most,")  # fmt: skip
     return [
-        measured.get(policy.measure, "") % told,
+        str(statistic.watched) % told if statistic else "",
         f"{fires % told} {acts.get(policy.action, '') % {'engine': policy.engine or '–'}}",
         ngettext(
             "With fewer than %(count)s event in the window it only warns.",
@@ -128,25 +96,15 @@ def comparison(measure: str, seen: dict[str, Any]) -> str:
     samples = seen.get("samples", {})
     if "current" not in samples or seen.get("drop") is None:
         return ""
+    statistic = STATISTICS[measure]
     told = {
         "now": figure(measure, seen["current"]),
-        "window": stretch(measure, samples["current"]),
+        "window": statistic.stretch(samples["current"]),
         "before": figure(measure, seen["baseline"]),
-        "baseline": stretch(measure, samples["baseline"]),
+        "baseline": statistic.stretch(samples["baseline"]),
         "drop": percent(abs(seen["drop"]), 0),
     }
-    fell = seen["drop"] >= 0.005
-    if measure == Measure.VOLUME:
-        return (
-            _("%(now)s events per open day in %(window)s, %(drop)s fewer than %(before)s in %(baseline)s.")
-            if fell
-            else _("%(now)s events per open day in %(window)s, against %(before)s in %(baseline)s.")
-        ) % told
-    return (
-        _("%(now)s in %(window)s, %(drop)s less than %(before)s in %(baseline)s.")
-        if fell
-        else _("%(now)s in %(window)s, against %(before)s in %(baseline)s.")
-    ) % told
+    return statistic.comparison(fell=seen["drop"] >= 0.005) % told
 
 
 def one_in(p: float) -> str:
@@ -223,7 +181,7 @@ def learning(state: RegressionState) -> str:
         return _("No events since %(since)s: nothing to watch yet.") % since
     return _("It learns what is normal since %(since)s and arms about %(day)s.") % {
         **since,
-        "day": day(state.arms_on),
+        "day": day_display(state.arms_on),
     }
 
 

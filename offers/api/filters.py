@@ -8,9 +8,9 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 
-from governance.doors import InstantFilter, YesNoFilter
-from governance.places import Province, fold, read_label
-from governance.property_types import PropertyType
+from governance.core.places import Province, fold, read_label
+from governance.core.property_types import PropertyType
+from governance.core.rest.filters import InstantFilter, YesNoFilter
 from offers.models import Offer, OfferEvidence
 
 

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+from django.core.exceptions import ValidationError as DjangoValidationError
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
-from governance.doors import (
+from governance.core.places import Province, read_province
+from governance.core.property_types import PropertyType
+from governance.core.rest.fields import (
     FractionField,
-    Input,
     JSONObjectField,
     LabelField,
     MarketField,
     MoneyField,
     ProvinceField,
-    Question,
 )
-from governance.property_types import PropertyType
+from governance.core.rest.input import Input, Question
 from offers import rules
 from offers.models import REASON_LENGTH, OfferEvidence, OfferOutcome, OfferPolicy
-from offers.services import Computed, Recorded
+from offers.services import Computed, Recorded, details_of
 
 VERSION_MAX = 2**31 - 1
 
@@ -81,8 +84,16 @@ class ComputeInput(Input):
     reserve = serializers.BooleanField(default=False)
     dry_run = serializers.BooleanField(default=False)
 
+    comp_details: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+
     def validate_comps(self, value: Any) -> tuple[rules.Comp, ...]:
-        return rules.read_comps(value, today=timezone.now().date())
+        known, self.comp_details = rules.split_comps(value)
+        try:
+            province = read_province(self.initial_data.get("province"))
+        except DjangoValidationError:
+            province = Province.ON  # refused anyway
+        today = rules.day_of(timezone.now(), province, rules.RULES_VERSION)
+        return rules.read_comps(known, today=today)
 
     def validate_assumptions(self, value: Any) -> dict[str, str | bool]:
         return rules.read_assumptions(value)
@@ -98,6 +109,7 @@ class ComputeInput(Input):
                 )
             if f"{name}_json" in attrs:
                 attrs[name] = attrs.pop(f"{name}_json")
+        attrs["comp_details"] = self.comp_details
         return attrs
 
 
@@ -138,8 +150,10 @@ def as_policy(policy: OfferPolicy) -> dict[str, Any]:
     }
 
 
-def as_computed(computed: Computed) -> dict[str, Any]:
+def as_computed(computed: Computed, comp_details: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what a computation answers; `warnings` names each key of a comp that no figure rests on."""
     figures = computed.calculation
+    unknown = dict.fromkeys(key for details in comp_details.values() for key in details)
     return {
         "ok": True,
         "policy": as_policy(computed.policy),
@@ -156,6 +170,7 @@ def as_computed(computed: Computed) -> dict[str, Any]:
         },
         "evidence_id": computed.evidence.pk if computed.evidence is not None else None,
         "reservation_id": computed.reservation_id,
+        "warnings": [f"unknown_field:comps.{key}" for key in unknown],
     }
 
 
@@ -172,6 +187,7 @@ def as_outcome(row: OfferOutcome) -> dict[str, Any]:
         "actor": row.actor,
         "acting_for": row.acting_for,
         "correlation_id": row.correlation_id,
+        "token_id": row.token_id,
         "created_at": row.created_at,
     }
 
@@ -189,9 +205,11 @@ def as_recorded(recorded: Recorded) -> dict[str, Any]:
 class EvidenceSerializer(serializers.ModelSerializer[OfferEvidence]):
     """Evidence with the state of its offer and what happened to it; decimals inside JSON stay text."""
 
+    market = serializers.CharField(source="market_name")
     state = serializers.CharField(source="offer.state")
     reservation_id = serializers.IntegerField(source="offer.reservation_id")
     outcomes = serializers.SerializerMethodField()
+    comp_details = serializers.SerializerMethodField()
 
     class Meta:
         model = OfferEvidence
@@ -219,6 +237,7 @@ class EvidenceSerializer(serializers.ModelSerializer[OfferEvidence]):
             "comps",
             "comps_statistics",
             "comps_grade",
+            "comp_details",
             "assumptions",
             "rules_version",
             "digest",
@@ -228,8 +247,12 @@ class EvidenceSerializer(serializers.ModelSerializer[OfferEvidence]):
             "actor",
             "acting_for",
             "correlation_id",
+            "token_id",
             "created_at",
         )
+
+    def get_comp_details(self, evidence: OfferEvidence) -> dict[str, Any]:
+        return details_of(evidence)
 
     def get_outcomes(self, evidence: OfferEvidence) -> list[dict[str, Any]]:
         return [as_outcome(row) for row in sorted(evidence.outcomes.all(), key=lambda row: row.pk)]

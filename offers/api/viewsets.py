@@ -7,8 +7,8 @@ from typing import ClassVar
 from django.utils import timezone
 from rest_framework.response import Response
 
-from governance.doors import CollectionViewSet, DoorViewSet
-from governance.places import Place
+from governance.core.places import Place
+from governance.core.rest.viewsets import CollectionViewSet, ServiceViewSet
 from offers.api.filters import EvidenceFilter
 from offers.api.serializers import (
     ComputeInput,
@@ -33,7 +33,7 @@ from offers.services import (
 VIA_API = "via API"
 
 
-class OfferViewSet(DoorViewSet):
+class OfferViewSet(ServiceViewSet):
     """Offer policies, computations and what happened to offers."""
 
     rights: ClassVar[dict[str, str]] = {
@@ -70,6 +70,7 @@ class OfferViewSet(DoorViewSet):
             arv=given["arv"],
             repairs=given["repairs"],
             comps=given.get("comps", ()),
+            comp_details=given["comp_details"],
             assumptions=given.get("assumptions"),
             lead_id=given["lead_id"],
             recommendation_id=given["recommendation_id"],
@@ -78,7 +79,7 @@ class OfferViewSet(DoorViewSet):
             by=by,
             at=timezone.now(),
         )
-        return Response(as_computed(computed))
+        return Response(as_computed(computed, given["comp_details"]))
 
     def outcome(self, request: object, evidence_id: int) -> Response:
         given, by = self.read(OutcomeInput)

@@ -4,7 +4,8 @@ A change of any sum needs a new `RULES_VERSION`: old evidence says by which it w
 """
 
 from offers.rules.assumptions import read_assumptions
-from offers.rules.comps import Comp, comps_statistics, read_comps
+from offers.rules.comps import Comp, comps_statistics, read_comps, split_comps
+from offers.rules.days import day_of
 from offers.rules.formula import (
     FORMULA,
     MAO_FLOOR,
@@ -36,8 +37,21 @@ from offers.rules.outcomes import (
     state_of,
     verdicts,
 )
+from offers.rules.plan import (
+    HEIMDALL_REFUSED,
+    NO_OFFER,
+    POLICY_DISABLED,
+    TOO_COLD,
+    HeimdallAnswer,
+    Known,
+    MarketScore,
+    NoOffer,
+    OfferPlan,
+    PolicyValues,
+    plan_offer,
+)
 
-RULES_VERSION = 1
+RULES_VERSION = 2  # 1: days were those of UTC
 
 __all__ = [
     "ACCEPTED",
@@ -48,21 +62,32 @@ __all__ = [
     "Comp",
     "FELL_THROUGH",
     "FORMULA",
+    "HEIMDALL_REFUSED",
+    "HeimdallAnswer",
+    "Known",
     "LIVE_STATES",
     "MAO_FLOOR",
     "METRIC_OF_STAGE",
     "MONEY_MAX",
     "MULTIPLIER_MAX",
     "MULTIPLIER_MIN",
+    "MarketScore",
+    "NO_OFFER",
+    "NoOffer",
     "OFFER_FLOOR",
     "OPEN",
+    "OfferPlan",
+    "POLICY_DISABLED",
+    "PolicyValues",
     "REJECTED",
     "RULES_VERSION",
     "STAGES",
     "SUPERSEDED",
+    "TOO_COLD",
     "Terms",
     "calculate",
     "comps_statistics",
+    "day_of",
     "digest",
     "follows",
     "is_coherent",
@@ -71,9 +96,11 @@ __all__ = [
     "max_allowable_offer",
     "money_text",
     "number_text",
+    "plan_offer",
     "read_assumptions",
     "read_comps",
     "read_number",
+    "split_comps",
     "standing",
     "state_of",
     "verdicts",

@@ -9,7 +9,7 @@ from decimal import Decimal
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from governance.places import read_label
+from governance.core.places import read_label
 from offers.rules.comps import SUBJECT_SIZE
 from offers.rules.numbers import MONEY_MAX, number_text, read_number
 

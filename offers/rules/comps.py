@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import statistics
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,8 @@ SIZE_MAX = Decimal("0.20")
 FENCE = Decimal("1.5")
 SPREAD_OF_A, SPREAD_OF_B = Decimal("0.10"), Decimal("0.20")
 SUBJECT_SIZE = "subject_sqft"
+# What a client says of a sale besides: at most so many keys, and so many characters of JSON under each.
+DETAILS_MAX, DETAIL_KEY_LENGTH, DETAIL_LENGTH = 100, 60, 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,40 @@ def _wrong_comp(number: int, key: str, why: object) -> ValidationError:
     )
 
 
+def split_comps(raw: object) -> tuple[object, dict[str, dict[str, Any]]]:
+    """Return comparable sales with the keys that are known, and what else is said of each, by its number.
+
+    Such as an address or a link, which evidence must not hold: it is never deleted. Raises ValidationError
+    for more than can be kept.
+    """
+    if not isinstance(raw, list | tuple) or len(raw) > COMPS_MAX:
+        return raw, {}
+    known, besides = [], {}
+    for number, item in enumerate(raw, start=1):
+        if not isinstance(item, Mapping):
+            known.append(item)
+            continue
+        more = {str(key): value for key, value in item.items() if key not in _COMP_KEYS}
+        known.append({key: value for key, value in item.items() if key in _COMP_KEYS})
+        if len(more) > DETAILS_MAX:
+            why = _("at most %(most)s more keys can be kept") % {"most": DETAILS_MAX}
+            raise _wrong_comp(number, next(iter(more)), why)
+        for key, value in more.items():
+            _require_detail(number, key, value)
+        if more:
+            besides[str(number)] = more
+    return known, besides
+
+
+def _require_detail(number: int, key: str, value: object) -> None:
+    if not key.strip() or len(key) > DETAIL_KEY_LENGTH or not key.isprintable():
+        most = {"most": DETAIL_KEY_LENGTH}
+        raise _wrong_comp(number, key, _("a name of 1 to %(most)s printable characters is needed") % most)
+    if len(value if isinstance(value, str) else json.dumps(value)) > DETAIL_LENGTH:
+        most = {"most": DETAIL_LENGTH}
+        raise _wrong_comp(number, key, _("at most %(most)s characters can be kept") % most)
+
+
 def read_comps(raw: object, *, today: date) -> tuple[Comp, ...]:
     """Read comparable sales; a key that is not known, or a sale after `today`, is refused.
 
@@ -85,7 +122,7 @@ def read_comps(raw: object, *, today: date) -> tuple[Comp, ...]:
 def _read_comp(number: int, item: object, today: date) -> Comp:
     if not isinstance(item, Mapping):
         raise ValidationError(
-            _("Comp %(number)s is no object with price, sqft, distance_miles and sold_on.")
+            _("Comp %(number)s is not an object with price, sqft, distance_miles and sold_on.")
             % {"number": number},
             code="invalid_comps",
         )

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeVar
 
+from governance.kpi import names
+
 ACCEPTED, REJECTED, CONTRACTED = "ACCEPTED", "REJECTED", "CONTRACTED"
 ASSIGNED, FELL_THROUGH = "ASSIGNED", "FELL_THROUGH"
 OPEN, SUPERSEDED = "OPEN", "SUPERSEDED"
 # An offer answers, is contracted and ends: each happens once.
 STAGES = {ACCEPTED: 1, REJECTED: 1, CONTRACTED: 2, ASSIGNED: 3, FELL_THROUGH: 3}
 LIVE_STATES = (OPEN, ACCEPTED, CONTRACTED)
-ACCEPT_RATE, CONTRACT_RATE = "offer_accept_rate", "contract_rate"
+ACCEPT_RATE, CONTRACT_RATE = names.OFFER_ACCEPT_RATE.name, names.CONTRACT_RATE.name
 METRIC_OF_STAGE = {1: ACCEPT_RATE, 2: CONTRACT_RATE, 3: CONTRACT_RATE}
 
 

@@ -1,7 +1,7 @@
 """Verbs of offers: change a policy, compute an offer, record and correct what happened, prove evidence."""
 
-from offers.services.computing import Computed, compute_offer
-from offers.services.evidence import content_of, differences, replay
+from offers.services.computation import Computed, compute_offer
+from offers.services.evidence import content_of, details_of, differences, replay
 from offers.services.figures import board_figures, standing_offer
 from offers.services.outcomes import Figures, Recorded, correct_outcome, record_outcome
 from offers.services.policies import POLICY_FIELDS, get_effective_policy, upsert_policy
@@ -14,6 +14,7 @@ __all__ = [
     "compute_offer",
     "content_of",
     "correct_outcome",
+    "details_of",
     "differences",
     "board_figures",
     "get_effective_policy",

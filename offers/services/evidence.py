@@ -25,7 +25,7 @@ def replay(evidence: OfferEvidence) -> dict[str, Any]:
             net_of_assignment_fee=values["offer_net_of_assignment_fee"],
         ),
     )
-    today = evidence.created_at.astimezone(UTC).date()
+    today = rules.day_of(evidence.created_at, evidence.province, evidence.rules_version)
     statistics = rules.comps_statistics(
         rules.read_comps(evidence.comps, today=today),
         arv=evidence.arv,
@@ -45,12 +45,19 @@ def replay(evidence: OfferEvidence) -> dict[str, Any]:
     }
 
 
+def details_of(evidence: OfferEvidence) -> dict[str, Any]:
+    """Return what was said besides of the comparable sales, by the sale's number."""
+    return evidence.comp_details.details if hasattr(evidence, "comp_details") else {}
+
+
 def content_of(evidence: OfferEvidence) -> dict[str, Any]:
     """Return what the digest covers, as plain JSON: every column but the id, which is given later."""
-    # evidence from before Heimdall was asked has no verdict, and a digest without one
+    # evidence from before Heimdall was asked has no verdict, and a digest without one; likewise the token
     heimdall = {} if evidence.heimdall is None else {"heimdall": evidence.heimdall}
+    token = {} if evidence.token_id is None else {"token_id": evidence.token_id}
     return {
         **heimdall,
+        **token,
         "rules_version": evidence.rules_version,
         "province": evidence.province,
         "market": evidence.market,

@@ -7,8 +7,11 @@ from typing import Any
 
 from django.db.models import Avg, Count, Q
 
-from governance import hooks
+from governance.core import hooks
+from governance.core.places import Place
+from governance.kpi.names import CONTRACT_RATE, OFFER_ACCEPT_RATE, OFFER_GENERATED
 from governance.kpi.querysets import RATES_OVER, count_since, rate_since
+from governance.market.names import spellings
 from offers.models import Offer
 
 MARKETS = 40  # with the most offers
@@ -19,9 +22,9 @@ def board_figures(at: datetime) -> dict[str, Any]:
     """Return how many offers were computed in 30 days, and how many were accepted and contracted."""
     since = at - RATES_OVER
     return {
-        "offers_computed": count_since("WHOLESALE", "offer_generated", since),
-        "offer_accept_rate": rate_since("WHOLESALE", "offer_accept_rate", since).as_json(),
-        "contract_rate": rate_since("WHOLESALE", "contract_rate", since).as_json(),
+        "offers_computed": count_since(*OFFER_GENERATED.key, since),
+        "offer_accept_rate": rate_since(*OFFER_ACCEPT_RATE.key, since).as_json(),
+        "contract_rate": rate_since(*CONTRACT_RATE.key, since).as_json(),
         "offers_by_market": by_market(since),
     }
 
@@ -46,7 +49,9 @@ def by_market(since: datetime) -> list[dict[str, Any]]:
         .order_by("-computed", "evidence__province", "evidence__market_key")
     )
     names = ("province", "market", "computed", "accepted", "rejected", "multiplier")
-    return [dict(zip(names, (*row[:5], float(row[5])), strict=True)) for row in rows[:MARKETS]]
+    found = [dict(zip(names, (*row[:5], float(row[5])), strict=True)) for row in rows[:MARKETS]]
+    written = spellings([Place(row["province"], row["market"]) for row in found], keep=False)
+    return [row | {"market": written.get((row["province"], row["market"]), row["market"])} for row in found]
 
 
 def standing_offer(lead_id: str) -> hooks.StandingOffer | None:

@@ -11,14 +11,14 @@ from typing import Any
 from django.db import models
 from django.utils.translation import gettext as _
 
-from governance.actors import By
-from governance.errors import Forbidden, Invalid, NotFound, Refused
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.golive.services import Execution, verb
+from governance.kpi.names import WHOLESALE
 from governance.kpi.services import Kpi, emit_kpis
 from offers import rules
 from offers.models import REASON_LENGTH, Offer, OfferEvidence, OfferOutcome, OutcomeReason
-from offers.services.computing import DOMAIN
-from offers.services.reserving import release_fee, settle_fee
+from offers.services.fees import release_fee, settle_fee
 
 RECORD, CORRECT = "offers.record_outcome", "offers.correct_outcome"
 
@@ -284,7 +284,7 @@ def _write(case: _Case, rows: list[OfferOutcome], *, by: By, at: datetime, reaso
         counted = case.counted(metric)
         if counted is not None:
             detail["corrects"] = counted.kpi_event_id
-        events[metric] = Kpi(DOMAIN, metric, success=counts, detail=detail)
+        events[metric] = Kpi(WHOLESALE, metric, success=counts, detail=detail)
     if events:
         for metric, event_id in zip(events, emit_kpis(list(events.values()), by=by, at=at), strict=True):
             row_of[metric].kpi_event_id = event_id

@@ -8,11 +8,12 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from governance.actors import By
-from governance.errors import Forbidden
+from governance.core.actors import By
+from governance.core.errors import Forbidden
+from governance.core.places import Place
+from governance.core.versions import revise
 from governance.golive.services import Execution, verb
-from governance.places import Place
-from governance.versions import revise
+from governance.market.names import spelled
 from offers.models import OfferPolicy
 
 EDIT = "offers.edit_policies"
@@ -56,7 +57,7 @@ def upsert_policy(
 
     def fresh() -> OfferPolicy:
         general = get_effective_policy(place)
-        new = OfferPolicy(province=place.province, market=place.market)
+        new = OfferPolicy(province=place.province, market=spelled(place).market)
         for name in POLICY_FIELDS if general is not None else ():
             setattr(new, name, getattr(general, name))
         return new

@@ -8,8 +8,8 @@ from typing import Any
 
 from factory.django import DjangoModelFactory
 
-from governance.actors import By
-from governance.places import Place
+from governance.core.actors import By
+from governance.core.places import Place
 from offers.models import OfferPolicy
 from offers.services import Computed, Figures, Recorded, compute_offer, record_outcome, upsert_policy
 

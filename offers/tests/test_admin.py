@@ -160,11 +160,11 @@ def test_many_policies_are_switched_on_with_a_reason(sign_in: Callable[[str], Cl
     for role in ("AUDITOR", "MANAGER"):
         sign_in(role).post(listed, said)
     assert not OfferPolicy.objects.filter(enabled=True).exists(), "not without a reason"
-    sign_in("AUDITOR").post(listed, {**said, "change_reason": "spring"})
+    sign_in("AUDITOR").post(listed, {**said, "change_reason": "spring review"})
     assert not OfferPolicy.objects.filter(enabled=True).exists()
-    sign_in("MANAGER").post(listed, {**said, "change_reason": "spring"})
+    sign_in("MANAGER").post(listed, {**said, "change_reason": "spring review"})
     switched = OfferPolicy.objects.filter(enabled=True).values_list("province", "version", "reason")
-    assert set(switched) == {("ON", 2, "spring"), ("QC", 2, "spring")}
+    assert set(switched) == {("ON", 2, "spring review"), ("QC", 2, "spring review")}
 
 
 def test_the_list_opens_in_few_queries(

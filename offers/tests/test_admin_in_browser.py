@@ -19,10 +19,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_an_offer_policy_is_switched_on(page: Page, live_server: Any, person: Callable[..., User]) -> None:
     person("MANAGER", "mona")
     policy = OfferPolicy.objects.get(province="ON")
-    page.goto(f"{live_server.url}/admin/offers/offerpolicy/{policy.pk}/change/")
+    screen = f"{live_server.url}/admin/offers/offerpolicy/{policy.pk}/change/"
+    page.goto(screen)
     page.fill("input[name=username]", "mona")
     page.fill("input[name=password]", PASSWORD)
     page.keyboard.press("Enter")
+    page.wait_for_url(screen)  # loaded, its scripts included: else nothing notices the switch
     example = page.locator("#live-example")
     expect(example).to_contain_text("we offer 252,500 CAD")
     expect(example).to_contain_text("Switched off")

@@ -12,10 +12,11 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from governance.models import KpiEvent
-from offers.models import Offer, OfferEvidence, OfferOutcome, OfferPolicy
+from offers.models import CompDetails, Offer, OfferEvidence, OfferOutcome, OfferPolicy
+from offers.services import differences
 from offers.tests.factories import TORONTO, OfferPolicyFactory, kept, outcome, switch_on
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 ROOT = "/api/deals/offers"
 EXAMPLE = {"province": "on", "arv": 450_000, "repairs": 50_000}
@@ -49,7 +50,7 @@ def test_upsert_and_compute_by_query_string_with_a_service_token(api: Api) -> No
     answer = client.post(f"{ROOT}/compute?province=ON&market=ALL&arv=450000&repairs=50000&correlation_id=c1")
     assert answer.status_code == 200, answer.content
     got = answer.json()
-    assert set(got) == {"ok", "policy", "calc", "evidence_id", "reservation_id"}
+    assert set(got) == {"ok", "policy", "calc", "evidence_id", "reservation_id", "warnings"}
     assert got["calc"] == {
         "arv": 450000, "max_arv_multiplier": 0.7, "repairs": 50000, "fees_buffer": 2500,
         "assignment_fee": 10000, "mao": 262500, "recommended_offer": 252500, "binding": "formula",
@@ -79,6 +80,37 @@ def test_comps_and_assumptions_as_json_text_or_as_json(api: Api) -> None:
     kept_comps = {json.dumps(row.comps_statistics, sort_keys=True) for row in OfferEvidence.objects.all()}
     assert len(kept_comps) == 1
     assert OfferEvidence.objects.filter(comps_grade="B").count() == 4
+
+
+def test_addresses_and_links_of_comps_are_kept_apart_from_the_evidence(api: Api) -> None:
+    switch_on()
+    client = api("CLOSER")
+    comps = [{"price": 400_000}, {"price": 410_000, "address": "12 Main St", "url": "https://x.example/1"}]
+    body = {**EXAMPLE, "lead_id": "L-1", "comps": comps}
+    tried = post(client, "compute", {**body, "dry_run": True}).json()
+    assert tried["warnings"] == ["unknown_field:comps.address", "unknown_field:comps.url"]
+    assert not CompDetails.objects.exists()
+    got = post(client, "compute", body).json()
+    assert got["warnings"] == tried["warnings"]
+    evidence = OfferEvidence.objects.get()
+    assert evidence.comps == [{"price": "400000.00"}, {"price": "410000.00"}]
+    assert differences(evidence) == []
+    row = CompDetails.objects.get()
+    assert (row.evidence_id, row.lead_id) == (evidence.pk, "L-1")
+    assert row.details == {"2": {"address": "12 Main St", "url": "https://x.example/1"}}
+    assert client.get(f"{ROOT}/evidence/{evidence.pk}").json()["comp_details"] == row.details
+    assert post(client, "compute", {**body, "comps": [{"price": 1}]}).json()["warnings"] == []
+    assert CompDetails.objects.count() == 1
+
+
+def test_what_listings_say_of_a_sale_is_kept_as_it_came(api: Api) -> None:
+    switch_on()
+    listing = {"address": {"street": "12 Main St", "unit": None}, "photos": ["a", "b"], "remarks": "x" * 1200}
+    more = {f"field{number}": number for number in range(60)}
+    got = post(api("CLOSER"), "compute", {**EXAMPLE, "comps": [{"price": 400_000, **listing, **more}]})
+    assert got.status_code == 200, got.content
+    assert CompDetails.objects.get().details == {"1": {**listing, **more}}
+    assert OfferEvidence.objects.get().comps == [{"price": "400000.00"}]
 
 
 def test_the_body_wins_over_the_query_string(api: Api) -> None:
@@ -275,7 +307,11 @@ BAD_COMPUTE: dict[str, tuple[dict[str, Any], str]] = {
     "comps that are no list": ({"comps": {"price": 1}}, "comps"),
     "comps that are no JSON": ({"comps_json": "[{"}, "comps_json"),
     "a thousand comps": ({"comps": [{"price": 1}] * 1000}, "comps"),
-    "a comp with an unknown key": ({"comps": [{"price": 1, "address": "12 Main St"}]}, "comps"),
+    "a comp with a wrong size beside an address": ({"comps": [{"sqft": 1, "address": "12 Main"}]}, "comps"),
+    "a comp with a name of two lines": ({"comps": [{"price": 1, "a\nb": 1}]}, "comps"),
+    "a comp with 101 details": ({"comps": [{"price": 1} | {f"k{n}": n for n in range(101)}]}, "comps"),
+    "a comp's endless remarks": ({"comps": [{"price": 1, "remarks": "x" * 5001}]}, "comps"),
+    "a comp's endless photos": ({"comps": [{"price": 1, "photos": ["x" * 99] * 51}]}, "comps"),
     "a comp with NaN inside text": ({"comps_json": '[{"price": NaN}]'}, "comps_json"),
     "comps twice": ({"comps": [], "comps_json": "[]"}, "comps_json"),
     "assumptions that are no object": ({"assumptions": [1]}, "assumptions"),

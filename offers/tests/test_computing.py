@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
-from governance import hooks
-from governance.actors import By
-from governance.append_only import Unchangeable
-from governance.errors import Forbidden, Invalid, Refused, Unavailable
+from governance.core import hooks
+from governance.core.actors import By
+from governance.core.append_only import Unchangeable
+from governance.core.errors import Forbidden, Invalid, Refused, Unavailable
+from governance.core.hooks import Liquidity
+from governance.core.places import Place
 from governance.golive.services import set_kill_switch
-from governance.hooks import Liquidity
 from governance.models import KpiEvent
-from governance.places import Place
 from offers import rules
 from offers.models import Offer, OfferEvidence
 from offers.tests.factories import ANYBODY, AT, ONTARIO, TORONTO, OfferPolicyFactory, compute, kept, switch_on
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
 def refusal(**changes: Any) -> str:

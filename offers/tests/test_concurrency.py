@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from governance.errors import Refused
+from governance.core.errors import Refused
 from governance.models import KpiEvent
 from offers.models import Offer, OfferEvidence, OfferOutcome, OfferPolicy
 from offers.querysets import OfferQuerySet
@@ -19,6 +19,8 @@ from offers.rules import LIVE_STATES
 from offers.tests.factories import AT, kept, outcome, switch_on
 from valhalla import testing
 from valhalla.testing import CLIENTS
+
+pytestmark = pytest.mark.both
 
 
 def at_once(call: Callable[[int], Any], clients: int = CLIENTS) -> list[Any]:

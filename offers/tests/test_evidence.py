@@ -14,13 +14,13 @@ import pytest
 from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 
-from governance.append_only import install, remove
+from governance.core.append_only import install, remove
 from offers import rules
 from offers.models import OfferEvidence
 from offers.services import content_of, differences, replay
 from offers.tests.factories import AT, compute, kept, switch_on
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 TABLE = OfferEvidence._meta.db_table
 
@@ -116,6 +116,7 @@ def test_the_digest_covers_every_column_but_the_id() -> None:
     kept("L-1")
     evidence = OfferEvidence.objects.get()
     evidence.heimdall = {"reason": "gate_pass"}  # without a verdict it has none to cover
+    evidence.token_id = "0123456789abcdef"  # and without a token none
     covered = set(content_of(evidence))
     columns = {field.attname for field in OfferEvidence._meta.concrete_fields}
     assert columns - covered == {"id", "digest", "market_key"}  # market_key follows from market

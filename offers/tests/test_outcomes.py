@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, IntegrityError, transaction
 
-from governance.actors import By
-from governance.errors import Forbidden, Invalid, NotFound, Refused
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.models import KpiEvent
 from offers.models import Offer, OfferOutcome
 from offers.services import Figures, Recorded, correct_outcome
 from offers.tests.factories import ANYBODY, AT, kept, outcome, switch_on
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 WALKS = ["ACCEPTED", "REJECTED", "CONTRACTED", "ASSIGNED", "FELL_THROUGH"]
 
@@ -208,7 +208,7 @@ def test_a_price_above_it_needs_a_manager_with_a_reason(by: Callable[..., By]) -
     offer = kept("L-1")
     for role, reason in (("CLOSER", "lovely garden"), ("MANAGER", ""), ("SERVICE", "lovely garden")):
         code = refusal(
-            lambda: outcome(offer, "ACCEPTED", agreed_price=ABOVE, by=by(role), reason=reason)  # noqa: B023
+            lambda: outcome(offer, "ACCEPTED", agreed_price=ABOVE, by=by(role), reason=reason)  # noqa: B023  # called at once
         )
         assert code == "price_above_mao"
     row = outcome(offer, "ACCEPTED", agreed_price=ABOVE, by=by("MANAGER"), reason="second parcel").outcome

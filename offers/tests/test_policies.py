@@ -10,15 +10,15 @@ import pytest
 from django.apps import apps
 from django.db import IntegrityError, transaction
 
-from governance.actors import By
-from governance.errors import Forbidden, Invalid, Refused
-from governance.places import Province
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, Refused
+from governance.core.places import Province
 from offers import seeds
 from offers.models import OfferPolicy
 from offers.services import get_effective_policy, upsert_policy
 from offers.tests.factories import ANYBODY, AT, ONTARIO, TORONTO, OfferPolicyFactory, kept, switch_on
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
 def get(name: str) -> Any:

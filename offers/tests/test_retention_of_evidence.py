@@ -10,13 +10,13 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from governance.actors import By
+from governance.core.actors import By
 from governance.models import Removal
 from governance.retention.services import remove_expired
 from offers.models import Offer, OfferEvidence, OfferOutcome
 from offers.tests.factories import kept, outcome, switch_on
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db, pytest.mark.usefixtures("databases_clock")]
 LONG_AGO = datetime(2016, 3, 1, 15, 0, tzinfo=UTC)
 
 

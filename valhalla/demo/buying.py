@@ -7,8 +7,8 @@ from decimal import Decimal
 
 from buyers.models import Buyer
 from buyers.services import record_feedback, save_buyer
-from governance.actors import By
-from governance.places import Place
+from governance.core.actors import By
+from governance.core.places import Place
 from valhalla.demo.people import Team
 from valhalla.demo.timeline import Timeline
 

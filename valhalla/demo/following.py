@@ -21,16 +21,17 @@ from followups.services import (
     free_expired_claims,
     realign_due,
     reassign_tasks,
+    record_heard_consent,
     skip_task,
     snapshot_sla,
     snooze_task,
     start_task,
     stop_ladder,
 )
-from governance.actors import By, Role
 from governance.contact.services import Gate, GateBook, Where, open_book, record_consent
-from governance.errors import Refused
-from governance.places import Place, Province
+from governance.core.actors import By, Role
+from governance.core.errors import Refused
+from governance.core.places import Place, Province
 from valhalla.demo.people import Team
 from valhalla.demo.timeline import Timeline
 
@@ -295,6 +296,8 @@ class Followups:
         if len(words) == 2:  # an outcome and what is next: a reply to a text, a call that reached her
             wanted = "SMS" if words[0] == "REPLIED" else "CALL"
             if task.channel == wanted and step >= 2:
+                if script == "REACHED HANDOVER":
+                    self.agree_to_texts(task, by, at)
                 self.finish(task, by, at, words[0], words[1])
                 return True
         elif script in ("OPTED_OUT", "WRONG_NUMBER") and step == 3:
@@ -318,6 +321,13 @@ class Followups:
             self.finish(task, by, at, "SENT" if task.channel == "SMS" else "NO_ANSWER")
             return True
         return False
+
+    def agree_to_texts(self, task: FollowUpTask, by: By, at: datetime) -> None:
+        """Let a person say on the phone that they may be texted."""
+        record_heard_consent(
+            task.pk, by=by, at=at, channel="SMS", wording="May be texted about an offer for the house",
+            evidence="RECORDING", reference=f"call {task.pk}",
+        )  # fmt: skip
 
     def withdraw_texts(self, task: FollowUpTask, at: datetime) -> None:
         """Let her say on the phone that she wants no more texts: the calls go on, the texts are held."""

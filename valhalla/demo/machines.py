@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from governance.actors import By
+from governance.core.actors import By
 from governance.heimdall import rules
 from governance.heimdall.services import promote, recommend, record_trial
 from valhalla.demo.people import Team

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from datetime import date, time
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from governance.actors import By
+from django.conf import settings
+
+from governance.contact.do_not_call import import_do_not_call
 from governance.contact.models import Closure
 from governance.contact.reference import save_reference
+from governance.core.actors import By
+from governance.core.places import ZONES, Place
 from governance.market.rules import DEFAULT_RULES
-from governance.market.services import upsert_policy
-from governance.places import Place
+from governance.market.services import schedule_change, upsert_policy
 from offers.services import upsert_policy as upsert_offer_policy
 from valhalla.demo.timeline import Timeline
 
 # Ontario and British Columbia stay as they are seeded, for whoever tries the documentation's examples.
 OFFERS_IN = ("AB", "NS", "QC", "SK")
+
+
+AREA_CODES = (
+    "204 226 236 249 250 289 306 343 365 403 416 418 431 437 438 450 506 514 519 579 581 587 604 613 639 647 "
+    "705 709 778 780 782 807 819 825 867 873 879 902 905"
+).split()
+LISTS_READ_DAYS_AGO = (34, 5)
+
+
+def read_lists(timeline: Timeline, correlation_id: str) -> None:
+    """Read in the national do-not-call list as each month; the newest stays usable for some weeks."""
+    for days in LISTS_READ_DAYS_AGO:
+        at = timeline.days_ago(days)
+        import_do_not_call(
+            settings.BASE_DIR / "samples" / "do_not_call.txt", list_date=at.date(), area_codes=AREA_CODES,
+            by=By.system("import_do_not_call", correlation_id), at=at,
+        )  # fmt: skip
 
 
 def set_rules(timeline: Timeline, manager: By) -> None:
@@ -33,6 +54,15 @@ def set_rules(timeline: Timeline, manager: By) -> None:
     upsert_policy(
         Place("PE"), by=manager, at=timeline.days_ago(80), reason="The team is back",
         rules={"contact_windows_local": DEFAULT_RULES.as_json()["contact_windows_local"]},
+    )  # fmt: skip
+    new_year = datetime(timeline.now.year + 1, 1, 1, tzinfo=ZoneInfo(ZONES["PE"][0]))
+    if new_year <= timeline.now:
+        new_year = new_year.replace(year=new_year.year + 1)
+    schedule_change(
+        Place("PE"), by=manager, at=timeline.now, effective_from=new_year,
+        reason="Shorter Saturdays from the new year on",
+        rules={"contact_windows_local": [{**window, "end": "15:00"} if window["days"] == [5] else window
+                                         for window in DEFAULT_RULES.as_json()["contact_windows_local"]]},
     )  # fmt: skip
     for month, day, name in ((12, 24, "Christmas Eve"), (12, 31, "New Year’s Eve")):
         on = date(timeline.now.year, month, day)

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from followups.models import Lead
-from governance.actors import By, Role
-from governance.errors import Refused
+from governance.core.actors import By, Role
+from governance.core.errors import Refused
 from offers import rules
 from offers.services import Computed, Figures, compute_offer, correct_outcome, record_outcome
 from valhalla.demo.buying import BUYERS, buyer_id
@@ -82,9 +82,10 @@ class _Offer:
             _comp(value, size, chance.uniform(-0.08, 0.08), chance.random(), n)
             for n in range(chance.randint(2, 6))
         ]
+        today = rules.day_of(at, self.lead.province, rules.RULES_VERSION)
         given: dict[str, Any] = {
             "arv": value, "repairs": chance.randrange(8, 80) * THOUSAND,
-            "comps": rules.read_comps(comps, today=at.date()), "lead_id": self.lead.external_id,
+            "comps": rules.read_comps(comps, today=today), "lead_id": self.lead.external_id,
             "assumptions": rules.read_assumptions({"subject_sqft": size, "vacant": chance.random() < 0.4}),
             "by": self.closer, "at": at,
         }  # fmt: skip

@@ -10,10 +10,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from governance.actors import By, Role
+from django.contrib.auth.hashers import make_password
+
+from governance.accounts.account_log import Kind, record
+from governance.accounts.rules import POLICY, by_user
+from governance.accounts.services import issue_token, show_role
+from governance.core.actors import By, Role
 from governance.models import Absence, ApiToken, User, WorkProfile
-from governance.people.rules import POLICY, by_user
-from governance.people.services import issue_token, show_role
 
 WEEKDAYS = [{"days": [0, 1, 2, 3, 4], "start": "09:00", "end": "17:00"}]
 EVENINGS = [
@@ -40,8 +43,8 @@ class Person:
 PEOPLE = (
     Person("morgan", Role.MANAGER, "Morgan Bell"),
     Person("audrey", Role.AUDITOR, "Audrey Chow"),
-    Person("casey", Role.CLOSER, "Casey Wong"),
-    Person("chloe", Role.CLOSER, "Chloé Tremblay"),
+    Person("casey", Role.CLOSER, "Casey Wong", shifts=WEEKDAYS),
+    Person("chloe", Role.CLOSER, "Chloé Tremblay", shifts=EVENINGS),
     Person("amara", Role.VA, "Amara Singh", "America/Vancouver", WEST, languages=["en"], shifts=WEEKDAYS),
     Person(
         "benoit", Role.VA, "Benoît Gagnon", provinces=["QC", "NB"], languages=["fr", "en"], shifts=WEEKDAYS
@@ -87,9 +90,10 @@ class Team:
 def make_team(at: datetime, correlation_id: str) -> Team:
     """Make the people with random passwords, their profiles, one absence, and a token for a program."""
     of, passwords = {}, []
+    operator = By.system("demo", correlation_id)
     for person in PEOPLE:
         password = "".join(secrets.choice(SIGNS) for _n in range(PASSWORD_LENGTH))
-        user = _make(person, password)
+        user = _make(person, password, operator, at)
         of[person.name] = by_user(user, correlation_id=correlation_id)
         passwords.append({"username": user.username, "role": person.role.lower(), "password": password})
         if person.name == ABSENT:
@@ -97,7 +101,14 @@ def make_team(at: datetime, correlation_id: str) -> Team:
             absence.full_clean()
             absence.save()
     program = _free_name(PROGRAM)
-    issued = issue_token(program, role=Role.SERVICE, scopes=[POLICY], label=TOKEN_LABEL)
+    issued = issue_token(
+        program,
+        by=operator,
+        at=at,
+        role=Role.SERVICE,
+        scopes=[POLICY],
+        label=TOKEN_LABEL,
+    )
     by = by_user(User.objects.get(username=program), ApiToken(scopes=[POLICY]), correlation_id=correlation_id)
     return Team(of, by, passwords, issued.text)
 
@@ -108,14 +119,16 @@ def _free_name(name: str) -> str:
     return name
 
 
-def _make(person: Person, password: str) -> User:
+def _make(person: Person, password: str, by: By, at: datetime) -> User:
     first, last = person.full_name.split(" ", 1)
     user = User(username=_free_name(person.name), role=person.role, first_name=first, last_name=last)
-    user.set_password(password)
+    user.password = make_password(password)  # not as somebody else's: they begin to work at once
     user.full_clean()
     user.save()
     show_role(user)
-    if person.role == Role.VA:
+    record(Kind.CREATED, user, by=by, at=at, role=user.role)
+    record(Kind.PASSWORD, user, by=by, at=at)
+    if person.shifts:
         profile = WorkProfile(
             user=user, provinces=person.provinces, channels=person.channels, languages=person.languages,
             zone=person.zone, shifts=person.shifts,

@@ -6,7 +6,7 @@ import random
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from governance.actors import By
+from governance.core.actors import By
 from governance.risk.services import release_stale, reserve_exposure, settle
 from valhalla.demo.people import Team
 from valhalla.demo.timeline import Timeline

@@ -15,16 +15,17 @@ from django.db import transaction
 from buyers.models import BuyerFeedbackEvent
 from followups.intake.services import import_leads
 from followups.models import FollowUpTask, Ladder, Lead
-from governance.actors import By
+from governance.core.actors import By
 from governance.kpi.figures import take_figures
 from offers.models import OfferEvidence
 from valhalla.demo.buying import plan_buyers
 from valhalla.demo.following import Followups, realign
 from valhalla.demo.machines import plan_machines
-from valhalla.demo.market import OFFERS_IN, set_rules
+from valhalla.demo.market import OFFERS_IN, read_lists, set_rules
 from valhalla.demo.offering import plan_offer_to, plan_offers
 from valhalla.demo.people import make_team, write_people
 from valhalla.demo.risking import plan_risk
+from valhalla.demo.scripts import say_scripts
 from valhalla.demo.timeline import Timeline
 from valhalla.demo.watching import plan_tripwire
 
@@ -67,6 +68,8 @@ def fill(now: datetime, *, people_file: Path) -> Told:
         timeline = Timeline(now, random.Random(SEED))
         team = make_team(now, CORRELATION)
         set_rules(timeline, team.manager)
+        read_lists(timeline, CORRELATION)
+        say_scripts(timeline, team.manager)
         plan_buyers(timeline, team)
         imported = timeline.days_ago(IMPORTED_DAYS_AGO)
         for name in SAMPLES:

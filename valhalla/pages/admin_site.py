@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest
+from django.contrib.admin.views.autocomplete import AutocompleteJsonView
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import InvalidPage
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils.functional import SimpleLazyObject
 from unfold.sites import UnfoldAdminSite
+
+
+class FoundByTyping(AutocompleteJsonView):
+    """The rows that a form’s field offers while one types; what is no such field is refused."""
+
+    def process_request(self, request: HttpRequest) -> Any:
+        term, screen, field, to_field = super().process_request(request)
+        if not field.concrete:  # the other side of somebody's key: Django itself would fail
+            raise PermissionDenied
+        return term.replace("\0", ""), screen, field, to_field
 
 
 class Site(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
@@ -23,3 +36,12 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
         if getattr(request, "lists_models_later", False):
             return SimpleLazyObject(lambda: super(Site, self).get_app_list(request, app_label))
         return super().get_app_list(request, app_label)
+
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        try:
+            return super().search(request, extra_context)  # type: ignore[no-any-return]  # untyped
+        except InvalidPage:
+            raise Http404 from None
+
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponseBase:
+        return FoundByTyping.as_view(admin_site=self)(request)

@@ -21,16 +21,23 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from followups.services import COUNTED_TO, work_waiting
-from governance.golive.banner import state_of
+from governance.contact.do_not_call import ending_lists
+from governance.contact.national_list import days_left
+from governance.core.numbers import percent
+from governance.core.places import Province
+from governance.golive.banner import banner_at, state_of
 from governance.golive.models import GoLiveState
+from governance.golive.services import Standing, standing_at
 from governance.kpi.models import Figure, Target
+from governance.kpi.names import OPEN_THROTTLES, figure_label
 from governance.kpi.querysets import figures, targets
-from governance.kpi.rules import gap, is_met, percent
-from governance.places import Province
+from governance.kpi.rules import gap, is_met
+from governance.risk.gauges import gauges_of
 from governance.risk.models import RiskPolicy
 from governance.risk.services import Snapshot, snapshot
 from governance.tripwire.banner import standing_of
-from governance.tripwire.models import RegressionPolicy, RegressionState
+from governance.tripwire.models import RegressionState
+from governance.tripwire.statistics import STATISTICS
 from governance.tripwire.why import light
 from governance.tripwire.wording import figure as told_figure
 from governance.tripwire.wording import label, limit, note
@@ -38,8 +45,9 @@ from valhalla.pages.navigation import figures_of
 
 STALE_AFTER = timedelta(minutes=15)
 RISK_FIELDS = {field.name: field for field in RiskPolicy._meta.concrete_fields}
-NEARLY_FULL = 0.8  # of a cap
 TRIPWIRES = 12  # with a tile of their own
+MOST_AREA_CODES = 800  # more than the North American plan has
+MOST_NAMED = 12  # of them in a tile
 TILE, GAP = 64, 4  # of the map, in its own units
 # Column and row of each tile: neighbours stay neighbours as far as squares allow, with the gulf in between.
 TILES = {
@@ -111,11 +119,17 @@ def board_at(
     return {
         "sections": [
             Section(
-                _("May we work?"),
-                [_switches(switches), _runbook(counted), _throttles(risk, wanted), *_paused(counted)],
+                _("Contact status"),
+                [
+                    _switches(switches),
+                    _runbook(counted),
+                    _lists(at),
+                    _throttles(risk, wanted),
+                    *_paused(counted),
+                ],
             ),
-            Section(_("Work that waits"), _work(counted, at)),
-            Section(_("Figures beside their targets"), _rates(counted, wanted)),
+            Section(_("Open work"), _work(counted, at)),
+            Section(_("KPIs vs. target"), _rates(counted, wanted)),
             Section(_("Tripwires"), _tripwires(tripwires)),
             Section(_("Risk used today"), _risk(risk)),
         ],
@@ -127,23 +141,19 @@ def board_at(
 
 
 def _switches(now: GoLiveState) -> Tile:
+    """Return the tile of the switches, in the words of the banner that stands on every page."""
+    banner, standing = banner_at(now), standing_at(now)
+    figure, light, says = {
+        Standing.KILLED: (_("Kill switch engaged"), BAD, _("stopped")),
+        Standing.OFF: (_("Off"), WATCH, _("off")),
+        Standing.LIVE: (_("On"), GOOD, _("on")),
+        Standing.NOT_ENFORCED: (
+            _("Not enforced"), BAD if settings.PRODUCTION else WATCH, _("stops nothing"),
+        ),
+    }[standing]  # fmt: skip
+    note = banner.sentence or _("Leads may be contacted.")
     url = reverse("admin:governance_golivestate_changelist")
-    if now.kill_switch_engaged:
-        return Tile(
-            _("Go-live"), _("Kill switch engaged"), BAD, _("stopped"), url=url,
-            note=_("Nobody is contacted and nothing is computed until a manager releases it."),
-        )  # fmt: skip
-    if now.go_live_enabled:
-        return Tile(_("Go-live"), _("On"), GOOD, _("on"), url=url, note=_("Leads may be contacted."))
-    if settings.GO_LIVE_ENFORCE:
-        return Tile(
-            _("Go-live"), _("Off"), WATCH, _("off"), url=url,
-            note=_("Nobody is contacted until a manager enables it."),
-        )  # fmt: skip
-    return Tile(
-        _("Go-live"), _("Off"), WATCH, _("not enforced"), url=url,
-        note=_("This installation does not obey the switch: everything works."),
-    )  # fmt: skip
+    return Tile(_("Go-live"), figure, light, says, note=note, url=url)
 
 
 def _runbook(counted: dict[str, Figure]) -> Tile:
@@ -154,22 +164,22 @@ def _runbook(counted: dict[str, Figure]) -> Tile:
     blockers, warnings = found["blockers"], found["warnings"]
     note = ngettext("%(count)s warning.", "%(count)s warnings.", warnings) % {"count": warnings}
     if not blockers:
-        light, says = (WATCH, _("needs a look")) if warnings else (GOOD, _("good"))
+        light, says = (WATCH, _("needs attention")) if warnings else (GOOD, _("good"))
         return Tile(_("Runbook"), _("Clear"), light, says, note=note if warnings else "", url=url)
     figure = ngettext("%(count)s blocker", "%(count)s blockers", blockers) % {"count": blockers}
     return Tile(_("Runbook"), figure, BAD, _("keeps go-live off"), note=note if warnings else "", url=url)
 
 
 def _throttles(risk: Snapshot, wanted: dict[str, Target]) -> Tile:
-    held = [(engine.engine, name) for engine in risk.engines for name in engine.throttled_by]
-    target = wanted.get(Target.Metric.OPEN_THROTTLES)
+    held = risk.throttles
+    target = wanted.get(OPEN_THROTTLES)
     met = is_met(target.comparison, target.value, Decimal(len(held))) if target else not held
     return Tile(
         _("Throttles"), _number(len(held)), GOOD if met else BAD,
         _("good") if met else _("holds reservations back"),
         _("Target: %(target)s") % {"target": target.told} if target else "",
         "; ".join(f"{engine}: {name}" for engine, name in held),
-        reverse("admin:governance_riskthrottle_changelist"),
+        reverse("admin:governance_riskthrottle_changelist") + "?released_at__isempty=1",
     )  # fmt: skip
 
 
@@ -180,7 +190,7 @@ def _paused(counted: dict[str, Figure]) -> list[Tile]:
         return []
     figure = ngettext("%(count)s is paused", "%(count)s are paused", len(names)) % {"count": len(names)}
     return [
-        Tile(_("Jobs"), figure, WATCH, _("needs a look"), note=", ".join(names), url=reverse("schedules"))
+        Tile(_("Jobs"), figure, WATCH, _("needs attention"), note=", ".join(names), url=reverse("schedules"))
     ]
 
 
@@ -193,8 +203,8 @@ def _tripwires(standing: Sequence[RegressionState]) -> list[Tile]:
     more = len(standing) - len(tiles)
     if more:
         told = ngettext("%(count)s more watches.", "%(count)s more watch.", more) % {"count": more}
-        url = reverse("admin:governance_regressionstate_changelist")
-        tiles.append(Tile(_("Further tripwires"), f"+{more}", PLAIN, "", note=told, url=url))
+        url = reverse("admin:governance_regressionstate_changelist") + "?board=standing"
+        tiles.append(Tile(_("All tripwires"), _number(len(standing)), PLAIN, "", note=told, url=url))
     return tiles
 
 
@@ -205,7 +215,7 @@ def _tripwire(state: RegressionState) -> Tile:
         told = _("Before: %(before)s, limit: %(limit)s") % {
             "before": told_figure(measure, state.baseline), "limit": told_figure(measure, floor),
         }  # fmt: skip
-    is_rate = measure == RegressionPolicy.Measure.SUCCESS_RATE
+    is_rate = STATISTICS[measure].is_share
     return Tile(
         label(state.policy), told_figure(measure, state.current), stands.state or UNKNOWN,
         stands.says.lower(), told, note(state),
@@ -229,17 +239,37 @@ def _risk(risk: Snapshot) -> list[Tile]:
             continue
         tightest = max(capped, key=lambda measure: measure.share or 0)
         share = tightest.share or 0
-        light, says = (GOOD, _("good")) if share < NEARLY_FULL else (WATCH, _("nearly full"))
-        if share >= 1:
-            light, says = BAD, _("full")
+        gauges = gauges_of(engine)
         used, cap = (
             number_format(amount, 0, force_grouping=True) for amount in (tightest.used, tightest.cap)
         )
         note = _("%(used)s of %(cap)s: %(what)s") % {
             "used": used, "cap": cap, "what": RISK_FIELDS[tightest.name].verbose_name,
         }  # fmt: skip
-        tiles.append(Tile(engine.engine, percent(share, 1), light, says, note=note, url=url, share=share))
+        tiles.append(
+            Tile(engine.engine, percent(share, 1), gauges.state, gauges.says, note=note, url=url, share=share)
+        )
     return tiles
+
+
+def _lists(at: datetime) -> Tile:
+    """Return how many area codes have a national do-not-call list that ends within a week, or has ended."""
+    rows = list(ending_lists(at)[:MOST_AREA_CODES])
+    url = reverse("admin:governance_areacodelist_changelist") + "?ends=soon"
+    title = _("Do-not-call lists that end within 7 days")
+    if not rows:
+        return Tile(title, "0", GOOD, _("good"), target=_("Target: 0"), url=url)
+    codes = ", ".join(row.area_code for row in rows[:MOST_NAMED])
+    if len(rows) > MOST_NAMED:
+        codes += " …"
+    if days_left(rows[0].list_date, at) < 0:
+        state, note = BAD, _("Calls are held where the list is older than 31 days: %(codes)s")
+    else:
+        state, note = WATCH, _("Import newer lists: %(codes)s")
+    return Tile(
+        title, _number(len(rows)), state, _("needs attention"), target=_("Target: 0"),
+        note=note % {"codes": codes}, url=url,
+    )  # fmt: skip
 
 
 def _work(counted: dict[str, Figure], at: datetime) -> list[Tile]:
@@ -249,54 +279,73 @@ def _work(counted: dict[str, Figure], at: datetime) -> list[Tile]:
         reverse("admin:followups_lead_changelist"),
     )
     return [
-        _count(_("Due now"), waiting["due"], f"{tasks}?overdue=due&status__exact=OPEN", is_fault=False),
-        _count(_("More than 2 allowed hours late"), waiting["late"], f"{tasks}?overdue=late"),
+        _count(_("Due now"), waiting["due"], f"{tasks}?overdue=due", is_fault=False),
         _count(
-            _("Held: no lawful time is known"), waiting["held"], f"{tasks}?held=yes",
+            _("More than 2 allowed hours late"), waiting["late"], f"{tasks}?overdue=late",
+            # among the oldest 10,000 that are due: there may be others
+            at_least=waiting["due"] > COUNTED_TO >= waiting["late"],
+        ),
+        _count(
+            _("Blocked: no permitted contact time"), waiting["held"], f"{tasks}?held=yes",
             note=_("They come back by themselves when the reason falls away."), worst=WATCH,
         ),
         _count(
-            _("Nobody’s leads"), _value(counted, "nobodys_leads"), f"{leads}?nobodys=yes", worst=WATCH,
-            note=_("Neither won nor dead, with no open task and no date."),
+            _("Waiting for another lead"), waiting["person_active"], f"{tasks}?held=waiting", is_fault=False,
+            note=_("The same person is being followed up under another lead id."),
         ),
         _count(
-            _("Owners that are nobody"), _value(counted, "owners_nobody"), f"{tasks}?owner=%3F",
-            worst=WATCH, note=_ownerless(counted),
+            _("Leads without a next step"), _value(counted, "nobodys_leads"), f"{leads}?nobodys=yes",
+            worst=WATCH, note=_("Open leads with no task and no follow-up date."),
+        ),
+        _count(
+            _("Tasks with an unknown owner"), _value(counted, "tasks_of_nobody"),
+            f"{tasks}?board=unknown_owner", worst=WATCH, note=_unknown_owners(counted),
         ),
     ]  # fmt: skip
 
 
-def _ownerless(counted: dict[str, Figure]) -> str:
-    tasks = _value(counted, "tasks_of_nobody")
-    if not tasks:
+def _unknown_owners(counted: dict[str, Figure]) -> str:
+    owners = _value(counted, "owners_nobody")
+    if not owners:
         return ""
     return ngettext(
-        "%(count)s open task names an owner who is no active person; everybody is offered it.",
-        "%(count)s open tasks name owners who are no active persons; everybody is offered them.",
-        tasks,
-    ) % {"count": _number(tasks)}
+        "%(count)s owner is no active user; everyone is offered these tasks.",
+        "%(count)s owners are no active users; everyone is offered these tasks.",
+        owners,
+    ) % {"count": _number(owners)}
 
 
 def _value(counted: dict[str, Figure], name: str) -> Any:
     return counted[name].value if name in counted else None
 
 
-def _number(count: int) -> str:
+def _number(count: int, *, at_least: bool = False) -> str:
+    if at_least:
+        return _("at least %(count)s") % {"count": number_format(count, force_grouping=True)}
     if count > COUNTED_TO:
         return _("more than %(count)s") % {"count": number_format(COUNTED_TO, force_grouping=True)}
     return number_format(count, force_grouping=True)
 
 
 def _count(
-    title: str, count: int | None, url: str, *, note: str = "", is_fault: bool = True, worst: str = BAD
+    title: str,
+    count: int | None,
+    url: str,
+    *,
+    note: str = "",
+    is_fault: bool = True,
+    worst: str = BAD,
+    at_least: bool = False,
 ) -> Tile:
     """Return a tile of something of which there should be nothing, or, without `is_fault`, just a count."""
     if count is None:
         return _uncounted(title, url)
     if not is_fault:
         return Tile(title, _number(count), PLAIN, "", note=note, url=url)
-    light, says = (GOOD, _("good")) if count == 0 else (worst, _("needs a look"))
-    return Tile(title, _number(count), light, says, target=_("Target: none"), note=note, url=url)
+    light, says = (GOOD, _("good")) if count == 0 else (worst, _("needs attention"))
+    return Tile(
+        title, _number(count, at_least=at_least), light, says, target=_("Target: 0"), note=note, url=url
+    )
 
 
 def _uncounted(title: str, url: str = "") -> Tile:
@@ -307,7 +356,9 @@ def _uncounted(title: str, url: str = "") -> Tile:
 
 
 def _rates(counted: dict[str, Figure], wanted: dict[str, Target]) -> list[Tile]:
-    offers = reverse("admin:offers_offer_changelist")
+    events = reverse("admin:governance_kpievent_changelist")
+    tasks = reverse("admin:followups_followuptask_changelist")
+    feedback = reverse("admin:buyers_buyerfeedbackevent_changelist")
     median = (_value(counted, "followup_sla") or {}).get("median_minutes")
     speed = _("Half were done within %(minutes)s min.") % {"minutes": number_format(round(median or 0))}
     computed = _value(counted, "offers_computed")
@@ -315,23 +366,25 @@ def _rates(counted: dict[str, Figure], wanted: dict[str, Target]) -> list[Tile]:
     made %= {"count": number_format(computed or 0, force_grouping=True)}
     return [
         _rate(
-            "followup_sla", counted, wanted, reverse("admin:followups_slasnapshot_changelist"),
+            "followup_sla", counted, wanted, f"{tasks}?board=followup_sla",
             _("of the newest %(count)s due tasks"), "" if median is None else speed,
         ),
         _rate(
-            "contact_compliance", counted, wanted,
-            reverse("admin:governance_kpievent_changelist") + "?metric=contact_compliance",
+            "contact_compliance", counted, wanted, f"{events}?board=contact_compliance",
             _("of %(count)s contacts in 30 days"),
         ),
         _rate(
-            "buyer_response", counted, wanted, reverse("admin:buyers_buyerfeedbackevent_changelist"),
+            "buyer_response", counted, wanted, f"{feedback}?board=buyer_response",
             _("of %(count)s answers in 30 days"),
         ),
         _rate(
-            "offer_accept_rate", counted, wanted, offers,
+            "offer_accept_rate", counted, wanted, f"{events}?board=offer_accept_rate",
             _("of %(count)s answered offers in 30 days"), "" if computed is None else made,
         ),
-        _rate("contract_rate", counted, wanted, offers, _("of %(count)s accepted offers in 30 days")),
+        _rate(
+            "contract_rate", counted, wanted, f"{events}?board=contract_rate",
+            _("of %(count)s accepted offers in 30 days"),
+        ),
     ]  # fmt: skip
 
 
@@ -339,7 +392,7 @@ def _rate(
     name: str, counted: dict[str, Figure], wanted: dict[str, Target], url: str, out_of: str, more: str = ""
 ) -> Tile:
     """Return a rate beside its target; nothing to count is not known, never good."""
-    title = str(Target.Metric(name).label)
+    title = figure_label(name)
     found = _value(counted, name)
     if found is None:
         return _uncounted(title, url)

@@ -17,9 +17,9 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
 from followups.models import Lead
-from governance.hooks import Happened, timeline_of
+from governance.core.hooks import Happened, timeline_of
 from governance.kpi.models import Domain, KpiEvent
-from governance.kpi.wording import LABELS
+from governance.kpi.names import metric_label
 from valhalla.pages.doors import for_managers
 
 MOST_CALLS, MOST_KPIS = 300, 300
@@ -49,7 +49,8 @@ def _counted(told: Sequence[Happened]) -> list[Happened]:
     events = KpiEvent.objects.filter(hers, correlation_id__in=calls).exclude(domain=Domain.NOTIFY)
     return [
         Happened(
-            event.created_at, "kpi", str(LABELS.get(str(event), event.metric)), _how(event), event.actor,
+            event.created_at, "kpi", metric_label(event.domain, event.metric, unknown=event.metric),
+            _how(event), event.actor,
             event.correlation_id, "governance.kpievent", event.pk,
         )
         for event in events.order_by("-created_at")[:MOST_KPIS]

@@ -1,7 +1,7 @@
 """The admin's side bar: every screen under the work that it belongs to, and how much waits there.
 
-A pack's name stands beside the everyday words, for those who know the house by it. A screen that no section
-names is found under System. The counts are the board's, as its job last counted them: one query a page.
+A screen that no section names is found under System. The counts are the board's, as its job last counted
+them: one query a page.
 """
 
 from __future__ import annotations
@@ -32,13 +32,15 @@ FRESH_FOR = timedelta(minutes=15)  # an older count is none
 class Screen:
     """A model's screen: `title` in everyday words, where its own name does not say enough.
 
-    `waits` is the figure whose number stands beside it, and `narrows` the filter that shows just those.
+    `waits` is the figure whose number stands beside it, and `narrows` the filter that shows just those; with
+    a `right`, for those who have it.
     """
 
     model: str
     title: str | Promise = ""
     waits: str = ""
     narrows: str = ""
+    right: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,51 +58,59 @@ SECTIONS: list[tuple[str | Promise, list[Entry]]] = [
         _("Operations"),
         [
             Page("admin:index", _("Operations board")),
-            Page("figures", _("Figures in pictures")),
-            Page("trace", _("Find a lead or a call")),
+            Page("figures", _("Reports")),
+            Page("trace", _("Search")),
             Screen("governance.runbook"),
             Screen("governance.target", _("Targets")),
-            Screen("governance.figure"),
+            Screen("governance.figure", _("Board metrics")),
             Screen("governance.kpievent"),
         ],
     ),
     (
-        _("Market policy · Pack G"),
+        _("Contact policies"),
         [
-            Screen("governance.marketpolicy", _("Hours and channels")),
-            Screen("governance.statutoryhours", _("Hours of the law")),
+            Screen("governance.marketpolicy", _("Contact policies")),
+            Screen("governance.scheduledchange", _("Scheduled changes")),
+            Screen("governance.statutoryhours", _("Legal calling hours")),
             Screen("governance.closure", _("Holidays and closures")),
             Screen("governance.cityzone"),
+            Screen("governance.marketname", _("Market names")),
         ],
     ),
     (
-        _("Follow-ups · Pack H"),
+        _("Follow-ups"),
         [
             Screen("followups.lead", waits="nobodys_leads", narrows="nobodys=yes"),
             Screen("followups.followuptask", _("Tasks"), waits="tasks_late", narrows="overdue=late"),
             Screen("followups.ladder"),
             Screen("followups.laddertemplate"),
             Screen("followups.inboundcontact"),
-            Screen("followups.taskcorrection", _("Corrections of outcomes")),
+            Screen("followups.taskcorrection", _("Outcome corrections")),
             Screen("followups.slasnapshot"),
             Screen("followups.realignrequest"),
-            Screen("followups.lookupevent", _("Look-ups by number")),
+            Screen(
+                "followups.lookupevent",
+                _("Access log"),
+                waits="lookup_bursts",
+                narrows="bursts=yes",
+                right="followups.review_lookups",
+            ),
         ],
     ),
     (
-        _("Buyers · Pack I"),
+        _("Buyers"),
         [
             Screen("buyers.buyer"),
             Screen("buyers.buyerliquiditynode", _("Liquidity by market")),
-            Screen("buyers.buyerfeedbackevent", _("Answers of buyers")),
+            Screen("buyers.buyerfeedbackevent", _("Buyer responses")),
         ],
     ),
     (
-        _("Offers · Pack J"),
+        _("Offers"),
         [
             Screen("offers.offer"),
             Screen("offers.offerpolicy"),
-            Screen("offers.offerevidence", _("Evidence of computed offers")),
+            Screen("offers.offerevidence", _("Offer evidence")),
             Screen("offers.offeroutcome"),
         ],
     ),
@@ -112,7 +122,7 @@ SECTIONS: list[tuple[str | Promise, list[Entry]]] = [
             Screen("governance.riskengine"),
             Screen("governance.riskledgerday"),
             Screen("governance.riskreservation"),
-            Screen("governance.riskthrottle", waits="open_throttles"),
+            Screen("governance.riskthrottle", waits="open_throttles", narrows="released_at__isempty=1"),
             Screen("governance.riskevent"),
             Screen("governance.regressionstate"),
             Screen("governance.regressionfiring"),
@@ -132,13 +142,15 @@ SECTIONS: list[tuple[str | Promise, list[Entry]]] = [
         _("Contact compliance"),
         [
             Screen("governance.contactdecision"),
-            Screen("governance.suppression", _("Our do-not-call list")),
-            Screen("governance.donotcallimport", _("Imports of the national list")),
+            Screen("governance.suppression", _("Do-not-contact list")),
+            Screen("governance.donotcallimport", _("National list imports")),
+            Screen("governance.areacodelist", _("National lists by area code")),
+            Screen("governance.areacodestatement", _("Area code statements")),
             Screen("governance.consent"),
             Screen("governance.consentstatement"),
             Screen("governance.retentionperiod"),
-            Screen("governance.removal", _("Removed when their time was over")),
-            Screen("governance.erasure", _("Erased persons")),
+            Screen("governance.removal", _("Deleted after retention")),
+            Screen("governance.erasure", _("Personal information deleted")),
         ],
     ),
     (
@@ -148,6 +160,8 @@ SECTIONS: list[tuple[str | Promise, list[Entry]]] = [
             Screen("governance.workprofile", _("Shifts and work profiles")),
             Screen("governance.absence"),
             Screen("governance.signin", _("Who is signed in")),
+            Screen("governance.rolechange", _("Role changes")),
+            Screen("governance.accountchange", _("Account changes")),
             Screen("governance.apitoken"),
             Screen("auth.group", _("Roles")),
             Screen("axes.accessattempt", _("Wrong passwords")),
@@ -158,14 +172,14 @@ SECTIONS: list[tuple[str | Promise, list[Entry]]] = [
         [
             Page("schedules", _("Schedules")),
             Screen("django_celery_beat.periodictask", _("When jobs run")),
-            Screen("governance.jobslot", _("Runs of jobs")),
+            Screen("governance.jobslot", _("Job runs")),
             Screen("governance.jobswitch"),
-            Screen("governance.outboxmessage", _("Mail that goes out")),
+            Screen("governance.outboxmessage", _("Outgoing mail")),
             Screen("governance.backup"),
             Screen("governance.heartbeat"),
             Screen("governance.schedulerlease"),
             Screen("governance.idempotentanswer"),
-            Screen("governance.hashkeycheck"),
+            Screen("governance.hashkeycheck", _("Contact keys")),
             Screen("django_celery_beat.crontabschedule", _("Times of day")),
             Screen("django_celery_beat.intervalschedule", _("Intervals")),
         ],
@@ -236,7 +250,7 @@ def _item(request: HttpRequest, entry: Entry, counted: Mapping[str, int]) -> dic
         "active": request.path.startswith(screen),
     }
     waiting = counted.get(entry.waits, 0)
-    if waiting:
+    if waiting and (not entry.right or request.user.has_perm(entry.right)):
         item["badge"] = _number(waiting)
         if entry.narrows:
             item["link"] = f"{screen}?{entry.narrows}"

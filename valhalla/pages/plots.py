@@ -20,11 +20,12 @@ from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 
 from buyers.models import BuyerLiquidityNode
-from buyers.rules import LOWER_END, beta_quantile
+from buyers.rules import CLOSE_RATE, LOWER_END, RESPONSE_RATE, beta_quantile
 from followups.models import SlaSnapshot
+from governance.core.numbers import percent
+from governance.core.property_types import PropertyType
 from governance.kpi.querysets import RATES_OVER, targets
-from governance.kpi.rules import percent
-from governance.property_types import PropertyType
+from governance.tripwire.querysets import local_day
 from valhalla.pages.board import shade
 from valhalla.pages.doors import for_managers
 from valhalla.pages.navigation import figures_of
@@ -67,12 +68,12 @@ def span(hits: int, misses: int) -> Span | None:
 @for_managers
 def plots(request: HttpRequest) -> HttpResponse:
     """Show the pictures, in four queries beside those of every admin page."""
-    today = timezone.now().date()
+    today = local_day(timezone.now())
     nodes = list(BuyerLiquidityNode.objects.hottest_first()[:NODES])
     goal = targets().get("followup_sla")
     context = {
         **admin.site.each_context(request),
-        "title": _("Figures in pictures"),
+        "title": _("Reports"),
         "sla": _sla(today, float(goal.value) if goal else None),
         "funnel": _funnel(today),
         "rates": _rates(nodes),
@@ -169,7 +170,8 @@ def _rates(nodes: Sequence[BuyerLiquidityNode]) -> dict[str, Any] | None:
     counts: dict[str, list[int]] = {}
     for node in nodes:
         row = counts.setdefault(_place(node.province, node.market), [0, 0, 0, 0])
-        for number, count in enumerate((node.responded, node.no_response, node.bought, node.passed)):
+        counted = (*node.counts.of_rate(RESPONSE_RATE), *node.counts.of_rate(CLOSE_RATE))
+        for number, count in enumerate(counted):
             row[number] += count
     shown = [(place, row) for place, row in counts.items() if sum(row)][:MARKETS]
     if not shown:

@@ -29,9 +29,9 @@ from django.views.decorators.http import require_POST
 from django_celery_beat.models import PeriodicTask
 from kombu.exceptions import OperationalError
 
-from governance.actors import By
-from governance.admin_base import by_of
-from governance.errors import Refused
+from governance.core.actors import By
+from governance.core.admin.base import by_of
+from governance.core.errors import Refused
 from governance.kpi.figures import keep_figures
 from governance.outbox.jobs import SLOTS, TAKE_OVER_AFTER, is_running, run_by_hand
 from governance.outbox.models import JobSlot, JobSwitch
@@ -123,7 +123,7 @@ def _run_now(request: HttpRequest, task: str, by: By, at: datetime) -> str:
     """
     current_app.loader.import_default_modules()
     if task not in SLOTS:
-        messages.error(request, _("%(job)s is no job that can be run by hand.") % {"job": task})
+        messages.error(request, _("%(job)s cannot be run by hand.") % {"job": task})
         return ""
     if is_running(task, at):
         messages.warning(request, _("%(job)s is running just now; nothing was begun.") % {"job": task})

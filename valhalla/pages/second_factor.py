@@ -1,4 +1,4 @@
-"""The second page of the login, and the page on which somebody enrols her authenticator application."""
+"""The second page of the login, and the page on which somebody enrols their authenticator application."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import segno
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -17,49 +18,86 @@ from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.safestring import mark_safe
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 from django_otp.oath import TOTP
-from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
-from django_otp.plugins.otp_totp.models import TOTPDevice, default_key
 
-from governance.models import User
-from valhalla.second_factor import OWED, PASSED, device_of, must_have_one
+from governance.accounts import security_log
+from governance.accounts import totp_seeds as seeds
+from governance.accounts.backup_codes import create_codes, has_codes
+from governance.accounts.proof import WRONG_CODE, check_code, is_from_application, typed_code, use_passkey
+from governance.accounts.second_step import (
+    OWED,
+    PASSED,
+    Mark,
+    device_of,
+    has_one,
+    has_passkey,
+    mark_of,
+    must_have_one,
+)
+from governance.accounts.webauthn import are_possible
+from governance.core.errors import Refused, Unavailable
+from governance.models import Authenticator, SecondFactorKey, User
+from valhalla.fresh import note_proof
 
 log = logging.getLogger(__name__)
 
-BACKUP_CODES = 10
-KEY = "code_key"  # in the session: the secret of an application that has not shown a right code yet
-DIGITS = 6
+KEY = "code_key"  # in the session: the sealed seed of an application that has not shown a right code yet
 
 page = require_http_methods(["GET", "HEAD", "POST"])
 
 
 @page
 @never_cache
-@sensitive_post_parameters("code")
+@sensitive_post_parameters("code", "passkey")
 def second_page(request: HttpRequest) -> HttpResponse:
-    """Ask for a code of the application or for one of the backup codes."""
-    user = _person(request)
+    """Ask for a passkey, a code of the application or one of the backup codes, whatever the person has."""
+    user = person_of(request)
     if user is None:
-        return redirect_to_login(_next(request))
-    if not _half_in(request):
-        return redirect(_next(request))
-    if device_of(user) is None:
+        return redirect_to_login(next_page(request))
+    if not half_in(request):
+        return redirect(next_page(request))
+    with_app, with_passkey = device_of(user) is not None, has_passkey(user)
+    if not (with_app or with_passkey):
         if must_have_one(user):
-            return redirect(f"{reverse('second_factor_new')}?{urlencode({'next': _next(request)})}")
+            return redirect(f"{reverse('second_factor_new')}?{urlencode({'next': next_page(request)})}")
         request.session.pop(OWED, None)  # it was reset since the password
-        return redirect(_next(request))
-    wrong = False
+        return redirect(next_page(request))
+    wrong: Any = ""
+    status = 200
     if request.method == "POST":
-        device = _checked(user, _typed(request))
-        if device is not None:
-            _let_in(request, device)
-            return redirect(_next(request))
+        try:
+            mark, kind, wrong = _given(request, user)
+        except Unavailable as refusal:
+            mark, kind, wrong, status = None, "", str(refusal), refusal.status
+        if mark is not None:
+            let_in(request, mark)
+            security_log.note("second_factor_passed", request, user=user.username, user_id=user.pk, kind=kind)
+            return redirect(next_page(request))
+    context = {
+        "wrong": wrong, "next": next_page(request), "with_app": with_app, "with_passkey": with_passkey,
+        "possible": are_possible(request),
+    }  # fmt: skip
+    return render(request, "registration/second_factor.html", context, status=status)
+
+
+def _given(request: HttpRequest, user: User) -> tuple[Mark | None, str, Any]:
+    """Return the mark of what was given if it is right, of what kind it is, and else why it is not."""
+    passkey = request.POST.get("passkey", "")
+    if passkey:
+        try:
+            return use_passkey(request, user, passkey), "passkey", ""
+        except Refused as refusal:
+            return None, "passkey", str(refusal)
+    code = typed_code(request.POST.get("code", ""))
+    mark = check_code(request, user, code)
+    if mark is None:
         log.warning("%s typed a wrong code", user.username)
-        wrong = True
-    return render(request, "registration/second_factor.html", {"wrong": wrong, "next": _next(request)})
+        security_log.note("second_factor_failed", request, user=user.username, user_id=user.pk)
+    return mark, "application" if is_from_application(code) else "backup code", WRONG_CODE
 
 
 @page
@@ -67,98 +105,104 @@ def second_page(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("code")
 def enrol(request: HttpRequest) -> HttpResponse:
     """Show a new secret until its application shows a right code; then the backup codes, once."""
-    user = _person(request)
+    user = person_of(request)
     if user is None:
         return redirect_to_login(request.get_full_path())
-    context: dict[str, Any] = {"next": _next(request), "must": must_have_one(user)}
+    if half_in(request) and has_one(user):  # what they have comes first
+        return redirect(f"{reverse('second_factor')}?{urlencode({'next': next_page(request)})}")
     if device_of(user) is not None:
-        if _half_in(request):
-            return redirect(f"{reverse('second_factor')}?{urlencode({'next': _next(request)})}")
-        return render(request, "registration/second_factor_kept.html", context)
-    key = request.session.get(KEY)
-    if key is None:
-        key = request.session[KEY] = default_key()
+        return redirect("second_factors")
+    context: dict[str, Any] = {
+        "next": next_page(request), "must": half_in(request) and must_have_one(user),
+        "possible": are_possible(request), "has_passkey": has_passkey(user),
+    }  # fmt: skip
+    made = None
+    try:
+        sealed = _waiting_seed(request, user)
+        if request.method == "POST":
+            code = typed_code(request.POST.get("code", ""))
+            made = _enrolled(user, sealed, code, first=half_in(request))
+    except Unavailable as refusal:
+        log.error("%s cannot enrol a second factor: %s", user.username, refusal)
+        context["refusal"] = str(refusal)
+        return render(request, "registration/second_factor_new.html", context, status=refusal.status)
     if request.method == "POST":
-        made = _enrolled(user, key, _typed(request))
         if made is not None:
             device, codes = made
             request.session.pop(KEY, None)
-            _let_in(request, device)
+            let_in(request, mark_of(device))
             log.info("%s enrolled a second factor", user.username)
-            return render(request, "registration/backup_codes.html", {**context, "codes": codes})
+            security_log.note("second_factor_enrolled", request, user=user.username, user_id=user.pk)
+            if codes:
+                return render(request, "registration/backup_codes.html", {**context, "codes": codes})
+            messages.success(request, gettext("Authenticator application set up."))
+            return redirect("second_factors")
         context["wrong"] = True
-    device = TOTPDevice(user=user, key=key)
+    device = Authenticator(user=user, key=sealed)
     text = b32encode(device.bin_key).decode()
     context["secret"] = " ".join(text[start : start + 4] for start in range(0, len(text), 4))
     context["picture"] = _picture(device.config_url)
     return render(request, "registration/second_factor_new.html", context)
 
 
-def _half_in(request: HttpRequest) -> bool:
+def half_in(request: HttpRequest) -> bool:
     return getattr(request, "half_in", None) is not None
 
 
-def _person(request: HttpRequest) -> User | None:
-    """Return who gave her password, whether or not she still owes a code."""
+def person_of(request: HttpRequest) -> User | None:
+    """Return who gave their password, whether or not they still owe a second factor."""
     user: Any = getattr(request, "half_in", None) or request.user
     return user if user.is_authenticated else None
 
 
-def _next(request: HttpRequest) -> str:
+def next_page(request: HttpRequest) -> str:
+    """Return the path that `next` names, if it is one of this site's; a bare word would name a view."""
     given = request.POST.get("next") or request.GET.get("next") or ""
-    own = url_has_allowed_host_and_scheme(
+    own = given.startswith("/") and url_has_allowed_host_and_scheme(
         given, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
     return given if own else resolve_url(settings.LOGIN_REDIRECT_URL)
 
 
-def _typed(request: HttpRequest) -> str:
-    return "".join(request.POST.get("code", "")[:40].replace("-", " ").split()).lower()
+def _waiting_seed(request: HttpRequest, user: User) -> str:
+    """Return the sealed seed that the session holds; a new one where it holds none that opens.
 
-
-def _is_from_application(code: str) -> bool:
-    return len(code) == DIGITS and code.isascii() and code.isdigit()
-
-
-@transaction.atomic
-def _checked(user: User, code: str) -> TOTPDevice | None:
-    """Return the person's device if the code holds now. Wrong ones make the next wait, twice as long each."""
-    device = TOTPDevice.objects.select_for_update().filter(user=user, confirmed=True).order_by("pk").first()
-    if device is None:
-        return None
-    if _is_from_application(code):
-        return device if device.verify_token(code) else None
-    backup = StaticDevice.objects.select_for_update().filter(user=user, confirmed=True).first()
-    holds = backup is not None and "\0" not in code and backup.verify_token(code)
-    return device if holds else None
+    Raises Unavailable where nothing may be sealed.
+    """
+    SecondFactorKey.require()
+    sealed = str(request.session.get(KEY, ""))
+    if not seeds.is_sealed(sealed) or seeds.open_or_none(sealed, user.pk) is None:
+        sealed = request.session[KEY] = seeds.new_seed(user.pk)
+    return sealed
 
 
 @transaction.atomic
-def _enrolled(user: User, key: str, code: str) -> tuple[TOTPDevice, list[str]] | None:
-    """Keep the device and new backup codes if the code is right and she has no device; else return None."""
-    if not _is_from_application(code):
+def _enrolled(user: User, sealed: str, code: str, *, first: bool) -> tuple[Authenticator, list[str]] | None:
+    """Keep the device and backup codes if the code is right and they have no device; else return None.
+
+    `first`: nor any other second factor. Backup codes that the person has already go on to hold.
+    """
+    if not is_from_application(code):
         return None
     User.objects.select_for_update().get(pk=user.pk)
-    if device_of(user) is not None:
+    if device_of(user) is not None or (first and has_one(user)):
         return None
-    device = TOTPDevice(user=user, key=key, name="application")
+    device = Authenticator(user=user, key=sealed, name="application")
     totp = TOTP(device.bin_key, device.step, device.t0, device.digits, device.drift)
     totp.time = time.time()
     if not totp.verify(int(code), device.tolerance):
         return None
     device.last_t, device.drift = totp.t(), totp.drift
     device.save()
-    StaticDevice.objects.filter(user=user).delete()
-    backup = StaticDevice.objects.create(user=user, name="backup codes")
-    codes = [StaticToken.random_token() for _number in range(BACKUP_CODES)]
-    StaticToken.objects.bulk_create(StaticToken(device=backup, token=code) for code in codes)
-    return device, codes
+    return device, create_codes(user) if not has_codes(user) else []
 
 
-def _let_in(request: HttpRequest, device: TOTPDevice) -> None:
+def let_in(request: HttpRequest, mark: Mark) -> None:
+    """Open the session: the second factor of this mark was right."""
     request.session.cycle_key()
     request.session.pop(OWED, None)
-    request.session[PASSED] = device.pk
+    request.session[PASSED] = mark
+    note_proof(request)
 
 
 def _picture(address: str) -> str:

@@ -1,4 +1,4 @@
-"""Where somebody is signed in: each of her sessions, and the end of those that are not this one."""
+"""Where somebody is signed in: each of their sessions, and the end of those that are not this one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from governance.admin_base import by_of
-from governance.people.sign_ins import end_others, end_sessions, signed_in
-from governance.people.wording import ago, device_in_words
-from valhalla.sign_ins import SIGN_IN
+from governance.accounts.sessions import SIGN_IN
+from governance.accounts.sign_ins import end_others, end_sessions, signed_in
+from governance.accounts.wording import ago, device_in_words
+from governance.core.admin.base import by_of
 
 MOST_SHOWN = 50
 

@@ -21,7 +21,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from followups.models import Lead
-from governance.versions import Versioned
+from governance.core.versions import Versioned
 from valhalla.pages.doors import for_managers
 
 MOST_OF_A_KIND = 100
@@ -38,6 +38,7 @@ FEW = frozenset(
     {
         "governance.DoNotCallImport", "governance.Removal", "governance.Erasure", "governance.RiskThrottle",
         "governance.Backup", "governance.RegressionFiring", "followups.RealignRequest",
+        "governance.ScheduledChange", "governance.RoleChange",
     }
 )  # fmt: skip
 
@@ -135,7 +136,7 @@ def trace(request: HttpRequest) -> HttpResponse:
     rows, further = trails(asked, request) if asked else ([], [])
     context = {
         **admin.site.each_context(request),
-        "title": _("Find a lead or a call"),
+        "title": _("Search"),
         "leads": leads_like(asked, request) if asked and not rows else [],
         "asked": asked,
         "rows": rows,

@@ -17,7 +17,7 @@ from django.db import connection, transaction
 
 from valhalla.wsgi import application  # which sets Django up, for the next lines
 
-from governance import doors  # isort: skip
+from governance.core import hooks  # isort: skip
 from governance.models import IdempotentAnswer, KpiEvent  # isort: skip
 
 __all__ = ["application"]
@@ -62,4 +62,4 @@ def write_later(events: Iterable[KpiEvent]) -> list[KpiEvent]:
 
 _write = KpiEvent.objects.bulk_create
 vars(KpiEvent.objects)["bulk_create"] = write_later
-vars(doors)["answer_once"] = answer_once
+vars(hooks)["answer_once"] = answer_once

@@ -25,9 +25,9 @@ def stop() -> NoReturn:
 
 def stopping(point: str) -> Callable[..., tuple[int, str, bool]]:
     """Return the way in which an answer is given once, stopping at a point of it."""
+    from governance.core.transactions import in_transaction
     from governance.outbox import services
     from governance.outbox.services import answer_once
-    from governance.transactions import in_transaction
 
     if point == "effect written":
         return lambda *, handle, **how: answer_once(handle=stopped_after(handle), **how)
@@ -72,10 +72,10 @@ def main(point: str, token: str, key: str) -> None:
     from django.test.utils import setup_test_environment
     from rest_framework.test import APIClient
 
-    from governance import doors
+    from governance.core import hooks
 
     setup_test_environment()
-    vars(doors)["answer_once"] = stopping(point)
+    vars(hooks)["answer_once"] = stopping(point)
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
     answer = client.post(FEEDBACK, headers={"Idempotency-Key": key})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import email
+import socket
 import socketserver
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -13,14 +15,18 @@ from collections.abc import Iterator
 class MailServer(socketserver.ThreadingTCPServer):
     """Speaks as much SMTP as Django's backend needs; `taken` holds the Message-ID of each message taken.
 
-    It answers `seconds` after it took a message: time in which whoever sent it can be killed.
+    It answers `seconds` after it took a message: time in which whoever sent it can be killed. With `tls` it
+    takes messages over TLS alone, after STARTTLS or from the start.
     """
 
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, seconds: float = 0) -> None:
+    def __init__(
+        self, seconds: float = 0, *, tls: ssl.SSLContext | None = None, from_the_start: bool = False
+    ) -> None:
         self.seconds = seconds
+        self.tls, self.from_the_start = tls, from_the_start
         self.taken: list[str] = []
         super().__init__(("127.0.0.1", 0), _Conversation)
 
@@ -32,12 +38,24 @@ class MailServer(socketserver.ThreadingTCPServer):
 class _Conversation(socketserver.StreamRequestHandler):
     server: MailServer
 
+    @property
+    def is_encrypted(self) -> bool:
+        return isinstance(self.connection, ssl.SSLSocket)
+
     def say(self, line: str) -> None:
         self.wfile.write(f"{line}\r\n".encode())
+        self.wfile.flush()
 
     def handle(self) -> None:
-        with contextlib.suppress(ConnectionError):  # the sender was killed
+        with contextlib.suppress(ConnectionError, ssl.SSLError):  # the sender was killed, or left
+            if self.server.tls is not None and self.server.from_the_start:
+                self.encrypt(self.server.tls)
             self.converse()
+
+    def encrypt(self, context: ssl.SSLContext) -> None:
+        self.connection: socket.socket = context.wrap_socket(self.connection, server_side=True)
+        self.rfile = self.connection.makefile("rb")
+        self.wfile = self.connection.makefile("wb")
 
     def converse(self) -> None:
         self.say("220 tests")
@@ -51,14 +69,23 @@ class _Conversation(socketserver.StreamRequestHandler):
                 self.server.taken.append(str(email.message_from_bytes(text)["Message-ID"]))
                 time.sleep(self.server.seconds)
                 self.say("250 taken")
+            elif word == b"EHLO":
+                self.say("250-tests\r\n250 STARTTLS")
+            elif word == b"STARTTLS" and self.server.tls is not None:
+                self.say("220 go on")
+                self.encrypt(self.server.tls)
+            elif word == b"MAIL" and self.server.tls is not None and not self.is_encrypted:
+                self.say("530 not in the clear")
             else:
                 self.say("221 bye" if word == b"QUIT" else "250 tests")
 
 
 @contextlib.contextmanager
-def mail_server(seconds: float = 0) -> Iterator[MailServer]:
+def mail_server(
+    seconds: float = 0, *, tls: ssl.SSLContext | None = None, from_the_start: bool = False
+) -> Iterator[MailServer]:
     """A mail server until the block ends."""
-    with MailServer(seconds) as server:
+    with MailServer(seconds, tls=tls, from_the_start=from_the_start) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()

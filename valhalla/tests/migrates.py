@@ -14,12 +14,16 @@ from collections.abc import Callable
 import django
 from django.core.management import BaseCommand, call_command
 from django.core.management.commands import migrate
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
 
 def command(kind: str) -> BaseCommand | str:
-    """Django's own command for `stock`, else the one that Valhalla puts in its place."""
-    return migrate.Command() if kind == "stock" else "migrate"
+    """Django's own command and executor for `stock`, else those that Valhalla puts in their place."""
+    if kind != "stock":
+        return "migrate"
+    setattr(migrate, "MigrationExecutor", MigrationExecutor)  # noqa: B010  # the command has no other place for it
+    return migrate.Command()
 
 
 def forked(work: Callable[[], object]) -> int:

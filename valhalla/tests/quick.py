@@ -20,9 +20,9 @@ django.setup()
 
 from django.utils import timezone  # noqa: E402  # what follows needs Django's start
 
-from governance.outbox import jobs, services  # noqa: E402
-from valhalla import scheduler  # noqa: E402
-from valhalla.celery import app  # noqa: E402
+from governance.outbox import jobs, services  # noqa: E402  # as above
+from valhalla import scheduler  # noqa: E402  # as above
+from valhalla.celery import app  # noqa: E402  # as above
 
 __all__ = ["app"]
 

@@ -11,15 +11,18 @@ from dataclasses import replace
 import django
 from django.core.management import call_command
 
-from valhalla import running
+django.setup()
+
+from valhalla import running  # noqa: E402  # what it asks of the database needs Django's start
+from valhalla.supervision import Program  # noqa: E402  # as above
 
 OTHERS = {"valhalla": "valhalla.tests.quick"}
 
 
-def programs() -> list[running.Program]:
+def programs(only: str = "") -> list[Program]:
     return [
         replace(program, command=[OTHERS.get(word, word) for word in program.command])
-        for program in _programs()
+        for program in _programs(only)
     ]
 
 
@@ -28,5 +31,4 @@ _programs, running.programs = running.programs, programs
 if __name__ == "__main__":
     if "careless" in sys.argv[1:]:
         OTHERS["valhalla.wsgi:application"] = "valhalla.tests.careless_wsgi:application"
-    django.setup()
     call_command("serve")

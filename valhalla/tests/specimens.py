@@ -11,8 +11,8 @@ from django.db import models
 from django.utils import timezone
 
 from followups.tests.scenes import begin
+from governance.accounts.sign_ins import begin as begin_session
 from governance.models import ApiToken, HashKeyCheck
-from governance.people.sign_ins import begin as begin_session
 from governance.tests.factories import (
     ErasureFactory,
     HeimdallEventFactory,
@@ -51,7 +51,7 @@ def specimen(model: type[models.Model]) -> Any:
         columns = {
             field.name: _value(field)
             for field in model._meta.concrete_fields
-            if not (field.primary_key or field.null or field.has_default())
+            if not (isinstance(field, models.AutoField) or field.null or field.has_default())
         }
         model._default_manager.bulk_create([model(**columns)])  # without what saving by hand would ask for
     return rows.order_by("pk")[0]

@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.test import APIClient
 
-from governance.actors import Role
+from governance.core.actors import Role
 from governance.models import User
 
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
@@ -43,9 +43,10 @@ API: dict[str, dict[str, str]] = {
     # governance
     "api/governance/market/policies": {"get": EVERYBODY},
     "api/governance/market/policies/upsert": {"post": POLICY},
+    "api/governance/market/policies/cancel": {"post": POLICY},
     "api/governance/market/simulate": {"post": POLICY},
     "api/governance/market/effective": {"get": EVERYBODY},
-    "api/governance/market/can-contact": {"get": EVERYBODY},
+    "api/governance/market/can-contact": {"get": EVERYBODY, "post": EVERYBODY},
     "api/governance/contact/decisions": {"get": READERS},
     "api/governance/contact/decisions/<int:pk>": {"get": READERS},
     "api/governance/kpi/events": {"get": READERS},
@@ -93,7 +94,7 @@ API: dict[str, dict[str, str]] = {
     "api/followups/task/<int:pk>/snooze": {"post": PEOPLE_WHO_WORK},
     "api/followups/task/<int:pk>/skip": {"post": PEOPLE_WHO_WORK},
     "api/followups/task/<int:pk>/correct": {"post": PEOPLE_WHO_WORK},
-    "api/followups/lookup": {"get": EVERYBODY},
+    "api/followups/lookup": {"get": EVERYBODY, "post": EVERYBODY},
     "api/followups/lead/<str:lead_id>/inbound": {"post": BUT_AUDITORS},
     "api/followups/task/<int:pk>/reassign": {"post": MANAGERS},
     "api/followups/reassign": {"post": MANAGERS},
@@ -122,6 +123,11 @@ API: dict[str, dict[str, str]] = {
 PAGES: dict[str, str] = {
     "": EVERYBODY,
     "sessions/": EVERYBODY,
+    "second-factors/": EVERYBODY,
+    "password/": EVERYBODY,
+    "admin/password_change/": EVERYBODY,  # leads to password/
+    "admin/password-link/<int:pk>/": MANAGERS,
+    "tokens/": "VCMAR",  # a manager issues those of service clients
     "go-live/": "CMR",
     "admin/trace/": "MAR",
     "admin/figures/": "MAR",
@@ -147,8 +153,21 @@ PAGES: dict[str, str] = {
     "followups/task/<int:pk>/snooze/": PEOPLE_WHO_WORK,
     "followups/task/<int:pk>/skip/": PEOPLE_WHO_WORK,
     "followups/task/<int:pk>/opt-out/": BUT_AUDITORS,
+    "followups/opt-out/<int:pk>/undo/": PEOPLE_WHO_WORK,
+    "followups/task/<int:pk>/consent/": PEOPLE_WHO_WORK,
 }
-OPEN = {"livez", "readyz", "login/", "login/code/", "login/code/new/", "logout/", "language/setlang/"}
+OPEN = {
+    "livez",
+    "readyz",
+    "login/",
+    "login/code/",
+    "login/code/new/",
+    "login/passkey/",
+    "login/passkey/new/",
+    "password/new/",
+    "logout/",
+    "language/setlang/",
+}
 
 
 def addresses(urls: list[Any] | None = None, before: str = "") -> Iterator[tuple[str, URLPattern]]:
@@ -214,8 +233,43 @@ def test_the_api_lets_in_whom_its_row_names(actor: str, api: Callable[..., APICl
     assert wrong(answers, actor) == []
 
 
+PARTS = {
+    "governance": "api/governance/", "followups": "api/followups/", "buyers": "api/buyers/",
+    "offers": "api/deals/",
+}  # fmt: skip
+
+
 @pytest.mark.django_db
-@pytest.mark.parametrize("token", ["", "Bearer", "Bearer 0", f"Token {'0' * 64}", "Basic YW5uOmFubg=="])
+@pytest.mark.parametrize("scope", PARTS)
+@pytest.mark.parametrize("actor", "MP")
+def test_a_narrowed_token_reaches_its_part_alone(
+    actor: str, scope: str, api: Callable[..., APIClient]
+) -> None:
+    client = api(ACTORS[actor][0], "somebody", (*ACTORS[actor][1], scope))
+    client.raise_request_exception = False
+    found = []
+    for address, row in API.items():
+        for method, may in row.items():
+            status = getattr(client, method)(filled(address)).status_code
+            is_in = actor in may and address.startswith(PARTS[scope])
+            if (status not in {401, 403}) is not is_in or status >= 500:
+                found.append(f"{method.upper()} {address}: {status}")
+    assert found == []
+
+
+@pytest.mark.django_db
+def test_what_stands_before_the_program_is_no_part_of_the_api(api: Callable[..., APIClient]) -> None:
+    client = api(Role.MANAGER, "somebody", ("buyers",))
+    for before in ("/api/buyers", "/api/buyers/"):
+        answer = client.get("/api/governance/risk/policies", SCRIPT_NAME=before)
+        assert answer.status_code == 403, before
+    assert client.get("/api/buyers/buyers", SCRIPT_NAME="/office").status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "token", ["", "Bearer", "Bearer 0", "Bearer abcdefg\0hijk", f"Token {'0' * 64}", "Basic YW5uOmFubg=="]
+)
 def test_nobody_is_let_into_the_api_without_a_token(token: str) -> None:
     client = APIClient()
     client.credentials(**{"HTTP_AUTHORIZATION": token} if token else {})
@@ -278,7 +332,8 @@ def test_admin_lets_in_managers_and_auditors_alone(
 @pytest.mark.django_db
 def test_whoever_is_no_longer_active_is_nobody(api: Callable[..., APIClient]) -> None:
     client = api(Role.MANAGER, "somebody")
-    User.objects.update(is_active=False)
+    api(Role.MANAGER, "another")  # the last one stays active
+    User.objects.filter(username="somebody").update(is_active=False)
 
     assert client.get("/api/governance/market/policies").status_code == 401
     assert not AnonymousUser().has_perm("governance.view_operations")

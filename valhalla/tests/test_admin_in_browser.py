@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,10 +15,14 @@ from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from followups.models import FollowUpTask, Lead
-from governance.market.models import MarketPolicy
+from governance.core.actors import By
+from governance.core.places import Place
+from governance.market.models import MarketPolicy, ScheduledChange
+from governance.market.services import cancel_scheduled, schedule_change
 from governance.models import User
 from governance.tripwire.models import RegressionFiring
 from valhalla.tests.specimens import specimen
@@ -36,7 +41,6 @@ def mona(page: Page, live_server: Any, person: Callable[..., User]) -> Client:
     client.force_login(person("MANAGER", "mona"))
     cookie = client.cookies[settings.SESSION_COOKIE_NAME]
     page.context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": live_server.url}])
-    page.emulate_media(reduced_motion="reduce")
     return client
 
 
@@ -95,6 +99,34 @@ def test_our_own_pages_and_a_few_others_keep_nobody_out(
     seen, found = look_at(page, live_server.url, mona, [*ours, *others])
     assert found == {}
     assert seen >= len(ours)
+
+
+def test_scheduled_changes_are_read_without_scrolling_sideways(
+    page: Page, live_server: Any, mona: Client
+) -> None:
+    now = timezone.now()
+    rules = {"min_lead_score_to_contact": 0.7, "skip_holidays": False, "max_contacts_per_day": 2}
+    for days, market in enumerate(("Dawson", "Whitehorse"), start=30):
+        schedule_change(
+            Place("YT", market), by=By.system("tests"), at=now, effective_from=now + timedelta(days=days),
+            rules=rules, reason="Shorter days in the north until the end of the winter",
+        )  # fmt: skip
+    first = ScheduledChange.objects.earliest("pk")
+    cancel_scheduled(first.pk, by=By.system("tests"), at=now, reason="The province decided otherwise")
+    page.set_viewport_size(DESK)  # type: ignore[arg-type]  # a width and a height
+    page.goto(f"{live_server.url}{reverse('admin:governance_scheduledchange_changelist')}")
+    changes = page.locator("#result_list tbody .field-what")
+    expect(changes).to_have_count(2)
+    assert changes.first.evaluate("cell => cell.clientWidth") >= 256, "a tower of words"
+    hidden = """table => {
+      let widest = 0;
+      for (let box = table; box; box = box.parentElement) {
+        const scrolls = ["auto", "scroll"].includes(getComputedStyle(box).overflowX);
+        if (scrolls) widest = Math.max(widest, box.scrollWidth - box.clientWidth);
+      }
+      return widest;
+    }"""
+    assert page.locator("#result_list").evaluate(hidden) <= 0
 
 
 def test_the_side_bar_is_skipped_and_filters_open_by_keys_alone(

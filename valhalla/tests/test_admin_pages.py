@@ -19,8 +19,9 @@ from django.test import Client
 from django.urls import NoReverseMatch, reverse
 from django_celery_beat.models import CrontabSchedule
 
-from governance.admin_base import FewRows
+from governance.core.admin.base import FewRows
 from governance.models import Absence, User
+from valhalla.testing import ConfirmingClient
 from valhalla.tests.specimens import specimen
 
 pytestmark = [
@@ -34,7 +35,7 @@ each_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model._m
 @pytest.fixture
 def sign_in(person: Callable[..., User]) -> Callable[[str], Client]:
     def enter(role: str) -> Client:
-        client = Client()
+        client = ConfirmingClient()
         client.force_login(person(role, f"the-{role.lower()}"))
         return client
 
@@ -113,7 +114,7 @@ SHORT = {
     "governance.CityZone", "governance.WorkProfile", "governance.Removal", "governance.RiskLedgerDay",
     "governance.RiskThrottle", "governance.RegressionState", "governance.RegressionPolicy",
     "governance.OutboxMessage", "governance.IdempotentAnswer", "django_celery_beat.PeriodicTask",
-    "followups.RealignRequest", "followups.LookupEvent", "followups.SlaSnapshot",
+    "followups.RealignRequest", "followups.SlaSnapshot",
 }  # fmt: skip
 
 
@@ -291,6 +292,53 @@ def test_nonsense_breaks_no_page(
     client = sign_in("MANAGER")
     look_with_nonsense(model, client, chance, POSTS)
     assert send_nonsense(model, client, chance, POSTS)
+
+
+def test_a_row_asked_for_by_a_column_without_a_name_breaks_no_page(sign_in: Callable[[str], Client]) -> None:
+    client = sign_in("MANAGER")
+    client.raise_request_exception = False
+    for model in admin.site._registry:
+        place = f"/admin/{model._meta.app_label}/{model._meta.model_name}/1"
+        for page in ("change", "delete"):
+            assert client.get(f"{place}/{page}/?_to_field=").status_code < 500, (place, page)
+
+
+def test_no_list_answers_what_none_of_its_filters_asks(sign_in: Callable[[str], Client]) -> None:
+    client, found = sign_in("AUDITOR"), {}
+    client.raise_request_exception = False
+    for model in MODELS:
+        for asked in ("pk__range=1", "pk__regex=((", "pk__contained_by=1"):
+            place = f"/admin/{model._meta.app_label}/{model._meta.model_name}/?{asked}"
+            found[place] = client.get(place).status_code
+    other = {"/admin/governance/runbook/": 200, "/admin/governance/golivestate/": 302}  # these are no lists
+    assert {(place, status) for place, status in found.items() if status != 400} == {
+        (place, other[place.partition("?")[0]]) for place in found if place.partition("?")[0] in other
+    }
+
+
+def test_what_is_no_field_is_not_found_by_typing(sign_in: Callable[[str], Client]) -> None:
+    client, found = sign_in("AUDITOR"), {}
+    client.raise_request_exception = False
+    for model in MODELS:
+        for field in model._meta.get_fields():
+            named = {"app_label": model._meta.app_label, "model_name": model._meta.model_name}
+            for term in ("", "a\0"):
+                asked: dict[str, Any] = {**named, "field_name": field.name, "term": term}
+                answer = client.get("/admin/autocomplete/", asked)
+                found[model._meta.label, field.name, term] = (answer.status_code, field.concrete)
+    statuses = set(found.values())
+    assert {status for status, _concrete in statuses} <= {200, 403, 404}, found
+    assert (200, False) not in statuses
+    assert found["governance.Absence", "user", "a\0"] == (200, True)
+
+
+@pytest.mark.parametrize("page", ["999", "x", "-1", "", "1.5"])
+def test_a_page_of_results_that_does_not_exist_is_not_found(
+    page: str, sign_in: Callable[[str], Client]
+) -> None:
+    client = sign_in("MANAGER")
+    assert client.get("/admin/search/", {"s": "a", "page": "1"}).status_code == 200
+    assert client.get("/admin/search/", {"s": "a", "page": page}).status_code == 404
 
 
 def test_a_chosen_row_that_is_no_id_is_refused_by_the_list(sign_in: Callable[[str], Client]) -> None:

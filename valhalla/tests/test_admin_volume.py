@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from bench.volume import OWNERS, analyze, fill
 from governance.kpi.figures import take_figures
-from valhalla.testing import empty_and_seed, make_by, make_person
+from valhalla.testing import make_by, make_person, put_back
 from valhalla.tests.plans import plans_of, rows_by_table
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
@@ -23,7 +23,7 @@ PART, WHOLE = 100_000, 2_000_000
 LARGE = 20_000  # rows; smaller tables PostgreSQL may rather read from end to end
 MOST_QUERIES, MOST_SECONDS = 10, 0.3
 OF_THE_GATE = {"governance_suppression", "governance_consent"}
-OF_THE_BOARD, CPU_OF_THE_BOARD = 12, 0.15
+OF_THE_BOARD, CPU_OF_THE_BOARD = 14, 0.15  # two of them ask for do-not-call lists
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db, pytest.mark.xdist_group("admin volume")]
 
@@ -37,7 +37,7 @@ def years_of_work(
         analyze()
     yield
     with django_db_blocker.unblock():
-        empty_and_seed(None)
+        put_back()
 
 
 @pytest.fixture
@@ -88,7 +88,8 @@ def test_a_long_list_opens_at_once(path: str, manager: Client) -> None:
         look()
     of_the_gate = 4 if "contactable" in path else 0
     assert len(told) <= MOST_QUERIES + of_the_gate, [query["sql"][:200] for query in told.captured_queries]
-    assert min(seconds_of(look) for _again in range(4)) <= MOST_SECONDS
+    bound = MOST_SECONDS * (2 if of_the_gate else 1)
+    assert min(seconds_of(look) for _again in range(4)) <= bound
     sizes = rows_by_table()
     for plan in plans_of(look):
         large = {table for table in plan.walked if sizes.get(table, 0) > LARGE}

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+import time_machine
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from followups.models import FollowUpTask
 from followups.tests.factories import LeadFactory
-from governance.actors import By, Role
+from governance.core.actors import By, Role
 from governance.golive.services import set_kill_switch, state
 from governance.kpi.figures import keep_figures, take_figures
 from governance.kpi.querysets import figures, rate_since
 from governance.kpi.services import emit_kpi
 from governance.models import Figure, User
 from governance.risk.services import reserve_exposure, throttle
+from governance.tests.factories import AreaCodeListFactory
 from governance.tests.tripping import SLA, happen_daily, look_on, watch
 from governance.tripwire.models import RegressionPolicy, RegressionState
 from governance.tripwire.querysets import standing_tripwires
@@ -28,7 +30,7 @@ from valhalla.pages.board import Tile, board_at
 from valhalla.schedules import make_missing
 from valhalla.tasks import take_figures as job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 AT = datetime(2026, 11, 24, 17, 0, tzinfo=UTC)
 SYSTEM = By.system("test")
@@ -50,7 +52,7 @@ def tiles(at: datetime = AT) -> dict[str, Tile]:
 
 
 def test_what_was_never_counted_is_unknown_and_never_good() -> None:
-    for title in ("Follow-ups within 2 hours", "Nobody’s leads", "Offers accepted"):
+    for title in ("Follow-ups within 2 hours", "Leads without a next step", "Offers accepted"):
         assert tiles()[title].state == "unknown"
         assert tiles()[title].figure == "–"
 
@@ -81,22 +83,46 @@ def test_due_late_and_held_tasks_are_counted_at_once() -> None:
         found["More than 2 allowed hours late"].figure,
         found["More than 2 allowed hours late"].state,
     ) == ("1", "bad")
-    assert (found["Held: no lawful time is known"].figure, found["Held: no lawful time is known"].state) == (
+    assert (
+        found["Blocked: no permitted contact time"].figure,
+        found["Blocked: no permitted contact time"].state,
+    ) == (
         "1",
         "watch",
     )
 
 
-def test_nobodys_leads_and_owners_that_are_nobody_are_counted_by_the_job(person: Callable[..., User]) -> None:
+def test_lists_that_end_soon_are_counted_with_their_area_codes(client: Client, person: Any) -> None:
+    title = "Do-not-call lists that end within 7 days"
+    assert (tiles()[title].figure, tiles()[title].state) == ("0", "good")
+    AreaCodeListFactory.create(area_code="604", list_date=date(2026, 11, 23))
+    AreaCodeListFactory.create(area_code="416", list_date=date(2026, 10, 31))
+    tile = tiles()[title]
+    assert (tile.figure, tile.state, tile.note) == ("1", "watch", "Import newer lists: 416")
+    AreaCodeListFactory.create(area_code="514", list_date=date(2026, 10, 23))
+    tile = tiles()[title]
+    assert (tile.figure, tile.state) == ("2", "bad")
+    assert tile.note.endswith("514, 416")
+    client.force_login(person(Role.MANAGER, "mona"))
+    with time_machine.travel(AT, tick=False):
+        page = client.get(tile.url)
+    assert [row.area_code for row in page.context["cl"].result_list] == ["514", "416"]
+    assert "too old: calls are held" in page.content.decode()
+
+
+def test_nobodys_leads_and_tasks_with_an_unknown_owner_are_counted_by_the_job(
+    person: Callable[..., User],
+) -> None:
     person(Role.VA, "amara")
     LeadFactory(status="NEW")
     task(owner="AMARA", owner_key="amara", due_at=AT)
-    task(owner="Somebody who left", owner_key="somebody who left", due_at=AT)
+    for _n in range(2):
+        task(owner="Somebody who left", owner_key="somebody who left", due_at=AT)
     take_figures(AT)
     found = tiles()
-    assert found["Nobody’s leads"].figure == "1"
-    assert found["Owners that are nobody"].figure == "1"
-    assert "1 open task names" in found["Owners that are nobody"].note
+    assert found["Leads without a next step"].figure == "1"
+    assert found["Tasks with an unknown owner"].figure == "2"
+    assert "1 owner is no active user" in found["Tasks with an unknown owner"].note
 
 
 def test_a_corrected_event_counts_as_what_it_was_corrected_to() -> None:
@@ -113,7 +139,8 @@ def test_an_older_count_never_takes_the_place_of_a_newer_one() -> None:
     assert figures()["nobodys_leads"].value == 5
 
 
-def test_the_kill_switch_is_the_first_thing_seen(by: Callable[..., By]) -> None:
+def test_the_kill_switch_is_the_first_thing_seen(by: Callable[..., By], settings: Settings) -> None:
+    settings.GO_LIVE_ENFORCE = True
     set_kill_switch(True, by=by(Role.MANAGER), at=AT, reason="Wrong list")
     first = board_at(AT, state())["sections"][0].tiles[0]
     assert (first.figure, first.state) == ("Kill switch engaged", "bad")
@@ -121,7 +148,7 @@ def test_the_kill_switch_is_the_first_thing_seen(by: Callable[..., By]) -> None:
 
 def test_an_enforced_go_live_that_is_off_says_that_nobody_is_contacted(settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
-    assert tiles()["Go-live"].note == "Nobody is contacted until a manager enables it."
+    assert tiles()["Go-live"].note.startswith("Go-live is off: nobody is contacted.")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +198,9 @@ def test_tripwires_come_with_the_gravest_first_and_the_many_in_one() -> None:
         )
         RegressionState.objects.create(policy=policy, starts_at=AT)
     assert len(tripwire_tiles()) == 13
-    assert tripwire_tiles()["Further tripwires"].note == "4 more watch."
+    assert (tripwire_tiles()["All tripwires"].figure, tripwire_tiles()["All tripwires"].note) == (
+        "16", "4 more watch.",
+    )  # fmt: skip
 
 
 def test_a_board_without_tripwires_says_so() -> None:
@@ -222,9 +251,9 @@ def test_admin_opens_on_the_board_for_manager_and_auditor_in_their_language(
 ) -> None:
     for role in (Role.MANAGER, Role.AUDITOR):
         client.force_login(person(role))
-        assert "Work that waits" in client.get("/admin/").content.decode()
+        assert "Open work" in client.get("/admin/").content.decode()
     page = client.get("/admin/", headers={"Accept-Language": "fr"}).content.decode()
-    assert "Travail en attente" in page
+    assert "Travail à faire" in page
 
 
 @pytest.mark.parametrize("tasks", [1, 40])
@@ -236,9 +265,9 @@ def test_the_board_costs_the_same_queries_however_much_there_is(
         task(due_at=timezone.now() - timedelta(hours=1))
     take_figures(timezone.now())
     client.get("/admin/")
-    # session, person, go-live, figures, targets, due and late, held;
+    # session, person, go-live, figures, targets, do-not-call lists, due and late, held;
     # of risk engines, day, throttles, policies; and the tripwires
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(14):
         client.get("/admin/")
 
 
@@ -247,7 +276,7 @@ def test_the_job_counts_every_figure_that_the_board_asks_for() -> None:
     job()
     asked = set(figures())
     assert {
-        "nobodys_leads", "owners_nobody", "tasks_of_nobody", "followup_sla",
+        "nobodys_leads", "owners_nobody", "tasks_of_nobody", "followup_sla", "lookup_bursts",
         "contact_compliance", "buyer_response", "liquidity", "offers_computed", "offer_accept_rate",
         "contract_rate", "runbook",
     } <= asked  # fmt: skip
@@ -260,9 +289,11 @@ def test_a_backlog_longer_than_ten_thousand_is_not_counted_to_its_end(
 ) -> None:
     monkeypatch.setattr("followups.services.figures.COUNTED_TO", 2)
     monkeypatch.setattr("valhalla.pages.board.COUNTED_TO", 2)
-    for _n in range(5):
+    for _n in range(4):
         task(due_at=AT - timedelta(hours=1))
+    task(due_at=AT - timedelta(hours=4), sla_2h_at=AT - timedelta(hours=2))
     assert tiles()["Due now"].figure == "more than 2"
+    assert tiles()["More than 2 allowed hours late"].figure == "at least 1"
 
 
 def test_risk_shows_the_cap_that_is_met_first(by: Callable[..., By]) -> None:

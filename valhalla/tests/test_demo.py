@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ import pytest
 from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
 from django.db import transaction
-from django.test import override_settings
+from django.test import Client, override_settings
 from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 from rest_framework.test import APIClient
@@ -23,18 +26,30 @@ from rest_framework.test import APIClient
 from buyers.models import BuyerFeedbackEvent, BuyerLiquidityNode
 from buyers.rules import FeedbackKind
 from buyers.services import rebuild_liquidity
-from followups.models import FollowUpTask, Ladder, Lead, SlaSnapshot
-from followups.rules import NEXT
-from governance.actors import By, Role
+from followups.models import FollowUpTask, Ladder, LadderTemplate, Lead, SlaSnapshot
+from followups.rules import NEXT, read_steps
+from governance.core.actors import By, Role
+from governance.core.places import Province
+from governance.golive.models import GoLiveState
 from governance.market.rules import DEFAULT_RULES
-from governance.models import Closure, ContactDecision, KpiEvent, MarketPolicy, Suppression, User, WorkProfile
-from governance.places import Province
+from governance.models import (
+    Closure,
+    Consent,
+    ContactDecision,
+    KpiEvent,
+    MarketPolicy,
+    Suppression,
+    User,
+    WorkProfile,
+)
 from governance.risk.models import RiskEvent, RiskReservation
 from governance.risk.services import recount
 from governance.tripwire.models import RegressionState
 from offers.models import Offer, OfferEvidence, OfferOutcome, OfferPolicy
 from offers.services import differences
 from valhalla import demo
+from valhalla.schedules import make_missing
+from valhalla.testing import PASSWORD, ConfirmingClient
 
 pytestmark = [
     pytest.mark.django_db,
@@ -121,6 +136,15 @@ def test_buyers_and_offers_have_something_of_everything(filled: Filled) -> None:
     assert OfferOutcome.objects.filter(corrects__isnull=False).exists()
 
 
+def test_every_step_says_something_in_both_languages_and_some_leads_rest(filled: Filled) -> None:
+    template = LadderTemplate.objects.get(province="")
+    steps = [*read_steps(template.steps), *template.nurture]
+    assert (len(steps), template.version) == (9, 2)
+    assert all(step.script_en and step.script_fr for step in steps)
+    assert Ladder.objects.exclude(template_version=2).count() == 0
+    assert Lead.objects.filter(nurture_at__isnull=False, status="NOT_NOW").exists()
+
+
 def test_risk_was_reserved_denied_and_ended_in_every_way_and_some_is_open(filled: Filled) -> None:
     assert seen(RiskReservation, "state") == {"PENDING", "SETTLED", "RELEASED", "EXPIRED"}
     assert seen(RiskEvent, "kind") == {"RESERVED", "DENIED", "SETTLED", "RELEASED", "EXPIRED"}
@@ -135,6 +159,7 @@ def test_contacts_were_allowed_but_for_the_two_that_show_what_is_kept_then(fille
     assert ContactDecision.objects.filter(ok=False, overridden=True).count() == 1
     assert ContactDecision.objects.filter(ok=False, happened=True).count() == 1
     assert Suppression.objects.exists()
+    assert {"EXPRESS", "INQUIRY", "WITHDRAWN"} <= set(Consent.objects.values_list("kind", flat=True))
 
 
 def test_nothing_has_happened_that_is_still_to_come(filled: Filled) -> None:
@@ -199,7 +224,7 @@ def test_the_people_are_of_every_role_and_their_passwords_open_the_door(filled: 
     first = kept["people"][0]
     assert authenticate(username=first["username"], password=first["password"]) is not None
     assert User.objects.get(role=Role.SERVICE).has_usable_password() is False
-    assert WorkProfile.objects.count() == 6
+    assert WorkProfile.objects.count() == 8
 
 
 def test_the_token_lets_a_program_in(filled: Filled) -> None:
@@ -207,6 +232,155 @@ def test_the_token_lets_a_program_in(filled: Filled) -> None:
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {json.loads(filled.people.read_text())['token']}")
     answer = client.get("/api/governance/market/effective?province=ON")
     assert (answer.status_code, answer.json()["found"]) == (200, True)
+
+
+class Fields(HTMLParser):
+    """What the page's form would send: its fields as they stand."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.data: dict[str, str] = {}
+        self.area = self.choice = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        given = dict(attrs)
+        name, kind = given.get("name") or "", given.get("type") or "text"
+        if tag == "input" and name and kind not in ("submit", "file"):
+            if kind not in ("checkbox", "radio") or "checked" in given:
+                self.data[name] = given.get("value") or ("on" if kind == "checkbox" else "")
+        elif tag == "textarea":
+            self.area, self.data[name] = name, ""
+        elif tag == "select":
+            self.choice = name
+        elif tag == "option" and "selected" in given and self.choice:
+            self.data[self.choice] = given.get("value") or ""
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea":
+            self.area = ""
+        elif tag == "select":
+            self.choice = ""
+
+    def handle_data(self, data: str) -> None:
+        if self.area:
+            self.data[self.area] += data.strip()
+
+
+class Manager:
+    """A manager in front of the runbook, who follows its links and does what its lines say."""
+
+    def __init__(self, username: str, password: str, settings: Any) -> None:
+        self.client, self.settings = ConfirmingClient(), settings
+        self.client.proof = lambda: password
+        self.client.force_login(User.objects.get(username=username))
+
+    def blockers(self) -> list[tuple[str, str, str]]:
+        """Return the id, the sentence and the link of each line of the runbook that keeps go-live off."""
+        page = self.client.get("/admin/governance/runbook/").content.decode()
+        section = re.search(r'<section aria-labelledby="blockers">.*?</section>', page, re.DOTALL)
+        lines = re.findall(r'<li class="bad">(.*?)</li>', section[0], re.DOTALL) if section else []
+        return [
+            (
+                re.findall(r"<code>(.*?)</code>", line)[0],
+                html.unescape(re.sub(r"<[^>]+>", " ", line)),
+                html.unescape("".join(re.findall(r'<a href="(.*?)"', line)[:1])),
+            )
+            for line in lines
+        ]
+
+    def send(self, address: str, **changes: str) -> None:
+        """Fill in the form of a page and send it; it must be taken."""
+        page = self.client.get(address, follow=True)
+        assert page.status_code == 200, address
+        where = page.redirect_chain[-1][0] if page.redirect_chain else address
+        answer = self.client.post(where, {**Fields(page.content.decode()).data, **changes})
+        context: Any = answer.context
+        assert answer.status_code == 302, (address, context and context.get("errors"))
+
+    def restart_with(self, sentence: str) -> None:
+        """Set what a line says, as whoever runs the machine does before starting it again."""
+        told: dict[str, dict[str, Any]] = {
+            "GO_LIVE_ENFORCE=1": {"GO_LIVE_ENFORCE": True},
+            "ENV=production": {"ENV": "production", "PRODUCTION": True},
+            "SECRET_KEY": {"SECRET_KEY": "".join(map(chr, range(48, 112)))},
+            "ALLOWED_HOSTS": {"ALLOWED_HOSTS": ["valhalla.example", "testserver"]},
+            "DEBUG": {"DEBUG": False},
+        }
+        wanted = [values for words, values in told.items() if words in sentence]
+        assert wanted, sentence
+        for name, value in wanted[0].items():
+            setattr(self.settings, name, value)
+
+    def follow(self, id: str, sentence: str, link: str) -> None:
+        if not link:
+            self.restart_with(sentence)
+        elif id == "consent_stated":
+            how = "A box on the web form, kept with its wording and its time"
+            for channel in ("SMS", "EMAIL"):
+                if channel in sentence:
+                    self.send(
+                        self.adding(link), channel=channel, how=how, change_reason="Agreed with our lawyer"
+                    )
+        elif id == "jobs_alive":
+            page = self.client.get(link).content.decode()
+            row = re.findall(r'governance\.heartbeat</strong>.*?action="(.*?)"', page, re.DOTALL)[0]
+            assert self.client.post(row, {"act": "run"}).status_code == 302
+        elif id == "no_demo_people":
+            self.switch_off(sentence, link)
+        else:
+            raise AssertionError(f"nobody has said how {id} is put right: {sentence}")
+
+    def adding(self, listed: str) -> str:
+        """Return where a list's button leads that adds a row."""
+        page = self.client.get(listed).content.decode()
+        found: list[str] = re.findall(r'href="(/admin/[^"]*/add/)', page)
+        return found[0]
+
+    def switch_off(self, sentence: str, link: str) -> None:
+        listed = self.client.get(link).context["cl"].result_list
+        reason = {"change_reason": "Came from the demo, whose passwords are printed"}
+        for user in listed:
+            if re.search(rf"\b{user.username}\b", sentence):
+                address = f"/admin/governance/user/{user.pk}/change/"
+                data = Fields(self.client.get(address).content.decode()).data
+                del data["is_active"]
+                answer: Any = self.client.post(address, {**data, **reason})
+                told = answer.context and answer.context.get("errors")
+                assert answer.status_code == 302, (user.username, told)
+
+
+def test_go_live_is_reached_by_following_the_runbooks_links(filled: Filled, settings: Any) -> None:
+    make_missing(filled.now)
+    settings.GO_LIVE_ENFORCE = False
+    people = json.loads(filled.people.read_text())["people"]
+    manager = next(one for one in people if one["role"] == "manager")
+    mona = Manager(manager["username"], manager["password"], settings)
+    found = {id for id, _sentence, _link in mona.blockers()}
+    assert found >= {"go_live_checklist", "env_sanity", "consent_stated", "no_demo_people", "jobs_alive"}
+    switches = "/admin/governance/golivestate/1/change/"
+    refused = mona.client.post(switches, {"turn": "enable", "change_reason": "We begin on Monday"})
+    assert refused.status_code == 412
+
+    # somebody who is not of the demo goes on when the demo's own manager is switched off
+    mona.send(
+        "/admin/governance/user/add/", username="winona", role="MANAGER", email="winona@valhalla.example"
+    )
+    link = mona.client.post(f"/admin/password-link/{User.objects.get(username='winona').pk}/", {"show": "1"})
+    sent = {"link": str(link.context["address"]).partition("link=")[2], "new": PASSWORD, "again": PASSWORD}
+    assert Client().post("/password/new/", sent)["Location"] == "/login/"
+    winona = Manager("winona", PASSWORD, settings)
+    for _round in range(12):
+        left = winona.blockers()
+        if not left:
+            break
+        winona.follow(*left[0])
+    assert winona.blockers() == []
+    page = winona.client.get(switches).content.decode()
+    assert "keeps go-live off" not in page
+    winona.send(switches, turn="enable", change_reason="We begin on Monday")
+    now = GoLiveState.objects.get()
+    assert (now.go_live_enabled, now.changed_by) == (True, "winona")
 
 
 def test_a_second_run_changes_nothing(filled: Filled) -> None:

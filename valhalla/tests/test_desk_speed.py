@@ -21,7 +21,7 @@ from django.test.utils import CaptureQueriesContext
 
 from bench.volume import OWNERS, analyze, fill
 from governance.models import User
-from valhalla.testing import empty_and_seed, make_by
+from valhalla.testing import make_by, put_back
 from valhalla.tests.plans import READS_OR_WRITES
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)  # a Tuesday, 10:00 in Toronto
@@ -39,7 +39,7 @@ def tasks(request: pytest.FixtureRequest, django_db_setup: None, django_db_block
         analyze()
     yield request.param
     with django_db_blocker.unblock():
-        empty_and_seed(None)
+        put_back()
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_next_and_recording_take_twelve_queries_each(vera: Client, tasks: int) -
         card = answer.headers["Location"]
         answer, asked, ms = queries(lambda card=card: vera.get(card, headers=PART))  # type: ignore[misc]  # of this round
         assert answer.status_code == 200
-        assert asked <= 12
+        assert asked <= (13 if connection.vendor == "postgresql" else 12)  # the lock of the lead's number
         took["card"].append(ms)
         answer, asked, ms = queries(
             lambda card=card: vera.post(f"{card}complete/", {"said": "SENT"}, headers=PART)  # type: ignore[misc]  # of this round

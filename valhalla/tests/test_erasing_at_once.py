@@ -18,15 +18,15 @@ from followups.models import FollowUpTask, Lead
 from followups.services import Completion, LeadDetails
 from followups.tests.scenes import NOW
 from followups.tests.test_followups_admin import lead_form
-from governance.actors import By, Role
-from governance.errors import NotFound
+from governance.core.actors import By, Role
+from governance.core.errors import NotFound
 from governance.models import Erasure, User
 from governance.retention.erasing import erase_person
 from governance.retention.registry import LEAD
 from valhalla.testing import at_once
 from valhalla.tests.test_erasing import NAME, SHE, plain, where_she_is
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture(autouse=True)

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from governance.actors import Role
+from governance.core.actors import Role
 from governance.models import Heartbeat, IdempotentAnswer, JobSlot, User
 from governance.outbox.services import beat
 from governance.tasks import heartbeat
 
 AT = datetime(2026, 11, 24, 15, 7, tzinfo=UTC)
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
 def test_the_first_beat_makes_the_row_and_later_ones_move_it() -> None:
@@ -27,6 +27,13 @@ def test_the_first_beat_makes_the_row_and_later_ones_move_it() -> None:
 def test_a_late_beat_does_not_move_the_time_back() -> None:
     beat(AT)
     beat(AT - timedelta(minutes=3))
+
+    assert Heartbeat.objects.get().at == AT
+
+
+def test_a_beat_dated_ahead_by_a_wrong_clock_is_moved_back() -> None:
+    beat(AT + timedelta(days=1))
+    beat(AT)
 
     assert Heartbeat.objects.get().at == AT
 

@@ -11,10 +11,10 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
-from governance.actors import Role
+from governance.core.actors import Role
 from governance.models import User, WorkProfile
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 MORNING = datetime(2026, 11, 25, 15, 0, tzinfo=UTC)  # 10:00 in Toronto, a Wednesday
 People = Callable[..., User]

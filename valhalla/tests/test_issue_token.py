@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -12,13 +13,15 @@ from django.utils import timezone
 from knox.crypto import hash_token
 from rest_framework.test import APIClient
 
-from governance.actors import By, Role
+from governance.accounts.rules import POLICY_RIGHTS, rights_of
+from governance.accounts.services import issue_token, revoke_token, set_role
+from governance.core.actors import By, Role
 from governance.models import ApiToken, User
-from governance.people.rules import POLICY_RIGHTS, rights_of
-from governance.people.services import issue_token, revoke_token, set_role
 
 pytestmark = pytest.mark.django_db
 
+SAID: dict[str, Any] = {"by": By.system("test"), "at": timezone.now(), "reason": "audits from now on"}
+SYSTEM: dict[str, Any] = {"by": By.system("test"), "at": timezone.now()}
 SCORE = "/api/buyers/liquidity/score?province=ON"
 
 
@@ -108,9 +111,9 @@ def test_a_token_ends_with_its_person() -> None:
 
 
 def test_the_policy_scope_lets_a_service_client_change_policies_and_others_stay_what_they_are() -> None:
-    form = issue_token("form", role=Role.SERVICE, scopes=["policy"]).token
-    plain = issue_token("plain", role=Role.SERVICE).token
-    va = issue_token("eve", role=Role.VA, scopes=["policy"]).token
+    form = issue_token("form", role=Role.SERVICE, scopes=["policy"], **SYSTEM).token
+    plain = issue_token("plain", role=Role.SERVICE, **SYSTEM).token
+    va = issue_token("eve", role=Role.VA, scopes=["policy"], **SYSTEM).token
 
     assert rights_of(form.user, form) >= POLICY_RIGHTS
     assert not rights_of(plain.user, plain) & POLICY_RIGHTS
@@ -132,7 +135,7 @@ def test_an_area_scope_keeps_the_token_to_its_part_of_the_api() -> None:
         (["x", "--days", "٣"], "whole number of days"),
         (["x", "--days", "1e1"], "whole number of days"),
         (["x", "--role", "boss"], "va, closer, manager, auditor, service"),
-        (["x", "--scopes", "policy,everything"], "“everything” is no scope"),
+        (["x", "--scopes", "policy,everything"], "“everything” is not a scope"),
         (["x", "--label", "l" * 81], "At most 80 characters"),
         (["a b"], "username"),
         (["zoë"], "username"),
@@ -168,9 +171,9 @@ def test_another_role_counts_at_once(person: Callable[..., User], api: Callable[
     client = api(Role.VA, "ann")
     assert client.get("/api/buyers/buyers").status_code == 403
 
-    assert set_role(person(Role.VA, "ann"), Role.AUDITOR, by=By.system("test"))
+    assert set_role(person(Role.VA, "ann"), Role.AUDITOR, **SAID)
 
     assert client.get("/api/buyers/buyers").status_code == 200
     ann = User.objects.get(username="ann")
     assert ann.is_staff
-    assert not set_role(ann, Role.AUDITOR, by=By.system("test"))
+    assert not set_role(ann, Role.AUDITOR, **SAID)

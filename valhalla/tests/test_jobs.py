@@ -22,11 +22,13 @@ from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from governance.models import Heartbeat, JobSlot, SchedulerLease
-from governance.outbox.jobs import TAKE_OVER_AFTER, run_once, slot_of
+from governance.outbox.jobs import TAKE_OVER_AFTER, is_running, run_once, slot_of
 from governance.outbox.lease import hold, release
 from valhalla.celery import app
 from valhalla.scheduler import LEASE, LeasedScheduler
 from valhalla.schedules import make_missing
+
+pytestmark = pytest.mark.both
 
 AT = datetime(2026, 11, 24, 15, 7, 41, tzinfo=UTC)
 
@@ -80,7 +82,7 @@ def test_of_two_schedulers_at_once_one_fires() -> None:
 
     for minute in range(10):
         at = AT + timedelta(minutes=minute)
-        results = together(2, lambda at=at: run_once("test.count", "minute", work, at))  # type: ignore[misc]
+        results = together(2, lambda at=at: run_once("test.count", "minute", work, at))  # type: ignore[misc]  # of this round
         assert sorted(map(str, results)) == ["7", "None"]
 
     assert len(fired) == 10
@@ -134,7 +136,27 @@ def test_a_run_that_never_ended_is_taken_over_by_one_alone() -> None:
     assert sorted(map(str, results)) == ["None", "done"]
 
 
+@pytest.mark.django_db
+def test_a_run_dated_ahead_by_a_wrong_clock_keeps_no_slot() -> None:
+    tomorrow = AT + timedelta(days=1)
+    assert run_once("test.night", "day", lambda at: "too early", tomorrow) == "too early"
+    JobSlot.objects.update(started_at=tomorrow + timedelta(days=1))  # the clock ran two days ahead
+
+    assert run_once("test.night", "day", lambda at: "done", tomorrow) == "done"
+    assert run_once("test.night", "day", lambda at: "done", tomorrow) is None
+    assert not is_running("test.night", tomorrow)
+
+
 # --- the lease --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_lease_dated_ahead_is_taken_over_by_one() -> None:
+    assert hold("scheduler", "a", AT + timedelta(days=1), LEASE)  # its clock runs a day ahead
+
+    assert hold("scheduler", "b", AT, LEASE)
+    assert not hold("scheduler", "c", AT, LEASE)
+    assert not hold("scheduler", "c", AT - LEASE, LEASE)  # half a minute apart is no wrong clock
 
 
 @pytest.mark.django_db

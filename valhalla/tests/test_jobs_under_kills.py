@@ -28,7 +28,7 @@ from valhalla.tests.processes import (
 )
 
 log = logging.getLogger(__name__)
-pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.both, pytest.mark.broker, pytest.mark.xdist_group("processes")]
 WORKERS = 2  # processes of the worker, each of which may be sending when it is killed
 OUTBOX = "SELECT count(sent_at), count(dead_at), count(*), sum(attempts) FROM governance_outboxmessage"
 
@@ -135,6 +135,7 @@ def test_of_fifteen_hundred_messages_none_is_lost_or_doubled_by_sixteen_kills(
     check_that_none_is_lost(house, 1500, 16, 60, chance)
 
 
+@pytest.mark.long
 def test_a_message_to_the_broker_after_the_commit_would_be_lost(house: House) -> None:
     """What must not be: the variant against which the tests above have been seen to fail."""
     house.accept("carelessly", 60, 1)

@@ -19,6 +19,8 @@ from django.db.migrations.loader import MigrationLoader
 
 from conftest import manage
 
+pytestmark = pytest.mark.both
+
 KILLED = -signal.SIGKILL
 NOT_OF_MIGRATE = ("django_celery_beat", "sqlite_sequence")  # their rows are sync_schedules'
 OF_POSTGRES = (
@@ -100,6 +102,7 @@ def test_ten_migrates_at_once_from_empty_all_succeed(database_url: str, whole: s
     assert shape(database_url) == whole
 
 
+@pytest.mark.long
 def test_without_the_lock_migrates_at_once_fail(database_url: str) -> None:
     """What must not be: the variant against which the test above has been seen to fail."""
     codes, told = migrates(database_url, "at_once", "stock", "4")
@@ -130,6 +133,7 @@ def test_a_migrate_killed_at_each_migration_is_made_good_by_the_next(
     kill_at(database_url, own_migrations(), whole)
 
 
+@pytest.mark.long
 def test_without_noting_in_the_same_transaction_the_next_migrate_fails(database_url: str) -> None:
     """What must not be: the variant against which the tests of kills have been seen to fail."""
     codes, told = migrates(database_url, "killed", "stock", "buyers.0001_initial")

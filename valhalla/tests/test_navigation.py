@@ -12,12 +12,12 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from pytest_django import DjangoAssertNumQueries
 
-from governance.actors import Role
+from governance.core.actors import Role
 from governance.kpi.figures import keep_figures
 from governance.models import User
 from valhalla.pages.navigation import SECTIONS, Screen, navigation
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 People = Callable[..., User]
 
@@ -56,7 +56,7 @@ def test_what_waits_stands_beside_its_screen_and_leads_to_it(person: People) -> 
     keep_figures({"tasks_late": 1234, "open_throttles": 2, "nobodys_leads": 0}, timezone.now())
     found = links(person(Role.MANAGER, "mona"))
     assert found[reverse("admin:followups_followuptask_changelist") + "?overdue=late"] == "1,234"
-    assert found[reverse("admin:governance_riskthrottle_changelist")] == "2"
+    assert found[reverse("admin:governance_riskthrottle_changelist") + "?released_at__isempty=1"] == "2"
     assert found[reverse("admin:followups_lead_changelist")] == ""
 
 
@@ -72,6 +72,13 @@ def test_a_stale_count_sends_nobody_anywhere(person: People) -> None:
     assert found[reverse("admin:followups_followuptask_changelist")] == ""
 
 
+def test_look_up_bursts_stand_beside_the_access_log_for_managers_alone(person: People) -> None:
+    keep_figures({"lookup_bursts": 2}, timezone.now())
+    log = reverse("admin:followups_lookupevent_changelist")
+    assert links(person(Role.MANAGER, "mona"))[f"{log}?bursts=yes"] == "2"
+    assert links(person(Role.AUDITOR, "ann"))[log] == ""
+
+
 def test_the_side_bar_asks_the_database_once(
     person: People, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
@@ -85,5 +92,5 @@ def test_the_side_bar_speaks_french(client: Client, person: People) -> None:
     client.force_login(person(Role.MANAGER, "mona"))
     page = client.get("/admin/", headers={"Accept-Language": "fr"}).content.decode()
     translation.activate("en")
-    assert "Heures et canaux" in page
-    assert "Politique de marché · Pack G" in page
+    assert "Heures d’appel permises" in page
+    assert "Politiques de contact" in page

@@ -24,7 +24,10 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from buyers.models import BuyerFeedbackEvent, BuyerLiquidityNode
-from governance import doors
+from conftest import postgres_url
+from governance.accounts.rules import by_user
+from governance.core import hooks
+from governance.core.strict_json import read_json
 from governance.kpi.services import emit_kpi
 from governance.models import (
     ApiToken,
@@ -38,13 +41,11 @@ from governance.models import (
 )
 from governance.outbox import services
 from governance.outbox.services import purge_answers
-from governance.people.rules import by_user
-from governance.strict_json import read_json
 from valhalla.testing import CLIENTS, at_once
 from valhalla.tests.keyed_client import FEEDBACK
 
 Api = Callable[..., APIClient]
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def test_looking_first_and_remembering_then_does_it_many_times(
         IdempotentAnswer.objects.bulk_create([row], ignore_conflicts=True)
         return status, body, False
 
-    monkeypatch.setattr(doors, "answer_once", naive)
+    monkeypatch.setattr(hooks, "answer_once", naive)
     (answers,) = send(api, ["k-0"], chance).values()
     assert effects() == len({answer.body for answer in answers}) == CLIENTS
 
@@ -317,7 +318,7 @@ def database_url() -> str:
     name = connection.settings_dict["NAME"]
     if connection.vendor == "sqlite":
         return f"sqlite:///{name}"
-    return f"{os.environ['VALHALLA_TEST_POSTGRES'].rpartition('/')[0]}/{name}"
+    return postgres_url(name)
 
 
 @contextmanager

@@ -14,31 +14,40 @@ from urllib.parse import urlencode
 
 import pytest
 import time_machine
+from django.db import connection
 from django.db.models import Q
+from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from bench.volume import OWNERS, analyze, fill
 from followups import services
-from followups.models import FollowUpTask
-from followups.querysets import MARKED
+from followups.models import FollowUpTask, LookupEvent
+from followups.querysets import MARKED, called_area_codes
 from followups.services import COUNTED_TO
-from followups.services.beside import beside, mark
+from followups.services.closers import MOST_BOOKED, closers_for
 from followups.services.due import LOOKED_THROUGH
+from followups.services.lookup_bursts import bursts_at
 from followups.services.reading import held_claims, look_at
-from followups.services.team import COUNTED, day_of, team_at
-from governance.actors import By
-from governance.doors import CollectionViewSet
+from followups.services.task_list import beside, mark
+from followups.services.team import COUNTED, day_of, last_done, team_at
+from governance.core.actors import By
+from governance.core.rest.viewsets import CollectionViewSet
 from governance.golive.services import state
 from governance.kpi.querysets import RATES_OVER
+from governance.kpi.services import emit_kpi
+from governance.market.services import apply_scheduled
+from governance.models import WorkProfile
 from governance.risk.models import RiskReservation
 from governance.risk.services import release_stale
+from governance.tests.factories import AreaCodeListFactory
 from offers.models import Offer
 from offers.services.figures import by_market
 from valhalla.pages.board import board_at
-from valhalla.testing import empty_and_seed, make_by, make_client
+from valhalla.testing import make_by, make_client, make_person, put_back
 from valhalla.tests.plans import Plan, plans_of, rows_by_table
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)  # a Tuesday, 10:00 in Toronto
+NIGHT = datetime(2026, 11, 24, 11, 30, tzinfo=UTC)  # 03:30 in Vancouver, 08:00 in St. John's
 PART, WHOLE = 100_000, 1_000_000
 LARGE = 20_000  # rows; smaller tables PostgreSQL may rather read from end to end
 EACH = 8  # rows read of a table for each row answered: a ladder has six steps
@@ -59,7 +68,7 @@ def years_of_work(
         analyze()
     yield
     with django_db_blocker.unblock():
-        empty_and_seed(None)
+        put_back()
 
 
 @pytest.fixture(autouse=True)
@@ -119,6 +128,23 @@ def realign(province: str) -> None:
     services.realign_due(NOW, seconds=0.01)
 
 
+def realign_with_a_stale_list(province: str) -> None:
+    AreaCodeListFactory.create(area_code="999", list_date=NOW.date() - timedelta(days=40))
+    realign(province)
+
+
+def free_times() -> None:
+    """Ask for the free times of closers who are not on shift."""
+    for number in range(5):
+        user = make_person("CLOSER", f"closer{number}")
+        shifts = [{"days": [0, 1, 2, 3, 4], "start": "12:00", "end": "17:00"}]
+        WorkProfile.objects.update_or_create(user=user, defaults={"shifts": shifts})
+    look = look_at(current().pk, by=make_by(*MANAGER), at=NOW)
+    answer = closers_for(look.task.lead, by=make_by(*VA), at=NOW, desk=lambda: look.desk)
+    assert not answer.on_shift
+    assert answer.times
+
+
 VA, MANAGER = ("VA", "va1"), ("MANAGER", "")
 # thousands of people are found quicker in the whole list of opt-outs than one by one
 OPT_OUTS = frozenset({"governance_suppression", "governance_consent"})
@@ -144,6 +170,21 @@ QUEUE: dict[str, Ask] = {
     "list beside, of a VA": Ask(
         lambda: beside(by=make_by(*VA), at=NOW, size=50), besides=LOOKED_THROUGH * 4, whole=OPT_OUTS
     ),
+    "list beside at night, of a VA": Ask(
+        lambda: beside(by=make_by(*VA), at=NIGHT, size=50), besides=LOOKED_THROUGH * 4, whole=OPT_OUTS
+    ),
+    "list beside at night, of a channel": Ask(
+        lambda: beside(by=make_by(*VA), at=NIGHT, size=50, filters={"channel": "CALL"}),
+        besides=LOOKED_THROUGH * 4,
+        whole=OPT_OUTS,
+    ),
+    "closers' free times": Ask(lambda: free_times(), besides=MOST_BOOKED * 3),
+    "handoffs that nobody opened": Ask(lambda: services.report_unopened_handovers(NOW)),
+    "area codes of open calls": Ask(lambda: called_area_codes(["416"])),
+    "realigning a province while a do-not-call list is too old": Ask(
+        lambda: realign_with_a_stale_list("ON"), besides=open_tasks
+    ),
+    "a person's last tasks": Ask(lambda: last_done(make_by(*VA))),
     "news of a VA": Ask(lambda: mark(by=make_by(*VA), at=NOW, task_id=1_000_001), besides=MARKED * 4),
     "news in a province": Ask(
         lambda: mark(by=make_by(*VA), at=NOW, filters={"province": "ON"}), besides=MARKED * 4
@@ -189,6 +230,13 @@ OTHERS: dict[str, Ask] = {
     "changing a market policy": Ask(
         lambda: post("/governance/market/policies/upsert", {"province": "ON", "enabled": False})
     ),
+    "scheduling a change of a market policy": Ask(
+        lambda: post(
+            "/governance/market/policies/upsert",
+            {"province": "ON", "enabled": False, "effective_from": "2027-01-04T05:00:00Z"},
+        )
+    ),
+    "applying scheduled changes": Ask(lambda: apply_scheduled(NOW)),
     "changing an offer policy": Ask(
         lambda: post("/deals/offers/policies/upsert", {"province": "ON", "enabled": True})
     ),
@@ -224,6 +272,7 @@ OTHERS: dict[str, Ask] = {
     "changing a risk policy": Ask(
         lambda: post(f"{RISK}/policies/upsert", {"engine": "WHOLESALE", "enabled": False})
     ),
+    "look-up bursts": Ask(lambda: bursts_at(NOW)),
     # where those of 30 days are many, their states are found quicker in the whole small table of offers
     "offers by market": Ask(
         lambda: by_market(NOW - RATES_OVER),
@@ -346,6 +395,26 @@ def test_the_sla_is_answered_by_its_two_indexes_alone() -> None:
         ({"task_sla_done"}, True),
         ({"task_sla_open"}, True),
     ]
+
+
+@pytest.mark.parametrize("years_of_work", [NEWEST[0]], indirect=True)
+def test_the_look_ups_of_people_with_a_burst_are_found_by_index() -> None:
+    looked = [(f"va{number % OWNERS}", NOW - timedelta(minutes=number)) for number in range(LARGE + 5000)]
+    LookupEvent.objects.bulk_create(
+        LookupEvent(kind="PHONE", digest="0", found=0, at=at, actor=name) for name, at in looked
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE followups_lookupevent")
+    emit_kpi("FOLLOWUPS", "lookup_burst", by=make_by(*VA), at=NOW, success=False, detail={"count": 31})
+    client = Client()
+    client.force_login(make_person("MANAGER"))
+
+    def look() -> None:
+        answer = client.get("/admin/followups/lookupevent/?bursts=yes")
+        assert [burst.name for burst in answer.context["bursts"]] == ["va1"]
+
+    assert "followups_lookupevent" in large_tables()
+    judge(Ask(look))
 
 
 @pytest.mark.parametrize("years_of_work", [NEWEST[0]], indirect=True)

@@ -14,14 +14,14 @@ from scipy.stats import beta
 
 from buyers.models import BuyerLiquidityNode
 from followups.models import SlaSnapshot
-from governance.actors import Role
+from governance.core.actors import Role
 from governance.kpi.figures import keep_figures
 from governance.models import User
 from offers.services.figures import by_market
 from offers.tests.factories import AT, kept, outcome, switch_on
 from valhalla.pages.plots import span
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
 def test_a_rates_interval_is_the_beta_posteriors() -> None:

@@ -14,16 +14,16 @@ import time_machine
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
-from governance.actors import Role
+from governance.core.actors import Role
+from governance.core.rest import rate_limit as rate
 from governance.models import ApiToken
-from valhalla import rate
 
 PATH = "/api/governance/market/policies"
 CALLER = """
 import sys; sys.path.insert(0, {root!r})
 from django.conf import settings
 settings.configure(VAR={var!r})
-from valhalla import rate
+from governance.core.rest import rate_limit as rate
 rate.time.time = lambda: 1_800_000_010.0
 print("ready", flush=True)
 sys.stdin.readline()

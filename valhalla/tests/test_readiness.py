@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import zoneinfo
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -22,6 +23,7 @@ from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
@@ -30,12 +32,14 @@ from rest_framework.test import APIClient
 from buyers.models import BuyerLiquidityNode
 from buyers.rules import ACTIVE_FOR
 from buyers.tests.factories import feedback
-from followups.models import LadderTemplate
-from governance import append_only
-from governance.actors import By
-from governance.contact.models import ConsentStatement, DoNotCallImport, HashKeyCheck
+from followups.models import FollowUpTask, LadderTemplate
+from followups.tests.factories import LeadFactory, PointFactory
+from governance.accounts import last_manager
+from governance.contact.models import AreaCodeList, ConsentStatement, DoNotCallImport, HashKeyCheck
 from governance.contact.services import remember_hash_key
-from governance.contact.statements import state_consent
+from governance.contact.statements import state_consent, state_exempt_calls
+from governance.core import append_only
+from governance.core.actors import By
 from governance.golive.models import GoLiveState
 from governance.golive.services import set_go_live, set_kill_switch, state
 from governance.heimdall.models import HeimdallPolicy
@@ -57,7 +61,7 @@ from valhalla.testing import make_person
 
 pytestmark = pytest.mark.django_db
 BY = By.system("tests")
-QUERIES = 25  # of all checks together; two of them ask PostgreSQL alone about triggers and functions
+QUERIES = 34  # of all checks together; PostgreSQL alone is asked about triggers, functions and tables
 ROOT = Path(django_settings.BASE_DIR)
 Api = Callable[..., APIClient]
 
@@ -84,7 +88,7 @@ def production(settings: Any) -> Any:
     beat(NOW)
     BackupFactory.create(at=NOW - timedelta(hours=12))
     DoNotCallImportFactory.create(list_date=date(2026, 11, 20))
-    remember_hash_key()
+    remember_hash_key(timezone.now())
     return settings
 
 
@@ -105,12 +109,32 @@ def set_setting(name: str, value: Any) -> Callable[[Any], None]:
     return lambda settings: setattr(settings, name, value)
 
 
+def open_var(settings: Any) -> None:
+    settings.VAR = Path(tempfile.mkdtemp())
+    settings.VAR.chmod(0o755)
+
+
+def a_process_that_died(settings: Any) -> None:
+    settings.VAR = Path(tempfile.mkdtemp())
+    state = {"pid": os.getpid(), "processes": {"job process": {"down": True, "ended": "signal 9"}}}
+    (settings.VAR / "processes-all.json").write_text(json.dumps(state))
+
+
 def remove_triggers(settings: Any) -> None:
     append_only.remove(connection, KpiEvent._meta.db_table)
 
 
 def change_the_hash_key(settings: Any) -> None:
     HashKeyCheck.objects.update(fingerprint="another")
+
+
+def a_call_without_a_list(settings: Any) -> None:
+    lead = LeadFactory.create(province="BC", city="Vancouver")
+    point = PointFactory.create(lead=lead, value="+16045550101")
+    FollowUpTask.objects.create(
+        lead=lead, channel="CALL", kind="CALLBACK", province="BC", market_key="ALL", contact_point=point,
+        scheduled_for=NOW, due_at=NOW, created_at=NOW,
+    )  # fmt: skip
 
 
 def engage(settings: Any) -> None:
@@ -135,6 +159,10 @@ def old_zone_data(settings: Any) -> None:
 
 def pending_migration(settings: Any) -> None:
     MigrationRecorder.Migration.objects.filter(app="governance", name="0004_seed_go_live_off").delete()
+
+
+def migration_of_a_newer_release(settings: Any) -> None:
+    MigrationRecorder.Migration.objects.create(app="offers", name="0999_of_tomorrow", applied=NOW)
 
 
 def late_jobs(settings: Any) -> None:
@@ -170,12 +198,22 @@ def unreachable_broker(settings: Any) -> None:
     settings.BROKER_CONFIGURED, settings.CELERY_BROKER_URL = True, "redis://:secret@127.0.0.1:1/0"
 
 
+def without_managers(**columns: Any) -> None:
+    """Bring about what the database itself refuses."""
+    connection.check_constraints()  # PostgreSQL drops no trigger while something waits for the end
+    last_manager.remove(connection)
+    User.objects.update(**columns)
+    last_manager.install(connection)
+
+
 RED: list[tuple[str, Callable[[Any], Any], str]] = [
     ("go_live_checklist", set_setting("GO_LIVE_ENFORCE", False), "GO_LIVE_ENFORCE=1"),
-    ("go_live_checklist", lambda s: User.objects.update(is_active=False), "no active manager"),
-    ("go_live_checklist", lambda s: User.objects.update(role="VA"), "no active manager"),
+    ("go_live_checklist", lambda s: without_managers(is_active=False), "no active manager"),
+    ("go_live_checklist", lambda s: without_managers(role="VA"), "no active manager"),
+    ("go_live_checklist", lambda s: last_manager.remove(connection), "manage.py migrate"),
     ("go_live_checklist", remove_triggers, "manage.py migrate"),
     ("go_live_checklist", change_the_hash_key, "CONTACT_HASH_KEY"),
+    ("second_factor_key", set_setting("SECOND_FACTOR_KEY", ""), "SECOND_FACTOR_KEY"),
     ("kill_switch_clear", engage, "a fire"),
     ("env_sanity", lambda s: (set_setting("PRODUCTION", False)(s), set_setting("ENV", "development")(s)),
      "ENV is development"),
@@ -192,7 +230,9 @@ RED: list[tuple[str, Callable[[Any], Any], str]] = [
     ("market_policies_present", lambda s: MarketPolicy.objects.filter(province="NU").delete(), "NU"),
     ("market_policies_present", no_windows, "PE"),
     ("consent_stated", lambda s: ConsentStatement.objects.filter(channel="EMAIL").delete(), "EMAIL"),
+    ("area_codes_covered", a_call_without_a_list, "604"),
     ("migrations_applied", pending_migration, "1 migration waits"),
+    ("migrations_applied", migration_of_a_newer_release, "start that release"),
     ("zone_data_current", old_zone_data, "tzdata"),
     ("jobs_alive", late_jobs, "2026-11-24 14:55"),
     ("jobs_alive", lambda s: Heartbeat.objects.all().delete(), "never run"),
@@ -213,16 +253,19 @@ RED: list[tuple[str, Callable[[Any], Any], str]] = [
     ("mail_is_sent", lambda s: User.objects.update(email=""), "no manager"),
     ("jobs_scheduled", lambda s: PeriodicTask.objects.filter(name="buyers.refresh_activity").update(
         enabled=False), "buyers.refresh_activity"),
+    ("jobs_alive", lambda s: Heartbeat.objects.update(at=NOW + timedelta(days=1)), "in the future"),
+    ("processes_running", a_process_that_died, "job process (signal 9)"),
+    ("files_private", open_var, "chmod go-rwx"),
+    ("disk_has_room", set_setting("MIN_FREE_DISK_MB", 10**9), "MB are free"),
 ]  # fmt: skip
 # these are red on SQLite as it is, or need more than a line
-APART = {"sqlite_in_production"}
+APART = {"sqlite_in_production", "database_roles"}
 
 
 def lift_and_delete(model: Any) -> None:
     """Empty a table whose rows are never deleted, as if nothing had ever been written."""
-    append_only.remove(connection, model._meta.db_table)
-    model._base_manager.all()._raw_delete(connection.alias)
-    append_only.install(connection, model._meta.db_table)
+    with append_only.unguarded(connection, model._meta.db_table):
+        model._base_manager.all()._raw_delete(connection.alias)
 
 
 @pytest.fixture
@@ -260,7 +303,7 @@ def test_the_checks_that_an_operator_reads_about_are_there_with_their_severity()
         "heimdall_charter_present "
         "market_policies_present "
         "followup_ladder_ready buyer_liquidity_ready offer_policies_present consent_stated "
-        "migrations_applied zone_data_current jobs_alive"
+        "area_codes_covered migrations_applied zone_data_current jobs_alive"
     )
     warnings = (
         "sqlite_in_production no_throttle_engaged broker_reachable do_not_call_list_fresh backup_fresh tls_on"
@@ -313,6 +356,41 @@ def test_the_do_not_call_list_holds_for_31_days(production: Any) -> None:
     assert "32 days old" in messages("do_not_call_list_fresh")
     DoNotCallImportFactory.create(list_date=date(2026, 10, 24))
     assert found("do_not_call_list_fresh") == []
+
+
+def test_lists_that_end_within_a_week_are_warned_about_by_area_code(production: Any) -> None:
+    newest = DoNotCallImportFactory.create(list_date=date(2026, 11, 20))
+
+    def listed(code: str, day: date) -> None:
+        values = {"list_date": day, "since": NOW, "source": newest}
+        AreaCodeList.objects.update_or_create(area_code=code, defaults=values)
+
+    listed("416", date(2026, 11, 1))  # of 31 days, 9 are left
+    assert found("do_not_call_list_fresh") == []
+    listed("514", date(2026, 10, 31))
+    listed("902", date(2026, 10, 25))
+    assert messages("do_not_call_list_fresh") == (
+        "In 2 days the national do-not-call list becomes too old for calls in: 902, 514."
+    )
+    listed("604", date(2026, 10, 23))
+    told = found("do_not_call_list_fresh")
+    assert [one.detail["area_codes"] for one in told] == [["604"], ["902", "514"]]
+    assert "calls are held" in told[0].message
+    state_exempt_calls("604", True, by=BY, at=NOW, reason="Only people who asked us.")
+    assert [one.detail["area_codes"] for one in found("do_not_call_list_fresh")] == [["902", "514"]]
+
+
+def test_a_statement_or_a_list_covers_an_area_code_that_is_called(production: Any) -> None:
+    a_call_without_a_list(production)
+    assert messages("area_codes_covered").startswith("Open calls go to area codes without")
+    state_exempt_calls("604", True, by=BY, at=NOW, reason="Only people who asked us.")
+    assert found("area_codes_covered") == []
+    state_exempt_calls("604", False, by=BY, at=NOW, reason="Others are called as well.")
+    assert found("area_codes_covered") != []
+    AreaCodeList.objects.create(
+        area_code="604", list_date=date(2026, 1, 1), since=NOW, source=DoNotCallImportFactory.create()
+    )
+    assert found("area_codes_covered") == []
 
 
 def test_sqlite_is_worth_a_warning_in_production_alone(production: Any) -> None:
@@ -433,10 +511,11 @@ print(json.dumps({
 """
 SET_UP = """
 from django.utils import timezone
-from governance.actors import By
-from governance.contact.statements import state_consent
+from governance.core.actors import By
+from governance.contact.statements import state_consent, state_exempt_calls
 from governance.models import User
 from governance.outbox.services import beat
+from governance.accounts import last_manager
 User.objects.create_user("mona", "mona@example.ca", "a long password of hers", role="MANAGER")
 for channel in ("SMS", "EMAIL"):
     state_consent(channel, "By web form.", by=By.system("t"), at=timezone.now(), reason="counsel said so")
@@ -488,11 +567,12 @@ def test_a_new_installation_names_exactly_what_it_lacks_and_is_ready_when_it_has
     assert set(told()["blockers"]) == {"go_live_checklist", "env_sanity"}
     proper = {
         "ENV": "production", "ALLOWED_HOSTS": "valhalla.example", "SECRET_KEY": "kY5-z" * 12,
-        "EMAIL_URL": "smtp://mail.example:25",
+        "EMAIL_URL": "smtp+tls://mail.example",
     }  # fmt: skip
-    sqlite = ["sqlite_in_production"] if database_url.startswith("sqlite") else []
-    assert told(**proper) == {"blockers": [], "warnings": sqlite, "ok": True}
-    assert told(**proper, TLS="0")["warnings"] == [*sqlite, "tls_on"]
+    # SQLite has one writer, and on PostgreSQL one role does everything here
+    of_database = "sqlite_in_production" if database_url.startswith("sqlite") else "database_roles"
+    assert told(**proper) == {"blockers": [], "warnings": [of_database], "ok": True}
+    assert set(told(**proper, TLS="0")["warnings"]) == {of_database, "tls_on"}
     assert told(**proper, GO_LIVE_ENFORCE="0")["blockers"] == ["go_live_checklist"]
 
 
@@ -501,3 +581,24 @@ def test_somebody_without_the_right_enables_nothing_even_in_proper_order(product
         with pytest.raises(Exception, match="Only a manager"):
             set_go_live(True, by=by(role), at=NOW, reason="x")
     assert not state().go_live_enabled
+
+
+# --- where each line leads ----------------------------------------------------------------------------------
+
+# put right by whoever runs the machine, as the line says
+OF_THE_MACHINE = {
+    "go_live_checklist", "env_sanity", "migrations_applied", "zone_data_current", "sqlite_in_production",
+    "broker_reachable", "tls_on", "files_private", "database_roles", "disk_has_room", "processes_running",
+    "second_factor_key",
+}  # fmt: skip
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("role", ["MANAGER", "AUDITOR"])
+def test_every_line_of_the_runbook_leads_to_the_screen_where_it_is_put_right(role: str) -> None:
+    client = Client()
+    client.force_login(make_person(role))
+    for known in registered():
+        assert bool(known.url) is (known.id not in OF_THE_MACHINE), known.id
+        if known.url:
+            assert client.get(known.url, follow=True).status_code == 200, known.id

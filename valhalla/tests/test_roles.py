@@ -11,11 +11,12 @@ import pytest
 from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
-from governance.actors import By, Role
+from governance.accounts.rules import POLICY_RIGHTS
+from governance.accounts.services import issue_token, set_role
+from governance.core.actors import By, Role
 from governance.models import User
-from governance.people.rules import POLICY_RIGHTS
-from governance.people.services import issue_token, set_role
 from valhalla.roles import EVERY_RIGHT, ROLE_RIGHTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +34,7 @@ def rights_of_group(name: str) -> set[str]:
     return {f"{app}.{code}" for app, code in rows.values_list("content_type__app_label", "codename")}
 
 
-# What governance/people/wording.py says that a role may do, and what it lets nobody expect of her.
+# What governance/accounts/wording.py says that a role may do, and what it lets nobody expect of her.
 SAID = {
     Role.VA: (
         "followups.view_lead followups.claim_task followups.complete_task followups.create_ladder "
@@ -62,7 +63,7 @@ def test_what_a_role_may_do_is_told_as_the_table_has_it() -> None:
     assert ROLE_RIGHTS[Role.CLOSER] > ROLE_RIGHTS[Role.VA]
     assert ROLE_RIGHTS[Role.MANAGER] == EVERY_RIGHT
     seen = {right for right in EVERY_RIGHT if right.partition(".")[2].startswith("view_")}
-    assert ROLE_RIGHTS[Role.AUDITOR] == seen | {"followups.lookup"}
+    assert ROLE_RIGHTS[Role.AUDITOR] == seen | {"followups.lookup", "governance.issue_own_token"}
     assert [role for role in Role if "governance.erase_person" in ROLE_RIGHTS[role]] == [Role.MANAGER]
 
 
@@ -166,8 +167,11 @@ def test_a_second_run_changes_nothing(person: Callable[..., User]) -> None:
 @pytest.mark.django_db
 def test_whoever_gets_a_role_later_is_shown_in_its_group_at_once(person: Callable[..., User]) -> None:
     sync()
-    set_role(person(Role.VA, "ann"), Role.CLOSER, by=By.system("test"))
-    issue_token("form")
+    set_role(
+        person(Role.VA, "ann"), Role.CLOSER,
+        by=By.system("test"), at=timezone.now(), reason="closes deals from now on",
+    )  # fmt: skip
+    issue_token("form", by=By.system("test"), at=timezone.now())
 
     assert [user.username for user in User.objects.filter(groups__name="CLOSER")] == ["ann"]
     assert [user.username for user in User.objects.filter(groups__name="SERVICE")] == ["form"]

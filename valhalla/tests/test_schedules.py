@@ -15,6 +15,8 @@ from governance.outbox.jobs import SLOTS, slot_of
 from valhalla.celery import app
 from valhalla.schedules import SCHEDULES, Every, Nightly, Schedule
 
+pytestmark = pytest.mark.both
+
 PACKAGES = ("governance.", "followups.", "buyers.", "offers.", "valhalla.")
 
 
@@ -53,6 +55,7 @@ def test_each_job_gets_its_row() -> None:
             True,
             "every 15 minutes",
         ),
+        "governance.apply_scheduled": ("governance.apply_scheduled", True, "every 1 minutes"),
         "governance.evaluate_tripwires": (
             "governance.evaluate_tripwires",
             True,

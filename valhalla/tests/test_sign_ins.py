@@ -16,17 +16,17 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from governance.actors import By, Role
-from governance.errors import Forbidden, Invalid
+from governance.accounts.devices import read_device
+from governance.accounts.second_factor import reset_second_factor
+from governance.accounts.services import set_role
+from governance.accounts.sign_ins import close_left_behind, end_everything, end_sessions, signed_in
+from governance.core.actors import By, Role
+from governance.core.errors import Forbidden, Invalid
 from governance.models import SignIn, User
-from governance.people.devices import read_device
-from governance.people.second_factor import reset_second_factor
-from governance.people.services import set_role
-from governance.people.sign_ins import close_left_behind, end_everything, end_sessions, signed_in
-from valhalla.testing import PASSWORD
+from valhalla.testing import PASSWORD, ConfirmingClient
 from valhalla.tests.test_second_factor import enrolled
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 People = Callable[..., User]
 PAGE, LIST = "/sessions/", "/admin/governance/signin/"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0"
@@ -38,7 +38,7 @@ IPHONE = (
 
 def log_in(user: User, agent: str = FIREFOX, address: str = "203.0.113.7") -> Client:
     """Sign in as the login does, without the password's hash, which is slow on purpose."""
-    client = Client(headers={"User-Agent": agent}, REMOTE_ADDR=address)
+    client = ConfirmingClient(headers={"User-Agent": agent}, REMOTE_ADDR=address)
     request = RequestFactory(headers={"User-Agent": agent}, REMOTE_ADDR=address).get("/login/")
     request.session = SessionStore()
     login(request, user, settings.AUTHENTICATION_BACKENDS[0])
@@ -142,20 +142,23 @@ def test_what_ends_the_sessions_of_a_person(change: str, person: People, by: Cal
         reset_second_factor("amara", by=by("MANAGER", "mona"), at=timezone.now(), reason="phone lost")
     row = row_of(client) if change != "factor" else SignIn.objects.get(user=amara)
     if change == "role":
-        set_role(User.objects.get(pk=amara.pk), Role.CLOSER, by=by("MANAGER", "mona"))
+        set_role(
+            User.objects.get(pk=amara.pk), Role.CLOSER,
+            by=by("MANAGER", "mona"), at=timezone.now(), reason="closes deals from now on",
+        )  # fmt: skip
     if change == "inactive":
         sent = manager.post(f"/admin/governance/user/{amara.pk}/change/", {
-            "username": "amara", "role": "VA",
+            "username": "amara", "role": "VA", "change_reason": "left the company",
             "work_profile-TOTAL_FORMS": "0", "work_profile-INITIAL_FORMS": "0",
             "absences-TOTAL_FORMS": "0", "absences-INITIAL_FORMS": "0",
         })  # fmt: skip
         assert sent.status_code == 302
     if change == "password":
-        new = {"password1": "a new one of thirty letters", "password2": "a new one of thirty letters"}
-        sent = manager.post(
-            f"/admin/governance/user/{amara.pk}/password/", {**new, "usable_password": "true"}
-        )
-        assert sent.status_code == 302
+        sent = manager.post(f"/admin/password-link/{amara.pk}/", {"show": "1"})
+        link = str(sent.context["address"]).partition("link=")[2]
+        new = "a new one of thirty letters"
+        sent = Client().post("/password/new/", {"link": link, "new": new, "again": new})
+        assert sent["Location"] == "/login/"
     if change == "logout":
         client.post("/logout/")
     expected = {
@@ -173,8 +176,8 @@ def test_who_changes_her_own_password_stays_in_that_session_alone(person: People
     here, other = log_in(mona), log_in(mona)
     new = "a new one of thirty letters"
     sent = here.post(
-        "/admin/password_change/",
-        {"old_password": PASSWORD, "new_password1": new, "new_password2": new},
+        "/password/",
+        {"old": PASSWORD, "new": new, "again": new},
     )
     assert sent.status_code == 302
     assert [is_in(here), is_in(other)] == [True, False]
@@ -231,3 +234,12 @@ def test_nonsense_is_an_unknown_device(agent: str, person: People) -> None:
     assert all(len(part) <= 40 for part in read_device(agent))
     client = log_in(person(Role.VA, "amara"), agent)
     assert client.get(PAGE).status_code == 200
+
+
+def test_sessions_name_the_path_that_earlier_releases_wrote(
+    client: Client, person: Callable[..., User]
+) -> None:
+    """Under another path every session would end with an update."""
+    client.force_login(person("VA"))
+    assert client.session["_auth_user_backend"] == "valhalla.rest.RoleBackend"
+    assert client.get("/sessions/").status_code == 200

@@ -25,10 +25,11 @@ from django.test import Client
 from django.urls import reverse
 
 from followups import services
-from followups.models import FollowUpTask, Ladder
+from followups.models import FollowUpTask, Ladder, Lead
+from followups.tasks import dispatch_due
 from followups.tests.scenes import NOW, SOMEBODY, begin
-from governance.actors import By
 from governance.contact.models import Consent, Suppression
+from governance.core.actors import By
 from governance.golive.models import GoLiveState
 from governance.golive.services import Execution, set_kill_switch
 from governance.heimdall.models import HeimdallScorecardDay
@@ -43,7 +44,7 @@ from valhalla.testing import make_client, make_person
 from valhalla.tests.test_access import addresses, filled
 from valhalla.tests.verbs import doors_to
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 PROD, SANDBOX = Execution.PROD_EXEC, Execution.SANDBOX_EXEC
 MINUTE = timedelta(minutes=1)
 
@@ -139,6 +140,10 @@ WALKS: dict[str, Callable[[Scene], str]] = {
     ),
     "offers.api.viewsets.OfferViewSet.compute": lambda scene: scene.api("/api/deals/offers/compute", OFFER),
 }
+# jobs answer nobody: each does what a switch stops, without a word, in a later run
+JOBS: dict[str, Callable[[Scene], int]] = {
+    "followups.tasks.dispatch_due": lambda scene: dispatch_due()["nurture_started"],
+}
 # doors whose verb of a stopped class is not reached by what comes in by them: why
 OPEN_ALL_THE_SAME = {
     "followups.pages.acts.opt_out": "completes with OPTED_OUT alone, recorded whatever the switches say",
@@ -161,8 +166,9 @@ def footprint() -> list[Any]:
 
 def test_every_door_to_what_a_switch_stops_is_walked_through_here() -> None:
     found = set(doors_to(PROD, SANDBOX))
-    assert sorted(found - set(WALKS) - set(OPEN_ALL_THE_SAME)) == [], "say in WALKS how these are used"
-    assert sorted((set(WALKS) | set(OPEN_ALL_THE_SAME)) - found) == [], "no door is called that"
+    known = set(WALKS) | set(JOBS) | set(OPEN_ALL_THE_SAME)
+    assert sorted(found - known) == [], "say in WALKS or JOBS how these are used"
+    assert sorted(known - found) == [], "no door is called that"
 
 
 def test_a_new_door_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,6 +216,28 @@ def test_a_door_refuses_while_the_kill_switch_is_engaged(door: str, scene: Scene
 def test_no_switch_stops_anything_where_they_are_not_enforced(door: str, scene: Scene) -> None:
     switch(live=False, killed=True)
     assert WALKS[door](scene) == "ok"
+
+
+@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize(("live", "killed"), [(False, False), (True, True)])
+def test_a_job_leaves_what_a_switch_stops_for_a_later_run(
+    job: str, live: bool, killed: bool, scene: Scene, settings: Any, clock: time_machine.Traveller
+) -> None:
+    Lead.objects.create(
+        external_id="W-2", province="ON", status="NOT_NOW", follow_up_at=NOW,
+        nurture_at=NOW, created_at=NOW, updated_at=NOW,
+    )  # fmt: skip
+    settings.GO_LIVE_ENFORCE = True
+    switch(live=live, killed=killed)
+    before = footprint()
+
+    assert JOBS[job](scene) == 0
+    assert footprint() == before
+
+    clock.shift(MINUTE)
+    switch(live=True, killed=False)
+    assert JOBS[job](scene) == 1
+    assert footprint() != before
 
 
 def test_an_import_without_ladders_passes(scene: Scene, settings: Any) -> None:

@@ -13,8 +13,8 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 from pytest_django import DjangoAssertNumQueries
 
-from governance.actors import By
-from governance.errors import Forbidden, Invalid
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid
 from governance.models import JobSlot, JobSwitch, User
 from governance.outbox import jobs
 from governance.outbox.jobs import run_by_hand, run_once
@@ -24,7 +24,7 @@ from valhalla.pages.schedules import lines_at
 from valhalla.scheduler import Entry
 from valhalla.schedules import make_missing
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 AT = datetime(2026, 11, 24, 17, 3, 20, tzinfo=UTC)
 NIGHTLY = "buyers.refresh_activity"
 DISPATCH = "followups.dispatch_due"

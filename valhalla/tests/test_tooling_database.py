@@ -6,8 +6,10 @@ import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 
-from governance import append_only
+from governance.core import append_only
 from governance.models import MarketPolicy, User
+
+pytestmark = pytest.mark.both
 
 SEEDED = 13
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -55,6 +56,27 @@ def test_rules_know_neither_the_orm_nor_settings_nor_the_clock(path: Path) -> No
 )
 def test_a_rule_that_knows_too_much_is_found(line: str) -> None:
     assert list(knowledge(line))
+
+
+SILENT = re.compile(r"# (?:type: ignore|noqa)[^#]*$")  # without a second comment
+
+
+def test_who_silences_a_checker_says_why() -> None:
+    sources = [path for package in (*PACKAGES, "bench") for path in (ROOT / package).rglob("*.py")]
+    assert len(sources) > 400
+    found = [
+        f"{path.relative_to(ROOT)}: {line}"
+        for path in [*sources, ROOT / "conftest.py", ROOT / "manage.py"]
+        for line in path.read_text().splitlines()
+        if "migrations" not in path.parts and SILENT.search(line)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("line", ["type: ignore[misc]", "noqa: DJ001"])
+def test_a_silenced_checker_without_a_reason_is_found(line: str) -> None:
+    assert SILENT.search(f"x = 1  # {line}")
+    assert not SILENT.search(f"x = 1  # {line}  # the stubs are wrong")
 
 
 def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,7 +22,7 @@ from pytest_django import Settings
 
 from conftest import OF_SETTINGS, free_port
 from governance.models import User
-from valhalla import running
+from valhalla import running, supervision
 
 ROOT = Path(__file__).resolve().parents[2]
 MANAGE = [sys.executable, "manage.py"]
@@ -56,14 +58,16 @@ def wait_for(condition: Callable[[], bool], seconds: float = 180) -> bool:
 class Server:
     """`manage.py serve` in a folder of its own, as a terminal would start it."""
 
-    def __init__(self, var: Path, database_url: str, changes: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, var: Path, database_url: str, changes: Mapping[str, str] | None = None, *options: str
+    ) -> None:
         self.port = free_port()
         self.log = var / "printed"
         self.url = f"http://127.0.0.1:{self.port}"
         own = {"PORT": str(self.port), "DATABASE_URL": database_url, **(changes or {})}
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [*MANAGE, "serve"],
+                [*MANAGE, "serve", *options],
                 cwd=ROOT,
                 env=environment(var, own),
                 stdin=subprocess.DEVNULL,
@@ -105,8 +109,8 @@ def start(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Server]]:
     """Start a server on an empty database."""
     servers: list[Server] = []
 
-    def started(changes: Mapping[str, str] | None = None) -> Server:
-        servers.append(Server(tmp_path, database_url, changes))
+    def started(changes: Mapping[str, str] | None = None, *options: str) -> Server:
+        servers.append(Server(tmp_path, database_url, changes, *options))
         return servers[-1]
 
     yield started
@@ -116,10 +120,12 @@ def start(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture(scope="module")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with secrets and a migrated SQLite database, to be copied."""
+    """A folder with secrets, static files and a migrated SQLite database, to be copied."""
     var = tmp_path_factory.mktemp("migrated")
     settings = environment(var, {"DATABASE_URL": f"sqlite:///{var / 'own.sqlite3'}"})
-    subprocess.run([*MANAGE, "migrate", "-v", "0"], cwd=ROOT, env=settings, check=True)
+    collect = "from valhalla.running import collect_static; collect_static(print)"
+    for command in (("migrate", "-v", "0"), ("shell", "--no-imports", "-c", collect)):
+        subprocess.run([*MANAGE, *command], cwd=ROOT, env=settings, check=True)
     return var
 
 
@@ -140,6 +146,9 @@ def start_again(migrated: Path, tmp_path: Path, start: Callable[..., Server]) ->
         ({"DATABASE_URL": "nonsense"}, "DATABASE_URL"),
         ({"DATABASE_URL": "mysql://root@127.0.0.1/x"}, "DATABASE_URL"),
         ({"TLS": "perhaps"}, "TLS"),
+        ({"TRUSTED_PROXIES": "10.0.0.5, proxy.example"}, "proxy.example"),
+        ({"TRUSTED_PROXIES": "10.0.0.1/8"}, "10.0.0.1/8"),
+        ({"TRUSTED_PROXIES": "0.0.0.0/0"}, "everybody"),
         ({"GO_LIVE_ENFORCE": "sometimes"}, "GO_LIVE_ENFORCE"),
         ({"CELERY_BROKER_URL": "carrier-pigeon"}, "CELERY_BROKER_URL"),
         ({"ALLOWED_HOSTS": "https://valhalla.example/"}, "ALLOWED_HOSTS"),
@@ -150,6 +159,17 @@ def start_again(migrated: Path, tmp_path: Path, start: Callable[..., Server]) ->
         ({"DATABASE_URL": "postgresql://valhalla@127.0.0.1:1/valhalla"}, "DATABASE_URL"),
         ({"CELERY_BROKER_URL": "redis://127.0.0.1:1/0"}, "CELERY_BROKER_URL"),
         ({"VALHALLA_HOST": "203.0.113.77"}, "203.0.113.77"),
+        ({"EMAIL_URL": "gopher://mail.example"}, "EMAIL_URL"),
+        (
+            {
+                "ENV": "production",
+                "ALLOWED_HOSTS": "valhalla.example",
+                "SECRET_KEY": "s9Zk2" * 15,
+                "EMAIL_URL": "smtp://user:password@mail.example:587",
+            },
+            "in the clear to mail.example",
+        ),
+        ({"MIN_FREE_DISK_MB": "plenty"}, "MIN_FREE_DISK_MB"),
     ],
     ids=lambda value: (
         " ".join(f"{name}={text}" for name, text in value.items()) if isinstance(value, dict) else ""
@@ -172,6 +192,42 @@ def test_a_wrong_setting_stops_the_start_with_one_sentence(
     assert len(lines) == 1, ended.stderr
     assert lines[0].startswith("valhalla: ")
     assert named in lines[0]
+
+
+@pytest.mark.once
+def test_a_start_leaves_nothing_that_another_account_could_read(
+    start_again: Callable[..., Server], tmp_path: Path
+) -> None:
+    for path in (tmp_path, *tmp_path.iterdir()):
+        path.chmod(path.stat().st_mode | 0o055)  # as an installation from before has it
+
+    server = start_again({"DATABASE_URL": f"sqlite:///{tmp_path / 'own.sqlite3'}"})
+    server.wait_until_up()
+
+    made = [tmp_path, *tmp_path.rglob("*")]
+    assert {"own.sqlite3", "secret_key", "static"} <= {path.name for path in made}
+    assert not [path for path in made if _is_open_to_others(path)][:5]
+    server.press_ctrl_c()
+
+
+def _is_open_to_others(path: Path) -> bool:
+    """Whether another account may do anything with it; SQLite's own files may be gone by now."""
+    try:
+        return bool(path.stat().st_mode & 0o077)
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.once
+def test_a_server_whose_disk_is_full_lives_and_is_not_ready(start_again: Callable[..., Server]) -> None:
+    server = start_again({"MIN_FREE_DISK_MB": "10000000"})
+    server.wait_until_up()
+
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        urllib.request.urlopen(f"{server.url}/readyz")
+    with urllib.request.urlopen(f"{server.url}/livez") as answer:
+        assert answer.status == 200
+    server.press_ctrl_c()
 
 
 @pytest.mark.once
@@ -206,17 +262,82 @@ def test_ctrl_c_stops_the_web_server_and_the_job_process(start: Callable[..., Se
     assert not LOOKS_WRONG.search(server.printed), server.printed
 
 
+def readyz(server: Server) -> str:
+    with urllib.request.urlopen(f"{server.url}/readyz") as answer:
+        return str(answer.read().decode().strip())
+
+
 @pytest.mark.once
-def test_when_the_job_process_dies_the_web_server_is_stopped_and_the_reason_told(
+def test_a_job_process_that_dies_is_started_again_while_the_web_server_goes_on(
+    start_again: Callable[..., Server],
+) -> None:
+    server = start_again()
+    server.wait_until_up()
+    assert readyz(server) == "ok"
+
+    first, web = server.child("beat"), server.child("gunicorn")
+    for _time in range(2):
+        server.child("beat").kill()
+        assert wait_for(lambda: readyz(server) == "degraded", seconds=10)
+        assert wait_for(lambda: readyz(server) == "ok", seconds=10)
+
+    assert "the job process ended by itself (signal 9); starting it again in 1 s." in server.printed
+    assert "the job process ended by itself (signal 9); starting it again in 2 s." in server.printed
+    assert server.child("beat").pid != first.pid
+    assert is_alive(web)
+    assert server.press_ctrl_c() == 0
+
+
+@pytest.mark.once
+def test_when_the_web_server_dies_all_is_stopped_and_the_reason_told(
     start_again: Callable[..., Server],
 ) -> None:
     server = start_again()
     server.wait_until_up()
     family = server.family()
-    server.child("beat").kill()
+    server.child("gunicorn").kill()
     assert server.wait() == 1
-    assert "valhalla: the job process ended by itself (signal 9)" in server.printed
+    assert "valhalla: the web server ended by itself (signal 9), so everything was stopped." in server.printed
     assert not [process for process in family if is_alive(process)]
+
+
+@pytest.mark.once
+@pytest.mark.broker
+def test_each_kind_of_process_can_be_started_alone(
+    start_again: Callable[..., Server], broker_url: str
+) -> None:
+    for only, word in (("scheduler", "beat"), ("worker", "worker"), ("web", "gunicorn")):
+        server = start_again({"CELERY_BROKER_URL": broker_url}, "--only", only)
+        assert wait_for(lambda server=server: "Ctrl-C stops it." in server.printed), server.printed  # type: ignore[misc]  # of this round
+        words = {w for child in server.family() for w in child.cmdline()} & {"beat", "worker", "gunicorn"}
+        assert words == {word}
+        assert server.press_ctrl_c() == 0
+        assert "was killed" not in server.printed
+
+
+@pytest.mark.once
+def test_a_worker_alone_needs_a_broker(start_again: Callable[..., Server]) -> None:
+    server = start_again(None, "--only", "worker")
+    assert server.wait() == 2
+    assert "set CELERY_BROKER_URL" in server.printed
+
+
+@pytest.mark.once
+def test_an_idle_server_with_open_connections_stops_within_the_announced_time(
+    start_again: Callable[..., Server],
+) -> None:
+    server = start_again()
+    server.wait_until_up()
+    calls = [http.client.HTTPConnection("127.0.0.1", server.port) for _ in range(6)]
+    for call in calls:
+        call.request("GET", "/livez")
+        call.getresponse().read()
+
+    began = time.monotonic()
+    assert server.press_ctrl_c() == 0
+
+    assert time.monotonic() - began < supervision.STOP_SECONDS
+    assert "was killed" not in server.printed
 
 
 @pytest.mark.once
@@ -234,8 +355,8 @@ def test_the_next_start_keeps_the_data_and_is_quick(
     start_again: Callable[..., Server], tmp_path: Path
 ) -> None:
     settings = environment(tmp_path, {"DATABASE_URL": f"sqlite:///{tmp_path / 'own.sqlite3'}"})
-    make_person = "from governance.people.models import User; User.objects.create(username='kept')"
-    ask_person = "from governance.people.models import User; print(User.objects.get().username)"
+    make_person = "from governance.accounts.models import User; User.objects.create(username='kept')"
+    ask_person = "from governance.accounts.models import User; print(User.objects.get().username)"
 
     def shell(line: str) -> str:
         command = [*MANAGE, "shell", "--no-imports", "-c", line]
@@ -302,9 +423,9 @@ def test_the_greeting_names_a_password_only_while_it_opens_the_door(
 def test_a_program_that_ignores_the_request_to_stop_is_killed_with_its_children(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     script = f"trap '' TERM; sleep 60 & echo $! >{ready}; while true; do sleep 1; done"
-    child = running.start(running.Program("stubborn", ["sh", "-c", script]))
+    child = supervision.start(supervision.Program("stubborn", ["sh", "-c", script]))
     assert wait_for(lambda: ready.exists() and ready.read_text().strip() != "", seconds=10)
     grandchild = psutil.Process(int(ready.read_text()))
-    assert not running.stop([child], seconds=0.5)
+    assert not supervision.stop([child], seconds=0.5)
     assert child.poll() == -signal.SIGKILL
     assert wait_for(lambda: not is_alive(grandchild), seconds=5)

@@ -14,7 +14,7 @@ from pytest_django import DjangoAssertNumQueries
 from followups.models import ContactPoint, FollowUpTask
 from followups.services import create_ladder
 from followups.tests.factories import LeadFactory
-from governance.actors import By, Role
+from governance.core.actors import By, Role
 from governance.kpi.services import emit_kpi
 from governance.market.models import MarketPolicy
 from governance.models import User
@@ -22,7 +22,7 @@ from governance.tests.factories import ContactDecisionFactory
 from valhalla.pages.lead import timeline
 from valhalla.pages.trace import FEW, MOST_OF_A_KIND, traced
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 AT = datetime(2026, 11, 24, 17, 0, tzinfo=UTC)
 People = Callable[..., User]

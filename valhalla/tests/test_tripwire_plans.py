@@ -11,12 +11,12 @@ import pytest
 from django.db import connection
 
 from bench.volume import analyze, insert, one_of, series
-from governance.actors import By
+from governance.core.actors import By
 from governance.kpi.models import KpiEvent
 from governance.tripwire.models import RegressionPolicy, RegressionState
 from governance.tripwire.querysets import standing_tripwires
 from governance.tripwire.services import evaluate_tripwires
-from valhalla.testing import empty_and_seed
+from valhalla.testing import put_back
 from valhalla.tests.plans import Plan, plans_of
 
 NOW = datetime(2026, 11, 24, 11, 0, tzinfo=UTC)  # 06:00 in Toronto
@@ -40,7 +40,7 @@ def many_events(
         analyze()
     yield request.param
     with django_db_blocker.unblock():
-        empty_and_seed(None)
+        put_back()
 
 
 def fill(events: int) -> None:

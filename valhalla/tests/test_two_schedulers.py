@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from valhalla.tests.processes import (
     what_ran,
 )
 
-pytestmark = pytest.mark.xdist_group("processes")
+pytestmark = [pytest.mark.both, pytest.mark.xdist_group("processes")]
 
 
 class Schedulers:
@@ -107,6 +108,22 @@ def test_of_two_schedulers_with_a_broker_one_fires_through_twenty_kills(
     check(Schedulers(migrated_url, tmp_path, "test.pulse", broker=broker), 20, chance)
 
 
+def test_a_scheduler_takes_over_what_a_clock_that_ran_a_day_ahead_has_dated(
+    migrated_url: str, tmp_path: Path
+) -> None:
+    schedulers = Schedulers(migrated_url, tmp_path, "test.pulse")
+    ahead = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d %H:%M:%S}"
+    lease = (
+        "INSERT INTO governance_schedulerlease (name, holder, expires_at) VALUES ('scheduler', 'gone', %s)"
+    )
+    ask(migrated_url, lease, ahead)
+    ask(migrated_url, "UPDATE django_celery_beat_periodictask SET last_run_at = %s", ahead)
+
+    with running(schedulers.both[0]):
+        schedulers.wait_for_runs()
+
+
+@pytest.mark.long
 def test_without_lease_and_slot_both_fire(migrated_url: str, tmp_path: Path) -> None:
     """What must not be: the variant against which the tests above have been seen to fail."""
     plain = "django_celery_beat.schedulers:DatabaseScheduler"

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from governance.errors import Unavailable
+from governance.core.errors import Unavailable
 from governance.golive.models import GoLiveState
 from governance.golive.services import Execution
 from valhalla.tests.verbs import (
@@ -20,42 +22,60 @@ from valhalla.tests.verbs import (
     verbs,
 )
 
+pytestmark = pytest.mark.both
+
 PROD, SANDBOX, OBSERVE = Execution.PROD_EXEC, Execution.SANDBOX_EXEC, Execution.OBSERVE_ONLY
 
 # Functions with `by` and `at` that are no verbs. Whoever adds a function puts `@verb` on it, or a line here.
 
 # they read, or compare what was read
 READS = {
-    "followups.services.beside.beside",
-    "followups.services.beside.mark",
-    "followups.services.completing.require_claim",
-    "followups.services.desk.holds",
-    "followups.services.desk.may_work",
-    "followups.services.desk.require_object",
+    "followups.services.task_list.beside",
+    "followups.services.task_list.mark",
+    "followups.services.closers.closers_for",
+    "followups.services.guards.require_claim",
+    "followups.services.corrections.may_be_corrected",
+    "followups.services.locked_task.task_for_lead",
+    "followups.services.guards.holds",
+    "followups.services.guards.may_work",
+    "followups.services.guards.require_object",
     "followups.services.due.due_tasks",
+    "followups.services.due.overdue_of",
+    "followups.services.presses.presses_of_others",
+    "followups.services.opt_outs.presses_to_undo",
     "followups.services.reading.held_claims",
+    "followups.services.claims.handovers_now",
+    "followups.services.queue.most_urgent",
     "followups.services.reading.look_at",
+    "followups.services.sharing.leads_with_number",
     "followups.services.team.day_of",
+    "followups.services.waiting.waiting_for",
 }
 # they run inside a verb's transaction, which was checked when it began
 STEPS = {
-    "followups.services.claiming.lease",
+    "followups.services.lookup_limits.check_lookups",
+    "followups.services.claims.lease",
     "followups.services.closing.settle_lead",
-    "followups.services.desk.open_desk",
+    "followups.services.locked_task.lock_task",
     "followups.services.ladders.begin",
     "followups.services.ladders.stop_ladders_of",
+    "followups.services.leads.fill_in",
     "followups.services.leads.find_or_create",
     "followups.services.leads.stop_for_suppressed",
-    "followups.services.realigning.realign_leads",
-    "followups.services.realigning.request_realigning",
+    "followups.services.rescheduling.realign_leads",
+    "followups.services.rescheduling.realign_locked",
+    "followups.services.rescheduling.request_realigning",
+    "followups.services.waiting.rejudge",
+    "followups.services.waiting.release_after",
     "governance.contact.services.decision",
-    "governance.heimdall.services.judging.tell",
+    "governance.heimdall.services.verdicts.tell",
+    "governance.heimdall.services.recommendations.mark_used",
     "governance.heimdall.services.recommendations.use_recommendation",
-    "governance.risk.services.reserving.record_answer",
-    "governance.versions.revise",
-    "offers.services.reserving.release_fee",
-    "offers.services.reserving.reserve_fee",
-    "offers.services.reserving.settle_fee",
+    "governance.risk.services.reservations.record_answer",
+    "governance.core.versions.revise",
+    "offers.services.fees.release_fee",
+    "offers.services.fees.reserve_fee",
+    "offers.services.fees.settle_fee",
 }
 # they do nothing but call verbs, one after another or one of several
 WHOLES = {
@@ -65,12 +85,15 @@ WHOLES = {
     "buyers.services.refresh_activity",
     "followups.intake.services.import_leads",
     "followups.services.completing.complete_task",
+    "followups.services.ladders.create_ladder",
+    "followups.services.opt_outs.undo_opt_out",
+    "followups.services.sharing.complete_for",
     "governance.retention.services.remove_expired",
-    "governance.risk.services.ending.release_stale",
-    "governance.tripwire.services.evaluating.evaluate_tripwires",
+    "governance.risk.services.settlement.release_stale",
+    "governance.tripwire.services.evaluation.evaluate_tripwires",
 }
 # rooms below go-live: they keep figures, messages and people, and can set nothing in motion
-BELOW = ("governance.kpi.", "governance.outbox.", "governance.people.")
+BELOW = ("governance.kpi.", "governance.outbox.", "governance.accounts.")
 
 
 def without_class() -> set[str]:
@@ -93,7 +116,7 @@ def test_every_exception_is_still_one() -> None:
 @pytest.mark.once
 def test_the_verbs_that_everybody_knows_are_found_with_their_class() -> None:
     of = {name.rpartition(".")[2]: execution_of(function) for name, function in verbs().items()}
-    stopped = {"create_ladder", "claim_due", "start_task", "_complete", "record_feedback", "reserve_exposure"}
+    stopped = {"_create", "claim_due", "start_task", "_complete", "record_feedback", "reserve_exposure"}
     assert {of[name] for name in stopped} == {PROD}
     assert of["compute_offer"] == SANDBOX
     recorded = {"record_inbound", "_record", "correct_task", "suppress", "record_consent", "release_claim"}
@@ -135,7 +158,7 @@ def test_what_does_nothing_but_call_verbs_does_call_them() -> None:
 @pytest.mark.once
 def test_no_door_takes_a_step_outside_of_a_verb() -> None:
     """A step asks no switch itself: named by a door it would pass them."""
-    realigning = "followups.services.realigning.request_realigning"  # it asks for a job, and moves nothing
+    realigning = "followups.services.rescheduling.request_realigning"  # it asks for a job, and moves nothing
     found = {
         (name_of(function), name_of(step))
         for function in door_functions()
@@ -183,6 +206,40 @@ def test_each_verb_is_stopped_or_let_in_as_its_class_says(
     }
 
     assert {name: both for name, both in told.items() if both[0] != both[1]} == {}
+
+
+def asked_by(function: Callable[..., Any]) -> list[str]:
+    """Return which of the lock and the switches a verb's statements ask, in order."""
+    with CaptureQueriesContext(connection) as captured:
+        assert answer_of(function) == "let in"
+    asks = {"lock": "pg_advisory_xact_lock_shared", "switches": "governance_golivestate"}
+    return [
+        "+".join(found) for query in captured.captured_queries
+        if (found := [name for name, text in asks.items() if text in query["sql"]])
+    ]  # fmt: skip
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db
+def test_what_a_switch_stops_shares_its_lock_in_a_statement_before_it_reads_them(settings: Any) -> None:
+    settings.GO_LIVE_ENFORCE = True
+    GoLiveState.objects.update(go_live_enabled=True, kill_switch_engaged=False)
+    expected: dict[Any, list[str]] = {
+        PROD: ["lock", "switches"], SANDBOX: ["lock", "switches"], OBSERVE: []
+    }  # fmt: skip
+
+    seen = {name: (asked_by(function), expected[cls]) for name, (function, cls) in _classed().items()}
+
+    assert {name: both for name, both in seen.items() if both[0] != both[1]} == {}
+    assert sum(wanted != [] for _asked, wanted in seen.values()) >= 10
+
+
+def _classed() -> dict[str, tuple[Callable[..., Any], Execution]]:
+    return {
+        name: (function, cls)
+        for name, function in verbs().items()
+        if (cls := execution_of(function)) is not None
+    }
 
 
 @pytest.mark.once

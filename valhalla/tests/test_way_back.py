@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from django.conf import settings
+
+pytestmark = pytest.mark.both
 
 ROOT = Path(settings.BASE_DIR)
 LEADS = "Lead ID,Full Name,Phone,Prov/Territory,City,Lead Score\n" + "".join(

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from types import FunctionType, ModuleType
 from typing import Any
 
+from governance.core.hooks import Hook
 from governance.golive.services import Execution
-from governance.hooks import Hook
 
 PACKAGES = ("governance", "followups", "buyers", "offers", "valhalla")
 DOORS = frozenset({"admin", "api", "commands", "tasks", "views", "pages", "flows"})
@@ -34,7 +34,8 @@ def modules() -> tuple[ModuleType, ...]:
     for name in PACKAGES:
         package = importlib.import_module(name)
         for entry in pkgutil.walk_packages(package.__path__, f"{name}."):
-            if not {"tests", "migrations"} & set(entry.name.split(".")):
+            # wsgi begins a web process: it asks the database whose key it is
+            if not {"tests", "migrations", "wsgi"} & set(entry.name.split(".")):
                 found.append(importlib.import_module(entry.name))
     return tuple(found)
 

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from buyers.services import rebuild_liquidity
-from governance.actors import By
+from governance.core.actors import By
 
 
 class Command(BaseCommand):

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -20,12 +20,13 @@ from tqdm import tqdm
 from followups.intake.reader import UnreadableFile
 from followups.intake.report import Report
 from followups.intake.services import Bar, import_leads
-from governance.actors import ACTOR_LENGTH, By
-from governance.errors import Refused
-from governance.people.rules import by_user
+from governance.accounts.rules import by_user
+from governance.core.actors import ACTOR_LENGTH, By
+from governance.core.errors import Refused
+from governance.management.guarded import GuardedCommand
 
 
-class Command(BaseCommand):
+class Command(GuardedCommand):
     help = (
         "Import leads from a CSV file: new ones are created, known ones updated by their id, and what could "
         "not be read is named in a report. The same file again changes nothing."
@@ -56,7 +57,7 @@ class Command(BaseCommand):
             raise CommandError(_("--dry-run stores no leads, so there is none to start a ladder for."))
         owner = options["owner"].strip()
         if len(owner) > ACTOR_LENGTH or not owner.isprintable():
-            raise CommandError(_("--owner: this is no name."))
+            raise CommandError(_("--owner: this is not a name."))
         folder = options["report"] or settings.VAR / "imports"
         report = Report(folder / f"{path.stem}-report.csv")
         try:
@@ -86,6 +87,8 @@ class Command(BaseCommand):
             ) from None
         if options["ladder"]:
             self.say([_("%(count)s ladders started.") % {"count": f"{counts.ladders:,}"}])
+            if counts.waiting:
+                self.say([counts.waiting_line()])
         self.say([_("What was refused, left empty or remarked on: %(path)s") % {"path": report.path}])
         if options["dry_run"]:
             self.say([_("This was a dry run: nothing was stored.")])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from django_filters import rest_framework as filters
 
 from governance.contact.models import CHANNEL_CHOICES, ContactDecision
-from governance.doors import InstantFilter, YesNoFilter
-from governance.places import Province
+from governance.core.places import Province
+from governance.core.rest.filters import InstantFilter, YesNoFilter
 
 
 class DecisionFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types

@@ -12,16 +12,16 @@ from rest_framework import serializers
 from governance.contact.digests import read_email, read_phone
 from governance.contact.models import ContactDecision
 from governance.contact.services import Answer
-from governance.doors import (
+from governance.core.hours import CHANNELS, read_clock
+from governance.core.places import validate_zone
+from governance.core.rest.fields import (
     FractionField,
     InstantField,
     MarketField,
     ProvinceField,
-    Question,
     WholeNumberField,
 )
-from governance.hours import CHANNELS, read_clock
-from governance.places import validate_zone
+from governance.core.rest.input import Question
 
 LEAD_ID_LENGTH = 64
 POINT_LENGTH = 254
@@ -53,7 +53,7 @@ class ContactQuestion(Question):
         channel = value.strip().upper()
         if channel not in CHANNELS:
             raise serializers.ValidationError(
-                _("“%(channel)s” is no channel; use %(known)s.")
+                _("“%(channel)s” is not a channel; use %(known)s.")
                 % {"channel": value[:20], "known": ", ".join(CHANNELS)}
             )
         return channel
@@ -63,7 +63,7 @@ class ContactQuestion(Question):
             return read_clock(value.strip())
         except ValueError:
             raise serializers.ValidationError(
-                _("“%(time)s” is no time of day; write it as 09:00.") % {"time": value}
+                _("“%(time)s” is not a time of day; write it as 09:00.") % {"time": value}
             ) from None
 
     def validate_phone(self, value: str) -> str:
@@ -164,5 +164,6 @@ class DecisionSerializer(serializers.ModelSerializer[ContactDecision]):
             "actor",
             "acting_for",
             "correlation_id",
+            "token_id",
             "created_at",
         )

@@ -5,7 +5,9 @@ from django.urls import path
 from governance.contact.api.viewsets import DecisionViewSet, GateViewSet
 
 gate_patterns = [
-    path("can-contact", GateViewSet.as_view({"get": "can_contact"}), name="can-contact"),
+    path(
+        "can-contact", GateViewSet.as_view({"get": "can_contact", "post": "can_contact"}), name="can-contact"
+    ),
 ]
 urlpatterns = [
     path("decisions", DecisionViewSet.as_view({"get": "list"}), name="contact-decisions"),

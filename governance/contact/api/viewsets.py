@@ -11,13 +11,14 @@ from governance.contact.api.filters import DecisionFilter
 from governance.contact.api.serializers import ContactQuestion, DecisionSerializer, as_answer, asked_of_gate
 from governance.contact.models import ContactDecision
 from governance.contact.services import can_contact
-from governance.doors import CollectionViewSet, DoorViewSet
+from governance.core.rest.viewsets import CollectionViewSet, ServiceViewSet
 
 
-class GateViewSet(DoorViewSet):
+class GateViewSet(ServiceViewSet):
     """May this person be contacted? A question; nothing is kept of it."""
 
     rights: ClassVar[dict[str, str]] = {"can_contact": "governance.view_operations"}
+    questions: ClassVar[frozenset[str]] = frozenset({"can_contact"})
 
     def can_contact(self, request: object) -> Response:
         asked, _by = self.read(ContactQuestion)

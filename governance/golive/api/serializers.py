@@ -7,9 +7,9 @@ from typing import Any
 
 from rest_framework import serializers
 
-from governance.doors import Input
+from governance.core.hooks import ChecklistLine
+from governance.core.rest.input import Input
 from governance.golive.models import GoLiveState
-from governance.hooks import ChecklistLine
 
 REASON_LENGTH = 500
 

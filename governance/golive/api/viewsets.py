@@ -9,13 +9,13 @@ from django.conf import settings
 from django.utils import timezone
 from rest_framework.response import Response
 
-from governance.doors import DoorViewSet
+from governance.core.rest.viewsets import ServiceViewSet
 from governance.golive.api.serializers import SwitchInput, as_checklist, as_state
 from governance.golive.models import GoLiveState
 from governance.golive.services import checklist, set_go_live, set_kill_switch, state
 
 
-class GoLiveViewSet(DoorViewSet):
+class GoLiveViewSet(ServiceViewSet):
     """The switches that stop verbs which set something in motion."""
 
     rights: ClassVar[dict[str, str]] = {

@@ -8,7 +8,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from rest_framework import serializers
 
-from governance.doors import FractionField, Input, JSONObjectField, Question, WholeNumberField
+from governance.core.rest.fields import FractionField, JSONObjectField, WholeNumberField
+from governance.core.rest.input import Input, Question
 from governance.heimdall import rules
 from governance.heimdall.models import SUBJECT_LENGTH, TRIALS_MAX, HeimdallPolicy
 from governance.heimdall.rules import Scorecard, Thresholds

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 from rest_framework.response import Response
 
-from governance.doors import DoorViewSet
+from governance.core.rest.viewsets import ServiceViewSet
 from governance.heimdall.api.serializers import (
     DomainQuestion,
     PolicyInput,
@@ -37,7 +37,7 @@ VIA_API = "via API"
 DOMAINS = 200
 
 
-class HeimdallViewSet(DoorViewSet):
+class HeimdallViewSet(ServiceViewSet):
     """What machines must show, what they showed, what they recommend, and letting them into production."""
 
     rights: ClassVar[dict[str, str]] = {

@@ -9,13 +9,13 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from governance.actors import By
-from governance.errors import Forbidden, Invalid, Refused
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, Refused
+from governance.core.versions import revise
 from governance.golive.services import Execution, verb
 from governance.heimdall import rules
 from governance.heimdall.models import HeimdallEvent, HeimdallPolicy
-from governance.heimdall.services.judging import in_words, policy_of, read_domain, scorecard, tell
-from governance.versions import revise
+from governance.heimdall.services.verdicts import in_words, policy_of, read_domain, scorecard, tell
 
 EDIT, PROMOTE = "governance.edit_policies", "governance.promote_heimdall"
 POLICY_FIELDS = ("min_confidence_prod", "min_sandbox_trials", "min_sandbox_success_rate", "prod_use_enabled")
@@ -35,8 +35,9 @@ def upsert_policy(
     """Create or change a domain's policy and return it; `changes` names any of POLICY_FIELDS.
 
     What is left out keeps its value, and no change makes no version. Switching production use on is promoting
-    and needs that right, and a scorecard that carries what the same change asks for. Raises Forbidden without
-    the right, Invalid for values out of bounds, Refused `stale_version` or `promotion_refused`.
+    and needs that right, and a scorecard that carries what the same change asks for; the same change lowers
+    nothing of that. Raises Forbidden without the right, Invalid for values out of bounds, Refused
+    `stale_version`, `lowered_and_promoted` or `promotion_refused`.
     """
     if not by.may(EDIT):
         raise Forbidden(
@@ -73,13 +74,14 @@ def _change(
 
     def change(policy: HeimdallPolicy) -> None:
         nonlocal kind
-        before = policy.prod_use_enabled
+        before, bar = policy.prod_use_enabled, policy.thresholds
         for name in POLICY_FIELDS:
             if name in changes:
                 setattr(policy, name, changes[name])
         if before != policy.prod_use_enabled:
             kind = Kind.PROMOTED if policy.prod_use_enabled else Kind.WITHDRAWN
         if kind is Kind.PROMOTED:
+            _require_same_bar(policy, bar, by)
             _require_promotable(policy, by, at)
 
     policy, changed = revise(
@@ -89,6 +91,19 @@ def _change(
     if changed:
         tell(policy.domain, kind, by=by, at=at, policy_version=policy.version)
     return policy
+
+
+def _require_same_bar(policy: HeimdallPolicy, before: rules.Thresholds, by: By) -> None:
+    """Refuse to lower the bar and to promote in one change, so that nobody promotes by lowering it."""
+    try:
+        policy.clean_fields(exclude={"changed_by", "updated_at"})
+    except ValidationError as wrong:
+        raise Invalid(wrong.message_dict) from wrong
+    if by.may(PROMOTE) and rules.lowered(before, policy.thresholds):
+        message = _(
+            "Lower what is asked in one change, and switch production use on in another, with its own reason."
+        )
+        raise Refused("lowered_and_promoted", message, errors={"prod_use_enabled": [message]})
 
 
 def _require_promotable(policy: HeimdallPolicy, by: By, at: datetime) -> None:

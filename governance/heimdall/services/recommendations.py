@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -12,9 +13,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
 
-from governance.actors import By
-from governance.details import read_detail
-from governance.errors import Forbidden, Invalid, Refused
+from governance.core.actors import By
+from governance.core.details import read_detail
+from governance.core.errors import Forbidden, Invalid, Refused
 from governance.golive.services import Execution, verb
 from governance.heimdall import rules
 from governance.heimdall.models import (
@@ -23,8 +24,9 @@ from governance.heimdall.models import (
     HeimdallRecommendation,
     HeimdallScorecardDay,
 )
-from governance.heimdall.rules import Misuse
-from governance.heimdall.services.judging import Verdict, gate, in_words, policy_of, read, tell
+from governance.heimdall.querysets import with_use
+from governance.heimdall.rules import Misuse, Reason, Recommended
+from governance.heimdall.services.verdicts import Verdict, gate, in_words, policy_of, read, tell
 
 RUN = "governance.run_heimdall"
 Kind = HeimdallEvent.Kind
@@ -94,14 +96,98 @@ def recommend(
     return recommendation, verdict
 
 
-def may_drive(recommendation_id: str, domain: str, at: datetime, *, subject: str = "") -> Verdict:
-    """Say on which verdict a recommendation may drive production in `domain` for `subject` now.
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Whether a recommendation may drive production, and why not: `reason` is GATE_PASS or a refusal's.
+
+    `recommendation` is None where there is none, `verdict` where the gate was not asked.
+    """
+
+    reason: Reason | Misuse
+    domain: str
+    recommendation: HeimdallRecommendation | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.reason is Reason.GATE_PASS
+
+    def refusal(self) -> Refused:
+        """Return what is raised where it may not."""
+        found = self.recommendation
+        extra = {"reason": str(self.reason), "recommendation_id": found.pk if found else None}
+        return Refused("heimdall_refused", self._sentence(), extra=extra)
+
+    def refusal_on_record(self, *, by: By, at: datetime) -> Refused:
+        """Return the same with an event that stays when the refused action is rolled back."""
+        refusal = self.refusal()
+        refusal.keep = partial(
+            tell, self.domain, Kind.REFUSED, by=by, at=at,
+            recommendation_id=refusal.extra["recommendation_id"], reason=refusal.extra["reason"],
+        )  # fmt: skip
+        return refusal
+
+    def _sentence(self) -> str:
+        found, verdict = self.recommendation, self.verdict
+        if verdict is not None and isinstance(self.reason, Reason):
+            return in_words(self.reason, self.domain, verdict.asked, verdict.card, verdict.confidence)
+        sentences = {
+            Misuse.MISSING: _("A recommendation is needed here: name its recommendation_id."),
+            Misuse.UNKNOWN: _("There is no recommendation with this recommendation_id."),
+            Misuse.OTHER_DOMAIN: _("This recommendation was made for something else: %(domain)s."),
+            Misuse.OTHER_SUBJECT: _("This recommendation was made for %(subject)s and no other."),
+            Misuse.USED: _("This recommendation was used before, and holds once. Ask for a new one."),
+        }
+        names = {"domain": found.domain, "subject": found.subject} if found else {}
+        return sentences[Misuse(self.reason)] % names
+
+
+def judge_recommendation(
+    recommendation_id: str, domain: str, at: datetime, *, subject: str = ""
+) -> Judgement:
+    """Say whether a recommendation may drive production in `domain` for `subject` now; changes nothing.
 
     It may if it was made for that domain and for that subject (or for any), was not used before, and passes
-    the gate of this moment. Changes nothing. Raises Refused `heimdall_refused`, with the reason and in words,
-    where it may not.
+    the gate of this moment.
     """
-    return _judged(recommendation_id, domain, subject, at)[1]
+    text = recommendation_id.strip()
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
+    found = with_use(number).first() if text else None
+    known = Recommended(found.domain, found.subject, found.is_used) if found else None
+    misuse = rules.misuse(known, is_named=bool(text), domain=domain, subject=subject)
+    if found is None or misuse:
+        return Judgement(misuse or Misuse.UNKNOWN, domain, found)
+    verdict = gate(domain, found.confidence, at)
+    return Judgement(Reason(verdict.reason), domain, found, verdict)
+
+
+def mark_used(judgement: Judgement, *, by: By, at: datetime) -> None:
+    """Record that a recommendation drives production: the event of its one use.
+
+    Call it inside the transaction of what it drives: both are done or neither. Raises Refused
+    `heimdall_refused` where another used it since it was judged.
+    """
+    verdict, found = judgement.verdict, judgement.recommendation
+    assert verdict is not None  # nothing is marked that the gate did not pass
+    try:
+        with transaction.atomic():
+            tell(
+                judgement.domain, Kind.USED, by=by, at=at, recommendation=found, reason=verdict.reason,
+                policy_version=verdict.policy_version,
+            )  # fmt: skip
+    except IntegrityError:  # another used it at the same moment
+        raise replace(judgement, reason=Misuse.USED).refusal_on_record(by=by, at=at) from None
+
+
+def may_drive(recommendation_id: str, domain: str, at: datetime, *, subject: str = "") -> Verdict:
+    """Return the verdict on which a recommendation may drive production in `domain` for `subject` now.
+
+    Changes nothing. Raises Refused `heimdall_refused`, with the reason and a sentence, where it may not.
+    """
+    judgement = judge_recommendation(recommendation_id, domain, at, subject=subject)
+    if not judgement.ok or judgement.verdict is None:
+        raise judgement.refusal()
+    return judgement.verdict
 
 
 def use_recommendation(
@@ -112,63 +198,8 @@ def use_recommendation(
     Call it inside the transaction of what it drives: both are done or neither. Raises what `may_drive`
     raises; the refusal is kept as an event.
     """
-    try:
-        found, verdict = _judged(recommendation_id, domain, subject, at)
-        try:
-            with transaction.atomic():
-                tell(
-                    domain, Kind.USED, by=by, at=at, recommendation=found, reason=verdict.reason,
-                    policy_version=verdict.policy_version,
-                )  # fmt: skip
-        except IntegrityError:  # another used it at the same moment
-            raise _used(found) from None
-    except Refused as refusal:
-        refusal.keep = partial(
-            tell, domain, Kind.REFUSED, by=by, at=at,
-            recommendation_id=refusal.extra["recommendation_id"], reason=refusal.extra["reason"],
-        )  # fmt: skip
-        raise
-    return verdict
-
-
-def _judged(
-    recommendation_id: str, domain: str, subject: str, at: datetime
-) -> tuple[HeimdallRecommendation, Verdict]:
-    found = _find(recommendation_id)
-    if found.domain != domain:
-        told = _("This recommendation was made for something else: %(domain)s.") % {"domain": found.domain}
-        raise _refusal(Misuse.OTHER_DOMAIN, told, found)
-    if found.subject and found.subject != subject:
-        told = _("This recommendation was made for %(subject)s and no other.") % {"subject": found.subject}
-        raise _refusal(Misuse.OTHER_SUBJECT, told, found)
-    if HeimdallEvent.objects.uses_of(found.pk).exists():
-        raise _used(found)
-    verdict = gate(domain, found.confidence, at)
-    if not verdict.ok:
-        told = in_words(verdict.reason, domain, verdict.asked, verdict.card, found.confidence)
-        raise _refusal(verdict.reason, told, found)
-    return found, verdict
-
-
-def _find(recommendation_id: str) -> HeimdallRecommendation:
-    text = recommendation_id.strip()
-    if not text:
-        raise _refusal(Misuse.MISSING, _("A recommendation is needed here: name its recommendation_id."))
-    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
-    found: HeimdallRecommendation | None = HeimdallRecommendation.objects.filter(pk=number).first()
-    if found is None:
-        raise _refusal(Misuse.UNKNOWN, _("There is no recommendation with this recommendation_id."))
-    return found
-
-
-def _used(found: HeimdallRecommendation) -> Refused:
-    return _refusal(
-        Misuse.USED,
-        _("This recommendation was used before, and holds once. Ask for a new one."),
-        found,
-    )
-
-
-def _refusal(reason: str, message: str, found: HeimdallRecommendation | None = None) -> Refused:
-    extra = {"reason": str(reason), "recommendation_id": found.pk if found else None}
-    return Refused("heimdall_refused", message, extra=extra)
+    judgement = judge_recommendation(recommendation_id, domain, at, subject=subject)
+    if not judgement.ok or judgement.verdict is None:
+        raise judgement.refusal_on_record(by=by, at=at)
+    mark_used(judgement, by=by, at=at)
+    return judgement.verdict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django_filters import rest_framework as filters
 
-from governance.doors import InstantFilter, YesNoFilter
+from governance.core.rest.filters import InstantFilter, YesNoFilter
 from governance.kpi.models import KpiEvent
 
 

@@ -22,5 +22,6 @@ class KpiEventSerializer(serializers.ModelSerializer[KpiEvent]):
             "actor",
             "acting_for",
             "correlation_id",
+            "token_id",
             "created_at",
         )

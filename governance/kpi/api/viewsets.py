@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from governance.doors import CollectionViewSet
+from governance.core.rest.viewsets import CollectionViewSet
 from governance.kpi.api.filters import KpiEventFilter
 from governance.kpi.api.serializers import KpiEventSerializer
 from governance.kpi.models import KpiEvent

@@ -9,8 +9,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from governance.actors import By
-from governance.errors import Refused
+from governance.core.actors import By
+from governance.core.errors import Refused
 from governance.runbook.backups import back_up
 
 

@@ -6,18 +6,19 @@ import uuid
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from governance.actors import By
-from governance.errors import Refused
-from governance.people.rules import by_user
+from governance.accounts.rules import by_user
+from governance.core.actors import By
+from governance.core.errors import Refused
+from governance.management.guarded import GuardedCommand
 from governance.retention.erasing import Preview, erase_person, find_people, preview
 from governance.retention.reasons import Why
 
 
-class Command(BaseCommand):
+class Command(GuardedCommand):
     help = (
         "Show what is known of a person, found by one id, number or address, and what of it would go and "
         "stay. With --yes it is erased, for good. Evidence, decisions, suppressions and consents stay "
@@ -60,7 +61,7 @@ class Command(BaseCommand):
             for kind, pk in found:
                 done = erase_person(kind, pk, why=options["why"].upper(), by=by, at=timezone.now())
                 self.stdout.write(
-                    _("Erased: %(kind)s %(id)s, %(rows)s rows besides her own.")
+                    _("Personal information deleted: %(kind)s %(id)s, and %(rows)s related rows.")
                     % {"kind": done.get_kind_display(), "id": pk, "rows": done.rows}
                 )
         except Refused as refusal:
@@ -70,16 +71,19 @@ class Command(BaseCommand):
     def show(self, seen: Preview) -> None:
         lines = [seen.person.label]
         if seen.person.running:
-            lines.append("  " + _("Her ladder runs; it stops, and every open task of hers is cancelled."))
+            lines.append(
+                "  "
+                + _("The person’s ladder is running. It will stop, and all its open tasks will be cancelled.")
+            )
         goes, stays = _("goes"), _("stays")
         lines += [f"  {goes:<10}{count:>6,}  {what}" for what, count in seen.goes]
         lines += [f"  {stays:<10}{count:>6,}  {what}" for what, count in seen.stays]
         if seen.sharing:
             names = ", ".join(seen.sharing)
-            stay = _("Others with a number or address of hers, who stay: %(names)s") % {"names": names}
+            stay = _("Others with the same number or address, who stay: %(names)s") % {"names": names}
             lines.append(f"  {stay}")
         if seen.telling_reference:
-            told = _("Her id is itself a name, number or address; it stays where evidence names it.")
+            told = _("The id is itself a name, number or address; it stays where evidence names it.")
             lines.append(f"  {told}")
         self.stdout.write("\n".join(lines))
 

@@ -6,15 +6,16 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from governance.actors import By
 from governance.contact.do_not_call import import_do_not_call
-from governance.errors import Refused
+from governance.core.actors import By
+from governance.core.errors import Refused
+from governance.management.guarded import GuardedCommand
 
 
-class Command(BaseCommand):
+class Command(GuardedCommand):
     help = (
         "Stop calls to every number of the national do-not-call list, one number a line, and record as of "
         "which day the list is. Stops are added, never lifted; the same file again changes nothing."
@@ -26,11 +27,17 @@ class Command(BaseCommand):
             "--date", type=date.fromisoformat, required=True, metavar="YYYY-MM-DD",
             help="the day as of which the list is",
         )  # fmt: skip
+        parser.add_argument(
+            "--area-codes", nargs="+", default=[], metavar="CODE",
+            help="the area codes that the list covers; left out, those of its numbers",
+        )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
         by, path = By.system("import_do_not_call"), options["file"]
         try:
-            done = import_do_not_call(path, list_date=options["date"], by=by, at=timezone.now())
+            done = import_do_not_call(
+                path, list_date=options["date"], by=by, at=timezone.now(), area_codes=options["area_codes"]
+            )
         except Refused as refusal:
             told = [str(sentence) for sentences in refusal.errors.values() for sentence in sentences]
             raise CommandError(" ".join(told) or str(refusal)) from None
@@ -38,5 +45,5 @@ class Command(BaseCommand):
             raise CommandError(f"{wrong.filename or path}: {wrong.strerror}.") from None
         self.stdout.write(
             f"{done.numbers:,} numbers, {done.added:,} of them new, "
-            f"{done.unreadable:,} lines without a number."
+            f"{done.unreadable:,} lines without a number. Area codes: {', '.join(done.area_codes or [])}."
         )

@@ -7,30 +7,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from governance.tripwire.rules import Measure
 from governance.tripwire.simulation import (
     BY_DAY,
     LOOKS,
     Found,
-    Stream,
-    mean_streams,
-    rate_streams,
     shortfalls,
     simulate,
-    volume_streams,
     with_drops,
 )
-
-STREAMS = {
-    Measure.SUCCESS_RATE: rate_streams,
-    Measure.MEAN: mean_streams,
-    Measure.VOLUME: volume_streams,
-}
-NOISE = {
-    Measure.SUCCESS_RATE: "correlation of a day's events",
-    Measure.MEAN: "deviation of a day's mean",
-    Measure.VOLUME: "variance of a day's number over its mean",
-}
+from governance.tripwire.statistics import STATISTICS, Measure
+from governance.tripwire.streams import Stream
 
 
 class Command(BaseCommand):
@@ -53,10 +39,12 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["runs"] < 1:
             raise CommandError("--runs must be 1 or more.")
-        wanted = [Measure(options["measure"])] if options["measure"] else list(STREAMS)
+        wanted = [Measure(options["measure"])] if options["measure"] else list(Measure)
         found = []
         for measure in wanted:
-            self.stdout.write(f"\n{measure.value}, by {NOISE[measure]}, {options['runs']} runs each")
+            self.stdout.write(
+                f"\n{measure.value}, by {STATISTICS[measure].noise}, {options['runs']} runs each"
+            )
             self.stdout.write(
                 f"{'noise':>5} {'rate':>5} {'a day':>5} {'drop':>5}  {f'by day {BY_DAY}':>20}  "
                 f"{f'by day {LOOKS}':>20}  half by day (10 % to 90 %)"
@@ -73,7 +61,7 @@ class Command(BaseCommand):
             raise CommandError("The rules do not reach their goals.")
 
     def _streams(self, measure: Measure, *, drops: bool) -> list[Stream]:
-        changed = (with_drops(stream) for stream in STREAMS[measure]())
+        changed = (with_drops(stream) for stream in STATISTICS[measure].streams())
         return [stream for stream in itertools.chain.from_iterable(changed) if drops or not stream.drop]
 
 

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rest_framework import serializers
 
-from governance.doors import Input, JSONObjectField, MarketField, ProvinceField, Question, WholeNumberField
-from governance.market.models import MarketPolicy
+from governance.core.places import Place
+from governance.core.rest.fields import (
+    InstantField,
+    JSONObjectField,
+    MarketField,
+    ProvinceField,
+    WholeNumberField,
+)
+from governance.core.rest.input import Input, Question
+from governance.market.models import MarketPolicy, ScheduledChange
+from governance.market.rules import DEFAULT_RULES
+from governance.market.timeline import PolicyRow
 
 POLICIES = 1000
 VERSION_MAX = 2_147_483_647
+ID_MAX = 2**63 - 1
 ZONE_LENGTH = 40
 REASON_LENGTH = 500
 
@@ -25,26 +37,53 @@ class PoliciesQuestion(Question):
 
 
 class EffectiveQuestion(Question):
-    """What GET /effective takes."""
+    """What GET /effective takes; without `at` it asks about now."""
 
     province = ProvinceField()
     market = MarketField()
+    at = InstantField(required=False)
 
 
 class PolicyInput(Input):
-    """What POST /policies/upsert takes; what is left out keeps its value."""
+    """What POST /policies/upsert and /simulate take; what is left out keeps its value.
+
+    With `effective_from` the change is scheduled, and the policy stays as it is until then.
+    """
 
     province = ProvinceField()
     market = MarketField()
     enabled = serializers.BooleanField(required=False)
     rules = JSONObjectField(required=False)
     timezone = serializers.CharField(required=False, allow_blank=True, max_length=ZONE_LENGTH)
+    effective_from = InstantField(required=False)
     reason = serializers.CharField(required=False, allow_blank=True, max_length=REASON_LENGTH)
     expected_version = WholeNumberField(required=False, min_value=0, max_value=VERSION_MAX)
 
 
-def as_policy(policy: MarketPolicy) -> dict[str, Any]:
-    """Return a policy as the list and the upsert answer it."""
+class CancelInput(Input):
+    """What POST /policies/cancel takes."""
+
+    id = WholeNumberField(min_value=1, max_value=ID_MAX)
+    reason = serializers.CharField(max_length=REASON_LENGTH)
+
+
+def as_change(change: ScheduledChange) -> dict[str, Any]:
+    """Return a scheduled change; `changes` names what it changes and nothing else."""
+    return {
+        "id": change.pk,
+        "province": change.province,
+        "market": change.market,
+        "effective_from": change.effective_from,
+        "changes": change.changes,
+        "state": change.state,
+        "changed_by": change.changed_by,
+        "reason": change.reason,
+        "created_at": change.created_at,
+    }
+
+
+def as_policy(policy: MarketPolicy, scheduled: Sequence[ScheduledChange] = ()) -> dict[str, Any]:
+    """Return a policy as the list and the upsert answer it, with the changes that are yet to begin."""
     return {
         "id": policy.pk,
         "province": policy.province,
@@ -56,4 +95,23 @@ def as_policy(policy: MarketPolicy) -> dict[str, Any]:
         "changed_by": policy.changed_by,
         "reason": policy.reason,
         "updated_at": policy.updated_at,
+        "scheduled": [as_change(change) for change in scheduled],
+    }
+
+
+def as_effective(
+    place: Place, policy: PolicyRow | None, scheduled: Sequence[ScheduledChange]
+) -> dict[str, Any]:
+    """Return what decides for a place, since when, and what is scheduled there."""
+    return {
+        "found": policy is not None,
+        "province": place.province,
+        "market": policy.market if policy else None,
+        "requested_market": place.market,
+        "enabled": policy.enabled if policy else None,
+        "rules": {**DEFAULT_RULES.as_json(), **policy.rules} if policy else None,
+        "policy_id": policy.id if policy else None,
+        "version": policy.version if policy else None,
+        "effective_from": policy.since if policy else None,
+        "scheduled": [as_change(change) for change in scheduled],
     }

@@ -2,75 +2,102 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.utils import timezone
 from rest_framework.response import Response
 
-from governance.doors import DoorViewSet
-from governance.market.api.serializers import EffectiveQuestion, PoliciesQuestion, PolicyInput, as_policy
-from governance.market.querysets import listed_policies
-from governance.market.services import get_effective_policy, simulate_policy, upsert_policy
-from governance.places import Place
+from governance.core.places import Place
+from governance.core.rest.viewsets import ServiceViewSet
+from governance.market.api.serializers import (
+    CancelInput,
+    EffectiveQuestion,
+    PoliciesQuestion,
+    PolicyInput,
+    as_change,
+    as_effective,
+    as_policy,
+)
+from governance.market.models import MarketPolicy
+from governance.market.querysets import listed_policies, scheduled_for, scheduled_of
+from governance.market.reading import policy_in_force
+from governance.market.services import (
+    cancel_scheduled,
+    get_effective_policy,
+    schedule_change,
+    simulate_policy,
+    upsert_policy,
+)
 
 VIA_API = "via API"
 
 
-class MarketPolicyViewSet(DoorViewSet):
+class MarketPolicyViewSet(ServiceViewSet):
     """Which rules a market has, and changing them."""
 
     rights: ClassVar[dict[str, str]] = {
         "policies": "governance.view_operations",
         "effective": "governance.view_operations",
         "upsert": "governance.edit_policies",
+        "cancel": "governance.edit_policies",
         "simulate": "governance.edit_policies",
     }
 
     def policies(self, request: object) -> Response:
         asked, _by = self.read(PoliciesQuestion)
         rows = listed_policies(asked.get("province"), asked["market"], asked.get("enabled"))
-        return Response([as_policy(policy) for policy in rows[: asked["limit"]]])
+        policies = list(rows[: asked["limit"]])
+        scheduled = scheduled_of(policies)
+        return Response([as_policy(policy, scheduled.get(policy.pk, ())) for policy in policies])
 
     def effective(self, request: object) -> Response:
         asked, _by = self.read(EffectiveQuestion)
         place = Place(asked["province"], asked["market"])
-        policy = get_effective_policy(place)
-        return Response(
-            {
-                "found": policy is not None,
-                "province": place.province,
-                "market": policy.market if policy else None,
-                "requested_market": place.market,
-                "enabled": policy.enabled if policy else None,
-                "rules": policy.rules if policy else None,
-                "policy_id": policy.pk if policy else None,
-                "version": policy.version if policy else None,
-            }
-        )
+        policy, changes = policy_in_force(place, asked.get("at") or timezone.now())
+        return Response(as_effective(place, policy, scheduled_for(place) if changes else ()))
 
     def upsert(self, request: object) -> Response:
         given, by = self.read(PolicyInput)
-        policy = upsert_policy(
-            Place(given["province"], given["market"]),
-            by=by,
-            at=timezone.now(),
-            enabled=given.get("enabled"),
-            rules=given.get("rules"),
-            timezone=given.get("timezone"),
-            reason=given.get("reason") or VIA_API,
-            expected_version=given.get("expected_version"),
-        )
-        return Response(as_policy(policy))
+        place = Place(given["province"], given["market"])
+        start = given.get("effective_from")
+        changes = {
+            **_changes(given),
+            "reason": given.get("reason") or VIA_API,
+            "expected_version": given.get("expected_version"),
+        }
+        if start is None:
+            policy: MarketPolicy | None = upsert_policy(place, by=by, at=timezone.now(), **changes)
+        else:
+            schedule_change(place, by=by, at=timezone.now(), effective_from=start, **changes)
+            policy = get_effective_policy(place)
+        if policy is None:  # a province's first one, yet to begin
+            scheduled = [as_change(change) for change in scheduled_for(place)]
+            return Response(
+                {
+                    "id": None,
+                    "province": place.province,
+                    "market": place.market,
+                    "version": 0,
+                    "scheduled": scheduled,
+                }
+            )
+        return Response(as_policy(policy, scheduled_of([policy]).get(policy.pk, ())))
+
+    def cancel(self, request: object) -> Response:
+        given, by = self.read(CancelInput)
+        change = cancel_scheduled(given["id"], by=by, at=timezone.now(), reason=given["reason"])
+        return Response(as_change(change))
 
     def simulate(self, request: object) -> Response:
         given, _by = self.read(PolicyInput)
         place = Place(given["province"], given["market"])
         moves = simulate_policy(
-            place,
-            at=timezone.now(),
-            enabled=given.get("enabled"),
-            rules=given.get("rules"),
-            timezone=given.get("timezone"),
+            place, at=timezone.now(), effective_from=given.get("effective_from"), **_changes(given)
         )
         return Response({"ok": True, "province": place.province, "market": place.market, **asdict(moves)})
+
+
+def _changes(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: given.get(name) for name in ("enabled", "rules", "timezone")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django_filters import rest_framework as filters
 
-from governance.doors import InstantFilter
+from governance.core.rest.filters import InstantFilter
 from governance.risk.models import RiskEvent
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from rest_framework import serializers
 
-from governance.doors import Input, MoneyField, Question, WholeNumberField
+from governance.core.rest.fields import MoneyField, WholeNumberField
+from governance.core.rest.input import Input, Question
 from governance.risk import rules
 from governance.risk.models import REASON_LENGTH, RiskEvent, RiskPolicy, RiskReservation
 from governance.risk.services import Ended, EngineUse, Reserved, Snapshot, as_caps
@@ -60,11 +63,27 @@ class PolicyInput(Input):
 
 
 class ReserveInput(Input):
-    """What POST /check-and-reserve takes."""
+    """What POST /check-and-reserve takes.
+
+    Some clients send `reason` for `purpose`, as a code or as a sentence. A sentence is not stored, for what
+    is written here is never deleted and must name no person; `warnings` says so.
+    """
 
     engine = EngineField()
     amount = MoneyField()
     purpose = CodeField()
+    reason = serializers.CharField(
+        required=False, allow_blank=True, allow_null=True, default="", max_length=REASON_LENGTH
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        reason, attrs["warnings"] = attrs.pop("reason") or "", []
+        if not attrs["purpose"]:
+            with suppress(ValidationError):
+                attrs["purpose"] = rules.read_code(reason)
+        if reason not in ("", attrs["purpose"]):
+            attrs["warnings"] = ["reason_not_stored"]
+        return attrs
 
 
 class SettleInput(Input):
@@ -92,7 +111,7 @@ def as_policy(policy: RiskPolicy) -> dict[str, Any]:
     }
 
 
-def as_reserved(answer: Reserved) -> dict[str, Any]:
+def as_reserved(answer: Reserved, warnings: Sequence[str] = ()) -> dict[str, Any]:
     return {
         "ok": answer.ok,
         "engine": answer.engine,
@@ -102,6 +121,7 @@ def as_reserved(answer: Reserved) -> dict[str, Any]:
         "reservation_id": answer.reservation_id,
         "policy_snapshot": answer.policy_snapshot,
         "ledger_snapshot": answer.ledger_snapshot,
+        "warnings": list(warnings),
     }
 
 
@@ -190,5 +210,6 @@ class RiskEventSerializer(serializers.ModelSerializer[RiskEvent]):
             "actor",
             "acting_for",
             "correlation_id",
+            "token_id",
             "created_at",
         )

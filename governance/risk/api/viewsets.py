@@ -7,7 +7,8 @@ from typing import ClassVar
 from django.utils import timezone
 from rest_framework.response import Response
 
-from governance.doors import CollectionViewSet, DoorViewSet, Question
+from governance.core.rest.input import Question
+from governance.core.rest.viewsets import CollectionViewSet, ServiceViewSet
 from governance.risk import services
 from governance.risk.api.filters import RiskEventFilter
 from governance.risk.api.serializers import (
@@ -30,7 +31,7 @@ VIA_API = "via API"
 POLICIES = 500
 
 
-class RiskViewSet(DoorViewSet):
+class RiskViewSet(ServiceViewSet):
     """Caps, what is used of them, and reservations."""
 
     rights: ClassVar[dict[str, str]] = {
@@ -73,7 +74,7 @@ class RiskViewSet(DoorViewSet):
         answer = services.reserve_exposure(
             given["engine"], given["amount"], purpose=given["purpose"], by=by, at=timezone.now()
         )
-        return Response(as_reserved(answer))
+        return Response(as_reserved(answer, given["warnings"]))
 
     def settle(self, request: object) -> Response:
         given, by = self.read(SettleInput)

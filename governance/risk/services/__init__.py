@@ -1,10 +1,10 @@
 """Verbs of the risk guard: change caps, reserve, end reservations, hold an engine back and let it go."""
 
-from governance.risk.services.ending import Ended, expire, release, release_stale, settle
 from governance.risk.services.policies import POLICY_FIELDS, upsert_policy
-from governance.risk.services.reading import Difference, EngineUse, Snapshot, recount, snapshot
-from governance.risk.services.reserving import Reserved, as_caps, record_answer, reserve_exposure
+from governance.risk.services.reservations import Reserved, as_caps, record_answer, reserve_exposure
+from governance.risk.services.settlement import Ended, expire, release, release_stale, settle
 from governance.risk.services.throttles import release_throttle, throttle
+from governance.risk.services.usage import Difference, EngineUse, Snapshot, recount, snapshot
 
 __all__ = [
     "POLICY_FIELDS",

@@ -9,12 +9,12 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from governance.actors import By
-from governance.errors import Forbidden, Invalid
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid
+from governance.core.versions import revise
 from governance.golive.services import Execution, verb
 from governance.risk import rules
 from governance.risk.models import RiskEngine, RiskPolicy
-from governance.versions import revise
 
 EDIT = "governance.edit_policies"
 POLICY_FIELDS = (

@@ -9,8 +9,8 @@ from django.db.models import Value
 from django.db.models.functions import Greatest
 from django.utils.translation import gettext as _
 
-from governance.actors import ACTOR_LENGTH, By
-from governance.errors import Forbidden, Invalid
+from governance.core.actors import ACTOR_LENGTH, By
+from governance.core.errors import Forbidden, Invalid
 from governance.golive.services import Execution, verb
 from governance.risk.models import REASON_LENGTH, RiskEvent, RiskThrottle
 

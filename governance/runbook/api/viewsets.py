@@ -8,11 +8,11 @@ from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.response import Response
 
-from governance.doors import DoorViewSet
+from governance.core.rest.viewsets import ServiceViewSet
 from governance.runbook import services
 
 
-class RunbookViewSet(DoorViewSet):
+class RunbookViewSet(ServiceViewSet):
     """What still stands between this installation and go-live."""
 
     rights: ClassVar[dict[str, str]] = {

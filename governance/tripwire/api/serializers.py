@@ -6,10 +6,12 @@ from typing import Any
 
 from rest_framework import serializers
 
-from governance.doors import FractionField, Input, JSONObjectField, NumberField, Question, WholeNumberField
+from governance.core.rest.fields import FractionField, JSONObjectField, NumberField, WholeNumberField
+from governance.core.rest.input import Input, Question
 from governance.risk.rules import ENGINE_LENGTH
 from governance.tripwire.models import EVENTS_MAX, REASON_LENGTH, RegressionPolicy, RegressionState
 from governance.tripwire.names import DOMAIN_LENGTH, METRIC_LENGTH
+from governance.tripwire.statistics import MEASURES
 from governance.tripwire.wording import note, power
 
 VERSION_MAX = 2**31 - 1
@@ -34,7 +36,7 @@ class PolicyInput(OneTripwire):
     """What POST /policies/upsert takes; what is left out keeps its value."""
 
     engine = serializers.CharField(required=False, allow_blank=True, max_length=ENGINE_LENGTH)
-    measure = serializers.ChoiceField(RegressionPolicy.Measure.choices, required=False)
+    measure = serializers.ChoiceField(MEASURES, required=False)
     window_events = WholeNumberField(required=False, min_value=1, max_value=EVENTS_MAX)
     baseline_events = WholeNumberField(required=False, min_value=1, max_value=EVENTS_MAX)
     min_events_to_enforce = WholeNumberField(required=False, min_value=1, max_value=EVENTS_MAX)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.utils import timezone
 from rest_framework.response import Response
 
-from governance.doors import DoorViewSet
+from governance.core.rest.viewsets import ServiceViewSet
 from governance.tripwire import services
 from governance.tripwire.api.serializers import (
     EvaluateInput,
@@ -23,7 +23,7 @@ from governance.tripwire.querysets import POLICIES, listed_states, listed_tripwi
 VIA_API = "via API"
 
 
-class RegressionViewSet(DoorViewSet):
+class RegressionViewSet(ServiceViewSet):
     """How metrics are watched, what was found, and what is done about it."""
 
     rights: ClassVar[dict[str, str]] = {
@@ -34,6 +34,8 @@ class RegressionViewSet(DoorViewSet):
         "kpi": "governance.record_kpi",
         "release": "governance.release_throttle",
     }
+
+    repeatable = frozenset({"evaluate"})
 
     def policies(self, request: object) -> Response:
         found = listed_tripwires(**self._asked())[:POLICIES]

@@ -1,10 +1,10 @@
 """Verbs of the tripwires: change a policy, evaluate, release, and record an event from outside."""
 
-from governance.tripwire.services.evaluating import evaluate_tripwires
+from governance.tripwire.services.evaluation import evaluate_tripwires
+from governance.tripwire.services.events import record_kpi
 from governance.tripwire.services.policies import POLICY_FIELDS, upsert_policy
-from governance.tripwire.services.recording import record_kpi
-from governance.tripwire.services.releasing import RELEASE, release_tripwire
-from governance.tripwire.services.showing import seen_by
+from governance.tripwire.services.release import RELEASE, release_tripwire
+from governance.tripwire.services.series import seen_by
 
 __all__ = [
     "POLICY_FIELDS",

@@ -8,13 +8,13 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from governance.actors import By
-from governance.errors import Forbidden
+from governance.core.actors import By
+from governance.core.errors import Forbidden
+from governance.core.versions import revise
 from governance.golive.services import Execution, verb
 from governance.tripwire.models import RegressionPolicy, RegressionState
 from governance.tripwire.names import read_names
 from governance.tripwire.services.states import begin_anew
-from governance.versions import revise
 
 EDIT = "governance.edit_policies"
 POLICY_FIELDS = (

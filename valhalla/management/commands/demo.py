@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
+from governance.management.guarded import GuardedCommand
 from valhalla import demo
 
 
-class Command(BaseCommand):
+class Command(GuardedCommand):
     help = (
         "Fill an empty database with demo data: people, leads, ladders in all stages, buyers and offers. Run "
         "again it changes nothing. The people's passwords and a token are kept in VALHALLA_VAR."

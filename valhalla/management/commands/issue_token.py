@@ -8,11 +8,12 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
+from django.utils import timezone
 
-from governance.actors import Role
-from governance.errors import Refused
-from governance.people.rules import SCOPES, read_scopes
-from governance.people.services import MAX_DAYS, issue_token
+from governance.accounts.rules import SCOPES, read_scopes
+from governance.accounts.services import MAX_DAYS, issue_token
+from governance.core.actors import By, Role
+from governance.core.errors import Refused
 
 
 class Command(BaseCommand):
@@ -46,6 +47,8 @@ class Command(BaseCommand):
         try:
             issued = issue_token(
                 options["name"],
+                by=By.system("issue_token"),
+                at=timezone.now(),
                 role=options["role"].strip().upper(),
                 scopes=read_scopes(options["scopes"]),
                 days=int(days),

@@ -7,17 +7,28 @@ from typing import Any
 from django.core.management.commands import migrate
 from django.db import connections
 
-from valhalla import migrating
+from valhalla import contact_key, database_roles, migrating, second_factor_key
 
 
 class Command(migrate.Command):
-    """Waits for a migrate that runs already; see valhalla/migrating.py."""
+    """Works as the owner of the tables, and waits for another migrate; see valhalla/migrating.py."""
 
     def handle(self, *args: Any, **options: Any) -> Any:
         if options["plan"] or options["check_unapplied"]:  # they only read
             return super().handle(*args, **options)
-        with migrating.one_at_a_time(connections[options["database"]], self._say_that_it_waits):
-            return super().handle(*args, **options)
+        connection = connections[options["database"]]
+        with (
+            database_roles.as_owner(connection) as application,
+            migrating.one_at_a_time(connection, self._say_that_it_waits),
+        ):
+            database_roles.require_owner(connection, whatever=bool(options["app_label"]))
+            migrating.refuse_a_newer_database(connection.alias)
+            contact_key.make_key(connection)
+            second_factor_key.make_key(connection)
+            said = super().handle(*args, **options)
+            if application:
+                database_roles.give_rights(connection, application)
+            return said
 
     def check(self, *args: Any, **kwargs: Any) -> None:
         """Check all but the database: the triggers whose lack would be complained of are made here."""

@@ -7,13 +7,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from governance.actors import By
-from governance.errors import Refused
-from governance.people.second_factor import reset_second_factor
+from governance.accounts.second_factor import reset_second_factor
+from governance.core.actors import By
+from governance.core.errors import Refused
 
 
 class Command(BaseCommand):
-    help = "Remove a person's authenticator and backup codes. She sets them up anew at her next login."
+    help = "Remove a person's authenticator application, passkeys and backup codes."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username", help="whose")

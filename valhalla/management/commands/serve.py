@@ -5,15 +5,22 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
 
 from valhalla import running
+from valhalla.supervision import CannotStart
 
 
 class Command(BaseCommand):
-    help = "Prepare the database and serve: the web server and the job process, until Ctrl-C."
+    help = "Prepare the database and serve: the web server and the job processes, until Ctrl-C."
     requires_system_checks = []  # running.prepare() runs them in its order
     demo = False
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--only", choices=["web", "worker", "scheduler"], default="",
+            help="start one of them alone, as several machines have it",
+        )  # fmt: skip
 
     def say(self, text: str) -> None:
         self.stdout.write(text)
@@ -21,7 +28,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            running.serve(self.say, demo=self.demo)
-        except running.CannotStart as problem:
+            running.serve(self.say, demo=self.demo, only=options["only"])
+        except CannotStart as problem:
             self.stderr.write(f"valhalla: {problem}")
             sys.exit(problem.code)

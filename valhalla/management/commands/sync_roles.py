@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group, Permission
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from governance.actors import Role
+from governance.core.actors import Role
 from governance.models import User
 from valhalla.roles import ROLE_RIGHTS
 

@@ -1,0 +1,345 @@
+"""Starting and completing a task: when the contact was, what the gate says, and what the row says then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from followups.rules import CALLBACK, HANDOVER, HAPPENED, NEXT, NOT_NOW, STOPPING
+from followups.rules.lead_gate import LADDER, first_usable
+from followups.rules.outcomes import (
+    COMPLETED,
+    NO_CLAIM,
+    Case,
+    Plan,
+    Wanted,
+    decide_outcome,
+    needs_gate,
+)
+from governance.contact.frequency import answers
+from governance.contact.rules import Verdict
+from governance.core.errors import Invalid
+
+START_LASTS = timedelta(minutes=5)
+STARTED_CLAIM = timedelta(minutes=60)
+MOST_BACK = timedelta(hours=24)
+NOTE_FROM = timedelta(minutes=15)
+LONGEST_PROMISE, LONGEST_HANDOVER = timedelta(days=730), timedelta(days=14)
+CLOCK_SKEW = timedelta(seconds=5)
+PAGE_BUTTON, TYPED, DIALER = "PAGE_BUTTON", "TYPED", "DIALER"
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What is said of a finished task; `contacted_at` None means when it was started, else now."""
+
+    outcome: str = ""
+    next: str = ""
+    next_at: datetime | None = None
+    note: str = ""
+    contacted_at: datetime | None = None
+    override_reason: str = ""
+    happened: bool = False
+    claim_token: str = ""
+    source: str = PAGE_BUTTON
+    by_key: bool = False  # an opt-out that the person who records it may take back for ten minutes
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who completes: the key of whoever does the work, whether it is a program, what else they may do."""
+
+    name: str
+    key: str
+    is_program: bool = False
+    may_override: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the task's row says of its start and its deadlines; `earlier` are contacts of steps before it."""
+
+    province: str = ""
+    started_at: datetime | None = None
+    started_by: str = ""  # the key
+    is_decided: bool = False  # the gate was asked when it was started
+    source: str = ""
+    late_from: datetime | None = None
+    is_counted: bool = False  # the SLA event was written when it became late
+    earlier: tuple[datetime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A contact and what the gate says of it; `allowed` is None where we contacted nobody.
+
+    `verdict` is what is kept as a decision, None where the gate was not asked; `is_refused` where it refuses
+    a contact that has not happened yet.
+    """
+
+    at: datetime
+    is_late: bool
+    allowed: bool | None = None
+    verdict: Verdict | None = None
+    is_overridden: bool = False
+    is_refused: bool = False
+    may_not_override: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A KPI event; `value` in minutes."""
+
+    metric: str
+    success: bool
+    value: Decimal | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionPlan:
+    """What completing a task writes: its row, the gate's decision, KPI events and what follows."""
+
+    contact: Contact
+    values: Mapping[str, Any] = field(default_factory=dict)
+    events: Sequence[Event] = ()
+    outcome: Plan = Plan()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who holds a task and who started it, by name; `is_held` whether the claim is the actor's and live."""
+
+    started_by: str = ""
+    claimed_by: str = ""
+    until: datetime | None = None
+    is_held: bool = False
+    opened_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartPlan:
+    """What the gate says of a contact that begins now, and what the task's row says from then on.
+
+    Without `values` the same person has started it already: the first start's decision and claim stand.
+    """
+
+    verdict: Verdict
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+def decide_start(
+    case: Case, record: Record, claim: Claim, actor: Actor, *, source: str, new_token: str
+) -> StartPlan:
+    """Ask the gate for a contact that begins now; allowed, it lengthens the actor's claim to 60 minutes."""
+    task, at = case.task, case.at
+    verdict = case.asked.judge(task.channel, at, task.kind, task.point)
+    if not verdict.ok or _is_repeated(record, claim, actor, at):
+        return StartPlan(verdict)
+    point = task.point or first_usable(case.points, task.channel)
+    values: dict[str, Any] = {
+        "started_at": at,
+        "started_by": actor.name,
+        "contact_source": source,
+        "contact_point_id": point.id if point is not None else None,
+        "opened_at": claim.opened_at or at,
+        "claim_until": max(claim.until or at, at + STARTED_CLAIM),
+    }
+    if not claim.is_held:
+        values |= {"claimed_by": actor.name, "claim_token": new_token, "claimed_at": at}
+    return StartPlan(verdict, values)
+
+
+def _is_repeated(record: Record, claim: Claim, actor: Actor, at: datetime) -> bool:
+    """Say whether the same person started this contact less than 5 minutes ago and still holds the task."""
+    if record.started_at is None or not record.is_decided or claim.until is None:
+        return False
+    is_theirs = claim.started_by == actor.name == claim.claimed_by
+    return is_theirs and claim.until > at and timedelta() <= at - record.started_at < START_LASTS
+
+
+def check_next(completion: Completion, at: datetime) -> None:
+    """Refuse a next step that does not go with the outcome, or has no time where it needs one."""
+    if not completion.next:
+        return
+    if completion.next not in NEXT:
+        raise Invalid(
+            {"next": [_("There is no such next step; use %(known)s.") % {"known": ", ".join(NEXT)}]}
+        )
+    if completion.outcome not in STOPPING:
+        raise Invalid({"next": [_("A next step goes only with a lead who was reached or who replied.")]})
+    if completion.next in (CALLBACK, NOT_NOW):
+        if completion.next_at is None:
+            raise Invalid({"next_at": [_("Say when.")]})
+        if completion.next_at < at or completion.next_at > at + LONGEST_PROMISE:
+            raise Invalid({"next_at": [_("A time in the next two years is needed.")]})
+    if completion.next == HANDOVER and completion.next_at and completion.next_at > at + LONGEST_HANDOVER:
+        raise Invalid({"next_at": [_("A closer calls within 14 days; for later, plan a callback.")]})
+
+
+def contact_time(case: Case, record: Record, completion: Completion, actor: Actor) -> tuple[datetime, bool]:
+    """Return when the contact was and whether it is entered late. Raises Invalid for an impossible time."""
+    at = case.at
+    if completion.contacted_at is None:
+        return (record.started_at or at) if _is_of_the_start(record, actor, at) else at, False
+    contacted_at = completion.contacted_at
+    if contacted_at > at + CLOCK_SKEW:
+        raise Invalid({"contacted_at": [_("The contact cannot be in the future.")]})
+    if at - contacted_at > MOST_BACK:
+        raise Invalid(
+            {"contacted_at": [_("The contact is more than 24 hours back; ask a manager to correct it.")]}
+        )
+    if record.earlier and contacted_at < max(record.earlier):
+        raise Invalid({"contacted_at": [_("The step before was contacted later than that.")]})
+    is_late = at - contacted_at > NOTE_FROM and contacted_at != record.started_at
+    if is_late and not completion.note.strip():
+        raise Invalid({"note": [_("A contact more than 15 minutes back needs a note.")]})
+    return min(contacted_at, at), is_late
+
+
+def _is_of_the_start(record: Record, actor: Actor, at: datetime) -> bool:
+    """Say whether a completion without a time belongs to the task's start.
+
+    A program starts for whoever logs the call, and logs what a person started; another person's start that
+    came to nothing says nothing of this contact.
+    """
+    if record.started_at is None or at - record.started_at > MOST_BACK:
+        return False
+    return record.source == DIALER or actor.is_program or record.started_by == actor.key
+
+
+def asks_gate(record: Record, completion: Completion, contacted_at: datetime) -> bool:
+    """Say whether the gate judges this contact now: not what was asked at the start, nor what they did."""
+    if record.is_decided and contacted_at == record.started_at:
+        return False
+    return completion.outcome not in HAPPENED or completion.happened
+
+
+def with_number(case: Case, record: Record, completion: Completion, contacted_at: datetime) -> Case:
+    """Return the case with the number that was used: the first one, if we contacted them and none is set."""
+    task = case.task
+    is_started = record.is_decided and contacted_at == record.started_at
+    if task.point is not None or not (is_started or asks_gate(record, completion, contacted_at)):
+        return case
+    return case.having(replace(task, point=first_usable(case.points, task.channel)))
+
+
+def completion_needs_gate(
+    case: Case, record: Record, completion: Completion, wanted: Wanted, contacted_at: datetime
+) -> bool:
+    """Say whether `decide_completion` will ask the gate."""
+    task = case.task
+    if asks_gate(record, completion, contacted_at):
+        return True
+    # the task's number is retired first: then another gate is asked
+    is_retired = wanted.outcome == "WRONG_NUMBER" and task.point is not None
+    return not is_retired and needs_gate(case, wanted, just_done=True)
+
+
+def is_overdue(case: Case) -> bool:
+    """Say whether the allowed minutes since the task was due will be counted."""
+    return case.task.due_at is not None and case.at > case.task.due_at
+
+
+def decide_contact(
+    case: Case, record: Record, completion: Completion, actor: Actor, contacted_at: datetime, is_late: bool
+) -> Contact:
+    """Judge the contact: by what was said at its start, else by the gate now, with an override or without."""
+    contact = Contact(contacted_at, is_late)
+    if record.is_decided and contacted_at == record.started_at:
+        return replace(contact, allowed=True)  # the gate was asked when it was started, and said yes
+    if not asks_gate(record, completion, contacted_at):
+        return contact
+    task = case.task
+    verdict = case.asked.judge(task.channel, contacted_at, task.kind, task.point)
+    contact = replace(contact, verdict=verdict, allowed=verdict.ok)
+    if verdict.ok or completion.happened:
+        return contact
+    wants_override = bool(completion.override_reason.strip())
+    if wants_override and actor.may_override and verdict.overridable:
+        return replace(contact, is_overridden=True)
+    return replace(contact, is_refused=True, may_not_override=wants_override and not actor.may_override)
+
+
+def response_minutes(case: Case) -> tuple[Decimal | None, Decimal | None]:
+    """Return how long after its due time the task is completed: in allowed minutes, and by the wall clock."""
+    task, at = case.task, case.at
+    if task.due_at is None:
+        return None, None
+    if at <= task.due_at:
+        return Decimal(0), Decimal(0)
+    wall = Decimal(int((at - task.due_at).total_seconds() * 100 / 60)) / 100
+    assert case.hours is not None  # see `is_overdue`
+    return case.hours.hours.open_minutes(task.due_at, at), wall
+
+
+def completed_row(
+    case: Case, record: Record, completion: Completion, actor: Actor, contact: Contact
+) -> tuple[dict[str, Any], list[Event]]:
+    """Return what the completed task's row says, and the KPI events of its completion."""
+    task, at = case.task, case.at
+    minutes, wall = response_minutes(case)
+    inside = record.late_from is None or at <= record.late_from
+    is_typed = completion.contacted_at is not None and completion.contacted_at != record.started_at
+    of_start = record.source if contact.at == record.started_at else completion.source
+    values: dict[str, Any] = {
+        "status": COMPLETED,
+        "is_current": False,
+        "outcome": completion.outcome,
+        "next": completion.next or (HANDOVER if completion.outcome in STOPPING else ""),
+        "next_at": completion.next_at,
+        "note": completion.note,
+        "contacted_at": contact.at,
+        "contact_source": TYPED if is_typed else of_start,
+        "entered_late": contact.is_late,
+        "override_reason": completion.override_reason[:500],
+        "gate_allowed": contact.allowed,
+        "contact_point_id": task.point.id if task.point is not None else None,
+        "completed_at": at,
+        "completed_by": actor.name,
+        "response_minutes": minutes,
+        "response_wall_minutes": wall,
+        "sla_counted": True,
+        "held_reason": "",
+        "snoozed_until": None,
+        **NO_CLAIM,
+    }
+    detail = {"task": task.id, "channel": task.channel, "step": task.step, "province": record.province}
+    events = [Event("followup_completed", True, minutes, {**detail, "outcome": completion.outcome})]
+    if not record.is_counted and task.due_at is not None:
+        events.append(Event("followup_sla", inside, minutes, detail))
+    if contact.allowed is not None:
+        events.append(Event("contact_compliance", contact.allowed, None, detail))
+    return values, events
+
+
+def decide_completion(
+    case: Case, record: Record, completion: Completion, actor: Actor, wanted: Wanted,
+    contacted_at: datetime, is_late: bool,
+) -> CompletionPlan:  # fmt: skip
+    """Decide the whole of a completion of an open task; a refused contact is all that a refusal says."""
+    contact = decide_contact(case, record, completion, actor, contacted_at, is_late)
+    if contact.is_refused:
+        return CompletionPlan(contact)
+    task, gate = case.task, case.gate
+    values, events = completed_row(case, record, completion, actor, contact)
+    if contact.allowed is not None and task.kind == LADDER and gate is not None and _counts(case, contact):
+        gate = gate.counting(task.channel, task.point, contact.at)
+    done = replace(task, status=COMPLETED, is_current=False, held_reason="")
+    following = decide_outcome(replace(case.having(done), gate=gate), wanted, just_done=True)
+    return CompletionPlan(contact, values, events, following)
+
+
+def _counts(case: Case, contact: Contact) -> bool:
+    """Say whether a contact counts for the cap: one judged now does, an earlier start unless it answered."""
+    if contact.verdict is not None:
+        return True
+    task = case.task
+    point = task.point or first_usable(case.points, task.channel)
+    inbound = case.asked.questions[task.channel].inbound
+    return point is None or not answers(contact.at, inbound, point.digest)

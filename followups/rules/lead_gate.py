@@ -1,0 +1,145 @@
+"""The gate as it answers for one lead: every number, every channel, any instant, from what was read once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from governance.contact import digests
+from governance.contact.frequency import ContactRow
+from governance.contact.national_list import CALL
+from governance.contact.rules import ConsentRow, Question, Verdict
+
+if TYPE_CHECKING:
+    from governance.contact.services import Gate, GateBook, Where
+
+LADDER, HANDOVER = "LADDER", "HANDOVER"
+HANDOVER_LIMITS = {"deadline_at": 60, "alert_at": 15}  # minutes of allowed contact: the call, the managers
+LATE_AFTER = {"sla_5m_at": 5, "sla_30m_at": 30, "sla_2h_at": 120}
+DUE_FIELDS = ("due_at", "zone", "held_reason", *LATE_AFTER, *HANDOVER_LIMITS)
+
+
+@dataclass(frozen=True, slots=True)
+class PointState:
+    """A phone or e-mail address of a lead; `digest` is its keyed hash."""
+
+    id: int
+    kind: str
+    digest: str
+    whose: str = ""
+    usable: bool = True
+
+
+def first_usable(points: Iterable[PointState], channel: str) -> PointState | None:
+    """Return the first usable point for a channel."""
+    kind = digests.KIND_OF_CHANNEL[channel]
+    return next((point for point in points if point.kind == kind and point.usable), None)
+
+
+def due_values(kind: str, due_at: datetime | None, gate: Gate, held_reason: str) -> dict[str, Any]:
+    """Return a task's due time with the instants at which its allowed clock reaches 5, 30 and 120 minutes.
+
+    A handover also gets its deadline and the instant at which the managers are told, by the same clock.
+    """
+    limits = LATE_AFTER | (HANDOVER_LIMITS if kind == HANDOVER else {})
+    values: dict[str, Any] = {
+        name: None if due_at is None else gate.hours.after_open_minutes(due_at, minutes)
+        for name, minutes in limits.items()
+    }
+    held = "" if due_at is not None else held_reason
+    return {"due_at": due_at, "zone": gate.zone, "held_reason": held, **values}
+
+
+def with_contact(
+    questions: Mapping[str, Question], channel: str, digest: str, at: datetime
+) -> dict[str, Question]:
+    """Return the questions as they are once this point was contacted."""
+    row = ContactRow(0, digest, channel, at)
+    kind = digests.KIND_OF_CHANNEL[channel]
+    return {
+        name: replace(question, contacts=(*question.contacts, row))
+        if digests.KIND_OF_CHANNEL[name] == kind
+        else question
+        for name, question in questions.items()
+    }
+
+
+def question_for(
+    questions: Mapping[str, Question], points: Sequence[PointState], channel: str, kind: str,
+    point: PointState | None = None,
+) -> Question:  # fmt: skip
+    """Return the question for a contact of this kind of task; `point` is the number that is called."""
+    question = questions[channel]
+    if question.numbers:
+        used = point if point is not None and point.usable else first_usable(points, channel)
+        question = replace(question, called=used.digest if used is not None else "")
+    return question if kind == LADDER else replace(question, awaited=True)
+
+
+@dataclass(frozen=True, slots=True)
+class LeadGate:
+    """What the gate needs to judge contacts with one lead; `at` is the present."""
+
+    at: datetime
+    where: Where
+    book: GateBook
+    points: Sequence[PointState]
+    questions: Mapping[str, Question]
+
+    def of(self, channel: str) -> Gate:
+        return self.book.gate(self.where, channel)
+
+    def point_for(self, channel: str) -> PointState | None:
+        """Return the lead's first usable point for a channel."""
+        return first_usable(self.points, channel)
+
+    def question(self, channel: str, kind: str, point: PointState | None = None) -> Question:
+        return question_for(self.questions, self.points, channel, kind, point)
+
+    def planned(self, channel: str, kind: str, point: PointState | None = None) -> Question:
+        """Return the question for a contact that is planned now, perhaps for later."""
+        question = self.question(channel, kind, point)
+        return replace(question, planned_at=self.at) if question.numbers else question
+
+    def judge(self, channel: str, at: datetime, kind: str, point: PointState | None = None) -> Verdict:
+        return self.of(channel).judge(self.question(channel, kind, point), at)
+
+    def first_allowed(
+        self, channel: str, at: datetime, kind: str, point: PointState | None = None
+    ) -> datetime | None:
+        """Return the first instant at or after `at` that the gate allows for this lead, or None."""
+        return self.of(channel).next_allowed(self.planned(channel, kind, point), at)
+
+    def is_too_soon(self, channel: str, at: datetime, point: PointState | None = None) -> bool:
+        """Say whether a step at an instant meets the cap of contacts."""
+        verdict = self.judge(channel, at, LADDER, point)
+        return any(check.reason == "too_soon" for check in verdict.checks)
+
+    def holding_reason(self, channel: str, at: datetime, kind: str, point: PointState | None = None) -> str:
+        """Return why no instant is allowed, for a task that is held."""
+        verdict = self.of(channel).judge(self.planned(channel, kind, point), at)
+        return verdict.refused_before_time() or verdict.reason
+
+    def list_is_stale(self, channel: str, kind: str, point: PointState | None) -> bool:
+        """Say whether the national list of a number is too old for a call now, and nothing exempts it."""
+        return channel == CALL and self.question(channel, kind, point).lists(self.at).refused
+
+    def with_consent(self, consent: ConsentRow) -> LeadGate:
+        """Return the gate once a consent is recorded; for calls it counts whatever its channel is."""
+        kind = digests.KIND_OF_CHANNEL[consent.channel]
+        questions = {
+            channel: replace(question, consents=(*question.consents, consent))
+            if channel == CALL or digests.KIND_OF_CHANNEL[channel] == kind
+            else question
+            for channel, question in self.questions.items()
+        }
+        return replace(self, questions=questions)
+
+    def counting(self, channel: str, point: PointState | None, at: datetime) -> LeadGate:
+        """Return the gate once a contact at an instant, made or planned, counts in its questions."""
+        used = point or self.point_for(channel)
+        if used is None:
+            return self
+        return replace(self, questions=with_contact(self.questions, channel, used.digest, at))

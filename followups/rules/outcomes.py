@@ -1,0 +1,471 @@
+"""What follows from an outcome: decided on what a verb has loaded, returned as a plan, written elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from followups.rules import (
+    ADVANCING,
+    CALLBACK,
+    HANDOVER,
+    LEAD_STATUS_AFTER,
+    NOT_NOW,
+    STOPPING,
+    Step,
+    gap_before,
+    wants_to_sell,
+)
+from followups.rules.lead_gate import LADDER, LeadGate, PointState, due_values, first_usable
+from governance.contact.national_list import CALL, STALE
+from governance.contact.rules import ConsentRow
+
+if TYPE_CHECKING:
+    from governance.contact.services import Gate
+
+OPEN, COMPLETED, SKIPPED, CANCELLED = "OPEN", "COMPLETED", "SKIPPED", "CANCELLED"
+ACTIVE, STOPPED = "ACTIVE", "STOPPED"
+WORKING, DEAD, LEAD_NOT_NOW = "WORKING", "DEAD", "NOT_NOW"
+REPLIED, WRONG_NUMBER, OPTED_OUT = "REPLIED", "WRONG_NUMBER", "OPTED_OUT"
+NO_POINT = "no_contact_point"
+PERSON_ACTIVE = "person_active"
+SET_ASIDE = frozenset({PERSON_ACTIVE, STALE})  # held steps for which the others of the ladder do not wait
+NO_CLAIM: dict[str, Any] = {"claimed_by": "", "claim_token": "", "claimed_at": None, "claim_until": None}
+SKIPPED_VALUES: dict[str, Any] = {"status": SKIPPED, "is_current": False, "held_reason": "", **NO_CLAIM}
+
+
+class Held(Protocol):
+    """A task, stored or as the rules see it."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def held_reason(self) -> str: ...
+
+
+Task = TypeVar("Task", bound=Held)
+
+
+def waits(task: Held) -> bool:
+    return task.status == OPEN and task.held_reason == PERSON_ACTIVE
+
+
+def is_set_aside(task: Held) -> bool:
+    """Say whether a step is held while the ladder goes on: for another lead's ladder, or for a newer list."""
+    return task.status == OPEN and task.held_reason in SET_ASIDE
+
+
+def current_of(tasks: Iterable[Task]) -> Task | None:
+    """Return the step that is to be done next: the first open one that is not set aside."""
+    remaining = [task for task in tasks if task.status == OPEN]
+    free = (task for task in remaining if not is_set_aside(task))
+    return next(free, remaining[0] if remaining else None)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """A task as the rules see it; `point` is its number or address."""
+
+    id: int
+    kind: str
+    channel: str
+    status: str
+    scheduled_for: datetime
+    step: int | None = None
+    ladder_id: int | None = None
+    is_current: bool = False
+    due_at: datetime | None = None
+    held_reason: str = ""
+    point: PointState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LadderState:
+    """A ladder with the steps that it began with."""
+
+    id: int
+    status: str
+    steps: tuple[Step, ...]
+    stop_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a verb has loaded of a task and its lead.
+
+    `tasks` are the task itself, its ladder's, those of the ladder that runs and whatever else is open, in
+    order of their steps; `ladder` is the one that runs, `own_ladder` the task's. `gate` is None where nothing
+    will be asked of it; `gate_without` is the gate once the task's number is retired, `hours` the task's
+    channel by itself, for counting allowed minutes. `rest_days` is how long a lead rests who answered none of
+    the ladder's steps, None where that cannot come up.
+    """
+
+    at: datetime
+    task: TaskState
+    tasks: tuple[TaskState, ...]
+    lead_status: str
+    points: tuple[PointState, ...] = ()
+    ladder: LadderState | None = None
+    own_ladder: LadderState | None = None
+    gate: LeadGate | None = None
+    gate_without: LeadGate | None = None
+    hours: Gate | None = None
+    rest_days: int | None = None
+
+    @property
+    def asked(self) -> LeadGate:
+        """The gate, where the verb has loaded it."""
+        assert self.gate is not None
+        return self.gate
+
+    @property
+    def running(self) -> list[TaskState]:
+        """The tasks of the ladder that runs, in order."""
+        ladder = self.ladder
+        return [] if ladder is None else [task for task in self.tasks if task.ladder_id == ladder.id]
+
+    def having(self, *changed: TaskState) -> Case:
+        """Return the case with these tasks in the place of what they were."""
+        new = {task.id: task for task in changed}
+        tasks = tuple(new.get(task.id, task) for task in self.tasks)
+        return replace(self, task=new.get(self.task.id, self.task), tasks=tasks)
+
+    def without(self, point: PointState) -> tuple[PointState, ...]:
+        """Return the points as they are once this one is retired."""
+        return tuple(replace(p, usable=False) if p.id == point.id else p for p in self.points)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was said with an outcome; `owner` gets the callback, a time counts only with a `next`.
+
+    `inquiry` is the consent that lies in what was said, see `is_inquiry`; recorded with the outcome, it
+    counts for the call that is planned.
+    """
+
+    outcome: str
+    next: str = ""
+    next_at: datetime | None = None
+    owner: str = ""
+    inquiry: ConsentRow | None = None
+
+
+ADVANCE = Wanted("NO_ANSWER")  # what nothing but the next step follows from
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Open tasks of the lead that are cancelled: those of some kinds, or all."""
+
+    reason: str
+    kinds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The running ladder's end; `stopped` where the caller stops what else must stop."""
+
+    status: str
+    reason: str
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a verb does to a lead and its tasks.
+
+    `changes` are new values by task id (moved, made current, skipped). `repointed` are promised tasks that
+    take another number. `lead` are new values of the lead, `created` those of a callback or handover.
+    `next_id` is the task that comes next, where it is a known one. `gate` has what was planned counted in.
+    """
+
+    changes: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    retired: int | None = None
+    repointed: tuple[int, ...] = ()
+    repointed_to: int | None = None
+    cancelled: tuple[Cancelled, ...] = ()
+    ended: Ended | None = None
+    lead: Mapping[str, Any] = field(default_factory=dict)
+    created: Mapping[str, Any] | None = None
+    next_id: int | None = None
+    inquiry: bool = False
+    suppresses: bool = False
+    rejudges: bool = False
+    gate: LeadGate | None = None
+
+
+def is_inquiry(next: str, note: str) -> bool:
+    """Say whether what came in is an inquiry: they ask for a closer's call, or say they want to sell.
+
+    Someone who asks who we are has inquired of nothing. `next` is what was chosen, blank where nothing was.
+    """
+    return next == HANDOVER or wants_to_sell(note)
+
+
+def needs_gate(case: Case, wanted: Wanted, *, just_done: bool) -> bool:
+    """Say whether `decide_outcome` will ask the gate."""
+    if wanted.outcome in STOPPING:
+        return (wanted.next or HANDOVER) in (CALLBACK, HANDOVER)
+    if wanted.outcome == OPTED_OUT:
+        return False
+    wrong = case.task.point if wanted.outcome == WRONG_NUMBER else None
+    points = case.without(wrong) if wrong is not None else ()
+    remaining = [
+        task for task in case.running
+        if task.status == OPEN and task.id != case.task.id
+        and (
+            wrong is None or task.point is None or task.point.id != wrong.id
+            or first_usable(points, task.channel) is not None
+        )
+    ]  # fmt: skip
+    return _is_pushed(remaining, case.task if just_done else None)
+
+
+def _is_pushed(remaining: Sequence[TaskState], done: TaskState | None) -> bool:
+    """Say whether any of these open steps comes after something that it could be too soon after."""
+    follows = False
+    for task in remaining:
+        if done is not None and (task.step or 0) > (done.step or 0):
+            follows, done = True, None
+        if follows and task.due_at is not None and task.step:
+            return True
+        follows = follows or task.due_at is not None
+    return False
+
+
+def may_rest(case: Case, wanted: Wanted, *, newer_ladder: bool) -> bool:
+    """Say whether `decide_outcome` could put the lead aside: this was the last step and nothing is open."""
+    left = any(task.status == OPEN and task.id != case.task.id for task in case.tasks)
+    if wanted.outcome not in ADVANCING or case.lead_status != WORKING or left or newer_ladder:
+        return False
+    ladder = case.own_ladder
+    return ladder is not None and (ladder.status == ACTIVE or _ended_by_itself(ladder))
+
+
+def decide_outcome(case: Case, wanted: Wanted, *, just_done: bool) -> Plan:
+    """Decide what follows from the outcome of the case's task.
+
+    `just_done` is whether this very call closed the task: what would come too soon after it is pushed back.
+    """
+    done = case.task if just_done else None
+    if wanted.outcome in ADVANCING:
+        return decide_advance(case, done) if case.task.ladder_id is not None else Plan(gate=case.gate)
+    if wanted.outcome in STOPPING:
+        return _decide_stop(case, wanted)
+    if wanted.outcome == WRONG_NUMBER:
+        return _decide_wrong_number(case, done)
+    if wanted.outcome != OPTED_OUT:
+        raise ValueError(f"no rule names the outcome {wanted.outcome}")
+    everything = Cancelled(OPTED_OUT)
+    lead = lead_values(DEAD, case.at)
+    ended = _ended(case, OPTED_OUT, stopped=True)
+    return Plan(cancelled=(everything,), ended=ended, lead=lead, suppresses=True, gate=case.gate)
+
+
+def decide_advance(case: Case, done: TaskState | None, *, reason: str = "") -> Plan:
+    """Make the running ladder's next open step current, or end (with `reason`) a ladder that has none.
+
+    What would come too soon after `done`, a step that was completed or skipped just now, is pushed back.
+    """
+    if case.ladder is None:  # the last step of the task's own was corrected to unanswered
+        return Plan(lead=_rest(case, case.own_ladder), gate=case.gate)
+    remaining = [task for task in case.running if task.status == OPEN]
+    if not remaining:
+        ended = _ended(case, reason)
+        assert ended is not None
+        over = replace(case.ladder, status=ended.status, stop_reason=reason)
+        return Plan(ended=ended, lead=_rest(case, over), gate=case.gate)
+    gate, steps = case.gate, case.ladder.steps
+    current = current_of(remaining)
+    changes: dict[int, Mapping[str, Any]] = {}
+    earlier: datetime | None = None
+    for task in remaining:
+        values: dict[str, Any] = {}
+        if done is not None and (task.step or 0) > (done.step or 0):
+            earlier = max(earlier or case.at, case.at)
+            done = None
+        due_at = task.due_at
+        if earlier is not None and due_at is not None and task.step:
+            assert gate is not None  # see `needs_gate`
+            not_before = max(due_at, earlier + gap_before(steps, task.step))
+            if not_before > due_at or gate.is_too_soon(task.channel, not_before):
+                values = _first_allowed(case, gate, task, not_before)
+                due_at = values["due_at"]
+        if due_at is not None and gate is not None:
+            gate = gate.counting(task.channel, task.point, max(due_at, case.at))
+        earlier = due_at or earlier
+        if due_at != task.due_at or (task is current) != task.is_current:
+            changes[task.id] = {**values, "is_current": task is current}
+    return Plan(changes=changes, next_id=current.id if current else None, gate=gate)
+
+
+def decide_skip(case: Case, reason: str) -> Plan:
+    """Skip the case's task and make the next step current."""
+    own = case.task
+    values = {"closed_reason": reason[:200], **SKIPPED_VALUES}
+    skipped = replace(own, status=SKIPPED, is_current=False, held_reason="")
+    plan = Plan(gate=case.gate)
+    if own.ladder_id is not None:
+        plan = decide_advance(case.having(skipped), skipped)
+    return replace(plan, changes={own.id: values, **plan.changes})
+
+
+@dataclass(frozen=True, slots=True)
+class Snooze:
+    """Until when a task is put aside, or why it cannot be: no instant in the days ahead is allowed."""
+
+    until: datetime | None
+    reason: str = ""
+    zones: tuple[str, ...] = ()
+
+
+def decide_snooze(case: Case, until: datetime, latest: datetime) -> Snooze:
+    """Return the first allowed instant at or after `until`, refused where it is after `latest`."""
+    task, gate = case.task, case.asked
+    lawful = gate.first_allowed(task.channel, until, task.kind, task.point)
+    if lawful is not None and lawful <= latest:
+        return Snooze(lawful)
+    reason = gate.holding_reason(task.channel, until, task.kind, task.point)
+    return Snooze(lawful, reason, gate.of(task.channel).zones)
+
+
+def _first_allowed(case: Case, gate: LeadGate, task: TaskState, not_before: datetime) -> dict[str, Any]:
+    own = case.task
+    point = task.point or (own.point if task.channel == own.channel else None)
+    due = gate.first_allowed(task.channel, not_before, task.kind, point)
+    held = "" if due else gate.holding_reason(task.channel, not_before, own.kind, point)
+    return due_values(task.kind, due, gate.of(task.channel), held)
+
+
+def _ended(case: Case, reason: str, *, stopped: bool = False) -> Ended | None:
+    """Return the running ladder's end: COMPLETED if any step was completed and nobody stopped it."""
+    if case.ladder is None:
+        return None
+    any_done = any(task.status == COMPLETED for task in case.running)
+    return Ended(COMPLETED if any_done and not stopped else STOPPED, reason, stopped)
+
+
+def lead_values(
+    status: str, at: datetime, *, follow_up_at: datetime | None = None, nurture: bool = False
+) -> dict[str, Any]:
+    """Return what a lead becomes; with `nurture` a nurture ladder starts at `follow_up_at`."""
+    return {
+        "status": status,
+        "follow_up_at": follow_up_at,
+        "nurture_at": follow_up_at if nurture else None,
+        "updated_at": at,
+    }
+
+
+def _ended_by_itself(ladder: LadderState) -> bool:
+    return ladder.status == COMPLETED and not ladder.stop_reason
+
+
+def _rest(case: Case, ladder: LadderState | None) -> Mapping[str, Any]:
+    """Put aside a lead who answered none of the steps of their last ladder, until a nurture ladder starts."""
+    if ladder is None or not _ended_by_itself(ladder) or not case.rest_days or case.lead_status != WORKING:
+        return {}
+    if any(task.status == OPEN for task in case.tasks):
+        return {}
+    until = case.at + timedelta(days=case.rest_days)
+    return lead_values(LEAD_NOT_NOW, case.at, follow_up_at=until, nurture=True)
+
+
+def _decide_stop(case: Case, wanted: Wanted) -> Plan:
+    """End the ladder of a lead who was reached, and make the callback or handover that they asked for.
+
+    A handover is due at once, or at `next_at` if a time was agreed. Asked for again it makes no second one:
+    what waits for that time stays, else it is promised for the new one.
+    """
+    kind = wanted.next or HANDOVER
+    next_at = wanted.next_at if wanted.next else None  # a time belongs to what was asked for
+    ended = _ended(case, wanted.outcome)
+    lead = lead_values(LEAD_STATUS_AFTER[kind], case.at, follow_up_at=next_at if kind == NOT_NOW else None)
+    inquiry = wanted.inquiry is not None
+    cancelled = (Cancelled(wanted.outcome, (LADDER,)),) if ended else ()
+    plan = Plan(cancelled=cancelled, ended=ended, lead=lead, inquiry=inquiry, gate=case.gate)
+    if kind not in (CALLBACK, HANDOVER):
+        return plan
+    return with_promise(plan, case, kind, next_at, wanted)
+
+
+def with_promise(plan: Plan, case: Case, kind: str, next_at: datetime | None, asked_for: Wanted) -> Plan:
+    """Add a callback or handover to a plan, or name the one that waits for the same time already."""
+    wanted = max(next_at or case.at, case.at) if kind == HANDOVER else next_at or case.at
+    at_once = kind == HANDOVER and wanted == case.at
+    same = [task for task in case.tasks if task.kind == kind and task.status == OPEN]
+    waiting = next((task for task in same if at_once or task.scheduled_for == wanted), None)
+    if waiting is not None:
+        return replace(plan, next_id=waiting.id)
+    gate = case.asked if asked_for.inquiry is None else case.asked.with_consent(asked_for.inquiry)
+    point = case.task.point if case.task.channel == CALL else None
+    start = gate.first_allowed(CALL, wanted, kind, point)
+    due = wanted if kind == HANDOVER and wanted <= case.at and start is not None else start
+    held = "" if due else gate.holding_reason(CALL, wanted, case.task.kind, point)
+    first = first_usable(case.points, CALL)
+    created = {
+        "kind": kind, "scheduled_for": wanted, "contact_point_id": first.id if first else None,
+        "owner": "" if kind == HANDOVER else asked_for.owner, **due_values(kind, due, gate.of(CALL), held),
+    }  # fmt: skip
+    replaced = (Cancelled("replaced", (kind,)),) if same else ()
+    return replace(plan, cancelled=(*plan.cancelled, *replaced), created=created)
+
+
+def _decide_wrong_number(case: Case, done: TaskState | None) -> Plan:
+    """Retire the number and go on with the next one; steps whose channel has none left are skipped."""
+    wrong = case.task.point
+    if wrong is None:
+        return decide_advance(case, done, reason=NO_POINT)
+    points = case.without(wrong)
+    on_it = [t for t in case.tasks if t.status == OPEN and t.point is not None and t.point.id == wrong.id]
+    promised = tuple(task.id for task in on_it if task.ladder_id is None)
+    steps = [task for task in on_it if case.ladder is not None and task.ladder_id == case.ladder.id]
+    changes: dict[int, Mapping[str, Any]] = {}
+    moved = [replace(case.task, point=replace(wrong, usable=False))]
+    for task in steps:
+        point = first_usable(points, task.channel)
+        if point is not None:
+            changes[task.id] = {"contact_point_id": point.id}
+            moved.append(replace(task, point=point))
+            continue
+        changes[task.id] = {"contact_point_id": None, "closed_reason": NO_POINT, **SKIPPED_VALUES}
+        moved.append(replace(task, point=None, status=SKIPPED, is_current=False, held_reason=""))
+    after = replace(case.having(*moved), points=points, gate=case.gate_without)
+    plan = decide_advance(after, after.task if done is not None else None, reason=NO_POINT)
+    for task_id, values in plan.changes.items():
+        changes[task_id] = {**changes.get(task_id, {}), **values}
+    other = first_usable(points, CALL)
+    return replace(
+        plan, changes=changes, retired=wrong.id, repointed=promised, rejudges=True,
+        repointed_to=other.id if other is not None else None,
+    )  # fmt: skip
+
+
+def decide_date_only(case: Case, wanted: Wanted) -> Plan:
+    """End the ladder of a lead whose callback or handover was promised under another lead of theirs."""
+    kind = wanted.next or HANDOVER
+    ended = _ended(case, wanted.outcome)
+    lead = lead_values(LEAD_STATUS_AFTER[kind], case.at, follow_up_at=wanted.next_at)
+    return Plan(cancelled=(Cancelled(wanted.outcome, (LADDER,)),) if ended else (), ended=ended, lead=lead)
+
+
+def decide_waiting(case: Case, wanted: Wanted) -> Plan:
+    """Plan the callback of a lead who called or wrote and waits for an answer."""
+    inquiry = wanted.inquiry is not None
+    plan = Plan(lead=lead_values(WORKING, case.at), inquiry=inquiry, gate=case.gate)
+    return with_promise(plan, case, CALLBACK, case.at, wanted)
+
+
+def next_open(case: Case, plan: Plan) -> int | None:
+    """Return the task that is next for the lead once the plan is written: the current one due first."""
+    if plan.next_id is not None:
+        return plan.next_id
+    left = [
+        task for task in case.tasks
+        if task.status == OPEN and task.is_current and task.id not in plan.changes
+        and not any(task.kind in gone.kinds or not gone.kinds for gone in plan.cancelled)
+    ]  # fmt: skip
+    first = min(left, key=lambda task: (task.due_at is None, task.due_at or case.at, task.id), default=None)
+    return first.id if first is not None else None

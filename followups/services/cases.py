@@ -1,0 +1,96 @@
+"""The case that a verb decides on: what was read under the lock, as plain values for the rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from followups.models import FollowUpTask, Ladder, LadderTemplate
+from followups.rules import read_steps
+from followups.rules.completion import Completion
+from followups.rules.outcomes import (
+    REPLIED,
+    WRONG_NUMBER,
+    Case,
+    LadderState,
+    TaskState,
+    Wanted,
+    is_inquiry,
+    may_rest,
+    needs_gate,
+)
+from followups.services.consents import inquiry_of
+from followups.services.locked_task import LockedTask, point_state
+from governance.core.actors import Role
+
+
+def task_state(task: FollowUpTask) -> TaskState:
+    """Return a task as the rules see it."""
+    return TaskState(
+        id=task.pk,
+        kind=task.kind,
+        channel=task.channel,
+        status=task.status,
+        scheduled_for=task.scheduled_for,
+        step=task.step,
+        ladder_id=task.ladder_id,
+        is_current=task.is_current,
+        due_at=task.due_at,
+        held_reason=task.held_reason,
+        point=point_state(task.contact_point) if task.contact_point is not None else None,
+    )
+
+
+def _ladder_state(ladder: Ladder | None) -> LadderState | None:
+    if ladder is None:
+        return None
+    return LadderState(ladder.pk, ladder.status, read_steps(ladder.steps), ladder.stop_reason)
+
+
+def wanted_of(locked: LockedTask, completion: Completion) -> Wanted:
+    """Return what was said with an outcome; who owns the task calls back, else whoever reached the lead."""
+    by = locked.by
+    is_program = by.role == Role.SERVICE and not by.acting_for  # it cannot call
+    owner = locked.task.owner or ("" if is_program else by.working_name)
+    inquires = (
+        completion.outcome == REPLIED and locked.task.pk and is_inquiry(completion.next, completion.note)
+    )
+    inquiry = inquiry_of(locked) if inquires else None
+    return Wanted(completion.outcome, completion.next, completion.next_at, owner, inquiry)
+
+
+def load_case(locked: LockedTask, *, beside: bool = True) -> Case:
+    """Return what was read under the lock, as the rules see it; what deciding needs besides comes later.
+
+    Without `beside` the task's own ladder, which runs, is all that counts.
+    """
+    own = task_state(locked.task)
+    active = locked.running()
+    rows = {task.pk: task for task in (*locked.siblings, *(locked.open_beside if beside else ()))}
+    tasks = [task_state(task) for task in rows.values() if task.pk != own.id]
+    tasks = sorted([*tasks, *([own] if own.id else [])], key=lambda task: (task.step is None, task.step or 0))
+    ladder = _ladder_state(active)
+    return Case(
+        at=locked.at,
+        task=own,
+        tasks=tuple(tasks),
+        lead_status=locked.lead.status,
+        points=tuple(map(point_state, locked.points)),
+        ladder=ladder,
+        own_ladder=ladder if active == locked.task.ladder else _ladder_state(locked.task.ladder),
+    )
+
+
+def with_gate(
+    locked: LockedTask, case: Case, wanted: Wanted, *, just_done: bool, asked: bool = False
+) -> Case:
+    """Load what else deciding needs: the gate (also where it is `asked` of the contact), the days of rest."""
+    needed = needs_gate(case, wanted, just_done=just_done)
+    point = case.task.point if wanted.outcome == WRONG_NUMBER else None
+    if needed and point is not None:
+        case = replace(case, gate_without=locked.gate_without(point.id))
+    if asked or (needed and point is None):
+        case = replace(case, gate=locked.lead_gate)
+    if may_rest(case, wanted, newer_ladder=locked.newer_ladder):
+        template = LadderTemplate.objects.effective(locked.lead.place)
+        case = replace(case, rest_days=template.rests if template is not None else None)
+    return case

@@ -1,0 +1,239 @@
+"""A task that is locked with its lead, the ladder's other steps, the lead's points and the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import F, Q, Subquery
+from django.utils.translation import gettext as _
+
+from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
+from followups.points import lead_facts
+from followups.rules import Step, read_steps
+from followups.rules.lead_gate import LeadGate, PointState, due_values, question_for
+from followups.services.guards import require_object
+from governance.contact import digests
+from governance.contact.rules import Question
+from governance.contact.services import Gate, GateBook, Where, open_book, questions_about
+from governance.core.actors import By, Written
+from governance.core.errors import NotFound
+from governance.core.hooks import PointFacts
+from governance.core.hours import CHANNELS
+
+
+def facts_of_points(lead: Lead, points: Sequence[ContactPoint]) -> list[PointFacts]:
+    """Return the usable points as the gate sees them, the lead herself included."""
+    usable = [point.facts for point in points if point.status == ContactPoint.Status.USABLE]
+    return [*usable, lead_facts(lead.external_id)]
+
+
+def point_state(point: ContactPoint) -> PointState:
+    """Return a point as the rules see it."""
+    usable = point.status == ContactPoint.Status.USABLE
+    return PointState(point.pk, point.kind, point.digest, point.whose, usable)
+
+
+@dataclass(slots=True)
+class LockedTask:
+    """What a verb on a task works with; everything was read after the lead was locked."""
+
+    task: FollowUpTask
+    siblings: list[FollowUpTask]
+    points: list[ContactPoint]
+    by: By
+    at: datetime
+    where: Where
+    _book: GateBook | None = None
+    _lead_gate: LeadGate | None = None
+    others: list[FollowUpTask] | None = None  # what else is open or runs; None: not read yet
+    newer_ladder: bool = False
+    _questions: Mapping[str, Question] | None = None
+
+    @property
+    def lead(self) -> Lead:
+        return self.task.lead
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return read_steps(self.task.ladder.steps) if self.task.ladder else ()
+
+    @property
+    def open_beside(self) -> list[FollowUpTask]:
+        """The lead's tasks that are no steps of the task's ladder and open, or of the ladder that runs."""
+        if self.others is None:
+            rows = FollowUpTask.objects.filter(lead=self.lead)
+            rows = rows.filter(Q(status="OPEN") | Q(ladder__status="ACTIVE"))
+            rows = rows.exclude(pk__in=[task.pk for task in (self.task, *self.siblings) if task.pk])
+            rows = rows.select_related("ladder", "contact_point")
+            self.others = list(rows.order_by(F("step").asc(nulls_last=True), "id"))
+            for row in self.others:
+                row.lead = self.lead
+        return self.others
+
+    def running(self) -> Ladder | None:
+        """Return the lead's active ladder.
+
+        Mostly the task's own; a reply to an old ladder's message finds the one that runs now.
+        """
+        own = self.task.ladder
+        if own is not None and own.status == Ladder.Status.ACTIVE:
+            return own
+        ladders = (task.ladder for task in self.open_beside)
+        return next((one for one in ladders if one and one.status == Ladder.Status.ACTIVE), None)
+
+    @property
+    def book(self) -> GateBook:
+        if self._book is None:
+            self._book = GateBook.load([self.where.place], self.at)
+        return self._book
+
+    @property
+    def lead_gate(self) -> LeadGate:
+        """The gate for this lead; read on first use, in three queries."""
+        if self._lead_gate is None:
+            points = tuple(map(point_state, self.points))
+            self._lead_gate = LeadGate(self.at, self.where, self.book, points, self._read_questions())
+        return self._lead_gate
+
+    @lead_gate.setter
+    def lead_gate(self, gate: LeadGate | None) -> None:
+        self._lead_gate = gate
+        self._questions = None
+
+    def by_id(self, task_id: int | None) -> FollowUpTask | None:
+        """Return one of the lead's tasks that were read."""
+        known = (*self.siblings, *(self.others or ()))
+        return next((task for task in known if task.pk == task_id), None)
+
+    def gate_without(self, point_id: int) -> LeadGate:
+        """Return the gate as it is once one of the points is retired."""
+        points = [point for point in self.points if point.pk != point_id]
+        questions = questions_about(CHANNELS, facts_of_points(self.lead, points), self.lead.score, at=self.at)
+        return LeadGate(self.at, self.where, self.book, tuple(map(point_state, points)), questions)
+
+    def _read_questions(self) -> Mapping[str, Question]:
+        if self._questions is None:
+            facts = facts_of_points(self.lead, self.points)
+            self._questions = questions_about(CHANNELS, facts, self.lead.score, at=self.at)
+        return self._questions
+
+    def gate(self, channel: str) -> Gate:
+        return self.book.gate(self.where, channel)
+
+    def _used(self, channel: str, point: ContactPoint | None) -> PointState | None:
+        """Return the number that a contact would use, where it is not simply the first of the lead."""
+        used = point or (self.task.contact_point if channel == self.task.channel else None)
+        return point_state(used) if used is not None else None
+
+    def question(self, channel: str, kind: str = "", point: ContactPoint | None = None) -> Question:
+        """Return the gate's question for a contact of this kind; blank: of the task's.
+
+        `point` is the number that would be called, else the task's own or the lead's first usable one.
+        """
+        questions = self._lead_gate.questions if self._lead_gate is not None else self._read_questions()
+        points = list(map(point_state, self.points))
+        return question_for(questions, points, channel, kind or self.task.kind, self._used(channel, point))
+
+    def count_contact(self, task: FollowUpTask, at: datetime) -> None:
+        """Let a task's contact, made or planned, count in the questions that were read already."""
+        if self._lead_gate is not None:
+            point = point_state(task.contact_point) if task.contact_point is not None else None
+            self._lead_gate = self._lead_gate.counting(task.channel, point, at)
+
+    def forget_questions(self) -> None:
+        """Ask the suppressions again: a point was retired or suppressed."""
+        self.lead_gate = None
+
+    def first_allowed(
+        self, channel: str, at: datetime, kind: str = "", point: ContactPoint | None = None
+    ) -> datetime | None:
+        """Return the first instant at or after `at` that the gate allows for this lead, or None."""
+        used = self._used(channel, point)
+        return self.lead_gate.first_allowed(channel, at, kind or self.task.kind, used)
+
+    def is_too_soon(self, channel: str, at: datetime) -> bool:
+        """Say whether a step at an instant meets the cap of contacts."""
+        return self.lead_gate.is_too_soon(channel, at, self._used(channel, None))
+
+    def list_is_stale(self, channel: str, point: ContactPoint | None) -> bool:
+        """Say whether the national list of a number is too old for a call now, and nothing exempts it."""
+        return self.lead_gate.list_is_stale(channel, self.task.kind, self._used(channel, point))
+
+    def holding_reason(self, channel: str, at: datetime, point: ContactPoint | None = None) -> str:
+        """Return why no instant is allowed, for a task that is held."""
+        return self.lead_gate.holding_reason(channel, at, self.task.kind, self._used(channel, point))
+
+    def point_for(self, channel: str) -> ContactPoint | None:
+        """Return the lead's first usable point for a channel."""
+        kind = digests.KIND_OF_CHANNEL[channel]
+        return next(
+            (p for p in self.points if p.kind == kind and p.status == ContactPoint.Status.USABLE), None
+        )
+
+
+def put_due(task: FollowUpTask, due_at: datetime | None, gate: Gate, held_reason: str) -> None:
+    """Set a task's due time with all that follows from it, see `due_values`."""
+    for name, value in due_values(task.kind, due_at, gate, held_reason).items():
+        setattr(task, name, value)
+
+
+def lock_task(
+    task_id: int, *, by: By, at: datetime, also_lock: Iterable[int] = (), anybodys: bool = False
+) -> LockedTask:
+    """Lock the task's lead (and others, in order) and its ladder's tasks, and judge that it is the actor's.
+
+    Claims lock tasks alone, so the tasks are locked too. `anybodys` asks for no owner. Raises NotFound
+    `task_not_found`, Forbidden `not_your_task`.
+    """
+    tasks = FollowUpTask.objects.of_lead_of(task_id).with_clocks()
+    if connection.features.has_select_for_update:
+        mine = Q(pk=Subquery(FollowUpTask.objects.filter(pk=task_id).values("lead_id")[:1]))
+        leads = Lead.objects.select_for_update(of=("self",)).order_by("pk")
+        list(leads.filter(mine | Q(pk__in=list(also_lock))).values_list("pk"))
+        tasks = tasks.select_for_update(of=("self",))
+    rows = list(tasks.select_related("lead", "ladder", "contact_point"))
+    task = next((row for row in rows if row.pk == task_id), None)
+    if task is None:
+        raise NotFound(_("There is no such task among yours."), code="task_not_found")
+    if not anybodys:
+        require_object(task, by, at)
+    ladders = {row.ladder_id: row.ladder for row in rows}
+    for row in rows:
+        row.lead, row.ladder = task.lead, ladders[row.ladder_id]
+    own = [row for row in rows if row.pk == task_id or (row.ladder_id and row.ladder_id == task.ladder_id)]
+    others = [row for row in rows if row not in own]
+    points = list(ContactPoint.objects.filter(lead_id=task.lead_id).order_by("order", "id"))
+    where = Where(task.lead.place, task.lead.zone, task.city_zone, task.market_zone)
+    return LockedTask(task, own, points, by, at, where, others=others, newer_ladder=bool(task.newer_ladder))
+
+
+def task_for_lead(lead: Lead, channel: str, by: By, at: datetime) -> LockedTask:
+    """Return a locked with no stored task on it, for what belongs to none."""
+    book, where = open_book(lead.place, at, city=lead.city, zone=lead.zone)
+    points = list(ContactPoint.objects.filter(lead=lead).order_by("order", "id"))
+    task = FollowUpTask(lead=lead, channel=channel, kind=FollowUpTask.Kind.CALLBACK)
+    return LockedTask(task, [], points, by, at, where, book)
+
+
+def touched(row: Written, by: By) -> None:
+    """Note on the row which call wrote it last."""
+    for name, value in by.written().items():
+        setattr(row, name, value)
+
+
+WRITTEN_FIELDS = ("actor", "acting_for", "correlation_id")
+
+
+def as_answer(task: FollowUpTask) -> dict[str, Any]:
+    """Return a task as create and complete answer it."""
+    return {
+        "id": task.pk,
+        "due_at": task.due_at,
+        "scheduled_for": task.scheduled_for,
+        "channel": task.channel,
+        "step": task.step,
+    }

@@ -1,0 +1,37 @@
+"""Locks that the verbs take before they read: leads in one order, then their numbers in one order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db import connection
+
+from followups.models import Lead
+
+LOCKS = 0x76616C68  # the family of our advisory locks on numbers
+
+
+def lock_leads(lead_ids: Iterable[int]) -> None:
+    """Lock leads in one fixed order. SQLite's one writer needs no lock."""
+    ids = sorted(set(lead_ids))
+    if ids and connection.features.has_select_for_update:
+        list(Lead.objects.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk").values_list("pk"))
+
+
+def lock_numbers(found: Iterable[str]) -> None:
+    """Lock numbers (keyed hashes) in one fixed order until the transaction ends.
+
+    Whoever begins or ends a ladder takes them after its lead's row, so that of two ladders for one number
+    the second sees the first. SQLite's one writer needs no lock.
+    """
+    if connection.vendor != "postgresql":
+        return
+    # two's complement: PostgreSQL's second key is signed
+    parts = (bytes.fromhex(digest[-8:] if digest.startswith("k") else digest[:8]) for digest in found)
+    keys = sorted({int.from_bytes(part, "big", signed=True) for part in parts})
+    if not keys:
+        return
+    # one statement: what it selects is worked out from left to right
+    sql = "SELECT " + ", ".join(["pg_advisory_xact_lock(%s, %s)"] * len(keys))
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [part for key in keys for part in (LOCKS, key)])

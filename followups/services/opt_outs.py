@@ -1,0 +1,175 @@
+"""Opt-outs that one key records, and their undo: for ten minutes, by whoever pressed it, that stop alone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+
+from followups.models import FollowUpTask, Ladder, Lead, OptOutPress
+from followups.rules import DEFAULT_OUTCOME
+from followups.rules.lead_gate import DUE_FIELDS
+from followups.services.closing import due_of_promise, let_rest, settle_lead
+from followups.services.guards import name_key
+from followups.services.locked_task import (
+    WRITTEN_FIELDS,
+    LockedTask,
+    lock_task,
+    put_due,
+    task_for_lead,
+    touched,
+)
+from followups.services.presses import UNDO_LASTS
+from followups.services.reversal import CLOSED_BY, resume_ladder, write_correction
+from followups.services.waiting import rejudge
+from governance.contact.rules import suppressing
+from governance.contact.services import UNDO, lift_press
+from governance.core.actors import By
+from governance.core.errors import Forbidden, NotFound, Refused
+from governance.core.hours import CHANNELS
+from governance.golive.services import Execution, verb
+
+LEADS_AT_ONCE = 6  # brought back in one transaction
+MOST_SHOWN = 5
+Outcome, Status = FollowUpTask.Outcome, FollowUpTask.Status
+REASONS = CLOSED_BY[Outcome.OPTED_OUT]
+
+
+def presses_to_undo(by: By, at: datetime) -> list[OptOutPress]:
+    """Return the person's opt-outs that may be taken back now, the newest first, in one query."""
+    if not by.may(UNDO):
+        return []
+    mine = OptOutPress.objects.filter(
+        pressed_by=name_key(by), undone_at=None, at__gt=at - UNDO_LASTS, at__lte=at
+    )
+    return list(mine.select_related("task__lead").order_by("-at", "-pk")[:MOST_SHOWN])
+
+
+def undo_opt_out(press_id: int, *, by: By, at: datetime) -> OptOutPress:
+    """Take back an opt-out that the same person recorded by key at most ten minutes ago.
+
+    Ends the stop of that press alone: where another one stands (the person wrote STOP, a list, a manager,
+    another press) nobody is contacted and nothing is opened again. Else the ladders and promised tasks that
+    it ended go on, on every lead that has the number, and the task says what it said before; one that was
+    open says what its channel mostly comes to. Taken back twice it answers the same and writes nothing.
+
+    The first transaction ends the stop; of many leads it brings back six, and each further one six more. Cut
+    short in between, the undo is still offered and goes on where it was.
+
+    Raises Forbidden without the right, NotFound for another's press, Refused `undo_over` after ten minutes.
+    """
+    while True:
+        press = _undo_part(press_id, by=by, at=at)
+        if press.undone_at is not None:
+            return press
+
+
+@verb(Execution.OBSERVE_ONLY)
+def _undo_part(press_id: int, *, by: By, at: datetime) -> OptOutPress:
+    """Do the next part of an undo; its last one sets `undone_at`."""
+    if not by.may(UNDO):
+        raise Forbidden("not_allowed", _("Your role does not take opt-outs back."))
+    found = OptOutPress.objects.filter(pk=press_id, pressed_by=name_key(by)).first()
+    if found is None:
+        raise NotFound(_("There is no such opt-out of yours."), code="press_not_found")
+    lead_ids = _left(found)
+    locked = lock_task(found.task_id, by=by, at=at, also_lock=lead_ids[:LEADS_AT_ONCE], anybodys=True)
+    press: OptOutPress = OptOutPress.objects.select_for_update(of=("self",)).get(pk=found.pk)
+    if press.undone_at is not None or _left(press) != lead_ids:
+        return press  # another click was faster
+    if "left" not in press.stopped:
+        if at >= press.at + UNDO_LASTS:
+            raise Refused("undo_over", _("The ten minutes are over; a manager can take the opt-out back."))
+        lift_press(press.stopped["points"], press.token, by=by, at=at)
+        if not _take_back(locked, press):
+            lead_ids = [pk for pk in lead_ids if pk != locked.lead.pk]
+    part, left = lead_ids[:LEADS_AT_ONCE], lead_ids[LEADS_AT_ONCE:]
+    press.stopped["left"] = left
+    press.undone_at = None if left else at
+    press.save(update_fields=["stopped", "undone_at"])
+    for lead_id in part:
+        _bring_back(lead_id, press, by=by, at=at)
+    rejudge(part, by=by, at=at)
+    return press
+
+
+def _left(press: OptOutPress) -> list[int]:
+    """Return the leads that are still to be brought back, the task's own one before the others."""
+    left = press.stopped.get("left")
+    if left is None:
+        left = sorted(map(int, press.stopped["leads"]), key=lambda pk: (pk != press.task.lead_id, pk))
+    return [int(pk) for pk in left]
+
+
+def _take_back(locked: LockedTask, press: OptOutPress) -> bool:
+    """Let the task say what it said before; False where it says something else by now, or a stop stands."""
+    from followups.rules.completion import Completion
+
+    task, lead = locked.task, locked.lead
+    if task.standing_outcome != Outcome.OPTED_OUT or lead.erasure_id is not None or not _reachable(locked):
+        return False
+    outcome = DEFAULT_OUTCOME[task.channel] if press.was_open else press.previous
+    if outcome == Outcome.OPTED_OUT:
+        return False  # it was recorded before the press already
+    kind, then = press.stopped["next"]
+    before = Completion(outcome=outcome, next=kind, next_at=parse_datetime(then) if then else None)
+    write_correction(locked, before, _("The opt-out was taken back"))
+    return True
+
+
+def _reachable(locked: LockedTask) -> set[str]:
+    """Return the channels by which the lead could be contacted and that no stop closes."""
+    asked = {channel: locked.question(channel) for channel in CHANNELS}
+    return {
+        channel for channel, question in asked.items()
+        if (question.has_points or not locked.points)
+        and suppressing(channel, question.suppressions, question.consents) is None
+    }  # fmt: skip
+
+
+def _bring_back(lead_id: int, press: OptOutPress, *, by: By, at: datetime) -> None:
+    """Let a lead be what it was before the press, as far as no other stop stands."""
+    lead = Lead.objects.get(pk=lead_id)
+    if lead.erasure_id is not None:
+        return
+    locked = task_for_lead(lead, "CALL", by, at)
+    reachable = _reachable(locked)
+    if not reachable:
+        return
+    status, then, *rest = press.stopped["leads"][str(lead_id)]
+    for ladder in Ladder.objects.filter(lead=lead, pk__in=press.stopped["ladders"]):
+        steps = list(ladder.tasks.select_related("contact_point").order_by("step"))
+        for step in steps:
+            step.lead, step.ladder = lead, ladder
+        closed = [step for step in steps if step.closed_reason in REASONS]
+        if not closed or any(step.channel in reachable for step in closed):
+            of_ladder = LockedTask(steps[0], steps, locked.points, by, at, locked.where, locked._book)
+            resume_ladder(of_ladder, REASONS, refuses=False, keep_place=True)
+            let_rest(of_ladder, steps[0].ladder)
+    loose = FollowUpTask.objects.filter(
+        lead=lead, pk__in=press.stopped["tasks"], status=Status.CANCELLED, closed_reason__in=REASONS,
+        channel__in=reachable, corrected_to="",
+    )  # fmt: skip
+    for task in loose:
+        _open_again(locked, task)
+    lead.refresh_from_db(fields=["status"])
+    nothing_since = lead.status == Lead.Status.DEAD or lead.status == Lead.Status.WORKING
+    if nothing_since and lead.status != status:
+        at_then = parse_datetime(then) if then else None
+        settle_lead(lead, status, by=by, at=at, follow_up_at=at_then, nurture=bool(then) and rest == [then])
+
+
+def _open_again(locked: LockedTask, task: FollowUpTask) -> None:
+    task.lead = locked.lead
+    task.status, task.closed_reason, task.is_current = Status.OPEN, "", True
+    task.contact_point = locked.point_for(task.channel)
+    wanted = max(task.due_at or task.scheduled_for, locked.at)
+    point = task.contact_point
+    due = due_of_promise(locked, task.kind, wanted, task.channel, point)
+    held = "" if due else locked.holding_reason(task.channel, wanted, point)
+    put_due(task, due, locked.gate(task.channel), held)
+    touched(task, locked.by)
+    task.save(
+        update_fields=["status", "closed_reason", "is_current", "contact_point", *DUE_FIELDS, *WRITTEN_FIELDS]
+    )

@@ -1,0 +1,158 @@
+"""What the rules decided, written: one statement per table where the constraints allow it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from followups.models import ContactPoint, FollowUpTask, Ladder
+from followups.rules.completion import Completion
+from followups.rules.outcomes import (
+    ADVANCE,
+    Plan,
+    decide_advance,
+    decide_outcome,
+)
+from followups.services.cases import load_case, wanted_of, with_gate
+from followups.services.closing import cancel_open
+from followups.services.consents import record_inquiry
+from followups.services.locked_task import WRITTEN_FIELDS, LockedTask, touched
+from followups.services.presses import Before, note_press, points_of_person
+from followups.services.waiting import rejudge, release_after
+from governance.contact.services import suppress
+
+
+def write_plan(
+    locked: LockedTask,
+    plan: Plan,
+    *,
+    before: Before | None = None,
+    lead: Mapping[str, Any] | None = None,
+    evidence: str = "",
+) -> FollowUpTask | None:
+    """Write a plan, one statement per table where the constraints allow it; return the task that is next.
+
+    `before` is what the task said before an opt-out that may be taken back; `lead` are values of the lead
+    besides the plan's, `evidence` names what an inquiry came in by, if not the task.
+    """
+    by, at = locked.by, locked.at
+    persons_points = points_of_person(locked) if plan.suppresses else []
+    press = note_press(locked, persons_points, before) if plan.suppresses and before else ""
+    known = {task.pk: task for task in (*locked.siblings, *(locked.others or ()))}
+    if plan.retired is not None:
+        _retire(locked, plan, known.values())
+    _write_tasks(locked, plan, known)
+    for gone in plan.cancelled:
+        cancel_open([locked.lead.pk], by=by, reason=gone.reason, keep=locked.task.pk, kinds=gone.kinds)
+    _end_ladder(locked, plan)
+    if plan.inquiry:
+        record_inquiry(locked, evidence=evidence or f"task {locked.task.pk}")
+    _write_lead(locked, {**(lead or {}), **plan.lead}, settled=bool(plan.lead))
+    created = _create(locked, plan.created) if plan.created is not None else None
+    if plan.suppresses:
+        suppress(persons_points, by=by, at=at, press=press)
+    if plan.retired is not None or plan.gate is not None:
+        locked.lead_gate = plan.gate
+    if plan.ended is not None and not plan.ended.stopped:
+        release_after([locked.lead.pk], by=by, at=at, numbers=[point.digest for point in locked.points])
+    if plan.rejudges:
+        rejudge([locked.lead.pk], by=by, at=at)
+    return created or (known.get(plan.next_id) if plan.next_id is not None else None)
+
+
+def _retire(locked: LockedTask, plan: Plan, tasks: Iterable[FollowUpTask]) -> None:
+    """Mark the task's number as wrong; promised tasks of the lead take another one."""
+    ContactPoint.objects.filter(pk=plan.retired or 0).update(status=ContactPoint.Status.WRONG)
+    held = [task.contact_point for task in tasks]
+    for point in (*locked.points, locked.task.contact_point, *held):
+        if point is not None and point.pk == plan.retired:
+            point.status = ContactPoint.Status.WRONG
+    if plan.repointed:
+        rows = FollowUpTask.objects.filter(pk__in=plan.repointed)
+        rows.update(contact_point=plan.repointed_to, **locked.by.written())
+
+
+def _write_tasks(locked: LockedTask, plan: Plan, known: Mapping[int, FollowUpTask]) -> None:
+    points = {point.pk: point for point in locked.points}
+    gains: list[FollowUpTask] = []
+    others: list[FollowUpTask] = []
+    loses = False
+    for pk, values in plan.changes.items():
+        task = known[pk]
+        was_current = task.is_current
+        for name, value in values.items():
+            setattr(task, name, value)
+        if "contact_point_id" in values:
+            task.contact_point = points.get(values["contact_point_id"])
+        touched(task, locked.by)
+        loses = loses or (was_current and not task.is_current)
+        (gains if task.is_current and not was_current else others).append(task)
+    fields = {name.removesuffix("_id") for values in plan.changes.values() for name in values}
+    columns = [*sorted(fields), *WRITTEN_FIELDS]
+    # two rows of one ladder are never current, not even between two rows of one statement
+    for rows in [others, gains] if loses else [[*others, *gains]]:
+        if len(rows) == 1:
+            rows[0].save(update_fields=columns)
+        elif rows:
+            FollowUpTask.objects.bulk_update(rows, columns)
+
+
+def _end_ladder(locked: LockedTask, plan: Plan) -> None:
+    ladder = locked.running() if plan.ended is not None else None
+    if ladder is None or plan.ended is None:
+        return
+    ladder.status, ladder.stop_reason, ladder.ended_at = plan.ended.status, plan.ended.reason, locked.at
+    touched(ladder, locked.by)
+    ladder.save(update_fields=["status", "stop_reason", "ended_at", *WRITTEN_FIELDS])
+
+
+def _write_lead(locked: LockedTask, values: Mapping[str, Any], *, settled: bool) -> None:
+    lead = locked.lead
+    for name, value in values.items():
+        setattr(lead, name, value)
+    if settled:
+        touched(lead, locked.by)
+    if values:
+        lead.save(update_fields=[*values, *(WRITTEN_FIELDS if settled else ())])
+
+
+def _create(locked: LockedTask, values: Mapping[str, Any]) -> FollowUpTask:
+    """Store a callback or handover that was promised in the task."""
+    lead, owner = locked.lead, values["owner"]
+    task = FollowUpTask(
+        lead=lead,
+        channel="CALL",
+        province=lead.province,
+        market_key=lead.market_key,
+        is_current=True,
+        created_at=locked.at,
+        origin=locked.task if locked.task.pk else None,
+        **{name: value for name, value in values.items() if name != "owner"},
+    )
+    task.set_owner(owner)
+    touched(task, locked.by)
+    task.save()
+    return task
+
+
+def advance(locked: LockedTask, done: FollowUpTask | None = None, *, reason: str = "") -> FollowUpTask | None:
+    """Make the running ladder's next open step current, see `decide_advance`; return it."""
+    ladder = locked.task.ladder
+    runs_on = ladder is not None and ladder.status == Ladder.Status.ACTIVE
+    runs_on = runs_on and any(task.status == FollowUpTask.Status.OPEN for task in locked.siblings)
+    case = load_case(locked, beside=locked.others is not None or not runs_on)
+    case = with_gate(locked, case, ADVANCE, just_done=done is not None)
+    return write_plan(locked, decide_advance(case, case.task if done is not None else None, reason=reason))
+
+
+def effects(
+    locked: LockedTask, completion: Completion, *, just_done: bool = False, before: Before | None = None
+) -> FollowUpTask | None:
+    """Do what follows from the outcome and return what comes next for the lead, if it made that.
+
+    `just_done` where the task was completed by this very call, `before` is what it said until then.
+    """
+    wanted = wanted_of(locked, completion)
+    case = with_gate(locked, load_case(locked), wanted, just_done=just_done)
+    plan = decide_outcome(case, wanted, just_done=just_done)
+    return write_plan(locked, plan, before=before if completion.by_key else None)

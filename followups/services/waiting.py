@@ -1,0 +1,239 @@
+"""The same person under two lead ids: the later ladder waits for the one that runs for their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection
+from django.db.models import Count, FilteredRelation, Q
+from django.utils.translation import gettext as _
+
+from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
+from followups.rules.outcomes import PERSON_ACTIVE
+from followups.services.locks import lock_leads, lock_numbers
+from governance.contact import digests
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, NotFound
+from governance.core.places import fold
+from governance.golive.services import Execution, verb
+
+NUMBER_SHARED = "number_shared"
+AT_ONCE = 5  # leads judged anew with the ladder they waited for; the job takes the rest
+MOST_NUMBERS = 1000
+OPEN = FollowUpTask.Status.OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """An active ladder of a lead that holds a number or address."""
+
+    digest: str
+    lead_id: int
+    name: str
+    ladder_id: int
+    queued_at: datetime | None
+
+    def before(self, other: Holder) -> bool:
+        """Say whether this ladder comes first; one from before ladders queued always does."""
+        if self.queued_at is None or other.queued_at is None:
+            return self.queued_at is None and other.queued_at is not None
+        return (self.queued_at, self.ladder_id) < (other.queued_at, other.ladder_id)
+
+    def may_be(self, other: Holder) -> bool:
+        """Say whether both leads may be one person: the same folded name, or one has none."""
+        mine, theirs = fold(self.name), fold(other.name)
+        return not mine or not theirs or mine == theirs
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """Who holds some numbers with an active ladder, and which of the numbers are marked as shared."""
+
+    by_digest: Mapping[str, Sequence[Holder]]
+    shared: frozenset[str]
+
+    def others(self, lead_id: int, points: Iterable[ContactPoint]) -> list[Holder]:
+        """Return the active ladders of other leads that hold one of these usable points."""
+        own = dict.fromkeys(point.digest for point in points if point.status == ContactPoint.Status.USABLE)
+        return [
+            holder for digest in own for holder in self.by_digest.get(digest, ()) if holder.lead_id != lead_id
+        ]
+
+    def ahead(self, ladder: Ladder, name: str, points: Iterable[ContactPoint]) -> list[Holder]:
+        """Return whom a ladder waits for, first come first served."""
+        mine = Holder("", ladder.lead_id, name, ladder.pk, ladder.queued_at)
+        rivals = [
+            holder for holder in self.others(ladder.lead_id, points)
+            if holder.digest not in self.shared and holder.before(mine) and holder.may_be(mine)
+        ]  # fmt: skip
+        return sorted(
+            rivals, key=lambda holder: (holder.queued_at is not None, holder.queued_at, holder.ladder_id)
+        )
+
+
+def digests_of(points: Iterable[ContactPoint]) -> list[str]:
+    return sorted({point.digest for point in points})
+
+
+def holders_of(found: Iterable[str]) -> Holders:
+    """Return who holds these numbers (keyed hashes) with an active ladder, in one query."""
+    wanted = sorted(set(found))
+    by_digest: dict[str, list[Holder]] = {}
+    shared: set[str] = set()
+    if not wanted:
+        return Holders({}, frozenset())
+    points = ContactPoint.objects.filter(digest__in=wanted).order_by()
+    points = points.annotate(
+        running=FilteredRelation("lead__ladders", condition=Q(lead__ladders__status=Ladder.Status.ACTIVE))
+    ).filter(~Q(shared_as="") | Q(status=ContactPoint.Status.USABLE, running__isnull=False))
+    rows = points.values_list(
+        "digest", "status", "shared_as", "lead_id", "lead__name", "running__id", "running__queued_at"
+    )
+    for digest, status, shared_as, lead_id, name, ladder_id, queued_at in rows:
+        if shared_as:
+            shared.add(digest)
+        if ladder_id is not None and status == ContactPoint.Status.USABLE:
+            by_digest.setdefault(digest, []).append(Holder(digest, lead_id, name, ladder_id, queued_at))
+    return Holders(by_digest, frozenset(shared))
+
+
+def taken_by_others(
+    ladder: Ladder, name: str, points: Sequence[ContactPoint], holders: Holders
+) -> frozenset[str]:
+    """Return the numbers of a lead for which her ladder waits; none where it queues for nothing."""
+    if ladder.status != Ladder.Status.ACTIVE or ladder.queued_at is None:
+        return frozenset()
+    return frozenset(holder.digest for holder in holders.ahead(ladder, name, points))
+
+
+def first_free(
+    points: Iterable[ContactPoint], channel: str, taken: frozenset[str]
+) -> tuple[ContactPoint | None, bool]:
+    """Return the first usable point of a channel that is not taken, else the first; and whether it waits."""
+    kind = digests.KIND_OF_CHANNEL[channel]
+    usable = [p for p in points if p.kind == kind and p.status == ContactPoint.Status.USABLE]
+    free = next((point for point in usable if point.digest not in taken), None)
+    return (free or (usable[0] if usable else None)), bool(usable) and free is None
+
+
+def place_in_queue(at: datetime, holders: Holders) -> datetime:
+    """Return the place of a ladder that begins or goes on: after every one that runs for its numbers.
+
+    The clocks of two machines may differ, so the instant alone is no order.
+    """
+    before = [h.queued_at for held in holders.by_digest.values() for h in held if h.queued_at is not None]
+    return max([at, *(queued + timedelta(microseconds=1) for queued in before)])
+
+
+def release_after(
+    lead_ids: Sequence[int], *, by: By, at: datetime, numbers: Sequence[str] | None = None
+) -> None:
+    """Let those go on who waited for ladders of locked leads that ended or changed, in their transaction.
+
+    `numbers` are the leads' keyed hashes where the caller has read them already, under the lock.
+
+    A lead whom somebody else has locked is left to the job, which looks at all that is held every minute:
+    waiting for that lock could be waiting for one another.
+    """
+    from followups.services.rescheduling import realign_locked
+
+    found = numbers
+    if found is None:
+        own = ContactPoint.objects.filter(lead_id__in=list(lead_ids)).order_by()
+        found = list(own.values_list("digest", flat=True))
+    if not found:
+        return
+    lock_numbers(found)
+    waiting = FollowUpTask.objects.filter(status=OPEN, held_reason=PERSON_ACTIVE)
+    sharing = ContactPoint.objects.filter(digest__in=found).order_by().values("lead_id")
+    others = Lead.objects.filter(pk__in=waiting.values("lead_id")).filter(pk__in=sharing)
+    _judge_anew(others.exclude(pk__in=list(lead_ids)), realign_locked, by=by, at=at)
+
+
+def _judge_anew(leads: Any, realign: Any, *, by: By, at: datetime) -> None:
+    # whoever has waited longest goes on next; a lead has one active ladder, so none comes twice
+    rows = leads.filter(ladders__status=Ladder.Status.ACTIVE).order_by("ladders__queued_at", "pk")
+    if connection.features.has_select_for_update_skip_locked:
+        rows = rows.select_for_update(of=("self",), skip_locked=True)
+    ids = list(rows.values_list("pk", flat=True)[:AT_ONCE])
+    if ids:
+        realign(ids, at=at, by=by)
+
+
+def rejudge(lead_ids: Sequence[int], *, by: By, at: datetime) -> None:
+    """After names or numbers of locked leads changed: who runs and who waits, they and all that share one.
+
+    Whoever is locked elsewhere, and what is more than a batch, follows with the next realigning.
+    """
+    from followups.services.rescheduling import realign_locked
+
+    ids = list(lead_ids)
+    found = list(ContactPoint.objects.filter(lead_id__in=ids).order_by().values_list("digest", flat=True))
+    if not found:
+        return
+    lock_numbers(found)
+    held = holders_of(found).by_digest.values()
+    waiting = FollowUpTask.objects.filter(lead_id__in=ids, status=OPEN, held_reason=PERSON_ACTIVE)
+    alone = all(len(holders) == 1 and holders[0].lead_id in ids for holders in held)
+    if alone and not waiting.exists():
+        return
+    realign_locked(ids, at=at, by=by)
+    sharing = ContactPoint.objects.filter(digest__in=found).order_by().values("lead_id")
+    others = Lead.objects.filter(pk__in=sharing)
+    _judge_anew(others.exclude(pk__in=ids), realign_locked, by=by, at=at)
+
+
+@verb(Execution.OBSERVE_ONLY)
+def mark_shared(point_id: int, shared_as: str, *, by: By, at: datetime) -> None:
+    """Mark a number, on every lead that holds it, as an agent's, a property manager's or an estate's.
+
+    Then no lead waits for another because of it; with a blank `shared_as` they do again. Raises Forbidden
+    without the right to change leads, Invalid for an unknown mark.
+    """
+    if not by.may("followups.change_lead"):
+        raise Forbidden("not_allowed", _("Only a manager marks a number as shared."))
+    if shared_as and shared_as not in ContactPoint.Shared.values:
+        raise Invalid({"shared_as": [_("There is no such mark.")]})
+    point = ContactPoint.objects.filter(pk=point_id).first()
+    if point is None:
+        raise NotFound(_("There is no such number."), code="point_not_found")
+    lock_leads([point.lead_id])
+    ContactPoint.objects.filter(digest=point.digest).update(shared_as=shared_as)
+    rejudge([point.lead_id], by=by, at=at)
+
+
+def doubled_ladders() -> list[int]:
+    """Return active ladders that follow up the same person beside one another, neither of them waiting.
+
+    They began before ladders waited. Looks at the first 1,000 numbers that several such leads hold.
+    """
+    active = ContactPoint.objects.filter(
+        status=ContactPoint.Status.USABLE, lead__ladders__status=Ladder.Status.ACTIVE
+    )
+    leads = active.order_by().values("digest").annotate(leads=Count("lead", distinct=True))
+    found = holders_of(leads.filter(leads__gt=1).values_list("digest", flat=True)[:MOST_NUMBERS])
+    everybody = {holder.ladder_id for holders in found.by_digest.values() for holder in holders}
+    waiting = FollowUpTask.objects.filter(ladder__in=everybody, status=OPEN, held_reason=PERSON_ACTIVE)
+    runs = everybody - set(waiting.values_list("ladder_id", flat=True))
+    doubled: set[int] = set()
+    for digest, holders in found.by_digest.items():
+        if digest in found.shared:
+            continue
+        beside = [holder for holder in holders if holder.ladder_id in runs]
+        doubled |= {
+            one.ladder_id for one in beside
+            if any(other.lead_id != one.lead_id and one.may_be(other) for other in beside)
+        }  # fmt: skip
+    return sorted(doubled)
+
+
+def waiting_for(holder: Holder | None, *, by: By, at: datetime) -> dict[str, Any] | None:
+    """Return whom a ladder waits for; named only to those who may see that lead."""
+    if holder is None:
+        return None
+    seen = Lead.objects.filter(pk=holder.lead_id).visible_to(by, at).values_list("external_id", flat=True)
+    lead_id = seen.first()
+    return {"lead_id": lead_id, "ladder_id": holder.ladder_id if lead_id is not None else None}

@@ -1,0 +1,60 @@
+"""What the screens of accounts share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+
+from governance.core.admin.base import (
+    ChoosesRows,
+    ask_why,
+)
+from governance.core.errors import Refused
+
+
+class PersonSelect(AutocompleteSelect):
+    """A person, found by typing; what is no id at all is refused by the form instead of asked for."""
+
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        ids = [one for one in value if str(one).isascii() and str(one).isdecimal() and len(str(one)) < 19]
+        return super().optgroups(name, ids, attr)
+
+
+class FindsPerson(ChoosesRows):
+    """A screen whose `user` is found by typing."""
+
+    autocomplete_fields = ("user",)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "user":
+            kwargs["widget"] = PersonSelect(db_field, self.admin_site)
+            kwargs["label"] = _("Person")
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+def tell_form(form: forms.Form, refusal: Refused) -> None:
+    """Show a refusal beside the fields it names, else beside the reason."""
+    told = {name: said for name, said in refusal.errors.items() if name in form.fields}
+    for name, said in (told or {"reason": [refusal.message]}).items():
+        form.add_error(name, [str(sentence) for sentence in said])
+
+
+def ask(
+    screen: ModelAdmin,
+    request: HttpRequest,
+    form: forms.Form,
+    name: str,
+    chosen: list[Any],
+    rows: list[str],
+    says: list[str],
+) -> HttpResponse:
+    """Show the form between the choice of rows and the action."""
+    title = getattr(screen, name).short_description
+    return ask_why(
+        screen, request, form, name, title, chosen=[row.pk for row in chosen], rows=rows, says=says
+    )

@@ -1,0 +1,174 @@
+"""When people work and what they work on: work profiles and absences."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import StackedInline, TabularInline
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminSelectWidget,
+)
+
+from governance.accounts.admin.common import FindsPerson
+from governance.accounts.models import Absence, WorkProfile
+from governance.accounts.wording import week_in_words
+from governance.core.admin.base import (
+    ChoosesRows,
+    FewRows,
+    NamedCells,
+    by_of,
+)
+from governance.core.hours import read_windows, typed_week, week_windows, write_day
+from governance.core.places import CANADIAN_ZONES, Province
+from governance.core.week_field import WeekField
+
+CHANNEL_NAMES = [("SMS", _("text message")), ("CALL", _("call")), ("EMAIL", _("e-mail"))]
+LANGUAGE_NAMES = [("en", _("English")), ("fr", _("French"))]
+
+
+def _channels(profile: WorkProfile) -> list[str]:
+    return [str(name) for code, name in CHANNEL_NAMES if code in profile.channels]
+
+
+def _languages(profile: WorkProfile) -> list[str]:
+    return [str(name) for code, name in LANGUAGE_NAMES if code in profile.languages]
+
+
+class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+    """What a person works on and when."""
+
+    provinces = forms.MultipleChoiceField(
+        label=_("Provinces"), choices=Province.choices, required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text=_("None ticked: all."),
+    )  # fmt: skip
+    channels = forms.MultipleChoiceField(
+        label=_("Channels"), choices=CHANNEL_NAMES, required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: all."),
+    )  # fmt: skip
+    languages = forms.MultipleChoiceField(
+        label=_("Languages"), choices=LANGUAGE_NAMES, required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: all."),
+    )  # fmt: skip
+    zone = forms.ChoiceField(
+        label=_("Time zone"), choices=[(zone, zone) for zone in CANADIAN_ZONES],
+        widget=UnfoldAdminSelectWidget,
+        initial="America/Toronto",
+    )  # fmt: skip
+    shifts = WeekField(
+        label=_("Shifts"), required=False,
+        help_text=_(
+            "In the person’s own time zone, such as 9:00–12:00, 13:00–17:00; an empty day has no shift. A "
+            "night goes to 24:00 and begins again at 0:00 of the next day. Without any shift every hour is "
+            "one."
+        ),
+    )  # fmt: skip
+
+    class Media:
+        css: ClassVar[Any] = {"all": ("policies.css",)}
+
+    class Meta:
+        model = WorkProfile
+        fields = ("provinces", "channels", "languages", "zone", "shifts")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["shifts"] = typed_week(read_windows(self.instance.shifts))
+
+    def clean_shifts(self) -> list[dict[str, Any]]:
+        """Return the week as it is kept; hours that did not change keep the windows they are in."""
+        week, kept = self.cleaned_data["shifts"], self.instance.shifts
+        if [write_day(spans) for spans in week] == typed_week(read_windows(kept)):
+            return list(kept)
+        return [window.as_json() for window in week_windows(week)]
+
+
+class TellsProfile:
+    """A screen of work profiles, in words for those who only look."""
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if self.has_change_permission(request, obj):  # type: ignore[attr-defined]  # an admin's
+            return WorkProfileForm.Meta.fields
+        return ("provinces_told", "channels_told", "languages_told", "zone", "week")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("provinces_told", "channels_told", "languages_told", "week")
+
+    @admin.display(description=_("provinces"))
+    def provinces_told(self, profile: WorkProfile) -> str:
+        return ", ".join(profile.provinces) or str(_("all"))
+
+    @admin.display(description=_("channels"))
+    def channels_told(self, profile: WorkProfile) -> str:
+        return ", ".join(_channels(profile)) or str(_("all"))
+
+    @admin.display(description=_("languages"))
+    def languages_told(self, profile: WorkProfile) -> str:
+        return ", ".join(_languages(profile)) or str(_("all"))
+
+    @admin.display(description=_("shifts"))
+    def week(self, profile: WorkProfile) -> str:
+        return week_in_words(read_windows(profile.shifts)) or gettext("every hour")
+
+
+class WorkProfileInline(FewRows, TellsProfile, StackedInline):  # type: ignore[misc]  # unfold has no types
+    """The work profile on a person's screen."""
+
+    model = WorkProfile
+    form = WorkProfileForm
+    can_delete = False
+    extra = 0
+    max_num = most_rows = 1
+
+
+class AbsenceInline(FewRows, NamedCells, TabularInline):  # type: ignore[misc]  # unfold has no types
+    """A person's absences on their screen."""
+
+    model = Absence
+    fields = ("starts_at", "ends_at", "reason")
+    ordering = ("-starts_at",)
+    extra = 0
+
+
+@admin.register(WorkProfile)
+class WorkProfileAdmin(TellsProfile, ChoosesRows):
+    """Who works on what, side by side; a profile is made on its person's screen."""
+
+    form = WorkProfileForm
+    list_display = ("user", "provinces_told", "channels_told", "languages_told", "zone", "week")
+    list_filter = ("zone",)
+    list_select_related = ("user",)
+    search_fields = ("user__username",)
+    search_help_text = _("Username")
+    ordering = ("user__username",)
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Absence)
+class AbsenceAdmin(FindsPerson):
+    """Who is away when; meanwhile their due tasks are offered to the others."""
+
+    list_display = ("user", "starts_at", "ends_at", "reason", "marked_by")
+    list_filter = ("starts_at", "ends_at")
+    list_select_related = ("user",)
+    search_fields = ("user__username",)
+    search_help_text = _("Username")
+    ordering = ("-starts_at",)
+    fields = ("user", "starts_at", "ends_at", "reason")
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if not change:
+            obj.marked_by = by_of(request).working_name
+        super().save_model(request, obj, form, change)

@@ -1,0 +1,148 @@
+"""Signing in: by password, and a REST call by its token. Settings and sessions name these by string."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import timedelta
+from hmac import compare_digest
+from typing import Any
+
+from axes.backends import AxesStandaloneBackend
+from django.contrib.auth.backends import ModelBackend
+from django.core.exceptions import PermissionDenied
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from knox.auth import TokenAuthentication
+from knox.crypto import hash_token
+from knox.settings import CONSTANTS
+from rest_framework import exceptions
+from rest_framework.authentication import SessionAuthentication, get_authorization_header
+from rest_framework.request import Request
+
+from governance.accounts.lockout import is_address_locked, typed_name
+from governance.accounts.models import ApiToken, User
+from governance.accounts.querysets import tokens_of
+from governance.core import hooks
+from governance.core.actors import Role
+from governance.core.current import current_request
+from governance.core.rest.rate_limit import seconds_to_wait
+from governance.core.transactions import WriterBusy, in_turn
+
+USE_NOTED_EVERY = timedelta(minutes=1)
+NOTING_WAITS = 0.2  # seconds; who only reads shall not wait for those who write
+
+
+def refuse_locked_address(request: Any, username: str | None) -> None:
+    """Raise PermissionDenied where the request's address is locked for a name: no password is hashed then."""
+    name = typed_name(request, {"username": username})
+    if is_address_locked(request, name, timezone.now()):
+        request.axes_locked_out = request.address_locked = True  # axes answers as it does for a locked name
+        raise PermissionDenied
+
+
+class RoleBackend(AxesStandaloneBackend, ModelBackend):  # type: ignore[misc]  # axes has no types
+    """Passwords as Django keeps them; what a person may do follows from her role alone, without a query."""
+
+    def authenticate(
+        self, request: Any, username: str | None = None, password: str | None = None, **kwargs: Any
+    ) -> Any:
+        """Try a password. Raises PermissionDenied while the name is locked at the request's address."""
+        if request is not None:
+            try:
+                super().authenticate(request, username, password, **kwargs)
+                refuse_locked_address(request, username)
+            except PermissionDenied:
+                request.sign_in_denied = True  # the security log tells apart what tried no password
+                raise
+        return ModelBackend.authenticate(self, request, username, password, **kwargs)
+
+    def get_user(self, user_id: Any) -> User | None:
+        """Return the person with her work profile, in one query."""
+        user = User.objects.select_related("work_profile").filter(pk=user_id).first()
+        return user if user is not None and self.user_can_authenticate(user) else None
+
+    def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
+        if not user_obj.is_active or user_obj.is_anonymous or obj is not None:
+            return set()
+        return set(hooks.rights_of_role(None if user_obj.is_superuser else user_obj.role))
+
+    def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
+        return perm in self.get_all_permissions(user_obj, obj)
+
+    def has_module_perms(self, user_obj: Any, app_label: str) -> bool:
+        return any(right.startswith(f"{app_label}.") for right in self.get_all_permissions(user_obj))
+
+
+class TooManyCalls(exceptions.APIException):
+    """A token made all its calls of this minute; `wait` seconds later it may make another."""
+
+    status_code = 429
+    default_code = "throttled"
+
+    def __init__(self, most: int, wait: int) -> None:
+        sentence = _("The token made more than its %(most)d calls a minute; ask again in %(seconds)d s.")
+        super().__init__(sentence % {"most": most, "seconds": wait})
+        self.wait = wait
+
+
+class BearerToken(TokenAuthentication):  # type: ignore[misc]  # knox has no types
+    """`Authorization: Bearer …` or `Token …`; one query finds token, person and role."""
+
+    def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
+        parts = get_authorization_header(request).split()
+        if not parts or parts[0].lower() not in {b"bearer", b"token"}:
+            return None
+        if len(parts) != 2:
+            raise exceptions.AuthenticationFailed(
+                _("The Authorization header must be “Bearer” and the token.")
+            )
+        return self.authenticate_credentials(parts[1])
+
+    def authenticate_credentials(self, token: bytes) -> tuple[User, ApiToken]:
+        wrong = exceptions.AuthenticationFailed(_("This token is unknown, revoked or past its end."))
+        try:
+            text = token.decode("ascii")
+        except UnicodeDecodeError:
+            raise wrong from None
+        if len(text) > 200 or "\0" in text:
+            raise wrong
+        digest = hash_token(text)
+        now = timezone.now()
+        for found in tokens_of(key=text[: CONSTANTS.TOKEN_KEY_LENGTH]):
+            if not compare_digest(digest, found.digest):
+                continue
+            expired = found.expiry is not None and found.expiry <= now
+            # issued to a service client that is a person now: the issuer could act as that person
+            foreign = found.issuer_id not in (None, found.user_id) and found.user.role != Role.SERVICE
+            if expired or foreign or found.revoked_at is not None or not found.user.is_active:
+                _note_dead_token(found, expired=expired)
+                raise wrong
+            wait = seconds_to_wait(digest, found.calls_per_minute)
+            if wait:
+                raise TooManyCalls(found.calls_per_minute, wait)
+            if found.last_used_at is None or found.last_used_at < now - USE_NOTED_EVERY:
+                with suppress(WriterBusy), in_turn(NOTING_WAITS):  # else the next call notes it
+                    ApiToken.objects.filter(pk=found.pk).update(last_used_at=now)
+            return found.user, found
+        raise wrong
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+def _note_dead_token(token: ApiToken, *, expired: bool) -> None:
+    from governance.accounts import security_log  # it reads settings that name this module
+
+    request = current_request.get()
+    reason = "revoked" if token.revoked_at else "expired" if expired else "inactive_user"
+    if reason == "inactive_user" and token.user.is_active:
+        reason = "foreign_issuer"
+    if request is not None:
+        security_log.note_refusal(
+            "token_refused", request, ("token", token.pk), reason=reason, user=token.user.username,
+            user_id=token.user_id, token=security_log.token_name(token),
+        )  # fmt: skip
+
+
+class SessionLogin(SessionAuthentication):
+    """A signed-in browser; its POSTs carry the CSRF token."""

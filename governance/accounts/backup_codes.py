@@ -1,0 +1,76 @@
+"""Backup codes of a second factor: shown once, kept as hashes, and used up one by one."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from hmac import compare_digest
+
+from argon2.low_level import Type, hash_secret_raw
+from django.db import transaction
+from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
+
+from governance.accounts.models import BackupCode, User
+
+HOW_MANY = 10
+SALT_BYTES = 16
+
+
+def _hash(code: str, salt: str) -> str:
+    """Return a code's hash (Argon2id: 19 MiB, 2 passes, as OWASP's Password Storage Cheat Sheet has it)."""
+    digest = hash_secret_raw(
+        code.encode(), bytes.fromhex(salt), time_cost=2, memory_cost=19 * 1024, parallelism=1, hash_len=32,
+        type=Type.ID,
+    )  # fmt: skip
+    return f"1${salt}${digest.hex()}"
+
+
+def hash_codes(codes: Iterable[str]) -> list[str]:
+    """Return the hashes of a person's codes, under one salt, so that trying a code costs one hash."""
+    salt = secrets.token_hex(SALT_BYTES)
+    return [_hash(code, salt) for code in codes]
+
+
+def has_codes(user: User) -> bool:
+    """Say whether a person has backup codes that were not used yet."""
+    plain = StaticToken.objects.filter(device__user=user)
+    return BackupCode.objects.filter(device__user=user).exists() or bool(plain.exists())
+
+
+@transaction.atomic
+def create_codes(user: User) -> list[str]:
+    """Give a person ten new codes in place of any they had, and return them."""
+    StaticDevice.objects.filter(user=user).delete()
+    device = StaticDevice.objects.create(user=user, name="backup codes")
+    codes = [StaticToken.random_token() for _number in range(HOW_MANY)]
+    BackupCode.objects.bulk_create(BackupCode(device=device, digest=one) for one in hash_codes(codes))
+    return codes
+
+
+@transaction.atomic
+def use_code(user: User, code: str) -> bool:
+    """Use up a code and say whether it held. Wrong ones make the next wait, twice as long each."""
+    device = StaticDevice.objects.select_for_update().filter(user=user, confirmed=True).first()
+    if device is None or not device.verify_is_allowed()[0]:
+        return False
+    hash_plain_codes(device)
+    rows = list(BackupCode.objects.filter(device=device).order_by("pk")[: 2 * HOW_MANY])
+    tried = {salt: _hash(code, salt) for salt in {row.digest.split("$")[1] for row in rows}}
+    for row in rows:
+        if compare_digest(row.digest, tried[row.digest.split("$")[1]]):
+            row.delete()
+            device.throttle_reset(commit=False)
+            device.set_last_used_timestamp(commit=False)
+            device.save()
+            return True
+    device.throttle_increment()
+    return False
+
+
+def hash_plain_codes(device: StaticDevice) -> None:
+    """Hash codes that an earlier release stored as they are."""
+    plain = list(StaticToken.objects.filter(device=device).order_by("pk"))
+    if plain:
+        hashes = hash_codes(token.token for token in plain)
+        BackupCode.objects.bulk_create(BackupCode(device=device, digest=one) for one in hashes)
+        StaticToken.objects.filter(device=device).delete()

@@ -1,0 +1,114 @@
+"""The database's guard of the last active manager: without one nobody could manage anything.
+
+The triggers are made in a migration, made again after every migrate (SQLite drops them when it rebuilds the
+table) and listed by a system check. A database without any manager, as at the first installation, is let be:
+what is refused is the step from one to none.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.operations.special import RunPython
+
+from governance.core import append_only
+
+TABLE = "governance_user"
+MESSAGE = "the last active manager keeps that role and stays active"
+FUNCTION = "valhalla_keep_a_manager"
+ACTIVE_MANAGER = "{row}role = 'MANAGER' AND {row}is_active"
+OLD, NEW = ACTIVE_MANAGER.format(row="OLD."), ACTIVE_MANAGER.format(row="NEW.")
+ANY = f"SELECT 1 FROM {TABLE} WHERE {ACTIVE_MANAGER.format(row='')}"
+# The lock is a statement of its own: what committed while it was waited for is seen by the next one alone.
+BODY = f"""
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtext('{FUNCTION}'));
+  IF (TG_OP = 'TRUNCATE') = EXISTS ({ANY}) THEN
+    RAISE EXCEPTION '{MESSAGE}' USING ERRCODE = 'integrity_constraint_violation';
+  END IF;
+  RETURN NULL;
+END
+"""
+_POSTGRES = {
+    "update": f"AFTER UPDATE ON {TABLE} FOR EACH ROW WHEN ({OLD} AND NOT ({NEW}))",
+    "delete": f"AFTER DELETE ON {TABLE} FOR EACH ROW WHEN ({OLD})",
+    "truncate": f"BEFORE TRUNCATE ON {TABLE} FOR EACH STATEMENT",
+}
+# INSERT OR REPLACE deletes rows of the same id or name without firing the trigger on DELETE
+_REPLACED = f"(id = NEW.id OR lower(username) = lower(NEW.username)) AND {ACTIVE_MANAGER.format(row='')}"
+_SQLITE = {
+    "update": f"AFTER UPDATE ON {TABLE} WHEN {OLD} AND NOT ({NEW}) AND NOT EXISTS ({ANY})",
+    "delete": f"AFTER DELETE ON {TABLE} WHEN {OLD} AND NOT EXISTS ({ANY})",
+    "replace": (
+        f"BEFORE INSERT ON {TABLE} WHEN NOT ({NEW}) AND EXISTS (SELECT 1 FROM {TABLE} WHERE {_REPLACED}) "
+        f"AND NOT EXISTS ({ANY} AND NOT ({_REPLACED}))"
+    ),
+}
+
+
+def _triggers(connection: BaseDatabaseWrapper) -> dict[str, str]:
+    """Return what fires each trigger, by its name."""
+    kinds = _POSTGRES if connection.vendor == "postgresql" else _SQLITE
+    return {f"{TABLE}_last_manager_{kind}": fires for kind, fires in kinds.items()}
+
+
+def install(connection: BaseDatabaseWrapper) -> None:
+    """Make the triggers, replacing any of their names."""
+    remove(connection)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                f"CREATE OR REPLACE FUNCTION {FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS "
+                f"$valhalla${BODY}$valhalla$"
+            )
+        for name, fires in _triggers(connection).items():
+            if connection.vendor == "postgresql":
+                cursor.execute(f'CREATE TRIGGER "{name}" {fires} EXECUTE FUNCTION {FUNCTION}()')
+                cursor.execute(f'ALTER TABLE {TABLE} ENABLE ALWAYS TRIGGER "{name}"')
+            else:
+                cursor.execute(
+                    f"CREATE TRIGGER \"{name}\" {fires} BEGIN SELECT RAISE(ABORT, '{MESSAGE}'); END"
+                )
+
+
+def remove(connection: BaseDatabaseWrapper) -> None:
+    """Drop the triggers."""
+    with connection.cursor() as cursor:
+        for name in _triggers(connection):
+            on = f" ON {TABLE}" if connection.vendor == "postgresql" else ""
+            cursor.execute(f'DROP TRIGGER IF EXISTS "{name}"{on}')
+
+
+def missing(connection: BaseDatabaseWrapper) -> list[str]:
+    """Return the triggers that ought to be there, and the function where it is another."""
+    wrong = set(_triggers(connection)) - append_only.present(connection)
+    if wrong and TABLE not in connection.introspection.table_names():
+        return []  # before the first migrate
+    if (
+        connection.vendor == "postgresql"
+        and append_only.bodies_of_functions(connection).get(FUNCTION) != BODY
+    ):
+        wrong.add(FUNCTION)
+    return sorted(wrong)
+
+
+def install_missing(sender: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
+    """Make them again after a migrate."""
+    connection = connections[using]
+    if sender.label == "governance" and missing(connection):
+        install(connection)
+
+
+def guard_last_manager() -> Operation:
+    """Return the migration operation that makes the triggers, and drops them on the way back."""
+
+    def forwards(state: Any, schema_editor: Any) -> None:
+        install(schema_editor.connection)
+
+    def backwards(state: Any, schema_editor: Any) -> None:
+        remove(schema_editor.connection)
+
+    return RunPython(forwards, backwards, elidable=False)

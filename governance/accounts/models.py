@@ -1,0 +1,427 @@
+"""People: the user, what kind of work she does and when, and the tokens of programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.auth.validators import ASCIIUsernameValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models, transaction
+from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django_otp.plugins.otp_totp.models import TOTPDevice
+from knox.models import AbstractAuthToken
+
+from governance.accounts import totp_seeds as seeds
+from governance.accounts.rules import check_profile, token_id
+from governance.core.actors import ACTOR_LENGTH, CORRELATION_LENGTH, TOKEN_ID_LENGTH, Role, Written
+from governance.core.append_only import AppendOnly
+from governance.core.errors import Unavailable
+from governance.core.key_ring import KeyCheck, key_number_constraint
+from governance.core.moments import moment_in_words
+from governance.core.places import validate_zone
+
+ADMIN_ROLES = frozenset({Role.MANAGER, Role.AUDITOR})
+
+
+OPERATOR = "operator"  # who set a password from the command line
+
+
+class People(UserManager["User"]):
+    """Finds users by their name without regard to case."""
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(username__iexact=username or "")
+
+    def create_user(
+        self, username: str, email: str | None = None, password: str | None = None, **fields: Any
+    ) -> User:
+        with transaction.atomic(self.db):
+            return _log_creation(super().create_user(username, email, password, **fields))
+
+    def create_superuser(
+        self, username: str, email: str | None = None, password: str | None = None, **fields: Any
+    ) -> User:
+        with transaction.atomic(self.db):
+            return _log_creation(super().create_superuser(username, email, password, **fields))
+
+
+def _log_creation(user: User) -> User:
+    """Log a person whom a command created, and the password that it gave them."""
+    user.log_from_command_line(AccountChange.Kind.CREATED, role=user.role)
+    if user.has_usable_password():
+        user.log_from_command_line(AccountChange.Kind.PASSWORD)
+    return user
+
+
+class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox, untyped, relates to it
+    """Someone who signs in. The role alone says what she may do (see valhalla/roles.py)."""
+
+    username = models.CharField(
+        _("username"), max_length=150, unique=True, validators=[ASCIIUsernameValidator()],
+        help_text=_("Letters, digits and @ . + - _ only; capitals make no difference."),
+    )  # fmt: skip
+    role = models.CharField(_("role"), max_length=8, choices=Role.choices, default=Role.VA)
+    password_set_by = models.CharField(  # noqa: DJ001  # null: the person chose it
+        _("password set by"), max_length=ACTOR_LENGTH, null=True, blank=True, editable=False
+    )
+    chosen_by_themselves = False  # set by the verbs with which people set their own password
+
+    objects = People()  # type: ignore[misc]  # the stubs call the base's a class variable
+
+    class Meta:
+        verbose_name = _("person")
+        verbose_name_plural = _("people")
+        constraints = [
+            models.UniqueConstraint(Lower("username"), name="user_username_any_case"),
+            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="user_role_known"),
+        ]
+        permissions = [
+            ("manage_people", "Manage people, their shifts and tokens"),
+            ("issue_own_token", "Issue tokens of one's own"),
+        ]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.is_staff = self.is_superuser or self.role in ADMIN_ROLES
+        # what set_password was called with: another program's door, such as manage.py changepassword
+        if getattr(self, "_password", None) is None or self.chosen_by_themselves:
+            super().save(*args, **kwargs)
+            return
+        self.password_set_by = OPERATOR
+        if kwargs.get("update_fields") is not None:
+            kwargs["update_fields"] = {*kwargs["update_fields"], "password_set_by"}
+        with transaction.atomic(kwargs.get("using")):
+            super().save(*args, **kwargs)
+            self.log_from_command_line(AccountChange.Kind.PASSWORD)
+
+    def log_from_command_line(self, kind: AccountChange.Kind, role: str = "") -> None:
+        """Log what no verb did but a command of Django's own, which tells neither who runs it nor when."""
+        from governance.accounts.account_log import by_command_line, record
+
+        record(kind, self, by=by_command_line(), at=timezone.now(), role=role)
+
+
+class RoleChange(models.Model):
+    """Another role of a person, or that they were switched off or on: from what to what, by whom and why."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="role_changes", verbose_name=_("person"))
+    role_before = models.CharField(_("role before"), max_length=8, choices=Role.choices)
+    role = models.CharField(_("role"), max_length=8, choices=Role.choices)
+    active_before = models.BooleanField(_("active before"))
+    active = models.BooleanField(_("active"))
+    changed_at = models.DateTimeField(_("changed"))
+    changed_by = models.CharField(_("changed by"), max_length=ACTOR_LENGTH)
+    reason = models.CharField(_("reason"), max_length=200)
+    correlation_id = models.CharField(
+        _("correlation id"), max_length=CORRELATION_LENGTH, blank=True, default=""
+    )
+
+    class Meta:
+        verbose_name = _("role change")
+        verbose_name_plural = _("role changes")
+        ordering = ["-changed_at", "-id"]
+        indexes = [models.Index(fields=["changed_at"], name="rolechange_age")]  # the retention job
+
+    def __str__(self) -> str:
+        return f"{self.user}: {moment_in_words(self.changed_at)}"
+
+
+class AccountChange(Written, AppendOnly):
+    """What was done to somebody's account, and by whom: `actor` did it to `person`.
+
+    These rows hold no free text: why a role changed or a token was revoked is kept with the change or token.
+    """
+
+    class Kind(models.TextChoices):
+        CREATED = "CREATED", _("account created")
+        ROLE = "ROLE", _("role changed")
+        ON = "ON", _("switched on")
+        OFF = "OFF", _("switched off")
+        PASSWORD = "PASSWORD", _("password set")
+        LINK = "LINK", _("password link created")
+        ISSUED = "ISSUED", _("token issued")
+        REVOKED = "REVOKED", _("token revoked")
+        FACTOR = "FACTOR", _("second factor reset")
+        KEY_ADDED = "KEYADDED", _("passkey added")
+        KEY_GONE = "KEYGONE", _("passkey removed")
+
+    kind = models.CharField(_("what happened"), max_length=8, choices=Kind.choices)
+    person = models.CharField(_("person"), max_length=ACTOR_LENGTH)
+    person_id = models.BigIntegerField(_("number of the person"))
+    role_before = models.CharField(
+        _("role before"), max_length=8, choices=Role.choices, blank=True, default=""
+    )
+    role = models.CharField(_("role"), max_length=8, choices=Role.choices, blank=True, default="")
+    concerned_token = models.CharField(
+        _("token concerned"), max_length=TOKEN_ID_LENGTH, blank=True, default=""
+    )
+    at = models.DateTimeField(_("at"))
+
+    class Meta:
+        verbose_name = _("account change")
+        verbose_name_plural = _("account changes")
+        indexes = [
+            models.Index(fields=["-at", "-id"], name="account_newest"),  # the list; the retention job
+            models.Index(fields=["person", "-at"], name="account_person"),  # the list's search
+            models.Index(fields=["correlation_id"], name="account_trace"),  # trace of one call
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.person}, {moment_in_words(self.at)}"
+
+
+CALLS_PER_MINUTE = 600
+MOST_CALLS = 60_000  # a minute: a hundred times the default, and more than one machine answers
+
+
+class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
+    """A program's key. Only its hash is stored; `scopes` are described in governance/accounts/rules.py."""
+
+    label = models.CharField(_("label"), max_length=80, blank=True, default="")
+    scopes = models.JSONField(_("scopes"), default=list, blank=True)
+    calls_per_minute = models.PositiveIntegerField(
+        _("calls per minute"), default=CALLS_PER_MINUTE,
+        validators=[
+            MinValueValidator(
+                1, _("Write 1 or more: with 0 every call is refused. To stop a token, revoke it.")
+            ),
+            MaxValueValidator(MOST_CALLS),
+        ],
+    )  # fmt: skip
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True, editable=False)
+    issuer = models.ForeignKey(
+        User, models.SET_NULL, null=True, blank=True, editable=False, related_name="tokens_issued",
+        verbose_name=_("issuer"),
+    )  # fmt: skip
+    issued_by = models.CharField(  # noqa: DJ001  # null: from before issuers were kept
+        _("issued by"), max_length=ACTOR_LENGTH, null=True, blank=True, editable=False
+    )
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
+    revoked_by = models.CharField(
+        _("revoked by"), max_length=ACTOR_LENGTH, blank=True, default="", editable=False
+    )
+    revoke_reason = models.CharField(
+        _("reason for revoking"), max_length=200, blank=True, default="", editable=False
+    )
+
+    class Meta:
+        verbose_name = _("token")
+        verbose_name_plural = _("tokens")
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(calls_per_minute__gte=1), name="token_lets_a_call_through"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(calls_per_minute__lte=MOST_CALLS), name="token_has_a_ceiling"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.label or self.token_key} ({self.user})"
+
+    @property
+    def short_id(self) -> str:
+        """What the token is called in events and on screens; nobody can sign in with it."""
+        return token_id(self.digest)
+
+
+class BackupCode(models.Model):
+    """The hash of a code that stands in for the authenticator application once; using it deletes the row."""
+
+    device = models.ForeignKey("otp_static.StaticDevice", models.CASCADE, related_name="backup_codes")
+    digest = models.CharField(max_length=100, editable=False)
+
+    class Meta:
+        verbose_name = _("backup code")
+        verbose_name_plural = _("backup codes")
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
+class SecondFactorKey(KeyCheck):
+    """A fingerprint of each key that seals the seeds of authenticator applications."""
+
+    class Meta:
+        verbose_name = _("second factor key")
+        verbose_name_plural = _("second factor keys")
+        default_permissions = ()
+        constraints = [key_number_constraint("second_factor_key_number")]
+
+    @classmethod
+    def problem(cls) -> str:
+        """Return a sentence if the key is missing or not the database's; blank where all is well."""
+        found = seeds.RING.problem(seeds.fingerprints, cls.remembered())
+        if found and seeds.RING.read_file_again():
+            found = seeds.RING.problem(seeds.fingerprints, cls.remembered())
+        return found
+
+    @classmethod
+    def require(cls) -> None:
+        """Raise Unavailable `second_factor_key` unless the keys are those that the database remembers."""
+        if problem := cls.problem():
+            raise Unavailable("second_factor_key", problem)
+
+    @classmethod
+    def hold(cls, sealed: str) -> None:
+        """Keep the key of a seed that is about to be stored from being dropped until the transaction ends.
+
+        Raises Unavailable `second_factor_key` where it is not the database's, or was dropped.
+        """
+        cls.require()
+        held = cls._base_manager.select_for_update().filter(dropped_at=None).order_by("pk")
+        if not any(sealed.startswith(seeds.mark_of(key.pk)) for key in held):
+            sentence = _("The second factor key was changed a moment ago; try again.")
+            raise Unavailable("second_factor_key", sentence)
+
+
+class Authenticator(TOTPDevice):  # type: ignore[misc]  # django-otp has no types
+    """The authenticator application that somebody's codes come from; `key` holds its seed, sealed."""
+
+    key: str
+    user_id: int
+    objects: models.Manager[Authenticator]
+
+    class Meta:
+        proxy = True
+        default_permissions = ()
+        verbose_name = _("authenticator application")
+        verbose_name_plural = _("authenticator applications")
+
+    @property
+    def bin_key(self) -> bytes:
+        """The seed. Raises Unavailable where it cannot be read, or its key is not the database's."""
+        seed = seeds.open_or_none(self.key, self.user_id)
+        if seed is None and seeds.RING.read_file_again():
+            seed = seeds.open_or_none(self.key, self.user_id)
+        if seed is None or not seeds.is_sealed(self.key):
+            SecondFactorKey.require()
+        if seed is None:
+            raise seeds.unreadable()
+        return seed
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store the device, its seed sealed. Raises Unavailable where the key is not the database's."""
+        plain = not seeds.is_sealed(self.key)
+        if not (plain or self._state.adding):
+            super().save(*args, **kwargs)
+            return
+        if plain:
+            self.key = seeds.seal(self.bin_key, self.user_id)
+        with transaction.atomic():
+            SecondFactorKey.hold(self.key)
+            super().save(*args, **kwargs)
+
+
+class WorkProfile(models.Model):
+    """What a person works on and when. An empty list means everything."""
+
+    user = models.OneToOneField(User, models.CASCADE, related_name="work_profile", verbose_name=_("person"))
+    provinces = models.JSONField(_("provinces"), default=list, blank=True)
+    channels = models.JSONField(_("channels"), default=list, blank=True)
+    languages = models.JSONField(_("languages"), default=list, blank=True)
+    zone = models.CharField(
+        _("time zone"), max_length=40, default="America/Toronto", validators=[validate_zone]
+    )
+    shifts = models.JSONField(
+        _("shifts"), default=list, blank=True,
+        help_text=_(
+            'Weekly, in the person\'s own zone: [{"days": [0,1,2,3,4], "start": "09:00", "end": "17:00"}]'
+        ),
+    )  # fmt: skip
+
+    class Meta:
+        verbose_name = _("work profile")
+        verbose_name_plural = _("work profiles")
+
+    def __str__(self) -> str:
+        return str(self.user)
+
+    def clean(self) -> None:
+        check_profile(self)
+
+
+class Absence(models.Model):
+    """A time during which a person's due tasks are offered to the others."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="absences", verbose_name=_("person"))
+    starts_at = models.DateTimeField(_("from"))
+    ends_at = models.DateTimeField(_("until"))
+    reason = models.CharField(
+        _("reason"), max_length=200, blank=True, default="",
+        help_text=_("Such as holidays or training. Nothing about anybody’s health."),
+    )  # fmt: skip
+    marked_by = models.CharField(
+        _("marked by"), max_length=ACTOR_LENGTH, blank=True, default="", editable=False
+    )
+
+    class Meta:
+        verbose_name = _("absence")
+        verbose_name_plural = _("absences")
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(ends_at__gt=models.F("starts_at")),
+                name="absence_ends_after_start",
+                violation_error_message=_("An absence ends after it begins."),
+            )
+        ]
+        indexes = [models.Index(fields=["user", "ends_at"], name="absence_now")]  # the due queue
+
+    def __str__(self) -> str:
+        return f"{self.user}: {moment_in_words(self.starts_at)} – {moment_in_words(self.ends_at)}"
+
+
+class SignIn(models.Model):
+    """A session of a person, from her password to its end.
+
+    `session_key` is the session's own while it lasts, so that ending the row ends the session; no screen
+    shows it, and an ended row has none.
+    """
+
+    class Ended(models.TextChoices):
+        LEFT = "LEFT", _("logged out")
+        AWAY = "AWAY", _("away for too long")
+        LONG = "LONG", _("12 hours after the login")
+        HAND = "HAND", _("ended by hand")
+        PASSWORD = "PASSWORD", _("her password changed")
+        ROLE = "ROLE", _("her role changed")
+        INACTIVE = "INACTIVE", _("no longer active")
+        FACTOR = "FACTOR", _("second factor reset")
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="sign_ins", verbose_name=_("person"))
+    session_key = models.CharField(max_length=40, blank=True, default="", editable=False)
+    browser = models.CharField(_("browser"), max_length=40, blank=True, default="")
+    system = models.CharField(_("system"), max_length=40, blank=True, default="")
+    address = models.GenericIPAddressField(
+        _("address"), null=True, blank=True, help_text=_("Where the session was last used from.")
+    )
+    second_factor = models.BooleanField(_("with a second factor"), default=False)
+    started_at = models.DateTimeField(_("signed in"))
+    seen_at = models.DateTimeField(_("last seen"))
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    ended_because = models.CharField(_("why it ended"), max_length=8, choices=Ended, blank=True, default="")
+    ended_by = models.CharField(_("ended by"), max_length=ACTOR_LENGTH, blank=True, default="")
+    end_reason = models.CharField(_("reason"), max_length=200, blank=True, default="")
+
+    class Meta:
+        verbose_name = _("session")
+        verbose_name_plural = _("sessions")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["session_key"], condition=~models.Q(session_key=""), name="signin_of_one_session"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(ended_at__isnull=False, session_key="")
+                | models.Q(models.Q(ended_at__isnull=True), ~models.Q(session_key="")),
+                name="signin_ended_has_no_key",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["-seen_at"], name="signin_newest"),  # the managers' list
+            models.Index(fields=["ended_at"], name="signin_ended"),  # the retention job
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {moment_in_words(self.started_at)}"

@@ -1,0 +1,131 @@
+"""What a person or token may do, and the hours a person works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from governance.core.actors import TOKEN_ID_LENGTH, By, Role
+from governance.core.hours import CHANNELS, read_windows
+from governance.core.places import Province
+
+if TYPE_CHECKING:
+    from governance.accounts.models import WorkProfile
+
+# A token with the scope `policy` may also change policies. The other scopes narrow: a token that has any of
+# them reaches only these parts.
+POLICY = "policy"
+AREAS = {
+    "governance": "/api/governance/",
+    "followups": "/api/followups/",
+    "buyers": "/api/buyers/",
+    "offers": "/api/deals/",
+}
+SCOPES = (POLICY, *AREAS)
+POLICY_RIGHTS = frozenset({"governance.edit_policies", "offers.edit_policies"})
+LANGUAGES = ("en", "fr")
+
+
+def rights_of(user: Any, token: Any = None) -> frozenset[str]:
+    """Return the permissions that count for this request: the role's, and what a service's token adds."""
+    rights = frozenset(user.get_all_permissions())
+    if user.is_superuser or getattr(user, "role", "") != Role.SERVICE:
+        return rights
+    return rights | POLICY_RIGHTS if POLICY in getattr(token, "scopes", ()) else rights
+
+
+def by_user(user: Any, token: Any = None, **more: Any) -> By:
+    """Return the actor that a signed-in user is, with her rights and work profile."""
+    profile = getattr(
+        user, "work_profile", None
+    )  # missing for most: RelatedObjectDoesNotExist is an AttributeError
+    return By(
+        username=user.get_username(),
+        role=str(getattr(user, "role", "")),
+        rights=rights_of(user, token),
+        user_id=user.pk,
+        token_id=token_id(getattr(token, "digest", "")),
+        provinces=tuple(profile.provinces) if profile else (),
+        channels=tuple(profile.channels) if profile else (),
+        languages=tuple(profile.languages) if profile else (),
+        **more,
+    )
+
+
+def token_id(digest: str) -> str:
+    """Return what a token is called in events and on screens: the beginning of its hash."""
+    return digest[:TOKEN_ID_LENGTH]
+
+
+def reaches(token: Any, path: str) -> bool:
+    """Say whether a token's scopes let it call this path."""
+    areas = [AREAS[scope] for scope in getattr(token, "scopes", ()) if scope in AREAS]
+    return not areas or any(path.startswith(area) for area in areas)
+
+
+def rights_at(user: Any, token: Any, path: str) -> frozenset[str]:
+    """Return the permissions that count for a request of this path: none out of the token's reach."""
+    return rights_of(user, token) if reaches(token, path) else frozenset()
+
+
+def read_scopes(text: str) -> list[str]:
+    """Return the scopes named in a comma-separated text. Raises ValidationError for an unknown one."""
+    scopes = [part.strip().lower() for part in text.split(",") if part.strip()]
+    for scope in scopes:
+        if scope not in SCOPES:
+            raise ValidationError(
+                _("“%(scope)s” is not a scope; use %(known)s.")
+                % {"scope": scope[:40], "known": ", ".join(SCOPES)}
+            )
+    return sorted(set(scopes))
+
+
+def check_profile(profile: WorkProfile) -> None:
+    """Refuse a work profile with unknown provinces, channels, languages or shifts."""
+    for field, known in (("provinces", Province.values), ("channels", CHANNELS), ("languages", LANGUAGES)):
+        chosen = getattr(profile, field)
+        if not isinstance(chosen, list) or any(item not in known for item in chosen):
+            raise ValidationError({field: _("A list with any of %(known)s.") % {"known": ", ".join(known)}})
+    try:
+        read_windows(profile.shifts)
+    except ValidationError as wrong:
+        raise ValidationError({"shifts": wrong}) from wrong
+
+
+def on_shift(profile: Any, at: datetime) -> bool:
+    """Say whether a work profile's shifts contain an instant; without any, every hour is one."""
+    if profile is None or not profile.shifts:
+        return True
+    local = at.astimezone(ZoneInfo(profile.zone))
+    minute = local.hour * 60 + local.minute
+    return any(
+        local.weekday() in window.days and window.start <= minute < window.end
+        for window in read_windows(profile.shifts)
+    )
+
+
+def shifts_between(profile: Any, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """Yield a work profile's shifts between two instants, in UTC and in order; without any, all of it."""
+    if profile is None or not profile.shifts:
+        yield since, until
+        return
+    zone = ZoneInfo(profile.zone)
+    windows = sorted(read_windows(profile.shifts), key=lambda window: window.start)
+    day, last = since.astimezone(zone).date(), until.astimezone(zone).date()
+    while day <= last:
+        midnight = datetime.combine(day, time())
+        for window in windows:
+            if day.weekday() not in window.days:
+                continue
+            start, end = (
+                (midnight + timedelta(minutes=minute)).replace(tzinfo=zone).astimezone(UTC)
+                for minute in (window.start, window.end)
+            )
+            if end > since and start < until:
+                yield max(start, since), min(end, until)
+        day += timedelta(days=1)

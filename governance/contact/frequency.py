@@ -1,0 +1,113 @@
+"""How often one number or address may be contacted: our own rule, whatever the lead and the channel.
+
+Days are those of the local clock. A contact is a completed one that we made: neither a callback, a handover
+nor an answer to somebody who called or wrote within the 24 hours before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+REDIAL = timedelta(minutes=10)
+ANSWER = timedelta(hours=24)
+WEEK = 7
+# What is read before a judged instant: 7 local days, 24 hours of answers, a contact entered a day late.
+REACH = timedelta(days=10)
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRow:
+    """A contact that we made; `digest` is the keyed hash of the number or address."""
+
+    id: int
+    digest: str
+    channel: str
+    at: datetime
+
+    def as_json(self) -> list[Any]:
+        return [self.id, self.digest, self.channel, self.at.isoformat()]
+
+    @classmethod
+    def from_json(cls, kept: Sequence[Any]) -> ContactRow:
+        pk, digest, channel, at = kept
+        return cls(pk, digest, channel, datetime.fromisoformat(at))
+
+
+@dataclass(frozen=True, slots=True)
+class InboundRow:
+    """Somebody called or wrote from the lead that holds this number or address."""
+
+    digest: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """The most contacts of a local day and of 7 local days."""
+
+    per_day: int
+    per_7_days: int
+
+
+def answers(at: datetime, inbound: Iterable[InboundRow], digest: str = "") -> bool:
+    """Say whether a contact at an instant answers somebody who called or wrote within 24 hours before."""
+    return any(digest in ("", row.digest) and row.at <= at < row.at + ANSWER for row in inbound)
+
+
+def unprompted(contacts: Iterable[ContactRow], inbound: Sequence[InboundRow]) -> tuple[ContactRow, ...]:
+    """Return the contacts that answered nobody, in order."""
+    own = (row for row in contacts if not answers(row.at, inbound, row.digest))
+    return tuple(sorted(own, key=lambda row: (row.at, row.id)))
+
+
+def _separate(calls: Iterable[tuple[datetime, str]]) -> list[datetime]:
+    """Return when contacts were made: calls within 10 minutes of one that counts are the same one."""
+    found: list[datetime] = []
+    last_call: datetime | None = None
+    for at, channel in sorted(calls):
+        if channel == "CALL":
+            if last_call is not None and at - last_call <= REDIAL:
+                continue
+            last_call = at
+        found.append(at)
+    return found
+
+
+def _over(moments: Sequence[datetime], at: datetime, zone: str, cap: Cap) -> bool:
+    info = ZoneInfo(zone)
+    today = at.astimezone(info).date()
+    ahead = [(moment.astimezone(info).date() - today).days for moment in moments]
+    if ahead.count(0) > cap.per_day:
+        return True
+    # a contact that is entered late must fit into the days after it as well
+    return any(sum(last - WEEK < day <= last for day in ahead) > cap.per_7_days for last in range(WEEK))
+
+
+def too_soon(
+    contacts: Sequence[ContactRow], channel: str, zones: Sequence[str], at: datetime, cap: Cap
+) -> bool:
+    """Say whether one more contact at an instant is more than the cap, for any point and on any clock."""
+    for digest in {row.digest for row in contacts}:
+        made = [(row.at, row.channel) for row in contacts if row.digest == digest]
+        before, after = _separate(made), _separate([*made, (at, channel)])
+        if len(after) > len(before) and any(_over(after, at, zone, cap) for zone in zones):
+            return True
+    return False
+
+
+def next_change(contacts: Sequence[ContactRow], zones: Sequence[str], at: datetime) -> datetime:
+    """Return the first instant after `at` at which `too_soon` can answer otherwise."""
+    turns = [row.at for row in contacts if row.at > at]
+    turns += [row.at - REDIAL for row in contacts if row.at - REDIAL > at]
+    for zone in zones:
+        turns.append(_midnight(at.astimezone(ZoneInfo(zone)).date() + timedelta(days=1), zone))
+    return min(turn for turn in turns if turn > at)
+
+
+def _midnight(day: date, zone: str) -> datetime:
+    """Return the first instant of a local day."""
+    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)

@@ -1,0 +1,518 @@
+"""What the admin screens of all rooms and packs share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from decimal import Decimal
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import unquote
+from django.contrib.auth import get_permission_codename
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Paginator
+from django.core.validators import MinLengthValidator
+from django.db import models
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, resolve, reverse
+from django.utils.formats import number_format
+from django.utils.functional import cached_property, lazy
+from django.utils.text import capfirst, format_lazy
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from simple_history.admin import SimpleHistoryAdmin
+from simple_history.template_utils import HistoricalRecordContextHelper
+from unfold.admin import ModelAdmin
+from unfold.decorators import action
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from governance.core import hooks
+from governance.core.actors import By
+from governance.core.errors import Refused
+from governance.core.reasons import LEAST, too_short
+from governance.core.strict_json import read_json
+from governance.core.versions import BOOKKEEPING, Versioned, restored
+
+ASKED_BY_FILTERS = ("exact", "gte", "lt", "isnull", "isempty", "id__exact")
+MOST_LISTED = 10_000  # rows of a list that can be paged through; more are found by search and filters
+CONFIRMED = "confirmed"  # in what a form sends: the stamp of the warnings that were read
+LINE = 76  # characters that a form's text area shows without wrapping
+
+
+def by_of(request: HttpRequest) -> By:
+    """Return the signed-in person of an admin screen or page."""
+    user = request.user
+    if isinstance(user, AnonymousUser):
+        raise PermissionError("nobody is signed in")
+    return hooks.actor_of(user, correlation_id=str(getattr(request, "correlation_id", "")))
+
+
+class FirstThousands(Paginator):  # type: ignore[type-arg]  # no subscript at run time
+    """Pages through the first 10,000 rows: counting ten million to number the pages takes seconds."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return int(rows.order_by()[:MOST_LISTED].count())
+
+
+class ChoosesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+    """A list whose actions say so when what was sent as a chosen row is no id; Django itself would fail.
+
+    So it would for a row that is asked for by a column without a name, and for `id__range=1` in an address.
+    """
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        return super().get_object(request, object_id, from_field or None)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """Allow what the list's own filters ask: others walk through the whole table, or cannot be asked."""
+        asked = ["pk", "id"]
+        one: Any
+        for one in self.get_list_filter(request):
+            if isinstance(one, type):  # a filter of our own, which asks what it likes
+                asked.append(str(getattr(one, "parameter_name", "")))
+                continue
+            name = one if isinstance(one, str) else one[0]
+            asked += [name, *(f"{name}__{how}" for how in ASKED_BY_FILTERS)]
+        return lookup in asked and bool(super().lookup_allowed(lookup, value, request))
+
+    def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
+        try:
+            for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                self.opts.pk.clean(chosen, None)
+        except ValidationError:
+            self.message_user(request, gettext("Choose rows of this list, then the action."), messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+        return super().response_action(request, queryset)
+
+
+class LongList(ChoosesRows):
+    """A list that opens as quickly with millions of rows: nothing is counted to the end."""
+
+    paginator = FirstThousands
+    list_per_page = 50
+    nothing_yet: ClassVar[Any] = ""  # what an empty list says
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+
+class ReadOnlyAdmin(LongList):
+    """A screen that shows and changes nothing; superusers included."""
+
+    actions = None
+    list_fullwidth = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class WhyForm(forms.Form):
+    """Why several rows change."""
+
+    reason = forms.CharField(
+        label=_("Reason"), max_length=200, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2})
+    )
+
+
+def ask_why(
+    screen: admin.ModelAdmin[Any],
+    request: HttpRequest,
+    form: forms.Form,
+    action: str,
+    title: Any,
+    **more: Any,
+) -> HttpResponse:
+    """Show a form between the choice of rows and an action; `more` is what else its template shows."""
+    context = {
+        **screen.admin_site.each_context(request),
+        "opts": screen.opts, "title": title, "form": form, "action": action, **more,
+    }  # fmt: skip
+    return TemplateResponse(request, "admin/ask_why.html", context)
+
+
+class Warned(Refused):
+    """What would be saved is dangerous: whoever saves it reads the warnings and confirms them."""
+
+    def __init__(self, warnings: list[str]) -> None:
+        super().__init__("confirm", gettext("Nothing is saved yet: read the warning and confirm it."))
+        self.warnings = warnings
+
+    @property
+    def stamp(self) -> str:
+        return stamp(self.warnings)
+
+
+def stamp(warnings: list[str]) -> str:
+    """Return what confirms these very warnings, and no others."""
+    return hashlib.sha256("\n".join(warnings).encode()).hexdigest()[:32]
+
+
+def explained(form: forms.BaseForm, name: str = "change_reason") -> None:
+    """Let a form ask for a reason of at least 10 characters."""
+    if field := form.fields.get(name):
+        field.validators.append(MinLengthValidator(LEAST, lazy(too_short, str)()))
+        field.help_text = format_lazy(
+            "{} {}", _("At least 10 characters."), field.help_text
+        ) if field.help_text else _("At least 10 characters.")  # fmt: skip
+
+
+class ReasonForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets the model
+    """A form that asks why, every time."""
+
+    change_reason = forms.CharField(
+        label=_("Reason for this change"), widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        max_length=500,
+        help_text=_("Stored with the version, so that the change can be explained later."),
+    )  # fmt: skip
+
+
+def pretty_json(value: Any, margin: str = "") -> str:
+    """Return JSON as a person reads it: what fits a line on one line, the rest indented."""
+    line = json.dumps(value, ensure_ascii=False)
+    if len(margin) + len(line) <= LINE or not value or not isinstance(value, dict | list):
+        return line
+    deeper = margin + "  "
+    if isinstance(value, dict):
+        parts = [
+            f"{json.dumps(key, ensure_ascii=False)}: {pretty_json(item, deeper)}"
+            for key, item in value.items()
+        ]
+        start, end = "{", "}"
+    else:
+        parts = [pretty_json(item, deeper) for item in value]
+        start, end = "[", "]"
+    return start + "\n" + ",\n".join(deeper + part for part in parts) + "\n" + margin + end
+
+
+class JSONText(forms.JSONField):
+    """JSON typed by a person: shown indented, read as strictly as the API reads it."""
+
+    empty_values: Any = (None, "")  # an empty list or object is a value
+    widget = UnfoldAdminTextareaWidget(attrs={"rows": 14, "class": "font-mono", "spellcheck": "false"})
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if isinstance(value, str) else pretty_json(value)
+
+    def to_python(self, value: Any) -> Any:
+        if value in self.empty_values:
+            return None
+        try:
+            return read_json(value) if isinstance(value, str) else value
+        except ValueError as wrong:
+            sentence = _("This is not readable JSON: %(why)s")
+            raise forms.ValidationError(sentence, code="invalid", params={"why": wrong}) from None
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        return initial if self.disabled else data
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(self.to_python(data) != initial)
+        except forms.ValidationError:
+            return True
+
+
+class VersionForm(ReasonForm):
+    """A form of a versioned row; `seen_version` notices that somebody else was faster."""
+
+    seen_version = forms.IntegerField(
+        label=_("Version that was read"), widget=forms.HiddenInput, required=False, min_value=0,
+        max_value=2**31 - 1,
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "seen_version" in self.fields:
+            self.fields["seen_version"].initial = self.instance.version if self.instance.pk else 0
+
+
+class ShowsRefusals(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+    """A form that shows a service's refusal beside the fields it names, and keeps what was typed."""
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        if not hasattr(request, "refusal"):
+            return form
+        refusal: Refused = request.refusal
+
+        class Told(form):  # type: ignore[misc,valid-type]  # made by the admin
+            def clean(self) -> Any:
+                data = super().clean()
+                told = [
+                    (field, sentences) for field, sentences in refusal.errors.items() if field in self.fields
+                ]
+                for field, sentences in told:
+                    self.add_error(field, [str(sentence) for sentence in sentences])
+                if not told:
+                    self.add_error(None, str(refusal.message) or refusal.code)
+                return data
+
+        return Told
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]  # untyped
+        except Refused as refusal:
+            request.refusal = refusal  # type: ignore[attr-defined]  # read by get_form in the second pass
+            return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]  # untyped
+
+
+class ServiceAdmin(ShowsRefusals, LongList):
+    """A screen whose saving calls a service.
+
+    Subclasses implement `serve(request, obj, form, change)`. A refusal is shown in the form, which keeps what
+    was typed. Rows are never deleted here.
+    """
+
+    list_fullwidth = True
+    actions: ClassVar[Any] = None
+    # form field -> what those who only look see in its place
+    shown_instead: ClassVar[dict[str, str]] = {}
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def serve(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> models.Model:
+        """Save through the service and return the row. Raises Refused."""
+        raise NotImplementedError
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        saved = self.serve(request, obj, form, change)
+        obj.pk = saved.pk
+        obj._state.adding = False
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave out, for those who only look, what only the form asks for."""
+        fieldsets = super().get_fieldsets(request, obj)
+        may = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+        if may and not getattr(request, "shows_history", False):
+            return fieldsets
+        form: Any = self.form
+        asked = set(form.base_fields) - {field.name for field in self.model._meta.get_fields()}
+        shown = []
+        for title, options in fieldsets:
+            fields = [self.shown_instead.get(name, name) for name in options["fields"] if name not in asked]
+            if fields:
+                shown.append((title, {**options, "fields": fields}))
+        return shown
+
+
+class RestoreForm(forms.Form):
+    """Why an old version comes back; `seen_version` notices that somebody else was faster."""
+
+    change_reason = forms.CharField(
+        label=_("Reason for this change"), widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        max_length=500,
+    )  # fmt: skip
+    seen_version = forms.IntegerField(widget=forms.HiddenInput, min_value=0, max_value=2**31 - 1)
+
+
+class DifferencesInWords(HistoricalRecordContextHelper):  # type: ignore[misc]  # simple_history has no types
+    """Shows what differs between two versions as the screens show it: yes and no, choices by name."""
+
+    DEFAULT_MAX_DISPLAYED_DELTA_CHANGE_CHARS = 400
+
+    def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
+        field = self.model._meta.get_field(change.field)
+        if value is None or value == "":
+            return "–"
+        if isinstance(value, bool):
+            return gettext("yes") if value else gettext("no")
+        if isinstance(value, Decimal):
+            return number_format(f"{value.normalize():f}", force_grouping=True)
+        if field.choices:
+            return dict(field.flatchoices).get(value, value)
+        return super().prepare_delta_change_value(change, value)
+
+
+class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # neither has types
+    """A service's screen with every earlier version, which can be read, compared and restored as a new one.
+
+    Restoring goes through `serve`, as any other change does: with its reason, its rules and its refusals.
+    """
+
+    careful: ClassVar[bool] = False  # whether every reason must explain something
+    differences: ClassVar[type[DifferencesInWords]] = DifferencesInWords
+    object_history_list_template = "admin/versions.html"
+    object_history_form_template = "admin/version.html"
+
+    def get_historical_record_context_helper(self, request: HttpRequest, historical_record: Any) -> Any:
+        return self.differences(self.model, historical_record)
+
+    def set_history_delta_changes(
+        self, request: HttpRequest, historical_records: Any, foreign_keys_are_objs: bool = True
+    ) -> None:
+        """Compare each version with the one before it, in what people decided."""
+        newer: Any = None
+        for record in historical_records:
+            if newer is not None:
+                kept = BOOKKEEPING & {field.name for field in record.tracked_fields}
+                delta = newer.diff_against(
+                    record, excluded_fields=kept, foreign_keys_are_objs=foreign_keys_are_objs
+                )
+                helper = self.get_historical_record_context_helper(request, newer)
+                newer.history_delta_changes = helper.context_for_delta_changes(delta)
+            newer = record
+
+    def get_urls(self) -> Any:
+        name = f"{self.opts.app_label}_{self.opts.model_name}_restore"
+        restore = self.admin_site.admin_view(self.restore_view)
+        return [
+            path("<path:object_id>/history/<int:version_id>/restore/", restore, name=name),
+            *super().get_urls(),
+        ]
+
+    def warnings_of(self, before: Any, after: Any) -> list[str]:
+        """Return in sentences what is dangerous about saving `after` over `before` (None: a new row)."""
+        return []
+
+    def look_again(self, request: HttpRequest, after: Any) -> None:
+        """Raise Warned where saving this is dangerous and was not confirmed."""
+
+    def may_restore(self, request: HttpRequest, obj: Any) -> bool:
+        return issubclass(self.model, Versioned) and self.has_change_permission(request, obj)
+
+    def restore_view(self, request: HttpRequest, object_id: str, version_id: int) -> HttpResponse:
+        """Show what an old version would change, ask why, and save it as a new one."""
+        row = self.get_object(request, unquote(object_id))
+        old = row.history.filter(pk=version_id).first() if hasattr(row, "history") else None
+        if old is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]  # untyped
+        if not self.may_restore(request, row):
+            raise PermissionDenied
+        history = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_history", args=[row.pk])
+        form = RestoreForm(request.POST or None, initial={"seen_version": row.version})
+        if self.careful:
+            explained(form)
+        refusal, warned = "", None
+        if form.is_valid():
+            again = restored(row, old)
+            try:
+                self.look_again(request, again)
+                self.serve(request, again, form, True)
+            except Warned as found:
+                warned = found
+            except Refused as refused:
+                told = [str(sentence) for sentences in refused.errors.values() for sentence in sentences]
+                refusal = " ".join(told) or str(refused.message)
+            else:
+                messages.success(request, gettext("The old version is in force again."))
+                return HttpResponseRedirect(history)
+        helper = self.get_historical_record_context_helper(request, old)
+        delta = old.diff_against(
+            row.history.order_by("history_id").last(), excluded_fields=BOOKKEEPING, foreign_keys_are_objs=True
+        )
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": row,
+            "title": gettext("Restore version %(version)s of %(what)s")
+            % {"version": old.version, "what": row},
+            "changes": helper.context_for_delta_changes(delta),
+            "form": form,
+            "refusal": refusal,
+            "warned": warned,
+        }
+        return TemplateResponse(request, "admin/restore.html", context)
+
+    def render_history_view(
+        self, request: HttpRequest, template: str, context: Any, **kwargs: Any
+    ) -> HttpResponse:
+        # the links of the page are the model's, not those of the table of its versions
+        shown = {**context, "opts": self.opts}
+        if template == self.object_history_form_template and self.may_restore(request, context["original"]):
+            name = f"admin:{self.opts.app_label}_{self.opts.model_name}_restore"
+            shown["restore"] = reverse(name, args=resolve(request.path).args)
+        return super().render_history_view(request, template, shown, **kwargs)  # type: ignore[no-any-return]  # untyped
+
+    def revert_disabled(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_readonly_fields(request, obj)
+        if not getattr(request, "shows_history", False):
+            return fields
+        return tuple({*fields, *(field.name for field in self.model._meta.fields)})
+
+    def history_form_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method not in ("GET", "HEAD"):
+            raise PermissionDenied  # it would save with no more than the right to look
+        request.shows_history = True  # type: ignore[attr-defined]  # read above
+        return super().history_form_view(request, *args, **kwargs)  # type: ignore[no-any-return]  # untyped
+
+
+class DeletesWithReason(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+    """A screen whose deleting asks why and calls a service: `remove(request, obj, reason)`."""
+
+    delete_confirmation_template = "admin/delete_with_reason.html"
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        right = get_permission_codename("delete", self.opts)
+        return bool(request.user.has_perm(f"{self.opts.app_label}.{right}"))
+
+    def remove(self, request: HttpRequest, obj: Any, reason: str) -> None:
+        raise NotImplementedError
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        self.remove(request, obj, request.POST.get("change_reason", "").replace("\0", "")[:500])
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        try:
+            return super().delete_view(request, object_id, extra_context)  # type: ignore[no-any-return]  # untyped
+        except Refused as refusal:
+            for sentences in refusal.errors.values() or [[refusal.message]]:
+                messages.error(request, " ".join(map(str, sentences)))
+            return HttpResponseRedirect(request.get_full_path())
+
+
+class TellsOfLead(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+    """A screen of rows that belong to a lead, with the way to her time line. `lead_key` names her id."""
+
+    lead_key: str
+    actions_detail: ClassVar[Any] = ["time_line"]
+
+    @action(description=_("Time line of the lead"), url_path="time-line", permissions=["view"])
+    def time_line(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]  # untyped
+        lead_id = row
+        for part in self.lead_key.split("."):
+            lead_id = getattr(lead_id, part)
+        return HttpResponseRedirect(f"{reverse('lead_line')}?{urlencode({'lead': lead_id})}")
+
+
+class FewRows:
+    """Refuse a form of an inline that names thousands of rows: drawing them takes ten seconds and more."""
+
+    most_rows = 200
+
+    def get_max_num(self, request: HttpRequest, obj: Any = None, **given: Any) -> int:
+        most = super().get_max_num(request, obj, **given)  # type: ignore[misc]  # an inline's
+        return self.most_rows if most is None else int(most)
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **given: Any) -> Any:
+        return super().get_formset(request, obj, absolute_max=self.most_rows, **given)  # type: ignore[misc]  # an inline's
+
+
+class NamedCells:
+    """Give each cell of an inline table the name of its column: the theme shows it above the column alone."""
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **given: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **given)  # type: ignore[misc]  # an inline's
+        if field is not None:
+            field.widget.attrs.setdefault("aria-label", field.label or capfirst(str(db_field.verbose_name)))
+        return field

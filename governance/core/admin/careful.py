@@ -1,0 +1,102 @@
+"""Edits that can do harm: old and new side by side, a reason that explains, and a second look at warnings.
+
+A warning keeps the form with all that was typed in it; it is saved when the same warnings were confirmed.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.core.exceptions import NON_FIELD_ERRORS
+from django.db import models
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+
+from governance.core.admin.base import CONFIRMED, HistoryAdmin, VersionForm, Warned, explained, stamp
+from governance.core.admin.live import LiveAdmin, live
+from governance.core.versions import BOOKKEEPING
+
+Difference = tuple[str, str, str]  # the field's label, its old value and its new one
+
+
+class CarefulForm(VersionForm):
+    """A form of a versioned row whose reason must explain something."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        explained(self)
+
+
+class CarefulAdmin(LiveAdmin, HistoryAdmin):
+    """A policies' screen: what would change is shown while somebody types, and warnings are confirmed."""
+
+    careful = True
+    form = CarefulForm
+    change_form_before_template = "admin/careful.html"
+    derived: ClassVar[frozenset[str]] = frozenset({"market_key"})  # columns that follow others
+
+    def look_again(self, request: HttpRequest, after: Any) -> None:
+        """Raise Warned unless there is nothing to warn of, or these very warnings were confirmed."""
+        warnings = self.warnings_of(self._before(after), after)
+        if warnings and request.POST.get(CONFIRMED) != stamp(warnings):
+            raise Warned(warnings)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        self.look_again(request, obj)
+        super().save_model(request, obj, form, change)
+
+    def differences_of(self, before: models.Model | None, after: models.Model) -> list[Difference]:
+        """Return what people decide about a row and would be another, in words."""
+        helper = self.differences(self.model, None)
+        found = []
+        for field in self.model._meta.concrete_fields:
+            if before is None or field.primary_key or field.name in BOOKKEEPING | self.derived:
+                continue
+            change = SimpleNamespace(
+                field=field.name, old=getattr(before, field.name), new=getattr(after, field.name)
+            )
+            if change.old != change.new:
+                shown = [
+                    str(helper.prepare_delta_change_value(change, one)) for one in (change.old, change.new)
+                ]
+                found.append((capfirst(str(field.verbose_name)), shown[0], shown[1]))
+        return found
+
+    def _before(self, after: Any) -> Any:
+        return self.model._default_manager.filter(pk=after.pk).first() if after.pk else None
+
+    @admin.display(description=_("what changes"))
+    def old_and_new(self, draft: Any) -> str:
+        typed = getattr(draft, "is_typed", False)
+        changes = self.differences_of(self._before(draft), draft) if typed else []
+        return live("changes", render_to_string("admin/differences.html", {"changes": changes}))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return (*super().get_readonly_fields(request, obj), "old_and_new")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Put what changes before the reason for it, on a form that changes a row."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None:
+            return fieldsets
+        found = []
+        for title, options in fieldsets:
+            fields = list(options["fields"])
+            if "change_reason" in fields:
+                fields.insert(fields.index("change_reason"), "old_and_new")
+            found.append((title, {**options, "fields": fields}))
+        return found
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        form = context["adminform"].form
+        form.instance.is_typed = form.is_bound
+        refusal = getattr(request, "refusal", None)
+        if isinstance(refusal, Warned):
+            changes = self.differences_of(self._before(form.instance), form.instance)
+            form.errors.pop(NON_FIELD_ERRORS, None)  # said at the top, with what it is about
+            context = {**context, "warned": refusal, "changes": changes, "errors": None}
+        return super().render_change_form(request, context, *args, **kwargs)

@@ -1,0 +1,133 @@
+"""What is kept for programs, shown to people: amounts, shares, local times, and JSON as a list of facts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Container, Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from django.contrib import admin
+from django.utils.formats import date_format, number_format
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst, format_lazy
+from django.utils.translation import gettext
+
+from governance.core.moments import local
+from governance.core.numbers import percent
+
+NOTHING = "–"
+_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,10})?")
+Words = Mapping[str, Any]
+
+
+def amount(value: Decimal | None) -> str:
+    """Return an amount as the reader's language writes it; cents only where there are some."""
+    if value is None:
+        return NOTHING
+    return number_format(value, 0 if value == value.to_integral_value() else 2, force_grouping=True)
+
+
+def number(value: Any, places: int | None = None) -> str:
+    """Return a number as the reader's language writes it."""
+    return NOTHING if value is None else number_format(value, places, force_grouping=True)
+
+
+def in_cad(name: str, label: Any, of: str = "") -> Callable[[Any, Any], str]:
+    """Return a column that shows the amount `name`, of the row itself or of what its `of` names."""
+
+    @admin.display(description=format_lazy("{}, CAD", label), ordering=f"{of}__{name}" if of else name)
+    def shown(_screen: Any, row: Any) -> str:
+        return amount(getattr(getattr(row, of) if of else row, name))
+
+    return shown
+
+
+def as_share(name: str, label: Any) -> Callable[[Any, Any], str]:
+    """Return a column that shows the fraction `name` in per cent."""
+
+    @admin.display(description=label, ordering=name)
+    def shown(_screen: Any, row: Any) -> str:
+        value = getattr(row, name)
+        return NOTHING if value is None else percent(value)
+
+    return shown
+
+
+def there(at: Any, zone: str) -> str:
+    """Return an instant on the clock of a zone: “Nov. 24, 2026 13:19 PST”."""
+    return date_format(local(at, zone), "DATETIME_FORMAT")
+
+
+class _Every:
+    """Holds every key."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+
+EVERY = _Every()
+
+
+def facts(
+    value: Any, words: Words, *, quantities: Container[str] = frozenset(), is_quantity: bool = False
+) -> str | SafeString:
+    """Return JSON as people read it, its keys in `words`: a list of facts, or a table of rows.
+
+    What `words` does not know is named as it is kept. Numbers under the keys named by `quantities` (`EVERY`:
+    under any) are written as the reader's language writes amounts; all others as they are kept, for they may
+    be versions, row numbers, years or listing numbers: “2026.6” is no amount.
+    """
+    if isinstance(value, Mapping):
+        if not value:
+            return NOTHING
+        pairs = (
+            (_word(key, words), facts(item, words, quantities=quantities, is_quantity=key in quantities))
+            for key, item in value.items()
+        )
+        return format_html(
+            '<dl class="facts">{}</dl>', format_html_join("", "<div><dt>{}</dt><dd>{}</dd></div>", pairs)
+        )
+    if isinstance(value, list):
+        return _several(value, words, quantities, is_quantity)
+    return _one(value, words, is_quantity)
+
+
+def _several(
+    rows: list[Any], words: Words, quantities: Container[str], is_quantity: bool
+) -> str | SafeString:
+    if not rows:
+        return NOTHING
+    if not all(isinstance(row, Mapping) for row in rows):
+        return ", ".join(
+            str(facts(row, words, quantities=quantities, is_quantity=is_quantity)) for row in rows
+        )
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    heads = format_html_join("", '<th scope="col">{}</th>', ((_word(key, words),) for key in keys))
+    body = format_html_join("", "<tr>{}</tr>", ((_cells(row, keys, words, quantities),) for row in rows))
+    table = '<div class="facts-table"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
+    return format_html(table, heads, body)
+
+
+def _cells(
+    row: Mapping[str, Any], keys: Iterable[str], words: Words, quantities: Container[str]
+) -> SafeString:
+    cells = (
+        (facts(row.get(key), words, quantities=quantities, is_quantity=key in quantities),) for key in keys
+    )
+    return format_html_join("", "<td>{}</td>", cells)
+
+
+def _one(value: Any, words: Words, is_quantity: bool) -> str:
+    if value is None or value == "":
+        return NOTHING
+    if isinstance(value, bool):
+        return gettext("yes") if value else gettext("no")
+    if is_quantity and (isinstance(value, int | float) or _NUMBER.fullmatch(str(value))):
+        return number(f"{Decimal(str(value)).normalize():f}")
+    return str(words.get(value, value))
+
+
+def _word(key: str, words: Words) -> str:
+    return capfirst(str(words.get(key, key.replace("_", " "))))

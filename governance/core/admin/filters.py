@@ -1,0 +1,92 @@
+"""Filters of long lists, which never read a whole table to say what can be chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from governance.core.distinct import values_by_index
+
+Choices = Iterable[tuple[str, Any]]
+
+
+class ValueFilter(admin.SimpleListFilter):
+    """Rows with one value of a column."""
+
+    column: str
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset if value is None else queryset.filter(**{self.column: value})
+
+
+def one_of(column: str, title: Any, choices: Callable[[], Choices]) -> type[ValueFilter]:
+    """Return a filter of a column whose values are known."""
+
+    class Known(ValueFilter):
+        def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+            return list(choices())
+
+    return _named(Known, column, title)
+
+
+def by_index(column: str, title: Any, within: str = "") -> type[ValueFilter]:
+    """Return a filter of a column whose values an index knows; with `within`, once that column is chosen."""
+
+    class Indexed(ValueFilter):
+        def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+            rows = model_admin.model._default_manager.order_by()
+            if within:
+                chosen = request.GET.get(f"{within}__exact", "")
+                if not chosen or "\0" in chosen:
+                    # a value that came without the column above it still narrows, and is seen to
+                    alone = self.value()
+                    return [(alone, alone)] if alone else []
+                rows = rows.filter(**{within: chosen})
+            return [(value, value) for value in values_by_index(rows, column)]
+
+        def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+            found = super().queryset(request, queryset)
+            if not within or not self.value() or request.GET.get(f"{within}__exact"):
+                return found
+            # named one by one, so that the index that begins with them answers
+            above = values_by_index(queryset.model._default_manager.order_by(), within)
+            return found.filter(**{f"{within}__in": above})
+
+    return _named(Indexed, column, title)
+
+
+Counted = tuple[str, Any, Callable[[QuerySet[Any], datetime], QuerySet[Any]]]
+
+
+def on_board(*figures: Counted) -> type[admin.SimpleListFilter]:
+    """Return a filter of the rows that the operations board counts, asked as its figures are.
+
+    Each figure has a name for the address, a title, and the question, which takes all rows and the instant.
+    """
+
+    class OnBoard(admin.SimpleListFilter):
+        title, parameter_name = _("counted on the board"), "board"
+
+        def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+            return [(name, title) for name, title, _question in figures]
+
+        def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+            for name, _title, question in figures:
+                if self.value() == name:
+                    return question(queryset, timezone.now())
+            return queryset
+
+    return OnBoard
+
+
+def _named(made: type[ValueFilter], column: str, title: Any) -> type[ValueFilter]:
+    made.column, made.title, made.parameter_name = column, title, f"{column}__exact"
+    return made

@@ -1,0 +1,174 @@
+"""Forms that say, before anything is saved, what the typed values mean and what they would do."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from governance.core.actors import By
+from governance.core.admin.base import ask_why, by_of, explained
+from governance.core.errors import Refused
+
+MOST_SWITCHED = 200
+DRAW, FORESEE = "_draw", "_foresee"
+
+
+def live(name: str, content: Any) -> SafeString:
+    """Mark a part of a form as drawn anew while somebody types."""
+    return format_html('<div id="live-{}" class="live">{}</div>', name, content)
+
+
+def sentences(said: list[str]) -> SafeString:
+    return format_html_join("", "<p>{}</p>", ((text,) for text in said))
+
+
+class LiveAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+    """A form whose parts marked by `live` follow what is typed; nothing is saved by looking.
+
+    Where the form has the read-only field `what_would_change`, its button asks what saving would do, and
+    `foresee` answers it from the draft.
+    """
+
+    # what an address may fill in of a new row
+    asked_by_address: ClassVar[tuple[str, ...]] = ("province", "market")
+    change_form_after_template = "admin/live.html"
+
+    class Media:
+        css: ClassVar[dict[str, Any]] = {"all": ["policies.css"]}
+        js: ClassVar[list[str]] = ["policies.js"]
+
+    def foresee(self, request: HttpRequest, draft: Any) -> list[str]:
+        """Return in sentences what saving `draft` would do. Raises Refused."""
+        raise NotImplementedError
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {name: request.GET[name] for name in self.asked_by_address if name in request.GET}
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        wanted = request.method == "POST" and (DRAW in request.POST or FORESEE in request.POST)
+        may = self.has_change_permission(request) if object_id else self.has_add_permission(request)
+        if wanted and may:
+            request.draft = request.POST  # type: ignore[attr-defined]  # read by get_form
+            request.method = "GET"  # shown with what was typed, and not saved
+        return super().changeform_view(request, object_id, *args, **kwargs)  # type: ignore[no-any-return]  # untyped
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        if not hasattr(request, "draft"):
+            return form
+        typed = request.draft
+
+        class Draft(form):  # type: ignore[misc,valid-type]  # made by the admin
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                super().__init__(typed, *args, **kwargs)
+                if "change_reason" in self.fields:
+                    self.fields["change_reason"].required = False
+                    self.fields["change_reason"].validators = []
+
+        return Draft
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if self.has_change_permission(request) and not getattr(request, "shows_history", False):
+            return fieldsets
+        kept = [
+            (
+                title,
+                {**options, "fields": [name for name in options["fields"] if name != "what_would_change"]},
+            )
+            for title, options in fieldsets
+        ]
+        return [(title, options) for title, options in kept if options["fields"]]
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        form = context["adminform"].form
+        form.instance.unusable = set(form.errors)
+        if FORESEE in getattr(request, "draft", {}):
+            form.instance.foreseen = self._foreseen(request, form)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description=_("before saving"))
+    def what_would_change(self, draft: Any) -> str:
+        return render_to_string("admin/foresee.html", {"foreseen": getattr(draft, "foreseen", [])})
+
+    def _foreseen(self, request: HttpRequest, form: Any) -> list[str]:
+        if not form.is_valid():
+            return [gettext("First correct what is marked above.")]
+        try:
+            return self.foresee(request, form.instance)
+        except Refused as refusal:
+            return [" ".join(map(str, said)) for said in refusal.errors.values()] or [str(refusal.message)]
+
+
+class SwitchForm(forms.Form):
+    """Why many rows are switched on or off."""
+
+    change_reason = forms.CharField(
+        label=_("Reason for this change"), widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        max_length=500,
+        help_text=_("Stored with the version, so that the change can be explained later."),
+    )  # fmt: skip
+
+
+class SwitchesMany(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+    """A list whose rows can be switched on and off together, with a reason: `switch` calls the service."""
+
+    actions: ClassVar[Any] = ["switch_on", "switch_off"]
+
+    def switch(self, row: Any, *, enabled: bool, by: By, reason: str) -> None:
+        raise NotImplementedError
+
+    def has_switch_permission(self, request: HttpRequest) -> bool:
+        return bool(self.has_change_permission(request))
+
+    def _switch(self, request: HttpRequest, rows: QuerySet[Any], action: str) -> HttpResponse | None:
+        form = SwitchForm(request.POST if "apply" in request.POST else None)
+        if getattr(self, "careful", False):
+            explained(form)
+        chosen = list(rows.order_by("pk")[:MOST_SWITCHED])
+        if not form.is_valid():
+            title = getattr(self, action).short_description
+            pks = [row.pk for row in chosen]
+            return ask_why(self, request, form, action, title, chosen=pks, rows=chosen)
+        by, done = by_of(request), 0
+        for row in chosen:
+            try:
+                with transaction.atomic():
+                    self.switch(
+                        row, enabled=action == "switch_on", by=by, reason=form.cleaned_data["change_reason"]
+                    )
+            except Refused as refusal:
+                messages.warning(request, f"{row}: {refusal}")
+            else:
+                done += 1
+        text = (
+            ngettext("%(count)s is on.", "%(count)s are on.", done)
+            if action == "switch_on"
+            else ngettext("%(count)s is off.", "%(count)s are off.", done)
+        )
+        messages.success(request, text % {"count": done})
+        return None
+
+    def switch_on(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        return self._switch(request, queryset, "switch_on")
+
+    def switch_off(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        return self._switch(request, queryset, "switch_off")
+
+    switch_on.short_description = _("Switch on")  # type: ignore[attr-defined]  # read by the admin
+    switch_off.short_description = _("Switch off")  # type: ignore[attr-defined]  # as above
+    switch_on.allowed_permissions = switch_off.allowed_permissions = ("switch",)  # type: ignore[attr-defined]  # as above

@@ -1,0 +1,618 @@
+"""Taking rows in from a spreadsheet and giving them out, for admin screens of any table.
+
+A file is read, compared and shown before anything is written; rows that cannot be used are mended on the
+page and tried again. What was read travels with the page: nothing of it is kept on the server.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from tempfile import SpooledTemporaryFile
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import models, transaction
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone, translation
+from django.utils.formats import number_format
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from import_export.resources import ModelResource
+from import_export.results import RowResult
+from import_export.widgets import Widget
+from tablib import Dataset
+from unfold.admin import ModelAdmin
+from unfold.decorators import action
+from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextareaWidget
+
+from governance.core import hooks
+from governance.core.actors import By
+from governance.core.admin.base import CONFIRMED, Warned, by_of, stamp
+from governance.core.errors import Invalid, Refused
+from governance.core.spreadsheets import FORMULA_SIGNS, safe
+from governance.core.strict_json import read_json
+from governance.core.transactions import in_turn
+
+MOST_ROWS = 2_000
+ROWS_AT_ONCE = 25  # of one transaction: a quarter of a second
+MOST_BYTES = 700_000  # of a file, and of the rows that travel with the page
+MOST_IN_MEMORY = 1_000_000  # bytes of an export; what is more waits in a file that has no name
+SHOWN = 50  # rows shown of each kind
+DOMAIN = "BACK_OFFICE"
+
+Row = dict[str, str]
+
+
+# --- cells --------------------------------------------------------------------------------------------------
+
+
+def plain(text: str) -> str:
+    """Return a cell without the quote that `safe` put before it, and without blanks around."""
+    text = text.strip()
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA_SIGNS) else text
+
+
+class Labels(Widget):  # type: ignore[misc]  # import_export has no types
+    """Several words in a cell, with commas or semicolons between them."""
+
+    def clean(self, value: Any, row: Any = None, **kwargs: Any) -> list[str]:
+        return [part.strip() for part in re.split(r"[,;|]", value) if part.strip()]
+
+    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
+        return ", ".join(value or [])
+
+
+class Amount(Widget):  # type: ignore[misc]  # import_export has no types
+    """Dollars, as spreadsheets write them: $1,250,000.00, 1 250 000,00 or 1250000."""
+
+    def clean(self, value: Any, row: Any = None, **kwargs: Any) -> Decimal:
+        text = re.sub(r"[\s\u00a0\u202f$]|CAD", "", value)
+        if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", text):
+            text = text.replace(",", "")
+        elif re.fullmatch(r"\d+,\d{1,2}", text):
+            text = text.replace(",", ".")
+        try:
+            found = Decimal(text)
+        except InvalidOperation:
+            found = Decimal("NaN")
+        if not found.is_finite():
+            raise ValueError(gettext("This is not an amount; write it as 250000 or 250,000.00."))
+        return found
+
+    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
+        return "" if value is None else f"{value:f}"
+
+
+class Day(Widget):  # type: ignore[misc]  # import_export has no types
+    """A day, as 2026-11-24."""
+
+    def clean(self, value: Any, row: Any = None, **kwargs: Any) -> date:
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            raise ValueError(gettext("This is not a day; write it as 2026-11-24.")) from None
+
+    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
+        return "" if value is None else value.isoformat()
+
+
+def choice_of(text: str, choices: type[models.TextChoices]) -> Any:
+    """Return the choice that a cell names by its value or by its label, in English or the page's language."""
+    wanted = _folded(text)
+    for language in ("en", translation.get_language() or "en"):
+        with translation.override(language):
+            for value, label in choices.choices:
+                if wanted in (_folded(value), _folded(str(label))):
+                    return choices(value)
+    return None
+
+
+# --- rows and the service that writes them ------------------------------------------------------------------
+
+
+class ServiceResource(ModelResource):  # type: ignore[misc]  # import_export has no types
+    """The columns of a table's spreadsheet. Each row is written by the table's own service.
+
+    A blank cell leaves what is known as it is. Subclasses implement `serve`.
+    """
+
+    class Meta:
+        store_instance = True
+        skip_unchanged = True
+        report_skipped = True
+        skip_html_diff = True
+        use_transactions = True
+
+    def __init__(self, *, by: By, at: datetime) -> None:
+        super().__init__()
+        self.by, self.at = by, at
+        self.named: dict[str, str] = {}  # id -> the row that names it
+
+    def serve(self, row: Any) -> None:
+        """Write the row. Raises Refused."""
+        raise NotImplementedError
+
+    def columns(self) -> list[tuple[str, Any]]:
+        """Return the columns by name, each with what people call it."""
+        model = self._meta.model
+        return [(name, model._meta.get_field(name).verbose_name) for name in self._meta.fields]
+
+    def before_import_row(self, row: Any, **kwargs: Any) -> None:
+        (key,) = self._meta.import_id_fields
+        first = self.named.setdefault(row[key], row["row"])
+        if first != row["row"]:
+            said = gettext("The file names this one twice, first in its row %(row)s.")
+            raise ValidationError({key: [said % {"row": first}]})
+
+    def import_field(self, field: Any, instance: Any, row: Any, is_m2m: bool = False, **kwargs: Any) -> None:
+        if row.get(field.column_name, "") != "":
+            super().import_field(field, instance, row, is_m2m, **kwargs)
+
+    def import_instance(self, instance: Any, row: Any, **kwargs: Any) -> None:
+        wrong: dict[str, Any] = {}
+        try:
+            super().import_instance(instance, row, **kwargs)
+        except ValidationError as problem:
+            wrong = problem.error_dict
+        try:
+            instance.clean_fields(exclude=set(wrong))  # as it would be kept, so that it can be compared
+        except ValidationError as problem:
+            wrong = {**problem.error_dict, **wrong}
+        if wrong:
+            raise ValidationError(wrong)
+
+    def save_instance(self, instance: Any, is_create: bool, row: Any, **kwargs: Any) -> None:
+        try:
+            self.serve(instance)
+        except Invalid as wrong:
+            raise ValidationError(
+                {name: [str(said) for said in sentences] for name, sentences in wrong.errors.items()}
+            ) from wrong
+        except Refused as refusal:
+            raise ValidationError(str(refusal.message)) from refusal
+
+
+# --- reading a file -----------------------------------------------------------------------------------------
+
+
+def read_rows(content: bytes, columns: Sequence[tuple[str, Any]], key: str) -> tuple[list[Row], list[str]]:
+    """Return the rows of a CSV file by column, and the headings that are none of ours.
+
+    Headings are taken in English, in the language of the page or as the column is called inside. Each row
+    carries its number in the file. Raises ValidationError with what is wrong with the file.
+    """
+    if len(content) > MOST_BYTES:
+        size = {"size": MOST_BYTES // 1000}
+        raise ValidationError(gettext("The file is larger than %(size)s kB; import it in parts.") % size)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("cp1252", errors="replace")
+    no_csv = gettext("This is not a CSV file; save the spreadsheet as CSV and choose that file.")
+    if "\0" in text:
+        raise ValidationError(no_csv)
+    first = text.partition("\n")[0]
+    separator = max(",;\t", key=first.count)
+    try:
+        lines = list(csv.reader(io.StringIO(text), delimiter=separator))
+    except csv.Error:
+        raise ValidationError(no_csv) from None
+    names = _names(columns)
+    headings = [names.get(_folded(cell), "") for cell in lines[0]] if lines else []
+    if key not in headings:
+        said = gettext("The first row must name the columns, “%(key)s” among them.")
+        raise ValidationError(said % {"key": dict(columns)[key]})
+    twice = next((name for name in headings if name and headings.count(name) > 1), "")
+    if twice:
+        raise ValidationError(gettext("Two columns are called “%(name)s”.") % {"name": dict(columns)[twice]})
+    unknown = [cell for cell, name in zip(lines[0], headings, strict=True) if not name and cell.strip()]
+    rows = []
+    for number, cells in enumerate(lines[1:], 2):
+        if any(cell.strip() for cell in cells):
+            found = {name: "" for name, _label in columns} | {"row": str(number)}
+            found |= {name: plain(cell) for name, cell in zip(headings, cells, strict=False) if name}
+            rows.append(found)
+    if len(rows) > MOST_ROWS:
+        said = gettext("The file has more than %(most)s rows; import it in parts.")
+        raise ValidationError(said % {"most": number_format(MOST_ROWS, force_grouping=True)})
+    if not rows:
+        raise ValidationError(gettext("The file has no rows below its headings."))
+    return rows, unknown
+
+
+def _names(columns: Sequence[tuple[str, Any]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for language in ("en", translation.get_language() or "en"):
+        with translation.override(language):
+            found |= {_folded(str(label)): name for name, label in columns}
+    return found | {_folded(name): name for name, _label in columns}
+
+
+def _folded(text: str) -> str:
+    return re.sub(r"[\W_]+", " ", text.casefold()).strip()
+
+
+def rows_of_page(text: str, columns: Sequence[tuple[str, Any]]) -> list[Row]:
+    """Return the rows that travelled with the page. Raises ValidationError where they were tampered with."""
+    names = {name for name, _label in columns} | {"row"}
+    try:
+        rows = read_json(text)
+    except ValueError:
+        rows = None
+    good = isinstance(rows, list) and 0 < len(rows) <= MOST_ROWS and all(
+        isinstance(row, dict) and set(row) == names and all(isinstance(cell, str) for cell in row.values())
+        for row in rows
+    )  # fmt: skip
+    if not good:
+        raise ValidationError(gettext("The page lost its rows; choose the file again."))
+    return list(rows)
+
+
+# --- what a page shows --------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Cell:
+    """A cell of a row that is to be mended."""
+
+    name: str
+    label: Any
+    value: str
+    errors: list[str]
+
+    @property
+    def has_lines(self) -> bool:
+        """Say whether the cell has several lines, which a field of one line would lose."""
+        return "\n" in self.value
+
+
+@dataclass(slots=True)
+class Preview:
+    """What rows would do, or did: new ones, changed ones with their differences, same ones, wrong ones."""
+
+    new: list[Row] = field(default_factory=list)
+    changed: list[tuple[str, list[tuple[Any, str, str]]]] = field(default_factory=list)
+    same: int = 0
+    wrong: list[tuple[str, Row, list[str], list[Cell]]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # what must be confirmed before it is written
+
+    @property
+    def good(self) -> int:
+        return len(self.new) + len(self.changed)
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "created": len(self.new), "updated": len(self.changed), "unchanged": self.same,
+            "refused": len(self.wrong),
+        }  # fmt: skip
+
+    def add(self, other: Preview) -> None:
+        self.new += other.new
+        self.changed += other.changed
+        self.same += other.same
+        self.wrong += other.wrong
+        self.warnings += other.warnings
+
+
+def take(
+    resource: ServiceResource, rows: Sequence[Row], *, dry_run: bool, named: dict[Any, Any] | None = None
+) -> Preview:
+    """Compare rows with the table and, unless it is a dry run, have the service write the good ones.
+
+    `named` holds what earlier rows of the same file named: its id, and the row.
+    """
+    resource.named = {} if named is None else named
+    columns = resource.columns()
+    dataset = Dataset(headers=[*(name for name, _label in columns), "row"])
+    for row in rows:
+        dataset.append([row[heading] for heading in dataset.headers])
+    results = resource.import_data(dataset, dry_run=dry_run, use_transactions=True, raise_errors=False)
+    if results.base_errors:
+        raise results.base_errors[0].error
+    found = Preview()
+    for row, result in zip(rows, results.rows, strict=True):
+        _sort(found, row, result, resource, columns)
+    return found
+
+
+def _sort(found: Preview, row: Row, result: Any, resource: Any, columns: Sequence[tuple[str, Any]]) -> None:
+    if result.import_type == RowResult.IMPORT_TYPE_NEW:
+        found.new.append(row)
+    elif result.import_type == RowResult.IMPORT_TYPE_SKIP:
+        found.same += 1
+    elif result.import_type == RowResult.IMPORT_TYPE_UPDATE:
+        shown = [
+            (label, *(resource.fields[name].export(one) for one in (result.original, result.instance)))
+            for name, label in columns
+        ]
+        (key,) = resource._meta.import_id_fields
+        found.changed.append((row[key], [(label, old, new) for label, old, new in shown if old != new]))
+    elif result.import_type == RowResult.IMPORT_TYPE_INVALID:
+        said = result.validation_error
+        by_field = said.message_dict if hasattr(said, "error_dict") else {"": said.messages}
+        names = {name for name, _label in columns}
+        rest = [text for name, texts in by_field.items() if name not in names for text in texts]
+        cells = [Cell(name, label, row[name], by_field.get(name, [])) for name, label in columns]
+        (key,) = resource._meta.import_id_fields
+        found.wrong.append((row[key], row, rest, cells))
+    else:
+        raise result.errors[0].error
+
+
+# --- screens ------------------------------------------------------------------------------------------------
+
+
+class UploadForm(forms.Form):
+    """The file to read."""
+
+    file = forms.FileField(label=_("CSV file"), widget=UnfoldAdminFileFieldWidget)
+
+
+class WhyExportForm(forms.Form):
+    """Why rows leave the house."""
+
+    reason = forms.CharField(
+        label=_("Reason"), max_length=200, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        help_text=_("What the file is for. No names, numbers or addresses: this is kept for good."),
+    )  # fmt: skip
+
+
+class GivesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+    """A screen whose rows are given out as a file, with a reason, to those who may change them.
+
+    Subclasses implement `sheet`.
+    """
+
+    actions_list: ClassVar[Any] = ["export_rows"]
+    export_note: Any = ""
+
+    def has_transfer_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return bool(self.has_add_permission(request) and self.has_change_permission(request))
+
+    def _list_address(self) -> str:
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+
+    @action(description=_("Export"), url_path="export", permissions=["transfer"])
+    def export_rows(self, request: HttpRequest) -> HttpResponseBase:
+        if not self.has_transfer_permission(request):
+            raise PermissionDenied
+        form = WhyExportForm(request.POST or None)
+        if form.is_valid():
+            return self._export(request, form.cleaned_data["reason"])
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": gettext("Export %(what)s") % {"what": self.opts.verbose_name_plural},
+            "form": form,
+            "note": self.export_note,
+            "back": self._list_address(),
+        }
+        return TemplateResponse(request, "admin/export_rows.html", context)
+
+    def _export(self, request: HttpRequest, reason: str) -> FileResponse:
+        """Give the rows out as a file; keep who took how many, when and why, and nothing of what they say."""
+        by, at = by_of(request), timezone.now()
+        file = SpooledTemporaryFile(max_size=MOST_IN_MEMORY)  # noqa: SIM115  # the answer closes it
+        text = io.TextIOWrapper(file, "utf-8-sig", newline="", write_through=True)  # spreadsheets look for it
+        lines = csv.writer(text)
+        count = -1  # of the headings
+        for cells in self.sheet(request, by=by, at=at):
+            lines.writerow([safe(cell) for cell in cells])
+            count += 1
+        text.detach()
+        file.seek(0)
+        detail = {"table": self.opts.label_lower, "rows": count, "reason": reason}
+        hooks.emit_kpi(DOMAIN, "rows_exported", by=by, at=at, success=True, detail=detail)
+        hooks.security_event.ask("export", by, {"table": self.opts.label_lower, "rows": count})
+        name = f"{self.opts.model_name}-{at:%Y-%m-%d}.csv"
+        answer = FileResponse(file, as_attachment=True, filename=name, content_type="text/csv; charset=utf-8")
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+    def exported(self, request: HttpRequest) -> models.QuerySet[Any]:
+        """Return the rows that an export gives out."""
+        return self.get_queryset(request).order_by("pk")  # type: ignore[no-any-return]  # unfold has no types
+
+    def sheet(self, request: HttpRequest, *, by: By, at: datetime) -> Iterator[list[str]]:
+        """Yield the headings and then the rows, a few at a time."""
+        raise NotImplementedError
+
+
+class TakesRows(GivesRows):
+    """A screen whose rows can be imported, too: read, compared, shown, mended, and written when confirmed.
+
+    Subclasses implement `columns` and `take`. Where `whole`, a file with a wrong row is not written at all.
+    """
+
+    actions_list: ClassVar[Any] = ["import_rows", "export_rows"]
+    key: str
+    whole = False
+    options_form: type[forms.Form] | None = None
+    import_note: Any = ""
+
+    def columns(self, request: HttpRequest) -> list[tuple[str, Any]]:
+        """Return the columns by name, each with what people call it."""
+        raise NotImplementedError
+
+    def take(
+        self, request: HttpRequest, rows: Sequence[Row], *, dry_run: bool, options: Mapping[str, Any],
+        named: dict[Any, Any],
+    ) -> Preview:  # fmt: skip
+        """Compare rows with the table and, unless it is a dry run, have the service write the good ones.
+
+        `named` is shared by all parts of a file: it remembers what earlier rows named.
+        """
+        raise NotImplementedError
+
+    def in_order(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Return the rows in the order in which they are taken."""
+        return rows
+
+    def _in_parts(
+        self, request: HttpRequest, rows: Sequence[Row], *, dry_run: bool, options: Mapping[str, Any]
+    ) -> tuple[Preview, int]:
+        """Take the rows part by part, each a transaction of its own; return how many were taken as well.
+
+        On SQLite a transaction holds the one writer, for which a switch must wait. Where the screen takes a
+        file whole, writing stops at the first part with a wrong row.
+        """
+        seen, ordered = Preview(), self.in_order(rows)
+        named: dict[Any, Any] = {}
+        by, at = by_of(request), timezone.now()
+        for first in range(0, len(ordered), ROWS_AT_ONCE):
+            part = ordered[first : first + ROWS_AT_ONCE]
+            with in_turn(), transaction.atomic():
+                done = self.take(request, part, dry_run=dry_run, options=options, named=named)
+                held_back = self.whole and bool(done.wrong)
+                if dry_run or held_back:
+                    transaction.set_rollback(True)
+                else:
+                    detail = {"table": self.opts.label_lower, **done.counts()}
+                    hooks.emit_kpi(
+                        DOMAIN, "rows_imported", by=by, at=at, success=not done.wrong, detail=detail
+                    )
+            if held_back and not dry_run:
+                return seen, first
+            seen.add(done)
+        return seen, len(ordered)
+
+    @action(description=_("Import"), url_path="import", permissions=["transfer"])
+    def import_rows(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_transfer_permission(request):
+            raise PermissionDenied
+        columns = self.columns(request)
+        rows: list[Row] = []
+        unknown: list[str] = []
+        preview: Preview | None = None
+        form = UploadForm()
+        asked = "_import" in request.POST
+        options = self.options_form(request.POST if asked else None) if self.options_form else None
+        try:
+            if "rows" in request.POST:
+                rows = mended(rows_of_page(request.POST["rows"], columns), request.POST)
+            elif request.method == "POST":
+                form = UploadForm(request.POST, request.FILES)
+                if form.is_valid():
+                    rows, unknown = read_rows(form.cleaned_data["file"].read(), columns, self.key)
+            if rows and asked and (options is None or options.is_valid()):
+                try:
+                    rows = self._write(request, rows, options.cleaned_data if options else {})
+                except Warned as found:
+                    messages.error(request, str(found))
+                if not rows:
+                    return HttpResponseRedirect(self._list_address())
+            if rows:
+                preview, _all = self._in_parts(request, rows, dry_run=True, options={})
+        except ValidationError as wrong:
+            rows = []
+            for said in wrong.messages:
+                messages.error(request, said)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": gettext("Import %(what)s") % {"what": self.opts.verbose_name_plural},
+            "form": form,
+            "options": options,
+            "note": self.import_note,
+            "columns": columns,
+            "key": dict(columns)[self.key],
+            "unknown": unknown,
+            "rows": json.dumps(rows, ensure_ascii=False),
+            "preview": preview,
+            "warned": Warned(preview.warnings) if preview and preview.warnings else None,
+            "writable": preview and preview.good and not (self.whole and preview.wrong),
+            "whole": self.whole,
+            "shown": SHOWN,
+            "shown_wrong": SHOWN,
+            "wrong_slice": f":{SHOWN}",
+            "back": self._list_address(),
+            "media": self.media + form.media,
+        }
+        return TemplateResponse(request, "admin/import_rows.html", context)
+
+    def _write(self, request: HttpRequest, rows: list[Row], options: Mapping[str, Any]) -> list[Row]:
+        """Write the good rows and tell what was done; return the others.
+
+        Of a file that is taken whole nothing is written while one of its rows is wrong. Raises Warned where
+        what it would do is dangerous and was not confirmed.
+        """
+        if self.whole:
+            looked, _all = self._in_parts(request, rows, dry_run=True, options=options)
+            if looked.wrong:
+                return rows
+            if looked.warnings and request.POST.get(CONFIRMED) != stamp(looked.warnings):
+                raise Warned(looked.warnings)
+        done, taken = self._in_parts(request, rows, dry_run=False, options=options)
+        if done.good or not (done.wrong or taken < len(rows)):
+            messages.success(request, told(len(done.new), len(done.changed), done.same))
+        rest = list(self.in_order(rows))[taken:]  # somebody changed a row of these in between
+        return [*(row for _name, row, _said, _cells in done.wrong), *rest]
+
+
+def told(new: int, changed: int, same: int) -> str:
+    """Return in words what an import did."""
+    text = ngettext(
+        "%(new)s added and %(changed)s changed; %(same)s unchanged.",
+        "%(new)s added and %(changed)s changed; %(same)s unchanged.",
+        same,
+    )
+    return text % {"new": new, "changed": changed, "same": same}
+
+
+class TransfersRows(TakesRows):
+    """A screen whose rows a `ServiceResource` reads and writes."""
+
+    resource: type[ServiceResource]
+
+    @property
+    def key(self) -> str:  # type: ignore[override]  # the resource knows it
+        (key,) = self.resource._meta.import_id_fields
+        return str(key)
+
+    def _resource(self, request: HttpRequest) -> ServiceResource:
+        return self.resource(by=by_of(request), at=timezone.now())
+
+    def columns(self, request: HttpRequest) -> list[tuple[str, Any]]:
+        return self._resource(request).columns()
+
+    def take(
+        self, request: HttpRequest, rows: Sequence[Row], *, dry_run: bool, options: Mapping[str, Any],
+        named: dict[Any, Any],
+    ) -> Preview:  # fmt: skip
+        return take(self._resource(request), rows, dry_run=dry_run, named=named)
+
+    def sheet(self, request: HttpRequest, *, by: By, at: datetime) -> Iterator[list[str]]:
+        resource = self.resource(by=by, at=at)
+        columns = resource.columns()
+        yield [str(label) for _name, label in columns]
+        rows: models.QuerySet[Any] = self.exported(request)
+        for row in rows.iterator(chunk_size=1000):
+            yield [str(resource.fields[name].export(row) or "") for name, _label in columns]
+
+
+def mended(rows: Sequence[Row], typed: Mapping[str, Any]) -> list[Row]:
+    """Return the rows with what was typed over their cells; a row whose box “leave out” is ticked is gone."""
+    found = []
+    for row in rows:
+        number = row["row"]
+        if typed.get(f"drop-{number}"):
+            continue
+        cells = {
+            name: plain(typed.get(f"cell-{number}-{name}", cell).replace("\0", ""))
+            for name, cell in row.items()
+            if name != "row"
+        }
+        found.append({**cells, "row": number})
+    return found

@@ -1,0 +1,239 @@
+"""What the floors below ask of the floors above.
+
+Packs register in ``AppConfig.ready()``. A hook runs inside the caller's transaction: one that raises rolls
+the caller back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from django.core.exceptions import ImproperlyConfigured
+
+from governance.core.actors import By
+from governance.core.places import Place
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Hook(Generic[P, R]):
+    """A question or notice that others answer; `ask` calls each of them in the order of registration."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._answerers: list[Callable[P, R]] = []
+
+    def register(self, answerer: Callable[P, R]) -> Callable[P, R]:
+        if answerer not in self._answerers:
+            self._answerers.append(answerer)
+        return answerer
+
+    def ask(self, *args: P.args, **kwargs: P.kwargs) -> list[R]:
+        return [answerer(*args, **kwargs) for answerer in self._answerers]
+
+    def first(self, *args: P.args, **kwargs: P.kwargs) -> R | None:
+        """Return the first answer that is not None."""
+        for answerer in self._answerers:
+            answer = answerer(*args, **kwargs)
+            if answer is not None:
+                return answer
+        return None
+
+
+class Provider(Generic[P, R]):
+    """What exactly one module above provides; called like the function that it stands for."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._function: Callable[P, R] | None = None
+
+    def provide(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Take the function. Raises ImproperlyConfigured where another one was given."""
+        if self._function not in (None, function):
+            raise ImproperlyConfigured(f"{self.name} is provided twice")
+        self._function = function
+        return function
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if self._function is None:
+            raise ImproperlyConfigured(f"nothing provides {self.name}")
+        return self._function(*args, **kwargs)
+
+
+@dataclass(frozen=True, slots=True)
+class PointFacts:
+    """A contact point as the gate sees it: `kind` is PHONE, EMAIL or LEAD, `digest` its keyed hash.
+
+    LEAD is the lead herself: an opt-out of somebody without a number is remembered under it. `area_code` is
+    that of a telephone number of the North American plan, else blank; `others` are its hashes under the other
+    contact keys: what was recorded under them counts as the point's own.
+    """
+
+    kind: str
+    digest: str
+    area_code: str = ""
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeadFacts:
+    """What the gate asks of a lead; `zone` is blank where the lead has none of its own.
+
+    `score` is a fraction 0 to 1 or None where unknown; `points` are those that may still be used.
+    """
+
+    lead_id: str
+    province: str
+    market: str
+    city: str
+    zone: str
+    score: Decimal | None
+    points: tuple[PointFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Liquidity:
+    """A market's liquidity as offers ask for it; both scores in points, 0 and more."""
+
+    score: Decimal
+    score_low: Decimal
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class StandingOffer:
+    """A lead's newest offer: what we may offer her (CAD) and where it stands, in words."""
+
+    recommended: Decimal
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyDraft:
+    """A market policy as it would be; `rules` in the shape in which they are kept.
+
+    `since` is when it would begin to hold, or None for at once.
+    """
+
+    place: Place
+    enabled: bool
+    rules: Mapping[str, Any]
+    timezone: str
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """What a change would do to open tasks.
+
+    `looked_at` counts the tasks judged, `moved` those that get another time, `held` those that lose theirs,
+    `returned` the held ones that get one; `first_at` is the earliest time that is lost or gained; without
+    `complete` there are more tasks than were judged.
+    """
+
+    looked_at: int = 0
+    moved: int = 0
+    held: int = 0
+    returned: int = 0
+    first_at: datetime | None = None
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LawsWeek:
+    """The law's hours of one channel on each weekday, Monday first, as (start, end) minutes."""
+
+    channel: str
+    days: tuple[tuple[tuple[int, int], ...], ...]
+    citations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChecklistLine:
+    """One thing that must hold before go-live; `title` says what holds where it is `ok`.
+
+    Where it is not, `message` is the sentence for a person, `detail` the facts for a program, and `url` the
+    screen where it is put right, if there is one.
+    """
+
+    id: str
+    title: str
+    ok: bool
+    message: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """One thing of a lead's time line: `kind` is a code by which it is drawn, `at` when it was or will be.
+
+    `model` and `pk` name the row that tells more, `correlation_id` the call that wrote it.
+    """
+
+    at: datetime
+    kind: str
+    title: str
+    text: str = ""
+    who: str = ""
+    correlation_id: str = ""
+    model: str = ""
+    pk: int = 0
+
+
+# --- what the kernel's entry points need of governance, provided in GovernanceConfig.ready() ----------------
+
+# (user, token, correlation_id=…): who acts, with their rights and work profile
+actor_of: Provider[..., By] = Provider("actor_of")
+# (role, or None for a superuser): the rights of a person's role
+rights_of_role: Provider[[str | None], frozenset[str]] = Provider("rights_of_role")
+# (user, token, path): the rights that count for a call of this path; none where the token does not reach it
+rights_at: Provider[[Any, Any, str], frozenset[str]] = Provider("rights_at")
+# (user_id, key, request, at, handle): run `handle` once per user and key; see outbox.services.answer_once
+answer_once: Provider[..., tuple[int, str, bool]] = Provider("answer_once")
+# (domain, metric, by, at, success, detail): write a KPI event; see kpi.services.emit_kpi
+emit_kpi: Provider[..., Any] = Provider("emit_kpi")
+
+# --- what the layers below ask of those above ---------------------------------------------------------------
+
+# The columns in which rows about a point are read together, and what the pack's own rows have as `what`.
+PERSONAL_COLUMNS = ("table", "id", "point_digest", "channel", "what", "at", "ends", "of_press")
+CONTACT_MADE, CAME_IN = "MADE", "IN"
+
+# (what happened, who did it, names and codes of it): what the security log tells, once it is committed
+security_event: Hook[[str, By, Mapping[str, Any]], None] = Hook("security_event")
+# (the request): whether it comes from an address of many people
+is_office: Hook[[Any], bool] = Hook("is_office")
+lead_facts: Hook[[str], LeadFacts | None] = Hook("lead_facts")
+# (digests of the points, channel or "" for all, who, when): stop what contacts them
+on_suppressed: Hook[[Sequence[str], str, By, datetime], None] = Hook("on_suppressed")
+# (list of digests, since): querysets with the columns above of the contacts that count and of what came in
+contacts_of: Hook[[Any, Any], Sequence[Any]] = Hook("contacts_of")
+# (area codes): the others of which open tasks would call a number
+called_area_codes: Hook[[Sequence[str]], Sequence[str]] = Hook("called_area_codes")
+# (province or "" for all, who, when): due times there must be judged anew
+on_gate_changed: Hook[[str, By, datetime], None] = Hook("on_gate_changed")
+# (the policy as it would be, when): what saving it would move, writing nothing
+policy_would_move: Hook[[PolicyDraft, datetime], Moves] = Hook("policy_would_move")
+# (provinces and names of cities): how those that are known are written
+city_names: Hook[[Collection[tuple[str, str]]], Mapping[tuple[str, str], str]] = Hook("city_names")
+# (provinces, local day): the law's hours that are in force there, by province
+laws_week: Hook[[Sequence[str], date], Mapping[str, Sequence[LawsWeek]]] = Hook("laws_week")
+liquidity_of: Hook[[Place, str], Liquidity | None] = Hook("liquidity_of")
+# (lead id): her newest offer that still stands, or stood last
+standing_offer: Hook[[str], StandingOffer | None] = Hook("standing_offer")
+# e-mail addresses of the people who must hear of what went wrong
+told_of_trouble: Hook[[], Sequence[str]] = Hook("told_of_trouble")
+# (when): figures of the operations board by name, counted by a job since nobody should wait for them
+figures: Hook[[datetime], Mapping[str, Any]] = Hook("figures")
+# (when): what must hold before go-live, line by line; a line that is not ok is a blocker
+checklist: Hook[[datetime], Sequence[ChecklistLine]] = Hook("checklist")
+# (owners' names as they are compared): how many open tasks each has, counted to a hundred and one
+open_work: Hook[[Sequence[str]], Mapping[str, int]] = Hook("open_work")
+# (lead id): what a pack or room knows to have happened to her, or has planned; bounded, in any order
+timeline_of: Hook[[str], Sequence[Happened]] = Hook("timeline_of")

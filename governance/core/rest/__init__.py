@@ -1,0 +1,1 @@
+"""What every REST entry point shares."""

@@ -1,0 +1,78 @@
+"""Filters and orderings of collections: an unknown one is refused, for a typo must not widen an answer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.utils.translation import gettext as _
+from django_filters import rest_framework as django_filters
+from rest_framework import filters
+from rest_framework.request import Request
+
+from governance.core.errors import Invalid
+from governance.core.rest.fields import INSTANT_SENTENCE, read_instant
+
+
+class _InstantFormField(forms.Field):
+    def to_python(self, value: Any) -> datetime | None:
+        if value in (None, ""):
+            return None
+        try:
+            return read_instant(value)
+        except ValueError:
+            raise DjangoValidationError(INSTANT_SENTENCE) from None
+
+
+class InstantFilter(django_filters.Filter):  # type: ignore[misc]  # django-filter has no types
+    """Narrows by an instant that names its zone."""
+
+    field_class = _InstantFormField
+
+
+class YesNoFilter(django_filters.TypedChoiceFilter):  # type: ignore[misc]  # django-filter has no types
+    """Narrows by true, false or (`nullable`) null, and refuses any other word instead of ignoring it."""
+
+    def __init__(self, *args: Any, nullable: bool = False, **kwargs: Any) -> None:
+        words = ["true", "false", *(["null"] if nullable else [])]
+        super().__init__(*args, choices=[(word, word) for word in words], empty_value="", **kwargs)
+
+    def filter(self, qs: Any, value: Any) -> Any:
+        if not value:
+            return qs
+        if value == "null":
+            return qs.filter(**{f"{self.field_name}__isnull": True})
+        return qs.filter(**{self.field_name: value == "true"})
+
+
+class StrictFilters(django_filters.DjangoFilterBackend):  # type: ignore[misc]  # django-filter has no types
+    """django-filter, refusing a parameter that no filter knows: a typo must not widen an answer."""
+
+    _OTHERS = frozenset({"cursor", "page_size", "ordering", "correlation_id", "format"})
+
+    def filter_queryset(self, request: Request, queryset: Any, view: Any) -> Any:
+        known = set(getattr(view.filterset_class, "base_filters", {})) | self._OTHERS
+        unknown = sorted(set(request.query_params) - known)
+        if unknown:
+            raise Invalid(
+                {key[:60]: [_("There is no such filter.")] for key in unknown}, code="unknown_field"
+            )
+        for key, value in request.query_params.items():
+            if "\0" in value or len(value) > 400:
+                raise Invalid({key: [_("This value cannot be used.")]})
+        return super().filter_queryset(request, queryset, view)
+
+
+class Ordering(filters.OrderingFilter):
+    """DRF's ordering, refusing a field that cannot be ordered by instead of ignoring it."""
+
+    def remove_invalid_fields(self, queryset: Any, fields: Any, view: Any, request: Request) -> list[str]:
+        kept = super().remove_invalid_fields(queryset, fields, view, request)
+        if len(kept) != len(list(fields)):
+            allowed = ", ".join(
+                name for name, _label in self.get_valid_fields(queryset, view, {"request": request})
+            )
+            raise Invalid({"ordering": [_("Order by one of: %(fields)s.") % {"fields": allowed}]})
+        return list(kept)

@@ -1,0 +1,142 @@
+"""How a REST entry point reads its input and learns who acts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+from rest_framework.request import Request
+
+from governance.core import hooks
+from governance.core.actors import ACTOR_LENGTH, CORRELATION_LENGTH, By, Role
+from governance.core.errors import Forbidden, Invalid
+from governance.core.strict_json import UnreadableJSON, require_usable
+
+CORRELATION = re.compile(f"[!-~]{{1,{CORRELATION_LENGTH}}}")
+
+
+class Input(serializers.Serializer):  # type: ignore[type-arg]  # generic over instances, which inputs have none of
+    """The base of every POST's input: who it is done for, and in which call.
+
+    An input that `keeps_unknown` takes parameters that it does not know as well, as `unknown`.
+    """
+
+    keeps_unknown: ClassVar[bool] = False
+
+    actor = serializers.CharField(required=False, allow_blank=True, max_length=ACTOR_LENGTH)
+    changed_by = serializers.CharField(required=False, allow_blank=True, max_length=ACTOR_LENGTH)
+    correlation_id = serializers.CharField(required=False, allow_blank=True, max_length=CORRELATION_LENGTH)
+
+    def validate_correlation_id(self, value: str) -> str:
+        if value and not CORRELATION.fullmatch(value):
+            raise serializers.ValidationError(_("Printable ASCII characters without spaces only."))
+        return value
+
+
+class Question(Input):
+    """The base of a GET's input."""
+
+
+def gather(request: Request) -> tuple[dict[str, Any], set[str]]:
+    """Return the parameters, the body winning over the query string, and the keys a JSON body named."""
+    given: dict[str, Any] = {key: values[-1] for key, values in request.query_params.lists() if values}
+    strict: set[str] = set()
+    if request.method in {"POST", "PUT", "PATCH", "DELETE"}:
+        body = request.data
+        if request.FILES:
+            raise Invalid(
+                {key[:KEY_LENGTH] or "body": [_("No file can be sent here.")] for key in request.FILES}
+            )
+        if not isinstance(body, Mapping):
+            raise Invalid({"body": [_("The body must be a JSON object.")]})
+        if hasattr(body, "lists"):
+            given |= {key: values[-1] for key, values in body.lists() if values}
+        else:
+            strict = {str(key) for key in body}
+            given |= body
+    return given, strict
+
+
+# What a browser and the framework add to a form or a query string of their own accord.
+NOT_OURS = frozenset({"csrfmiddlewaretoken", "format"})
+KEY_LENGTH = 60
+
+
+def read(request: Request, input_class: type[serializers.Serializer[Any]]) -> dict[str, Any]:
+    """Return the validated parameters of a request. Raises Invalid naming each field that is wrong."""
+    given, strict = gather(request)
+    form = input_class(data=given)
+    unknown = strict - set(form.fields)
+    if getattr(input_class, "keeps_unknown", False):
+        besides = {key: given[key] for key in set(given) - set(form.fields) - NOT_OURS}
+        if isinstance(besides.get("extra"), dict):  # as the collections answer it
+            besides |= besides.pop("extra")
+        form.is_valid(raise_exception=True)
+        return {**form.validated_data, "unknown": _usable(besides)}
+    if unknown:
+        raise Invalid(
+            {key[:KEY_LENGTH]: [_("There is no such parameter.")] for key in sorted(unknown)},
+            code="unknown_field",
+        )
+    form.is_valid(raise_exception=True)
+    return dict(form.validated_data)
+
+
+def _usable(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters that nobody declared, in order. Raises Invalid for what could not be stored."""
+    for key, value in given.items():
+        if not key.strip() or len(key) > KEY_LENGTH or not key.isprintable():
+            raise Invalid(
+                {
+                    key[:KEY_LENGTH] or "body": [
+                        _("A name has 1 to %(most)d printable characters.") % {"most": KEY_LENGTH}
+                    ]
+                },
+                code="unknown_field",
+            )
+        try:
+            require_usable(value, 1, key)
+        except UnreadableJSON as wrong:
+            raise Invalid({key: [str(wrong)]}) from None
+    return dict(sorted(given.items()))
+
+
+def who(request: Request, data: Mapping[str, Any] | None = None) -> By:
+    """Return who acts, for whom, in which call.
+
+    Raises Forbidden `actor_mismatch` where a person names another actor than herself.
+    """
+    user = request.user
+    named = dict(data or {})
+    acting_for = str(named.get("actor") or named.get("changed_by") or "").strip()
+    django_request = request._request
+    correlation_id = str(named.get("correlation_id") or "")
+    if correlation_id:
+        django_request.correlation_id = correlation_id  # type: ignore[attr-defined]  # answered by the middleware
+    by = hooks.actor_of(
+        user,
+        request.auth,
+        correlation_id=correlation_id or str(getattr(django_request, "correlation_id", "")),
+    )
+    foreign = [
+        name
+        for name in (named.get("actor"), named.get("changed_by"))
+        if name and str(name).strip().lower() != by.key
+    ]
+    if foreign and by.role != Role.SERVICE:
+        raise Forbidden(
+            "actor_mismatch",
+            _("You are signed in as %(name)s and cannot act as somebody else.") % {"name": by.username},
+        )
+    return (
+        replace(by, acting_for=acting_for) if by.role == Role.SERVICE and acting_for.lower() != by.key else by
+    )
+
+
+def from_office(request: Any) -> bool:
+    """Say whether a request comes from an address named in OFFICE_ADDRESSES."""
+    return bool(hooks.is_office.first(getattr(request, "_request", request)))

@@ -1,0 +1,25 @@
+"""Who may call an action."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import permissions
+from rest_framework.request import Request
+
+from governance.core import hooks
+
+
+class NamedRight(permissions.BasePermission):
+    """The view names the right of each action; an action without one is refused to everybody."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not request.user.is_authenticated:
+            return False
+        action = getattr(view, "action", None)
+        if action is None:  # no action answers this method: a viewset itself says so, with 405
+            return hasattr(view, "action_map")
+        right = getattr(view, "rights", {}).get(action)
+        # not `path`: it begins with what stands before this program, which none of its addresses does
+        path = request._request.path_info
+        return right is not None and right in hooks.rights_at(request.user, request.auth, path)

@@ -1,0 +1,44 @@
+"""JSON in and out: strict when read, decimals as numbers and instants in UTC when written."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+from django.utils.translation import gettext as _
+from rest_framework import parsers, renderers
+from rest_framework.utils.encoders import JSONEncoder
+
+from governance.core.errors import Invalid
+from governance.core.strict_json import UnreadableJSON, read_json
+
+
+class StrictJSONParser(parsers.JSONParser):
+    """JSON in UTF-8 with finite numbers, at most 32 deep, without NUL and lone surrogates."""
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        try:
+            text = stream.read().decode("utf-8")
+            return read_json(text) if text.strip() else {}
+        except UnreadableJSON as wrong:
+            raise Invalid({wrong.field[:60] or "body": [str(wrong)]}) from None
+        except UnicodeDecodeError:
+            raise Invalid({"body": [_("The body must be JSON in UTF-8.")]}) from None
+
+
+class _Encoder(JSONEncoder):
+    """Decimals as numbers, instants in UTC with Z."""
+
+    def default(self, obj: Any) -> Any:
+        if isinstance(obj, Decimal):
+            return int(obj) if obj == obj.to_integral_value() else float(obj)
+        if isinstance(obj, dt.datetime) and obj.tzinfo is not None:
+            return obj.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+        return super().default(obj)
+
+
+class JSONRenderer(renderers.JSONRenderer):
+    """JSON alone; there is no browsable page."""
+
+    encoder_class = _Encoder

@@ -1,0 +1,91 @@
+"""The two kinds of REST entry points: actions that call a service, and collections to read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
+
+from django.http import HttpResponse
+from django.utils import timezone
+from django.utils.encoding import force_str
+from django.utils.translation import gettext as _
+from rest_framework import mixins, serializers, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from governance.core import hooks
+from governance.core.actors import By
+from governance.core.errors import Invalid
+from governance.core.rest.input import gather, read, who
+
+
+class ServiceViewSet(viewsets.ViewSet):
+    """Actions that read their input, call one service and answer.
+
+    `rights` names the permission of each action; an action without one is refused to everybody. `questions`
+    are actions that answer also a POST, so that what is asked stays out of addresses and logs: their answers
+    can name people and are never stored under an Idempotency-Key. Nor are those of `repeatable` actions:
+    asked again they do nothing more, and they commit step by step, where a stored answer is one transaction.
+    """
+
+    rights: ClassVar[dict[str, str]] = {}
+    questions: ClassVar[frozenset[str]] = frozenset()
+    repeatable: ClassVar[frozenset[str]] = frozenset()
+    action: str
+
+    def read(self, input_class: type[serializers.Serializer[Any]]) -> tuple[dict[str, Any], By]:
+        data = read(self.request, input_class)
+        return data, who(self.request, data)
+
+    def by(self) -> By:
+        return who(self.request)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        key = request.headers.get("Idempotency-Key")
+        unstored = self.questions | self.repeatable
+        if request.method == "POST" and key is not None and self.action not in unstored:
+            # as_view has put the action's method there; the one that runs it once takes its place
+            setattr(self, "post", partial(self._once, key, getattr(self, "post")))  # noqa: B009, B010  # mypy refuses to assign a method
+
+    def _once(
+        self, key: str, handler: Callable[..., Response], request: Request, *args: Any, **kwargs: Any
+    ) -> Any:
+        if not re.fullmatch(r"[!-~]{1,128}", key):
+            raise Invalid({"Idempotency-Key": [_("1 to 128 printable ASCII characters without spaces.")]})
+        given, _strict = gather(request)
+
+        def handle() -> tuple[int, str, bool]:
+            try:
+                # no savepoint here: it would undo what a refusal keeps (Refused.keep); verbs have their own
+                answer = handler(request, *args, **kwargs)
+            except Exception as refusal:
+                answer = self.handle_exception(refusal)  # raises again what is no refusal
+            text = force_str(request.accepted_renderer.render(answer.data, renderer_context={}))
+            stored = answer.status_code < 300
+            kept.update(response=answer)
+            return answer.status_code, text, stored
+
+        kept: dict[str, Response] = {}
+        status, body, replayed = hooks.answer_once(
+            user_id=int(request.user.pk or 0),
+            key=key,
+            request=[request.method, request.path, given],
+            at=timezone.now(),
+            handle=handle,
+        )
+        if not replayed:
+            return kept["response"]
+        return HttpResponse(
+            body, status=status, content_type="application/json", headers={"Idempotent-Replayed": "true"}
+        )
+
+
+class CollectionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Any]):
+    """A read-only collection with filters, ordering and cursor pagination."""
+
+    rights: ClassVar[dict[str, str]] = {}
+    ordering: Any = ("-id",)
+    ordering_fields: Any = ("id",)

@@ -1,0 +1,156 @@
+"""One transaction, tried again where nothing was done and the next try may do better.
+
+Whoever begins the transaction tries again: a verb, or the idempotent answer around it. SQLite has one
+writer, to which the threads of this process go in the order of their asking.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from django.db import OperationalError, connection, transaction
+from django.utils.translation import gettext_lazy as _
+
+from governance.core.errors import Unavailable
+
+R = TypeVar("R")
+log = logging.getLogger(__name__)
+
+TRIES = 3
+PAUSE = 0.02, 0.1  # seconds before the next try, at random
+_DEADLOCKS = {"40P01", "40001"}
+_ENDED = "57P01"  # admin_shutdown: who turned a switch ended the session, or the server stops
+
+
+class WriterBusy(Exception):
+    """SQLite's one writer did not come free for as long as was to be waited; nothing was done."""
+
+
+class Turns:
+    """Lets the threads of this process through one at a time, first come, first served.
+
+    SQLite itself lets those who wait pass in no order: measured with 32 threads that write all the time, one
+    of them waited longer than 90 s. Other processes are not in the queue; against those few its timeout is
+    enough.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._waiting: deque[threading.Event] = deque()
+        self._taken = False
+
+    @contextmanager
+    def turn(self, patience: float | None = None) -> Iterator[None]:
+        """Wait for one's turn; raises WriterBusy where it has not come after `patience` seconds."""
+        mine = threading.Event()
+        with self._guard:
+            if self._taken:
+                self._waiting.append(mine)
+            else:
+                self._taken = True
+                mine.set()
+        if not mine.wait(patience):
+            with self._guard:
+                if not mine.is_set():  # else the turn came at the last moment
+                    self._waiting.remove(mine)
+                    raise WriterBusy
+        try:
+            yield
+        finally:
+            with self._guard:
+                if self._waiting:
+                    self._waiting.popleft().set()
+                else:
+                    self._taken = False
+
+
+_turns = Turns()
+
+
+def _is_busy(problem: OperationalError) -> bool:
+    """Say whether another process held SQLite for longer than one waits; threads have their turns."""
+    return getattr(problem.__cause__, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+
+
+def _is_deadlock(problem: OperationalError) -> bool:
+    return getattr(problem.__cause__, "sqlstate", None) in _DEADLOCKS
+
+
+def _is_ended(problem: OperationalError) -> bool:
+    """Say whether another session ended this one: its transaction was rolled back."""
+    return getattr(problem.__cause__, "sqlstate", None) == _ENDED
+
+
+def _busy() -> Unavailable:
+    return Unavailable("busy", _("Too much is being written at this moment; ask again in a moment."))
+
+
+@contextmanager
+def _waiting_for_sqlite(seconds: float) -> Iterator[None]:
+    """Let SQLite wait so long, and no longer, for other processes; raises WriterBusy where it had to."""
+    connection.ensure_connection()
+    pragma = connection.connection.execute
+    (usual,) = pragma("PRAGMA busy_timeout").fetchone()
+    pragma(f"PRAGMA busy_timeout = {max(0, int(seconds * 1000))}")
+    try:
+        yield
+    except OperationalError as problem:
+        if _is_busy(problem):
+            raise WriterBusy from problem
+        raise
+    finally:
+        pragma(f"PRAGMA busy_timeout = {usual}")
+
+
+@contextmanager
+def in_turn(patience: float | None = None) -> Iterator[None]:
+    """Wait for SQLite's one writer, raising WriterBusy after `patience` seconds; on PostgreSQL for nobody.
+
+    Whoever is in a transaction holds the database already.
+    """
+    if connection.vendor != "sqlite" or connection.in_atomic_block:
+        yield
+        return
+    asked = time.monotonic()
+    with _turns.turn(patience):
+        if patience is None:
+            yield
+        else:
+            with _waiting_for_sqlite(asked + patience - time.monotonic()):
+                yield
+
+
+def in_transaction(work: Callable[[], R], *, patience: float | None = None) -> R:
+    """Do `work` in a transaction of its own, or in a savepoint of the one that runs.
+
+    In one of its own a deadlock, or a busy SQLite, is tried again: `work` may run three times, and must read
+    anew whatever it decides by. Raises Unavailable `busy` where the last try failed as well, and where
+    another session ended this one, because it kept a switch waiting: then nothing is tried again. `patience`
+    is how many seconds to wait for SQLite's one writer, WriterBusy being raised afterwards; on PostgreSQL the
+    work says itself how long it waits for which row.
+    """
+    if connection.in_atomic_block:
+        with transaction.atomic():
+            return work()
+    for left in reversed(range(TRIES)):
+        try:
+            with in_turn(patience), transaction.atomic():
+                return work()
+        except OperationalError as problem:
+            if _is_ended(problem):
+                raise _busy() from problem
+            if not (_is_deadlock(problem) or _is_busy(problem)):
+                raise
+            log.warning("%s, %s tries left", type(problem.__cause__).__name__, left)
+            if not left:
+                raise _busy() from problem
+            # who won has to wake up and take the row first, else both meet again
+            time.sleep(random.uniform(*PAUSE))
+    raise AssertionError("unreachable")

@@ -1,0 +1,158 @@
+"""Looking at every watched metric, and acting once on what dropped."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import assert_never
+
+from django.utils.translation import gettext as _
+
+from governance.accounts.querysets import managers
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, NotFound, Refused
+from governance.golive.services import Execution, set_kill_switch, verb
+from governance.outbox.services import post_message
+from governance.risk.services import throttle
+from governance.tripwire.models import RegressionFiring, RegressionPolicy, RegressionState
+from governance.tripwire.names import read_names
+from governance.tripwire.querysets import POLICIES, OpenDays, listed_states, local_day
+from governance.tripwire.rules import Reading, Verdict
+from governance.tripwire.services.look import look
+from governance.tripwire.services.series import seen_by
+from governance.tripwire.services.states import keep_reading
+from governance.tripwire.wording import headline, sentences
+
+log = logging.getLogger(__name__)
+EVALUATE = "governance.evaluate_tripwires"
+Action = RegressionPolicy.Action
+
+
+def evaluate_tripwires(
+    at: datetime, *, by: By, domain: str | None = None, metric: str | None = None
+) -> list[RegressionState]:
+    """Evaluate every enabled tripwire, or the one of `domain` and `metric`, and return their states.
+
+    Each in a transaction of its own: what fails with one stops no other, and is raised at the end. Evaluated
+    twice nothing more happens: an action is taken once, until a release. Raises Forbidden without the right,
+    Invalid where only one of domain and metric is named, NotFound and Refused `tripwire_disabled`.
+    """
+    if not by.may(EVALUATE):
+        raise Forbidden("not_allowed", _("Your role does not evaluate tripwires."))
+    everything = domain is None and metric is None
+    if everything:
+        wanted = list(listed_states(enabled=True).values_list("pk", flat=True)[:POLICIES])
+    else:
+        wanted = [_named(domain, metric).pk]
+    open_days = OpenDays()
+    states, failure = [], None
+    for number in wanted:
+        try:
+            state = _engaging_first(number, open_days, by=by, at=at)
+        except Exception as problem:
+            log.exception("tripwire %s could not be evaluated", number)
+            failure = failure or problem
+        else:
+            states += [state] if state else []
+    if failure:
+        raise failure
+    if not states and not everything:
+        raise _switched_off()
+    return states
+
+
+def _named(domain: str | None, metric: str | None) -> RegressionState:
+    if domain is None or metric is None:
+        sentence = _("Name both the domain and the metric, or neither of them for all tripwires.")
+        raise Invalid({"metric" if metric is None else "domain": [sentence]})
+    state = listed_states(*read_names(domain, metric)).first()
+    if state is None:
+        raise NotFound(_("No tripwire watches this metric."))
+    if not state.policy.enabled:
+        raise _switched_off()
+    return state
+
+
+def _switched_off() -> Refused:
+    return Refused("tripwire_disabled", _("This tripwire is switched off; a manager can enable it."))
+
+
+class _Engages(Exception):
+    """The tripwire engages the kill switch; nothing of its evaluation was kept."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def _engaging_first(number: int, open_days: OpenDays, *, by: By, at: datetime) -> RegressionState | None:
+    """Evaluate one tripwire; one that stops everything engages the kill switch before it is kept.
+
+    Engaging waits for the verbs under way, and so does it outside of the evaluation's transaction. Killed in
+    between, the tripwire is found untripped at the next evaluation and trips then.
+    """
+    try:
+        return _evaluate(number, open_days, by=by, at=at)
+    except _Engages as found:
+        set_kill_switch(True, by=_tripwire(by), at=at, reason=found.reason)
+    return _evaluate(number, open_days, by=by, at=at, engaged=True)
+
+
+def _tripwire(by: By) -> By:
+    """Whoever had it evaluated does not decide what it does: the tripwire does, as the managers wanted it."""
+    return By.system("governance.evaluate_tripwires", by.correlation_id)
+
+
+@verb(Execution.OBSERVE_ONLY)
+def _evaluate(
+    number: int, open_days: OpenDays, *, by: By, at: datetime, engaged: bool = False
+) -> RegressionState | None:
+    """Look at one metric and keep what was found; where it tripped for the first time, act.
+
+    The state's row is held, so that two evaluations come one after the other. None where the tripwire was
+    disabled or removed since. A look later than `at` is left as it is. Raises _Engages, unless the kill
+    switch was `engaged` for it already.
+    """
+    locked = RegressionState.objects.select_for_update(of=("self",)).select_related("policy")
+    state: RegressionState | None = locked.filter(pk=number, policy__enabled=True).first()
+    if state is None or (state.last_checked is not None and state.last_checked > at):
+        return state
+    found, state.frozen = look(state, at, open_days)
+    keep_reading(state, found)
+    state.last_checked = at
+    fires = found.verdict is Verdict.TRIPPED and not state.triggered
+    if fires:
+        state.triggered, state.last_triggered = True, at
+    if fires and state.policy.action == Action.KILL_SWITCH and not engaged:
+        raise _Engages(headline(state))
+    state.save()
+    if fires:
+        _fire(state, found, open_days, by=by, at=at)
+    return state
+
+
+def _fire(state: RegressionState, found: Reading, open_days: OpenDays, *, by: By, at: datetime) -> None:
+    """Keep what was seen, hold the engine back, and tell the managers; a kill switch is engaged by now."""
+    policy = state.policy
+    firing = RegressionFiring.objects.create(
+        policy=policy, tripped_at=at, action=policy.action,
+        engine=policy.engine if policy.action == Action.THROTTLE else "",
+        seen=seen_by(state, local_day(at), open_days), **by.written(),
+    )  # fmt: skip
+    match Action(policy.action):
+        case Action.THROTTLE:
+            throttle(policy.engine, policy.name, by=_tripwire(by), at=at)
+        case Action.KILL_SWITCH | Action.NOTIFY:
+            pass  # engaged before this transaction; whatever it does, the managers are told
+        case unknown:
+            assert_never(unknown)
+    _tell(state, firing, at, by.correlation_id)
+
+
+def _tell(state: RegressionState, firing: RegressionFiring, at: datetime, correlation_id: str) -> None:
+    body = "\n\n".join(sentences(firing))
+    for manager in managers().exclude(email=""):
+        post_message(
+            "tripwire", manager.email, headline(state), body,
+            once=f"tripwire:{firing.pk}:{manager.pk}", at=at, correlation_id=correlation_id,
+        )  # fmt: skip

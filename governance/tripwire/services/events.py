@@ -1,0 +1,49 @@
+"""Recording an event that happened outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from governance.core.actors import By
+from governance.core.details import read_detail
+from governance.core.errors import Forbidden, Invalid
+from governance.golive.services import Execution, verb
+from governance.kpi.querysets import is_event_of
+from governance.kpi.services import emit_kpi
+from governance.tripwire.names import read_names
+
+RECORD = "governance.record_kpi"
+
+
+@verb(Execution.OBSERVE_ONLY)
+def record_kpi(
+    domain: str,
+    metric: str,
+    *,
+    by: By,
+    at: datetime,
+    success: bool | None = None,
+    value: Decimal | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> int:
+    """Record an event of a metric and return its id; `value` is in the metric's own unit.
+
+    `detail` holds figures and codes; its `corrects` is the id of an earlier event of the same metric in whose
+    place this one counts. Raises Forbidden without the right, Invalid naming the field.
+    """
+    if not by.may(RECORD):
+        raise Forbidden("not_allowed", _("Your role does not record events."))
+    domain, metric = read_names(domain, metric)
+    try:
+        kept = read_detail(dict(detail or {}))
+    except ValidationError as wrong:
+        raise Invalid({"detail": wrong.messages}) from wrong
+    if "corrects" in kept and not is_event_of(kept["corrects"], domain, metric):
+        raise Invalid({"detail": [_("“corrects” must be the id of an event of this metric.")]})
+    return emit_kpi(domain, metric, by=by, at=at, success=success, value=value, detail=kept)

@@ -1,0 +1,48 @@
+"""Letting go again after a tripwire fired."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+
+from governance.core.actors import ACTOR_LENGTH, By
+from governance.core.errors import Forbidden, Invalid, NotFound
+from governance.golive.services import Execution, verb
+from governance.risk.services import release_throttle
+from governance.tripwire.models import REASON_LENGTH, RegressionFiring, RegressionState
+from governance.tripwire.names import read_names
+from governance.tripwire.services.states import begin_anew
+
+RELEASE = "governance.release_throttle"
+
+
+@verb(Execution.OBSERVE_ONLY)
+def release_tripwire(domain: str, metric: str, *, by: By, at: datetime, reason: str) -> RegressionState:
+    """Release a tripwire that fired, and every engine that it holds back; return its state.
+
+    Its start mark is set to `at`: it learns anew what is normal and does not fire on the old events. The kill
+    switch, where it was engaged, is released by its own verb. Where nothing is to release nothing changes.
+    Raises Forbidden for anyone but a manager, Invalid without a reason, NotFound.
+    """
+    if not by.may(RELEASE):
+        raise Forbidden("not_allowed", _("Only a manager releases a tripwire."))
+    reason = reason.strip()
+    if not reason:
+        raise Invalid({"reason": [_("Say why the tripwire is released.")]})
+    domain, metric = read_names(domain, metric)
+    locked = RegressionState.objects.select_for_update(of=("self",)).select_related("policy")
+    state: RegressionState | None = locked.filter(policy__domain=domain, policy__metric=metric).first()
+    if state is None:
+        raise NotFound(_("No tripwire watches this metric."))
+    release_throttle(state.policy.name, by=by, at=at, reason=reason)
+    if not state.triggered:
+        return state
+    at = max(at, state.last_triggered or at)
+    RegressionFiring.objects.filter(policy=state.policy, released_at=None).update(
+        released_at=at, released_by=by.working_name[:ACTOR_LENGTH], reason=reason[:REASON_LENGTH]
+    )
+    state.triggered = False
+    begin_anew(state, at)
+    state.save()
+    return state

@@ -1,0 +1,233 @@
+"""Computing an offer and keeping the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from governance.core import hooks
+from governance.core.actors import By
+from governance.core.errors import Forbidden, Invalid, Refused
+from governance.core.places import Place
+from governance.core.property_types import PropertyType
+from governance.golive.services import Execution, verb
+from governance.heimdall.rules import WHOLESALE_OFFER
+from governance.heimdall.services import Judgement, judge_recommendation, mark_used
+from governance.kpi.names import OFFER_GENERATED
+from governance.kpi.services import emit_kpi
+from governance.market.names import spelled
+from offers import rules
+from offers.models import CompDetails, Offer, OfferEvidence, OfferPolicy
+from offers.services.evidence import content_of, replay
+from offers.services.fees import release_fee, reserve_fee
+from offers.services.policies import get_effective_policy
+
+COMPUTE = "offers.compute_offer"
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What a computation answers; without evidence it was a dry run."""
+
+    policy: OfferPolicy
+    calculation: rules.Calculation
+    evidence: OfferEvidence | None
+    reservation_id: int | None
+
+
+@verb(Execution.SANDBOX_EXEC)
+def compute_offer(
+    place: Place,
+    *,
+    arv: Decimal,
+    repairs: Decimal,
+    by: By,
+    at: datetime,
+    property_type: str = PropertyType.SFR,
+    comps: Sequence[rules.Comp] = (),
+    comp_details: Mapping[str, Mapping[str, Any]] | None = None,
+    assumptions: Mapping[str, str | bool] | None = None,
+    lead_id: str = "",
+    recommendation_id: str = "",
+    reserve: bool = False,
+    dry_run: bool = False,
+) -> Computed:
+    """Compute an offer for a house worth `arv` CAD after `repairs` CAD, and keep the evidence.
+
+    For a lead it supersedes the live offer and releases what that one reserved. `reserve` reserves the
+    assignment fee: denied, no evidence is kept either. Where the policy requires Heimdall, it uses the
+    recommendation up. A dry run answers the same figures and keeps, supersedes, reserves and uses up nothing.
+    `comps` and `assumptions` are as rules.read_comps and rules.read_assumptions give them, `comp_details`
+    (by the comp's number, kept apart from the evidence) as rules.split_comps does.
+    Raises Forbidden without the right, Invalid for amounts that are none, and Refused
+    `offer_policy_disabled`, `market_too_cold`, `heimdall_refused`, `no_offer`, `risk_denied`.
+    """
+    if not by.may(COMPUTE):
+        raise Forbidden("not_allowed", _("Computing an offer needs a closer or a manager."))
+    arv, repairs = _amount("arv", arv), _amount("repairs", repairs)
+    place = spelled(place, keep=not dry_run)
+    if not dry_run:
+        Offer.objects.hold_lead(lead_id)
+    loaded = _load(place, property_type, recommendation_id, lead_id, at, dry_run=dry_run)
+    plan = rules.plan_offer(arv, repairs, loaded.known, reserve=reserve and not dry_run)
+    if isinstance(plan, rules.NoOffer):
+        raise _refusal(plan, place, loaded, by=by, at=at, dry_run=dry_run)
+    policy = loaded.policy
+    assert policy is not None  # without one there was no offer
+    if dry_run:
+        return Computed(policy, plan.calculation, None, None)
+    evidence = OfferEvidence(
+        province=place.province,
+        market=place.market,
+        property_type=property_type,
+        lead_id=lead_id,
+        recommendation_id=recommendation_id,
+        policy=policy,
+        policy_version=policy.version,
+        policy_values=plan.policy_values,
+        liquidity=plan.liquidity,
+        heimdall=plan.heimdall,
+        comps=[comp.as_json() for comp in comps],
+        assumptions=dict(assumptions or {}),
+        arv=arv,
+        repairs=repairs,
+        rules_version=rules.RULES_VERSION,
+        created_at=at,
+        **by.written(),
+    )
+    reservation_id = _write(plan, evidence, comp_details, loaded.judgement, by=by, at=at)
+    return Computed(policy, plan.calculation, evidence, reservation_id)
+
+
+def _write(
+    plan: rules.OfferPlan,
+    evidence: OfferEvidence,
+    comp_details: Mapping[str, Mapping[str, Any]] | None,
+    judgement: Judgement | None,
+    *,
+    by: By,
+    at: datetime,
+) -> int | None:
+    """Write what was planned and return the reservation's number, if any.
+
+    Risk comes last, for the rows of its engine stay locked from there to the end of the transaction.
+    """
+    lead_id = evidence.lead_id
+    if plan.uses_recommendation and judgement:
+        mark_used(judgement, by=by, at=at)
+    if plan.supersedes:
+        Offer.objects.live().filter(lead_id=lead_id).update(state=rules.SUPERSEDED, updated_at=at)
+    _keep(evidence)
+    if comp_details:
+        CompDetails.objects.create(
+            evidence=evidence, lead_id=lead_id, details=dict(comp_details), created_at=at
+        )
+    emit_kpi(
+        *OFFER_GENERATED.key,
+        by=by,
+        at=at,
+        value=plan.calculation.recommended_offer,
+        detail={"evidence_id": evidence.pk, "province": evidence.province},
+    )
+    for number in plan.releases:
+        release_fee(number, rules.SUPERSEDED, by=by, at=at)
+    reservation_id = reserve_fee(plan.reserves, by=by, at=at) if plan.reserves is not None else None
+    Offer.objects.create(evidence=evidence, lead_id=lead_id, reservation_id=reservation_id, updated_at=at)
+    return reservation_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What an offer is decided by, and the rows that it came from."""
+
+    known: rules.Known
+    policy: OfferPolicy | None
+    judgement: Judgement | None = None
+
+
+def _load(
+    place: Place, property_type: str, recommendation_id: str, lead_id: str, at: datetime, *, dry_run: bool
+) -> _Loaded:
+    """Read the policy and what it asks for, and the lead's live offers; of a disabled one no more."""
+    policy = get_effective_policy(place)
+    values = _values_of(policy) if policy is not None else None
+    if policy is None or values is None or not values.enabled:
+        return _Loaded(rules.Known(values), policy)
+    liquidity = (
+        hooks.liquidity_of.first(place, property_type) if values.min_liquidity_score is not None else None
+    )
+    judgement = (
+        judge_recommendation(recommendation_id, WHOLESALE_OFFER, at, subject=lead_id)
+        if values.require_heimdall
+        else None
+    )
+    live = Offer.objects.live().filter(lead_id=lead_id) if lead_id and not dry_run else Offer.objects.none()
+    verdict = judgement.verdict if judgement else None
+    known = rules.Known(
+        policy=values,
+        liquidity=rules.MarketScore(liquidity.score, liquidity.score_low, liquidity.events)
+        if liquidity
+        else None,
+        heimdall=rules.HeimdallAnswer(judgement.ok, verdict.as_json() if verdict else None)
+        if judgement
+        else None,
+        live=tuple(live.values_list("reservation_id", flat=True)),
+    )
+    return _Loaded(known, policy, judgement)
+
+
+def _amount(name: str, amount: Decimal) -> Decimal:
+    try:
+        return rules.read_number(amount, low=Decimal(0), high=rules.MONEY_MAX, places=2).quantize(rules.CENT)
+    except ValueError as wrong:
+        raise Invalid({name: [str(wrong)]}) from wrong
+
+
+def _refusal(
+    no_offer: rules.NoOffer, place: Place, loaded: _Loaded, *, by: By, at: datetime, dry_run: bool
+) -> Refused:
+    """Return what is raised where there is no offer."""
+    policy, code = loaded.policy, no_offer.code
+    if code == rules.HEIMDALL_REFUSED and loaded.judgement:
+        judgement = loaded.judgement
+        return judgement.refusal() if dry_run else judgement.refusal_on_record(by=by, at=at)
+    if code == rules.POLICY_DISABLED:
+        where = f"{policy.province}/{policy.market}" if policy is not None else place.province
+        message = _(
+            "No offers are made here: the offer policy of %(where)s is off. A manager can switch it on."
+        ) % {"where": where}
+    elif code == rules.TOO_COLD:
+        least = policy.min_liquidity_score if policy is not None else None
+        score = rules.number_text(no_offer.score_low) or _("not known yet")
+        message = (
+            _("%(province)s/%(market)s is too cold for an offer: its buyers' cautious score is %(score)s.")
+            % {"province": place.province, "market": place.market, "score": score}
+            + " "
+            + _("The policy asks for %(least)s.") % {"least": least}
+        )
+    else:
+        message = _("These figures leave no offer, so there is nothing to reserve for.")
+    return Refused(code, message)
+
+
+def _values_of(policy: OfferPolicy) -> rules.PolicyValues:
+    return rules.PolicyValues(
+        province=policy.province,
+        market=policy.market,
+        enabled=policy.enabled,
+        terms=policy.terms,
+        min_liquidity_score=policy.min_liquidity_score,
+        require_heimdall=policy.require_heimdall,
+    )
+
+
+def _keep(evidence: OfferEvidence) -> None:
+    for name, value in replay(evidence).items():
+        setattr(evidence, name, value)
+    evidence.digest = rules.digest(content_of(evidence))
+    evidence.save()

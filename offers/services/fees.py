@@ -1,0 +1,59 @@
+"""What an offer reserves with the risk guard, and how that ends with the offer.
+
+A reservation ends once: correcting an outcome later takes up nothing that was released or settled before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+
+from django.utils.translation import gettext as _
+
+from governance.core.actors import By
+from governance.core.errors import Refused
+from governance.risk.services import record_answer, release, reserve_exposure, settle
+
+ENGINE = "WHOLESALE"
+
+
+def reserve_fee(fee: Decimal, *, by: By, at: datetime) -> int:
+    """Reserve an offer's assignment fee, CAD, and return the reservation's number.
+
+    Raises Refused `risk_denied`, which keeps the denial when it takes the offer back.
+    """
+    # no number in the purpose: that of an offer which is not kept goes to another one
+    answer = reserve_exposure(ENGINE, fee, purpose="offer", by=by, at=at)
+    if answer.reservation_id is None:
+        raise Refused(
+            "risk_denied",
+            f"{answer.message} " + _("No offer was kept; it can be computed without reserving."),
+            extra={"reason": answer.code},
+            keep=lambda: record_answer(answer, by=by, at=at),
+        )
+    return answer.reservation_id
+
+
+def release_fee(reservation_id: int | None, code: str, *, by: By, at: datetime) -> None:
+    """Give back what an offer reserved, if it still is; `code` says why."""
+    if reservation_id is not None:
+        _unless_closed(lambda: release(reservation_id, code=code, by=by, at=at))
+
+
+def settle_fee(
+    reservation_id: int | None, *, reserved: Decimal, earned: Decimal, by: By, at: datetime
+) -> None:
+    """Settle what an offer reserved, if it still is: what the fee earned is short of it was lost, CAD."""
+    if reservation_id is not None:
+        short = max(Decimal(0), reserved - earned)
+        _unless_closed(lambda: settle(reservation_id, short, by=by, at=at))
+
+
+def _unless_closed(end: Callable[[], object]) -> None:
+    """End a reservation unless it ended before: what happened to an offer is recorded all the same."""
+    try:
+        end()
+    except Refused as refusal:
+        if refusal.code != "reservation_closed":
+            raise

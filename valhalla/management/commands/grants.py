@@ -1,0 +1,32 @@
+"""``manage.py grants``: the SQL that parts the database's owner from the role Valhalla works as."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
+
+from valhalla import database_roles
+
+
+class Command(BaseCommand):
+    help = (
+        "Print the SQL, for a superuser of PostgreSQL, that makes two database roles: one that owns the "
+        "tables and migrates, and one that Valhalla works as, which can change no table and no trigger, and "
+        "no row that is written once. It asks the database nothing."
+    )
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--owner", help="left out: as in MIGRATE_DATABASE_URL, else APPLICATION_owner")
+        parser.add_argument("--application", help="left out: as in DATABASE_URL, else valhalla")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if connection.vendor != "postgresql":
+            raise CommandError("SQLite has no roles: DATABASE_URL names no PostgreSQL.")
+        application = options["application"] or connection.settings_dict["USER"] or "valhalla"
+        named = (settings.MIGRATE_DATABASE or {}).get("USER", "")
+        owner = options["owner"] or named or f"{application}_owner"
+        self.stdout.write(database_roles.grants(owner, application))

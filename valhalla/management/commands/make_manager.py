@@ -1,0 +1,33 @@
+"""``manage.py make_manager USERNAME --reason TEXT``: the operator's way out where no manager is left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from governance.accounts.services import make_manager
+from governance.core.actors import By
+from governance.core.errors import Refused
+
+
+class Command(BaseCommand):
+    help = "Give a person the role manager and switch them on, whatever they were before."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username", help="who; make a person with createsuperuser where there is none")
+        parser.add_argument(
+            "--reason", required=True, help="why, in at least 10 characters; kept with the change"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        name = options["username"]
+        try:
+            changed = make_manager(
+                name, by=By.system("make_manager"), at=timezone.now(), reason=options["reason"]
+            )
+        except Refused as refusal:
+            fields = [" ".join(map(str, told)) for told in refusal.errors.values()]
+            raise CommandError(" ".join(fields) or str(refusal)) from None
+        self.stdout.write(f"{name} is a manager now." if changed else f"{name} is an active manager already.")

@@ -1,0 +1,33 @@
+"""``manage.py password_link USERNAME``: a link with which somebody sets their password, once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from governance.accounts.passwords import create_link
+from governance.core.actors import By
+from governance.core.errors import Refused
+from valhalla.pages.password import link_path
+
+
+class Command(BaseCommand):
+    help = "Print a link with which a person sets their password. It works once, for 24 hours."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username", help="whose")
+        parser.add_argument(
+            "--host", default="", help="where people reach Valhalla (left out: the first of ALLOWED_HOSTS)"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            link = create_link(options["username"], by=By.system("password_link"), at=timezone.now())
+        except Refused as refusal:
+            raise CommandError(str(refusal)) from None
+        host = options["host"] or settings.ALLOWED_HOSTS[0].lstrip(".")
+        scheme = "https" if settings.SECURE_SSL_REDIRECT else "http"
+        self.stdout.write(f"{scheme}://{host}{link_path(link)}")

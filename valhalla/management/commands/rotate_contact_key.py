@@ -1,0 +1,38 @@
+"""``manage.py rotate_contact_key``: add a contact key, or drop one that nothing needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from governance.core.errors import Refused
+from valhalla import contact_key
+
+
+class Command(BaseCommand):
+    help = (
+        "Add a key to those that opt-outs are found with, write new ones with it, and give the contact "
+        "points its hashes. Interrupted, it is simply run again. Former keys are kept, since opt-outs of "
+        "before are found with them alone."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--drop", type=int, metavar="NUMBER",
+            help="drop this key instead; refused while an opt-out or consent was written with it",
+        )  # fmt: skip
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        number = options["drop"]
+        try:
+            if number is None:
+                current, moved = contact_key.rotate()
+            else:
+                contact_key.drop(number)
+        except Refused as refusal:
+            raise CommandError(str(refusal)) from None
+        if number is None:
+            self.stdout.write(f"Key {current} is the current one; {moved:,} contact points were moved to it.")
+        else:
+            self.stdout.write(f"Key {number} was dropped.")

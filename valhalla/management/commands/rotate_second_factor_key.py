@@ -1,0 +1,40 @@
+"""``manage.py rotate_second_factor_key``: add a key that encrypts second factors, or drop one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from governance.accounts.second_factor_keys import unreadable_sentence
+from governance.core.errors import Refused
+from valhalla import second_factor_key
+
+
+class Command(BaseCommand):
+    help = (
+        "Add a key and encrypt the seeds of all authenticator applications with it. Interrupted, it is "
+        "simply run again. The former key is kept until it is dropped."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--drop", type=int, metavar="NUMBER",
+            help="drop this key instead; refused while a seed is encrypted with it",
+        )  # fmt: skip
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        number = options["drop"]
+        try:
+            if number is not None:
+                second_factor_key.drop(number)
+                self.stdout.write(f"Key {number} was dropped.")
+                return
+            current, sealed = second_factor_key.rotate()
+        except Refused as refusal:
+            raise CommandError(str(refusal)) from None
+        self.stdout.write(
+            f"Key {current} is the current one; {sealed.count:,} second factors were encrypted with it."
+        )
+        if sealed.unreadable:
+            raise CommandError(unreadable_sentence(sealed.unreadable))

@@ -1,0 +1,49 @@
+"""What lies in VALHALLA_VAR is for this account alone: database, mail, keys and backups hold personal data.
+
+New files are made so (the umask of settings.py). Those of an installation from before are closed at the
+start, and the runbook names what is open all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from django.conf import settings
+
+from valhalla.disk import sqlite_file
+
+OTHERS = 0o077  # the rights of the group and of all others
+
+
+def close_to_others() -> None:
+    """Take the rights of other accounts from VALHALLA_VAR, what lies directly in it, and SQLite's file.
+
+    A folder that is closed closes what it holds. What belongs to another account stays as it is.
+    """
+    for path in (settings.VAR, *settings.VAR.iterdir(), *_database_files()):
+        with contextlib.suppress(OSError):
+            mode = path.lstat().st_mode
+            if mode & OTHERS and not path.is_symlink():
+                path.chmod(mode & 0o7700)
+
+
+def open_to_others() -> list[Path]:
+    """Return what other accounts of this machine may read or change, in the order of close_to_others."""
+    inside = [] if _is_closed(settings.VAR) else [settings.VAR, *sorted(settings.VAR.iterdir())]
+    return [path for path in (*inside, *_database_files()) if not _is_closed(path)]
+
+
+def _is_closed(path: Path) -> bool:
+    try:
+        return not path.lstat().st_mode & OTHERS or path.is_symlink()
+    except OSError:  # gone meanwhile
+        return True
+
+
+def _database_files() -> list[Path]:
+    """Return SQLite's files where they lie outside VALHALLA_VAR in a folder that others may enter."""
+    file = sqlite_file()
+    if file is None or file.is_relative_to(settings.VAR) or _is_closed(file.parent):
+        return []
+    return [path for end in ("", "-wal", "-shm") if (path := Path(f"{file}{end}")).exists()]

@@ -1,0 +1,92 @@
+"""The key that seals the seeds of second factors: made for a database that holds none, remembered, rotated.
+
+Under another key, or without one, codes of authenticator applications are refused and nobody enrols; all else
+goes on, so that whoever needs no code keeps working: nothing is kept from starting.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+
+from governance.accounts import totp_seeds as seeds
+from governance.accounts.second_factor_keys import (
+    Sealed,
+    add_key,
+    drop_key,
+    known_numbers,
+    seal_all,
+    sealed_seeds,
+    unfinished,
+)
+from governance.core.actors import By
+from governance.models import Authenticator, SecondFactorKey
+from valhalla.keys import Rotation, make_first_key
+from valhalla.migrating import one_at_a_time
+
+log = logging.getLogger(__name__)
+
+JOB = By.system("rotate_second_factor_key")
+ROTATION = Rotation(
+    seeds.RING,
+    lambda: seeds.RING.problem(seeds.fingerprints, SecondFactorKey.remembered()),
+    known_numbers,
+    unfinished,
+)
+
+
+def make_key(connection: BaseDatabaseWrapper) -> None:
+    """Make the key in VALHALLA_VAR where none is set and the database holds nothing sealed with one."""
+    tables = set(connection.introspection.table_names())
+    known = SecondFactorKey._meta.db_table in tables and SecondFactorKey.objects.exists()
+    sealed = Authenticator._meta.db_table in tables and sealed_seeds().exists()
+    if not (seeds.RING.keys or known or sealed):
+        make_first_key(seeds.RING)
+
+
+def remember_and_seal(sender: Any, using: str, **kwargs: Any) -> None:
+    """Remember the key of a database that has none yet, and seal the seeds that an earlier release wrote.
+
+    Nothing is done under another key or without one; the log says so.
+    """
+    if not {SecondFactorKey._meta.db_table, Authenticator._meta.db_table} <= set(
+        connections[using].introspection.table_names()
+    ):
+        return
+    if seeds.RING.keys and not known_numbers():
+        # rows may have been lost that remembered another key
+        if any(
+            seeds.open_or_none(device.key, device.user_id) is None for device in sealed_seeds().iterator()
+        ):
+            log.error("%s", seeds.RING.other_key)
+            return
+        add_key(seeds.current_key(), by=By.system("migrate"), at=timezone.now())
+    if problem := SecondFactorKey.problem():
+        log.error("%s", problem)
+        return
+    seal_all()
+
+
+def rotate() -> tuple[int, Sealed]:
+    """Add a key, make it the current one, and seal all seeds with it.
+
+    Returns its number and what was sealed. Raises KeyProblem with what to do.
+    """
+    with one_at_a_time(connections[DEFAULT_DB_ALIAS], lambda: None):
+        number = ROTATION.add(lambda number: add_key(number, by=JOB, at=timezone.now()))
+        return number, seal_all()
+
+
+def drop(number: int) -> None:
+    """Drop a kept key once no seed is sealed with it. Raises KeyProblem or a named refusal."""
+    seeds.RING.read_file_again()
+    ROTATION.require()
+    with one_at_a_time(connections[DEFAULT_DB_ALIAS], lambda: None):
+        if number != seeds.current_key():
+            seal_all()
+        drop_key(number, by=JOB, at=timezone.now())
+        ROTATION.forget(number)

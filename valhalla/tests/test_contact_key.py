@@ -1,0 +1,205 @@
+"""The key that finds opt-outs, broken from outside: without it the product neither starts nor judges."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as in_use
+from django.test import Client
+from django.utils import timezone
+
+from conftest import free_port
+from followups.models import ContactPoint
+from followups.tests.scenes import begin
+from governance.contact import digests
+from governance.contact.models import HashKeyCheck
+from governance.contact.services import can_contact
+from governance.core.errors import Unavailable
+from valhalla import contact_key
+from valhalla.keys import KeyProblem
+
+SHEET = "Lead ID,Full Name,Phone,Prov/Territory,City\nW-1,Anne Roy,416-555-0101,Ontario,Toronto\n"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Operator:
+    """Somebody who runs manage.py on a machine of their own, with a folder and a database."""
+
+    def __init__(self, var: Path, database_url: str) -> None:
+        self.var = var
+        var.mkdir(exist_ok=True)
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if name != "CONTACT_HASH_KEY"},
+            "VALHALLA_VAR": str(var), "DATABASE_URL": database_url, "PORT": str(free_port()),
+        }  # fmt: skip
+
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *command], cwd=ROOT, env={**self.environment, **environment},
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    def manage(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return self.run("manage.py", *command, **environment)
+
+
+@pytest.fixture
+def operator(tmp_path: Path, migrated_url: str) -> Operator:
+    """An operator whose database was migrated, with the key that it knows in a file."""
+    made = Operator(tmp_path / "one", migrated_url)
+    (made.var / "contact_hash_key").write_text(in_use.CONTACT_HASH_KEY)
+    return made
+
+
+@pytest.mark.xdist_group("start")
+def test_without_its_key_file_it_neither_starts_nor_makes_another_key(operator: Operator) -> None:
+    (operator.var / "contact_hash_key").unlink()
+    for command in (("serve",), ("migrate",)):
+        ended = operator.manage(*command)
+        assert ended.returncode != 0
+        assert "the key that opt-outs were written with is gone: restore" in ended.stderr
+        assert "Traceback" not in ended.stderr
+    assert not (operator.var / "contact_hash_key").exists()
+
+
+@pytest.mark.xdist_group("start")
+def test_a_second_machine_with_another_key_does_not_start(operator: Operator, tmp_path: Path) -> None:
+    other = Operator(tmp_path / "two", operator.environment["DATABASE_URL"])
+    assert "is gone: restore" in other.manage("serve").stderr
+    another = "another-key-" * 6
+    for command in (("manage.py", "serve"), ("manage.py", "migrate"), ("-c", "import valhalla.wsgi")):
+        ended = other.run(*command, CONTACT_HASH_KEY=another)
+        assert ended.returncode != 0
+        assert "is not the key that this database's opt-outs were written with" in ended.stderr, ended.stderr
+    same = (operator.var / "contact_hash_key").read_text()
+    assert other.run("-c", "import valhalla.wsgi", CONTACT_HASH_KEY=same).returncode == 0
+
+
+@pytest.mark.xdist_group("start")
+def test_a_job_worker_does_not_start_under_another_key(operator: Operator, tmp_path: Path) -> None:
+    """Celery logs what its signals raise and works on, so they must end it."""
+    other = Operator(tmp_path / "two", operator.environment["DATABASE_URL"])
+    beat = (sys.executable, "-m", "celery", "-A", "valhalla", "beat", "--schedule", str(tmp_path / "beat"))
+    ended = other.run(*beat[1:], CONTACT_HASH_KEY="another-key-" * 6)
+    assert ended.returncode != 0
+    assert "Valhalla cannot start: CONTACT_HASH_KEY is not the key" in ended.stderr
+
+
+@pytest.mark.xdist_group("start")
+def test_nothing_is_written_before_the_key_is_recorded(operator: Operator, tmp_path: Path) -> None:
+    """As after a restore, or where the program was updated and migrate forgotten."""
+    forget = "from governance.models import HashKeyCheck; HashKeyCheck.objects.all().delete()"
+    assert operator.manage("shell", "-c", forget).returncode == 0
+    sheet = tmp_path / "leads.csv"
+    sheet.write_text(SHEET)
+    for command in (("import_leads", str(sheet)), ("erase_person", "--phone", "416 555 0101")):
+        refused = operator.manage(*command)
+        assert refused.returncode != 0
+        assert "has not recorded its contact key yet: run manage.py migrate" in refused.stderr
+    started = operator.run("-c", "import valhalla.wsgi")
+    assert started.returncode == 0, started.stderr
+    imported = operator.manage("import_leads", str(sheet))
+    assert "1  leads created" in imported.stdout, imported.stderr
+    refused = operator.manage("import_leads", str(sheet), CONTACT_HASH_KEY="another-key-" * 6)
+    assert "is not the key that this database's opt-outs were written with" in refused.stderr
+
+
+@pytest.mark.xdist_group("start")
+def test_the_key_file_counts_in_production_and_is_made_for_an_empty_database_alone(
+    tmp_path: Path, database_url: str
+) -> None:
+    live = Operator(tmp_path / "live", database_url)
+    live.environment |= {
+        "ENV": "production", "SECRET_KEY": "only-for-a-test-" * 5, "ALLOWED_HOSTS": "valhalla.example",
+        "EMAIL_URL": "smtp+tls://mail.example:587", "DEFAULT_FROM_EMAIL": "valhalla@valhalla.example",
+    }  # fmt: skip
+    done = live.manage("migrate", "-v", "0")
+    assert done.returncode == 0, done.stderr
+    assert len((live.var / "contact_hash_key").read_text()) > 50
+    assert live.run("-c", "import valhalla.wsgi").returncode == 0
+    (live.var / "contact_hash_key").rename(live.var / "elsewhere")
+    for command in (("manage.py", "migrate"), ("-c", "import valhalla.wsgi")):
+        assert "restore" in live.run(*command).stderr
+    assert not (live.var / "contact_hash_key").exists()
+
+
+@pytest.mark.xdist_group("start")
+def test_an_operator_rotates_the_key_of_the_file_and_drops_the_first(
+    operator: Operator, tmp_path: Path
+) -> None:
+    sheet = tmp_path / "leads.csv"
+    sheet.write_text(SHEET)
+    assert operator.manage("import_leads", str(sheet)).returncode == 0
+    file = operator.var / "contact_hash_key"
+    first = file.read_text().strip()
+    turned = operator.manage("rotate_contact_key")
+    assert turned.stdout == "Key 2 is the current one; 1 contact points were moved to it.\n", turned.stderr
+    second, kept = file.read_text().split()
+    assert (second[:4], kept) == ("k02:", first)
+    assert operator.run("-c", "import valhalla.wsgi").returncode == 0
+
+    other = Operator(tmp_path / "two", operator.environment["DATABASE_URL"])
+    for environment in ({"CONTACT_HASH_KEY": first}, {"CONTACT_HASH_KEY": second}):
+        ended = other.manage("serve", **environment)
+        assert ended.returncode != 0
+        assert "is missing, and opt-outs were written with it: add it to CONTACT_HASH" in ended.stderr
+    both = {"CONTACT_HASH_KEY": second, "CONTACT_HASH_KEYS_KEPT": first}
+    assert other.run("-c", "import valhalla.wsgi", **both).returncode == 0
+
+    stop = (
+        "from django.utils import timezone; from governance.core.actors import By;"
+        "from governance.contact.services import suppress; from followups.models import ContactPoint;"
+        "suppress(list(ContactPoint.objects.values_list('digest', flat=True)),"
+        " by=By.system('tests'), at=timezone.now())"
+    )
+    assert other.manage("shell", "-c", stop, **both).returncode == 0
+    assert operator.manage("rotate_contact_key", "--drop", "1").stdout == "Key 1 was dropped.\n"
+    assert file.read_text().split() == [second]
+    assert operator.manage("rotate_contact_key").stdout.startswith("Key 3 is the current one")
+    refused = operator.manage("rotate_contact_key", "--drop", "2")
+    assert refused.returncode != 0
+    assert "were written with key 2 and are found with it alone: keep it" in refused.stderr
+    assert len(file.read_text().split()) == 2
+
+
+@pytest.mark.django_db
+def test_under_another_key_nobody_is_judged_and_the_process_is_not_ready(settings: Any) -> None:
+    begin("L-1", phone="416 555 0133")
+    assert Client().get("/readyz").status_code == 200
+    settings.CONTACT_HASH_KEY = "another-key-" * 6
+    assert Client().get("/readyz").status_code == 503
+    with pytest.raises(Unavailable) as refusal:
+        can_contact(channel="SMS", at=timezone.now(), province="ON", phone="+14165550133")
+    assert refusal.value.code == "contact_key"
+    settings.CONTACT_HASH_KEY = ""
+    assert Client().get("/readyz").status_code == 503
+    with pytest.raises(Unavailable):
+        can_contact(channel="SMS", at=timezone.now(), province="ON", phone="+14165550133")
+
+
+@pytest.mark.django_db
+def test_a_database_from_before_is_remembered_only_if_its_points_are_of_this_key() -> None:
+    begin("L-1", phone="416 555 0133")
+    HashKeyCheck.objects.all().delete()
+    assert Client().get("/readyz").status_code == 503
+    with pytest.raises(Unavailable):  # what was never remembered is not judged by
+        can_contact(channel="SMS", at=timezone.now(), province="ON", phone="+14165550133")
+    known = ContactPoint.objects.get()
+    ContactPoint.objects.update(digest="0" * 64)
+    with pytest.raises(KeyProblem):
+        contact_key.remember_key("default")
+    assert not HashKeyCheck.objects.exists()
+    ContactPoint.objects.update(digest=known.digest)
+    contact_key.remember_key("default")
+    assert HashKeyCheck.objects.get().fingerprint == digests.key_fingerprint()
+
+
+@pytest.mark.django_db
+def test_the_tests_database_remembers_its_key_from_migrate_on() -> None:
+    assert HashKeyCheck.objects.get().fingerprint == digests.key_fingerprint()
+    assert in_use.CONTACT_HASH_KEY
