@@ -187,6 +187,10 @@ class ContactPoint(models.Model):
         self.value, self.digest = read_point(self.kind, self.value)
 
     @property
+    def usable(self) -> bool:
+        return self.status == self.Status.USABLE
+
+    @property
     def other_digests(self) -> tuple[str, ...]:
         """Its hashes under the other contact keys; nothing while there is one key."""
         return digests.other_digests(self.kind, self.value, self.digest)

@@ -16,6 +16,7 @@ from followups.rules.outcomes import (
     COMPLETED,
     NO_CLAIM,
     Case,
+    Event,
     Plan,
     Wanted,
     decide_outcome,
@@ -89,16 +90,6 @@ class Contact:
     is_overridden: bool = False
     is_refused: bool = False
     may_not_override: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A KPI event; `value` in minutes."""
-
-    metric: str
-    success: bool
-    value: Decimal | None = None
-    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

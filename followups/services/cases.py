@@ -37,6 +37,10 @@ def task_state(task: FollowUpTask) -> TaskState:
         due_at=task.due_at,
         held_reason=task.held_reason,
         point=point_state(task.contact_point) if task.contact_point is not None else None,
+        outcome=task.standing_outcome,
+        closed_reason=task.closed_reason,
+        completed_at=task.completed_at,
+        origin_id=task.origin_id,
     )
 
 
@@ -88,7 +92,7 @@ def with_gate(
     point = case.task.point if wanted.outcome == WRONG_NUMBER else None
     if needed and point is not None:
         case = replace(case, gate_without=locked.gate_without(point.id))
-    if asked or (needed and point is None):
+    if case.gate is None and (asked or (needed and point is None)):
         case = replace(case, gate=locked.lead_gate)
     if may_rest(case, wanted, newer_ladder=locked.newer_ladder):
         template = LadderTemplate.objects.effective(locked.lead.place)

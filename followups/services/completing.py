@@ -51,10 +51,9 @@ from followups.services.guards import (
     require_sequence,
 )
 from followups.services.locked_task import WRITTEN_FIELDS, LockedTask, as_answer, lock_task, touched
-from followups.services.plans import effects, write_plan
+from followups.services.plans import emit_events, write_plan
 from followups.services.presses import Before, points_of_person, presses_of_others
-from followups.services.reversal import reverse_outcome, write_correction
-from followups.services.waiting import rejudge
+from followups.services.reversal import replace_outcome
 from governance.accounts.querysets import managers
 from governance.contact import digests
 from governance.contact.querysets import personal_rows
@@ -65,7 +64,6 @@ from governance.core.actors import By, Role, owner_key
 from governance.core.errors import Forbidden, Invalid, Refused
 from governance.core.hours import CHANNELS
 from governance.golive.services import Execution, verb
-from governance.kpi.services import Kpi, emit_kpis
 from governance.outbox.services import post_message
 from governance.retention.erasing import erased_points
 
@@ -394,8 +392,7 @@ def _write_row(locked: LockedTask, plan: CompletionPlan) -> bool:
     _use_point(locked, plan.values["contact_point_id"])
     for name, value in values.items():
         setattr(task, name, value)
-    events = [Kpi("WHOLESALE", e.metric, e.success, e.value, dict(e.detail)) for e in plan.events]
-    emit_kpis(events, by=by, at=locked.at)
+    emit_events(plan.events, by=by, at=locked.at)
     return True
 
 
@@ -418,14 +415,12 @@ def _happened_to_closed(locked: LockedTask, completion: Completion) -> Completed
         return Completed(task, _next_open(locked), already_completed=True)
     check_next(completion, locked.at)
     again, before = standing == completion.outcome, Before.of(task)
-    if standing and standing != Outcome.OPTED_OUT and completion.outcome != Outcome.OPTED_OUT:
-        reverse_outcome(locked, standing, refuses=False)
-    write_correction(locked, completion, _("It happened after the task was closed"))
-    if locked.lead.unanswered_since is not None:
-        locked.lead.unanswered_since = None
-        locked.lead.save(update_fields=["unanswered_since"])
-    following = effects(locked, completion, before=before)
-    rejudge([locked.lead.pk], by=locked.by, at=locked.at)
+    answered = {"unanswered_since": None} if locked.lead.unanswered_since is not None else {}
+    keeps_stop = Outcome.OPTED_OUT in (standing, completion.outcome)
+    following = replace_outcome(
+        locked, completion, _("It happened after the task was closed"), undoes="" if keeps_stop else standing,
+        before=before if completion.by_key else None, lead=answered,
+    )  # fmt: skip
     return Completed(task, following or current_task(locked.lead.pk), already_completed=again)
 
 

@@ -14,9 +14,8 @@ from django.utils.translation import gettext as _
 from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
 from followups.points import lead_facts
 from followups.rules import Step, read_steps
-from followups.rules.lead_gate import LeadGate, PointState, due_values, question_for
+from followups.rules.lead_gate import LeadGate, PointState, due_values, first_usable, question_for
 from followups.services.guards import require_object
-from governance.contact import digests
 from governance.contact.rules import Question
 from governance.contact.services import Gate, GateBook, Where, open_book, questions_about
 from governance.core.actors import By, Written
@@ -27,14 +26,13 @@ from governance.core.hours import CHANNELS
 
 def facts_of_points(lead: Lead, points: Sequence[ContactPoint]) -> list[PointFacts]:
     """Return the usable points as the gate sees them, the lead herself included."""
-    usable = [point.facts for point in points if point.status == ContactPoint.Status.USABLE]
+    usable = [point.facts for point in points if point.usable]
     return [*usable, lead_facts(lead.external_id)]
 
 
 def point_state(point: ContactPoint) -> PointState:
     """Return a point as the rules see it."""
-    usable = point.status == ContactPoint.Status.USABLE
-    return PointState(point.pk, point.kind, point.digest, point.whose, usable)
+    return PointState(point.pk, point.kind, point.digest, point.whose, point.usable)
 
 
 @dataclass(slots=True)
@@ -144,9 +142,12 @@ class LockedTask:
             point = point_state(task.contact_point) if task.contact_point is not None else None
             self._lead_gate = self._lead_gate.counting(task.channel, point, at)
 
-    def forget_questions(self) -> None:
-        """Ask the suppressions again: a point was retired or suppressed."""
-        self.lead_gate = None
+    def use_again(self) -> None:
+        """Let the number of the task, which was retired, count as usable from here on; the plan stores it."""
+        own = self.task.contact_point
+        for point in (own, *self.points):
+            if point is not None and own is not None and point.pk == own.pk:
+                point.status = ContactPoint.Status.USABLE
 
     def first_allowed(
         self, channel: str, at: datetime, kind: str = "", point: ContactPoint | None = None
@@ -169,10 +170,7 @@ class LockedTask:
 
     def point_for(self, channel: str) -> ContactPoint | None:
         """Return the lead's first usable point for a channel."""
-        kind = digests.KIND_OF_CHANNEL[channel]
-        return next(
-            (p for p in self.points if p.kind == kind and p.status == ContactPoint.Status.USABLE), None
-        )
+        return first_usable(self.points, channel)
 
 
 def put_due(task: FollowUpTask, due_at: datetime | None, gate: Gate, held_reason: str) -> None:
