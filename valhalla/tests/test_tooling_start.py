@@ -118,21 +118,40 @@ def start(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Server]]:
         server.end()
 
 
+def install(var: Path, migrated: str) -> dict[str, str]:
+    """Lay a migrated SQLite database and the keys that it knows into a folder; return the setting of it."""
+    shutil.copyfile(migrated.removeprefix("sqlite:///"), var / "own.sqlite3")
+    for name in ("contact_hash_key", "second_factor_key"):
+        (var / name).write_text(os.environ[name.upper()])
+        (var / name).chmod(0o600)
+    return {"DATABASE_URL": f"sqlite:///{var / 'own.sqlite3'}"}
+
+
+def add_vera(var: Path, settings: Mapping[str, str]) -> None:
+    """Give an installation a VA who has a password."""
+    line = (
+        "from governance.models import User; "
+        "User.objects.create_user('vera', password='a long password', role='VA')"
+    )
+    subprocess.run(
+        [*MANAGE, "shell", "--no-imports", "-c", line], cwd=ROOT, env=environment(var, settings), check=True
+    )
+
+
 @pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(tmp_path_factory: pytest.TempPathFactory, migrated_once: str) -> Path:
     """A folder with secrets, static files and a migrated SQLite database, to be copied."""
-    var = tmp_path_factory.mktemp("migrated")
-    settings = environment(var, {"DATABASE_URL": f"sqlite:///{var / 'own.sqlite3'}"})
+    var = tmp_path_factory.mktemp("installed")
     collect = "from valhalla.running import collect_static; collect_static(print)"
-    for command in (("migrate", "-v", "0"), ("shell", "--no-imports", "-c", collect)):
-        subprocess.run([*MANAGE, *command], cwd=ROOT, env=settings, check=True)
+    settings = environment(var, install(var, migrated_once))
+    subprocess.run([*MANAGE, "shell", "--no-imports", "-c", collect], cwd=ROOT, env=settings, check=True)
     return var
 
 
 @pytest.fixture
-def start_again(migrated: Path, tmp_path: Path, start: Callable[..., Server]) -> Callable[..., Server]:
+def start_again(installed: Path, tmp_path: Path, start: Callable[..., Server]) -> Callable[..., Server]:
     """Start a server on a database that an earlier start has migrated."""
-    shutil.copytree(migrated, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(installed, tmp_path, dirs_exist_ok=True)
     return start
 
 
