@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from followups.rules.lead_gate import Point, SomePoint
-from governance.contact import digests
+from governance.core.channels import CHANNELS
 from governance.core.places import fold
 
 
@@ -79,7 +79,7 @@ def first_free(
     points: Iterable[SomePoint], channel: str, taken: frozenset[str]
 ) -> tuple[SomePoint | None, bool]:
     """Return the first usable point of a channel that is not taken, else the first; and whether it waits."""
-    kind = digests.KIND_OF_CHANNEL[channel]
+    kind = CHANNELS[channel].kind
     usable = [point for point in points if point.kind == kind and point.usable]
     free = next((point for point in usable if point.digest not in taken), None)
     return (free or (usable[0] if usable else None)), bool(usable) and free is None

@@ -20,7 +20,7 @@ from followups.rules.outcomes import (
     Plan,
     current_of,
 )
-from governance.contact import digests
+from governance.core.channels import CHANNELS
 
 NUMBER_SHARED = "number_shared"
 
@@ -145,6 +145,6 @@ def _behind(steps: Sequence[_Step], mine: Holder, gate: LeadGate, holders: Holde
     waiting = next((step for step in steps if step.held_reason == PERSON_ACTIVE), None)
     if waiting is None:
         return None
-    kind = digests.KIND_OF_CHANNEL[waiting.values["channel"]]
+    kind = CHANNELS[waiting.values["channel"]].kind
     ahead = holders.ahead(mine, [point for point in gate.points if point.kind == kind])
     return ahead[0] if ahead else None

@@ -27,8 +27,8 @@ from followups.services.waiting import digests_of, holders_of, rejudge, release_
 from governance.contact.reasons import sentence
 from governance.contact.services import GateBook, Where, open_book, questions_of_people
 from governance.core.actors import By, Role, owner_key
+from governance.core.channels import CHANNELS
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
-from governance.core.hours import CHANNELS
 from governance.core.places import Place
 from governance.golive.services import Execution, verb
 

@@ -19,9 +19,9 @@ from followups.services.guards import require_object
 from governance.contact.rules import Question
 from governance.contact.services import Gate, GateBook, Where, open_book, questions_about
 from governance.core.actors import By, Written
+from governance.core.channels import CHANNELS
 from governance.core.errors import NotFound
 from governance.core.hooks import PointFacts
-from governance.core.hours import CHANNELS
 
 
 def facts_of_points(lead: Lead, points: Sequence[ContactPoint]) -> list[PointFacts]:

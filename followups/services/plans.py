@@ -18,6 +18,7 @@ from followups.services.presses import Before, note_press, points_of_person
 from followups.services.waiting import rejudge, release_after
 from governance.contact.services import lift_suppression, suppress
 from governance.core.actors import By
+from governance.core.channels import CALL
 from governance.kpi.services import Kpi, emit_kpis
 
 
@@ -146,7 +147,7 @@ def _create(locked: LockedTask, values: Mapping[str, Any]) -> FollowUpTask:
     lead, owner = locked.lead, values["owner"]
     task = FollowUpTask(
         lead=lead,
-        channel="CALL",
+        channel=CALL,
         province=lead.province,
         market_key=lead.market_key,
         is_current=True,

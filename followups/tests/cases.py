@@ -12,7 +12,7 @@ from followups.rules.outcomes import OPEN, Case, LadderState, TaskState
 from followups.tests.factories import HOUR, NOW, at
 from governance.contact.rules import Question
 from governance.contact.services import GateBook, Where
-from governance.core.hours import CHANNELS
+from governance.core.channels import CHANNELS
 from governance.core.places import ALL, Place
 from governance.market.rules import DEFAULT_RULES
 from governance.market.timeline import PolicyRow
