@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from followups.models import ContactPoint, FollowUpTask, Ladder, LadderTemplate, Lead
 from followups.rules import Step, read_steps
-from followups.rules.holders import Holder, Holders
+from followups.rules.holders import Holder
 from followups.rules.lead_gate import LeadGate
 from followups.rules.new_ladder import NUMBER_SHARED, Beginning, decide_ladder, refusal_of
 from followups.rules.outcomes import Plan
@@ -174,7 +174,9 @@ def begin(
     template = template_of(lead)
     book, where = open_book(lead.place, at, city=lead.city, zone=lead.zone)
     gate = gates_of([Candidate(lead, points, where)], book, at)[lead.pk]
-    plan = _decide(lead, template, gate, holders_of(numbers), nurture=nurture)
+    beginning = _beginning(lead, template, nurture=nurture)
+    require_allowed(gate, beginning.steps)
+    plan = decide_ladder(beginning, gate, holders_of(numbers))
     return _write([_Begun(lead, points, template, plan, nurture)], by=by, at=at, owner=owner)[0]
 
 
@@ -198,10 +200,12 @@ def begin_all(
             _require_none_active(one.lead, active)
             if isinstance(template, Refused):
                 raise template
-            plan = _decide(one.lead, template, gates[one.lead.pk], holders)
+            beginning, gate = _beginning(one.lead, template), gates[one.lead.pk]
+            require_allowed(gate, beginning.steps)
         except Refused as refusal:
             decided.append(refusal)
             continue
+        plan = decide_ladder(beginning, gate, holders)
         decided.append(_Begun(one.lead, one.points, template, plan))
         if plan.begun is not None:
             holders = holders.having(plan.begun.mine, one.points)
@@ -263,12 +267,9 @@ def require_allowed(gate: LeadGate, steps: Sequence[Step]) -> None:
         raise Refused("contact_denied", sentence(reason), extra={"reason": reason, "next_allowed_at": None})
 
 
-def _decide(
-    lead: Lead, template: LadderTemplate, gate: LeadGate, holders: Holders, *, nurture: bool = False
-) -> Plan:
+def _beginning(lead: Lead, template: LadderTemplate, *, nurture: bool = False) -> Beginning:
     steps = template.nurture if nurture else read_steps(template.steps)
-    require_allowed(gate, steps)
-    return decide_ladder(Beginning(lead.pk, lead.name, lead.province, steps, nurture), gate, holders)
+    return Beginning(lead.pk, lead.name, lead.province, steps, nurture)
 
 
 @dataclass(frozen=True, slots=True)
