@@ -19,7 +19,7 @@ from followups.rules.outcomes import Plan
 from followups.services.closing import cancel_open
 from followups.services.guards import require_not_erased, require_right
 from followups.services.leads import LeadDetails, fill_in, find_or_create, give_points, not_stored
-from followups.services.locked_task import as_answer, facts_of_points, point_state
+from followups.services.locked_task import as_answer, facts_of_points
 from followups.services.locks import lock_leads, lock_numbers
 from followups.services.plans import emit_events
 from followups.services.rescheduling import realign_leads
@@ -255,7 +255,7 @@ def gates_of(candidates: Sequence[Candidate], book: GateBook, at: datetime) -> d
     people = {one.lead.pk: (facts_of_points(one.lead, one.points), one.lead.score) for one in candidates}
     questions = questions_of_people(CHANNELS, people, at=at)
     return {
-        pk: LeadGate(at, one.where, book, tuple(map(point_state, one.points)), questions[pk])
+        pk: LeadGate(at, one.where, book, tuple(point.state for point in one.points), questions[pk])
         for one in candidates if (pk := one.lead.pk)
     }  # fmt: skip
 

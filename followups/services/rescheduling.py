@@ -22,7 +22,6 @@ from followups.services.locked_task import (
     WRITTEN_FIELDS,
     LockedTask,
     facts_of_points,
-    point_state,
     put_due,
     touched,
 )
@@ -171,7 +170,7 @@ def _judged_anew(
         first = steps[0]
         where = Where(first.lead.place, first.lead.zone, first.city_zone, first.market_zone)
         own = points.get(lead_id, [])
-        gate = LeadGate(at, where, book, tuple(map(point_state, own)), questions[lead_id])
+        gate = LeadGate(at, where, book, tuple(point.state for point in own), questions[lead_id])
         locked = LockedTask(first, steps, own, by, at, where, book, gate)
         taken: frozenset[str] = frozenset()
         if first.ladder is not None:

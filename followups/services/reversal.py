@@ -21,7 +21,7 @@ from followups.rules.correction import (
 from followups.rules.lead_gate import LADDER, LeadGate
 from followups.rules.outcomes import ADVANCE, OPTED_OUT, WRONG_NUMBER, Case, Wanted, may_rest
 from followups.services.cases import load_case, wanted_of, with_gate
-from followups.services.locked_task import LockedTask, point_state
+from followups.services.locked_task import LockedTask
 from followups.services.locks import lock_numbers
 from followups.services.plans import write_plan
 from followups.services.waiting import digests_of, holders_of
@@ -80,7 +80,7 @@ def _counting_contact(locked: LockedTask, gate: LeadGate) -> LeadGate:
         return gate
     if answers(task.contacted_at, gate.questions[task.channel].inbound, point.digest):
         return gate
-    return gate.counting(task.channel, point_state(point), task.contacted_at)
+    return gate.counting(task.channel, point.state, task.contacted_at)
 
 
 def _with_reopening(

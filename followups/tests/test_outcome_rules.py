@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from followups.rules import ADVANCING, DEFAULT_STEPS, HAPPENED, NEXT, STOPPING
 from followups.rules.completion import (
     Actor,
+    Asked,
     Claim,
     Completion,
     Record,
-    completion_needs_gate,
+    check_completion,
     contact_time,
     decide_completion,
     decide_start,
     is_overdue,
-    with_number,
 )
 from followups.rules.outcomes import (
     NO_POINT,
@@ -301,7 +301,7 @@ BOSS = Actor("boss", "boss", may_override=True)
 def test_the_gate_at_night(completion: Completion, actor: Actor, facts: dict[str, Any]) -> None:
     case = case_of(step(1), when=NIGHT)
     wanted = Wanted(completion.outcome)
-    plan = decide_completion(case, Record(), completion, actor, wanted, NIGHT, False)
+    plan = decide_completion(case, Asked(Record(), completion, actor, wanted, NIGHT))
     assert {name: getattr(plan.contact, name) for name in facts} == facts
     assert bool(plan.values) is not plan.contact.is_refused
 
@@ -309,9 +309,9 @@ def test_the_gate_at_night(completion: Completion, actor: Actor, facts: dict[str
 def test_what_the_gate_allowed_at_the_start_is_not_asked_again() -> None:
     record = Record(started_at=NOW, started_by="anne", is_decided=True)
     case = case_of(step(1), when=NIGHT)
-    plan = decide_completion(case, record, Completion("SENT"), ANNE, Wanted("SENT"), NOW, False)
+    plan = decide_completion(case, Asked(record, Completion("SENT"), ANNE, Wanted("SENT"), NOW))
     assert (plan.contact.allowed, plan.contact.verdict) == (True, None)
-    assert [event.metric for event in plan.events] == [
+    assert [event.metric for event in plan.outcome.events] == [
         "followup_completed", "followup_sla", "contact_compliance",
     ]  # fmt: skip
 
@@ -422,11 +422,10 @@ def test_deciding_asks_the_gate_only_where_it_was_loaded(
 
     record = Record(started_at=NOW if started else None, started_by="anne", is_decided=started)
     completion = Completion(outcome, wanted.next, wanted.next_at, happened=happened)
-    contacted_at, is_late = contact_time(case, record, completion, ANNE)
-    case = with_number(case, record, completion, contacted_at)
+    case, asked = check_completion(case, record, completion, ANNE, wanted)
     whole = loaded(case, done=True)
-    if completion_needs_gate(case, record, completion, wanted, contacted_at):
+    if asked.needs_gate:
         whole = replace(whole, gate=gate_at(NOW, MOBILE, HOME))
     if is_overdue(case):
         whole = replace(whole, hours=gate_at(NOW).of(case.task.channel))
-    decide_completion(whole, record, completion, ANNE, wanted, contacted_at, is_late)
+    decide_completion(whole, asked)
