@@ -62,14 +62,11 @@ def wanted_of(locked: LockedTask, completion: Completion) -> Wanted:
     return Wanted(completion.outcome, completion.next, completion.next_at, owner, inquiry)
 
 
-def load_case(locked: LockedTask, *, beside: bool = True) -> Case:
-    """Return what was read under the lock, as the rules see it; what deciding needs besides comes later.
-
-    Without `beside` the task's own ladder, which runs, is all that counts.
-    """
+def load_case(locked: LockedTask) -> Case:
+    """Return what was read under the lock, as the rules see it; what deciding needs besides comes later."""
     own = task_state(locked.task)
     active = locked.running()
-    rows = {task.pk: task for task in (*locked.siblings, *(locked.open_beside if beside else ()))}
+    rows = {task.pk: task for task in (*locked.siblings, *locked.open_beside)}
     tasks = [task_state(task) for task in rows.values() if task.pk != own.id]
     tasks = sorted([*tasks, *([own] if own.id else [])], key=lambda task: (task.step is None, task.step or 0))
     ladder = _ladder_state(active)
