@@ -105,8 +105,7 @@ def contact_hash_key_is_the_same(
 def second_factor_key_is_the_same(
     app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Check that the second factor key is the one that the seeds were encrypted with; nothing else needs it.
-    """
+    """Check that the second factor key is the one that the seeds were encrypted with."""
     try:
         problem = SecondFactorKey.problem() if databases else ""
     except DatabaseError:  # before the first migrate

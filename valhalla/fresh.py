@@ -322,8 +322,7 @@ def _keep(request: HttpRequest) -> str:
 
 
 def _kept(request: HttpRequest, kept: str) -> QueryDict | None:
-    """Return the waiting form, empty if there was none; None if it belongs to somebody else, or is too old.
-    """
+    """Return the waiting form, empty if there was none; None if it is somebody else's, or too old."""
     waited = QueryDict(mutable=True)
     if kept:
         try:

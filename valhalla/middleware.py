@@ -65,8 +65,7 @@ class NoTrailingSlash:
 
 
 class BodyLimits:
-    """Refuses a body that is too large before reading it: 64 KB; 1 MB for bulk routes and those with a note.
-    """
+    """Refuses a body before reading it if it is above 64 KB, or 1 MB for bulk routes and those with a note."""
 
     def __init__(self, get_response: Next) -> None:
         self.get_response = get_response
@@ -85,8 +84,7 @@ class BodyLimits:
 
 
 class ErrorsAsProblems:
-    """Answers API calls that Django itself refused (no route, bad host, bad request) with a problem document.
-    """
+    """Answers API calls that Django refused (no route, bad host, bad request) with a problem document."""
 
     def __init__(self, get_response: Next) -> None:
         self.get_response = get_response

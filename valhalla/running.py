@@ -38,8 +38,7 @@ from valhalla.supervision import STOP_SECONDS, CannotStart, Program, Say, Superv
 
 
 def host() -> str:
-    """Return the address to listen on. Not HOST: some shells and build tools set that to the machine's name.
-    """
+    """Return the address to listen on. Not HOST: some shells set that to the machine's name."""
     return os.environ.get("VALHALLA_HOST", "").strip() or "127.0.0.1"
 
 

@@ -139,9 +139,7 @@ HEIMDALL_TRIAL_DAYS = _whole("HEIMDALL_TRIAL_DAYS", 30, 1, 365)
 _cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 WEB_PROCESSES = _whole("WEB_PROCESSES", min(max(2, _cores), 16), 1, 64)
 WEB_THREADS = _whole("WEB_THREADS", 4, 1, 64)
-WEB_TIMEOUT = _whole(
-    "WEB_TIMEOUT", 120, 5, 3600
-)  # seconds; an unresponsive worker is replaced after that
+WEB_TIMEOUT = _whole("WEB_TIMEOUT", 120, 5, 3600)  # seconds; an unresponsive worker is replaced after that
 # Password hashes that a web process computes at once; each takes 100 MB. See governance/accounts/hashing.py.
 PASSWORD_HASHES_AT_ONCE = _whole("PASSWORD_HASHES_AT_ONCE", 1, 1, 16)
 JOB_PROCESSES = _whole("JOB_PROCESSES", min(max(2, _cores), 8), 1, 64)

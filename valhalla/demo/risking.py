@@ -16,8 +16,7 @@ ENGINE = "CAPITAL"
 
 
 def plan_risk(timeline: Timeline, team: Team) -> None:
-    """Put reservations on the timeline, the last of which are open now, and the job that expires stale ones.
-    """
+    """Put reservations on the timeline, the last still open, and the job that expires stale ones."""
     chance = random.Random("risk")  # a separate generator, so that the rest of the story does not change
     for hours in range(0, DAYS * 24, 6):
         timeline.at(timeline.days_ago(hours / 24), _release_stale)

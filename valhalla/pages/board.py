@@ -253,8 +253,7 @@ def _risk(risk: Snapshot) -> list[Tile]:
 
 
 def _lists(at: datetime) -> Tile:
-    """Return how many area codes have a national do-not-call list that expires within a week, or has expired.
-    """
+    """Return how many area codes have a do-not-call list that expires within a week or has expired."""
     rows = list(ending_lists(at)[:MOST_AREA_CODES])
     url = reverse("admin:governance_areacodelist_changelist") + "?ends=soon"
     title = _("Do-not-call lists that end within 7 days")

@@ -35,8 +35,7 @@ NOT_A_LEADS = "feedback"  # a buyer's
 
 
 def timeline(lead_id: str) -> list[Happened]:
-    """Return a lead's history, oldest first; each pack contributes its newest entries, with their KPI events.
-    """
+    """Return a lead's history, oldest first: the newest entries of each pack, with their KPI events."""
     told = [happened for answer in timeline_of.ask(lead_id) for happened in answer]
     told += _counted(told)
     return sorted(told, key=lambda happened: happened.at)

@@ -31,8 +31,7 @@ class Command(migrate.Command):
             return said
 
     def check(self, *args: Any, **kwargs: Any) -> None:
-        """Run all checks except the database's: migrate creates the triggers that they would report missing.
-        """
+        """Run all checks except the database's, which would report triggers that migrate creates."""
         super().check(*args, **{**kwargs, "databases": None})
 
     def _say_that_it_waits(self) -> None:
