@@ -65,7 +65,7 @@ class NoTrailingSlash:
 
 
 class BodyLimits:
-    """Refuses a body before reading it if it is above 64 KB, or 1 MB for bulk routes and those with a note."""
+    """Refuses a body above 64 KB (1 MB for bulk routes and those with a note) before reading it."""
 
     def __init__(self, get_response: Next) -> None:
         self.get_response = get_response

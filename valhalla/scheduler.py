@@ -77,7 +77,7 @@ class LeasedScheduler(DatabaseScheduler):  # type: ignore[misc]  # django-celery
         self._heap = None
 
     def install_default_entries(self, data: Any) -> None:
-        """Create no rows for Celery's own jobs, which would undo a manager's change; no results are stored."""
+        """Create no rows for Celery's own jobs: no results are stored, and they undo managers' changes."""
 
     def _get_crontab_exclude_query(self) -> Q:
         """Leave no row out.
