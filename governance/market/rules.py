@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -134,8 +134,3 @@ def _read_text(text: str) -> ContactRules:
 def is_contact_allowed(rules: ContactRules, *, weekday: int, minute: int) -> bool:
     """Say whether a contact window holds `minute` (from midnight) of `weekday` (0 = Monday)."""
     return any(start <= minute < end for start, end in rules.hours_of(weekday))
-
-
-def without_score(rules: ContactRules) -> ContactRules:
-    """Return the rules with no minimum score: for questions that know no lead."""
-    return replace(rules, min_score=Decimal(0))
