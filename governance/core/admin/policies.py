@@ -18,10 +18,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminTextareaWidget
 
 from governance.core.actors import By
-from governance.core.admin.base import by_of, explained
+from governance.core.admin.base import by_of, explained, reason_field
 from governance.core.admin.transfer import Amount, Preview, Row, TakesRows
 from governance.core.errors import Invalid, Refused
 from governance.core.places import Place
@@ -34,11 +33,11 @@ TRUE, FALSE = ("yes", "oui", "true", "vrai", "1"), ("no", "non", "false", "faux"
 class WhyImportForm(forms.Form):
     """Why policies change."""
 
-    reason = forms.CharField(
-        label=_("Reason for this change"), max_length=500,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+    reason = reason_field(
+        _("Reason for this change"),
+        max_length=500,
         help_text=_("Stored with each version, so that the change can be explained later."),
-    )  # fmt: skip
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

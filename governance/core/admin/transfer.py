@@ -36,11 +36,11 @@ from import_export.widgets import Widget
 from tablib import Dataset
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
-from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from governance.core import hooks
 from governance.core.actors import By
-from governance.core.admin.base import CONFIRMED, Warned, by_of, stamp
+from governance.core.admin.base import CONFIRMED, Warned, by_of, reason_field, stamp
 from governance.core.errors import Invalid, Refused
 from governance.core.spreadsheets import FORMULA_SIGNS, safe
 from governance.core.transactions import in_turn
@@ -357,10 +357,10 @@ class UploadForm(forms.Form):
 class WhyExportForm(forms.Form):
     """Why rows leave the house."""
 
-    reason = forms.CharField(
-        label=_("Reason"), max_length=200, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+    reason = reason_field(
+        _("Reason"),
         help_text=_("What the file is for. No names, numbers or addresses: this is kept for good."),
-    )  # fmt: skip
+    )
 
 
 class GivesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
