@@ -28,6 +28,7 @@ from governance.core.admin.base import (
     TellsOfLead,
     by_of,
 )
+from governance.core.admin.display import column
 from governance.core.places import CANADIAN_ZONES
 from governance.retention.registry import LEAD
 from governance.retention.screen import ErasesPeople
@@ -187,9 +188,7 @@ class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
         (_("Kept since"), {"fields": ("created_at", "updated_at", "actor", "acting_for", "correlation_id")}),
     )
 
-    @admin.display(description=_("place"), ordering="province")
-    def place(self, lead: Lead) -> str:
-        return f"{lead.province} · {lead.market}"
+    place = column(_("place"), lambda lead: f"{lead.province} · {lead.market}", ordering="province")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return (*self.readonly_fields, "external_id") if obj is not None else self.readonly_fields

@@ -20,6 +20,7 @@ from unfold.decorators import action
 from governance.core.actors import By
 from governance.core.admin.base import DifferencesInWords, ReadOnlyAdmin, WhyForm, ask_why, by_of
 from governance.core.admin.careful import CarefulAdmin
+from governance.core.admin.display import column
 from governance.core.admin.live import MOST_SWITCHED, SwitchesMany, live, sentences
 from governance.core.errors import Refused
 from governance.core.places import ALL, ZONES, Place
@@ -379,14 +380,6 @@ class ScheduledChangeAdmin(ReadOnlyAdmin):
         messages.success(request, said % {"count": done})
         return None
 
-    @admin.display(description=_("takes effect"), ordering="effective_from")
-    def starts(self, change: ScheduledChange) -> str:
-        return _start(change)
-
-    @admin.display(description=_("changes"))
-    def what(self, change: ScheduledChange) -> str:
-        return " · ".join(change_in_words(change.changes))
-
-    @admin.display(description=_("state"))
-    def state_shown(self, change: ScheduledChange) -> str:
-        return str(STATES[change.state])
+    starts = column(_("takes effect"), _start, ordering="effective_from")
+    what = column(_("changes"), lambda change: " · ".join(change_in_words(change.changes)))
+    state_shown = column(_("state"), lambda change: str(STATES[change.state]))
