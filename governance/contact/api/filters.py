@@ -6,10 +6,10 @@ from django_filters import rest_framework as filters
 
 from governance.contact.models import CHANNEL_CHOICES, ContactDecision
 from governance.core.places import Province
-from governance.core.rest.filters import InstantFilter, YesNoFilter
+from governance.core.rest.filters import EventFilter, YesNoFilter
 
 
-class DecisionFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
+class DecisionFilter(EventFilter):
     """Decisions by lead, place, channel, answer, where it was asked, who asked and when."""
 
     lead_id = filters.CharFilter()
@@ -20,10 +20,6 @@ class DecisionFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter 
     door = filters.ChoiceFilter(choices=ContactDecision.Door.choices)
     overridden = YesNoFilter()
     happened = YesNoFilter()
-    actor = filters.CharFilter()
-    correlation_id = filters.CharFilter()
-    since = InstantFilter(field_name="created_at", lookup_expr="gte")
-    until = InstantFilter(field_name="created_at", lookup_expr="lt")
 
     class Meta:
         model = ContactDecision

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -145,6 +146,19 @@ def ask_why(
         "opts": screen.opts, "title": title, "form": form, "action": action, **more,
     }  # fmt: skip
     return TemplateResponse(request, "admin/ask_why.html", context)
+
+
+def act_on_each(request: HttpRequest, rows: Iterable[Any], act: Callable[[Any], object]) -> int:
+    """Do something with one row after another, warn of each that is refused, and return how many were not."""
+    done = 0
+    for row in rows:
+        try:
+            act(row)
+        except Refused as refusal:
+            messages.warning(request, f"{row}: {refusal}")
+        else:
+            done += 1
+    return done
 
 
 class Warned(Refused):

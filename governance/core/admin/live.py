@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
 from governance.core.actors import By
-from governance.core.admin.base import ChangeReasonForm, ask_why, by_of, explained
+from governance.core.admin.base import ChangeReasonForm, act_on_each, ask_why, by_of, explained
 from governance.core.errors import Refused
 
 MOST_SWITCHED = 200
@@ -132,17 +132,13 @@ class SwitchesMany(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             title = getattr(self, action).short_description
             pks = [row.pk for row in chosen]
             return ask_why(self, request, form, action, title, chosen=pks, rows=chosen)
-        by, done = by_of(request), 0
-        for row in chosen:
-            try:
-                with transaction.atomic():
-                    self.switch(
-                        row, enabled=action == "switch_on", by=by, reason=form.cleaned_data["change_reason"]
-                    )
-            except Refused as refusal:
-                messages.warning(request, f"{row}: {refusal}")
-            else:
-                done += 1
+        by, reason = by_of(request), form.cleaned_data["change_reason"]
+
+        @transaction.atomic
+        def switch(row: Any) -> None:
+            self.switch(row, enabled=action == "switch_on", by=by, reason=reason)
+
+        done = act_on_each(request, chosen, switch)
         text = (
             ngettext("%(count)s is on.", "%(count)s are on.", done)
             if action == "switch_on"
