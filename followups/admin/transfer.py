@@ -54,8 +54,8 @@ from governance.core.admin.transfer import (
     TakesFiles,
     told,
 )
+from governance.core.channels import CHANNELS
 from governance.core.errors import Refused
-from governance.core.hours import CHANNELS
 from governance.golive.services import Execution, require
 from governance.kpi.services import emit_kpi
 
@@ -365,7 +365,7 @@ def _stopped(leads: Sequence[Lead], points: Points) -> dict[int, set[str]]:
     }
     return {
         pk: {
-            digests.KIND_OF_CHANNEL[channel]
+            CHANNELS[channel].kind
             for channel, asked in questions.items()
             if suppressing(channel, asked.suppressions, asked.consents)
         }
