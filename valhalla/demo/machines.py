@@ -1,4 +1,4 @@
-"""The demo's machines: sandbox trials of four domains, one of which a manager let into production."""
+"""The demo's machines: sandbox trials in four domains, one of which a manager promoted to production."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RECOMMENDED = (0.97, 0.93, 0.88, 0.95, 0.79)
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One that is tried: how many trials it has, and how many of a hundred succeed."""
+    """A machine under trial: how many trials it has, and how many of a hundred succeed."""
 
     domain: str
     trials: int
@@ -37,7 +37,7 @@ MACHINES = (
 
 def plan_machines(timeline: Timeline, team: Team) -> None:
     """Put trials on the timeline, a promotion, and what the promoted machine recommends since."""
-    chance = random.Random("machines")  # its own, so that the rest of the story stays as it was
+    chance = random.Random("machines")  # a separate generator, so that the rest of the story does not change
     for machine in MACHINES:
         good = round(machine.trials * machine.good / 100)
         ends = [True] * good + [False] * (machine.trials - good)
