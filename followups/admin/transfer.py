@@ -23,6 +23,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
+from followups.fields import FIELD_OF_KIND, FILE, LeadField, label_of
 from followups.intake.gathering import Given
 from followups.intake.reader import (
     Headings,
@@ -35,11 +36,10 @@ from followups.intake.reader import (
     read_sheet,
 )
 from followups.intake.report import Counts, Difference, NoReport
-from followups.intake.rules import FIELD_LABELS, Problem
+from followups.intake.rules import Problem
 from followups.intake.services import IMPORT, Points, import_leads
 from followups.models import ContactPoint, Lead
 from followups.points import lead_facts
-from governance.contact import digests
 from governance.contact.rules import suppressing
 from governance.contact.services import questions_of_people
 from governance.core.actors import ACTOR_LENGTH, By
@@ -171,7 +171,7 @@ class Listening(NoReport):
 
     def changed(self, line: int, lead_id: str, differences: Sequence[Difference]) -> None:
         shown = [
-            (FIELD_LABELS.get(name, name), old[:SHOWN_LETTERS], new[:SHOWN_LETTERS])
+            (label_of(name), old[:SHOWN_LETTERS], new[:SHOWN_LETTERS])
             for name, old, new in differences
             if name != "market"  # the city says it
         ]
@@ -322,11 +322,7 @@ class TransfersLeads(TakesFiles):
         return Sheet(file.headings, rest, file.separator), done
 
     def sheet(self, request: HttpRequest, *, by: By, at: datetime) -> Iterator[list[str]]:
-        yield [
-            gettext("Lead ID"), gettext("Name"), gettext("Phone"), gettext("E-mail"), gettext("Province"),
-            gettext("City"), gettext("Postal code"), gettext("Score"), gettext("Language"), gettext("Source"),
-            gettext("Date added"), gettext("Notes"),
-        ]  # fmt: skip
+        yield [gettext("Lead ID"), *(str(column.label) for column in FILE[1:])]
         leads = self.exported(request).filter(erasure=None).iterator(EXPORTED_AT_ONCE)
         while batch := list(islice(leads, EXPORTED_AT_ONCE)):
             yield from _lines(batch)
@@ -340,15 +336,19 @@ def _lines(leads: Sequence[Lead]) -> Iterator[list[str]]:
     for lead in leads:
         reached = {
             kind: next((point.value for point in points[lead.pk] if point.kind == kind), "")
-            for kind in (digests.PHONE, digests.EMAIL)
+            for kind in FIELD_OF_KIND
             if kind not in stopped[lead.pk]
         }
-        yield [
-            lead.external_id, lead.name, reached.get(digests.PHONE, ""), reached.get(digests.EMAIL, ""),
-            lead.province, lead.city, lead.postal_code, "" if lead.score is None else str(lead.score),
-            lead.language, lead.source, str(lead.extra.get("date_added", "")),
-            "" if stopped[lead.pk] else lead.notes,
-        ]  # fmt: skip
+        yield [_cell(lead, column, reached, stopped=bool(stopped[lead.pk])) for column in FILE]
+
+
+def _cell(lead: Lead, column: LeadField, reached: Mapping[str, str], *, stopped: bool) -> str:
+    if column.point:
+        return reached.get(column.point, "")
+    if column.name == "notes" and stopped:
+        return ""
+    value = getattr(lead, column.name) if column.group else lead.extra.get(column.name)
+    return "" if value is None else str(value)
 
 
 def _stopped(leads: Sequence[Lead], points: Points) -> dict[int, set[str]]:

@@ -1,4 +1,4 @@
-"""The demo's buyers: deals offered to some of them, who answer or do not, and one of whom may buy."""
+"""The demo's buyers: deals offered to some of them, their answers, and their purchases."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def buyer_id(number: int) -> str:
 
 
 def plan_buyers(timeline: Timeline, team: Team) -> None:
-    """Make the buyers, and put some 600 answers of theirs on the timeline."""
+    """Create the buyers, and put about 600 of their answers on the timeline."""
     boxes = [_make_buyer(number, timeline, team.manager) for number in range(1, BUYERS + 1)]
     for deal in range(1, DEALS + 1):
         _plan_deal(deal, boxes, timeline, team)

@@ -1,4 +1,4 @@
-"""The demo's machines: sandbox trials of four domains, one of which a manager let into production."""
+"""The demo's machines: sandbox trials in four domains, one of which a manager promoted to production."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROMOTED_DAYS_AGO = 4
 RECOMMENDED = ("0.97", "0.93", "0.88", "0.95", "0.79")
 
 
-# Each one that is tried: how many trials it has, and how many of a hundred succeed.
+# Each machine under trial: how many trials it has, and how many of a hundred succeed.
 MACHINES = (
     (rules.WHOLESALE_OFFER, 92, 90),
     (rules.BUYER_MATCH, 64, 88),
@@ -27,7 +27,7 @@ MACHINES = (
 
 def plan_machines(timeline: Timeline, team: Team) -> None:
     """Put trials on the timeline, a promotion, and what the promoted machine recommends since."""
-    chance = random.Random("machines")  # its own, so that the rest of the story stays as it was
+    chance = random.Random("machines")  # a separate generator, so that the rest of the story does not change
     for domain, trials, percent in MACHINES:
         good = round(trials * percent / 100)
         ends = [True] * good + [False] * (trials - good)

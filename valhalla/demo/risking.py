@@ -1,4 +1,4 @@
-"""The demo's risk: what a program reserves for capital and settles the day after, and what nobody ended."""
+"""The demo's risk: what a program reserves for capital and settles the day after, and what stays open."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ENGINE = "CAPITAL"
 
 
 def plan_risk(timeline: Timeline, team: Team) -> None:
-    """Put reservations on the timeline, the last of which are open now, and the job that ends stale ones."""
-    chance = random.Random("risk")  # its own, so that the rest of the story stays as it was
+    """Put reservations on the timeline, the last still open, and the job that expires stale ones."""
+    chance = random.Random("risk")  # a separate generator, so that the rest of the story does not change
     for hours in range(0, DAYS * 24, 6):
         by = By.system("governance.release_stale_reservations")
         timeline.at(timeline.days_ago(hours / 24), release_stale, by=by)

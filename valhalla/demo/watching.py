@@ -1,6 +1,6 @@
-"""The demo's tripwire that fired: of the notices that sellers get, fewer arrive than before.
+"""The demo's tripwire that fired: fewer of the notices to sellers arrive than before.
 
-It only tells the managers. Those that hold an engine back are as they were planted: they learn.
+It only notifies the managers. Those that throttle an engine stay as seeded: they collect their baseline.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from valhalla.demo.timeline import Timeline
 
 DAYS, BAD_DAYS = 34, 8
 METRIC = "notice_delivered"
-# arrived and lost, a day
+# delivered and lost, per day
 NORMAL = ((15, 1), (17, 2), (14, 2), (16, 0))
 BAD = ((10, 6), (9, 5), (11, 5), (9, 7))
 
 
 def plan_tripwire(timeline: Timeline, team: Team) -> None:
-    """Put the tripwire, what it counts and its last look on the timeline."""
+    """Put the tripwire, its events and its last evaluation on the timeline."""
     domain = Domain.NOTIFY.value
     values = {"measure": "SUCCESS_RATE", "enabled": True}
     timeline.at(
