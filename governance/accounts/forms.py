@@ -11,11 +11,10 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     INPUT_CLASSES,
     UnfoldAdminCheckboxSelectMultipleWidget,
-    UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
 
-from governance.core.admin.base import WhyForm
+from governance.core.admin.base import WhyForm, reason_field
 from governance.core.hours import DAY_NAMES, MOST_TYPED, Window, read_day, week_windows
 
 DAYS = tuple(enumerate(DAY_NAMES))
@@ -33,10 +32,9 @@ class AwayForm(WhyForm):
 
     first = _day(_("First day away"))
     last = _day(_("Last day away"), _("Included; each person’s own time zone counts."))
-    reason = forms.CharField(
-        label=_("Reason"), max_length=200, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
-        help_text=_("Such as holidays or training. Nothing about anybody’s health."),
-    )  # fmt: skip
+    reason = reason_field(
+        _("Reason"), help_text=_("Such as holidays or training. Nothing about anybody’s health.")
+    )
     field_order = ("first", "last", "reason")
 
 

@@ -51,7 +51,7 @@ from governance.core.admin.base import (
     VersionForm,
     by_of,
 )
-from governance.core.admin.display import facts, there
+from governance.core.admin.display import column, facts, there
 from governance.core.admin.filters import one_of
 from governance.core.channels import CHANNEL_CHOICES, CHANNELS, channel_name
 from governance.core.errors import Invalid
@@ -158,9 +158,7 @@ class StatutoryHoursAdmin(ReferenceAdmin):
         (_("Why"), {"fields": ("change_reason",)}),
     )
 
-    @admin.display(description=_("days"))
-    def days_told(self, hours: StatutoryHours) -> str:
-        return ", ".join(str(dict(DAYS)[day]) for day in hours.days)
+    days_told = column(_("days"), lambda hours: ", ".join(str(dict(DAYS)[day]) for day in hours.days))
 
 
 class CityZoneForm(ReasonForm):
@@ -249,9 +247,7 @@ class EvidenceOfPoints(ServiceAdmin):
         except ValidationError:
             return super().get_search_results(request, queryset, search_term)  # type: ignore[no-any-return]  # untyped
 
-    @admin.display(description=_("point"))
-    def point_told(self, row: Any) -> str:
-        return f"{row.point_digest[:12]}…"
+    point_told = column(_("point"), lambda row: f"{row.point_digest[:12]}…")
 
 
 class SuppressionForm(PointForm):
@@ -311,9 +307,7 @@ class SuppressionAdmin(TransfersStops, EvidenceOfPoints):
         saved: Suppression = Suppression.objects.filter(point_digest=hashed).latest("pk")
         return saved
 
-    @admin.display(description=_("channel"), ordering="channel")
-    def channel_told(self, row: Suppression) -> str:
-        return row.get_channel_display() or str(_("all"))
+    channel_told = column(_("channel"), "get_channel_display", nothing=_("all"), ordering="channel")
 
 
 class ConsentForm(PointForm):
@@ -462,9 +456,7 @@ class AreaCodeListAdmin(ReadOnlyAdmin):
     search_fields = ("area_code",)
     ordering = ("list_date", "area_code")
 
-    @admin.display(description=_("usable until"), ordering="list_date")
-    def usable_until(self, row: AreaCodeList) -> Any:
-        return last_day_of(row.list_date)
+    usable_until = column(_("usable until"), lambda row: last_day_of(row.list_date), ordering="list_date")
 
     @admin.display(description=_("state"))
     def state_told(self, row: AreaCodeList) -> str:
@@ -530,25 +522,11 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
             return str(_("overridden"))
         return str(_("it took place")) if decision.happened else ""
 
-    @admin.display(description=_("channel"), ordering="channel")
-    def channel_told(self, decision: ContactDecision) -> str:
-        return str(channel_name(decision.channel))
-
-    @admin.display(description=_("province"))
-    def province_told(self, decision: ContactDecision) -> str:
-        return str(dict(Province.choices).get(decision.province, decision.province))
-
-    @admin.display(description=_("answer"), ordering="reason")
-    def why(self, decision: ContactDecision) -> str:
-        return str(SENTENCES.get(decision.reason, decision.reason))
-
-    @admin.display(description=_("keyed hash of the phone number"))
-    def phone_hash(self, decision: ContactDecision) -> str:
-        return decision.phone_digest
-
-    @admin.display(description=_("keyed hash of the e-mail address"))
-    def email_hash(self, decision: ContactDecision) -> str:
-        return decision.email_digest
+    channel_told = column(_("channel"), lambda decision: channel_name(decision.channel), ordering="channel")
+    province_told = column(_("province"), "province", words=dict(Province.choices))
+    why = column(_("answer"), "reason", words=SENTENCES, ordering="reason")
+    phone_hash = column(_("keyed hash of the phone number"), "phone_digest")
+    email_hash = column(_("keyed hash of the e-mail address"), "email_digest")
 
     @admin.display(description=_("market policy"))
     def policy_told(self, decision: ContactDecision) -> str:
@@ -558,13 +536,8 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
             "id": decision.policy_id, "version": decision.policy_version,
         }  # fmt: skip
 
-    @admin.display(description=_("versions used"))
-    def basis_told(self, decision: ContactDecision) -> str:
-        return facts(decision.basis, BASIS)
-
-    @admin.display(description=_("place"), ordering="province")
-    def where(self, decision: ContactDecision) -> str:
-        return f"{decision.province}/{decision.market}"
+    basis_told = column(_("versions used"), lambda decision: facts(decision.basis, BASIS))
+    where = column(_("place"), lambda decision: f"{decision.province}/{decision.market}", ordering="province")
 
     @admin.display(description=_("local time"))
     def local_time(self, decision: ContactDecision) -> str:

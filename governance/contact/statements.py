@@ -91,9 +91,3 @@ def state_exempt_calls(
         change, by=by, at=at, reason=why, expected_version=expected_version,
     )  # fmt: skip
     return row
-
-
-def exempt_area_codes() -> frozenset[str]:
-    """Return the area codes for which a manager stated that only exempt numbers are called."""
-    rows = AreaCodeStatement.objects.filter(only_exempt=True)
-    return frozenset(rows.values_list("area_code", flat=True))

@@ -22,7 +22,7 @@ from governance.contact.rules import ConsentRow, SuppressionRow, suppressing
 from governance.contact.services import suppress
 from governance.core.actors import By
 from governance.core.admin.base import by_of
-from governance.core.admin.transfer import Cell, Preview, Row, TakesRows, choice_of
+from governance.core.admin.transfer import Preview, Row, TakesRows, choice_of
 from governance.core.channels import CHANNELS
 
 AT_ONCE = 500
@@ -113,9 +113,7 @@ def compare(
         try:
             read.append((row, *read_row(row)))
         except ValidationError as wrong:
-            said = wrong.message_dict
-            cells = [Cell(name, label, row[name], said.get(name, [])) for name, label in columns]
-            seen.wrong.append((row["point"], row, [], cells))
+            seen.refuse(row["point"], row, columns, wrong.message_dict)
     known = _by_digest(hashes for _row, _kinds, hashes, _channel, _source in read)
     stopped = {hashed: set(stops_of(*found)) for hashed, found in known.items()}
     fresh: dict[tuple[str, str], list[tuple[str, ...]]] = {}

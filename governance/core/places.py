@@ -8,9 +8,8 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -142,10 +141,6 @@ class Place:
         return fold(self.market)
 
 
-def validate_province(value: str) -> None:
-    read_province(value)
-
-
 def validate_zone(value: str) -> None:
     """Refuse a zone that no Canadian place uses."""
     if value not in CANADIAN_ZONES:
@@ -154,14 +149,6 @@ def validate_zone(value: str) -> None:
             code="unknown_zone",
             params={"zone": value[:40]},
         )
-
-
-class PlacedRow(Protocol):
-    province: str
-    market_key: str
-
-
-Row = TypeVar("Row", bound=PlacedRow)
 
 
 class SomePlace(Protocol):
@@ -210,12 +197,6 @@ class PlaceQuerySet(models.QuerySet[Any]):
         """
         found = _effective(self.model._default_manager)(province=place.province, market_key=place.market_key)
         return found[0] if found else None
-
-
-def effective_among(rows: Iterable[Row], place: Place) -> Row | None:
-    """Return the row that applies to `place` from loaded rows, as `PlaceQuerySet.effective` would."""
-    found = {(row.province, row.market_key): row for row in rows}
-    return found.get((place.province, place.market_key)) or found.get((place.province, ALL))
 
 
 class PlaceModel(models.Model):

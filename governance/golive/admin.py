@@ -15,10 +15,9 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.widgets import UnfoldAdminTextareaWidget
 
 from governance.core.actors import By
-from governance.core.admin.base import HistoryAdmin, by_of
+from governance.core.admin.base import HistoryAdmin, by_of, reason_field
 from governance.core.errors import Refused
 from governance.core.reasons import LEAST, too_short
 from governance.golive.models import GoLiveState
@@ -52,10 +51,7 @@ TURNS: dict[str, tuple[str, Turn, Any]] = {
 
 
 def _why(help_text: Any) -> forms.CharField:
-    return forms.CharField(
-        label=gettext_lazy("Reason"), max_length=REASON_LENGTH, required=False, help_text=help_text,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
-    )  # fmt: skip
+    return reason_field(gettext_lazy("Reason"), REASON_LENGTH, help_text, required=False)
 
 
 class TurnForm(forms.Form):

@@ -17,7 +17,7 @@ from unfold.decorators import display
 
 from governance.core.admin.base import ReadOnlyAdmin, by_of
 from governance.core.admin.careful import CarefulAdmin, CarefulForm
-from governance.core.admin.display import facts
+from governance.core.admin.display import as_share, column, facts
 from governance.core.numbers import percent
 from governance.heimdall import rules
 from governance.heimdall.models import (
@@ -123,9 +123,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
         lowered = rules.lowered(before.thresholds, after.thresholds)
         return [_lowered_display(name, old, new) for name, old, new in lowered]
 
-    @admin.display(description=gettext_lazy("about"))
-    def about(self, policy: HeimdallPolicy) -> str:
-        return str(LABELS.get(policy.domain, "–"))
+    about = column(gettext_lazy("about"), lambda policy: str(LABELS.get(policy.domain, "–")))
 
     @display(
         description=gettext_lazy("standing"),
@@ -153,9 +151,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
     def rate_shown(self, policy: HeimdallPolicy) -> str:
         return _beside(_rate(card_of(policy)), percent(policy.min_sandbox_success_rate))
 
-    @admin.display(description=gettext_lazy("confidence asked"), ordering="min_confidence_prod")
-    def confidence_asked(self, policy: HeimdallPolicy) -> str:
-        return percent(policy.min_confidence_prod)
+    confidence_asked = as_share("min_confidence_prod", gettext_lazy("confidence asked"))
 
     @admin.display(description=gettext_lazy("counted"))
     def days_shown(self, policy: HeimdallPolicy) -> str:
@@ -203,9 +199,7 @@ class HeimdallScorecardDayAdmin(ReadOnlyAdmin):
     ordering = ("-day", "domain")
     fields = ("day", "domain", "trials", "successes", "rate")
 
-    @admin.display(description=gettext_lazy("success rate"))
-    def rate(self, day: HeimdallScorecardDay) -> str:
-        return _rate(Scorecard(day.trials, day.successes))
+    rate = column(gettext_lazy("success rate"), lambda day: _rate(Scorecard(day.trials, day.successes)))
 
 
 @admin.register(HeimdallRecommendation)
@@ -265,6 +259,4 @@ class HeimdallEventAdmin(ReadOnlyAdmin):
             return _("succeeded") if event.success else _("failed")
         return str(ANSWERS.get(event.reason, event.reason) or "–")
 
-    @admin.display(description=gettext_lazy("recommendation"))
-    def recommendation_shown(self, event: HeimdallEvent) -> str:
-        return str(event.recommendation_id or "–")
+    recommendation_shown = column(gettext_lazy("recommendation"), "recommendation_id", nothing="–")

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from governance.core.admin.base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
+from governance.core.admin.display import column
 from governance.core.admin.filters import Counted, by_index, on_board
 from governance.kpi.models import Figure, KpiEvent, Target
 from governance.kpi.names import CONTACT_COMPLIANCE, CONTRACT_RATE, OFFER_ACCEPT_RATE, Metric, figure_label
@@ -60,13 +61,8 @@ class KpiEventAdmin(ReadOnlyAdmin):
         "token_id",
     )
 
-    @admin.display(description=_("what"))
-    def told(self, event: KpiEvent) -> str:
-        return metric_in_words(event)
-
-    @admin.display(description=_("value"))
-    def value_told(self, event: KpiEvent) -> str:
-        return value_in_words(event)
+    told = column(_("what"), metric_in_words)
+    value_told = column(_("value"), value_in_words)
 
 
 @admin.register(Target)
@@ -98,9 +94,7 @@ class TargetAdmin(HistoryAdmin):
             expected_version=form.cleaned_data["seen_version"],
         )
 
-    @admin.display(description=_("target"))
-    def told(self, target: Target) -> str:
-        return target.told
+    told = column(_("target"), "told")
 
 
 @admin.register(Figure)
@@ -111,10 +105,5 @@ class FigureAdmin(ReadOnlyAdmin):
     fields = ("name", "called", "told", "value", "counted_at")
     ordering = ("name",)
 
-    @admin.display(description=_("figure"), ordering="name")
-    def called(self, figure: Figure) -> str:
-        return figure_label(figure.name)
-
-    @admin.display(description=_("value"))
-    def told(self, figure: Figure) -> str:
-        return figure_in_words(figure.value)
+    called = column(_("figure"), lambda figure: figure_label(figure.name), ordering="name")
+    told = column(_("value"), lambda figure: figure_in_words(figure.value))

@@ -18,10 +18,10 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
 from governance.core.actors import By
-from governance.core.admin.base import DifferencesInWords, ReadOnlyAdmin, WhyForm, ask_why, by_of
+from governance.core.admin.base import DifferencesInWords, ReadOnlyAdmin, WhyForm, act_on_each, ask_why, by_of
 from governance.core.admin.careful import CarefulAdmin
+from governance.core.admin.display import column
 from governance.core.admin.live import MOST_SWITCHED, SwitchesMany, live, sentences
-from governance.core.errors import Refused
 from governance.core.places import ALL, ZONES, Place
 from governance.market.forms import PolicyForm, typed_from
 from governance.market.models import MarketName, MarketPolicy, ScheduledChange
@@ -365,28 +365,12 @@ class ScheduledChangeAdmin(ReadOnlyAdmin):
             return ask_why(
                 self, request, form, "cancel", _("Cancel scheduled changes"), chosen=pks, rows=rows
             )
-        done = 0
-        for row in chosen:
-            try:
-                cancel_scheduled(
-                    row.pk, by=by_of(request), at=timezone.now(), reason=form.cleaned_data["reason"]
-                )
-            except Refused as refusal:
-                messages.warning(request, f"{row}: {refusal}")
-            else:
-                done += 1
+        by, at, reason = by_of(request), timezone.now(), form.cleaned_data["reason"]
+        done = act_on_each(request, chosen, lambda row: cancel_scheduled(row.pk, by=by, at=at, reason=reason))
         said = ngettext("%(count)s change cancelled.", "%(count)s changes cancelled.", done)
         messages.success(request, said % {"count": done})
         return None
 
-    @admin.display(description=_("takes effect"), ordering="effective_from")
-    def starts(self, change: ScheduledChange) -> str:
-        return _start(change)
-
-    @admin.display(description=_("changes"))
-    def what(self, change: ScheduledChange) -> str:
-        return " · ".join(change_in_words(change.changes))
-
-    @admin.display(description=_("state"))
-    def state_shown(self, change: ScheduledChange) -> str:
-        return str(STATES[change.state])
+    starts = column(_("takes effect"), _start, ordering="effective_from")
+    what = column(_("changes"), lambda change: " · ".join(change_in_words(change.changes)))
+    state_shown = column(_("state"), lambda change: str(STATES[change.state]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -136,8 +136,3 @@ def _read_text(text: str) -> ContactRules:
 def is_contact_allowed(rules: ContactRules, *, weekday: int, minute: int) -> bool:
     """Return whether a contact window contains `minute` (from midnight) of `weekday` (0 = Monday)."""
     return any(start <= minute < end for start, end in rules.hours_of(weekday))
-
-
-def without_score(rules: ContactRules) -> ContactRules:
-    """Return the rules without a minimum score, for queries without a lead."""
-    return replace(rules, min_score=Decimal(0))

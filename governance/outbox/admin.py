@@ -20,6 +20,7 @@ from django_celery_beat.models import (
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from governance.core.admin.base import ChoosesRows, HistoryAdmin, ReadOnlyAdmin
+from governance.core.admin.display import column
 from governance.core.admin.filters import by_index
 from governance.core.strict_json import read_json
 from governance.outbox.models import (
@@ -172,17 +173,9 @@ class PeriodicTaskAdmin(ChoosesRows):
         (_("Runs"), {"fields": ("begun_last", "begun")}),
     )
 
-    @admin.display(description=_("when"))
-    def when(self, task: PeriodicTask) -> str:
-        return schedule_in_words(task.interval, task.crontab)
-
-    @admin.display(description=_("last begun"), ordering="last_run_at")
-    def begun_last(self, task: PeriodicTask) -> Any:
-        return task.last_run_at
-
-    @admin.display(description=_("how often begun"), ordering="total_run_count")
-    def begun(self, task: PeriodicTask) -> int:
-        return int(task.total_run_count)
+    when = column(_("when"), lambda task: schedule_in_words(task.interval, task.crontab))
+    begun_last = column(_("last begun"), "last_run_at", ordering="last_run_at")
+    begun = column(_("how often begun"), "total_run_count", ordering="total_run_count")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # a job is paused, with a reason
@@ -207,9 +200,7 @@ class CrontabScheduleAdmin(ScheduleAdmin):
     fields = ("in_words", "minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone")
     readonly_fields = ("in_words",)
 
-    @admin.display(description=_("in words"))
-    def in_words(self, times: CrontabSchedule) -> str:
-        return clock_in_words(times)
+    in_words = column(_("in words"), clock_in_words)
 
 
 @admin.register(IntervalSchedule)

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from governance.core.admin.base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
-from governance.core.admin.display import EVERY, facts
+from governance.core.admin.display import EVERY, column, facts
 from governance.retention import registry
 from governance.retention.models import Erasure, Removal, RetentionPeriod
 from governance.retention.periods import set_period
@@ -110,10 +110,5 @@ class ErasureAdmin(ReadOnlyAdmin):
         "at", "kind", "record_id", "why", "counts_told", "points", "actor", "acting_for", "correlation_id",
     )  # fmt: skip
 
-    @admin.display(description=_("rows per table"))
-    def counts_told(self, erasure: Erasure) -> str:
-        return facts(erasure.counts, {}, quantities=EVERY)
-
-    @admin.display(description=_("rows"))
-    def rows_told(self, erasure: Erasure) -> int:
-        return erasure.rows
+    counts_told = column(_("rows per table"), lambda erasure: facts(erasure.counts, {}, quantities=EVERY))
+    rows_told = column(_("rows"), "rows")

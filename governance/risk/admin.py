@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from governance.core.actors import By
 from governance.core.admin.base import DifferencesInWords, ReadOnlyAdmin, by_of, pretty_json
 from governance.core.admin.careful import CarefulAdmin
+from governance.core.admin.display import amount, column
 from governance.core.admin.filters import one_of
 from governance.core.admin.live import SwitchesMany, live, sentences
 from governance.risk.forms import CAPS, RiskPolicyForm, no_cap_name
@@ -79,7 +80,7 @@ def _figure(model: type[models.Model], name: str, nothing: str = "") -> Any:
         figure = getattr(row, name)
         if figure is None or (nothing and not figure):
             return nothing or "–"
-        return number_format(figure, 0 if figure == int(figure) else 2, use_l10n=True, force_grouping=True)
+        return amount(figure)
 
     return column
 
@@ -88,17 +89,13 @@ def caps_in_words(policy: RiskPolicy) -> list[str]:
     """Return sentences on what an engine may do under its caps."""
     if not policy.enabled:
         return [gettext("Switched off: nothing is reserved here.")]
-
-    def cad(amount: Any) -> str:
-        return number_format(amount, 0 if amount == int(amount) else 2, use_l10n=True, force_grouping=True)
-
     capped = [
         (policy.max_daily_loss, gettext("lose at most %(figure)s CAD a day")),
         (policy.max_daily_exposure, gettext("reserve at most %(figure)s CAD a day")),
         (policy.max_open_risk, gettext("have at most %(figure)s CAD reserved at a time")),
         (policy.max_actions_per_day, gettext("make at most %(figure)s reservations a day")),
     ]
-    said = [text % {"figure": cad(figure)} for figure, text in capped if figure]
+    said = [text % {"figure": amount(figure)} for figure, text in capped if figure]
     if not said:
         return [gettext("There is no cap here: as much is reserved as is asked for.")]
     engine = gettext("All engines together") if policy.engine == GLOBAL else policy.engine
@@ -201,9 +198,7 @@ class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, CarefulAdmin):
     def switch(self, row: RiskPolicy, *, enabled: bool, by: By, reason: str) -> None:
         upsert_policy(row.engine, {"enabled": enabled}, by=by, at=timezone.now(), reason=reason)
 
-    @admin.display(description=_("in words"))
-    def meaning(self, policy: RiskPolicy) -> str:
-        return live("meaning", sentences(caps_in_words(policy)))
+    meaning = column(_("in words"), lambda policy: live("meaning", sentences(caps_in_words(policy))))
 
 
 @admin.register(RiskEngine)
@@ -278,13 +273,8 @@ class RiskEventAdmin(ReadOnlyAdmin):
         "token_id",
     )  # fmt: skip
 
-    @admin.display(description=_("reservation"))
-    def number(self, event: RiskEvent) -> str:
-        return str(event.reservation_id or "–")  # only the id: the reservation itself is not loaded
-
-    @admin.display(description=_("why"))
-    def why(self, event: RiskEvent) -> str:
-        return event.tripwire or str(WHY.get(event.code, event.code)) or "–"
+    number = column(_("reservation"), "reservation_id", nothing="–")
+    why = column(_("why"), lambda event: event.tripwire or str(WHY.get(event.code, event.code)) or "–")
 
     @admin.display(description=_("what decided it"))
     def decided_by(self, event: RiskEvent) -> str:

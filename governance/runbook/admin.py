@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from governance.core.admin.base import ReadOnlyAdmin
+from governance.core.admin.display import column
 from governance.runbook.models import Backup, Runbook
 from governance.runbook.services import status
 
@@ -46,6 +47,4 @@ class BackupAdmin(ReadOnlyAdmin):
     ordering = ("-at", "-id")
     fields = ("at", "file", "size_told", "rows", "digest", "actor", "correlation_id")
 
-    @admin.display(description=gettext_lazy("size"), ordering="size")
-    def size_told(self, backup: Backup) -> str:
-        return filesizeformat(backup.size)
+    size_told = column(gettext_lazy("size"), lambda backup: filesizeformat(backup.size), ordering="size")

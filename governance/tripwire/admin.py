@@ -14,11 +14,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminTextareaWidget
 
 from governance.core.actors import By
-from governance.core.admin.base import ReadOnlyAdmin, by_of
+from governance.core.admin.base import ReadOnlyAdmin, by_of, reason_field
 from governance.core.admin.careful import CarefulAdmin
+from governance.core.admin.display import as_share, column
 from governance.core.admin.filters import on_board
 from governance.core.admin.live import SwitchesMany, live
 from governance.core.admin.live import sentences as as_paragraphs
@@ -36,11 +36,9 @@ EARLIER = 20
 class ReleaseForm(forms.Form):
     """Why a tripwire's alert is reset."""
 
-    change_reason = forms.CharField(
-        label=gettext_lazy("Reason"), max_length=REASON_LENGTH,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
-        help_text=gettext_lazy("What was found and done; kept with the firing."),
-    )  # fmt: skip
+    change_reason = reason_field(
+        gettext_lazy("Reason"), REASON_LENGTH, gettext_lazy("What was found and done; kept with the firing.")
+    )
 
 
 STANDING = on_board(
@@ -75,13 +73,8 @@ class RegressionStateAdmin(ReadOnlyAdmin):
         found = light(state)
         return found.state, found.says
 
-    @admin.display(description=gettext_lazy("metric"), ordering="policy__metric")
-    def metric(self, state: RegressionState) -> str:
-        return label(state.policy)
-
-    @admin.display(description=gettext_lazy("how it stands"))
-    def told(self, state: RegressionState) -> str:
-        return note(state)
+    metric = column(gettext_lazy("metric"), lambda state: label(state.policy), ordering="policy__metric")
+    told = column(gettext_lazy("how it stands"), note)
 
     @admin.display(description=gettext_lazy("before"), ordering="baseline")
     def baseline_told(self, state: RegressionState) -> str:
@@ -95,9 +88,7 @@ class RegressionStateAdmin(ReadOnlyAdmin):
     def drop_told(self, state: RegressionState) -> str:
         return "–" if state.drop_fraction is None else percent(max(0.0, state.drop_fraction), 0)
 
-    @admin.display(description=gettext_lazy("smallest drop seen"), ordering="smallest_drop")
-    def smallest_told(self, state: RegressionState) -> str:
-        return "–" if state.smallest_drop is None else percent(state.smallest_drop, 0)
+    smallest_told = as_share("smallest_drop", gettext_lazy("smallest drop seen"), 0)
 
     def changeform_view(
         self, request: HttpRequest, object_id: Any = None, form_url: str = "", extra_context: Any = None
@@ -172,13 +163,8 @@ class RegressionFiringAdmin(ReadOnlyAdmin):
     list_select_related = ("policy",)
     ordering = ("-tripped_at", "-id")
 
-    @admin.display(description=gettext_lazy("metric"), ordering="policy__metric")
-    def metric(self, firing: RegressionFiring) -> str:
-        return label(firing.policy)
-
-    @admin.display(description=gettext_lazy("drop"))
-    def drop_told(self, firing: RegressionFiring) -> str:
-        return percent(firing.seen.get("drop") or 0, 0)
+    metric = column(gettext_lazy("metric"), lambda firing: label(firing.policy), ordering="policy__metric")
+    drop_told = column(gettext_lazy("drop"), lambda firing: percent(firing.seen.get("drop") or 0, 0))
 
     def changeform_view(
         self, request: HttpRequest, object_id: Any = None, form_url: str = "", extra_context: Any = None
@@ -261,6 +247,4 @@ class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
     def meaning(self, policy: RegressionPolicy) -> str:
         return live("meaning", as_paragraphs(policy_in_words(policy)))
 
-    @admin.display(description=gettext_lazy("metric"), ordering="metric")
-    def metric_told(self, policy: RegressionPolicy) -> str:
-        return label(policy)
+    metric_told = column(gettext_lazy("metric"), label, ordering="metric")

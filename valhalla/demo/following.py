@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db.models import Q
@@ -135,14 +136,14 @@ class Followups:
         owner = self.owner_for(lead)
         by = self.team.manager if self.chance.random() < 0.7 else self.team.program
 
-        def begin(at: datetime) -> None:
-            try:
-                made = create_ladder(lead.external_id, by=by, at=at, owner=owner)
-            except Refused:
-                return  # a lead who opted out on a number that they share
-            self.follow(made.tasks[0])
+        self.timeline.at(when, self.begin, lead.external_id, by=by, owner=owner)
 
-        self.timeline.at(when, begin)
+    def begin(self, lead_id: str, **given: Any) -> None:
+        try:
+            made = create_ladder(lead_id, **given)
+        except Refused:
+            return  # a lead who opted out on a number that they share
+        self.follow(made.tasks[0])
 
     def owner_for(self, lead: Lead) -> str:
         script = self.scripts.get(lead.pk, "")
@@ -163,19 +164,10 @@ class Followups:
             score=Decimal(self.chance.randrange(66, 99)) / 100, cost=Decimal(35), source="web form",
             phone=f"782-555-{number + 150:04}",
         )  # fmt: skip
-
-        def arrive(at: datetime) -> None:
-            made = create_ladder(
-                f"WEB-{number:04}",
-                by=self.team.program,
-                at=at,
-                province=province,
-                market=city.upper(),
-                details=details,
-            )
-            self.follow(made.tasks[0])
-
-        self.timeline.at(when, arrive)
+        self.timeline.at(
+            when, self.begin, f"WEB-{number:04}", by=self.team.program, province=province,
+            market=city.upper(), details=details,
+        )  # fmt: skip
 
     # --- work -----------------------------------------------------------------------------------------------
 
@@ -203,9 +195,7 @@ class Followups:
         since = max(filter(None, (task.due_at, task.snoozed_until)))
         when = self.gate(task).hours.after_open_minutes(since, self.chance.randint(low, high))
         if when is not None:
-            self.timeline.at(
-                when + timedelta(seconds=self.chance.randrange(50)), lambda at: self.work(task.pk, at)
-            )
+            self.timeline.at(when + timedelta(seconds=self.chance.randrange(50)), self.work, task.pk)
 
     def work(self, task_id: int, at: datetime) -> None:
         task = FollowUpTask.objects.select_related("lead").get(pk=task_id)
@@ -220,7 +210,7 @@ class Followups:
         except Refused as refusal:
             then = refusal.extra.get("next_allowed_at")
             if then is not None:
-                self.timeline.at(then + timedelta(minutes=3), lambda later: self.work(task_id, later))
+                self.timeline.at(then + timedelta(minutes=3), self.work, task_id)
 
     def worker(self, task: FollowUpTask) -> By:
         if task.kind == FollowUpTask.Kind.HANDOVER or self.scripts.get(task.lead_id) == "overridden":
@@ -260,7 +250,7 @@ class Followups:
             token = start_task(task.pk, by=by, at=at, source=source)["claim_token"]
             completion = self.completion(task, at, outcome, what, claim_token=token)
             talked = timedelta(seconds=self.chance.randrange(20, 900))
-            self.timeline.at(at + talked, lambda later: self.complete(task.pk, completion, by, later))
+            self.timeline.at(at + talked, self.complete, task.pk, completion, by)
             return
         self.complete(task.pk, completion, by, at)
 
@@ -352,27 +342,23 @@ class Followups:
         while evening <= local or evening.weekday() > 4:
             evening += timedelta(days=1)
 
-        def call(when: datetime) -> None:
-            if script == "denied":
-                try:
-                    start_task(task.pk, by=by, at=when)
-                except Refused as refusal:
-                    then = refusal.extra.get("next_allowed_at")
-                    if then is not None:
-                        later = then + timedelta(minutes=2)
-                        self.timeline.at(later, lambda at: self.finish(task, by, at, "NO_ANSWER"))
-                return
-            how = Completion(
-                outcome="REACHED", next="CALLBACK", next_at=when + timedelta(days=2), happened=True
-            )
-            if script == "overridden":
-                how = Completion(outcome="NO_ANSWER", override_reason="She asked for a call after eight")
-            self.complete(task.pk, how, by, when)
+        self.timeline.at(evening.astimezone(UTC), self.call_late, script, task, by)
 
-        self.timeline.at(evening.astimezone(UTC), call)
+    def call_late(self, script: str, task: FollowUpTask, by: By, at: datetime) -> None:
+        if script == "denied":
+            try:
+                start_task(task.pk, by=by, at=at)
+            except Refused as refusal:
+                then = refusal.extra.get("next_allowed_at")
+                if then is not None:
+                    self.timeline.at(then + timedelta(minutes=2), self.finish, task, by, outcome="NO_ANSWER")
+            return
+        how = Completion(outcome="REACHED", next="CALLBACK", next_at=at + timedelta(days=2), happened=True)
+        if script == "overridden":
+            how = Completion(outcome="NO_ANSWER", override_reason="She asked for a call after eight")
+        self.complete(task.pk, how, by, at)
 
-    # --- jobs, and the last minutes
-    # -----------------------------------------------------------------------------
+    # --- jobs, and the last minutes -------------------------------------------------------------------------
 
     def plan_jobs(self) -> None:
         """Run the jobs as beat would have: overdue tasks hourly, the day's metrics nightly."""
@@ -392,12 +378,13 @@ class Followups:
         """Reassign the tasks of the person who left; snooze and claim some of what is due now."""
         self.timeline.at(self.timeline.days_ago(1.5), self.hand_over)
         self.timeline.at(self.timeline.now - timedelta(minutes=6), self.put_aside)
-        self.timeline.at(self.timeline.now - timedelta(minutes=4), self.claim)
+        for name in ("benoit", "amara", "casey"):
+            self.timeline.at(
+                self.timeline.now - timedelta(minutes=4), claim_due, by=self.team.of[name], limit=3
+            )
         # last night's run is enough: each run counts all of the 90 days before it
-        self.timeline.at(self.timeline.days_ago(0.5), self.recount_buyers)
-
-    def recount_buyers(self, at: datetime) -> None:
-        refresh_activity(by=By.system("buyers.refresh_activity"), at=at)
+        by = By.system("buyers.refresh_activity")
+        self.timeline.at(self.timeline.days_ago(0.5), refresh_activity, by=by)
 
     def hand_over(self, at: datetime) -> None:
         mine = FollowUpTask.objects.filter(owner_key=FORMER, status=FollowUpTask.Status.OPEN, is_current=True)
@@ -410,10 +397,6 @@ class Followups:
         task = FollowUpTask.objects.due(at).filter(owner_key="", snoozed_until=None).first()
         if task is not None:
             snooze_task(task.pk, by=self.team.of["benoit"], at=at, until=at + timedelta(days=3))
-
-    def claim(self, at: datetime) -> None:
-        for name in ("benoit", "amara", "casey"):
-            claim_due(by=self.team.of[name], at=at, limit=3)
 
 
 def realign(at: datetime) -> None:

@@ -41,17 +41,19 @@ def plan_offers(timeline: Timeline, team: Team) -> None:
         ends = () if again else ENDS[number] if number < len(ENDS) else _drawn(timeline)
         early = number < len(ENDS)
         when = timeline.some_day(28, least=22) if early else timeline.some_day(28)
-        _Offer(timeline, chance.choice(closers), lead, number, ends, team).plan(when)
+        timeline.at(when, _Offer(timeline, chance.choice(closers), lead, number, ends, team).compute)
         if again:
             later = when + timedelta(hours=20)
-            _Offer(timeline, chance.choice(closers), lead, number, (), team).plan(min(later, timeline.now))
+            offer = _Offer(timeline, chance.choice(closers), lead, number, (), team)
+            timeline.at(min(later, timeline.now), offer.compute)
 
 
 def plan_offer_to(lead: Lead, timeline: Timeline, team: Team) -> None:
     """Put an offer on the timeline to a lead who was handed off to a closer: they accept and sign."""
     closer = team.with_role(Role.CLOSER)[0]
     ends = ("ACCEPTED", "CONTRACTED")
-    _Offer(timeline.apart("an offer"), closer, lead, OFFERS + 2, ends, team).plan(timeline.days_ago(9))
+    offer = _Offer(timeline.apart("an offer"), closer, lead, OFFERS + 2, ends, team)
+    timeline.at(timeline.days_ago(9), offer.compute)
 
 
 def _drawn(timeline: Timeline) -> tuple[str, ...]:
@@ -70,9 +72,6 @@ class _Offer:
         self.ends = list(ends)
         self.computed: Computed | None = None
         self.agreed = Decimal(0)
-
-    def plan(self, when: datetime) -> None:
-        self.timeline.at(when, self.compute)
 
     def compute(self, at: datetime) -> None:
         chance = self.timeline.chance

@@ -8,8 +8,8 @@ import itertools
 import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
-
-Deed = Callable[[datetime], object]
+from functools import partial
+from typing import Any
 
 
 class Timeline:
@@ -18,7 +18,7 @@ class Timeline:
     def __init__(self, now: datetime, chance: random.Random) -> None:
         self.now = now
         self.chance = chance
-        self._waiting: list[tuple[datetime, int, Deed]] = []
+        self._waiting: list[tuple[datetime, int, Callable[..., object]]] = []
         self._order = itertools.count()
 
     def apart(self, name: str) -> Timeline:
@@ -27,13 +27,15 @@ class Timeline:
         other.chance = random.Random(name)
         return other
 
-    def at(self, when: datetime, deed: Deed) -> None:
-        heapq.heappush(self._waiting, (when, next(self._order), deed))
+    def at(self, when: datetime, deed: Callable[..., object], *args: Any, **given: Any) -> None:
+        """Have something done at an instant, which it is given as `at`: a verb, or a step of the story."""
+        due: Callable[..., object] = partial(deed, *args, **given)
+        heapq.heappush(self._waiting, (when, next(self._order), due))
 
     def play(self) -> None:
         while self._waiting and self._waiting[0][0] <= self.now:
             when, _order, deed = heapq.heappop(self._waiting)
-            deed(when)
+            deed(at=when)
 
     def days_ago(self, days: float) -> datetime:
         return self.now - timedelta(days=days)

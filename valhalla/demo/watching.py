@@ -5,13 +5,11 @@ It only notifies the managers. Those that throttle an engine stay as seeded: the
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from governance.kpi.models import Domain
 from governance.kpi.services import Kpi, emit_kpis
 from governance.tripwire.services import evaluate_tripwires, upsert_policy
 from valhalla.demo.people import Team
-from valhalla.demo.timeline import Deed, Timeline
+from valhalla.demo.timeline import Timeline
 
 DAYS, BAD_DAYS = 34, 8
 METRIC = "notice_delivered"
@@ -23,22 +21,13 @@ BAD = ((10, 6), (9, 5), (11, 5), (9, 7))
 def plan_tripwire(timeline: Timeline, team: Team) -> None:
     """Put the tripwire, its events and its last evaluation on the timeline."""
     domain = Domain.NOTIFY.value
-
-    def watch(at: datetime) -> None:
-        values = {"measure": "SUCCESS_RATE", "enabled": True}
-        upsert_policy(domain, METRIC, values, by=team.manager, at=at, reason="Sellers missed our notices")
-
-    timeline.at(timeline.days_ago(DAYS + 2), watch)
+    values = {"measure": "SUCCESS_RATE", "enabled": True}
+    timeline.at(
+        timeline.days_ago(DAYS + 2), upsert_policy, domain, METRIC, values, by=team.manager,
+        reason="Sellers missed our notices",
+    )  # fmt: skip
     for day in range(DAYS, 0, -1):
         arrived, lost = (BAD if day <= BAD_DAYS else NORMAL)[day % 4]
-        ends = [True] * arrived + [False] * lost
-        timeline.at(
-            timeline.days_ago(day), _count([Kpi(domain, METRIC, end, None, {}) for end in ends], team)
-        )
-    timeline.at(
-        timeline.now, lambda at: evaluate_tripwires(at, by=team.manager, domain=domain, metric=METRIC)
-    )
-
-
-def _count(events: list[Kpi], team: Team) -> Deed:
-    return lambda at: emit_kpis(events, by=team.program, at=at)
+        events = [Kpi(domain, METRIC, end, None, {}) for end in [True] * arrived + [False] * lost]
+        timeline.at(timeline.days_ago(day), emit_kpis, events, by=team.program)
+    timeline.at(timeline.now, evaluate_tripwires, by=team.manager, domain=domain, metric=METRIC)

@@ -62,8 +62,8 @@ SECTIONS: list[tuple[str | Promise, list[Entry]]] = [
             Page("trace", _("Search")),
             Screen("governance.runbook"),
             Screen("governance.target", _("Targets")),
-            Screen("governance.figure", _("Board metrics")),
             Screen("governance.kpievent"),
+            Page("schedules", _("Schedules")),
         ],
     ),
     (
@@ -87,7 +87,6 @@ SECTIONS: list[tuple[str | Promise, list[Entry]]] = [
             Screen("followups.inboundcontact"),
             Screen("followups.taskcorrection", _("Outcome corrections")),
             Screen("followups.slasnapshot"),
-            Screen("followups.realignrequest"),
             Screen(
                 "followups.lookupevent",
                 _("Access log"),
@@ -170,12 +169,13 @@ SECTIONS: list[tuple[str | Promise, list[Entry]]] = [
     (
         _("System"),
         [
-            Page("schedules", _("Schedules")),
             Screen("django_celery_beat.periodictask", _("When jobs run")),
             Screen("governance.jobslot", _("Job runs")),
             Screen("governance.jobswitch"),
             Screen("governance.outboxmessage", _("Outgoing mail")),
             Screen("governance.backup"),
+            Screen("governance.figure", _("Board metrics")),
+            Screen("followups.realignrequest"),
             Screen("governance.heartbeat"),
             Screen("governance.schedulerlease"),
             Screen("governance.idempotentanswer"),
@@ -201,6 +201,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         {
             "title": title,
             "separator": number > 0,
+            "collapsible": number == len(SECTIONS) - 1,  # System: tables that few people need, folded away
             "items": [
                 _item(request, entry, counted)
                 for entry in [*entries, *(others if number == len(SECTIONS) - 1 else [])]

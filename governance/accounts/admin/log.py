@@ -10,6 +10,7 @@ from governance.accounts.models import AccountChange, RoleChange
 from governance.core.admin.base import (
     ReadOnlyAdmin,
 )
+from governance.core.admin.display import column
 
 
 @admin.register(AccountChange)
@@ -46,6 +47,4 @@ class RoleChangeAdmin(ReadOnlyAdmin):
     def was(self, change: RoleChange) -> str:
         return access_display(change.get_role_before_display(), change.active_before)
 
-    @admin.display(description=_("afterwards"))
-    def became(self, change: RoleChange) -> str:
-        return access_display(change.get_role_display(), change.active)
+    became = column(_("afterwards"), lambda change: access_display(change.get_role_display(), change.active))

@@ -34,6 +34,7 @@ from governance.core.admin.base import (
     WhyForm,
     by_of,
 )
+from governance.core.admin.display import column
 
 
 class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
@@ -164,30 +165,18 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
         self.message_user(request, text % {"count": ended})
         return None
 
-    @admin.display(description=_("person"), ordering="user__username")
-    def person(self, token: ApiToken) -> str:
-        return str(token.user)
-
-    @admin.display(description=_("issued"), ordering="created")
-    def issued(self, token: ApiToken) -> Any:
-        return token.created
-
-    @admin.display(description=_("ends"), ordering="expiry")
-    def ends(self, token: ApiToken) -> Any:
-        return token.expiry
+    person = column(_("person"), "user", ordering="user__username")
+    issued = column(_("issued"), "created", ordering="created")
+    ends = column(_("ends"), "expiry", ordering="expiry")
 
     @admin.display(description=_("last used"), ordering="last_used_at")
     def last_used(self, token: ApiToken) -> str:
         return gettext("never") if token.last_used_at is None else ago(token.last_used_at)
 
-    @admin.display(description=_("token id"), ordering="digest")
-    def short_id(self, token: ApiToken) -> str:
-        return token.short_id
+    short_id = column(_("token id"), "short_id", ordering="digest")
 
     @admin.display(description=_("issued by"), ordering="issued_by")
     def issuer_display(self, token: ApiToken) -> str:
         return token.issued_by or gettext("not recorded")
 
-    @admin.display(description=_("scopes"))
-    def scopes_told(self, token: ApiToken) -> str:
-        return ", ".join(token.scopes) or "–"
+    scopes_told = column(_("scopes"), lambda token: ", ".join(token.scopes) or "–")

@@ -26,9 +26,6 @@ from unfold.forms import (
     UnfoldReadOnlyPasswordHashWidget,
     UserChangeForm,
 )
-from unfold.widgets import (
-    UnfoldAdminTextareaWidget,
-)
 
 from governance.accounts.account_log import Kind, record
 from governance.accounts.admin.common import ask, tell_form
@@ -49,13 +46,8 @@ from governance.accounts.services import (
 from governance.accounts.wording import ROLE_SAYS, roles_in_words
 from governance.core import hooks
 from governance.core.actors import Role, owner_key
-from governance.core.admin.base import (
-    ChoosesRows,
-    ReadOnlyAdmin,
-    ShowsRefusals,
-    WhyForm,
-    by_of,
-)
+from governance.core.admin.base import ChoosesRows, ReadOnlyAdmin, ShowsRefusals, WhyForm, by_of, reason_field
+from governance.core.admin.display import column
 from governance.core.errors import Invalid, Refused
 from governance.core.moments import moment_in_words
 
@@ -95,9 +87,8 @@ class NewPersonForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript 
 class PersonForm(UserChangeForm):  # type: ignore[misc]  # unfold has no types
     """A person, without their password; changing the role or deactivating requires a reason."""
 
-    change_reason = forms.CharField(
-        label=_("Reason for this change"), required=False, max_length=REASON_LENGTH,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+    change_reason = reason_field(
+        _("Reason for this change"), REASON_LENGTH, required=False,
         help_text=_(
             "Needed, in at least 10 characters, when the role changes or the person is switched on or off. "
             "Kept with the change."
@@ -349,9 +340,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
         )
         return format_html_join("", "<p>{}: {} → {} · {} · {}</p>", lines) or gettext("none yet")
 
-    @admin.display(description=_("name"), ordering="last_name")
-    def full_name(self, user: User) -> str:
-        return user.get_full_name()
+    full_name = column(_("name"), "get_full_name", ordering="last_name")
 
     @admin.display(description=_("works on"))
     def works_on(self, user: User) -> str:
@@ -380,10 +369,5 @@ class GroupAdmin(ReadOnlyAdmin):
     def called(self, group: Group) -> str:
         return capfirst(str(Role(group.name).label)) if group.name in Role else group.name
 
-    @admin.display(description=_("may do"))
-    def may(self, group: Group) -> str:
-        return str(ROLE_SAYS[Role(group.name)]) if group.name in Role else "–"
-
-    @admin.display(description=_("people"))
-    def people(self, group: Group) -> int:
-        return group.user_set.count()
+    may = column(_("may do"), lambda group: str(ROLE_SAYS[Role(group.name)]) if group.name in Role else "–")
+    people = column(_("people"), lambda group: group.user_set.count())

@@ -24,6 +24,7 @@ from governance.core.admin.base import (
     NamedCells,
     by_of,
 )
+from governance.core.admin.display import column
 from governance.core.channels import CHANNELS
 from governance.core.hours import read_windows, typed_week, week_windows, write_day
 from governance.core.places import CANADIAN_ZONES, Province
@@ -101,17 +102,9 @@ class TellsProfile:
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return ("provinces_told", "channels_told", "languages_told", "week")
 
-    @admin.display(description=_("provinces"))
-    def provinces_told(self, profile: WorkProfile) -> str:
-        return ", ".join(profile.provinces) or str(_("all"))
-
-    @admin.display(description=_("channels"))
-    def channels_told(self, profile: WorkProfile) -> str:
-        return ", ".join(_channels(profile)) or str(_("all"))
-
-    @admin.display(description=_("languages"))
-    def languages_told(self, profile: WorkProfile) -> str:
-        return ", ".join(_languages(profile)) or str(_("all"))
+    provinces_told = column(_("provinces"), lambda profile: ", ".join(profile.provinces) or str(_("all")))
+    channels_told = column(_("channels"), lambda profile: ", ".join(_channels(profile)) or str(_("all")))
+    languages_told = column(_("languages"), lambda profile: ", ".join(_languages(profile)) or str(_("all")))
 
     @admin.display(description=_("shifts"))
     def week(self, profile: WorkProfile) -> str:
