@@ -9,7 +9,6 @@ from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -18,7 +17,7 @@ from unfold.admin import TabularInline
 from governance.core.actors import By
 from governance.core.admin.base import FewRows, ReadOnlyAdmin, TellsOfLead, by_of
 from governance.core.admin.careful import CarefulAdmin
-from governance.core.admin.display import as_share, facts, in_cad
+from governance.core.admin.display import amount, as_share, column, facts, in_cad
 from governance.core.admin.live import SwitchesMany, live, sentences
 from governance.core.places import Place
 from offers import rules
@@ -65,18 +64,14 @@ FIGURES = {"max_arv_multiplier", "default_fees_buffer", "default_assignment_fee"
 EXAMPLE_ARV, EXAMPLE_REPAIRS = Decimal(450_000), Decimal(50_000)
 
 
-def _cad(amount: Decimal) -> str:
-    return number_format(amount, 0 if amount == int(amount) else 2, use_l10n=True, force_grouping=True)
-
-
 def example_of(policy: OfferPolicy) -> list[str]:
     """Return in sentences what a policy gives for the house that everybody here knows."""
-    house = {"arv": _cad(EXAMPLE_ARV), "repairs": _cad(EXAMPLE_REPAIRS)}
+    house = {"arv": amount(EXAMPLE_ARV), "repairs": amount(EXAMPLE_REPAIRS)}
     calc = rules.calculate(EXAMPLE_ARV, EXAMPLE_REPAIRS, policy.terms)
     said = [
         gettext("A house worth %(arv)s CAD once %(repairs)s CAD of repairs are done:") % house,
         gettext("the end buyer may pay %(mao)s CAD at most, and we offer %(offer)s CAD.")
-        % {"mao": _cad(calc.mao), "offer": _cad(calc.recommended_offer)},
+        % {"mao": amount(calc.mao), "offer": amount(calc.recommended_offer)},
     ]
     if calc.floored:
         said.append(gettext("The sum falls below zero, so it is cut off there: such a house gets no offer."))
@@ -175,13 +170,7 @@ class OutcomeInline(TellsPrices, FewRows, TabularInline):  # type: ignore[misc] 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    @admin.display(description=_("reason"))
-    def why(self, row: OfferOutcome) -> str:
-        return why_of(row)
-
-
-def why_of(row: OfferOutcome) -> str:
-    return row.reason_given.text if hasattr(row, "reason_given") else ""
+    why = column(_("reason"), lambda row: row.reason_given.text if hasattr(row, "reason_given") else "")
 
 
 def _asked(kept: dict[str, Any] | None) -> str:
@@ -246,13 +235,8 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).with_names()
 
-    @admin.display(description=_("market"), ordering="market_key")
-    def market_told(self, evidence: OfferEvidence) -> str:
-        return str(evidence.market_name)  # type: ignore[attr-defined]  # annotated above
-
-    @admin.display(description=_("what the sales say"))
-    def sales_say(self, evidence: OfferEvidence) -> str:
-        return _kept_display(evidence.comps_statistics)
+    market_told = column(_("market"), "market_name", ordering="market_key")
+    sales_say = column(_("what the sales say"), lambda evidence: _kept_display(evidence.comps_statistics))
 
     @admin.display(description=_("comparable sales"))
     def sales(self, evidence: OfferEvidence) -> str:
@@ -264,25 +248,11 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
         rows = [{"comp": number, **details} for number, details in details_of(evidence).items()]
         return _kept_display(rows)
 
-    @admin.display(description=_("assumptions"))
-    def assumed(self, evidence: OfferEvidence) -> str:
-        return _kept_display(evidence.assumptions)
-
-    @admin.display(description=_("liquidity"))
-    def market_was(self, evidence: OfferEvidence) -> str:
-        return _asked(evidence.liquidity)
-
-    @admin.display(description=_("values of the policy"))
-    def policy_was(self, evidence: OfferEvidence) -> str:
-        return _kept_display(evidence.policy_values)
-
-    @admin.display(description=_("Heimdall"))
-    def let_in(self, evidence: OfferEvidence) -> str:
-        return _asked(evidence.heimdall)
-
-    @admin.display(description=_("state"), ordering="offer__state")
-    def state(self, evidence: OfferEvidence) -> str:
-        return str(evidence.offer.get_state_display())
+    assumed = column(_("assumptions"), lambda evidence: _kept_display(evidence.assumptions))
+    market_was = column(_("liquidity"), lambda evidence: _asked(evidence.liquidity))
+    policy_was = column(_("values of the policy"), lambda evidence: _kept_display(evidence.policy_values))
+    let_in = column(_("Heimdall"), lambda evidence: _asked(evidence.heimdall))
+    state = column(_("state"), "offer.get_state_display", ordering="offer__state")
 
 
 @admin.register(Offer)
@@ -326,6 +296,4 @@ class OfferOutcomeAdmin(TellsPrices, ReadOnlyAdmin):
         "why", "kpi_event_id", "actor", "acting_for", "correlation_id", "token_id",
     )  # fmt: skip
 
-    @admin.display(description=_("reason"))
-    def why(self, row: OfferOutcome) -> str:
-        return why_of(row)
+    why = column(_("reason"), lambda row: row.reason_given.text if hasattr(row, "reason_given") else "")

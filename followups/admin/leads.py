@@ -18,6 +18,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from followups import services
 from followups.admin.transfer import TransfersLeads
+from followups.fields import COLUMNS, Group, columns_of
 from followups.models import ContactPoint, Lead, Property
 from followups.points import stored_digests
 from governance.core.admin.base import (
@@ -28,6 +29,7 @@ from governance.core.admin.base import (
     TellsOfLead,
     by_of,
 )
+from governance.core.admin.display import column
 from governance.core.places import CANADIAN_ZONES
 from governance.retention.registry import LEAD
 from governance.retention.screen import ErasesPeople
@@ -88,29 +90,16 @@ class LeadForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at ru
 
     class Meta:
         model = Lead
-        fields = (
-            "external_id",
-            "name",
-            "province",
-            "market",
-            "city",
-            "postal_code",
-            "zone",
-            "score",
-            "language",
-            "status",
-            "follow_up_at",
-            "source",
-            "cost",
-            "notes",
-            "extra",
-        )
+        fields = COLUMNS
 
     def clean_extra(self) -> Any:
         extra = self.cleaned_data["extra"] or {}
         if not isinstance(extra, dict):
             raise ValidationError(gettext("A JSON object is needed, such as {}."))
         return extra
+
+
+GROUPS = {Group.PERSON: None, Group.PLACE: _("Where"), Group.WORTH: _("Worth"), Group.NOTES: _("Notes")}
 
 
 class NobodysFilter(admin.SimpleListFilter):
@@ -180,16 +169,11 @@ class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
     inlines: ClassVar[list[Any]] = [ContactPointInline, PropertyInline]
     readonly_fields = ("created_at", "updated_at", "actor", "acting_for", "correlation_id")
     fieldsets = (
-        (None, {"fields": ("external_id", "name", "language", "status", "follow_up_at")}),
-        (_("Where"), {"fields": ("province", "market", "city", "postal_code", "zone")}),
-        (_("Worth"), {"fields": ("score", "source", "cost")}),
-        (_("Notes"), {"fields": ("notes", "extra")}),
+        *((title, {"fields": columns_of(group)}) for group, title in GROUPS.items()),
         (_("Kept since"), {"fields": ("created_at", "updated_at", "actor", "acting_for", "correlation_id")}),
     )
 
-    @admin.display(description=_("place"), ordering="province")
-    def place(self, lead: Lead) -> str:
-        return f"{lead.province} · {lead.market}"
+    place = column(_("place"), lambda lead: f"{lead.province} · {lead.market}", ordering="province")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return (*self.readonly_fields, "external_id") if obj is not None else self.readonly_fields
