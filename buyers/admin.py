@@ -47,14 +47,14 @@ class BuyerForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at r
 
     provinces = forms.MultipleChoiceField(
         label=_("Provinces"), choices=Province.choices, required=False,
-        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: all."),
+        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("No selection means all."),
     )  # fmt: skip
     markets = LabelList(
-        label=_("Markets"), required=False, help_text=_("With commas between them; empty: all there are.")
+        label=_("Markets"), required=False, help_text=_("Separate with commas; leave empty for all.")
     )
     property_types = forms.MultipleChoiceField(
         label=_("Property types"), choices=PropertyType.choices, required=False,
-        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: all."),
+        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("No selection means all."),
     )  # fmt: skip
 
     class Meta:
@@ -93,7 +93,7 @@ class BuyerAdmin(TransfersRows, ErasesPeople, ServiceAdmin):
         (None, {"fields": ("external_id", "name", "phone", "email")}),
         (_("Buy box"), {"fields": ("provinces", "markets", "property_types", "price_min", "price_max")}),
         (_("Proof of funds"), {"fields": ("proof_of_funds", "proof_of_funds_on")}),
-        (_("Kept since"), {"fields": ("created_at", "updated_at")}),
+        (_("Dates"), {"fields": ("created_at", "updated_at")}),
     )
 
     @admin.display(description=_("buys in"))
@@ -184,7 +184,7 @@ class BuyerFeedbackEventAdmin(ReadOnlyAdmin):
     list_filter = (COUNTED, "event", "node__province", "node__property_type", "created_at")
     list_select_related = ("node", "buyer")
     search_fields = ("buyer__external_id__startswith", "deal_id__startswith", "correlation_id__startswith")
-    search_help_text = _("Buyer id, deal id or correlation id, from the beginning")
+    search_help_text = _("Buyer id, deal id or correlation id (starts with)")
     ordering = ("-created_at", "-pk")
     fields = (
         "created_at", "event", "node", "buyer", "deal_id", "detail_told", "actor", "acting_for",

@@ -18,7 +18,7 @@ REFRESHED_WITHIN = timedelta(hours=48)  # a night may fail once
 @check(
     "buyer_liquidity_ready",
     Severity.BLOCKER,
-    gettext_lazy("The buyers’ figures are up to date"),
+    gettext_lazy("Buyer metrics are up to date"),
     screen="schedules",
 )
 def buyer_liquidity_ready(at: datetime) -> Finding | None:
@@ -29,12 +29,14 @@ def buyer_liquidity_ready(at: datetime) -> Finding | None:
     """
     oldest = BuyerLiquidityNode.objects.aggregate(oldest=Min("active_since"))["oldest"]
     if oldest is None:
-        return Finding(_("No buyer has answered yet; figures begin with the first one."), {}, Severity.INFO)
+        return Finding(
+            _("No buyer has responded yet. Metrics start with the first response."), {}, Severity.INFO
+        )
     counted = oldest + ACTIVE_FOR
     if at - counted <= REFRESHED_WITHIN:
         return None
     return Finding(
-        _("Some markets’ figures were last recounted at %(when)s UTC: see why the nightly job fails.")
+        _("Some markets were last recounted at %(when)s UTC: find out why the nightly job fails.")
         % {"when": f"{counted:%Y-%m-%d %H:%M}"},
         {"recounted_at": counted},
     )

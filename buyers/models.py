@@ -116,7 +116,7 @@ def _list_of(given: object, known: list[str] | None) -> list[str]:
     if given in (None, ""):
         return []
     if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
-        raise ValidationError(_("A list of texts is needed."), code="invalid_list")
+        raise ValidationError(_("Enter a list of texts."), code="invalid_list")
     if known is None:
         return given
     words = _each_once(item.strip().upper() for item in given)

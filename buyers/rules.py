@@ -359,7 +359,7 @@ def _read_id(text: object) -> str:
     if text is None:
         return ""
     if not isinstance(text, str):
-        raise ValidationError(_("An id is a text."), code="invalid_id")
+        raise ValidationError(_("An id must be text."), code="invalid_id")
     found = unicodedata.normalize("NFC", text).strip()
     if len(found) > ID_LENGTH:
         raise ValidationError(

@@ -44,7 +44,7 @@ KEPT = {
     "max_arv_multiplier": _("share of the ARV"), "default_assignment_fee": _("assignment fee"),
     "default_fees_buffer": _("fees buffer"),
     "offer_net_of_assignment_fee": _("offer net of the assignment fee"),
-    "min_liquidity_score": _("least liquidity score"), "require_heimdall": _("require Heimdall"),
+    "min_liquidity_score": _("minimum liquidity score"), "require_heimdall": _("require Heimdall"),
     "domain": _("domain"), "confidence": _("confidence"), "policy_version": _("policy version"),
     "trials": _("trials"), "successes": _("successes"), "success_rate": _("success rate"),
 }  # fmt: skip
@@ -79,9 +79,9 @@ def example_of(policy: OfferPolicy) -> list[str]:
         % {"mao": _cad(calc.mao), "offer": _cad(calc.recommended_offer)},
     ]
     if calc.floored:
-        said.append(gettext("The sum falls below zero, so it is cut off there: such a house gets no offer."))
+        said.append(gettext("The result is below zero and set to zero: such a house gets no offer."))
     if not policy.enabled:
-        said.append(gettext("Switched off: no offer is computed here, and ALL does not step in."))
+        said.append(gettext("Off: no offer is computed here, and ALL does not apply instead."))
     return said
 
 
@@ -200,7 +200,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
     list_filter = ("offer__state", "province", "comps_grade", "binding", "property_type", "created_at")
     list_select_related = ("offer",)
     search_fields = ("lead_id__startswith", "correlation_id__startswith", "actor__startswith")
-    search_help_text = _("Lead, correlation id or person, from the beginning")
+    search_help_text = _("Lead, correlation id or person (starts with)")
     ordering = ("-id",)
     inlines: ClassVar[list[Any]] = [OutcomeInline]
     fieldsets = (
@@ -222,7 +222,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
             },
         ),
         (
-            _("What they rest on"),
+            _("Inputs"),
             {"fields": ("comps_grade", "sales_say", "sales", "said_besides", "assumed", "market_was")},
         ),
         (
@@ -230,7 +230,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
             {"fields": ("policy", "policy_version", "policy_was", "recommendation_id", "let_in")},
         ),
         (
-            _("Who, and the proof"),
+            _("Person and evidence"),
             {"fields": ("actor", "acting_for", "correlation_id", "token_id", "rules_version", "digest")},
         ),
     )
@@ -301,7 +301,7 @@ class OfferAdmin(ReadOnlyAdmin):
     list_filter = ("state", "evidence__province", "updated_at")
     list_select_related = ("evidence",)
     search_fields = ("lead_id__startswith",)
-    search_help_text = _("Lead, from the beginning")
+    search_help_text = _("Lead (starts with)")
     ordering = ("-evidence_id",)
     fields = ("evidence", "lead_id", "state", "recommended", "highest", "reservation_id", "updated_at")
     recommended = in_cad("recommended_offer", _("recommended offer"), of="evidence")
@@ -319,7 +319,7 @@ class OfferOutcomeAdmin(TellsPrices, ReadOnlyAdmin):
     list_filter = ("outcome", "voided", "evidence__province", "created_at")
     list_select_related = ("evidence", "corrects", "reason_given")
     search_fields = ("evidence__lead_id__startswith", "buyer__startswith", "correlation_id__startswith")
-    search_help_text = _("Lead, buyer’s id or correlation id, from the beginning")
+    search_help_text = _("Lead, buyer’s id or correlation id (starts with)")
     ordering = ("-id",)
     fields = (
         "created_at", "evidence", "outcome", "agreed", "buyer", "resold", "earned", "corrects", "voided",

@@ -39,7 +39,7 @@ class OfferPolicy(PlaceModel, Versioned):
     enabled = models.BooleanField(
         _("enabled"),
         default=False,
-        help_text=_("Switched off it refuses every offer there; ALL does not step in."),
+        help_text=_("When off, every offer there is refused; ALL does not apply instead."),
     )
     max_arv_multiplier = models.DecimalField(
         _("share of the ARV"), max_digits=5, decimal_places=4, default=Decimal("0.70"),
@@ -64,9 +64,9 @@ class OfferPolicy(PlaceModel, Versioned):
         help_text=_("On: the recommended offer leaves room for our fee. Off: it is the highest offer."),
     )  # fmt: skip
     min_liquidity_score = models.DecimalField(
-        _("least liquidity score"), max_digits=8, decimal_places=2, null=True, blank=True,
+        _("minimum liquidity score"), max_digits=8, decimal_places=2, null=True, blank=True,
         validators=[MinValueValidator(0)],
-        help_text=_("Compared with the cautious score; a colder market gets no offer. Blank: not asked."),
+        help_text=_("Compared with the cautious score; a colder market gets no offer. Blank: not required."),
     )  # fmt: skip
     require_heimdall = models.BooleanField(
         _("require Heimdall"), default=False,
@@ -152,12 +152,12 @@ class OfferEvidence(PlaceModel, Written, AppendOnly):
     mao = _money(_("highest allowable offer"))
     recommended_offer = _money(_("recommended offer"))
     binding = models.CharField(_("decided by"), max_length=11, choices=Binding.choices)
-    floored = models.BooleanField(_("a floor acted"))
+    floored = models.BooleanField(_("minimum applied"))
     comps = models.JSONField(_("comparable sales"), default=list)
     comps_statistics = models.JSONField(_("what the sales say"))
     comps_grade = models.CharField(_("grade of the sales"), max_length=1, choices=Grade.choices)
     assumptions = models.JSONField(_("assumptions"), default=dict)
-    rules_version = models.PositiveSmallIntegerField(_("version of the sums"))
+    rules_version = models.PositiveSmallIntegerField(_("version of the formula"))
     digest = models.CharField(_("digest"), max_length=64)
     created_at = models.DateTimeField(_("computed"))
 

@@ -53,7 +53,7 @@ class LadderAdmin(ActsWithReason):
     list_filter = ("status", "nurture", DoubledFilter, "lead__province", OwnerFilter, "started_at")
     list_select_related = ("lead",)
     search_fields = ("lead__external_id",)
-    search_help_text = _("Lead id, from the beginning")
+    search_help_text = _("Lead id (starts with)")
     sortable_by = ("started_at",)
     ordering = ("-started_at", "-id")
     actions = ["stop"]
@@ -94,7 +94,7 @@ class LadderAdmin(ActsWithReason):
     def steps_shown(self, ladder: Ladder) -> str:
         return steps_in_words(_steps(ladder))
 
-    @admin.display(description=_("on a line of time"))
+    @admin.display(description=_("timeline"))
     def line(self, ladder: Ladder) -> str:
         return time_line(_steps(ladder))
 

@@ -144,7 +144,7 @@ def test_all_of_a_persons_tasks_change_hands_for_a_reason() -> None:
     client = signed_in()
     wrong = client.post("/followups/team/give/", {"whose": "otto", "owner": "otto", "reason": "ill"})
     assert wrong.status_code == 400
-    assert "Name another person" in text(wrong)
+    assert "Choose somebody other" in text(wrong)
     assert (
         client.post("/followups/team/give/", {"whose": "otto", "owner": "vera", "reason": ""}).status_code
         == 400

@@ -44,7 +44,7 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
         "created_at",
     )  # fmt: skip
     search_fields = ("to", "subject", "correlation_id__startswith")
-    search_help_text = _("Receiver, subject, or a correlation id from the beginning")
+    search_help_text = _("Recipient, subject or correlation id (starts with)")
     ordering = ("-created_at", "-pk")
     fields = (
         "kind", "to", "subject", "body_display", "created_at", "not_before", "attempts", "last_error",
@@ -68,7 +68,7 @@ class JobSlotAdmin(ReadOnlyAdmin):
     fields = ("job", "slot", "started_at", "finished_at", "result_told", "error", "by_hand")
     list_filter = (by_index("job", _("job")), ("finished_at", admin.EmptyFieldListFilter), "started_at")
     search_fields = ("job__startswith", "slot__startswith")
-    search_help_text = _("Job, or the slot that it ran for, from the beginning")
+    search_help_text = _("Job, or the slot that it ran for (starts with)")
     ordering = ("-started_at", "-pk")
 
     @admin.display(description=_("result"))
@@ -176,11 +176,11 @@ class PeriodicTaskAdmin(ChoosesRows):
     def when(self, task: PeriodicTask) -> str:
         return schedule_in_words(task.interval, task.crontab)
 
-    @admin.display(description=_("last begun"), ordering="last_run_at")
+    @admin.display(description=_("last started"), ordering="last_run_at")
     def begun_last(self, task: PeriodicTask) -> Any:
         return task.last_run_at
 
-    @admin.display(description=_("how often begun"), ordering="total_run_count")
+    @admin.display(description=_("number of runs"), ordering="total_run_count")
     def begun(self, task: PeriodicTask) -> int:
         return int(task.total_run_count)
 
@@ -207,7 +207,7 @@ class CrontabScheduleAdmin(ScheduleAdmin):
     fields = ("in_words", "minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone")
     readonly_fields = ("in_words",)
 
-    @admin.display(description=_("in words"))
+    @admin.display(description=_("summary"))
     def in_words(self, times: CrontabSchedule) -> str:
         return clock_in_words(times)
 

@@ -71,7 +71,7 @@ def test_each_domains_figures_stand_beside_what_is_asked(manager: Client) -> Non
         assert told in shown, told
     HeimdallScorecardDay.objects.all().delete()
     shown = text(manager.get(reverse(LIST)))
-    assert "held back: below what is asked" in shown
+    assert "held back: below the requirements" in shown
     assert "none yet, asked 82 %" in shown
 
 

@@ -117,7 +117,7 @@ def test_the_state_says_what_was_found(api: Api) -> None:
             },
         },
     }  # fmt: skip
-    assert found["power"].startswith("At this volume the smallest drop it can see is 2")
+    assert found["power"].startswith("At this volume the smallest detectable drop is 2")
     assert len(api("CLOSER").get(f"{BASE}/state").json()["states"]) == 9
 
 

@@ -63,7 +63,7 @@ class RegressionStateAdmin(ReadOnlyAdmin):
     list_filter = (STANDING, "triggered", "verdict", "policy__enabled", "policy__measure", "policy__domain")
     list_select_related = ("policy",)
     search_fields = ("policy__metric__startswith", "policy__domain__startswith")
-    search_help_text = gettext_lazy("Metric or domain, from the beginning")
+    search_help_text = gettext_lazy("Metric or domain (starts with)")
     ordering = ("-triggered", "-policy__enabled", "policy__domain", "policy__metric")
 
     @display(
@@ -79,7 +79,7 @@ class RegressionStateAdmin(ReadOnlyAdmin):
     def metric(self, state: RegressionState) -> str:
         return label(state.policy)
 
-    @admin.display(description=gettext_lazy("how it stands"))
+    @admin.display(description=gettext_lazy("status"))
     def told(self, state: RegressionState) -> str:
         return note(state)
 
@@ -95,7 +95,7 @@ class RegressionStateAdmin(ReadOnlyAdmin):
     def drop_told(self, state: RegressionState) -> str:
         return "–" if state.drop_fraction is None else percent(max(0.0, state.drop_fraction), 0)
 
-    @admin.display(description=gettext_lazy("smallest drop seen"), ordering="smallest_drop")
+    @admin.display(description=gettext_lazy("smallest detectable drop"), ordering="smallest_drop")
     def smallest_told(self, state: RegressionState) -> str:
         return "–" if state.smallest_drop is None else percent(state.smallest_drop, 0)
 
@@ -213,7 +213,7 @@ class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
     )  # fmt: skip
     list_filter = ("enabled", "measure", "action", "domain", "updated_at")
     search_fields = ("metric__startswith", "domain__startswith")
-    search_help_text = gettext_lazy("Metric or domain, from the beginning")
+    search_help_text = gettext_lazy("Metric or domain (starts with)")
     ordering = ("domain", "metric")
     asked_by_address = ("domain", "metric")
     readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id", "meaning")
@@ -257,7 +257,7 @@ class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
     def switch(self, row: RegressionPolicy, *, enabled: bool, by: By, reason: str) -> None:
         upsert_policy(row.domain, row.metric, {"enabled": enabled}, by=by, at=timezone.now(), reason=reason)
 
-    @admin.display(description=gettext_lazy("in words"))
+    @admin.display(description=gettext_lazy("summary"))
     def meaning(self, policy: RegressionPolicy) -> str:
         return live("meaning", as_paragraphs(policy_in_words(policy)))
 

@@ -28,7 +28,7 @@ def reserve_fee(fee: Decimal, *, by: By, at: datetime) -> int:
     if answer.reservation_id is None:
         raise Refused(
             "risk_denied",
-            f"{answer.message} " + _("No offer was kept; it can be computed without reserving."),
+            f"{answer.message} " + _("No offer was stored; it can be computed without reserving."),
             extra={"reason": answer.code},
             keep=lambda: record_answer(answer, by=by, at=at),
         )

@@ -144,7 +144,7 @@ def correct_outcome(
     if not void:
         _check_figures(outcome, figures)
     elif figures.given():
-        raise Invalid({name: [_("What never happened has no figures.")] for name in figures.given()})
+        raise Invalid({name: [_("What never happened has no amounts.")] for name in figures.given()})
     case = _hold(evidence_id)
     stage = rules.STAGES[outcome]
     held = rules.standing(case.mine)
@@ -182,12 +182,12 @@ def _hold(evidence_id: int) -> _Case:
 def _check_figures(outcome: str, figures: Figures) -> None:
     given = figures.given()
     wrong = {
-        name: [_("This does not go with %(outcome)s.") % {"outcome": outcome}]
+        name: [_("%(outcome)s does not take this.") % {"outcome": outcome}]
         for name in given
         if name not in _FIGURES[outcome]
     }
     wrong |= {
-        name: [_("%(outcome)s needs this.") % {"outcome": outcome}]
+        name: [_("%(outcome)s requires this.") % {"outcome": outcome}]
         for name in _NEEDED.get(outcome, ())
         if name not in given
     }
@@ -206,7 +206,7 @@ def _already(case: _Case, row: OfferOutcome, figures: Figures) -> Recorded:
             "outcome_differs",
             _("%(outcome)s is recorded already, with other figures. A manager can correct it.")
             % {"outcome": row.outcome},
-            errors={name: [_("Recorded otherwise.")] for name in other},
+            errors={name: [_("Recorded differently.")] for name in other},
         )
     return Recorded(row, case.offer.state, already_recorded=True)
 

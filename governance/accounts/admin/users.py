@@ -99,8 +99,8 @@ class PersonForm(UserChangeForm):  # type: ignore[misc]  # unfold has no types
         label=_("Reason for this change"), required=False, max_length=REASON_LENGTH,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
         help_text=_(
-            "Needed, in at least 10 characters, when the role changes or the person is switched on or off. "
-            "Kept with the change."
+            "Needed, in at least 10 characters, when the role changes or the person is switched on "
+            "or off. Stored with the change."
         ),
     )  # fmt: skip
 
