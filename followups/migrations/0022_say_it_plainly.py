@@ -1,5 +1,6 @@
-import governance.core.places
 from django.db import migrations, models
+
+import governance.core.places
 
 
 class Migration(migrations.Migration):

@@ -520,7 +520,7 @@ def wrong_files(tmp_path: Path) -> dict[str, Path]:
         ("folder", "cannot be opened: Is a directory"),
         ("empty", "it has no header row"),
         ("sheet", "This is a workbook"),
-        ("noid", "No heading names the lead's id"),
+        ("noid", "No column for the lead's id"),
     ],
 )
 def test_a_file_that_is_none_ends_with_a_sentence(

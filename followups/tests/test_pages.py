@@ -215,7 +215,7 @@ def test_what_is_held_can_be_given_back_and_is_kept_while_the_page_is_open(
     assert client.post(page(tasks[1], "renew")).status_code == 204
     tasks[1].refresh_from_db()
     assert tasks[1].claim_until == NOW + timedelta(minutes=26)
-    assert "2 tasks were given back." in text(client.post("/followups/release/", follow=True))
+    assert "2 tasks were released." in text(client.post("/followups/release/", follow=True))
     assert not FollowUpTask.objects.exclude(claimed_by="").exists()
 
 

@@ -298,7 +298,7 @@ def test_when_the_window_closes_during_a_call_the_card_locks_and_the_call_is_rec
     desk.locator("#start").click()
     expect(desk.locator("#started")).to_be_visible()
     expect(desk.locator("#window-closed")).to_contain_text(
-        "The contact began at 19:59 EST: bring it to an end", timeout=6000
+        "The contact began at 19:59 EST: finish it", timeout=6000
     )
     expect(desk.locator("#contact a[href]")).to_have_count(0)
     clock.move_to(closing + timedelta(minutes=3))

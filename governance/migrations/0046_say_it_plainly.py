@@ -1,8 +1,10 @@
-import django.core.validators
-import governance.core.places
 import re
 from decimal import Decimal
+
+import django.core.validators
 from django.db import migrations, models
+
+import governance.core.places
 
 
 class Migration(migrations.Migration):

@@ -343,7 +343,7 @@ def test_without_a_reason_a_policy_stays(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("changes", "field", "said"),
     [
-        ({"week_1": "22:00-06:00"}, "week", "Tuesday: “22:00-06:00” cannot be read"),
+        ({"week_1": "22:00-06:00"}, "week", "Tuesday: “22:00-06:00” is not valid"),
         ({"week_0": "9-12, 11-14"}, "week", "Monday: “11-14”"),
         ({"week_6": "25:00–26:00"}, "week", "Sunday"),
         ({"week_6": "9:75-10"}, "week", "Sunday"),

@@ -139,7 +139,7 @@ def test_every_policy_asks_for_a_reason_of_ten_characters(manager: Client) -> No
 def test_what_changes_is_shown_while_it_is_typed(manager: Client) -> None:
     changes = {
         "riskpolicy": ({"max_daily_loss": "15000"}, "Loss a day: 20,000 → 15,000"),
-        "heimdallpolicy": ({"min_sandbox_trials": "150"}, "Least trials: 75 → 150"),
+        "heimdallpolicy": ({"min_sandbox_trials": "150"}, "Minimum trials: 75 → 150"),
         "marketpolicy": ({"min_score": "0.75"}, "Rules: Minimum lead score: 0.65 → Minimum lead score: 0.75"),
         "offerpolicy": ({"default_assignment_fee": "12000"}, "Assignment fee: 10,000 → 12,000"),
         "regressionpolicy": ({"action": "NOTIFY", "engine": ""}, "notify the managers"),
@@ -293,7 +293,7 @@ def offers_bar() -> HeimdallPolicy:
     ("change", "said"),
     [
         ({"min_confidence_prod": "0.9"}, "minimum confidence falls from 92"),
-        ({"min_sandbox_trials": "50"}, "least number of trials falls from 75 to 50"),
+        ({"min_sandbox_trials": "50"}, "minimum number of trials falls from 75 to 50"),
         ({"min_sandbox_success_rate": "0.5"}, "minimum success rate falls from 82"),
     ],
 )

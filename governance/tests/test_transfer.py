@@ -93,7 +93,7 @@ def test_an_import_ends_no_stop_and_says_at_the_cell_what_is_wrong(manager: Clie
     assert counts(shown) == (0, 0, 0, 5)
     page = html.unescape(shown.content.decode())
     for said in ("An import lifts no stop", "“12” is not a phone number", "does not reach such a point",
-                 "import_do_not_call", "Write SMS, CALL or EMAIL", "Write one of OPT_OUT"):  # fmt: skip
+                 "import_do_not_call", "Write SMS, CALL or EMAIL", "Enter one of OPT_OUT"):  # fmt: skip
         assert said in page, said
     assert not Suppression.objects.exists()
 
@@ -246,7 +246,7 @@ def test_a_ladder_that_cannot_be_is_told_at_its_cell_and_mended_with_its_lines(m
     )  # fmt: skip
     assert counts(shown) == (0, 0, 0, 4)
     page = html.unescape(shown.content.decode())
-    for told in ("There is no step 9.", "“CALL 30 weeks” cannot be read", "Step 1 has no delay",
+    for told in ("There is no step 9.", "“CALL 30 weeks” is not valid", "Step 1 has no delay",
                  "[1]\nHello\n[9]\nBye</textarea>"):  # fmt: skip
         assert told in page, told
     typed = {"cell-2-script_en": "[1]\r\nHello\r\nyou", "drop-3": "1", "drop-4": "1", "drop-5": "1"}

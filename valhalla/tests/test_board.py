@@ -178,7 +178,7 @@ def test_a_tripwire_stands_beside_what_was_and_what_counts_as_a_drop() -> None:
         "80\xa0%", "good", "steady", "Before: 90\xa0%, limit: 72\xa0%",
     )  # fmt: skip
     assert (steady.share, steady.aim) == (0.8, "72.0")
-    assert steady.note.startswith("At this volume the smallest detectable drop is")
+    assert steady.note.startswith("At this volume the smallest drop it can detect is")
 
 
 def test_tripwires_come_with_the_gravest_first_and_the_many_in_one() -> None:
