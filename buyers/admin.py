@@ -1,4 +1,4 @@
-"""Buyers, the markets that they make liquid, and what they did."""
+"""Admin classes for buyers, their markets' liquidity, and their feedback."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class LabelList(forms.CharField):
 
 
 class BuyerForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
-    """A buyer as a manager types one."""
+    """The form of a buyer."""
 
     provinces = forms.MultipleChoiceField(
         label=_("Provinces"), choices=Province.choices, required=False,
@@ -76,7 +76,7 @@ class BuyerForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at r
 
 @admin.register(Buyer)
 class BuyerAdmin(TransfersRows, ErasesPeople, ServiceAdmin):
-    """Buyers; nobody deletes one, for feedback names her. One can be erased: her row stays without her."""
+    """Buyers; nobody deletes one, since feedback names them. Erasing one keeps the row without their data."""
 
     person_kind = BUYER
     resource = BuyerResource
@@ -123,7 +123,7 @@ class BuyerAdmin(TransfersRows, ErasesPeople, ServiceAdmin):
 
 @admin.register(BuyerLiquidityNode)
 class BuyerLiquidityNodeAdmin(ReadOnlyAdmin):
-    """Which markets are liquid; a row changes by feedback alone."""
+    """The liquidity of markets; only feedback changes a row."""
 
     list_display = (
         "rank", "province", "market", "property_type", "points", "points_low", "active_buyer_count",
@@ -168,7 +168,7 @@ COUNTED = on_board(
 
 @admin.register(BuyerFeedbackEvent)
 class BuyerFeedbackEventAdmin(ReadOnlyAdmin):
-    """What buyers did, as it was recorded."""
+    """Recorded buyer feedback."""
 
     list_display = ("created_at", "event", "node", "buyer", "deal_id", "actor", "acting_for")
     list_filter = (COUNTED, "event", "node__province", "node__property_type", "created_at")

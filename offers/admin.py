@@ -1,4 +1,4 @@
-"""Offer policies, which managers edit with a reason, and offers with their evidence, which nobody edits."""
+"""Admin classes for offer policies, and for offers and their evidence, which nobody edits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from offers.models import Offer, OfferEvidence, OfferOutcome, OfferPolicy
 from offers.services import POLICY_FIELDS, details_of, upsert_policy
 from offers.transfer import TransfersOfferPolicies
 
-# What evidence keeps for programs, in words.
+# Display names of the keys in evidence.
 KEPT = {
     "given": _("sales given"), "count": _("sales used"), "median": _("median price (CAD)"),
     "spread": _("spread of the middle half (CAD)"), "relative_spread": _("spread as a part of the median"),
@@ -56,7 +56,7 @@ QUANTITIES = frozenset(KEPT) - {
 
 
 def _kept_display(kept: Any) -> str | SafeString:
-    """Return what evidence keeps as people read it."""
+    """Return a value in evidence for display."""
     return facts(kept, KEPT, quantities=QUANTITIES)
 
 
@@ -65,7 +65,7 @@ EXAMPLE_ARV, EXAMPLE_REPAIRS = Decimal(450_000), Decimal(50_000)
 
 
 def example_of(policy: OfferPolicy) -> list[str]:
-    """Return in sentences what a policy gives for the house that everybody here knows."""
+    """Return sentences on the policy's result for the standard example house."""
     house = {"arv": amount(EXAMPLE_ARV), "repairs": amount(EXAMPLE_REPAIRS)}
     calc = rules.calculate(EXAMPLE_ARV, EXAMPLE_REPAIRS, policy.terms)
     said = [
@@ -121,7 +121,7 @@ class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, CarefulAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
-        # a policy that moved would rule a place that nobody decided it for
+        # changing a policy's place would give a place a policy that nobody decided on
         return (*fields, "province", "market") if obj is not None else fields
 
     def serve(self, request: HttpRequest, obj: OfferPolicy, form: Any, change: bool) -> models.Model:
@@ -145,7 +145,7 @@ class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, CarefulAdmin):
 
 
 class TellsPrices:
-    """What an outcome brought, as columns."""
+    """Columns for an outcome's prices."""
 
     agreed = in_cad("agreed_price", _("agreed price"))
     resold = in_cad("buyer_price", _("buyer's price"))
@@ -153,7 +153,7 @@ class TellsPrices:
 
 
 class OutcomeInline(TellsPrices, FewRows, TabularInline):  # type: ignore[misc]  # unfold has no types
-    """What happened to an offer, on the screen of its evidence."""
+    """An offer's outcomes, on the page of its evidence."""
 
     model = OfferOutcome
     extra = 0
@@ -179,7 +179,7 @@ def _asked(kept: dict[str, Any] | None) -> str:
 
 @admin.register(OfferEvidence)
 class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
-    """Computations as they were kept."""
+    """Stored computations."""
 
     lead_key = "lead_id"
     list_display = (
@@ -244,7 +244,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
 
     @admin.display(description=_("details of the sales"))
     def said_besides(self, evidence: OfferEvidence) -> str:
-        """What the evidence does not rest on, and what goes when the person is deleted."""
+        """Show what the evidence is not based on, and what is deleted when the person is erased."""
         rows = [{"comp": number, **details} for number, details in details_of(evidence).items()]
         return _kept_display(rows)
 
@@ -257,7 +257,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
 
 @admin.register(Offer)
 class OfferAdmin(ReadOnlyAdmin):
-    """Where offers stand."""
+    """The state of offers."""
 
     list_display = (
         "evidence",
@@ -280,7 +280,7 @@ class OfferAdmin(ReadOnlyAdmin):
 
 @admin.register(OfferOutcome)
 class OfferOutcomeAdmin(TellsPrices, ReadOnlyAdmin):
-    """What happened to offers, corrections included."""
+    """Outcomes of offers, corrections included."""
 
     list_display = (
         "created_at", "evidence", "outcome", "agreed", "buyer", "resold", "earned", "corrects", "voided",
