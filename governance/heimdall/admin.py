@@ -1,4 +1,4 @@
-"""Heimdall on the managers' screens: each domain's figures beside what is asked of them."""
+"""Heimdall's admin classes: each domain's figures next to its minimums."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PolicyForm(CarefulForm):
 
 
 class DomainFilter(admin.SimpleListFilter):
-    """Narrows by the domains that have a policy: they are few, and the rows are many."""
+    """Filters by the domains that have a policy: they are few, and the rows are many."""
 
     title = gettext_lazy("domain")
     parameter_name = "domain"
@@ -59,7 +59,7 @@ class DomainFilter(admin.SimpleListFilter):
 
 @admin.register(HeimdallPolicy)
 class HeimdallPolicyAdmin(CarefulAdmin):
-    """What each machine must show before it may drive production, beside what it has shown."""
+    """What each machine must show before it may drive production, next to what it has shown."""
 
     form = PolicyForm
     asked_by_address = ("domain",)
@@ -97,11 +97,11 @@ class HeimdallPolicyAdmin(CarefulAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
-        # a policy that moved would let into production a machine that nobody tried
+        # changing a policy's domain would promote a machine that nobody has tried
         return (*fields, "domain") if obj is not None else fields
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave the figures of now out where there are none: on a new policy, and on a version of then."""
+        """Leave out the current figures if there are none: on a new policy, and on an old version."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is not None and not getattr(request, "shows_history", False):
             return fieldsets
@@ -164,7 +164,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
 
 
 def _lowered_display(name: str, old: Any, new: Any) -> str:
-    """Return in a sentence which part of the bar is lowered."""
+    """Return a sentence that says which minimum is lowered."""
     facts = {"old": percent(old), "new": percent(new)} if name != rules.TRIALS else {"old": old, "new": new}
     sentences = {
         rules.CONFIDENCE: _(
@@ -182,7 +182,7 @@ def _lowered_display(name: str, old: Any, new: Any) -> str:
 
 
 def _beside(shown: str, least: str) -> str:
-    """Return a figure beside what is asked of it, on one line."""
+    """Return a figure next to its minimum, on one line."""
     return (_("%(shown)s, asked %(least)s") % {"shown": shown, "least": least}).replace(" ", "\u00a0")
 
 
@@ -192,7 +192,7 @@ def _rate(card: Scorecard) -> str:
 
 @admin.register(HeimdallScorecardDay)
 class HeimdallScorecardDayAdmin(ReadOnlyAdmin):
-    """Sandbox trials day by day."""
+    """Sandbox trials by day."""
 
     list_display = ("day", "domain", "trials", "successes", "rate")
     list_filter = (DomainFilter, "day")
@@ -204,7 +204,7 @@ class HeimdallScorecardDayAdmin(ReadOnlyAdmin):
 
 @admin.register(HeimdallRecommendation)
 class HeimdallRecommendationAdmin(ReadOnlyAdmin):
-    """What machines recommended, and what the gate said of it then."""
+    """Machine recommendations, and the gate's answer at the time."""
 
     list_display = (
         "id", "created_at", "domain", "subject", "sure", "reason", "used", "trials", "successes",
@@ -239,7 +239,7 @@ class HeimdallRecommendationAdmin(ReadOnlyAdmin):
 
 @admin.register(HeimdallEvent)
 class HeimdallEventAdmin(ReadOnlyAdmin):
-    """What happened under Heimdall."""
+    """Heimdall's events."""
 
     list_display = (
         "id", "created_at", "domain", "kind", "outcome", "recommendation_shown", "policy_version", "actor",

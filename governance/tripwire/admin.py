@@ -1,4 +1,4 @@
-"""Tripwires on the managers' screens: how each stands and why, and how it is watched."""
+"""Admin classes for tripwires: their states, firings and policies."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ EARLIER = 20
 
 
 class ReleaseForm(forms.Form):
-    """Why a tripwire is released."""
+    """Why a tripwire's alert is reset."""
 
     change_reason = reason_field(
         gettext_lazy("Reason"), REASON_LENGTH, gettext_lazy("What was found and done; kept with the firing.")
@@ -51,7 +51,7 @@ STANDING = on_board(
 
 @admin.register(RegressionState)
 class RegressionStateAdmin(ReadOnlyAdmin):
-    """How every tripwire stands; its page shows why, and releases it."""
+    """The state of every tripwire; its page explains it, and resets the alert."""
 
     list_display = (
         "light", "metric", "told", "baseline_told", "current_told", "drop_told", "smallest_told",
@@ -148,14 +148,14 @@ class RegressionStateAdmin(ReadOnlyAdmin):
 
 
 def _power(state: RegressionState) -> str:
-    """Return how small a drop can be, unless the note has said so."""
+    """Return the smallest drop that can be detected, unless the note has it already."""
     told = power(state)
     return told if told not in note(state) else ""
 
 
 @admin.register(RegressionFiring)
 class RegressionFiringAdmin(ReadOnlyAdmin):
-    """Every time that a tripwire fired: what it saw, what it did, and who released it."""
+    """Every firing of a tripwire: what it found, what it did, and who reset it."""
 
     list_display = ("tripped_at", "metric", "drop_told", "action", "engine", "released_at", "released_by",
                     "reason")  # fmt: skip
@@ -190,7 +190,7 @@ class RegressionFiringAdmin(ReadOnlyAdmin):
 
 @admin.register(RegressionPolicy)
 class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
-    """How each metric is watched; every save is a version with its reason."""
+    """How each metric is monitored; every save is a version with its reason."""
 
     history_list_display = ("version",)
     list_display = (
@@ -226,7 +226,7 @@ class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
-        # a policy that moved would watch what nobody decided it for
+        # changing a policy's metric would monitor something that nobody decided on
         return (*fields, "domain", "metric") if obj is not None else fields
 
     def serve(self, request: HttpRequest, obj: RegressionPolicy, form: Any, change: bool) -> models.Model:

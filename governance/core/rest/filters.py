@@ -1,4 +1,4 @@
-"""Filters and orderings of collections: an unknown one is refused, for a typo must not widen an answer."""
+"""Filters and orderings of collections: unknown ones are refused, since a typo must not widen an answer."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class _InstantFormField(forms.Field):
 
 
 class InstantFilter(django_filters.Filter):  # type: ignore[misc]  # django-filter has no types
-    """Narrows by an instant that names its zone."""
+    """Filters by an instant with an offset."""
 
     field_class = _InstantFormField
 
 
 class YesNoFilter(django_filters.TypedChoiceFilter):  # type: ignore[misc]  # django-filter has no types
-    """Narrows by true, false or (`nullable`) null, and refuses any other word instead of ignoring it."""
+    """Filters by true, false or (`nullable`) null, and refuses any other word instead of ignoring it."""
 
     def __init__(self, *args: Any, nullable: bool = False, **kwargs: Any) -> None:
         words = ["true", "false", *(["null"] if nullable else [])]
