@@ -1,4 +1,4 @@
-"""Whether the buyers' figures are ready for go-live."""
+"""The buyers' readiness check for go-live."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ REFRESHED_WITHIN = timedelta(hours=48)  # a night may fail once
     screen="schedules",
 )
 def buyer_liquidity_ready(at: datetime) -> Finding | None:
-    """Every market's figures were recounted in the last two nights.
+    """Check that every market's liquidity was recounted in the last two nights.
 
-    A new operation has no buyers yet and is ready all the same: the first feedback makes a market's figures,
-    and an offer policy that asks for liquidity refuses until then.
+    A new operation without buyers is ready too: the first feedback creates a market's figures, and an offer
+    policy that requires liquidity refuses until then.
     """
     oldest = BuyerLiquidityNode.objects.aggregate(oldest=Min("active_since"))["oldest"]
     if oldest is None:

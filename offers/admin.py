@@ -1,4 +1,4 @@
-"""Offer policies, which managers edit with a reason, and offers with their evidence, which nobody edits."""
+"""Admin classes for offer policies, and for offers and their evidence, which nobody edits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -18,7 +17,7 @@ from unfold.admin import TabularInline
 from governance.core.actors import By
 from governance.core.admin.base import FewRows, ReadOnlyAdmin, TellsOfLead, by_of
 from governance.core.admin.careful import CarefulAdmin
-from governance.core.admin.display import as_share, facts, in_cad
+from governance.core.admin.display import amount, as_share, column, facts, in_cad
 from governance.core.admin.live import SwitchesMany, live, sentences
 from governance.core.places import Place
 from offers import rules
@@ -26,7 +25,7 @@ from offers.models import Offer, OfferEvidence, OfferOutcome, OfferPolicy
 from offers.services import POLICY_FIELDS, details_of, upsert_policy
 from offers.transfer import TransfersOfferPolicies
 
-# What evidence keeps for programs, in words.
+# Display names of the keys in evidence.
 KEPT = {
     "given": _("sales given"), "count": _("sales used"), "median": _("median price (CAD)"),
     "spread": _("spread of the middle half (CAD)"), "relative_spread": _("spread as a part of the median"),
@@ -57,7 +56,7 @@ QUANTITIES = frozenset(KEPT) - {
 
 
 def _kept_display(kept: Any) -> str | SafeString:
-    """Return what evidence keeps as people read it."""
+    """Return a value in evidence for display."""
     return facts(kept, KEPT, quantities=QUANTITIES)
 
 
@@ -65,18 +64,14 @@ FIGURES = {"max_arv_multiplier", "default_fees_buffer", "default_assignment_fee"
 EXAMPLE_ARV, EXAMPLE_REPAIRS = Decimal(450_000), Decimal(50_000)
 
 
-def _cad(amount: Decimal) -> str:
-    return number_format(amount, 0 if amount == int(amount) else 2, use_l10n=True, force_grouping=True)
-
-
 def example_of(policy: OfferPolicy) -> list[str]:
-    """Return in sentences what a policy gives for the house that everybody here knows."""
-    house = {"arv": _cad(EXAMPLE_ARV), "repairs": _cad(EXAMPLE_REPAIRS)}
+    """Return sentences on the policy's result for the standard example house."""
+    house = {"arv": amount(EXAMPLE_ARV), "repairs": amount(EXAMPLE_REPAIRS)}
     calc = rules.calculate(EXAMPLE_ARV, EXAMPLE_REPAIRS, policy.terms)
     said = [
         gettext("A house worth %(arv)s CAD once %(repairs)s CAD of repairs are done:") % house,
         gettext("the end buyer may pay %(mao)s CAD at most, and we offer %(offer)s CAD.")
-        % {"mao": _cad(calc.mao), "offer": _cad(calc.recommended_offer)},
+        % {"mao": amount(calc.mao), "offer": amount(calc.recommended_offer)},
     ]
     if calc.floored:
         said.append(gettext("The result is below zero and set to zero: such a house gets no offer."))
@@ -126,7 +121,7 @@ class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, CarefulAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
-        # a policy that moved would rule a place that nobody decided it for
+        # changing a policy's place would give a place a policy that nobody decided on
         return (*fields, "province", "market") if obj is not None else fields
 
     def serve(self, request: HttpRequest, obj: OfferPolicy, form: Any, change: bool) -> models.Model:
@@ -150,7 +145,7 @@ class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, CarefulAdmin):
 
 
 class TellsPrices:
-    """What an outcome brought, as columns."""
+    """Columns for an outcome's prices."""
 
     agreed = in_cad("agreed_price", _("agreed price"))
     resold = in_cad("buyer_price", _("buyer's price"))
@@ -158,7 +153,7 @@ class TellsPrices:
 
 
 class OutcomeInline(TellsPrices, FewRows, TabularInline):  # type: ignore[misc]  # unfold has no types
-    """What happened to an offer, on the screen of its evidence."""
+    """An offer's outcomes, on the page of its evidence."""
 
     model = OfferOutcome
     extra = 0
@@ -175,13 +170,7 @@ class OutcomeInline(TellsPrices, FewRows, TabularInline):  # type: ignore[misc] 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    @admin.display(description=_("reason"))
-    def why(self, row: OfferOutcome) -> str:
-        return why_of(row)
-
-
-def why_of(row: OfferOutcome) -> str:
-    return row.reason_given.text if hasattr(row, "reason_given") else ""
+    why = column(_("reason"), lambda row: row.reason_given.text if hasattr(row, "reason_given") else "")
 
 
 def _asked(kept: dict[str, Any] | None) -> str:
@@ -190,7 +179,7 @@ def _asked(kept: dict[str, Any] | None) -> str:
 
 @admin.register(OfferEvidence)
 class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
-    """Computations as they were kept."""
+    """Stored computations."""
 
     lead_key = "lead_id"
     list_display = (
@@ -246,13 +235,8 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).with_names()
 
-    @admin.display(description=_("market"), ordering="market_key")
-    def market_told(self, evidence: OfferEvidence) -> str:
-        return str(evidence.market_name)  # type: ignore[attr-defined]  # annotated above
-
-    @admin.display(description=_("what the sales say"))
-    def sales_say(self, evidence: OfferEvidence) -> str:
-        return _kept_display(evidence.comps_statistics)
+    market_told = column(_("market"), "market_name", ordering="market_key")
+    sales_say = column(_("what the sales say"), lambda evidence: _kept_display(evidence.comps_statistics))
 
     @admin.display(description=_("comparable sales"))
     def sales(self, evidence: OfferEvidence) -> str:
@@ -260,34 +244,20 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
 
     @admin.display(description=_("details of the sales"))
     def said_besides(self, evidence: OfferEvidence) -> str:
-        """What the evidence does not rest on, and what goes when the person is deleted."""
+        """Show what the evidence is not based on, and what is deleted when the person is erased."""
         rows = [{"comp": number, **details} for number, details in details_of(evidence).items()]
         return _kept_display(rows)
 
-    @admin.display(description=_("assumptions"))
-    def assumed(self, evidence: OfferEvidence) -> str:
-        return _kept_display(evidence.assumptions)
-
-    @admin.display(description=_("liquidity"))
-    def market_was(self, evidence: OfferEvidence) -> str:
-        return _asked(evidence.liquidity)
-
-    @admin.display(description=_("values of the policy"))
-    def policy_was(self, evidence: OfferEvidence) -> str:
-        return _kept_display(evidence.policy_values)
-
-    @admin.display(description=_("Heimdall"))
-    def let_in(self, evidence: OfferEvidence) -> str:
-        return _asked(evidence.heimdall)
-
-    @admin.display(description=_("state"), ordering="offer__state")
-    def state(self, evidence: OfferEvidence) -> str:
-        return str(evidence.offer.get_state_display())
+    assumed = column(_("assumptions"), lambda evidence: _kept_display(evidence.assumptions))
+    market_was = column(_("liquidity"), lambda evidence: _asked(evidence.liquidity))
+    policy_was = column(_("values of the policy"), lambda evidence: _kept_display(evidence.policy_values))
+    let_in = column(_("Heimdall"), lambda evidence: _asked(evidence.heimdall))
+    state = column(_("state"), "offer.get_state_display", ordering="offer__state")
 
 
 @admin.register(Offer)
 class OfferAdmin(ReadOnlyAdmin):
-    """Where offers stand."""
+    """The state of offers."""
 
     list_display = (
         "evidence",
@@ -310,7 +280,7 @@ class OfferAdmin(ReadOnlyAdmin):
 
 @admin.register(OfferOutcome)
 class OfferOutcomeAdmin(TellsPrices, ReadOnlyAdmin):
-    """What happened to offers, corrections included."""
+    """Outcomes of offers, corrections included."""
 
     list_display = (
         "created_at", "evidence", "outcome", "agreed", "buyer", "resold", "earned", "corrects", "voided",
@@ -326,6 +296,4 @@ class OfferOutcomeAdmin(TellsPrices, ReadOnlyAdmin):
         "why", "kpi_event_id", "actor", "acting_for", "correlation_id", "token_id",
     )  # fmt: skip
 
-    @admin.display(description=_("reason"))
-    def why(self, row: OfferOutcome) -> str:
-        return why_of(row)
+    why = column(_("reason"), lambda row: row.reason_given.text if hasattr(row, "reason_given") else "")

@@ -16,9 +16,9 @@ from followups.services.lookup_bursts import Burst, bursts_at
 from followups.services.lookup_limits import MOST, NOTICED
 from followups.wording import task_name
 from governance.core.admin.base import ReadOnlyAdmin
+from governance.core.admin.display import as_share, column
 from governance.core.admin.filters import one_of
 from governance.core.channels import CHANNEL_CHOICES
-from governance.core.numbers import percent
 from governance.core.places import Province
 
 GROUPED = {
@@ -135,9 +135,7 @@ class SlaSnapshotAdmin(ReadOnlyAdmin):
     ordering = ("-day", "dimension", "value")
     fields = list_display
 
-    @admin.display(description=_("by"), ordering="dimension")
-    def grouped(self, row: SlaSnapshot) -> str:
-        return str(GROUPED.get(row.dimension, row.dimension))
+    grouped = column(_("by"), "dimension", words=GROUPED, ordering="dimension")
 
     @admin.display(description=_("group"), ordering="value")
     def group(self, row: SlaSnapshot) -> str:
@@ -147,18 +145,6 @@ class SlaSnapshotAdmin(ReadOnlyAdmin):
             return task_name("", int(row.value), None) if row.value else gettext("not part of a ladder")
         return str({**dict(Province.choices), **dict(CHANNEL_CHOICES)}.get(row.value, row.value) or "–")
 
-    @admin.display(description=_("within 5 minutes"), ordering="within_5m")
-    def share_5m(self, row: SlaSnapshot) -> str:
-        return _share(row.within_5m)
-
-    @admin.display(description=_("within 30 minutes"), ordering="within_30m")
-    def share_30m(self, row: SlaSnapshot) -> str:
-        return _share(row.within_30m)
-
-    @admin.display(description=_("within 2 hours"), ordering="within_2h")
-    def share_2h(self, row: SlaSnapshot) -> str:
-        return _share(row.within_2h)
-
-
-def _share(fraction: Any) -> str:
-    return "–" if fraction is None else percent(fraction, 0)
+    share_5m = as_share("within_5m", _("within 5 minutes"), 0)
+    share_30m = as_share("within_30m", _("within 30 minutes"), 0)
+    share_2h = as_share("within_2h", _("within 2 hours"), 0)

@@ -20,6 +20,7 @@ from followups.services.planning import MOST_REASSIGNED
 from followups.wording import moment, why_ended
 from governance.core.actors import owner_key
 from governance.core.admin.base import TellsOfLead, by_of
+from governance.core.admin.display import column
 from governance.core.admin.filters import on_board
 from governance.core.errors import Refused
 
@@ -190,13 +191,8 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
         "correlation_id",
     )
 
-    @admin.display(description=_("lead"), ordering="lead__external_id")
-    def lead_link(self, task: FollowUpTask) -> str:
-        return task.lead.external_id
-
-    @admin.display(description=_("outcome"))
-    def outcome_standing(self, task: FollowUpTask) -> str:
-        return task.standing_outcome_display or "–"
+    lead_link = column(_("lead"), "lead.external_id", ordering="lead__external_id")
+    outcome_standing = column(_("outcome"), "standing_outcome_display", nothing="–")
 
     @admin.display(description=_("due (local time)"), ordering=F("due_at").asc(nulls_last=True))
     def due_there(self, task: FollowUpTask) -> str:
@@ -204,13 +200,8 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
             return "–"
         return format_html('<span class="whitespace-nowrap">{}</span>', moment(task.due_at, task.zone))
 
-    @admin.display(description=_("held because"))
-    def why_held(self, task: FollowUpTask) -> str:
-        return why_ended(task.held_reason)
-
-    @admin.display(description=_("why it was closed"))
-    def why_closed(self, task: FollowUpTask) -> str:
-        return why_ended(task.closed_reason)
+    why_held = column(_("held because"), lambda task: why_ended(task.held_reason))
+    why_closed = column(_("why it was closed"), lambda task: why_ended(task.closed_reason))
 
     @admin.display(description=_("claimed by"))
     def claimed(self, task: FollowUpTask) -> str:

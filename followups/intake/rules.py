@@ -136,21 +136,6 @@ _PROBLEMS: Final[dict[str, tuple[Effect, StrOrPromise]]] = {
     ),
 }
 
-FIELD_LABELS: Final[dict[str, StrOrPromise]] = {
-    "external_id": gettext_lazy("Id"),
-    "name": gettext_lazy("Name"),
-    "phone": gettext_lazy("Phone"),
-    "email": gettext_lazy("E-mail"),
-    "province": gettext_lazy("Province"),
-    "city": gettext_lazy("City"),
-    "postal_code": gettext_lazy("Postal code"),
-    "score": gettext_lazy("Score"),
-    "language": gettext_lazy("Language"),
-    "source": gettext_lazy("Source"),
-    "notes": gettext_lazy("Notes"),
-    "date_added": gettext_lazy("Date added"),
-}
-
 _QUOTED: Final = frozenset(f"'{sign}" for sign in "=+-@\t\r")
 _SHOWN = 80  # characters of a value that a sentence quotes
 
@@ -175,11 +160,13 @@ class Problem:
     @property
     def message(self) -> str:
         """Return the sentence, in the language that is active now."""
+        from followups.fields import label_of  # which names the rules of this module
+
         value = self.value if len(self.value) <= _SHOWN else f"{self.value[: _SHOWN - 1]}…"
         return str(_PROBLEMS[self.code][1]) % {
             "value": value,
             "limit": self.limit,
-            "field": FIELD_LABELS.get(self.field, self.field),
+            "field": label_of(self.field),
         }
 
 

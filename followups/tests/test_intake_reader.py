@@ -79,7 +79,9 @@ def counts(name: str) -> dict[str, object]:
     again: Counter[str] = Counter()
     for row in leads:
         values = tuple(
-            getattr(row, field) for field in LeadRow.__slots__ if field not in {"line", "problems", "extra"}
+            getattr(row, field)
+            for field in LeadRow.__dataclass_fields__
+            if field not in {"line", "problems", "extra"}
         ) + tuple(row.extra.items())
         if row.external_id in seen:
             again["same" if seen[row.external_id] == values else "changed"] += 1

@@ -243,6 +243,16 @@ def test_the_task_page_shows_the_script_in_the_leads_language(sign_in: SignIn) -
     assert "sms:+14165550002?body=Hello%2C%20are" in shown
 
 
+def test_a_written_text_can_be_copied_and_a_callers_words_cannot(sign_in: SignIn) -> None:
+    with_scripts()
+    client = sign_in()
+    assert "Copy the text and start" in text(client.get(page(begin("L-text", phone="416 555 0001"))))
+    shown = text(client.get(page(call_step("L-call", at=NOW - timedelta(minutes=31), phone="416 555 0002"))))
+    assert "Good morning, it is about your house." in shown
+    assert "Copy the text and start" not in shown
+    assert 'data-opens="tel:+14165550002"' in shown
+
+
 def test_the_card_shows_all_there_is_of_the_lead_in_thirteen_queries(sign_in: SignIn) -> None:
     call = call_step("L-1", at=NOW - timedelta(minutes=31), notes="Blue door", owner="otto")
     Property.objects.create(

@@ -1,4 +1,4 @@
-"""Heimdall: what each domain's machine must have shown, what it showed, recommended, and was let to do."""
+"""Heimdall's policies, scorecards, recommendations and events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRIALS_MAX = 1_000_000
 
 
 class Domain(models.TextChoices):
-    """The domains that are known by name; a manager may add others."""
+    """The known domains; a manager may add others."""
 
     WHOLESALE_OFFER = rules.WHOLESALE_OFFER, _("Wholesale offers")
     BUYER_MATCH = rules.BUYER_MATCH, _("Buyer matching")
@@ -30,7 +30,7 @@ class Domain(models.TextChoices):
 
 
 def validate_domain(name: str) -> None:
-    """Refuse what is no domain's name as it is stored."""
+    """Refuse a value that is not a domain's name as stored."""
     if rules.read_domain(name) != name:
         raise ValidationError(_("Enter a domain in capitals, such as WHOLESALE_OFFER."))
 
@@ -118,7 +118,7 @@ class HeimdallScorecardDay(models.Model):
         verbose_name_plural = _("scorecard days")
         ordering = ["-day", "domain"]
         constraints = [
-            # also adds up a domain's last days
+            # also sums a domain's last days
             models.UniqueConstraint(fields=["domain", "day"], name="heimdall_one_row_a_day"),
             models.CheckConstraint(
                 condition=models.Q(successes__gte=0, successes__lte=models.F("trials")),
@@ -131,9 +131,9 @@ class HeimdallScorecardDay(models.Model):
 
 
 class HeimdallRecommendation(Written, AppendOnly):
-    """What a machine recommended, how sure it was, and what the gate said of it then; written once.
+    """A machine's recommendation, its confidence, and the gate's answer at the time; append-only.
 
-    The gate is asked again when it is used. `subject` is what it is about, for offers the lead; blank, it
+    The gate is asked again when it is used. `subject` is what it is about, for offers the lead; if blank, it
     may be used for any.
     """
 
@@ -166,7 +166,7 @@ class HeimdallRecommendation(Written, AppendOnly):
 
 
 class HeimdallEvent(Written, AppendOnly):
-    """What happened under Heimdall: trials, changes of policies, and recommendations used or refused."""
+    """A Heimdall event: a trial, a policy change, or a recommendation used or refused."""
 
     class Kind(models.TextChoices):
         TRIAL = "TRIAL", _("sandbox trial")

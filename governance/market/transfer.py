@@ -76,7 +76,7 @@ READERS = {
     **{f"day_{day}": _day for day in DAYS},
     "channels_allowed": _channels,
     "consent_required_channels": _channels,
-    "min_lead_score_to_contact": lambda text: float(read_number(text)),  # as JSON keeps it
+    "min_lead_score_to_contact": lambda text: float(read_number(text)),  # as in the stored JSON
     "skip_holidays": read_yes,
     PER_DAY: _cap,
     PER_7_DAYS: _cap,
@@ -86,7 +86,7 @@ OUTSIDE_RULES = ("enabled", "timezone")
 
 
 class TransfersMarketPolicies(TransfersPolicies):
-    """The market policies' screen with its import and export."""
+    """Import and export for the market policies' admin class."""
 
     policy_columns: ClassVar[Any] = (
         ("enabled", _("enabled")),
@@ -126,7 +126,7 @@ class TransfersMarketPolicies(TransfersPolicies):
         kept = read_rules(general.rules) if general else DEFAULT_RULES
         known = [kept.hours_of(day) for day in DAYS]
         week = [found.pop(f"day_{day}", known[day]) for day in DAYS]
-        if week != known:  # hours that did not change keep the windows they are in
+        if week != known:  # hours that did not change keep their windows
             found["contact_windows_local"] = [window.as_json() for window in week_windows(week)]
         outside = {name: found.pop(name) for name in (*OUTSIDE_RULES, START) if name in found}
         return {**outside, "rules": found}
@@ -161,12 +161,12 @@ class TransfersMarketPolicies(TransfersPolicies):
         if change is None:
             seen.same += 1
             return
-        row["version"] = str(version)  # what was seen is what the change was decided on
+        row["version"] = str(version)  # the change was decided on the values in the preview
         differences = [(_("Takes effect"), "", row[START]), (_("changes"), "", _told(change))]
         seen.changed.append((str(change), differences))
 
     def sheet(self, request: HttpRequest, *, by: By, at: datetime) -> Iterator[list[str]]:
-        """Yield each policy as it is, and below it as each scheduled change makes it."""
+        """Yield each policy as it is, followed by each scheduled change."""
         yield [str(label) for _name, label in self.columns(request)]
         policies = list(self.exported(request)[:MOST_LISTED])
         scheduled = scheduled_of(policies)

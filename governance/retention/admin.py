@@ -1,4 +1,4 @@
-"""Periods, removals and erasures on the managers' screens."""
+"""Admin classes for retention periods, removals and erasures."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from governance.core.admin.base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
-from governance.core.admin.display import EVERY, facts
+from governance.core.admin.display import EVERY, column, facts
 from governance.retention import registry
 from governance.retention.models import Erasure, Removal, RetentionPeriod
 from governance.retention.periods import set_period
 
 
 def days_told(days: int) -> str:
-    """Return days as people say them: “3 years” for 1,096, “30 days”; on one line."""
+    """Return days for display: “3 years” for 1,096, “30 days”; on one line."""
     years, rest = divmod(days, 365)
     if years and rest <= years // 4 + 1:
         told = ngettext("%(years)s year", "%(years)s years", years) % {"years": years}
@@ -38,7 +38,7 @@ class PeriodForm(VersionForm):
 
 @admin.register(RetentionPeriod)
 class RetentionPeriodAdmin(HistoryAdmin):
-    """How long what is kept. The nightly job removes what is older, and the database lets nobody else."""
+    """Retention periods. The nightly job removes older rows; the database prevents any other removal."""
 
     form = PeriodForm
     list_display = ("__str__", "kept", "least", "why", "version", "changed_by", "updated_at")
@@ -52,7 +52,7 @@ class RetentionPeriodAdmin(HistoryAdmin):
     )
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # a subject is what a table of the program is
+        return False  # the subjects are fixed by the program's tables
 
     @admin.display(description=_("kept"), ordering="days")
     def kept(self, period: RetentionPeriod) -> str:
@@ -100,7 +100,7 @@ class RemovalAdmin(ReadOnlyAdmin):
 
 @admin.register(Erasure)
 class ErasureAdmin(ReadOnlyAdmin):
-    """Who was erased when and why, without anything she could be known by."""
+    """Who was erased when and why, without anything that could identify the person."""
 
     nothing_yet = _("Nobody has been erased yet. You erase a person on the screen of a lead or buyer.")
     list_display = ("at", "kind", "record_id", "why", "rows_told", "actor")
@@ -110,10 +110,5 @@ class ErasureAdmin(ReadOnlyAdmin):
         "at", "kind", "record_id", "why", "counts_told", "points", "actor", "acting_for", "correlation_id",
     )  # fmt: skip
 
-    @admin.display(description=_("rows per table"))
-    def counts_told(self, erasure: Erasure) -> str:
-        return facts(erasure.counts, {}, quantities=EVERY)
-
-    @admin.display(description=_("rows"))
-    def rows_told(self, erasure: Erasure) -> int:
-        return erasure.rows
+    counts_told = column(_("rows per table"), lambda erasure: facts(erasure.counts, {}, quantities=EVERY))
+    rows_told = column(_("rows"), "rows")

@@ -57,7 +57,7 @@ READERS = dict.fromkeys(POLICY_FIELDS, _cap) | {"enabled": read_yes, COUNT: _cou
 
 
 class TransfersRiskPolicies(TransfersPolicies):
-    """The risk policies' screen with its import and export."""
+    """Import and export for the risk policies' admin class."""
 
     key = "engine"
     key_columns: ClassVar[Any] = (("engine", _("engine")),)

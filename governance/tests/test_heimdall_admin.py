@@ -67,7 +67,8 @@ def test_each_domains_figures_stand_beside_what_is_asked(manager: Client) -> Non
     record_trial("FOLLOWUP_NEXT_ACTION", success=False, by=SYSTEM, at=timezone.now())
     shown = text(manager.get(reverse(LIST)))
     for told in ("74, required 75", "83.78 %, required 82 %", "can be promoted", "in the sandbox",
-                 "84 %, required 85 %", "in production", "98.36 %, required 80 %", "Wholesale offers"):  # fmt: skip
+                 "84 %, required 85 %", "in production", "98.36 %, required 80 %",
+                 "Wholesale offers"):  # fmt: skip
         assert told in shown, told
     HeimdallScorecardDay.objects.all().delete()
     shown = text(manager.get(reverse(LIST)))

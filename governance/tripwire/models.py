@@ -1,4 +1,4 @@
-"""Tripwires: what is watched and how, what was found last, and each time that one fired."""
+"""Tripwires: their policies, their last results, and each firing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from governance.tripwire.statistics import MEASURES, Measure
 
 REASON_LENGTH = 500
 EVENTS_MAX = 100_000
-# what a client asks for beyond these would be a warning or nothing
+# values of a client beyond these would mean a warning or nothing
 DROP_MIN, DROP_MAX = Decimal("0.01"), Decimal("1")
 ALARM_MIN, ALARM_MAX = Decimal("0.0000001"), Decimal("0.05")
 
@@ -39,7 +39,7 @@ def _events(label: Any, default: int, help_text: Any) -> models.PositiveIntegerF
 
 
 class RegressionPolicy(Versioned):
-    """How one metric is watched, and what happens when it drops. Every earlier version is kept."""
+    """How one metric is monitored, and what happens when it drops. Every earlier version is kept."""
 
     class Action(models.TextChoices):
         NOTIFY = "NOTIFY", _("notify the managers")
@@ -141,7 +141,7 @@ class RegressionPolicy(Versioned):
 
 
 class RegressionState(models.Model):
-    """What the last look at a metric found. A row per policy."""
+    """The result of a metric's last evaluation. One row per policy."""
 
     class Verdict(models.TextChoices):
         LEARNING = rules.Verdict.LEARNING.name, _("learning")
@@ -183,7 +183,7 @@ class RegressionState(models.Model):
 
 
 class RegressionFiring(Written):
-    """A time that a tripwire fired: what it saw, what it did, and who released it when and why."""
+    """A firing of a tripwire: what it found, what it did, and who reset it when and why."""
 
     policy = models.ForeignKey(
         RegressionPolicy, models.PROTECT, related_name="firings", verbose_name=_("tripwire")

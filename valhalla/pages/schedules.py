@@ -1,6 +1,6 @@
-"""The jobs: when each ran last, what it did, when it runs next; run now, pause with a reason, go on.
+"""The jobs page: when each job last ran, its result, and its next run; run now, pause with a reason, resume.
 
-Three questions whatever the number of runs: the rows with their newest run, those runs, who paused what.
+Three queries whatever the number of runs: the rows with their newest run, those runs, who paused what.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ KNOWN = {schedule.name: schedule for schedule in SCHEDULES}
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A job in words; `state` is good, watch or bad, `stops` what stands still while it is paused."""
+    """A job as displayed; `state` is good, watch or bad, `stops` what does not happen while it is paused."""
 
     pk: int
     name: str
@@ -84,7 +84,7 @@ def schedules(request: HttpRequest) -> HttpResponse:
 
 @login_required
 def act_on_schedule(request: HttpRequest, pk: int) -> HttpResponse:
-    """Run a job now, pause it or let it go on."""
+    """Run a job now, pause it or resume it."""
     try:
         require_right(by_of(request))
     except Refused:
@@ -117,9 +117,9 @@ def _act(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _run_now(request: HttpRequest, task: str, by: By, at: datetime) -> str:
-    """Run a job once: by a worker where there is a broker, else in this request.
+    """Run a job once: on a worker if there is a broker, else in this request.
 
-    Returns what the admin's log keeps of it; nothing where nothing was begun.
+    Returns what the admin log records of it; nothing if nothing was started.
     """
     current_app.loader.import_default_modules()
     if task not in SLOTS:
@@ -153,11 +153,11 @@ def _run_now(request: HttpRequest, task: str, by: By, at: datetime) -> str:
     return _("Run by hand: %(result)s.") % {"result": told}
 
 
-# --- in words -----------------------------------------------------------------------------------------------
+# --- display ------------------------------------------------------------------------------------------------
 
 
 def _silent(lines: Sequence[Line], at: datetime) -> str:
-    """Return in words that no job is started by itself; nothing where the jobs run or cannot show it."""
+    """Return a warning that no job runs automatically; blank if the jobs run or it cannot be known."""
     last = last_beat()
     if any(line.is_paused and line.task == "governance.heartbeat" for line in lines):
         return ""
@@ -171,7 +171,7 @@ def _silent(lines: Sequence[Line], at: datetime) -> str:
 
 
 def lines_at(at: datetime) -> list[Line]:
-    """Return every job in words as of `at`, those that are paused first."""
+    """Return every job for display as of `at`, paused ones first."""
     newest = JobSlot.objects.filter(job=OuterRef("task")).order_by("-slot").values("pk")[:1]
     rows = list(
         PeriodicTask.objects.select_related("interval", "crontab")
@@ -205,7 +205,7 @@ def _line(row: Any, run: JobSlot | None, switch: JobSwitch | None, at: datetime)
 
 
 def _last(row: Any, run: JobSlot | None, at: datetime) -> tuple[str, str, str]:
-    """Return in words when a job ran, what came of it, and its light."""
+    """Return when a job last ran and its result, for display, and its status light."""
     if run is None:
         due = _due(row, run, at)
         is_late = row.last_run_at is not None or due is None or due <= at
@@ -235,7 +235,7 @@ def _moment(then: datetime) -> str:
 
 
 def _next(row: Any, run: JobSlot | None, at: datetime) -> str:
-    """Return in words when a job runs next."""
+    """Return when a job runs next, for display."""
     due = _due(row, run, at)
     if due is None:
         return "–"
@@ -248,9 +248,9 @@ def _next(row: Any, run: JobSlot | None, at: datetime) -> str:
 
 
 def _due(row: Any, run: JobSlot | None, at: datetime) -> datetime | None:
-    """Return when a job is or was due next: one of the day that is done, not before tomorrow.
+    """Return when a job is or was next due: a daily one that is done, not before tomorrow.
 
-    One that never ran was first due as its times say from its last change on.
+    One that never ran was first due at its first scheduled time after its last change.
     """
     if row.interval is not None:
         begun: datetime = row.last_run_at or row.start_time or at
