@@ -457,7 +457,7 @@ def _candidates(batch: Sequence[tuple[int, int]], at: datetime) -> tuple[list[Ca
 
 def _judge_all(run: Import, gathering: Gathering) -> None:
     """Find who starts no ladder and why, count it and report it."""
-    with run.progress(_("Asking the gate"), len(gathering)) as bar:
+    with run.progress(_("Checking the contact gate"), len(gathering)) as bar:
         templates: Templates = {}
         for batch in gathering.stored(READ_AT_ONCE):
             lines = dict(batch)

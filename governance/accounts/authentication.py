@@ -80,7 +80,9 @@ class TooManyCalls(exceptions.APIException):
     default_code = "throttled"
 
     def __init__(self, most: int, wait: int) -> None:
-        sentence = _("The token made more than its %(most)d calls a minute; ask again in %(seconds)d s.")
+        sentence = _(
+            "Rate limit exceeded: this token may make %(most)d calls a minute; try again in %(seconds)d s."
+        )
         super().__init__(sentence % {"most": most, "seconds": wait})
         self.wait = wait
 

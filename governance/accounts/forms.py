@@ -55,7 +55,7 @@ class ShiftsForm(WhyForm):
         try:
             return read_day(self.cleaned_data["hours"])
         except ValueError as wrong:
-            sentence = gettext("“%(part)s” cannot be read; write such as 9:00–12:00, 13:00–17:00.")
+            sentence = gettext("“%(part)s” is not valid. Example: 9:00–12:00, 13:00–17:00.")
             raise ValidationError(sentence % {"part": str(wrong)[:40]}) from None
 
     def windows(self) -> tuple[Window, ...]:

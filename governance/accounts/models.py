@@ -186,7 +186,7 @@ class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
         _("calls per minute"), default=CALLS_PER_MINUTE,
         validators=[
             MinValueValidator(
-                1, _("Write 1 or more: with 0 every call is refused. To stop a token, revoke it.")
+                1, _("Enter 1 or more: with 0 every call is refused. To stop a token, revoke it.")
             ),
             MaxValueValidator(MOST_CALLS),
         ],
@@ -386,8 +386,8 @@ class SignIn(models.Model):
         AWAY = "AWAY", _("away for too long")
         LONG = "LONG", _("12 hours after the login")
         HAND = "HAND", _("ended by hand")
-        PASSWORD = "PASSWORD", _("her password changed")
-        ROLE = "ROLE", _("her role changed")
+        PASSWORD = "PASSWORD", _("password changed")
+        ROLE = "ROLE", _("role changed")
         INACTIVE = "INACTIVE", _("no longer active")
         FACTOR = "FACTOR", _("second factor reset")
 

@@ -113,5 +113,5 @@ def _read_name(name: str) -> str:
     if len(name) > NAME_LENGTH:
         raise Invalid({"name": [_("At most %(most)d characters.") % {"most": NAME_LENGTH}]})
     if any(unicodedata.category(sign)[0] == "C" for sign in name):
-        raise Invalid({"name": [_("Write the name in letters and digits.")]})
+        raise Invalid({"name": [_("Use letters and digits in the name.")]})
     return name

@@ -212,7 +212,7 @@ class PointForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets th
     point = forms.CharField(
         label=_("Phone or e-mail"), max_length=254,
         widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
-        help_text=_("Kept as a keyed hash only; it cannot be read again."),
+        help_text=_("Stored as a keyed hash only; it cannot be read again."),
     )  # fmt: skip
 
     def clean_point(self) -> tuple[str, tuple[str, ...]]:
@@ -450,7 +450,7 @@ class EndsFilter(admin.SimpleListFilter):
 class AreaCodeListAdmin(ReadOnlyAdmin):
     """The newest national do-not-call list of each area code, and until when it may be used."""
 
-    nothing_yet = _("No list was imported yet: manage.py import_do_not_call does it.")
+    nothing_yet = _("No list has been imported yet: run manage.py import_do_not_call.")
     list_display = ("area_code", "list_date", "usable_until", "state_told", "since")
     list_filter = (EndsFilter, "list_date")
     search_fields = ("area_code",)
@@ -470,7 +470,7 @@ class AreaCodeListAdmin(ReadOnlyAdmin):
 class DoNotCallImportAdmin(ReadOnlyAdmin):
     """When the national do-not-call list was imported, by manage.py import_do_not_call."""
 
-    nothing_yet = _("The national list was never read in: manage.py import_do_not_call does it.")
+    nothing_yet = _("The national list was never imported: run manage.py import_do_not_call.")
     list_display = ("list_date", "at", "codes_told", "numbers", "added", "unreadable", "actor")
     list_filter = ("list_date",)
     ordering = ("-list_date", "-id")
@@ -516,7 +516,7 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
             return found, twice
         return found | queryset.filter(Q(phone_digest__in=hashes) | Q(email_digest__in=hashes)), twice
 
-    @admin.display(description=_("contacted all the same"))
+    @admin.display(description=_("contacted anyway"))
     def all_the_same(self, decision: ContactDecision) -> str:
         if decision.overridden:
             return str(_("overridden"))

@@ -70,7 +70,7 @@ def import_do_not_call(
         raise Forbidden("not_allowed", _("Only a manager imports the do-not-call list."))
     # a day of slack: the list may be dated in UTC, whose day begins up to 5 hours before Toronto's
     if list_date > at.astimezone(LOCAL).date() + timedelta(days=1):
-        raise Invalid({"list_date": [_("The list cannot be of a day to come.")]})
+        raise Invalid({"list_date": [_("The list cannot be dated in the future.")]})
     covered = _area_codes(area_codes)
     whole = _checksum(path)
     same: QuerySet[DoNotCallImport] = DoNotCallImport.objects.filter(file_digest=whole, list_date=list_date)
@@ -84,7 +84,7 @@ def import_do_not_call(
         if number:
             of_numbers.add(area_code(number))
     if not numbers or unreadable > 1 + numbers // 100:  # a line of headings, and a few invalid ones
-        raise UnreadableList({"file": [_("This is not a list of telephone numbers, one a line.")]})
+        raise UnreadableList({"file": [_("This is not a list of telephone numbers, one per line.")]})
     added = done = 0
     readable = filter(None, _read(path))
     while batch := list(islice(readable, BATCH)):

@@ -70,11 +70,11 @@ def read_row(row: Row) -> tuple[tuple[str, ...], tuple[str, ...], str, str]:
     )
     if source is None:
         names = ", ".join(value for value in Suppression.Source.values if value != "NATIONAL_LIST")
-        wrong["source"] = [gettext("Write one of %(names)s.") % {"names": names}]
+        wrong["source"] = [gettext("Enter one of %(names)s.") % {"names": names}]
     elif source == Suppression.Source.NATIONAL_LIST:
-        wrong["source"] = [gettext("The national list is read in as a whole: manage.py import_do_not_call.")]
+        wrong["source"] = [gettext("The national list is imported as a whole: manage.py import_do_not_call.")]
     if row["action"] and choice_of(row["action"], Suppression.Action) != Suppression.Action.SUPPRESS:
-        wrong["action"] = [gettext("An import ends no stop; end it on the screen, with its reason.")]
+        wrong["action"] = [gettext("An import lifts no stop; lift it on its screen, with a reason.")]
     if wrong:
         raise ValidationError(wrong)
     return kinds, hashes, channel, str(source)
@@ -173,8 +173,8 @@ class TransfersStops(TakesRows):
         "every channel, no source our do-not-call list. An import never ends or weakens a stop."
     )
     export_note = _(
-        "What is stopped now, by keyed hash and channel; the numbers themselves are not kept. What the "
-        "national list stops is left out: the list has it."
+        "What is stopped now, by keyed hash and channel; the numbers themselves are not stored. "
+        "Numbers that only the national list stops are left out."
     )
 
     def has_transfer_permission(self, request: HttpRequest, object_id: Any = None) -> bool:

@@ -48,7 +48,7 @@ class Invalid(Refused):
 
     def __init__(self, errors: Mapping[str, Any], message: Any = "", *, code: str = "invalid") -> None:
         super().__init__(
-            code, message or _("Some values cannot be used; see the fields named."), errors=errors
+            code, message or _("Some values are not valid; see the fields listed."), errors=errors
         )
 
 

@@ -63,7 +63,10 @@ def revise(
     if expected_version is not None and expected_version != current:
         raise Refused(
             "stale_version",
-            _("This was changed meanwhile: it has version %(now)s, not %(expected)s. Read it again first.")
+            _(
+                "This was changed in the meantime: it has version %(now)s, not %(expected)s. Read it "
+                "again first."
+            )
             % {"now": current, "expected": expected_version},
             extra={"version": current},
         )

@@ -16,7 +16,7 @@ Hours = tuple[tuple[int, int], ...]
 
 
 def _wrong(part: str) -> str:
-    return _("“%(part)s” cannot be read; write such as 9:00–12:00, 13:00–20:00, or nothing for never.") % {
+    return _("“%(part)s” is not valid. Example: 9:00–12:00, 13:00–20:00, or leave blank for never.") % {
         "part": part[:40]
     }
 

@@ -58,10 +58,10 @@ class TurnForm(forms.Form):
     """Which switch to change, and why."""
 
     turn = forms.ChoiceField(choices=[(name, name) for name in TURNS])
-    change_reason = _why(gettext_lazy("Kept with the change, and shown to everybody while it holds."))
+    change_reason = _why(gettext_lazy("Stored with the change and shown to everybody while it is in force."))
     release_reason = _why(
         gettext_lazy(
-            "At least 10 characters: what was wrong, and why it is safe to go on. Kept with the change."
+            "At least 10 characters: what was wrong, and why it is safe to continue. Stored with the change."
         )
     )
 

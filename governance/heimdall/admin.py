@@ -77,7 +77,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
     fieldsets = (
         (None, {"fields": ("domain", "prod_use_enabled")}),
         (
-            gettext_lazy("What is asked"),
+            gettext_lazy("Requirements"),
             {"fields": ("min_confidence_prod", "min_sandbox_trials", "min_sandbox_success_rate")},
         ),
         (
@@ -132,7 +132,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
     def standing(self, policy: HeimdallPolicy) -> Any:
         carried = rules.shortfall(policy.thresholds, card_of(policy)) is None
         if policy.prod_use_enabled:
-            return (ON, _("in production")) if carried else (FALLEN, _("held back: below what is asked"))
+            return (ON, _("in production")) if carried else (FALLEN, _("held back: below the requirements"))
         return (READY, _("can be promoted")) if carried else (NOT_YET, _("in the sandbox"))
 
     @admin.display(description=gettext_lazy("verdict"))
@@ -151,7 +151,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
     def rate_shown(self, policy: HeimdallPolicy) -> str:
         return _beside(_rate(card_of(policy)), percent(policy.min_sandbox_success_rate))
 
-    confidence_asked = as_share("min_confidence_prod", gettext_lazy("confidence asked"))
+    confidence_asked = as_share("min_confidence_prod", gettext_lazy("minimum confidence"))
 
     @admin.display(description=gettext_lazy("counted"))
     def days_shown(self, policy: HeimdallPolicy) -> str:
@@ -168,14 +168,14 @@ def _lowered_display(name: str, old: Any, new: Any) -> str:
     facts = {"old": percent(old), "new": percent(new)} if name != rules.TRIALS else {"old": old, "new": new}
     sentences = {
         rules.CONFIDENCE: _(
-            "The minimum confidence falls from %(old)s to %(new)s: recommendations that are less sure may "
+            "The minimum confidence falls from %(old)s to %(new)s: less certain recommendations may "
             "drive production."
         ),
         rules.TRIALS: _(
-            "The least number of trials falls from %(old)s to %(new)s: less must have been tried before."
+            "The minimum number of trials falls from %(old)s to %(new)s: less evidence is needed."
         ),
         rules.SUCCESS: _(
-            "The least success rate falls from %(old)s to %(new)s: more of what was tried may have failed."
+            "The minimum success rate falls from %(old)s to %(new)s: more trials may have failed."
         ),
     }
     return sentences[name] % facts
@@ -183,7 +183,7 @@ def _lowered_display(name: str, old: Any, new: Any) -> str:
 
 def _beside(shown: str, least: str) -> str:
     """Return a figure next to its minimum, on one line."""
-    return (_("%(shown)s, asked %(least)s") % {"shown": shown, "least": least}).replace(" ", "\u00a0")
+    return (_("%(shown)s, required %(least)s") % {"shown": shown, "least": least}).replace(" ", "\u00a0")
 
 
 def _rate(card: Scorecard) -> str:
@@ -212,7 +212,7 @@ class HeimdallRecommendationAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     list_filter = (DomainFilter, "reason", "created_at")
     search_fields = ("subject__startswith", "correlation_id__startswith", "actor__startswith")
-    search_help_text = gettext_lazy("Subject, correlation id or person, from the beginning")
+    search_help_text = gettext_lazy("Subject, correlation id or person (starts with)")
     ordering = ("-id",)
     fields = (
         "created_at", "domain", "subject", "sure", "detail_told", "reason", "used", "policy_version",
@@ -246,7 +246,7 @@ class HeimdallEventAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     list_filter = ("kind", DomainFilter, "success", "created_at")
     search_fields = ("correlation_id__startswith", "actor__startswith", "=recommendation__id")
-    search_help_text = gettext_lazy("Correlation id or person, from the beginning, or a recommendation’s id")
+    search_help_text = gettext_lazy("Correlation id or person (starts with), or a recommendation’s id")
     ordering = ("-id",)
     fields = (
         "created_at", "domain", "kind", "outcome", "recommendation", "policy_version", "actor", "acting_for",

@@ -25,14 +25,14 @@ class Domain(models.TextChoices):
 
     WHOLESALE_OFFER = rules.WHOLESALE_OFFER, _("Wholesale offers")
     BUYER_MATCH = rules.BUYER_MATCH, _("Buyer matching")
-    CAPITAL_ROUTE = rules.CAPITAL_ROUTE, _("Routes of capital")
-    FOLLOWUP_NEXT_ACTION = rules.FOLLOWUP_NEXT_ACTION, _("Next action of a follow-up")
+    CAPITAL_ROUTE = rules.CAPITAL_ROUTE, _("Capital routing")
+    FOLLOWUP_NEXT_ACTION = rules.FOLLOWUP_NEXT_ACTION, _("Next follow-up action")
 
 
 def validate_domain(name: str) -> None:
     """Refuse a value that is not a domain's name as stored."""
     if rules.read_domain(name) != name:
-        raise ValidationError(_("Write a domain in capitals, such as WHOLESALE_OFFER."))
+        raise ValidationError(_("Enter a domain in capitals, such as WHOLESALE_OFFER."))
 
 
 def _fraction(label: Any, **options: Any) -> models.DecimalField[Any, Any]:
@@ -51,20 +51,20 @@ class HeimdallPolicy(Versioned):
         error_messages={"unique": _("There is a policy for this domain already.")},
     )  # fmt: skip
     min_confidence_prod = _fraction(
-        _("least confidence"), default=Decimal("0.95"),
-        help_text=_("A recommendation of less confidence is never used in production, 0 to 1."),
+        _("minimum confidence"), default=Decimal("0.95"),
+        help_text=_("A recommendation below this confidence is never used in production, 0 to 1."),
     )  # fmt: skip
     min_sandbox_trials = models.PositiveIntegerField(
-        _("least trials"), default=100, validators=[MaxValueValidator(TRIALS_MAX)],
-        help_text=_("How many sandbox trials the last days must have."),
+        _("minimum trials"), default=100, validators=[MaxValueValidator(TRIALS_MAX)],
+        help_text=_("How many sandbox trials there must be in the last days."),
     )  # fmt: skip
     min_sandbox_success_rate = _fraction(
-        _("least success rate"), default=Decimal("0.85"),
-        help_text=_("Which part of those trials must have succeeded, 0 to 1."),
+        _("minimum success rate"), default=Decimal("0.85"),
+        help_text=_("The share of those trials that must have succeeded, 0 to 1."),
     )  # fmt: skip
     prod_use_enabled = models.BooleanField(
         _("production use"), default=False,
-        help_text=_("Can be switched on only while the scorecard carries it, and off at any time."),
+        help_text=_("Can be switched on only while the scorecard supports it, and off at any time."),
     )  # fmt: skip
 
     objects: ClassVar[Any] = PolicyQuerySet.as_manager()

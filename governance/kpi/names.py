@@ -45,7 +45,7 @@ class Metric:
         return self.domain, self.name
 
 
-LADDER_CREATED = Metric(WHOLESALE, "ladder_created", _("Ladders begun"), is_vital=True)
+LADDER_CREATED = Metric(WHOLESALE, "ladder_created", _("Ladders started"), is_vital=True)
 FOLLOWUP_COMPLETED = Metric(
     WHOLESALE, "followup_completed", _("Follow-ups completed"), Unit.MINUTES, is_vital=True
 )

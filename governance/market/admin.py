@@ -82,12 +82,12 @@ def _told(key: str, value: Any) -> str:
 class MarketNameAdmin(ReadOnlyAdmin):
     """The spelling of each market, however it is entered."""
 
-    nothing_yet = _("A market stands here once a lead, a policy, an offer or an answer of a buyer names it.")
+    nothing_yet = _("A market appears here once a lead, a policy, an offer or a buyer’s response names it.")
     list_display = ("province", "market")
     list_display_links = ("market",)
     list_filter = ("province",)
     search_fields = ("market_key__startswith",)
-    search_help_text = _("Market, without accents, from the beginning")
+    search_help_text = _("Market, without accents (starts with)")
     ordering = ("province", "market")
     fields = ("province", "market")
 
@@ -241,7 +241,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
             for row in rows
         ]
 
-    @admin.display(description=_("in words"))
+    @admin.display(description=_("summary"))
     def meaning(self, policy: MarketPolicy) -> str:
         said = in_words(read_rules(policy.rules), enabled=policy.enabled, zone=policy.timezone)
         return live("meaning", sentences(said))
@@ -279,7 +279,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
     def channels(self, policy: MarketPolicy) -> str:
         return channels_in_words(read_rules(policy.rules).channels) or "–"
 
-    @admin.display(description=_("least score"))
+    @admin.display(description=_("minimum score"))
     def least_score(self, policy: MarketPolicy) -> str:
         return number_format(read_rules(policy.rules).min_score, 2)
 

@@ -69,7 +69,7 @@ def read_start(text: str, zone: str) -> datetime | None:
         found = datetime.fromisoformat(text.strip())
         return (found if found.tzinfo else found.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValidationError(_("Write the date and time as 2027-01-01 00:00.")) from None
+        raise ValidationError(_("Enter the date and time as 2027-01-01 00:00.")) from None
 
 
 def _channels(label: Any, help_text: Any) -> forms.MultipleChoiceField:
@@ -96,20 +96,20 @@ class PolicyForm(CarefulForm):
             "and a night goes to 24:00 and begins again at 0:00 of the next day."
         ),
     )  # fmt: skip
-    channels = _channels(gettext_lazy("Channels that are on"), "")
+    channels = _channels(gettext_lazy("Enabled channels"), "")
     consent_channels = _channels(
-        gettext_lazy("Channels that need a consent"),
-        gettext_lazy("Contact there needs a consent on record."),
+        gettext_lazy("Channels that require consent"),
+        gettext_lazy("Contact on these requires consent on record."),
     )
     min_score = forms.DecimalField(
         label=gettext_lazy("Minimum lead score"), min_value=0, max_value=1, max_digits=13, decimal_places=12,
         widget=UnfoldAdminDecimalFieldWidget(
             attrs={"step": "0.01", "min": "0", "max": "1", "data-slider": ""}
         ),
-        help_text=gettext_lazy("0 lets everybody be contacted; a lead without a score is never held back."),
+        help_text=gettext_lazy("0: no minimum. A lead without a score is never held back."),
     )  # fmt: skip
     skip_holidays = forms.BooleanField(
-        label=gettext_lazy("Nobody is contacted on holidays"), required=False,
+        label=gettext_lazy("No contact on holidays"), required=False,
         widget=UnfoldBooleanSwitchWidget,
     )  # fmt: skip
     per_day = _cap(
@@ -130,7 +130,7 @@ class PolicyForm(CarefulForm):
         label=gettext_lazy("Time zone"),
         required=False,
         choices=[
-            ("", gettext_lazy("the city’s own, else every one of the province")),
+            ("", gettext_lazy("the city’s own, otherwise all of the province’s")),
             *((zone, zone) for zone in CANADIAN_ZONES),
         ],
         widget=UnfoldAdminSelectWidget,

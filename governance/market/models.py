@@ -41,12 +41,13 @@ class MarketPolicy(PlaceModel, Versioned):
     enabled = models.BooleanField(
         _("enabled"),
         default=True,
-        help_text=_("Switched off it refuses every contact there; ALL does not step in."),
+        help_text=_("When off, every contact there is refused; ALL does not apply instead."),
     )
     rules = models.JSONField(_("rules"), default=default_rules)
     timezone = models.CharField(
         _("time zone"), max_length=40, blank=True, default="", validators=[validate_zone],
-        help_text=_("Blank: the city's own clock, else every clock of the province must allow it."),
+        help_text=_("Blank: the city's own time zone, otherwise every time zone of the province must allow "
+                    "it."),
     )  # fmt: skip
 
     objects = MarketPolicyQuerySet.as_manager()

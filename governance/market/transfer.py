@@ -48,7 +48,7 @@ def _day(text: str) -> tuple[tuple[int, int], ...]:
         return () if text in EMPTIED else read_day(text)
     except ValueError as part:
         raise ValidationError(
-            gettext("“%(part)s” cannot be read; write such as 9:00–12:00, 13:00–20:00, or a dash for never.")
+            gettext("“%(part)s” is not valid. Example: 9:00–12:00, 13:00–20:00, or a dash for never.")
             % {"part": str(part)[:40]}
         ) from None
 
@@ -66,7 +66,7 @@ def _channels(text: str) -> list[str]:
 def _cap(text: str) -> int:
     number = read_number(text)
     if number != int(number):
-        raise ValidationError(gettext("Write a whole number."))
+        raise ValidationError(gettext("Enter a whole number."))
     return int(number)
 
 
@@ -92,8 +92,8 @@ class TransfersMarketPolicies(TransfersPolicies):
         ("enabled", _("enabled")),
         ("timezone", _("time zone")),
         *((f"day_{day}", DAY_NAMES[day]) for day in DAYS),
-        ("channels_allowed", _("Channels that are on")),
-        ("consent_required_channels", _("Channels that need a consent")),
+        ("channels_allowed", _("Enabled channels")),
+        ("consent_required_channels", _("Channels that require consent")),
         ("min_lead_score_to_contact", _("Minimum lead score")),
         ("skip_holidays", _("holidays off")),
         (PER_DAY, _("Contacts per day")),
@@ -149,7 +149,7 @@ class TransfersMarketPolicies(TransfersPolicies):
             return
         first = named.setdefault((place.province, place.market_key, start), row["row"])
         if first != row["row"]:
-            said = gettext("The file names this one twice, first in its row %(row)s.") % {"row": first}
+            said = gettext("The file has this one twice, first in row %(row)s.") % {"row": first}
             raise ValidationError({"market": [said]})
         version = self.known(place).values_list("version", flat=True).first() or 0
         asked = self.read(row, place)

@@ -31,7 +31,7 @@ def week_in_words(rules: ContactRules) -> str:
 def in_words(rules: ContactRules, *, enabled: bool, zone: str) -> list[str]:
     """Return sentences that say when, how and whom a policy lets us contact."""
     if not enabled:
-        return [_("Switched off: nobody is contacted here, and ALL does not step in.")]
+        return [_("Off: nobody is contacted here, and ALL does not apply instead.")]
     hours = week_in_words(rules)
     if not rules.channels or not hours:
         return [
@@ -40,7 +40,7 @@ def in_words(rules: ContactRules, *, enabled: bool, zone: str) -> list[str]:
             else _("Nobody is ever contacted here: no hours are given.")
         ]
     clock = (
-        _("by the clock of %(zone)s") % {"zone": zone.rpartition("/")[2].replace("_", " ")}
+        _("in %(zone)s time") % {"zone": zone.rpartition("/")[2].replace("_", " ")}
         if zone
         else _("local time")
     )
@@ -70,7 +70,7 @@ def change_in_words(changes: Mapping[str, Any]) -> list[str]:
     if "timezone" in changes:
         zone = changes["timezone"]
         said.append(
-            _("by the clock of %(zone)s") % {"zone": zone.rpartition("/")[2].replace("_", " ")}
+            _("in %(zone)s time") % {"zone": zone.rpartition("/")[2].replace("_", " ")}
             if zone
             else _("local time")
         )
@@ -131,5 +131,5 @@ def moves_in_words(moves: Moves, zone: str) -> list[str]:
         at = date_format(timezone.localtime(moves.first_at, ZoneInfo(zone)), _("D j M, H:i T"))
         said.append(_("The first time that changes is %(at)s.") % {"at": at})
     if not moves.complete:
-        said.append(_("There are more tasks than could be looked at in a few seconds: these are a part."))
+        said.append(_("There are more tasks than could be checked in a few seconds: this is a part."))
     return said

@@ -45,7 +45,7 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
         "created_at",
     )  # fmt: skip
     search_fields = ("to", "subject", "correlation_id__startswith")
-    search_help_text = _("Receiver, subject, or a correlation id from the beginning")
+    search_help_text = _("Recipient, subject or correlation id (starts with)")
     ordering = ("-created_at", "-pk")
     fields = (
         "kind", "to", "subject", "body_display", "created_at", "not_before", "attempts", "last_error",
@@ -69,7 +69,7 @@ class JobSlotAdmin(ReadOnlyAdmin):
     fields = ("job", "slot", "started_at", "finished_at", "result_told", "error", "by_hand")
     list_filter = (by_index("job", _("job")), ("finished_at", admin.EmptyFieldListFilter), "started_at")
     search_fields = ("job__startswith", "slot__startswith")
-    search_help_text = _("Job, or the slot that it ran for, from the beginning")
+    search_help_text = _("Job, or the slot that it ran for (starts with)")
     ordering = ("-started_at", "-pk")
 
     @admin.display(description=_("result"))
@@ -174,8 +174,8 @@ class PeriodicTaskAdmin(ChoosesRows):
     )
 
     when = column(_("when"), lambda task: schedule_in_words(task.interval, task.crontab))
-    begun_last = column(_("last begun"), "last_run_at", ordering="last_run_at")
-    begun = column(_("how often begun"), "total_run_count", ordering="total_run_count")
+    begun_last = column(_("last started"), "last_run_at", ordering="last_run_at")
+    begun = column(_("number of runs"), "total_run_count", ordering="total_run_count")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # a job is paused, with a reason
@@ -200,7 +200,7 @@ class CrontabScheduleAdmin(ScheduleAdmin):
     fields = ("in_words", "minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone")
     readonly_fields = ("in_words",)
 
-    in_words = column(_("in words"), clock_in_words)
+    in_words = column(_("summary"), clock_in_words)
 
 
 @admin.register(IntervalSchedule)

@@ -32,7 +32,7 @@ class OutboxMessage(models.Model):
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     last_error = models.CharField(_("last error"), max_length=200, blank=True, default="")
     sent_at = models.DateTimeField(_("sent"), null=True, blank=True)
-    dead_at = models.DateTimeField(_("given up"), null=True, blank=True)
+    dead_at = models.DateTimeField(_("failed permanently"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("outbox message")

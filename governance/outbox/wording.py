@@ -18,11 +18,11 @@ COUNTED: dict[str, Callable[[int], str]] = {
         "%(n)s unopened handoff reported", "%(n)s unopened handoffs reported", n
     ),
     "claims_freed": lambda n: ngettext("%(n)s claim freed", "%(n)s claims freed", n),
-    "held_looked_at": lambda n: ngettext("%(n)s held task looked at", "%(n)s held tasks looked at", n),
+    "held_looked_at": lambda n: ngettext("%(n)s held task checked", "%(n)s held tasks checked", n),
     "realigned": lambda n: ngettext("%(n)s task realigned", "%(n)s tasks realigned", n),
     "messages_sent": lambda n: ngettext("%(n)s message sent", "%(n)s messages sent", n),
     "answers": lambda n: ngettext("%(n)s stored answer forgotten", "%(n)s stored answers forgotten", n),
-    "evaluated": lambda n: ngettext("%(n)s figure looked at", "%(n)s figures looked at", n),
+    "evaluated": lambda n: ngettext("%(n)s metric checked", "%(n)s metrics checked", n),
     "triggered": lambda n: ngettext("%(n)s tripwire fired", "%(n)s tripwires fired", n),
     "nodes": lambda n: ngettext("%(n)s market recounted", "%(n)s markets recounted", n),
     "fell_out": lambda n: ngettext("%(n)s buyer fell out", "%(n)s buyers fell out", n),
@@ -50,7 +50,7 @@ def told_result(task: str, result: Any) -> str:
         for name, count in counts.items()
         if isinstance(count, int) and not isinstance(count, bool) and count
     ]
-    return ", ".join(told) or _("there was nothing to do")
+    return ", ".join(told) or _("nothing to do")
 
 
 def _told(name: str, count: int) -> str:

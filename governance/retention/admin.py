@@ -56,14 +56,14 @@ class RetentionPeriodAdmin(HistoryAdmin):
 
     @admin.display(description=_("kept"), ordering="days")
     def kept(self, period: RetentionPeriod) -> str:
-        return days_told(period.days) if period.days is not None else str(_("for ever"))
+        return days_told(period.days) if period.days is not None else str(_("indefinitely"))
 
     @admin.display(description=_("at least"))
     def least(self, period: RetentionPeriod) -> str:
         rule = registry.rule_of(period.subject)
         return days_told(rule.least_days) if rule else "–"
 
-    @admin.display(description=_("what for"))
+    @admin.display(description=_("purpose"))
     def why(self, period: RetentionPeriod) -> str:
         rule = registry.rule_of(period.subject)
         return str(rule.why) if rule else "–"
@@ -83,7 +83,7 @@ class RetentionPeriodAdmin(HistoryAdmin):
 class RemovalAdmin(ReadOnlyAdmin):
     """What the retention job removed, step by step."""
 
-    nothing_yet = _("Nothing has outlived its time yet; the nightly job removes what does.")
+    nothing_yet = _("Nothing is past its retention period yet; the nightly job removes what is.")
     list_display = ("at", "subject_told", "count", "before", "until", "actor")
     list_filter = ("subject", "at")
     ordering = ("-at", "-pk")
@@ -102,7 +102,7 @@ class RemovalAdmin(ReadOnlyAdmin):
 class ErasureAdmin(ReadOnlyAdmin):
     """Who was erased when and why, without anything that could identify the person."""
 
-    nothing_yet = _("Nobody has been erased. That is done on the screen of a lead or a buyer.")
+    nothing_yet = _("Nobody has been erased yet. You erase a person on the screen of a lead or buyer.")
     list_display = ("at", "kind", "record_id", "why", "rows_told", "actor")
     list_filter = ("kind", "why", "at")
     ordering = ("-at", "-pk")

@@ -58,7 +58,7 @@ RULES = (
     ),
     Rule(
         "messages_given_up", "governance.OutboxMessage", "dead_at", 90, 7,
-        gettext_lazy("Messages that were given up"),
+        gettext_lazy("Messages that failed permanently"),
         gettext_lazy("to find out why they could not be sent"),
     ),
     Rule(

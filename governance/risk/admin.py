@@ -198,7 +198,7 @@ class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, CarefulAdmin):
     def switch(self, row: RiskPolicy, *, enabled: bool, by: By, reason: str) -> None:
         upsert_policy(row.engine, {"enabled": enabled}, by=by, at=timezone.now(), reason=reason)
 
-    meaning = column(_("in words"), lambda policy: live("meaning", sentences(caps_in_words(policy))))
+    meaning = column(_("summary"), lambda policy: live("meaning", sentences(caps_in_words(policy))))
 
 
 @admin.register(RiskEngine)
@@ -236,7 +236,7 @@ class RiskReservationAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     list_filter = ("state", OF_ENGINE, "day")
     search_fields = ("purpose__startswith", "correlation_id__startswith", "actor__startswith")
-    search_help_text = _("Purpose, correlation id or person, from the beginning")
+    search_help_text = _("Purpose, correlation id or person (starts with)")
     ordering = ("-id",)
     fields = (
         "created_at", "engine", _figure(RiskReservation, "amount"), "state",
@@ -265,7 +265,7 @@ class RiskEventAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     list_filter = ("kind", OF_ENGINE, "created_at")
     search_fields = ("purpose__startswith", "correlation_id__startswith", "actor__startswith")
-    search_help_text = _("Purpose, correlation id or person, from the beginning")
+    search_help_text = _("Purpose, correlation id or person (starts with)")
     ordering = ("-created_at", "-id")
     fields = (
         "created_at", "kind", "engine", _figure(RiskEvent, "amount"), _figure(RiskEvent, "realized_loss"),

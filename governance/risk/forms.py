@@ -63,5 +63,5 @@ class RiskPolicyForm(CarefulForm):
             elif none:
                 data[name] = 0
             elif not cap:
-                self.add_error(name, _("Write more than 0, or tick “No cap” beside it."))
+                self.add_error(name, _("Enter more than 0, or tick “No cap” beside it."))
         return data

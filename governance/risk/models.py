@@ -32,7 +32,7 @@ def _within(used: str, cap: str) -> models.Q:
 def validate_engine(code: str) -> None:
     """Refuse a value that is not an engine's code."""
     if rules.read_engine(code) != code:
-        raise ValidationError(_("Write an engine in capitals, such as WHOLESALE."))
+        raise ValidationError(_("Enter an engine in capitals, such as WHOLESALE."))
 
 
 class RiskPolicy(Versioned):
@@ -168,7 +168,9 @@ class RiskReservation(Written):
     created_at = models.DateTimeField(_("reserved"))
     closed_at = models.DateTimeField(_("ended"), null=True, blank=True)
     closed_by = models.CharField(_("ended by"), max_length=ACTOR_LENGTH, blank=True, default="")
-    close_code = models.CharField(_("ended why"), max_length=rules.CODE_LENGTH, blank=True, default="")
+    close_code = models.CharField(
+        _("reason for ending"), max_length=rules.CODE_LENGTH, blank=True, default=""
+    )
 
     objects = ReservationQuerySet.as_manager()
 

@@ -20,7 +20,7 @@ def denial_display(denial: Denial, amount: Decimal) -> str:
     if denial.measure is not None:
         return _cap_display(denial.engine, denial.measure, amount)
     sentences = {
-        "policy_missing": _("Denied: there is no risk policy for %(engine)s. A manager can make one."),
+        "policy_missing": _("Denied: there is no risk policy for %(engine)s. A manager can create one."),
         "policy_disabled": _("Denied: the risk policy of %(engine)s is off. A manager can switch it on."),
         "throttled": _(
             "Denied: the tripwire %(tripwire)s holds %(engine)s back until a manager releases it."

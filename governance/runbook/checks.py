@@ -48,7 +48,7 @@ BLOCKER, WARN, INFO = Severity.BLOCKER, Severity.WARN, Severity.INFO
 # --- blockers -----------------------------------------------------------------------------------------------
 
 
-@check("go_live_checklist", BLOCKER, gettext_lazy("The switches are obeyed, and the evidence is guarded"))
+@check("go_live_checklist", BLOCKER, gettext_lazy("Switches are enforced, and evidence is protected"))
 def go_live_checklist(at: datetime) -> list[Finding]:
     """Check everything that no other check covers."""
     return list(_checklist())
@@ -152,7 +152,7 @@ def risk_policies_present(at: datetime) -> Finding | None:
 @check(
     "regression_policies_present",
     BLOCKER,
-    gettext_lazy("Every key figure has its tripwire"),
+    gettext_lazy("Every KPI has its tripwire"),
     screen="admin:governance_regressionpolicy_changelist",
 )
 def regression_policies_present(at: datetime) -> Finding | None:
@@ -170,7 +170,7 @@ def regression_policies_present(at: datetime) -> Finding | None:
 @check(
     "heimdall_charter_present",
     BLOCKER,
-    gettext_lazy("Every domain of the machines has its charter"),
+    gettext_lazy("Every Heimdall domain has its policy"),
     screen="admin:governance_heimdallpolicy_changelist",
 )
 def heimdall_charter_present(at: datetime) -> Finding | None:
@@ -180,8 +180,7 @@ def heimdall_charter_present(at: datetime) -> Finding | None:
     if not missing:
         return None
     return Finding(
-        _("No Heimdall policy says what a machine must show for: %(domains)s.")
-        % {"domains": ", ".join(missing)},
+        _("No Heimdall policy for: %(domains)s.") % {"domains": ", ".join(missing)},
         {"domains": missing},
     )
 
@@ -222,7 +221,7 @@ def market_policies_present(at: datetime) -> list[Finding]:
 @check(
     "consent_stated",
     BLOCKER,
-    gettext_lazy("It is stated how consent is obtained"),
+    gettext_lazy("How consent is obtained is stated"),
     screen="admin:governance_consentstatement_changelist",
 )
 def consent_stated(at: datetime) -> Finding | None:
@@ -261,7 +260,7 @@ def area_codes_covered(at: datetime) -> Finding | None:
     )
 
 
-@check("migrations_applied", BLOCKER, gettext_lazy("The database fits the program"))
+@check("migrations_applied", BLOCKER, gettext_lazy("The database matches the program"))
 def migrations_applied(at: datetime) -> list[Finding]:
     found = []
     if names := schema.waiting():
@@ -277,7 +276,7 @@ def migrations_applied(at: datetime) -> list[Finding]:
     return found
 
 
-@check("zone_data_current", BLOCKER, gettext_lazy("The time zones are today’s"))
+@check("zone_data_current", BLOCKER, gettext_lazy("Time zone data is up to date"))
 def zone_data_current(at: datetime) -> Finding | None:
     if zone_data_is_current():
         return None
@@ -289,7 +288,7 @@ def zone_data_current(at: datetime) -> Finding | None:
 @check(
     "jobs_alive",
     BLOCKER,
-    gettext_lazy("The jobs run"),
+    gettext_lazy("Jobs are running"),
     screen="schedules",
 )
 def jobs_alive(at: datetime) -> Finding | None:
@@ -314,7 +313,7 @@ def jobs_alive(at: datetime) -> Finding | None:
 # --- warnings -----------------------------------------------------------------------------------------------
 
 
-@check("sqlite_in_production", WARN, gettext_lazy("The database suits several people at work"))
+@check("sqlite_in_production", WARN, gettext_lazy("The database suits several users"))
 def sqlite_in_production(at: datetime) -> Finding | None:
     if not settings.PRODUCTION or connection.vendor != "sqlite":
         return None
@@ -373,12 +372,7 @@ def do_not_call_list_fresh(at: datetime) -> list[Finding]:
     newest = newest_list()
     if newest is None:
         return [
-            Finding(
-                _(
-                    "The national do-not-call list was never imported: manage.py import_do_not_call reads it "
-                    "in."
-                )
-            )
+            Finding(_("The national do-not-call list was never imported: run manage.py import_do_not_call."))
         ]
     of_codes = list(ending_lists(at)[:MOST_NAMED])
     stale = [row for row in of_codes if days_left(row.list_date, at) < 0]
@@ -456,7 +450,7 @@ def tls_on(at: datetime) -> Finding | None:
 @check(
     "mail_is_sent",
     WARN,
-    gettext_lazy("Managers are told by mail"),
+    gettext_lazy("Managers are notified by e-mail"),
     screen="admin:governance_user_changelist?role__exact=MANAGER",
 )
 def mail_is_sent(at: datetime) -> Finding | None:
@@ -464,7 +458,9 @@ def mail_is_sent(at: datetime) -> Finding | None:
     if settings.EMAIL_BACKEND.endswith(
         (".filebased.EmailBackend", ".console.EmailBackend", ".dummy.EmailBackend")
     ):
-        return Finding(_("Mail is written to files: set EMAIL_URL, so that managers are told."))
+        return Finding(_("Mail is written to files: set EMAIL_URL, so that managers are notified."))
     if not managers().exclude(email="").exists():
-        return Finding(_("No manager has an e-mail address, so nobody is told when something goes wrong."))
+        return Finding(
+            _("No manager has an e-mail address, so nobody is notified when something goes wrong.")
+        )
     return None

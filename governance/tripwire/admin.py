@@ -61,7 +61,7 @@ class RegressionStateAdmin(ReadOnlyAdmin):
     list_filter = (STANDING, "triggered", "verdict", "policy__enabled", "policy__measure", "policy__domain")
     list_select_related = ("policy",)
     search_fields = ("policy__metric__startswith", "policy__domain__startswith")
-    search_help_text = gettext_lazy("Metric or domain, from the beginning")
+    search_help_text = gettext_lazy("Metric or domain (starts with)")
     ordering = ("-triggered", "-policy__enabled", "policy__domain", "policy__metric")
 
     @display(
@@ -74,7 +74,7 @@ class RegressionStateAdmin(ReadOnlyAdmin):
         return found.state, found.says
 
     metric = column(gettext_lazy("metric"), lambda state: label(state.policy), ordering="policy__metric")
-    told = column(gettext_lazy("how it stands"), note)
+    told = column(gettext_lazy("status"), note)
 
     @admin.display(description=gettext_lazy("before"), ordering="baseline")
     def baseline_told(self, state: RegressionState) -> str:
@@ -88,7 +88,7 @@ class RegressionStateAdmin(ReadOnlyAdmin):
     def drop_told(self, state: RegressionState) -> str:
         return "–" if state.drop_fraction is None else percent(max(0.0, state.drop_fraction), 0)
 
-    smallest_told = as_share("smallest_drop", gettext_lazy("smallest drop seen"), 0)
+    smallest_told = as_share("smallest_drop", gettext_lazy("smallest detectable drop"), 0)
 
     def changeform_view(
         self, request: HttpRequest, object_id: Any = None, form_url: str = "", extra_context: Any = None
@@ -199,7 +199,7 @@ class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
     )  # fmt: skip
     list_filter = ("enabled", "measure", "action", "domain", "updated_at")
     search_fields = ("metric__startswith", "domain__startswith")
-    search_help_text = gettext_lazy("Metric or domain, from the beginning")
+    search_help_text = gettext_lazy("Metric or domain (starts with)")
     ordering = ("domain", "metric")
     asked_by_address = ("domain", "metric")
     readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id", "meaning")
@@ -243,7 +243,7 @@ class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
     def switch(self, row: RegressionPolicy, *, enabled: bool, by: By, reason: str) -> None:
         upsert_policy(row.domain, row.metric, {"enabled": enabled}, by=by, at=timezone.now(), reason=reason)
 
-    @admin.display(description=gettext_lazy("in words"))
+    @admin.display(description=gettext_lazy("summary"))
     def meaning(self, policy: RegressionPolicy) -> str:
         return live("meaning", as_paragraphs(policy_in_words(policy)))
 

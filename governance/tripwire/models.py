@@ -42,7 +42,7 @@ class RegressionPolicy(Versioned):
     """How one metric is monitored, and what happens when it drops. Every earlier version is kept."""
 
     class Action(models.TextChoices):
-        NOTIFY = "NOTIFY", _("tell the managers")
+        NOTIFY = "NOTIFY", _("notify the managers")
         THROTTLE = "THROTTLE", _("hold the engine back")
         KILL_SWITCH = "KILL_SWITCH", _("engage the kill switch")
 
@@ -83,11 +83,12 @@ class RegressionPolicy(Versioned):
     max_false_alarm = models.DecimalField(
         _("chance of a false alarm"), max_digits=8, decimal_places=7, default=Decimal("0.0005"),
         validators=[MinValueValidator(ALARM_MIN), MaxValueValidator(ALARM_MAX)],
-        help_text=_("It fires only on what chance alone would do at most this often in one look."),
+        help_text=_("It fires only on a drop that chance alone would cause at most this often in one "
+                    "evaluation."),
     )  # fmt: skip
     action = models.CharField(
         _("what it does"), max_length=11, choices=Action.choices, default=Action.NOTIFY,
-        help_text=_("Whatever it does, the managers are told."),
+        help_text=_("Managers are notified in every case."),
     )  # fmt: skip
     enabled = models.BooleanField(_("enabled"), default=False)
 
@@ -152,7 +153,7 @@ class RegressionState(models.Model):
         RegressionPolicy, models.CASCADE, related_name="state", verbose_name=_("tripwire")
     )
     starts_at = models.DateTimeField(
-        _("start mark"), help_text=_("Events from before it do not count. A release sets it anew.")
+        _("start mark"), help_text=_("Events from before it do not count. A reset moves it.")
     )
     frozen = models.JSONField(_("frozen baseline"), null=True, blank=True)
     verdict = models.CharField(
@@ -164,7 +165,7 @@ class RegressionState(models.Model):
     drop_fraction = models.FloatField(_("drop"), null=True, blank=True)
     p_value = models.FloatField(_("p-value"), null=True, blank=True)
     dispersion = models.FloatField(_("dispersion"), null=True, blank=True)
-    smallest_drop = models.FloatField(_("smallest drop it can see"), null=True, blank=True)
+    smallest_drop = models.FloatField(_("smallest detectable drop"), null=True, blank=True)
     samples = models.JSONField(_("samples"), default=dict, blank=True)
     arms_on = models.DateField(_("watched from about"), null=True, blank=True)
     last_checked = models.DateTimeField(_("last checked"), null=True, blank=True)

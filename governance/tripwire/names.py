@@ -11,8 +11,8 @@ from governance.core.errors import Invalid
 DOMAIN_LENGTH, METRIC_LENGTH = 40, 60
 DOMAIN = re.compile(r"[A-Z][A-Z0-9_]{0,39}\Z")
 METRIC = re.compile(r"[a-z][a-z0-9_]{0,59}\Z")
-WRITE_DOMAIN = _("Write a domain in capitals, such as WHOLESALE.")
-WRITE_METRIC = _("Write a metric in small letters, such as followup_sla.")
+WRITE_DOMAIN = _("Enter a domain in capitals, such as WHOLESALE.")
+WRITE_METRIC = _("Enter a metric in lower case, such as followup_sla.")
 
 
 def read_names(domain: str, metric: str) -> tuple[str, str]:

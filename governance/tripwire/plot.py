@@ -130,7 +130,7 @@ class _Drawing:
     def plot(self) -> Plot:
         places = [(_text(self.x(n)), _text(self.y(point[1]))) for n, point in enumerate(self.points)]
         return Plot(
-            title=_("The figures one after the other"),
+            title=_("Values in order"),
             told=self._told(),
             points=places,
             path=" ".join(f"{x},{y}" for x, y in places),

@@ -65,9 +65,9 @@ def policy_in_words(policy: RegressionPolicy) -> list[str]:
     }
     statistic = STATISTICS.get(policy.measure)  # in a form that is being filled in it may be anything
     acts: dict[str, str] = {
-        Action.NOTIFY.value: _("the managers are told and nothing is stopped."),
+        Action.NOTIFY.value: _("the managers are notified and nothing is stopped."),
         Action.THROTTLE.value: _(
-            "%(engine)s is held back until a manager releases it, and the managers are told."
+            "%(engine)s is held back until a manager releases it, and the managers are notified."
         ),
         Action.KILL_SWITCH.value: _("the kill switch is engaged: nothing runs until a manager releases it."),
     }
@@ -144,7 +144,7 @@ def done(firing: RegressionFiring) -> str:
             "The kill switch was engaged: nothing runs until a manager releases it. Releasing the "
             "tripwire does not release the kill switch."
         )
-    return _("Nothing was stopped: this tripwire only tells the managers.")
+    return _("Nothing was stopped: this tripwire only notifies the managers.")
 
 
 def sentences(firing: RegressionFiring) -> list[str]:
@@ -176,10 +176,10 @@ def learning(state: RegressionState) -> str:
     """Return since when it collects its baseline, and when monitoring begins."""
     since = {"since": day_of(state.starts_at)}
     if state.last_checked is None:
-        return _("It learns what is normal from %(since)s on.") % since
+        return _("It recomputes its baseline from %(since)s on.") % since
     if state.arms_on is None:
         return _("No events since %(since)s: nothing to watch yet.") % since
-    return _("It learns what is normal since %(since)s and arms about %(day)s.") % {
+    return _("It has been recomputing its baseline since %(since)s and starts watching about %(day)s.") % {
         **since,
         "day": day_display(state.arms_on),
     }
@@ -190,7 +190,7 @@ def power(state: RegressionState) -> str:
     if state.baseline is None:
         return ""
     if state.smallest_drop is None:
-        return _("At this volume it cannot see any drop: too few events come in.")
-    return _("At this volume the smallest drop it can see is %(drop)s.") % {
+        return _("At this volume it cannot detect any drop: too few events come in.")
+    return _("At this volume the smallest drop it can detect is %(drop)s.") % {
         "drop": percent(state.smallest_drop, 0)
     }

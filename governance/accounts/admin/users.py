@@ -90,8 +90,8 @@ class PersonForm(UserChangeForm):  # type: ignore[misc]  # unfold has no types
     change_reason = reason_field(
         _("Reason for this change"), REASON_LENGTH, required=False,
         help_text=_(
-            "Needed, in at least 10 characters, when the role changes or the person is switched on or off. "
-            "Kept with the change."
+            "Needed, in at least 10 characters, when the role changes or the person is switched on "
+            "or off. Stored with the change."
         ),
     )  # fmt: skip
 

@@ -48,15 +48,15 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
     provinces = forms.MultipleChoiceField(
         label=_("Provinces"), choices=Province.choices, required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text=_("None ticked: all."),
+        help_text=_("No selection means all."),
     )  # fmt: skip
     channels = forms.MultipleChoiceField(
         label=_("Channels"), choices=CHANNEL_NOUNS, required=False,
-        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: all."),
+        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("No selection means all."),
     )  # fmt: skip
     languages = forms.MultipleChoiceField(
         label=_("Languages"), choices=LANGUAGE_NAMES, required=False,
-        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: all."),
+        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("No selection means all."),
     )  # fmt: skip
     zone = forms.ChoiceField(
         label=_("Time zone"), choices=[(zone, zone) for zone in CANADIAN_ZONES],
@@ -66,9 +66,9 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
     shifts = WeekField(
         label=_("Shifts"), required=False,
         help_text=_(
-            "In the person’s own time zone, such as 9:00–12:00, 13:00–17:00; an empty day has no shift. A "
-            "night goes to 24:00 and begins again at 0:00 of the next day. Without any shift every hour is "
-            "one."
+            "In the person’s own time zone, such as 9:00–12:00, 13:00–17:00; an empty day has no "
+            "shift. A night goes to 24:00 and begins again at 0:00 of the next day. Without shifts "
+            "every hour counts."
         ),
     )  # fmt: skip
 

@@ -103,7 +103,7 @@ class Day(Widget):  # type: ignore[misc]  # import_export has no types
         try:
             return date.fromisoformat(value)
         except ValueError:
-            raise ValueError(gettext("This is not a day; write it as 2026-11-24.")) from None
+            raise ValueError(gettext("This is not a date; write it as 2026-11-24.")) from None
 
     def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
         return "" if value is None else value.isoformat()
@@ -154,7 +154,7 @@ class ServiceResource(ModelResource):  # type: ignore[misc]  # import_export has
         (key,) = self._meta.import_id_fields
         first = self.named.setdefault(row[key], row["row"])
         if first != row["row"]:
-            said = gettext("The file names this one twice, first in its row %(row)s.")
+            said = gettext("The file has this one twice, first in row %(row)s.")
             raise ValidationError({key: [said % {"row": first}]})
 
     def import_field(self, field: Any, instance: Any, row: Any, is_m2m: bool = False, **kwargs: Any) -> None:

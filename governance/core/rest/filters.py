@@ -83,7 +83,7 @@ class StrictFilters(django_filters.DjangoFilterBackend):  # type: ignore[misc]  
             )
         for key, value in request.query_params.items():
             if "\0" in value or len(value) > 400:
-                raise Invalid({key: [_("This value cannot be used.")]})
+                raise Invalid({key: [_("This value is not valid.")]})
         return super().filter_queryset(request, queryset, view)
 
 

@@ -88,7 +88,7 @@ def _sentence(errors: Any) -> str:
         while isinstance(first, list | dict):
             first = next(iter(first.values() if isinstance(first, dict) else first), "")
         return f"{field}: {first}"
-    return _("Some values cannot be used.")
+    return _("Some values are not valid.")
 
 
 def problem_text(status: int, code: str, detail: Any, correlation_id: str = "") -> str:

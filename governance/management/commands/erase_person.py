@@ -56,7 +56,7 @@ class Command(GuardedCommand):
             for kind, pk in found:
                 self.show(preview(kind, pk, by=by))
             if not options["yes"]:
-                self.stdout.write(_("Nothing was changed. With --yes and --why this is erased, for good."))
+                self.stdout.write(_("Nothing was changed. Add --yes and --why to erase this permanently."))
                 return
             for kind, pk in found:
                 done = erase_person(kind, pk, why=options["why"].upper(), by=by, at=timezone.now())
