@@ -216,7 +216,7 @@ def comps_statistics(
     """Return statistics of the sales, numbers as text: count used, median, spread, outliers, grade.
 
     It uses sales at most 0.5 mile away, 6 months old and 20 % larger or smaller than the assumption
-    `subject_sqft`, without those beyond Tukey's fences. An unknown value does not exclude a sale, but the sale
+    `subject_sqft`, without those beyond Tukey's fences. An unknown value does not exclude a sale, but it
     is listed under `unverified` and the grade cannot be A or B. `spread` is the interquartile range in CAD,
     `relative_spread` that divided by the median. Comps are identified by their position, from 1.
 
