@@ -123,6 +123,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
     )
     actions_detail: ClassVar[Any] = ["copy"]
 
+    fixed = ("province", "market")
     fieldsets = (
         (None, {"fields": ("province", "market", "enabled", "timezone", "scheduled")}),
         (
@@ -147,11 +148,6 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
             (title, {**options, "fields": [name for name in options["fields"] if name != "week_shown"]})
             for title, options in fieldsets
         ]
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = super().get_readonly_fields(request, obj)
-        # a policy that moved would rule a place that nobody decided it for
-        return (*fields, "province", "market") if obj is not None else fields
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         initial = super().get_changeform_initial_data(request)

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
 from governance.core.actors import By
-from governance.core.admin.base import ReadOnlyAdmin, by_of, reason_field
+from governance.core.admin.base import WHY_AND_VERSION, ReadOnlyAdmin, by_of, reason_field
 from governance.core.admin.careful import CarefulAdmin
 from governance.core.admin.display import as_share, column
 from governance.core.admin.filters import on_board
@@ -202,7 +202,8 @@ class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
     search_help_text = gettext_lazy("Metric or domain, from the beginning")
     ordering = ("domain", "metric")
     asked_by_address = ("domain", "metric")
-    readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id", "meaning")
+    readonly_fields = ("meaning",)
+    fixed = ("domain", "metric")
     fieldsets = (
         (None, {"fields": ("domain", "metric", "measure", "enabled")}),
         (gettext_lazy("What counts as a drop"), {"fields": ("max_drop_fraction", "max_false_alarm")}),
@@ -217,17 +218,8 @@ class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
             },
         ),
         (gettext_lazy("What it does"), {"fields": ("action", "engine", "meaning")}),
-        (gettext_lazy("Why"), {"fields": ("change_reason", "seen_version")}),
-        (
-            gettext_lazy("This version"),
-            {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")},
-        ),
+        *WHY_AND_VERSION,
     )
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = super().get_readonly_fields(request, obj)
-        # a policy that moved would watch what nobody decided it for
-        return (*fields, "domain", "metric") if obj is not None else fields
 
     def serve(self, request: HttpRequest, obj: RegressionPolicy, form: Any, change: bool) -> models.Model:
         return upsert_policy(
