@@ -39,6 +39,11 @@ class Refused(Exception):
     def __str__(self) -> str:
         return str(self.message)
 
+    @property
+    def sentences(self) -> list[str]:
+        """What a person reads: what each field says, else the message."""
+        return [" ".join(map(str, said)) for said in self.errors.values()] or [str(self.message)]
+
 
 class Invalid(Refused):
     """The input is wrong; `errors` says per field what."""

@@ -106,8 +106,7 @@ def _act(request: HttpRequest, pk: int) -> HttpResponse:
         try:
             changed = switch_job(row.task, paused=act == "pause", by=by, at=at, reason=reason)
         except Refused as refusal:
-            told = [str(said) for sentences in refusal.errors.values() for said in sentences]
-            messages.error(request, " ".join(told) or str(refusal))
+            messages.error(request, " ".join(refusal.sentences))
         else:
             keep_figures({"paused_jobs": paused_jobs()}, at)
             if changed:
