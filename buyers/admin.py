@@ -1,4 +1,4 @@
-"""Buyers, the markets that they make liquid, and what they did."""
+"""Admin classes for buyers, their markets' liquidity, and their feedback."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ class LabelList(forms.CharField):
 
 
 class BuyerForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
-    """A buyer as a manager types one."""
+    """The form of a buyer."""
 
     provinces = forms.MultipleChoiceField(
         label=_("Provinces"), choices=Province.choices, required=False,
-        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: all."),
+        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("No selection means all."),
     )  # fmt: skip
     markets = LabelList(
-        label=_("Markets"), required=False, help_text=_("With commas between them; empty: all there are.")
+        label=_("Markets"), required=False, help_text=_("Separate with commas; leave empty for all.")
     )
     property_types = forms.MultipleChoiceField(
         label=_("Property types"), choices=PropertyType.choices, required=False,
-        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: all."),
+        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("No selection means all."),
     )  # fmt: skip
 
     class Meta:
@@ -76,7 +76,7 @@ class BuyerForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at r
 
 @admin.register(Buyer)
 class BuyerAdmin(TransfersRows, ErasesPeople, ServiceAdmin):
-    """Buyers; nobody deletes one, for feedback names her. One can be erased: her row stays without her."""
+    """Buyers; nobody deletes one, since feedback names them. Erasing one keeps the row without their data."""
 
     person_kind = BUYER
     resource = BuyerResource
@@ -93,7 +93,7 @@ class BuyerAdmin(TransfersRows, ErasesPeople, ServiceAdmin):
         (None, {"fields": ("external_id", "name", "phone", "email")}),
         (_("Buy box"), {"fields": ("provinces", "markets", "property_types", "price_min", "price_max")}),
         (_("Proof of funds"), {"fields": ("proof_of_funds", "proof_of_funds_on")}),
-        (_("Kept since"), {"fields": ("created_at", "updated_at")}),
+        (_("Dates"), {"fields": ("created_at", "updated_at")}),
     )
 
     @admin.display(description=_("buys in"))
@@ -123,7 +123,7 @@ class BuyerAdmin(TransfersRows, ErasesPeople, ServiceAdmin):
 
 @admin.register(BuyerLiquidityNode)
 class BuyerLiquidityNodeAdmin(ReadOnlyAdmin):
-    """Which markets are liquid; a row changes by feedback alone."""
+    """The liquidity of markets; only feedback changes a row."""
 
     list_display = (
         "rank", "province", "market", "property_type", "points", "points_low", "active_buyer_count",
@@ -168,13 +168,13 @@ COUNTED = on_board(
 
 @admin.register(BuyerFeedbackEvent)
 class BuyerFeedbackEventAdmin(ReadOnlyAdmin):
-    """What buyers did, as it was recorded."""
+    """Recorded buyer feedback."""
 
     list_display = ("created_at", "event", "node", "buyer", "deal_id", "actor", "acting_for")
     list_filter = (COUNTED, "event", "node__province", "node__property_type", "created_at")
     list_select_related = ("node", "buyer")
     search_fields = ("buyer__external_id__startswith", "deal_id__startswith", "correlation_id__startswith")
-    search_help_text = _("Buyer id, deal id or correlation id, from the beginning")
+    search_help_text = _("Buyer id, deal id or correlation id (starts with)")
     ordering = ("-created_at", "-pk")
     fields = (
         "created_at", "event", "node", "buyer", "deal_id", "detail_told", "actor", "acting_for",

@@ -1,4 +1,4 @@
-"""Offer policies, which managers edit with a reason, and offers with their evidence, which nobody edits."""
+"""Admin classes for offer policies, and for offers and their evidence, which nobody edits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from offers.models import Offer, OfferEvidence, OfferOutcome, OfferPolicy
 from offers.services import POLICY_FIELDS, details_of, upsert_policy
 from offers.transfer import TransfersOfferPolicies
 
-# What evidence keeps for programs, in words.
+# Display names of the keys in evidence.
 KEPT = {
     "given": _("sales given"), "count": _("sales used"), "median": _("median price (CAD)"),
     "spread": _("spread of the middle half (CAD)"), "relative_spread": _("spread as a part of the median"),
@@ -43,7 +43,7 @@ KEPT = {
     "max_arv_multiplier": _("share of the ARV"), "default_assignment_fee": _("assignment fee"),
     "default_fees_buffer": _("fees buffer"),
     "offer_net_of_assignment_fee": _("offer net of the assignment fee"),
-    "min_liquidity_score": _("least liquidity score"), "require_heimdall": _("require Heimdall"),
+    "min_liquidity_score": _("minimum liquidity score"), "require_heimdall": _("require Heimdall"),
     "domain": _("domain"), "confidence": _("confidence"), "policy_version": _("policy version"),
     "trials": _("trials"), "successes": _("successes"), "success_rate": _("success rate"),
 }  # fmt: skip
@@ -56,7 +56,7 @@ QUANTITIES = frozenset(KEPT) - {
 
 
 def _kept_display(kept: Any) -> str | SafeString:
-    """Return what evidence keeps as people read it."""
+    """Return a value in evidence for display."""
     return facts(kept, KEPT, quantities=QUANTITIES)
 
 
@@ -65,7 +65,7 @@ EXAMPLE_ARV, EXAMPLE_REPAIRS = Decimal(450_000), Decimal(50_000)
 
 
 def example_of(policy: OfferPolicy) -> list[str]:
-    """Return in sentences what a policy gives for the house that everybody here knows."""
+    """Return sentences on the policy's result for the standard example house."""
     house = {"arv": amount(EXAMPLE_ARV), "repairs": amount(EXAMPLE_REPAIRS)}
     calc = rules.calculate(EXAMPLE_ARV, EXAMPLE_REPAIRS, policy.terms)
     said = [
@@ -74,9 +74,9 @@ def example_of(policy: OfferPolicy) -> list[str]:
         % {"mao": amount(calc.mao), "offer": amount(calc.recommended_offer)},
     ]
     if calc.floored:
-        said.append(gettext("The sum falls below zero, so it is cut off there: such a house gets no offer."))
+        said.append(gettext("The result is below zero and set to zero: such a house gets no offer."))
     if not policy.enabled:
-        said.append(gettext("Switched off: no offer is computed here, and ALL does not step in."))
+        said.append(gettext("Off: no offer is computed here, and ALL does not apply instead."))
     return said
 
 
@@ -141,7 +141,7 @@ class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, CarefulAdmin):
 
 
 class TellsPrices:
-    """What an outcome brought, as columns."""
+    """Columns for an outcome's prices."""
 
     agreed = in_cad("agreed_price", _("agreed price"))
     resold = in_cad("buyer_price", _("buyer's price"))
@@ -149,7 +149,7 @@ class TellsPrices:
 
 
 class OutcomeInline(TellsPrices, FewRows, TabularInline):  # type: ignore[misc]  # unfold has no types
-    """What happened to an offer, on the screen of its evidence."""
+    """An offer's outcomes, on the page of its evidence."""
 
     model = OfferOutcome
     extra = 0
@@ -175,7 +175,7 @@ def _asked(kept: dict[str, Any] | None) -> str:
 
 @admin.register(OfferEvidence)
 class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
-    """Computations as they were kept."""
+    """Stored computations."""
 
     lead_key = "lead_id"
     list_display = (
@@ -185,7 +185,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
     list_filter = ("offer__state", "province", "comps_grade", "binding", "property_type", "created_at")
     list_select_related = ("offer",)
     search_fields = ("lead_id__startswith", "correlation_id__startswith", "actor__startswith")
-    search_help_text = _("Lead, correlation id or person, from the beginning")
+    search_help_text = _("Lead, correlation id or person (starts with)")
     ordering = ("-id",)
     inlines: ClassVar[list[Any]] = [OutcomeInline]
     fieldsets = (
@@ -207,7 +207,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
             },
         ),
         (
-            _("What they rest on"),
+            _("Inputs"),
             {"fields": ("comps_grade", "sales_say", "sales", "said_besides", "assumed", "market_was")},
         ),
         (
@@ -215,7 +215,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
             {"fields": ("policy", "policy_version", "policy_was", "recommendation_id", "let_in")},
         ),
         (
-            _("Who, and the proof"),
+            _("Person and evidence"),
             {"fields": ("actor", "acting_for", "correlation_id", "token_id", "rules_version", "digest")},
         ),
     )
@@ -240,7 +240,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
 
     @admin.display(description=_("details of the sales"))
     def said_besides(self, evidence: OfferEvidence) -> str:
-        """What the evidence does not rest on, and what goes when the person is deleted."""
+        """Show what the evidence is not based on, and what is deleted when the person is erased."""
         rows = [{"comp": number, **details} for number, details in details_of(evidence).items()]
         return _kept_display(rows)
 
@@ -253,7 +253,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
 
 @admin.register(Offer)
 class OfferAdmin(ReadOnlyAdmin):
-    """Where offers stand."""
+    """The state of offers."""
 
     list_display = (
         "evidence",
@@ -267,7 +267,7 @@ class OfferAdmin(ReadOnlyAdmin):
     list_filter = ("state", "evidence__province", "updated_at")
     list_select_related = ("evidence",)
     search_fields = ("lead_id__startswith",)
-    search_help_text = _("Lead, from the beginning")
+    search_help_text = _("Lead (starts with)")
     ordering = ("-evidence_id",)
     fields = ("evidence", "lead_id", "state", "recommended", "highest", "reservation_id", "updated_at")
     recommended = in_cad("recommended_offer", _("recommended offer"), of="evidence")
@@ -276,7 +276,7 @@ class OfferAdmin(ReadOnlyAdmin):
 
 @admin.register(OfferOutcome)
 class OfferOutcomeAdmin(TellsPrices, ReadOnlyAdmin):
-    """What happened to offers, corrections included."""
+    """Outcomes of offers, corrections included."""
 
     list_display = (
         "created_at", "evidence", "outcome", "agreed", "buyer", "resold", "earned", "corrects", "voided",
@@ -285,7 +285,7 @@ class OfferOutcomeAdmin(TellsPrices, ReadOnlyAdmin):
     list_filter = ("outcome", "voided", "evidence__province", "created_at")
     list_select_related = ("evidence", "corrects", "reason_given")
     search_fields = ("evidence__lead_id__startswith", "buyer__startswith", "correlation_id__startswith")
-    search_help_text = _("Lead, buyer’s id or correlation id, from the beginning")
+    search_help_text = _("Lead, buyer’s id or correlation id (starts with)")
     ordering = ("-id",)
     fields = (
         "created_at", "evidence", "outcome", "agreed", "buyer", "resold", "earned", "corrects", "voided",

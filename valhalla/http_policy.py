@@ -38,7 +38,7 @@ class KnownMethods:
         allowed = API_METHODS if is_api(request) else PAGE_METHODS
         if request.method in allowed:
             return self.get_response(request)
-        status, detail = HTTPStatus.METHOD_NOT_ALLOWED, _("This address does not answer this method.")
+        status, detail = HTTPStatus.METHOD_NOT_ALLOWED, _("This address does not support this method.")
         if is_api(request):
             answer = problem_http(request, status, "method_not_allowed", detail)
         else:
@@ -65,7 +65,7 @@ class ReadableRequests:
 
 
 def _unreadable() -> HttpResponse:
-    detail = _("This address holds a character that nothing can be looked for by.")
+    detail = _("This address contains a character that cannot be used.")
     status = HTTPStatus.BAD_REQUEST
     return HttpResponse(f"{detail}\n", status=status, content_type="text/plain; charset=utf-8")
 

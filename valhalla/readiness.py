@@ -21,7 +21,7 @@ from valhalla.supervision import processes_down
 @check(
     "no_demo_people",
     Severity.BLOCKER,
-    gettext_lazy("Nobody of the demo can sign in"),
+    gettext_lazy("No demo account can sign in"),
     screen="admin:governance_user_changelist?is_active__exact=1",
 )
 def no_demo_people(at: datetime) -> Finding | None:
@@ -31,8 +31,8 @@ def no_demo_people(at: datetime) -> Finding | None:
         return None
     return Finding(
         _(
-            "These come from the demo, which prints their passwords and tokens: %(names)s. Begin in an empty "
-            "database, or switch them off."
+            "These come from the demo, which prints their passwords and tokens: %(names)s. Start "
+            "with an empty database, or switch them off."
         )
         % {"names": ", ".join(names)},
         {"usernames": names},
@@ -54,7 +54,7 @@ def jobs_scheduled(at: datetime) -> Finding | None:
     return Finding(_("These jobs are switched off: %(names)s.") % {"names": ", ".join(off)}, {"jobs": off})
 
 
-@check("files_private", Severity.WARN, gettext_lazy("Other accounts of the machine read nothing"))
+@check("files_private", Severity.WARN, gettext_lazy("Other accounts of this machine cannot read its files"))
 def files_private(at: datetime) -> Finding | None:
     """Check that only this account can read the database, mail, keys and backups."""
     found = [str(path) for path in open_to_others()]
@@ -67,7 +67,7 @@ def files_private(at: datetime) -> Finding | None:
     )
 
 
-@check("database_roles", Severity.WARN, gettext_lazy("The database guards evidence against the program too"))
+@check("database_roles", Severity.WARN, gettext_lazy("The database protects evidence from the program too"))
 def guarded_against_the_program(at: datetime) -> Finding | None:
     """Check that the application does not own the tables, since owners can switch their triggers off."""
     if not settings.PRODUCTION or connection.vendor != "postgresql":
@@ -99,7 +99,7 @@ def disk_has_room(at: datetime) -> Finding | None:
     )
 
 
-@check("processes_running", Severity.WARN, gettext_lazy("Every process of this machine runs"))
+@check("processes_running", Severity.WARN, gettext_lazy("Every process of this machine is running"))
 def processes_running(at: datetime) -> Finding | None:
     """Check that no job process is waiting to be restarted, since jobs are late meanwhile."""
     down = processes_down()

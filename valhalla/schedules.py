@@ -68,7 +68,7 @@ SCHEDULES = (
     Schedule(
         "governance.apply_scheduled",
         Every(minutes=1),
-        _("Makes scheduled changes of market policies that have begun versions of their policies."),
+        _("Applies scheduled market policy changes that are due as new versions."),
         _(
             "While it is paused the contact gate follows scheduled changes all the same, but lists of "
             "policies and their history do not show them."
@@ -96,13 +96,13 @@ SCHEDULES = (
         "valhalla.take_figures",
         Every(minutes=5),
         _("Counts the figures of the operations board, which opens at once however large the tables are."),
-        _("While it is paused the operations board and the counts in the side bar grow old."),
+        _("While it is paused the operations board and the counts in the side bar go out of date."),
     ),
     Schedule(
         "followups.snapshot_sla",
         Nightly(minute=5, hours="3-6"),
-        _("Keeps the figures of the day before."),
-        _("While it is paused the SLA of those days is not kept."),
+        _("Stores the previous day’s SLA figures."),
+        _("While it is paused the SLA of those days is not stored."),
     ),
     Schedule(
         "followups.realign_due",
@@ -122,13 +122,13 @@ SCHEDULES = (
     Schedule(
         "governance.remove_expired",
         Nightly(minute=45, hours="3-6"),
-        _("Removes what is past its retention period, and tells of each removal."),
+        _("Removes what is past its retention period, and records each removal."),
         _("While it is paused nothing past its retention period is removed."),
     ),
     Schedule(
         "governance.evaluate_tripwires",
         Nightly(minute=0, hours="6-9"),
-        _("Looks whether a watched figure dropped, and slows down or stops what depends on it."),
+        _("Checks whether a watched metric dropped, and slows down or stops what depends on it."),
         _("While it is paused no drop of a watched figure is noticed and nothing is slowed down by it."),
     ),
 )

@@ -73,7 +73,7 @@ def _failed(request: HttpRequest, status: int) -> HttpResponse:
     number = str(getattr(request, "correlation_id", ""))
     if status == 503 and is_api(request):
         return problem_http(
-            request, 503, "unavailable", _("The database does not answer; ask again in a moment.")
+            request, 503, "unavailable", _("The database is not responding; try again in a moment.")
         )
     try:
         return HttpResponse(loader.render_to_string("500.html", {"correlation_id": number}), status=status)

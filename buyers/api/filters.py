@@ -26,7 +26,7 @@ class BuyerFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has
 
 
 class FeedbackEventFilter(EventFilter):
-    """Feedback by place, kind, buyer, deal, who recorded it and when."""
+    """Feedback by place, kind, buyer, deal, actor and time."""
 
     province = filters.ChoiceFilter(field_name="node__province", choices=Province.choices)
     market = MarketFilter(field_name="node__market_key")

@@ -54,7 +54,7 @@ class LadderAdmin(ActsWithReason):
     list_filter = ("status", "nurture", DoubledFilter, "lead__province", OwnerFilter, "started_at")
     list_select_related = ("lead",)
     search_fields = ("lead__external_id",)
-    search_help_text = _("Lead id, from the beginning")
+    search_help_text = _("Lead id (starts with)")
     sortable_by = ("started_at",)
     ordering = ("-started_at", "-id")
     actions = ["stop"]
@@ -86,7 +86,7 @@ class LadderAdmin(ActsWithReason):
     lead_id_text = column(_("lead"), "lead.external_id", ordering="lead__external_id")
     province = column(_("province"), "lead.get_province_display", ordering="lead__province")
     steps_shown = column(_("steps"), lambda ladder: steps_in_words(_steps(ladder)))
-    line = column(_("on a line of time"), lambda ladder: time_line(_steps(ladder)))
+    line = column(_("timeline"), lambda ladder: time_line(_steps(ladder)))
     why_ended = column(_("why it ended"), lambda ladder: why_ended(ladder.stop_reason))
 
     def has_stop_permission(self, request: HttpRequest) -> bool:

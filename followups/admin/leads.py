@@ -82,11 +82,11 @@ class LeadForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at ru
     zone = forms.ChoiceField(
         label=_("Time zone"),
         required=False,
-        choices=[("", _("that of the city")), *((zone, zone) for zone in CANADIAN_ZONES)],
-        help_text=_("Only where it is known for sure; it beats every other clock."),
+        choices=[("", _("from the city")), *((zone, zone) for zone in CANADIAN_ZONES)],
+        help_text=_("Only if it is certain; it overrides every other time zone."),
         widget=UnfoldAdminSelectWidget,
     )
-    extra = JSONText(label=_("What else the source sent"), required=False)
+    extra = JSONText(label=_("Other data from the source"), required=False)
 
     class Meta:
         model = Lead
@@ -95,7 +95,7 @@ class LeadForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at ru
     def clean_extra(self) -> Any:
         extra = self.cleaned_data["extra"] or {}
         if not isinstance(extra, dict):
-            raise ValidationError(gettext("A JSON object is needed, such as {}."))
+            raise ValidationError(gettext("Enter a JSON object, such as {}."))
         return extra
 
 
@@ -162,16 +162,14 @@ class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
     list_display_links = ("external_id", "name")
     list_filter = ("status", NobodysFilter, ScoreFilter, "language", "province", "created_at")
     search_fields = ("external_id__startswith", "name")
-    search_help_text = _(
-        "Lead id from the beginning, a part of the name, or a whole phone number or e-mail address"
-    )
+    search_help_text = _("Lead id (starts with), part of the name, or a whole phone number or e-mail address")
     ordering = ("-created_at", "-id")
     inlines: ClassVar[list[Any]] = [ContactPointInline, PropertyInline]
     readonly_fields = ("created_at", "updated_at", "actor", "acting_for", "correlation_id")
     fixed = ("external_id",)
     fieldsets = (
         *((title, {"fields": columns_of(group)}) for group, title in GROUPS.items()),
-        (_("Kept since"), {"fields": ("created_at", "updated_at", "actor", "acting_for", "correlation_id")}),
+        (_("Dates"), {"fields": ("created_at", "updated_at", "actor", "acting_for", "correlation_id")}),
     )
 
     place = column(_("place"), lambda lead: f"{lead.province} · {lead.market}", ordering="province")

@@ -44,7 +44,7 @@ class RealignRequestAdmin(ReadOnlyAdmin):
 class TaskCorrectionAdmin(ReadOnlyAdmin):
     """Outcomes that were corrected, and why."""
 
-    nothing_yet = _("Nobody has corrected an outcome so far.")
+    nothing_yet = _("No outcome has been corrected yet.")
     list_display = ("task", "from_outcome", "to_outcome", "actor", "reason", "at")
     list_filter = ("from_outcome", "to_outcome", "at")
     list_select_related = ("task",)
@@ -55,7 +55,7 @@ class TaskCorrectionAdmin(ReadOnlyAdmin):
 class InboundContactAdmin(ReadOnlyAdmin):
     """Who called or wrote, and what came of it."""
 
-    nothing_yet = _("No seller has called or written to us so far, as far as it was recorded.")
+    nothing_yet = _("No call or message from a seller has been recorded yet.")
     list_display = ("at", "lead", "channel", "outcome", "next", "actor")
     list_filter = ("channel", "outcome", "at")
     list_select_related = ("lead",)
@@ -99,10 +99,10 @@ class LookupEventAdmin(ReadOnlyAdmin):
     """Who looked a person up; by what is kept as a hash. Managers see above it who looked up many."""
 
     list_before_template = "admin/followups/lookupevent/bursts.html"
-    nothing_yet = _("Nobody has looked a person up by a number or address so far.")
+    nothing_yet = _("Nobody has looked anyone up by number or address yet.")
     list_display = ("at", "actor", "kind", "found")
     search_fields = ("actor__exact",)
-    search_help_text = _("Username, in full")
+    search_help_text = _("Full username")
     # whose values are known: reading them out of the table walks through all of it
     list_filter = (BurstFilter, one_of("kind", _("looked up by"), LOOKED_UP_BY.items), "at")
     ordering = ("-at", "-id")
@@ -131,7 +131,7 @@ class SlaSnapshotAdmin(ReadOnlyAdmin):
     )
     list_filter = (one_of("dimension", _("by"), GROUPED.items), "day")
     search_fields = ("value__startswith",)
-    search_help_text = _("Province, channel, step or owner, from the beginning")
+    search_help_text = _("Province, channel, step or owner (starts with)")
     ordering = ("-day", "dimension", "value")
     fields = list_display
 
@@ -142,7 +142,7 @@ class SlaSnapshotAdmin(ReadOnlyAdmin):
         if row.dimension == "OWNER":
             return row.value or gettext("nobody")
         if row.dimension == "STEP":
-            return task_name("", int(row.value), None) if row.value else gettext("no step of a ladder")
+            return task_name("", int(row.value), None) if row.value else gettext("not part of a ladder")
         return str({**dict(Province.choices), **dict(CHANNEL_CHOICES)}.get(row.value, row.value) or "–")
 
     share_5m = as_share("within_5m", _("within 5 minutes"), 0)

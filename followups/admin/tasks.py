@@ -88,7 +88,7 @@ class HeldFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         waiting = ("waiting", _("waiting for another lead"))
-        return [("yes", _("held")), waiting, ("claimed", _("claimed by somebody"))]
+        return [("yes", _("held")), waiting, ("claimed", _("claimed"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() == "yes":
@@ -147,7 +147,7 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
     )
     list_select_related = ("lead",)
     search_fields = ("lead__external_id",)
-    search_help_text = _("Lead id, from the beginning")
+    search_help_text = _("Lead id (starts with)")
     sortable_by = ("id", "due_there")
     ordering = ("-created_at", "-id")
     actions = ["reassign", "skip", "stop"]
@@ -194,7 +194,7 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
     lead_link = column(_("lead"), "lead.external_id", ordering="lead__external_id")
     outcome_standing = column(_("outcome"), "standing_outcome_display", nothing="–")
 
-    @admin.display(description=_("due there"), ordering=F("due_at").asc(nulls_last=True))
+    @admin.display(description=_("due (local time)"), ordering=F("due_at").asc(nulls_last=True))
     def due_there(self, task: FollowUpTask) -> str:
         if task.due_at is None:
             return "–"
@@ -254,7 +254,7 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
             return None
         owner = owner_key(said["owner"]) or gettext("nobody")
         text = ngettext(
-            "%(count)s task now goes to %(owner)s.", "%(count)s tasks now go to %(owner)s.", moved
+            "%(count)s task reassigned to %(owner)s.", "%(count)s tasks reassigned to %(owner)s.", moved
         )
         messages.success(request, text % {"count": moved, "owner": owner})
         if not is_known(said["owner"]):

@@ -27,9 +27,8 @@ class TemplateForm(VersionForm):
     steps = StepsField(
         label=_("Steps"),
         help_text=_(
-            "How long after the first step was due each comes; the first comes at once. They are put in "
-            "order by themselves, and a row without a channel is not a step. Ladders that run keep their "
-            "steps."
+            "When each step is due, counted from the first, which is due at once. Steps are sorted "
+            "automatically, and rows without a channel are ignored. Running ladders keep their steps."
         ),
     )
 
@@ -113,7 +112,7 @@ class LadderTemplateAdmin(TransfersTemplates, SwitchesMany, LiveAdmin, HistoryAd
             reason=reason, expected_version=row.version,
         )  # fmt: skip
 
-    @admin.display(description=_("on a line of time"))
+    @admin.display(description=_("timeline"))
     def line(self, template: LadderTemplate) -> str:
         return live("line", time_line(read_steps(template.steps)))
 

@@ -72,7 +72,7 @@ class LaddersForm(forms.Form):
 
     ladders = forms.BooleanField(
         label=_("Start ladders"), required=False, widget=UnfoldBooleanWidget,
-        help_text=_("For each lead of the file whom the contact gate lets start."),
+        help_text=_("For each lead in the file that the contact gate allows."),
     )  # fmt: skip
     owner = forms.CharField(
         label=_("Owner of the ladders"), max_length=ACTOR_LENGTH, required=False,
@@ -260,8 +260,8 @@ class TransfersLeads(TakesFiles):
     options_form = LaddersForm
     too_large = staticmethod(too_large)
     export_note = _(
-        "Of a lead whom nobody may contact, the numbers and addresses that are stopped and the notes stay "
-        "here. Of several numbers the first is given."
+        "For leads who must not be contacted, the blocked numbers and addresses and the notes "
+        "are left out. If a lead has several numbers, the first is exported."
     )
 
     def has_import_permission(self, request: HttpRequest, object_id: Any = None) -> bool:

@@ -86,7 +86,7 @@ class LeadIdField(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
         text = super().to_internal_value(data)
         if not text.isprintable():
-            raise serializers.ValidationError(_("A lead id has printable characters only."))
+            raise serializers.ValidationError(_("A lead id may contain printable characters only."))
         return text
 
 
@@ -195,7 +195,7 @@ class ReassignManyInput(ReassignInput):
         filtered = data["of_owner"] is not None or any(data.get(k) for k in ("province", "market", "channel"))
         if (data["ids"] is None) is not filtered:
             raise serializers.ValidationError(
-                {"ids": [_("Name tasks by ids, or by of_owner, province, market and channel.")]}
+                {"ids": [_("Select tasks by ids, or by of_owner, province, market and channel.")]}
             )
         return data
 

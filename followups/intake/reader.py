@@ -336,7 +336,7 @@ def _layout(path: Path) -> _Layout:
     for separator in _SEPARATORS:
         record = _first_record(path, encoding, separator)
         if record is None:
-            raise UnreadableFile(_("The file is empty: not even a heading is in it."))
+            raise UnreadableFile(_("The file is empty: it has no header row."))
         headings = Headings(tuple(record.cells), {}) if record.code else read_headings(record.cells)
         layouts.append(_Layout(encoding, separator, headings, record.line))
     best = max(layouts, key=lambda layout: len(layout.headings.columns))
@@ -344,7 +344,7 @@ def _layout(path: Path) -> _Layout:
     missing = [label for name, label in labels.items() if name not in best.headings.columns]
     if missing:
         raise UnreadableFile(
-            _("No heading names %(missing)s; the first line reads: %(headings)s.")
+            _("No column for %(missing)s; the first line reads: %(headings)s.")
             % {
                 "missing": _(" and ").join(missing),
                 "headings": rules.printable(", ".join(best.headings.names))[:300],

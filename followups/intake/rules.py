@@ -51,13 +51,13 @@ _PROBLEMS: Final[dict[str, tuple[Effect, StrOrPromise]]] = {
     "too_many_cells": (
         "refused",
         gettext_lazy(
-            "The line has more cells than the heading, so a cell with a separator in it lacks its quotation "
-            "marks; the line was refused."
+            "The line has more cells than the header: a cell that contains a separator needs "
+            "quotation marks; the line was refused."
         ),
     ),
     "broken_quotes": (
         "refused",
-        gettext_lazy("A quotation mark is not closed or stands in the wrong place; the line was refused."),
+        gettext_lazy("A quotation mark is not closed or is in the wrong place; the line was refused."),
     ),
     "line_too_large": (
         "refused",
@@ -120,7 +120,7 @@ _PROBLEMS: Final[dict[str, tuple[Effect, StrOrPromise]]] = {
     ),
     "date_future": (
         "kept",
-        gettext_lazy("The date “%(value)s” had not come yet when the file was read; it was kept."),
+        gettext_lazy("The date “%(value)s” is in the future; it was kept."),
     ),
     "too_long": (
         "left_empty",
@@ -132,7 +132,7 @@ _PROBLEMS: Final[dict[str, tuple[Effect, StrOrPromise]]] = {
     ),
     "short_line": (
         "kept",
-        gettext_lazy("The line has fewer cells than the heading; the missing ones count as empty."),
+        gettext_lazy("The line has fewer cells than the header; the missing ones count as empty."),
     ),
 }
 

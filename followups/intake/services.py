@@ -459,7 +459,7 @@ def _candidates(batch: Sequence[tuple[int, int]], at: datetime) -> list[_Candida
 
 def _judge_all(run: Import, gathering: Gathering) -> None:
     """Find who starts no ladder and why, count it and report it."""
-    with run.progress(_("Asking the gate"), len(gathering)) as bar:
+    with run.progress(_("Checking the contact gate"), len(gathering)) as bar:
         templates: dict[Place, LadderTemplate | Refused] = {}
         for batch in gathering.stored(READ_AT_ONCE):
             candidates = _candidates(batch, run.at)

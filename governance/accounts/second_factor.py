@@ -1,4 +1,4 @@
-"""Taking somebody's second factor away, so that they set it up again at their next login."""
+"""Resetting somebody's second factor, so that they set up a new one at their next login."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 def reset_second_factor(username: str, *, by: By, at: datetime, reason: str) -> bool:
     """Remove a person's device, passkeys and backup codes, and end their sessions.
 
-    Returns whether they had any, so that a repeat changes nothing. Raises Forbidden without the right, for
-    oneself, and for a superuser unless the operator or another superuser does it; Invalid without a reason;
-    Refused `unknown_person`.
+    Returns whether they had any, so that a repeat changes nothing. Raises Forbidden without the permission,
+    for oneself, and for a superuser unless the operator or another superuser does it; Invalid without a
+    reason; Refused `unknown_person`.
     """
     if not (by.is_system or by.may(MANAGE)):
         raise Forbidden("not_allowed", _("Only a manager resets a second factor."))

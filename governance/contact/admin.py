@@ -1,4 +1,4 @@
-"""What the gate judges by, and what it decided, on the managers' screens."""
+"""Admin classes for the gate's reference data and its decisions."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ DAYS = (
 
 
 class ReferenceAdmin(HistoryAdmin):
-    """A screen of what holds everywhere: saved with a reason, after which due times are judged anew."""
+    """Reference data that applies everywhere: saving needs a reason and then recomputes due times."""
 
     def serve(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> Any:
         save_reference(obj, by=by_of(request), at=timezone.now(), reason=form.cleaned_data["change_reason"])
@@ -96,7 +96,7 @@ class RemovableReferenceAdmin(DeletesWithReason, ReferenceAdmin):
 
 @admin.register(Closure)
 class ClosureAdmin(RemovableReferenceAdmin):
-    """Days that are closed besides the public holidays, and public holidays that are worked."""
+    """Days that are closed in addition to public holidays, and public holidays that are worked."""
 
     form = ReasonForm
     list_display = ("date", "province_name", "name", "closed", "closed_from", "citation")
@@ -126,7 +126,7 @@ class ClosureAdmin(RemovableReferenceAdmin):
 
 
 class HoursForm(ReasonForm):
-    """The law's hours with their days as boxes."""
+    """Legal hours, with their days as checkboxes."""
 
     days = forms.TypedMultipleChoiceField(
         label=_("Days"), choices=DAYS, coerce=int, widget=UnfoldAdminCheckboxSelectMultipleWidget
@@ -135,7 +135,7 @@ class HoursForm(ReasonForm):
 
 @admin.register(StatutoryHours)
 class StatutoryHoursAdmin(ReferenceAdmin):
-    """The law's hours. A change of the law is a new row with its own date; the old one stays for the past."""
+    """Legal hours. A change in the law is a new row with its own date; the old one stays for the past."""
 
     form = HoursForm
     list_display = ("jurisdiction", "channel", "days_told", "start", "end", "valid_from", "citation")
@@ -163,7 +163,7 @@ class StatutoryHoursAdmin(ReferenceAdmin):
 
 
 class CityZoneForm(ReasonForm):
-    """A city's clock, chosen from the Canadian ones."""
+    """A city's time zone, one of the Canadian ones."""
 
     zone = forms.ChoiceField(
         label=_("Time zone"),
@@ -174,7 +174,7 @@ class CityZoneForm(ReasonForm):
 
 @admin.register(CityZone)
 class CityZoneAdmin(RemovableReferenceAdmin):
-    """Which clock a city keeps, for leads without a zone of their own."""
+    """The time zones of cities, for leads without a time zone of their own."""
 
     form = CityZoneForm
     list_display = ("city", "province", "zone")
@@ -198,22 +198,21 @@ class CityZoneAdmin(RemovableReferenceAdmin):
 
 
 def read_point(text: str) -> tuple[str, tuple[str, ...]]:
-    """Return the kind of a phone number or e-mail address, and its keyed hash under the current and each
-    kept key.
+    """Return the kind of a phone number or e-mail address, and its keyed hashes.
 
-    Raises ValidationError.
+    One hash for the current and for each kept key. Raises ValidationError.
     """
     kind, value = (EMAIL, read_email(text)) if "@" in text else (PHONE, read_phone(text))
     return kind, every_digest(kind, value)
 
 
 class PointForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets the model
-    """A form that takes a phone number or address, of which only the keyed hash is kept."""
+    """A form that takes a phone number or address, of which only the keyed hash is stored."""
 
     point = forms.CharField(
         label=_("Phone or e-mail"), max_length=254,
         widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
-        help_text=_("Kept as a keyed hash only; it cannot be read again."),
+        help_text=_("Stored as a keyed hash only; it cannot be read again."),
     )  # fmt: skip
 
     def clean_point(self) -> tuple[str, tuple[str, ...]]:
@@ -229,7 +228,7 @@ class PointForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets th
 
 
 class EvidenceOfPoints(ServiceAdmin):
-    """Rows about points: added through a service, found by the point's hash, never changed."""
+    """Rows about contact points: added through a service, found by the point's hash, never changed."""
 
     list_display_links = ("at",)
     ordering = ("-pk",)
@@ -252,7 +251,7 @@ class EvidenceOfPoints(ServiceAdmin):
 
 
 class SuppressionForm(PointForm):
-    """A stop, or the end of one."""
+    """A suppression, or its end."""
 
     class Meta:
         model = Suppression
@@ -270,7 +269,7 @@ class SuppressionForm(PointForm):
 
 @admin.register(Suppression)
 class SuppressionAdmin(TransfersStops, EvidenceOfPoints):
-    """Whom nobody contacts. A row is never deleted; a stop ends by another row."""
+    """Suppressions. Rows are never deleted; another row ends a suppression."""
 
     form = SuppressionForm
     list_display = ("at", "point_told", "action", "channel_told", "source", "reason", "actor")
@@ -331,7 +330,7 @@ class ConsentForm(PointForm):
 
 @admin.register(Consent)
 class ConsentAdmin(EvidenceOfPoints):
-    """Consents as Canada's anti-spam law asks for them; when one ends follows from its kind."""
+    """Consents under Canada's anti-spam law; the kind decides when one ends."""
 
     form = ConsentForm
     list_display = ("at", "point_told", "channel", "kind", "obtained_how", "expires_at", "actor")
@@ -395,7 +394,7 @@ class ConsentStatementAdmin(HistoryAdmin):
 
 @admin.register(AreaCodeStatement)
 class AreaCodeStatementAdmin(HistoryAdmin):
-    """Area codes where only exempt numbers are called; go-live waits for a list or a statement of each."""
+    """Area codes where only exempt numbers are called; go-live waits for a list or a statement for each."""
 
     form = VersionForm
     nothing_yet = _("State where only exempt numbers are called: such an area code needs no national list.")
@@ -423,7 +422,7 @@ class AreaCodeStatementAdmin(HistoryAdmin):
 
 
 class EndsFilter(admin.SimpleListFilter):
-    """Lists that end within a week, or have ended."""
+    """Lists that expire within a week, or have expired."""
 
     title = _("state")
     parameter_name = "ends"
@@ -441,7 +440,7 @@ class EndsFilter(admin.SimpleListFilter):
 class AreaCodeListAdmin(ReadOnlyAdmin):
     """The newest national do-not-call list of each area code, and until when it may be used."""
 
-    nothing_yet = _("No list was imported yet: manage.py import_do_not_call does it.")
+    nothing_yet = _("No list has been imported yet: run manage.py import_do_not_call.")
     list_display = ("area_code", "list_date", "usable_until", "state_told", "since")
     list_filter = (EndsFilter, "list_date")
     search_fields = ("area_code",)
@@ -459,9 +458,9 @@ class AreaCodeListAdmin(ReadOnlyAdmin):
 
 @admin.register(DoNotCallImport)
 class DoNotCallImportAdmin(ReadOnlyAdmin):
-    """When the national do-not-call list was read in; manage.py import_do_not_call does it."""
+    """When the national do-not-call list was imported, by manage.py import_do_not_call."""
 
-    nothing_yet = _("The national list was never read in: manage.py import_do_not_call does it.")
+    nothing_yet = _("The national list was never imported: run manage.py import_do_not_call.")
     list_display = ("list_date", "at", "codes_told", "numbers", "added", "unreadable", "actor")
     list_filter = ("list_date",)
     ordering = ("-list_date", "-id")
@@ -474,7 +473,7 @@ class DoNotCallImportAdmin(ReadOnlyAdmin):
 
 @admin.register(ContactDecision)
 class ContactDecisionAdmin(ReadOnlyAdmin):
-    """What the gate answered where someone contacted or was refused to."""
+    """The gate's decisions where somebody contacted a lead or was refused."""
 
     list_display = (
         "created_at", "lead_id", "channel_told", "door", "ok", "why", "all_the_same", "where", "local_time",
@@ -507,7 +506,7 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
             return found, twice
         return found | queryset.filter(Q(phone_digest__in=hashes) | Q(email_digest__in=hashes)), twice
 
-    @admin.display(description=_("contacted all the same"))
+    @admin.display(description=_("contacted anyway"))
     def all_the_same(self, decision: ContactDecision) -> str:
         if decision.overridden:
             return str(_("overridden"))
@@ -541,7 +540,7 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
 
 @admin.register(HashKeyCheck)
 class HashKeyCheckAdmin(ReadOnlyAdmin):
-    """Which keys hash the points, told by their fingerprints; the newest is first."""
+    """The keys that hash the contact points, shown by their fingerprints, the newest first."""
 
     list_display = ("id", "fingerprint", "added_at", "moved_at", "dropped_at")
     list_display_links = None

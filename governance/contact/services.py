@@ -587,7 +587,7 @@ def lift_suppression(
 def lift_press(points: Sequence[str], press: str, *, by: By, at: datetime) -> None:
     """End the stops of one press of a key and no others. The rows of before remain."""
     if not by.may(UNDO):
-        raise Forbidden("not_allowed", _("Your role does not take opt-outs back."))
+        raise Forbidden("not_allowed", _("Your role does not undo opt-outs."))
     stops = Suppression.objects.filter(
         point_digest__in=points, press=press, action=Suppression.Action.SUPPRESS
     )

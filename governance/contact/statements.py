@@ -1,4 +1,4 @@
-"""What managers state: how consent is obtained, and where only exempt numbers are called."""
+"""Managers' statements: how consent is obtained, and where only exempt numbers are called."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ CONSENT, EXEMPT = "governance.record_consent", "governance.state_exempt_calls"
 def state_consent(
     channel: str, how: str, *, by: By, at: datetime, reason: str, expected_version: int | None = None
 ) -> ConsentStatement:
-    """State how consent for a written channel is obtained; no change makes no version.
+    """State how consent for a written channel is obtained; without a change no version is created.
 
-    Raises Forbidden without the right, Invalid without words or a reason, Refused `stale_version` when
+    Raises Forbidden without the permission, Invalid without a text or a reason, Refused `stale_version` when
     `expected_version` (0 for the first) is not the row's.
     """
     if not by.may(CONSENT):
@@ -52,7 +52,7 @@ def state_consent(
 
 
 def unstated_channels() -> list[str]:
-    """Return the channels for which nobody has said how consent is obtained."""
+    """Return the channels without a statement on how consent is obtained."""
     stated = set(ConsentStatement.objects.values_list("channel", flat=True))
     return [channel for channel, _noun in WRITTEN_CHOICES if channel not in stated]
 
@@ -67,11 +67,11 @@ def state_exempt_calls(
     reason: str,
     expected_version: int | None = None,
 ) -> AreaCodeStatement:
-    """State that only exempt numbers of an area code are called; with False, that this no longer holds.
+    """State that only exempt numbers of an area code are called; with False, that this no longer applies.
 
-    No change makes no version. Raises Forbidden without the right, Invalid for what is no area code or for a
-    reason of fewer than 10 or more than 1,000 characters, Refused `stale_version` when `expected_version`
-    (0 for the first) is not the row's.
+    Without a change no version is created. Raises Forbidden without the permission, Invalid for an invalid
+    area code or a reason of fewer than 10 or more than 1,000 characters, Refused `stale_version` when
+    `expected_version` (0 for the first) is not the row's.
     """
     if not by.may(EXEMPT):
         raise Forbidden("not_allowed", _("Only a manager states which numbers are called."))

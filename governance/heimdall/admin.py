@@ -1,4 +1,4 @@
-"""Heimdall on the managers' screens: each domain's figures beside what is asked of them."""
+"""Heimdall's admin classes: each domain's figures next to its minimums."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PolicyForm(CarefulForm):
 
 
 class DomainFilter(admin.SimpleListFilter):
-    """Narrows by the domains that have a policy: they are few, and the rows are many."""
+    """Filters by the domains that have a policy: they are few, and the rows are many."""
 
     title = gettext_lazy("domain")
     parameter_name = "domain"
@@ -59,7 +59,7 @@ class DomainFilter(admin.SimpleListFilter):
 
 @admin.register(HeimdallPolicy)
 class HeimdallPolicyAdmin(CarefulAdmin):
-    """What each machine must show before it may drive production, beside what it has shown."""
+    """What each machine must show before it may drive production, next to what it has shown."""
 
     form = PolicyForm
     asked_by_address = ("domain",)
@@ -78,7 +78,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
     fieldsets = (
         (None, {"fields": ("domain", "prod_use_enabled")}),
         (
-            gettext_lazy("What is asked"),
+            gettext_lazy("Requirements"),
             {"fields": ("min_confidence_prod", "min_sandbox_trials", "min_sandbox_success_rate")},
         ),
         (
@@ -93,7 +93,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
         return super().get_queryset(request).with_scorecard(since, until)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave the figures of now out where there are none: on a new policy, and on a version of then."""
+        """Leave out the current figures if there are none: on a new policy, and on an old version."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is not None and not getattr(request, "shows_history", False):
             return fieldsets
@@ -124,7 +124,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
     def standing(self, policy: HeimdallPolicy) -> Any:
         carried = rules.shortfall(policy.thresholds, card_of(policy)) is None
         if policy.prod_use_enabled:
-            return (ON, _("in production")) if carried else (FALLEN, _("held back: below what is asked"))
+            return (ON, _("in production")) if carried else (FALLEN, _("held back: below the requirements"))
         return (READY, _("can be promoted")) if carried else (NOT_YET, _("in the sandbox"))
 
     @admin.display(description=gettext_lazy("verdict"))
@@ -143,7 +143,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
     def rate_shown(self, policy: HeimdallPolicy) -> str:
         return _beside(_rate(card_of(policy)), percent(policy.min_sandbox_success_rate))
 
-    confidence_asked = as_share("min_confidence_prod", gettext_lazy("confidence asked"))
+    confidence_asked = as_share("min_confidence_prod", gettext_lazy("minimum confidence"))
 
     @admin.display(description=gettext_lazy("counted"))
     def days_shown(self, policy: HeimdallPolicy) -> str:
@@ -156,26 +156,26 @@ class HeimdallPolicyAdmin(CarefulAdmin):
 
 
 def _lowered_display(name: str, old: Any, new: Any) -> str:
-    """Return in a sentence which part of the bar is lowered."""
+    """Return a sentence that says which minimum is lowered."""
     facts = {"old": percent(old), "new": percent(new)} if name != rules.TRIALS else {"old": old, "new": new}
     sentences = {
         rules.CONFIDENCE: _(
-            "The minimum confidence falls from %(old)s to %(new)s: recommendations that are less sure may "
+            "The minimum confidence falls from %(old)s to %(new)s: less certain recommendations may "
             "drive production."
         ),
         rules.TRIALS: _(
-            "The least number of trials falls from %(old)s to %(new)s: less must have been tried before."
+            "The minimum number of trials falls from %(old)s to %(new)s: less evidence is needed."
         ),
         rules.SUCCESS: _(
-            "The least success rate falls from %(old)s to %(new)s: more of what was tried may have failed."
+            "The minimum success rate falls from %(old)s to %(new)s: more trials may have failed."
         ),
     }
     return sentences[name] % facts
 
 
 def _beside(shown: str, least: str) -> str:
-    """Return a figure beside what is asked of it, on one line."""
-    return (_("%(shown)s, asked %(least)s") % {"shown": shown, "least": least}).replace(" ", "\u00a0")
+    """Return a figure next to its minimum, on one line."""
+    return (_("%(shown)s, required %(least)s") % {"shown": shown, "least": least}).replace(" ", "\u00a0")
 
 
 def _rate(card: Scorecard) -> str:
@@ -184,7 +184,7 @@ def _rate(card: Scorecard) -> str:
 
 @admin.register(HeimdallScorecardDay)
 class HeimdallScorecardDayAdmin(ReadOnlyAdmin):
-    """Sandbox trials day by day."""
+    """Sandbox trials by day."""
 
     list_display = ("day", "domain", "trials", "successes", "rate")
     list_filter = (DomainFilter, "day")
@@ -196,7 +196,7 @@ class HeimdallScorecardDayAdmin(ReadOnlyAdmin):
 
 @admin.register(HeimdallRecommendation)
 class HeimdallRecommendationAdmin(ReadOnlyAdmin):
-    """What machines recommended, and what the gate said of it then."""
+    """Machine recommendations, and the gate's answer at the time."""
 
     list_display = (
         "id", "created_at", "domain", "subject", "sure", "reason", "used", "trials", "successes",
@@ -204,7 +204,7 @@ class HeimdallRecommendationAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     list_filter = (DomainFilter, "reason", "created_at")
     search_fields = ("subject__startswith", "correlation_id__startswith", "actor__startswith")
-    search_help_text = gettext_lazy("Subject, correlation id or person, from the beginning")
+    search_help_text = gettext_lazy("Subject, correlation id or person (starts with)")
     ordering = ("-id",)
     fields = (
         "created_at", "domain", "subject", "sure", "detail_told", "reason", "used", "policy_version",
@@ -231,14 +231,14 @@ class HeimdallRecommendationAdmin(ReadOnlyAdmin):
 
 @admin.register(HeimdallEvent)
 class HeimdallEventAdmin(ReadOnlyAdmin):
-    """What happened under Heimdall."""
+    """Heimdall's events."""
 
     list_display = (
         "id", "created_at", "domain", "kind", "outcome", "recommendation_shown", "policy_version", "actor",
     )  # fmt: skip
     list_filter = ("kind", DomainFilter, "success", "created_at")
     search_fields = ("correlation_id__startswith", "actor__startswith", "=recommendation__id")
-    search_help_text = gettext_lazy("Correlation id or person, from the beginning, or a recommendation’s id")
+    search_help_text = gettext_lazy("Correlation id or person (starts with), or a recommendation’s id")
     ordering = ("-id",)
     fields = (
         "created_at", "domain", "kind", "outcome", "recommendation", "policy_version", "actor", "acting_for",

@@ -1,4 +1,4 @@
-"""KPI events and targets on the managers' screens."""
+"""Admin classes for KPI events, targets and metrics."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from governance.kpi.wording import figure_in_words, metric_in_words, value_in_wo
 
 
 def _rate(metric: Metric) -> Counted:
-    """Return the choice of the events that the board's rate of a metric counts."""
+    """Return the filter choice for the events in the board's rate of a metric."""
     return (metric.name, metric.label, lambda rows, at: rated_since(rows, *metric.key, at - RATES_OVER))
 
 
 @admin.register(KpiEvent)
 class KpiEventAdmin(ReadOnlyAdmin):
-    """What happened, whether it went well, and how much."""
+    """KPI events: what happened, whether it succeeded, and its value."""
 
     list_display = (
         "created_at",
@@ -67,7 +67,7 @@ class KpiEventAdmin(ReadOnlyAdmin):
 
 @admin.register(Target)
 class TargetAdmin(HistoryAdmin):
-    """What each figure of the boards should reach; every save is a version with its reason."""
+    """The targets of the board's metrics; every save is a version with its reason."""
 
     form = VersionForm
     list_display = ("metric", "told", "version", "changed_by", "reason", "updated_at")
@@ -81,7 +81,7 @@ class TargetAdmin(HistoryAdmin):
     )
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # a figure is what the boards compute
+        return False  # metrics are what the boards compute
 
     def serve(self, request: HttpRequest, obj: Target, form: Any, change: bool) -> Target:
         return set_target(
@@ -99,7 +99,7 @@ class TargetAdmin(HistoryAdmin):
 
 @admin.register(Figure)
 class FigureAdmin(ReadOnlyAdmin):
-    """The board's figures that a job counts."""
+    """The board's metrics that a job computes."""
 
     list_display = ("called", "told", "counted_at")
     fields = ("name", "called", "told", "value", "counted_at")

@@ -1,4 +1,4 @@
-"""Commands that call verbs, and those that write about people."""
+"""The bases of commands that call verbs, and of those that write about people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from governance.core.errors import Refused
 
 
 class VerbCommand(BaseCommand):
-    """A command that ends with a verb's refusal in a sentence, and not in a trace."""
+    """A command that ends with the sentence of a verb's refusal instead of a traceback."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
@@ -21,7 +21,7 @@ class VerbCommand(BaseCommand):
 
 
 class GuardedCommand(VerbCommand):
-    """A command that first checks the database: its triggers, and that the contact key is its own."""
+    """A command that first checks the database: its triggers, and that the contact key belongs to it."""
 
     def get_check_kwargs(self, options: Any) -> Any:
         return {**super().get_check_kwargs(options), "databases": [DEFAULT_DB_ALIAS]}

@@ -1,4 +1,4 @@
-"""Caps, which managers edit with a reason, and what is used of them, which nobody edits."""
+"""Admin classes for caps, which managers edit with a reason, and their use, which nobody edits."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ PURPOSES = {"offer": _("offer"), "placement": _("placement")}
 
 @admin.display(description=_("purpose"))
 def purpose(row: Any) -> str:
-    """Return what was reserved for in words; a code that only its client knows as it came."""
+    """Return a reservation's purpose for display; a code that only its client knows as it is."""
     return str(PURPOSES.get(row.purpose, row.purpose)) or "–"
 
 
 @admin.display(description=_("why it ended"))
 def why_closed(reservation: RiskReservation) -> str:
-    """Return why a reservation ended, in words."""
+    """Return why a reservation ended, for display."""
     return str(WHY.get(reservation.close_code, reservation.close_code)) or "–"
 
 
@@ -86,7 +86,7 @@ def _figure(model: type[models.Model], name: str, nothing: str = "") -> Any:
 
 
 def caps_in_words(policy: RiskPolicy) -> list[str]:
-    """Return in sentences what an engine may do under its caps."""
+    """Return sentences on what an engine may do under its caps."""
     if not policy.enabled:
         return [gettext("Switched off: nothing is reserved here.")]
     capped = [
@@ -110,7 +110,7 @@ CAP_NAMES = {
 
 
 def danger_display(danger: Danger) -> str:
-    """Return in a sentence what is dangerous about a change of a cap."""
+    """Return a sentence on the danger of changing a cap."""
 
     def shown(figure: Any) -> str:
         places = 0 if figure == int(figure) else 2
@@ -126,7 +126,7 @@ def danger_display(danger: Danger) -> str:
 
 
 class CapsThatDiffer(DifferencesInWords):
-    """Shows a cap of 0 as what it means."""
+    """Shows a cap of 0 as no cap."""
 
     def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
         if change.field in CAPS and not value:
@@ -144,7 +144,7 @@ OF_ENGINE = one_of("engine", _("engine"), _engines)
 
 @admin.register(RiskPolicy)
 class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, CarefulAdmin):
-    """The caps of each engine below what is used of them; every save is a version with its reason."""
+    """The caps of each engine below their use; every save is a version with its reason."""
 
     form = RiskPolicyForm
     differences = CapsThatDiffer
@@ -193,7 +193,7 @@ class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, CarefulAdmin):
     def switch(self, row: RiskPolicy, *, enabled: bool, by: By, reason: str) -> None:
         upsert_policy(row.engine, {"enabled": enabled}, by=by, at=timezone.now(), reason=reason)
 
-    meaning = column(_("in words"), lambda policy: live("meaning", sentences(caps_in_words(policy))))
+    meaning = column(_("summary"), lambda policy: live("meaning", sentences(caps_in_words(policy))))
 
 
 @admin.register(RiskEngine)
@@ -231,7 +231,7 @@ class RiskReservationAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     list_filter = ("state", OF_ENGINE, "day")
     search_fields = ("purpose__startswith", "correlation_id__startswith", "actor__startswith")
-    search_help_text = _("Purpose, correlation id or person, from the beginning")
+    search_help_text = _("Purpose, correlation id or person (starts with)")
     ordering = ("-id",)
     fields = (
         "created_at", "engine", _figure(RiskReservation, "amount"), "state",
@@ -242,7 +242,7 @@ class RiskReservationAdmin(ReadOnlyAdmin):
 
 @admin.register(RiskThrottle)
 class RiskThrottleAdmin(ReadOnlyAdmin):
-    """What holds or held engines back; the tripwire's own screen releases it."""
+    """Current and past throttles; reset them on the tripwire's own page."""
 
     list_display = ("engine", "tripwire", "since", "released_at", "released_by", "reason")
     list_filter = (("released_at", admin.EmptyFieldListFilter), "engine", "since")
@@ -252,7 +252,7 @@ class RiskThrottleAdmin(ReadOnlyAdmin):
 
 @admin.register(RiskEvent)
 class RiskEventAdmin(ReadOnlyAdmin):
-    """What was reserved, denied, ended and throttled, with what decided it."""
+    """What was reserved, denied, ended and throttled, with the basis of each decision."""
 
     list_display = (
         "created_at", "kind", "engine", _figure(RiskEvent, "amount"), _figure(RiskEvent, "realized_loss"),
@@ -260,7 +260,7 @@ class RiskEventAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     list_filter = ("kind", OF_ENGINE, "created_at")
     search_fields = ("purpose__startswith", "correlation_id__startswith", "actor__startswith")
-    search_help_text = _("Purpose, correlation id or person, from the beginning")
+    search_help_text = _("Purpose, correlation id or person (starts with)")
     ordering = ("-created_at", "-id")
     fields = (
         "created_at", "kind", "engine", _figure(RiskEvent, "amount"), _figure(RiskEvent, "realized_loss"),

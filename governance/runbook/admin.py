@@ -1,4 +1,4 @@
-"""The runbook and the backups on the managers' screens."""
+"""Admin classes for the runbook and the backups."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from governance.runbook.services import status
 
 @admin.register(Runbook)
 class RunbookAdmin(ReadOnlyAdmin):
-    """What still stands between this installation and go-live, asked anew at each look."""
+    """What still blocks go-live, checked again at each view."""
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return obj is None and bool(request.user.has_perm("governance.view_runbook"))
@@ -40,7 +40,7 @@ class RunbookAdmin(ReadOnlyAdmin):
 
 @admin.register(Backup)
 class BackupAdmin(ReadOnlyAdmin):
-    """Backups that were made, each read back before it was written down here."""
+    """Backups, each read back before it was recorded."""
 
     list_display = ("at", "file", "size_told", "rows", "actor")
     list_filter = ("at",)

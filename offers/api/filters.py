@@ -11,7 +11,7 @@ from offers.models import Offer, OfferEvidence
 
 
 class EvidenceFilter(EventFilter):
-    """Evidence by place, lead, state, grade, who computed it and when."""
+    """Evidence by place, lead, state, grade, actor and time."""
 
     province = filters.ChoiceFilter(choices=Province.choices)
     market = MarketFilter(field_name="market_key")

@@ -198,7 +198,9 @@ def _tripwires(standing: Sequence[RegressionState]) -> list[Tile]:
     """Return a tile for each tripwire that is armed or has fired, the most serious first."""
     if not standing:
         url = reverse("admin:governance_regressionpolicy_changelist")
-        return [Tile(_("Tripwires"), "–", WATCH, _("off"), url=url, note=_("No tripwire watches a figure."))]
+        return [
+            Tile(_("Tripwires"), "–", WATCH, _("off"), url=url, note=_("No tripwire is watching a metric."))
+        ]
     tiles = [_tripwire(state) for state in standing[:TRIPWIRES]]
     more = len(standing) - len(tiles)
     if more:
@@ -287,7 +289,7 @@ def _work(counted: dict[str, Figure], at: datetime) -> list[Tile]:
         ),
         _count(
             _("Blocked: no permitted contact time"), waiting["held"], f"{tasks}?held=yes",
-            note=_("They come back by themselves when the reason falls away."), worst=WATCH,
+            note=_("They come back automatically when the reason no longer applies."), worst=WATCH,
         ),
         _count(
             _("Waiting for another lead"), waiting["person_active"], f"{tasks}?held=waiting", is_fault=False,
@@ -351,7 +353,7 @@ def _count(
 def _uncounted(title: str, url: str = "") -> Tile:
     return Tile(
         title, "–", UNKNOWN, _("not known yet"), url=url,
-        note=_("Not counted yet: the jobs count it every five minutes."),
+        note=_("Not counted yet: the jobs update it every five minutes."),
     )  # fmt: skip
 
 
@@ -455,7 +457,7 @@ def _told_liquidity(counted: dict[str, Figure]) -> str:
     """Return the map's contents as text."""
     rows = [row for row in _value(counted, "liquidity") or [] if row["best"] > 0]
     if not rows:
-        return _("No market has answers of buyers yet: the map fills as they come.")
+        return _("No market has buyer responses yet: they will appear here.")
     hottest = max(rows, key=lambda row: row["best"])
     without = len(Province) - len(rows)
     told = _("The hottest market is in %(province)s, with a cautious score of %(score)s.") % {

@@ -110,7 +110,7 @@ def _act(request: HttpRequest, pk: int) -> HttpResponse:
         else:
             keep_figures({"paused_jobs": paused_jobs()}, at)
             if changed:
-                said = _("%(job)s is paused.") if act == "pause" else _("%(job)s goes on.")
+                said = _("%(job)s is paused.") if act == "pause" else _("%(job)s is resumed.")
                 messages.success(request, said % {"job": row.name})
     return redirect("schedules")
 
@@ -125,13 +125,13 @@ def _run_now(request: HttpRequest, task: str, by: By, at: datetime) -> str:
         messages.error(request, _("%(job)s cannot be run by hand.") % {"job": task})
         return ""
     if is_running(task, at):
-        messages.warning(request, _("%(job)s is running just now; nothing was begun.") % {"job": task})
+        messages.warning(request, _("%(job)s is running right now; nothing was started.") % {"job": task})
         return ""
     if settings.BROKER_CONFIGURED:
         try:
             current_app.tasks[task].apply_async(kwargs={"by_hand": by.username}, retry=False)
         except OperationalError:
-            messages.error(request, _("The broker does not answer; nothing was begun."))
+            messages.error(request, _("The broker does not answer; nothing was started."))
             return ""
         messages.success(request, _("%(job)s was handed to a worker.") % {"job": task})
         return _("Run by hand: handed to a worker.")
@@ -144,7 +144,7 @@ def _run_now(request: HttpRequest, task: str, by: By, at: datetime) -> str:
         return _("Run by hand: failed (%(error)s).") % {"error": type(problem).__name__}
     if not begun:
         messages.warning(
-            request, _("%(job)s ran by hand within this minute; nothing was begun.") % {"job": task}
+            request, _("%(job)s ran by hand within this minute; nothing was started.") % {"job": task}
         )
         return ""
     told = told_result(task, result)
@@ -161,12 +161,11 @@ def _silent(lines: Sequence[Line], at: datetime) -> str:
     if any(line.is_paused and line.task == "governance.heartbeat" for line in lines):
         return ""
     if last is None:
-        return _("Nothing is started by itself: the scheduler has never been seen. Start the job process.")
+        return _("No job starts by itself: the scheduler has never run. Start the job process.")
     if at - last < BEAT_WITHIN:
         return ""
     return _(
-        "Nothing is started by itself: the scheduler has not been seen since %(when)s. Start the job "
-        "process again."
+        "No job starts by itself: the scheduler has not run since %(when)s. Start the job process again."
     ) % {"when": _moment(last)}
 
 
@@ -220,7 +219,7 @@ def _last(row: Any, run: JobSlot | None, at: datetime) -> tuple[str, str, str]:
             return _("failed %(ago)s (%(error)s)") % {"ago": _ago(begun, at), "error": run.error}, "", "bad"
     if run.started_at > at - TAKE_OVER_AFTER:
         return _("runs since %(ago)s") % {"ago": _moment(run.started_at)}, "", "good"
-    return _("began %(ago)s and never ended") % {"ago": _ago(run.started_at, at)}, "", "bad"
+    return _("started %(ago)s and never finished") % {"ago": _ago(run.started_at, at)}, "", "bad"
 
 
 def _ago(then: datetime, at: datetime) -> str:

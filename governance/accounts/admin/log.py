@@ -1,4 +1,4 @@
-"""Who changed whose account, and how."""
+"""Admin classes for the history of accounts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from governance.core.admin.display import column
 
 @admin.register(AccountChange)
 class AccountChangeAdmin(ReadOnlyAdmin):
-    """Who did what to whose account. The rows are written once: nobody changes or deletes them."""
+    """Who did what to whose account. Append-only: nobody changes or deletes rows."""
 
     list_display = ("at", "actor", "kind", "person", "role_display", "concerned_token")
     list_filter = ("kind", "at")

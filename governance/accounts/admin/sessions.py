@@ -1,4 +1,4 @@
-"""Who is signed in."""
+"""The admin class for sessions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from governance.core.admin.display import column
 
 
 class StateFilter(admin.SimpleListFilter):
-    """Who is signed in now, unless something else is asked for."""
+    """Filters sessions by state; shows open ones by default."""
 
     title = _("state")
     parameter_name = "state"
@@ -50,7 +50,7 @@ class StateFilter(admin.SimpleListFilter):
 
 @admin.register(SignIn)
 class SignInAdmin(ReadOnlyAdmin):
-    """Who is signed in, from where and with what. An ended session's next request goes to the login."""
+    """Who is signed in, from where and with what. The next request of an ended session goes to the login."""
 
     list_display = (
         "user", "role", "device", "address", "started_at", "last_seen", "code_given", "state",

@@ -1,4 +1,4 @@
-"""Tokens of service clients and people."""
+"""The admin class for tokens of service clients and people."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from governance.core.admin.display import column
 
 
 class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
-    """What a new token is for."""
+    """A new token's label and options."""
 
     scopes = forms.MultipleChoiceField(
         label=_("Scopes"), choices=[(scope, scope) for scope in SCOPES], required=False,
@@ -63,7 +63,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at r
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(FindsPerson, ServiceAdmin):
-    """Tokens. A manager issues those of service clients; the secret is shown once, at that moment."""
+    """Tokens. Managers issue those of service clients; the secret is shown once, right after that."""
 
     form = TokenForm
     list_display = (
@@ -94,7 +94,7 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
         return obj is None and super().has_change_permission(request, obj)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
-        # after saving there is the page that shows the secret once, and nothing else
+        # saving leads only to the page that shows the secret once
         context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
         return super().render_change_form(request, context, *args, **kwargs)
 

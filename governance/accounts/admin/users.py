@@ -1,4 +1,4 @@
-"""People: who they are, their role, and who may change it."""
+"""Admin classes for people, their roles, and groups."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ from governance.core.errors import Invalid, Refused
 from governance.core.moments import moment_in_words
 
 ACCESS = ("role", "is_active")
-MOST_CHANGES = 10  # of roles, on a person's screen; all of them have a list
+MOST_CHANGES = 10  # of roles, on a person's page; there is a full list of all
 MOST_COUNTED = 100  # open tasks of one person
 
 
@@ -67,7 +67,7 @@ def _open_tasks(count: int) -> str:
 
 
 class PasswordIsKept(UnfoldReadOnlyPasswordHashWidget):  # type: ignore[misc]  # unfold has no types
-    """Says that there is a password, where the theme shows parts of its digest."""
+    """Shows that there is a password, where the theme shows parts of its digest."""
 
     def get_context(self, name: str, value: Any, attrs: Any) -> Any:
         context = super().get_context(name, value, attrs)
@@ -85,13 +85,13 @@ class NewPersonForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript 
 
 
 class PersonForm(UserChangeForm):  # type: ignore[misc]  # unfold has no types
-    """A person, with the password named and not shown; another role or activity asks why."""
+    """A person, without their password; changing the role or deactivating requires a reason."""
 
     change_reason = reason_field(
         _("Reason for this change"), REASON_LENGTH, required=False,
         help_text=_(
-            "Needed, in at least 10 characters, when the role changes or the person is switched on or off. "
-            "Kept with the change."
+            "Needed, in at least 10 characters, when the role changes or the person is switched on "
+            "or off. Stored with the change."
         ),
     )  # fmt: skip
 
@@ -112,7 +112,7 @@ def access_display(role: Any, active: bool) -> str:
 
 @admin.register(User)
 class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # unfold has no types
-    """People. The role alone says what somebody may do; nobody is deleted, only switched off."""
+    """People. Permissions follow from the role alone; nobody is deleted, only deactivated."""
 
     form = PersonForm
     add_form = NewPersonForm
@@ -157,7 +157,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
     )
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # whoever sets a superuser's password is one
+        # setting a superuser's password would be a way to become one
         guarded = obj is not None and obj.is_superuser and not request.user.is_superuser
         return not guarded and super().has_change_permission(request, obj)
 
@@ -165,7 +165,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
         return False
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """Lead to the password link, or for oneself to the password: nobody types somebody else's."""
+        """Redirect to the password link, or for oneself to the password page."""
         user = self.get_object(request, unquote(id))
         if user is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, id)  # type: ignore[no-any-return]  # untyped
@@ -181,7 +181,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
         return redirect("password_link", pk=obj.pk)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
-        # who is found by typing on the form of a new token
+        # users offered by autocomplete on the form for a new token
         if request.GET.get("model_name") == "apitoken":
             queryset = queryset & service_clients()
         return super().get_search_results(request, queryset, search_term)
@@ -198,7 +198,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
         fields = super().get_readonly_fields(request, obj)
         if obj is None:
             return fields
-        # every record names people by it: under another's name somebody would act as them
+        # every record names people by it: under another person's name somebody would act as them
         fields = (*fields, "username")
         return (*fields, "role") if obj.pk == request.user.pk else fields
 
@@ -352,14 +352,14 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
 
 
 admin.site.unregister(Group)
-# their screens show secrets and backup codes
+# their pages show secrets and backup codes
 admin.site.unregister(TOTPDevice)
 admin.site.unregister(StaticDevice)
 
 
 @admin.register(Group)
 class GroupAdmin(ReadOnlyAdmin):
-    """Roles as Django's groups, to look at: what a role may do is decided in the program."""
+    """Roles as Django's groups, for viewing: the program decides what a role may do."""
 
     list_display = ("called", "people")
     ordering = ("name",)

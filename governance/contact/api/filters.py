@@ -1,4 +1,4 @@
-"""Filters of the kept decisions."""
+"""Filters of stored decisions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from governance.core.rest.filters import EventFilter, YesNoFilter
 
 
 class DecisionFilter(EventFilter):
-    """Decisions by lead, place, channel, answer, where it was asked, who asked and when."""
+    """Decisions by lead, place, channel, answer, entry point, actor and time."""
 
     lead_id = filters.CharFilter()
     province = filters.ChoiceFilter(choices=Province.choices)

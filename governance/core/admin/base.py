@@ -154,7 +154,7 @@ def ask_why(
 
 
 def act_on_each(request: HttpRequest, rows: Iterable[Any], act: Callable[[Any], object]) -> int:
-    """Do something with one row after another, warn of each that is refused, and return how many were not."""
+    """Apply an action to each row, show a warning for each refusal, and return how many succeeded."""
     done = 0
     for row in rows:
         try:
@@ -308,7 +308,7 @@ class ServiceAdmin(ShowsRefusals, LongList):
     actions: ClassVar[Any] = None
     # form field -> what those who only look see in its place
     shown_instead: ClassVar[dict[str, str]] = {}
-    # stay as they are once a row is there: a policy that moved would rule what nobody decided it for
+    # read-only once the row exists: a policy that moved would apply to what nobody decided on
     fixed: ClassVar[tuple[str, ...]] = ()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:

@@ -47,7 +47,7 @@ class WhyImportForm(forms.Form):
 def read_yes(text: str) -> bool:
     """Return what yes or no means. Raises ValidationError."""
     if text.casefold() not in TRUE + FALSE:
-        raise ValidationError(gettext("Write yes or no."))
+        raise ValidationError(gettext("Enter yes or no."))
     return text.casefold() in TRUE
 
 
@@ -95,8 +95,9 @@ class TransfersPolicies(TakesRows):
     whole = True
     options_form = WhyImportForm
     import_note = _(
-        "A file is imported as a whole: while a row is wrong, nothing is. A dash empties a cell. The version "
-        "says which one you changed, so that nobody’s change is lost; leave it out to change what is there."
+        "A file is imported as a whole: if one row is wrong, nothing is imported. A dash empties "
+        "a cell. The version says which one you changed, so that nobody’s change is lost; leave "
+        "it out to change the current one."
     )
     policy_columns: ClassVar[Sequence[tuple[str, Any]]] = ()
 
@@ -170,7 +171,7 @@ class TransfersPolicies(TakesRows):
         same = (which.province, which.market_key) if isinstance(which, Place) else which
         first = named.setdefault(same, row["row"])
         if first != row["row"]:
-            said = gettext("The file names this one twice, first in its row %(row)s.") % {"row": first}
+            said = gettext("The file has this one twice, first in row %(row)s.") % {"row": first}
             raise ValidationError({self.key_columns[-1][0]: [said]})
         before = self.known(which).select_for_update().first()
         unchanged = copy.copy(before)
@@ -183,7 +184,8 @@ class TransfersPolicies(TakesRows):
             return
         if expected is not None and expected != known:
             said = gettext(
-                "This was changed meanwhile: it has version %(now)s, not %(expected)s. Read it again first."
+                "This was changed in the meantime: it has version %(now)s, not %(expected)s. Read it "
+                "again first."
             ) % {"now": known, "expected": expected}  # fmt: skip
             raise ValidationError({"version": [said]})
         row["version"] = str(known)  # what was seen is what may be overwritten

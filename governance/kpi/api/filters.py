@@ -9,7 +9,7 @@ from governance.kpi.models import KpiEvent
 
 
 class KpiEventFilter(EventFilter):
-    """Events by series, success, who caused them, in which call and when."""
+    """Events by series, success, actor, call and time."""
 
     domain = filters.CharFilter()
     metric = filters.CharFilter()

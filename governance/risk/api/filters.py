@@ -9,7 +9,7 @@ from governance.risk.models import RiskEvent
 
 
 class RiskEventFilter(EventFilter):
-    """Events by kind, engine, why, reservation, who caused them, in which call and when."""
+    """Events by kind, engine, reason, reservation, actor, call and time."""
 
     kind = filters.ChoiceFilter(choices=RiskEvent.Kind.choices)
     engine = filters.CharFilter()
