@@ -22,7 +22,7 @@ from governance.core.errors import Forbidden, Invalid, Refused
 from governance.core.hooks import Liquidity
 from governance.core.places import Place
 from governance.core.property_types import PropertyType
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.kpi.names import BUYER_FEEDBACK
 from governance.kpi.services import emit_kpi
 from governance.market.names import spelled

@@ -60,7 +60,8 @@ from governance.core.admin.transfer import (
 )
 from governance.core.errors import Refused
 from governance.core.hours import CHANNELS
-from governance.golive.services import Execution, require
+from governance.core.verbs import Execution
+from governance.golive.services import require
 from governance.kpi.services import emit_kpi
 
 MOST_LEADS = 5_000

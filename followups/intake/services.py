@@ -40,7 +40,8 @@ from governance.contact.services import GateBook, Where
 from governance.core.actors import By
 from governance.core.errors import Refused
 from governance.core.places import ALL, Place, fold, fold_city
-from governance.golive.services import Execution, require, verb
+from governance.core.verbs import Execution, verb
+from governance.golive.services import require
 from governance.market.names import spellings
 
 IMPORT = "followups.import_leads"

@@ -19,7 +19,7 @@ from followups.services.due import due_tasks
 from followups.services.guards import holds, name_key, require_object, require_right
 from governance.core.actors import By, owner_key
 from governance.core.errors import NotFound, Refused
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 
 LEASE = timedelta(minutes=15)
 LONGEST = timedelta(hours=2)

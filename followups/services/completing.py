@@ -64,7 +64,7 @@ from governance.contact.services import Door, decision, suppress
 from governance.core.actors import By, Role, owner_key
 from governance.core.errors import Forbidden, Invalid, Refused
 from governance.core.hours import CHANNELS
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.kpi.services import Kpi, emit_kpis
 from governance.outbox.services import post_message
 from governance.retention.erasing import erased_points

@@ -16,7 +16,7 @@ from governance.contact.services import HEARD, consent_expiry, record_consent
 from governance.core.actors import By
 from governance.core.errors import Forbidden, Invalid, Refused
 from governance.core.hours import CHANNELS
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 
 if TYPE_CHECKING:
     from governance.contact.models import Consent

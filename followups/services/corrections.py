@@ -21,7 +21,7 @@ from followups.services.waiting import rejudge
 from governance.contact.services import LIFT, lift_suppression
 from governance.core.actors import By, owner_key
 from governance.core.errors import Forbidden, Invalid, Refused
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 
 Outcome, Status = FollowUpTask.Outcome, FollowUpTask.Status
 

@@ -27,7 +27,7 @@ from governance.core.actors import By
 from governance.core.errors import Invalid, NotFound
 from governance.core.hours import CHANNELS
 from governance.core.moments import local
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.kpi.services import emit_kpi
 
 MOST_FOUND = 10

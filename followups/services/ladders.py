@@ -39,7 +39,7 @@ from governance.contact.rules import Question
 from governance.contact.services import Gate, GateBook, Where, open_book, questions_about
 from governance.core.actors import By, Role, owner_key
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.kpi.services import emit_kpi
 
 

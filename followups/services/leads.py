@@ -24,7 +24,7 @@ from governance.core import hooks
 from governance.core.actors import By
 from governance.core.errors import Forbidden, Invalid
 from governance.core.places import ALL, Place, fold
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.market.names import spelled
 
 # What decides whose clock and which policy count.

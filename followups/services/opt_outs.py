@@ -28,7 +28,7 @@ from governance.contact.services import UNDO, lift_press
 from governance.core.actors import By
 from governance.core.errors import Forbidden, NotFound, Refused
 from governance.core.hours import CHANNELS
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 
 LEADS_AT_ONCE = 6  # brought back in one transaction
 MOST_SHOWN = 5

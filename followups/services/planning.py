@@ -21,7 +21,7 @@ from followups.services.plans import write_plan
 from governance.contact.reasons import sentence
 from governance.core.actors import By, owner_key
 from governance.core.errors import Invalid, NotFound, Refused
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 
 LONGEST_SNOOZE = timedelta(days=14)
 MOST_REASSIGNED = 500

@@ -18,7 +18,7 @@ from followups.services.guards import require_right
 from governance.accounts.querysets import active
 from governance.core.actors import By
 from governance.core.places import Province
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 
 OF_EACH_KIND = 15  # candidates of each kind of urgency
 OF_EACH_PROVINCE = 6

@@ -14,8 +14,8 @@ from followups.services.guards import require_right
 from governance.core.actors import By
 from governance.core.errors import Invalid
 from governance.core.places import Place
+from governance.core.verbs import Execution, verb
 from governance.core.versions import revise
-from governance.golive.services import Execution, verb
 from governance.market.names import spelled
 
 EDIT = "followups.edit_templates"

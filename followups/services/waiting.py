@@ -18,7 +18,7 @@ from governance.contact import digests
 from governance.core.actors import By
 from governance.core.errors import Forbidden, Invalid, NotFound
 from governance.core.places import fold
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 
 NUMBER_SHARED = "number_shared"
 AT_ONCE = 5  # leads judged anew with the ladder they waited for; the job takes the rest

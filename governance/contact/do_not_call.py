@@ -29,7 +29,7 @@ from governance.contact.national_list import LASTS_DAYS, LOCAL, WARN_DAYS
 from governance.core import hooks
 from governance.core.actors import By
 from governance.core.errors import Forbidden, Invalid
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 
 IMPORT = "governance.import_do_not_call"
 BATCH = 1000

@@ -11,7 +11,7 @@ from governance.contact.models import CANADA, CityZone, Closure, StatutoryHours
 from governance.core import hooks
 from governance.core.actors import By
 from governance.core.errors import Forbidden, Invalid
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 
 Reference = Closure | StatutoryHours | CityZone
 

@@ -56,7 +56,7 @@ from governance.core import hooks
 from governance.core.actors import By
 from governance.core.errors import Forbidden, Invalid, NotFound
 from governance.core.places import ALL, Place, fold_city
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.market.reading import Timelines, policies_at, policy_as_kept
 from governance.market.rules import kept_rules
 from governance.market.timeline import Piece, PolicyRow, pieces_at, with_draft

@@ -16,8 +16,8 @@ from governance.contact.models import (
 from governance.core.actors import By
 from governance.core.errors import Forbidden, Invalid
 from governance.core.reasons import require_explanation
+from governance.core.verbs import Execution, verb
 from governance.core.versions import revise
-from governance.golive.services import Execution, verb
 
 CONSENT, EXEMPT = "governance.record_consent", "governance.state_exempt_calls"
 

@@ -17,8 +17,8 @@ from governance.core import hooks
 from governance.core.actors import By
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.core.places import ALL, Place
+from governance.core.verbs import Execution, verb
 from governance.core.versions import checked, revise
-from governance.golive.services import Execution, verb
 from governance.market.models import MarketPolicy, ScheduledChange
 from governance.market.names import spelled
 from governance.market.reading import policies_at

@@ -20,7 +20,7 @@ from governance.contact.models import Consent, ContactDecision, Suppression
 from governance.contact.services import suppress
 from governance.core.actors import By
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.outbox.models import IdempotentAnswer, OutboxMessage
 from governance.retention import database, registry
 from governance.retention.models import Erasure

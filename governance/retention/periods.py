@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy
 from governance.core.actors import By
 from governance.core.errors import Forbidden, Invalid, NotFound
 from governance.core.seeding import SEED
+from governance.core.verbs import Execution, verb
 from governance.core.versions import revise
-from governance.golive.services import Execution, verb
 from governance.retention.models import RetentionPeriod
 from governance.retention.registry import Rule
 

@@ -15,7 +15,7 @@ from governance.core.actors import By
 from governance.core.errors import Forbidden, Invalid, Refused
 from governance.core.places import Place
 from governance.core.property_types import PropertyType
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.heimdall.rules import WHOLESALE_OFFER
 from governance.heimdall.services import Judgement, judge_recommendation, mark_used
 from governance.kpi.names import OFFER_GENERATED

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from governance.core.actors import By
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.kpi.names import WHOLESALE
 from governance.kpi.services import Kpi, emit_kpis
 from offers import rules

@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 from governance.core.actors import By
 from governance.core.errors import Forbidden
 from governance.core.places import Place
+from governance.core.verbs import Execution, verb
 from governance.core.versions import revise
-from governance.golive.services import Execution, verb
 from governance.market.names import spelled
 from offers.models import OfferPolicy
 

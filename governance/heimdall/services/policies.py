@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 
 from governance.core.actors import By
 from governance.core.errors import Forbidden, Invalid, Refused
+from governance.core.verbs import Execution, verb
 from governance.core.versions import revise
-from governance.golive.services import Execution, verb
 from governance.heimdall import rules
 from governance.heimdall.models import HeimdallEvent, HeimdallPolicy
 from governance.heimdall.services.verdicts import in_words, policy_of, read_domain, scorecard, tell

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from governance.core.actors import By
 from governance.core.details import read_detail
 from governance.core.errors import Forbidden, Invalid, Refused
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.heimdall import rules
 from governance.heimdall.models import (
     SUBJECT_LENGTH,

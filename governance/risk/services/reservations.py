@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from governance.core.actors import By
 from governance.core.errors import Forbidden, Invalid
 from governance.core.money import CentsField
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.risk import rules
 from governance.risk.models import RiskEngine, RiskEvent, RiskLedgerDay, RiskPolicy, RiskReservation
 from governance.risk.querysets import policies_with_throttle

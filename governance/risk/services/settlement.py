@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from governance.core.actors import ACTOR_LENGTH, By
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.core.money import CentsField
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.risk import rules
 from governance.risk.models import RiskEngine, RiskEvent, RiskLedgerDay, RiskReservation
 from governance.risk.rules import GLOBAL, ZERO, Ending, EndPlan, Held

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from governance.core.actors import ACTOR_LENGTH, By
 from governance.core.errors import Forbidden, Invalid
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.risk.models import REASON_LENGTH, RiskEvent, RiskThrottle
 
 RELEASE_THROTTLE = "governance.release_throttle"

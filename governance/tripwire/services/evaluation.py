@@ -11,7 +11,8 @@ from django.utils.translation import gettext as _
 from governance.accounts.querysets import managers
 from governance.core.actors import By
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
-from governance.golive.services import Execution, set_kill_switch, verb
+from governance.core.verbs import Execution, verb
+from governance.golive.services import set_kill_switch
 from governance.outbox.services import post_message
 from governance.risk.services import throttle
 from governance.tripwire.models import RegressionFiring, RegressionPolicy, RegressionState

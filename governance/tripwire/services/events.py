@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from governance.core.actors import By
 from governance.core.details import read_detail
 from governance.core.errors import Forbidden, Invalid
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.kpi.querysets import is_event_of
 from governance.kpi.services import emit_kpi
 from governance.tripwire.names import read_names

@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 
 from governance.core.actors import By
 from governance.core.errors import Forbidden
+from governance.core.verbs import Execution, verb
 from governance.core.versions import revise
-from governance.golive.services import Execution, verb
 from governance.tripwire.models import RegressionPolicy, RegressionState
 from governance.tripwire.names import read_names
 from governance.tripwire.services.states import begin_anew

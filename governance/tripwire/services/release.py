@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from governance.core.actors import ACTOR_LENGTH, By
 from governance.core.errors import Forbidden, Invalid, NotFound
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.risk.services import release_throttle
 from governance.tripwire.models import REASON_LENGTH, RegressionFiring, RegressionState
 from governance.tripwire.names import read_names
