@@ -12,9 +12,9 @@ from followups.services.guards import require_not_erased
 from followups.services.locked_task import LockedTask, lock_task
 from governance.contact import digests
 from governance.contact.rules import ConsentRow
-from governance.contact.services import HEARD, consent_expiry, record_consent
+from governance.contact.services import HEARD, NOT_THIS_KIND, consent_expiry, record_consent
 from governance.core.actors import By
-from governance.core.errors import Forbidden, Invalid, Refused
+from governance.core.errors import Invalid, Refused
 from governance.core.hours import CHANNELS
 from governance.core.verbs import Execution, verb
 
@@ -36,7 +36,7 @@ def _point(locked: LockedTask, channel: str) -> ContactPoint | None:
     return locked.point_for(channel)
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=HEARD, refusal=NOT_THIS_KIND)
 def record_heard_consent(
     task_id: int, *, by: By, at: datetime, channel: str, wording: str, evidence: str, reference: str
 ) -> Consent:
@@ -48,8 +48,6 @@ def record_heard_consent(
     Raises Forbidden without the right, NotFound and Forbidden for another's task, Invalid for what is
     missing, Refused `no_contact_point` where no number or address of the lead takes it, `lead_erased`.
     """
-    if not by.may(HEARD):
-        raise Forbidden("not_allowed", _("Your role does not record this kind of consent."))
     wrong: dict[str, list[str]] = {}
     if channel not in CHANNELS:
         wrong["channel"] = [_("There is no such channel.")]

@@ -13,7 +13,7 @@ from followups.rules import ADVANCING
 from followups.rules.completion import Completion, check_next
 from followups.services.closing import current_task
 from followups.services.completing import Completed, leads_that_share
-from followups.services.guards import name_key, require_not_erased, require_right
+from followups.services.guards import name_key, require_not_erased
 from followups.services.locked_task import LockedTask, lock_task
 from followups.services.plans import advance, effects
 from followups.services.reversal import ladder_in_the_way, reverse_outcome, write_correction
@@ -26,7 +26,7 @@ from governance.core.verbs import Execution, verb
 Outcome, Status = FollowUpTask.Outcome, FollowUpTask.Status
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right="followups.correct_task")
 def correct_task(task_id: int, completion: Completion, *, by: By, at: datetime, reason: str) -> Completed:
     """Correct a completed task's outcome to `completion.outcome`, for a reason.
 
@@ -37,7 +37,6 @@ def correct_task(task_id: int, completion: Completion, *, by: By, at: datetime, 
     Raises Refused `not_completed`, `ladder_active` where another ladder runs by now; Forbidden
     `too_late_to_correct`, `not_your_task`, `needs_manager`; Invalid for an outcome or reason that cannot be.
     """
-    require_right(by, "followups.correct_task")
     outcome = completion.outcome
     if outcome not in Outcome.values:
         raise Invalid({"outcome": [_("There is no such outcome.")]})

@@ -11,8 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 from governance.core import hooks
 from governance.core.actors import By
-from governance.core.errors import Forbidden, Invalid, Refused, Unavailable
-from governance.core.verbs import Execution, verb
+from governance.core.errors import Invalid, Refused, Unavailable
+from governance.core.verbs import Execution, require_right, verb
 from governance.golive import lock
 from governance.golive.models import GoLiveState
 
@@ -107,7 +107,7 @@ def _switch(by: By, at: datetime, reason: str, **changes: bool) -> GoLiveState:
     return row
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=SWITCH, refusal=_("Only a manager switches go-live."))
 def set_go_live(enabled: bool, *, by: By, at: datetime, reason: str) -> GoLiveState:
     """Switch go-live. Switching to what it is changes nothing.
 
@@ -115,8 +115,6 @@ def set_go_live(enabled: bool, *, by: By, at: datetime, reason: str) -> GoLiveSt
     nothing of theirs is committed any more. Raises Forbidden without the right, Blocked for enabling while
     the runbook names a blocker.
     """
-    if not by.may(SWITCH):
-        raise Forbidden("not_allowed", _("Only a manager switches go-live."))
     if enabled:
         blocking = [line for line in checklist(at) if not line.ok]
         if blocking:
@@ -133,8 +131,7 @@ def set_kill_switch(engaged: bool, *, by: By, at: datetime, reason: str) -> GoLi
     Engaging waits for the verbs that it stops, as disabling go-live does; call it where nothing else of the
     transaction makes them wait. Raises Forbidden without the right, Invalid where a release names no reason.
     """
-    if not by.may(ENGAGE if engaged else SWITCH):
-        raise Forbidden("not_allowed", _("Your role does not switch the kill switch that way."))
+    require_right(by, ENGAGE if engaged else SWITCH, _("Your role does not switch the kill switch that way."))
     if not engaged and not reason.strip():
         raise Invalid({"reason": [_("Say why the kill switch is released.")]})
     if engaged:
