@@ -39,7 +39,7 @@ from followups.intake.reader import (
 )
 from followups.intake.report import Counts, Difference, NoReport
 from followups.intake.rules import FIELD_LABELS, Problem
-from followups.intake.services import IMPORT, Points, import_leads
+from followups.intake.services import Points, import_leads
 from followups.models import ContactPoint, Lead
 from followups.points import lead_facts
 from governance.contact import digests
@@ -290,7 +290,7 @@ class TransfersLeads(GivesRows):
     )
 
     def has_import_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return bool(request.user.has_perm(IMPORT))
+        return bool(request.user.has_perm(import_leads.right))
 
     @action(description=_("Import"), url_path="import", permissions=["import"])
     def import_rows(self, request: HttpRequest) -> HttpResponse:

@@ -18,7 +18,7 @@ from followups.services.locked_task import LockedTask, lock_task
 from followups.services.plans import advance, effects
 from followups.services.reversal import ladder_in_the_way, reverse_outcome, write_correction
 from followups.services.waiting import rejudge
-from governance.contact.services import LIFT, lift_suppression
+from governance.contact.services import lift_suppression
 from governance.core.actors import By, owner_key
 from governance.core.errors import Forbidden, Invalid, Refused
 from governance.core.verbs import Execution, verb
@@ -65,12 +65,12 @@ def correct_task(task_id: int, completion: Completion, *, by: By, at: datetime, 
 
 def may_be_corrected(task: FollowUpTask, by: By, at: datetime) -> bool:
     """Say whether `correct_task` would take a correction of this task by this person now."""
-    if task.status != Status.COMPLETED or not by.may("followups.correct_task"):
+    if task.status != Status.COMPLETED or not by.may(correct_task.right):
         return False
     if task.lead.erasure_id is not None or _not_theirs(task, by, at) is not None:
         return False
     standing = task.standing_outcome
-    if standing == Outcome.OPTED_OUT and not by.may(LIFT):
+    if standing == Outcome.OPTED_OUT and not by.may(lift_suppression.right):
         return False
     return ladder_in_the_way(task, standing) is None
 
@@ -92,7 +92,7 @@ def _not_theirs(task: FollowUpTask, by: By, at: datetime) -> Forbidden | None:
 
 
 def _end_stop(locked: LockedTask, reason: str) -> None:
-    if not locked.by.may(LIFT):
+    if not locked.by.may(lift_suppression.right):
         raise Forbidden(
             "needs_manager",
             _("This outcome is an opt-out; only a manager can undo it."),

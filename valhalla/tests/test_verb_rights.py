@@ -22,7 +22,9 @@ from governance.contact.models import Closure, Consent
 from governance.core.actors import By, Role
 from governance.core.errors import Forbidden, Invalid, Unavailable
 from governance.golive.models import GoLiveState
-from valhalla.roles import ROLE_RIGHTS
+from valhalla.roles import EVERY_RIGHT, ROLE_RIGHTS
+from valhalla.tests.test_verbs import READS, STEPS
+from valhalla.tests.verbs import verbs
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
@@ -176,6 +178,97 @@ TABLE: list[tuple[str, Mapping[str, Any], str, str]] = [
         "Changing an offer policy needs a manager, or a token with the policy scope.",
     ),
 ]  # fmt: skip
+
+
+# Verbs that ask for no right. Whoever adds a verb gives it a `right`, with a row above, or a line here.
+
+# run by the scheduler or by an operator's command
+JOBS = {
+    "buyers.services.rebuild_liquidity",
+    "buyers.services.recount_node",
+    "buyers.services.refresh_activity",
+    "followups.services.claims.free_expired_claims",
+    "followups.services.nurture._postpone",
+    "followups.services.nurture._start",
+    "followups.services.rekeying._move",
+    "followups.services.rescheduling._batch",
+    "followups.services.rescheduling._bring_back",
+    "followups.services.sla._keep_snapshot",
+    "followups.services.sla.escalate_overdue",
+    "followups.services.sla.report_unopened_handovers",
+    "governance.accounts.second_factor_keys.add_key",
+    "governance.accounts.second_factor_keys.drop_key",
+    "governance.contact.keys.add_key",
+    "governance.contact.keys.drop_key",
+    "governance.contact.keys.moved_to",
+    "governance.market.services._apply_due",
+    "governance.retention.services.remove_expired",
+    "governance.retention.services.remove_step",
+    "governance.risk.services.settlement.expire",
+    "governance.risk.services.settlement.release_stale",
+    "governance.runbook.backups._record",
+    "governance.runbook.backups.back_up",
+}
+# parts of what has asked, or begun by it
+PARTS = {
+    "followups.intake.services.start_ladders",
+    "followups.intake.services.store_leads",
+    "followups.services.completing._complete",
+    "followups.services.completing._record",
+    "followups.services.sharing.complete_for",
+    "governance.contact.do_not_call._keep",
+    "governance.contact.do_not_call._suppress",
+    "governance.tripwire.services.evaluation._evaluate",
+    "governance.risk.services.throttles.throttle",
+}
+# what one does with one's own account, and what notes or ends it for others' reasons
+OWN = {
+    "governance.accounts.account_log.record",
+    "governance.accounts.passkeys.add_passkey",
+    "governance.accounts.passkeys.remove_passkey",
+    "governance.accounts.passwords.set_own_password",
+    "governance.accounts.sign_ins.close",
+    "governance.accounts.sign_ins.close_all_of",
+    "governance.accounts.sign_ins.end_others",
+}
+# they ask once they know that something of others would change; tested with their subjects
+LATER = {
+    "governance.accounts.services.make_manager",
+    "governance.accounts.sign_ins.end_sessions",
+    "governance.heimdall.services.policies.promote",
+}
+# the right to an event is that to what it tells of
+EVENTS = "governance.kpi.services."
+
+
+def right_of(function: Any) -> str:
+    return str(getattr(function, "right", ""))
+
+
+@pytest.mark.once
+def test_every_verb_has_a_row_or_a_reason_to_ask_for_no_right() -> None:
+    asks = {name for name, *_row in TABLE}
+    others = {
+        name for name in set(verbs()) - asks - READS - STEPS if not name.startswith(EVENTS)
+    }  # fmt: skip
+
+    assert sorted(others ^ (JOBS | PARTS | OWN | LATER)) == []
+
+
+@pytest.mark.once
+def test_what_a_verb_declares_is_a_right_and_what_the_table_has() -> None:
+    asked = {
+        name: right for name in {*verbs(), *(row[0] for row in TABLE)} if (right := right_of(found(name)))
+    }
+    let_in = {name: set(letters) for name, _asked, letters, _told in TABLE}
+
+    assert len(asked) > 50
+    assert sorted(right for right in asked.values() if right not in EVERY_RIGHT) == []
+    has = {name: {letter for letter in ROLES if right in ROLES[letter]} for name, right in asked.items()}
+    assert {name: letters for name, letters in has.items() if letters != let_in.get(name)} == {}
+
+
+# --- what each role is answered -----------------------------------------------------------------------------
 
 
 class LetIn(BaseException):
