@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from governance.accounts.account_log import Kind, record
 from governance.accounts.models import User
 from governance.accounts.rules import by_user
-from governance.accounts.services import MANAGE
+from governance.accounts.services import MANAGE, guard_superuser
 from governance.core.actors import By, Role
 from governance.core.errors import Invalid, Refused, not_allowed
 from governance.core.verbs import needs_right
@@ -59,9 +59,7 @@ def create_link(username: str, *, by: By, at: datetime) -> Link:
         raise Refused("unknown_person", _("There is no person with this username."))
     if user.pk == by.user_id:
         raise not_allowed(_("Change your own password on the page Password."))
-    guarded = user.is_superuser and not by.is_system
-    if guarded and not User.objects.filter(username=by.username, is_superuser=True).exists():
-        raise not_allowed(_("Only a superuser creates a password link for a superuser."))
+    guard_superuser(user, by, _("Only a superuser creates a password link for a superuser."))
     if not user.is_active:
         raise Refused("inactive", _("%(name)s is no longer active.") % {"name": user.username})
     if user.role == Role.SERVICE:

@@ -14,7 +14,7 @@ from django_otp_webauthn.models import WebAuthnCredential
 
 from governance.accounts.account_log import Kind, record
 from governance.accounts.models import SignIn, User
-from governance.accounts.services import MANAGE, require_reason
+from governance.accounts.services import MANAGE, guard_superuser, require_reason
 from governance.accounts.sign_ins import close_all_of
 from governance.core.actors import By
 from governance.core.errors import Refused, not_allowed
@@ -38,9 +38,7 @@ def reset_second_factor(username: str, *, by: By, at: datetime, reason: str) -> 
         raise Refused("unknown_person", _("There is no person with this username."))
     if user.pk == by.user_id:
         raise not_allowed(_("Somebody else must reset your second factor."))
-    guarded = user.is_superuser and not by.is_system
-    if guarded and not User.objects.filter(username=by.username, is_superuser=True).exists():
-        raise not_allowed(_("Only a superuser resets a superuser’s second factor."))
+    guard_superuser(user, by, _("Only a superuser resets a superuser’s second factor."))
     kinds = (TOTPDevice, StaticDevice, WebAuthnCredential)
     gone = sum(kind.objects.filter(user=user).delete()[0] for kind in kinds)
     if gone:

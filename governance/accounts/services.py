@@ -203,9 +203,7 @@ def _set_access(user: User, changes: Mapping[str, Any], *, by: By, at: datetime,
         return False
     if by.user_id == now.pk and changes.get("role", now.role) != now.role:
         raise Forbidden("own_role", _("Nobody changes their own role: another manager does."))
-    guarded = now.is_superuser and not by.is_system
-    if guarded and not User.objects.filter(username=by.username, is_superuser=True).exists():
-        raise not_allowed(_("Only a superuser changes a superuser’s access."))
+    guard_superuser(now, by, _("Only a superuser changes a superuser’s access."))
     why = require_explanation(reason, most=REASON_LENGTH)
     manages = now.is_active and now.role == Role.MANAGER
     stays = changes.get("is_active", now.is_active) and changes.get("role", now.role) == Role.MANAGER
@@ -297,6 +295,13 @@ def set_shifts(
         changed.append(user)
     log.info("%s gave %d people other shifts", by.username, len(changed))
     return changed
+
+
+def guard_superuser(user: User, by: By, refusal: str) -> None:
+    """Raise Forbidden, with `refusal`, for a superuser unless the operator or another superuser acts."""
+    guarded = user.is_superuser and not by.is_system
+    if guarded and not User.objects.filter(username=by.username, is_superuser=True).exists():
+        raise not_allowed(refusal)
 
 
 def require_reason(reason: str) -> None:
