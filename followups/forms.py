@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -12,23 +12,16 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from followups.models import FollowUpTask
-from followups.rules import DEFAULT_OUTCOME
 from followups.services import Completion
 from followups.services.consents import LONGEST_REFERENCE, LONGEST_WORDING, RECORDING, REPLY
-from followups.wording import CHANNELS, NEXT, NOTE_PART, OUTCOMES
+from followups.wording import NEXT, NOTE_PART, OUTCOMES
+from governance.core.channels import CALL, CHANNEL_CHOICES, CHANNELS
 from governance.core.errors import Refused
 from governance.core.moments import local
 from governance.core.places import Province
 
 NOTE_COUNTED_FROM = 3500  # characters, from where the page counts them
 TYPED = "%Y-%m-%dT%H:%M"
-# The likeliest first: a person who works 40 tasks a day takes it most of the time.
-LIKELY: Final[dict[str, tuple[str, ...]]] = {
-    "CALL": ("NO_ANSWER", "LEFT_MESSAGE", "REACHED", "REPLIED", "WRONG_NUMBER", "OPTED_OUT"),
-    "SMS": ("SENT", "REPLIED", "REACHED", "WRONG_NUMBER", "OPTED_OUT"),
-    "EMAIL": ("SENT", "REPLIED", "REACHED", "WRONG_NUMBER", "OPTED_OUT"),
-}
-
 INBOUND: Final = ("REACHED", "REPLIED", "OPTED_OUT")
 
 
@@ -123,8 +116,10 @@ class CompleteForm(OfALead):
 
     def __init__(self, *args: Any, channel: str, may_override: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["outcome"].choices = [(name, OUTCOMES[name]) for name in LIKELY.get(channel, OUTCOMES)]  # type: ignore[attr-defined]  # a ChoiceField
-        self.fields["outcome"].initial = DEFAULT_OUTCOME.get(channel)
+        row = CHANNELS.get(channel)
+        names: Iterable[str] = row.outcomes if row else OUTCOMES  # without a channel every outcome is taken
+        self.fields["outcome"].choices = [(name, OUTCOMES[name]) for name in names]  # type: ignore[attr-defined]  # a ChoiceField
+        self.fields["outcome"].initial = row.default_outcome if row else None
         self.fields["next"].choices = [("", _("a closer takes over")), *NEXT.items()]  # type: ignore[attr-defined]  # a ChoiceField
         if not may_override:
             del self.fields["override_reason"]
@@ -146,7 +141,7 @@ class CompleteForm(OfALead):
 class ConsentForm(forms.Form):
     """What a person agreed to, and how that can be proved."""
 
-    channel = forms.ChoiceField(label=_("They agreed to"), choices=list(CHANNELS.items()))
+    channel = forms.ChoiceField(label=_("They agreed to"), choices=CHANNEL_CHOICES)
     wording = forms.CharField(
         label=_("What did they agree to?"), max_length=LONGEST_WORDING,
         help_text=_("In words a regulator can follow; no phone number, address or name."),
@@ -186,9 +181,7 @@ class SkipForm(OfALead):
 class InboundForm(OfALead):
     """What a lead who called or wrote had to say."""
 
-    channel = forms.ChoiceField(
-        label=_("How did they reach us?"), choices=list(CHANNELS.items()), initial="CALL"
-    )
+    channel = forms.ChoiceField(label=_("How did they reach us?"), choices=CHANNEL_CHOICES, initial=CALL)
     outcome = forms.ChoiceField(
         required=False, choices=[("", ""), *[(name, OUTCOMES[name]) for name in INBOUND]]
     )
@@ -240,7 +233,7 @@ class QueueForm(forms.Form):
         label=_("Province"), required=False, choices=[("", _("all")), *Province.choices]
     )
     channel = forms.ChoiceField(
-        label=_("Channel"), required=False, choices=[("", _("all")), *CHANNELS.items()]
+        label=_("Channel"), required=False, choices=[("", _("all")), *CHANNEL_CHOICES]
     )
     contactable = forms.ChoiceField(
         label=_("Contact now"), required=False,

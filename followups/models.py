@@ -17,12 +17,11 @@ from governance.contact import digests
 from governance.contact.digests import PRESS_LENGTH
 from governance.core.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Written, owner_key
 from governance.core.append_only import AppendOnly
+from governance.core.channels import CHANNEL_CHOICES, CODE_LENGTH
 from governance.core.hooks import PointFacts
-from governance.core.hours import CHANNEL_NAMES
 from governance.core.places import ALL, PlaceModel, Province, fold_city, validate_zone
 from governance.core.versions import Versioned
 
-CHANNEL_CHOICES = list(CHANNEL_NAMES.items())
 KEY_LENGTH = 200
 IS_OPEN = Q(status="OPEN")
 IN_QUEUE = Q(is_current=True, due_at__isnull=False)
@@ -356,7 +355,7 @@ class FollowUpTask(Written):
     )  # fmt: skip
     kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices, default=Kind.LADDER)
     step = models.PositiveSmallIntegerField(_("step"), null=True, blank=True)
-    channel = models.CharField(_("channel"), max_length=5, choices=CHANNEL_CHOICES)
+    channel = models.CharField(_("channel"), max_length=CODE_LENGTH, choices=CHANNEL_CHOICES)
     province = models.CharField(_("province"), max_length=2, choices=Province.choices)
     market_key = models.CharField(_("market"), max_length=120)
     contact_point = models.ForeignKey(
@@ -594,7 +593,7 @@ class InboundContact(Written):
     """A lead called or wrote; `outcome` blank: nobody has answered her yet."""
 
     lead = models.ForeignKey(Lead, models.PROTECT, related_name="inbound", verbose_name=_("lead"))
-    channel = models.CharField(_("channel"), max_length=5, choices=CHANNEL_CHOICES)
+    channel = models.CharField(_("channel"), max_length=CODE_LENGTH, choices=CHANNEL_CHOICES)
     outcome = models.CharField(
         _("outcome"), max_length=12, choices=FollowUpTask.Outcome.choices, blank=True, default=""
     )

@@ -17,7 +17,8 @@ from django.utils.translation import gettext_lazy
 from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 
 from followups.rules import MAX_STEPS, Step, read_steps
-from followups.wording import CHANNELS, duration
+from followups.wording import duration
+from governance.core.channels import CHANNEL_CHOICES, CHANNELS
 
 UNITS = {
     "minutes": gettext_lazy("minutes"),
@@ -49,7 +50,7 @@ def time_line(steps: Sequence[Step]) -> SafeString:
             "number": number,
             "x": f"{EDGE + (100 - 2 * EDGE) * span / longest:.2f}",
             "channel": step.channel,
-            "told": f"{CHANNELS[step.channel]}, {when(step)}",
+            "told": f"{CHANNELS[step.channel].name}, {when(step)}",
         }
         for number, (step, span) in enumerate(zip(steps, spans, strict=True), start=1)
     ]
@@ -59,7 +60,8 @@ def time_line(steps: Sequence[Step]) -> SafeString:
 def steps_in_words(steps: Sequence[Step]) -> SafeString:
     """Return steps one under the other, with what is said in either language."""
     rows = [
-        (number, CHANNELS[step.channel], when(step), said(step)) for number, step in enumerate(steps, start=1)
+        (number, CHANNELS[step.channel].name, when(step), said(step))
+        for number, step in enumerate(steps, start=1)
     ]
     return format_html_join("", "<p>{}. {}, {}{}</p>", rows)
 
@@ -100,7 +102,7 @@ class StepsWidget(forms.Widget):
             "id": base,
             "name": name,
             "rows": [*typed, *blank][:MAX_STEPS],
-            "channels": list(CHANNELS.items()),
+            "channels": CHANNEL_CHOICES,
             "units": list(UNITS.items()),
             "input_classes": " ".join(INPUT_CLASSES),
             "select_classes": " ".join(SELECT_CLASSES),

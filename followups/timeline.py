@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 
 from followups.models import FollowUpTask, InboundContact, Ladder, Lead, TaskCorrection
-from followups.wording import CHANNELS, OUTCOMES, gate_sentence, task_name, why_ended
+from followups.wording import OUTCOMES, gate_sentence, task_name, why_ended
+from governance.core.channels import CHANNELS
 from governance.core.hooks import Happened
 
 MOST = 300  # of each kind; nobody reads further back
@@ -48,7 +49,7 @@ def _ladder(ladder: Ladder) -> list[Happened]:
 
 
 def _task(task: FollowUpTask, steps: int | None) -> list[Happened]:
-    title = f"{task_name(task.kind, task.step, steps)} · {CHANNELS[task.channel]}"
+    title = f"{task_name(task.kind, task.step, steps)} · {CHANNELS[task.channel].name}"
     where = (task.correlation_id, "followups.followuptask", task.pk)
     told = []
     if task.started_at and task.status != FollowUpTask.Status.COMPLETED:
@@ -68,7 +69,7 @@ def _task(task: FollowUpTask, steps: int | None) -> list[Happened]:
 
 
 def _inbound(contact: InboundContact) -> Happened:
-    title = _("They contacted us · %(channel)s") % {"channel": CHANNELS[contact.channel]}
+    title = _("They contacted us · %(channel)s") % {"channel": CHANNELS[contact.channel].name}
     outcome = str(OUTCOMES[contact.outcome]) if contact.outcome else ""
     return Happened(
         contact.at, "contact", title, " · ".join(filter(None, [outcome, contact.note])), contact.actor,

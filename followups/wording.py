@@ -14,15 +14,9 @@ from followups.models import FollowUpTask
 from followups.rules import CALLBACK, HANDOVER, NOT_INTERESTED, NOT_NOW, SOLD_OR_LISTED
 from governance.contact.clock import zone_name as zone_name
 from governance.contact.reasons import SENTENCES, sentence
-from governance.core.hours import CHANNEL_NAMES
+from governance.core.channels import CHANNELS, EMAIL
 from governance.core.moments import local
 
-CHANNELS = CHANNEL_NAMES
-START = {
-    "SMS": gettext_lazy("Start the text message"),
-    "CALL": gettext_lazy("Start the call"),
-    "EMAIL": gettext_lazy("Start the e-mail"),
-}
 NEXT = {
     HANDOVER: gettext_lazy("Hand off to a closer"),
     CALLBACK: gettext_lazy("Schedule a callback"),
@@ -140,15 +134,9 @@ def point_text(value: str) -> str:
 
 def point_link(channel: str, value: str, text: str = "") -> str:
     """Return the address that opens the telephone, messages or mail, with `text` in it where that can be."""
-    if channel == "CALL":
-        return f"tel:{quote(value, safe='+')}"
-    if channel == "SMS":
-        return f"sms:{quote(value, safe='+')}" + (
-            f"?{urlencode({'body': text}, quote_via=quote)}" if text else ""
-        )
-    return f"mailto:{quote(value, safe='@')}" + (
-        f"?{urlencode({'body': text}, quote_via=quote)}" if text else ""
-    )
+    row = CHANNELS[channel]
+    body = f"?{urlencode({'body': text}, quote_via=quote)}" if row.written and text else ""
+    return f"{row.link}:{quote(value, safe='@' if row.kind == EMAIL else '+')}{body}"
 
 
 def next_sentence(task: FollowUpTask | None) -> str:
@@ -171,6 +159,6 @@ def _what(task: FollowUpTask) -> str:
     if task.kind == FollowUpTask.Kind.LADDER:
         return _("step %(step)s, %(channel)s") % {
             "step": task.step,
-            "channel": str(CHANNELS[task.channel]).lower(),
+            "channel": str(CHANNELS[task.channel].name).lower(),
         }
     return task_name(task.kind, None, None)[:1].lower() + task_name(task.kind, None, None)[1:]

@@ -14,9 +14,10 @@ from django.utils.translation import gettext_lazy as _
 from followups.models import InboundContact, LookupEvent, RealignRequest, SlaSnapshot, TaskCorrection
 from followups.services.lookup_bursts import Burst, bursts_at
 from followups.services.lookup_limits import MOST, NOTICED
-from followups.wording import CHANNELS, task_name
+from followups.wording import task_name
 from governance.core.admin.base import ReadOnlyAdmin
 from governance.core.admin.filters import one_of
+from governance.core.channels import CHANNEL_CHOICES
 from governance.core.numbers import percent
 from governance.core.places import Province
 
@@ -144,7 +145,7 @@ class SlaSnapshotAdmin(ReadOnlyAdmin):
             return row.value or gettext("nobody")
         if row.dimension == "STEP":
             return task_name("", int(row.value), None) if row.value else gettext("no step of a ladder")
-        return str({**dict(Province.choices), **CHANNELS}.get(row.value, row.value) or "–")
+        return str({**dict(Province.choices), **dict(CHANNEL_CHOICES)}.get(row.value, row.value) or "–")
 
     @admin.display(description=_("within 5 minutes"), ordering="within_5m")
     def share_5m(self, row: SlaSnapshot) -> str:

@@ -14,10 +14,10 @@ from followups.admin.templates_transfer import TransfersTemplates
 from followups.models import LadderTemplate
 from followups.rules import read_steps
 from followups.steps import OptionalStepsField, StepsField, steps_in_words, time_line, when
-from followups.wording import CHANNELS
 from governance.core.actors import By
 from governance.core.admin.base import DifferencesInWords, HistoryAdmin, VersionForm, by_of
 from governance.core.admin.live import LiveAdmin, SwitchesMany, live
+from governance.core.channels import CHANNELS
 
 
 class TemplateForm(VersionForm):
@@ -57,7 +57,7 @@ class StepsThatDiffer(DifferencesInWords):
         told = []
         for step in read_steps(value):
             scripts = [f"“{script}”" for script in (step.script_en, step.script_fr) if script]
-            told.append(" ".join([f"{CHANNELS[step.channel]}, {when(step)}", *scripts]))
+            told.append(" ".join([f"{CHANNELS[step.channel].name}, {when(step)}", *scripts]))
         return " · ".join(told)
 
 
@@ -93,7 +93,7 @@ class LadderTemplateAdmin(TransfersTemplates, SwitchesMany, LiveAdmin, HistoryAd
 
     @admin.display(description=_("steps"))
     def told(self, template: LadderTemplate) -> str:
-        return " · ".join(str(CHANNELS[step.channel]) for step in read_steps(template.steps))
+        return " · ".join(str(CHANNELS[step.channel].name) for step in read_steps(template.steps))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_readonly_fields(request, obj)

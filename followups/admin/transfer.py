@@ -58,8 +58,8 @@ from governance.core.admin.transfer import (
     UploadForm,
     told,
 )
+from governance.core.channels import CHANNELS
 from governance.core.errors import Refused
-from governance.core.hours import CHANNELS
 from governance.core.verbs import Execution
 from governance.golive.services import require
 from governance.kpi.services import emit_kpi
@@ -430,7 +430,7 @@ def _stopped(leads: Sequence[Lead], points: Points) -> dict[int, set[str]]:
     }
     return {
         pk: {
-            digests.KIND_OF_CHANNEL[channel]
+            CHANNELS[channel].kind
             for channel, asked in questions.items()
             if suppressing(channel, asked.suppressions, asked.consents)
         }

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 
 from followups.models import FollowUpTask, Lead
 from governance.core.actors import owner_key
-from governance.core.hours import CHANNELS
+from governance.core.channels import CHANNELS
 from governance.core.places import Province, fold
 from governance.core.rest.filters import InstantFilter
 

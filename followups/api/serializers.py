@@ -19,7 +19,7 @@ from followups.services.planning import MOST_REASSIGNED
 from followups.services.sla import GROUPS, LAST
 from governance.contact import digests
 from governance.core.actors import ACTOR_LENGTH
-from governance.core.hours import CHANNELS
+from governance.core.channels import CHANNELS
 from governance.core.places import CANADIAN_ZONES
 from governance.core.rest.fields import (
     FractionField,
@@ -52,10 +52,10 @@ class TextField(serializers.CharField):
 
 
 class ChannelField(serializers.ChoiceField):
-    """SMS, CALL or EMAIL, read without regard to case."""
+    """A channel by its code, read without regard to case."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(choices=CHANNELS, **kwargs)
+        super().__init__(choices=list(CHANNELS), **kwargs)
 
     def to_internal_value(self, data: Any) -> Any:
         return super().to_internal_value(data.strip().upper() if isinstance(data, str) else data)

@@ -22,6 +22,7 @@ from followups.services.closing import current_task
 from followups.services.completing import Completed
 from followups.services.reading import Look
 from governance.core.actors import By
+from governance.core.channels import CHANNELS
 from governance.core.errors import NotFound, Refused
 
 Outcome = FollowUpTask.Outcome
@@ -263,7 +264,7 @@ def consent(request: HttpRequest, pk: int) -> HttpResponseBase:
         _("%(lead)s: consent recorded (%(channel)s).")
         % {
             "lead": cards.name_of(look.task.lead),
-            "channel": wording.CHANNELS[form.cleaned_data["channel"]],
+            "channel": CHANNELS[form.cleaned_data["channel"]].name,
         },
     )
     return to_task(request, pk)

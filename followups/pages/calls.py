@@ -23,6 +23,7 @@ from followups.pages.doors import is_part, needs, part, queue_of, task_named, to
 from followups.services.closers import closers_for
 from followups.services.reading import Told, told_of
 from governance.core.actors import By
+from governance.core.channels import CHANNELS
 from governance.core.errors import Invalid, Refused
 from governance.core.rest.input import from_office
 from governance.outbox.services import answer_once
@@ -97,7 +98,7 @@ def _found(row: dict[str, Any], told: Told, by: By, form: InboundForm | None = N
         "last": _("%(when)s, %(channel)s: %(outcome)s, by %(who)s")
         % {
             "when": wording.moment(last["contacted_at"], zone),
-            "channel": wording.CHANNELS[last["channel"]],
+            "channel": CHANNELS[last["channel"]].name,
             "outcome": wording.OUTCOMES.get(last["outcome"], ""),
             "who": last["completed_by"],
         }
@@ -109,7 +110,7 @@ def _found(row: dict[str, Any], told: Told, by: By, form: InboundForm | None = N
         "history": [
             {
                 "when": wording.moment(when, zone),
-                "channel": wording.CHANNELS[done.channel],
+                "channel": CHANNELS[done.channel].name,
                 "outcome": done.standing_outcome_display,
                 "who": done.completed_by,
                 "notes": wording.note_parts(done.note),

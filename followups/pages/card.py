@@ -10,7 +10,7 @@ from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
 from followups import wording
-from followups.forms import LIKELY, TYPED, CompleteForm, ConsentForm, SkipForm, SnoozeForm
+from followups.forms import TYPED, CompleteForm, ConsentForm, SkipForm, SnoozeForm
 from followups.models import ContactPoint, FollowUpTask, Lead
 from followups.rules import CALLBACK, HANDOVER, NOT_INTERESTED, NOT_NOW, SOLD_OR_LISTED, STOPPING
 from followups.rules.completion import START_LASTS
@@ -26,6 +26,7 @@ from governance.contact.rules import OVERRIDABLE
 from governance.contact.services import suppress
 from governance.core import hooks
 from governance.core.actors import By, owner_key
+from governance.core.channels import CALL, CHANNELS
 from governance.core.errors import Refused
 from governance.core.moments import local
 from governance.core.places import ALL, Province, fold
@@ -109,10 +110,11 @@ def contact(look: Look, by: By, at: datetime, stopped: str) -> dict[str, Any]:
         "begin_by": wording.clock(begin_by, zone) if begin_by else "",
         "may_begin": may_begin,
         "window_closed": started is not None and look.verdict.reason in wording.OF_THE_CLOCK,
-        "start_label": wording.START[task.channel],
+        "start_label": CHANNELS[task.channel].start,
         "point": wording.point_text(point.value) if point else "",
         "link": link,
         "script": script,
+        "written": CHANNELS[task.channel].written,
         "open": task.status == FollowUpTask.Status.OPEN,
     }
 
@@ -138,7 +140,7 @@ def card(
         "lead": lead,
         "name": name_of(lead),
         "what": wording.task_name(task.kind, task.step, len(look.desk.steps)),
-        "channel": wording.CHANNELS[task.channel],
+        "channel": CHANNELS[task.channel].name,
         "speaks": language(lead.language),
         "where": where(lead.province, lead.market, lead.city),
         "history": [past(other, look) for other in look.history],
@@ -225,7 +227,7 @@ def outcomes(look: Look, at: datetime) -> list[dict[str, Any]]:
             "follows": _follows(name, look, at),
             "asks": name in STOPPING,
         }
-        for number, name in enumerate(LIKELY[look.task.channel], start=1)
+        for number, name in enumerate(CHANNELS[look.task.channel].outcomes, start=1)
     ]
 
 
@@ -272,7 +274,7 @@ def later(look: Look, by: By, at: datetime) -> dict[str, Any]:
     closers = closers_for(look.task.lead, by=by, at=at, desk=lambda: look.desk)
     plain = plain_next(closers.on_shift)
     offered = offered_times(closers, look.zone, at)
-    callbacks = _quick(look, "CALL", at, within=timedelta(days=14))
+    callbacks = _quick(look, CALL, at, within=timedelta(days=14))
     keys = iter(range(len(plain) + 1, 10))  # one digit each, as far as they go
     return {
         "plain": plain,
@@ -310,7 +312,7 @@ def instead(task: FollowUpTask) -> list[dict[str, str]]:
     """Return what a completed task's outcome may be corrected to, each with its key."""
     standing = task.standing_outcome
     choices = []
-    for name in LIKELY[task.channel]:
+    for name in CHANNELS[task.channel].outcomes:
         if name == standing:
             continue
         if name == Outcome.REACHED:
@@ -345,7 +347,7 @@ def past(other: FollowUpTask, look: Look) -> dict[str, Any]:
         "task": other,
         "here": other.pk == look.task.pk,
         "what": wording.task_name(other.kind, other.step, len(look.desk.steps) if same else None),
-        "channel": wording.CHANNELS[other.channel],
+        "channel": CHANNELS[other.channel].name,
         "when": when,
         "status": other.get_status_display(),
         "outcome": outcome,

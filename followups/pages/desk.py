@@ -42,6 +42,7 @@ from followups.services.presses import UNDO_LASTS
 from followups.services.reading import Look, held_claims, look_at
 from followups.services.task_list import Beside, Group, beside, fresh_until, mark
 from governance.core.actors import By, Role, owner_key
+from governance.core.channels import CHANNELS
 from governance.core.errors import NotFound, Refused
 from governance.core.moments import local
 
@@ -291,7 +292,7 @@ def _row(row: dict[str, Any], by: By, at: datetime) -> dict[str, Any]:
         "id": row["id"],
         "name": row["lead"]["name"] or row["lead_id"],
         "where": cards.where(row["province"], row["market"], row["city"]),
-        "channel": wording.CHANNELS[row["channel"]],
+        "channel": CHANNELS[row["channel"]].name,
         "task": wording.task_name(row["kind"], row["step"], row["steps"]),
         "due": wording.moment(row["due_at"], row["zone"]),
         "overdue": wording.overdue(row["overdue_minutes"]),
@@ -316,7 +317,7 @@ def _soon(task: FollowUpTask, at: datetime) -> dict[str, Any]:
     return {
         "id": task.pk,
         "name": cards.name_of(task.lead),
-        "channel": wording.CHANNELS[task.channel],
+        "channel": CHANNELS[task.channel].name,
         "promised": task.kind == FollowUpTask.Kind.CALLBACK,
         "in": wording.duration(minutes),
         "when": f"{local(task.due_at, task.zone):%H:%M}",

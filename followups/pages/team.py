@@ -22,6 +22,7 @@ from followups.pages.doors import SEE, is_part, needs, part, posted, stopped, to
 from followups.services.due import overdue_of
 from followups.services.team import TEAM_ZONE, Figures, Team, day_of, last_done, team_at
 from governance.core.actors import By, Role, owner_key
+from governance.core.channels import CHANNELS
 from governance.core.errors import Refused
 
 
@@ -45,7 +46,7 @@ def _last(task: FollowUpTask) -> dict[str, Any]:
         "pk": task.pk,
         "when": wording.moment(task.contacted_at or task.completed_at, task.zone),
         "name": cards.name_of(task.lead),
-        "channel": wording.CHANNELS[task.channel],
+        "channel": CHANNELS[task.channel].name,
         "outcome": wording.OUTCOMES[task.standing_outcome],
         "corrected": task.standing_outcome != task.outcome,
     }
@@ -101,7 +102,7 @@ def _member(member: Any, late: dict[int, int], at: datetime) -> dict[str, Any]:
             {
                 "pk": claim["pk"],
                 "name": claim["lead__name"] or claim["lead__external_id"],
-                "channel": wording.CHANNELS[claim["channel"]],
+                "channel": CHANNELS[claim["channel"]].name,
                 "for": wording.duration(int((at - claim["claimed_at"]).total_seconds() // 60)),
                 "started": claim["started_at"] is not None and claim["started_at"] >= claim["claimed_at"],
             }

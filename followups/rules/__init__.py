@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from governance.contact.clock import add_local_days
-from governance.core.hours import CHANNELS
+from governance.core.channels import CHANNELS
 
 SHORT_GAP = timedelta(minutes=30)
 LONG_GAP = timedelta(hours=2)
@@ -26,7 +26,6 @@ ADVANCING = frozenset({"SENT", "NO_ANSWER", "LEFT_MESSAGE"})
 STOPPING = frozenset({"REACHED", "REPLIED"})
 # What the person did, or what turned out: it is recorded whatever gate, go-live and sequence say.
 HAPPENED = frozenset({"REPLIED", "WRONG_NUMBER", "OPTED_OUT"})
-DEFAULT_OUTCOME = {"SMS": "SENT", "EMAIL": "SENT", "CALL": "NO_ANSWER"}
 
 CALLBACK, HANDOVER, NOT_NOW = "CALLBACK", "HANDOVER", "NOT_NOW"
 NOT_INTERESTED, SOLD_OR_LISTED = "NOT_INTERESTED", "SOLD_OR_LISTED"

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from governance.contact import digests
 from governance.contact.frequency import ContactRow
-from governance.contact.national_list import CALL
 from governance.contact.rules import ConsentRow, Question, Verdict
+from governance.core.channels import CALL, CHANNELS
 
 if TYPE_CHECKING:
     from governance.contact.services import Gate, GateBook, Where
@@ -34,7 +33,7 @@ class PointState:
 
 def first_usable(points: Iterable[PointState], channel: str) -> PointState | None:
     """Return the first usable point for a channel."""
-    kind = digests.KIND_OF_CHANNEL[channel]
+    kind = CHANNELS[channel].kind
     return next((point for point in points if point.kind == kind and point.usable), None)
 
 
@@ -57,10 +56,10 @@ def with_contact(
 ) -> dict[str, Question]:
     """Return the questions as they are once this point was contacted."""
     row = ContactRow(0, digest, channel, at)
-    kind = digests.KIND_OF_CHANNEL[channel]
+    kind = CHANNELS[channel].kind
     return {
         name: replace(question, contacts=(*question.contacts, row))
-        if digests.KIND_OF_CHANNEL[name] == kind
+        if CHANNELS[name].kind == kind
         else question
         for name, question in questions.items()
     }
@@ -128,10 +127,10 @@ class LeadGate:
 
     def with_consent(self, consent: ConsentRow) -> LeadGate:
         """Return the gate once a consent is recorded; for calls it counts whatever its channel is."""
-        kind = digests.KIND_OF_CHANNEL[consent.channel]
+        kind = CHANNELS[consent.channel].kind
         questions = {
             channel: replace(question, consents=(*question.consents, consent))
-            if channel == CALL or digests.KIND_OF_CHANNEL[channel] == kind
+            if channel == CALL or CHANNELS[channel].kind == kind
             else question
             for channel, question in self.questions.items()
         }

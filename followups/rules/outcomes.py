@@ -19,8 +19,9 @@ from followups.rules import (
     wants_to_sell,
 )
 from followups.rules.lead_gate import LADDER, LeadGate, PointState, due_values, first_usable
-from governance.contact.national_list import CALL, STALE
+from governance.contact.national_list import STALE
 from governance.contact.rules import ConsentRow
+from governance.core.channels import CALL
 
 if TYPE_CHECKING:
     from governance.contact.services import Gate

@@ -14,6 +14,7 @@ from followups.services.locked_task import LockedTask, task_for_lead
 from governance.accounts.querysets import absences_of, active_or_away
 from governance.accounts.rules import on_shift, shifts_between
 from governance.core.actors import By, Role
+from governance.core.channels import CALL
 
 SLOT = timedelta(minutes=30)  # that a closer's call takes
 APART = timedelta(hours=2)  # between the times that are offered
@@ -48,7 +49,7 @@ def closers_for(lead: Lead, *, by: By, at: datetime, desk: Callable[[], LockedTa
     if not closers:
         return Closers(False)
     until = at + AHEAD
-    opened = desk() if desk is not None else task_for_lead(lead, "CALL", by, at)
+    opened = desk() if desk is not None else task_for_lead(lead, CALL, by, at)
     absences: dict[int, list[tuple[datetime, datetime]]] = {}
     for user_id, starts, ends in absences_of([user.pk for user in closers], at, until):
         absences.setdefault(user_id, []).append((starts, ends))
@@ -65,7 +66,7 @@ def _takes(user: Any, lead: Lead) -> bool:
         return True
     return (
         (not profile.provinces or lead.province in profile.provinces)
-        and (not profile.channels or "CALL" in profile.channels)
+        and (not profile.channels or CALL in profile.channels)
         and (not profile.languages or lead.language in ("", *profile.languages))
     )
 
@@ -127,4 +128,4 @@ def _booked(closers: Sequence[Any], at: datetime, until: datetime) -> tuple[int,
 
 
 def _lawful(desk: LockedTask, slot: datetime) -> bool:
-    return desk.first_allowed("CALL", slot, HANDOVER) == slot
+    return desk.first_allowed(CALL, slot, HANDOVER) == slot

@@ -13,6 +13,7 @@ from followups.rules import HANDOVER
 from followups.rules.outcomes import NO_CLAIM
 from followups.services.locked_task import WRITTEN_FIELDS, LockedTask
 from governance.core.actors import By
+from governance.core.channels import CALL
 
 OPEN = FollowUpTask.Status.OPEN
 CLAIM_FIELDS = tuple(NO_CLAIM)
@@ -77,7 +78,7 @@ def settle_lead(
 
 
 def due_of_promise(
-    locked: LockedTask, kind: str, wanted: datetime, channel: str = "CALL", point: ContactPoint | None = None
+    locked: LockedTask, kind: str, wanted: datetime, channel: str = CALL, point: ContactPoint | None = None
 ) -> datetime | None:
     """Return when a promise is due: at its lawful time, or a handover at once; None where never allowed."""
     start = locked.first_allowed(channel, wanted, kind, point)

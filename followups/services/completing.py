@@ -11,7 +11,6 @@ from django.utils.translation import gettext as _
 from followups.models import ContactPoint, FollowUpTask
 from followups.points import lead_facts
 from followups.rules import (
-    DEFAULT_OUTCOME,
     HAPPENED,
 )
 from followups.rules.completion import (
@@ -61,8 +60,8 @@ from governance.contact.reasons import sentence
 from governance.contact.rules import Verdict, suppressing
 from governance.contact.services import Door, decision, suppress
 from governance.core.actors import By, Role, owner_key
+from governance.core.channels import CHANNELS
 from governance.core.errors import Forbidden, Invalid, Refused, not_allowed
-from governance.core.hours import CHANNELS
 from governance.core.verbs import Execution, needs_right, verb
 from governance.kpi.services import Kpi, emit_kpis
 from governance.outbox.services import post_message
@@ -276,7 +275,9 @@ def _complete(
 
 
 def _complete_on(locked: LockedTask, completion: Completion) -> Completed:
-    completion = replace(completion, outcome=completion.outcome or DEFAULT_OUTCOME[locked.task.channel])
+    completion = replace(
+        completion, outcome=completion.outcome or CHANNELS[locked.task.channel].default_outcome
+    )
     answered = _answered(locked, completion)
     if answered is not None:
         return answered

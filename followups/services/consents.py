@@ -10,12 +10,11 @@ from django.utils.translation import gettext as _
 from followups.models import ContactPoint
 from followups.services.guards import require_not_erased
 from followups.services.locked_task import LockedTask, lock_task
-from governance.contact import digests
 from governance.contact.rules import ConsentRow
 from governance.contact.services import HEARD, NOT_THIS_KIND, consent_expiry, record_consent
 from governance.core.actors import By
+from governance.core.channels import CHANNELS
 from governance.core.errors import Invalid, Refused
-from governance.core.hours import CHANNELS
 from governance.core.verbs import Execution, verb
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def _point(locked: LockedTask, channel: str) -> ContactPoint | None:
     """Return the point by which the person was contacted, if the channel reaches it, else the first one."""
     used = locked.task.contact_point
     usable = used is not None and used.status == ContactPoint.Status.USABLE
-    if used is not None and usable and used.kind == digests.KIND_OF_CHANNEL[channel]:
+    if used is not None and usable and used.kind == CHANNELS[channel].kind:
         return used
     return locked.point_for(channel)
 

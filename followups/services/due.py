@@ -14,10 +14,11 @@ from followups.models import ContactPoint, FollowUpTask
 from followups.points import lead_facts
 from followups.rules import Urgency, urgency
 from governance.contact import digests
-from governance.contact.national_list import CALL, ListedNumber
+from governance.contact.national_list import ListedNumber
 from governance.contact.querysets import personal_rows
 from governance.contact.services import GateBook, Records, Where
 from governance.core.actors import By
+from governance.core.channels import CALL, CHANNELS
 from governance.core.compiled import Listed, Prepared, Slot
 from governance.core.places import Place
 
@@ -170,7 +171,7 @@ def _row(
 ) -> dict[str, Any]:
     place = Place(row["lead__province"], row["lead__market"])
     gate = book.gate(Where(place, row["lead__zone"], row["city_zone"], row["market_zone"]), row["channel"])
-    asked = [digest for kind, digest in row["points"] if kind == digests.KIND_OF_CHANNEL[row["channel"]]]
+    asked = [digest for kind, digest in row["points"] if kind == CHANNELS[row["channel"]].kind]
     every = [own, *(digest for _kind, digest in row["points"])]
     area = records.lists.get(row["area_code"])
     question = records.question(

@@ -24,8 +24,8 @@ from followups.services.plans import write_plan
 from governance.contact import digests
 from governance.contact.services import open_book, questions_about
 from governance.core.actors import By
+from governance.core.channels import CALL, CHANNELS
 from governance.core.errors import Invalid, NotFound
-from governance.core.hours import CHANNELS
 from governance.core.moments import local
 from governance.core.verbs import Execution, verb
 from governance.kpi.services import emit_kpi
@@ -133,7 +133,7 @@ def look_up(
 def zone_of(lead: Lead, at: datetime) -> str:
     """Return the clock that a lead lives by."""
     book, where = open_book(lead.place, at, city=lead.city, zone=lead.zone)
-    return book.gate(where, "CALL").zone
+    return book.gate(where, CALL).zone
 
 
 def found_lead(lead: Lead, at: datetime) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def _found(lead: Lead, points: Sequence[ContactPoint], at: datetime) -> dict[str
     book, where = open_book(lead.place, at, city=lead.city, zone=lead.zone)
     asked = questions_about(CHANNELS, facts_of_points(lead, points), lead.score, at=at)
     verdicts = {channel: book.gate(where, channel).judge(asked[channel], at) for channel in CHANNELS}
-    zone = book.gate(where, "CALL").zone
+    zone = book.gate(where, CALL).zone
     ladder = Ladder.objects.filter(lead=lead).order_by("-started_at", "-pk").first()
     task = current_task(lead.pk)
     contacted = FollowUpTask.objects.filter(lead=lead, contacted_at__isnull=False)

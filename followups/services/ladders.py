@@ -33,11 +33,11 @@ from followups.services.waiting import (
     taken_by_others,
     waiting_for,
 )
-from governance.contact import digests
 from governance.contact.reasons import sentence
 from governance.contact.rules import Question
 from governance.contact.services import Gate, GateBook, Where, open_book, questions_about
 from governance.core.actors import By, Role, owner_key
+from governance.core.channels import CHANNELS
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.core.verbs import Execution, verb
 from governance.kpi.services import emit_kpi
@@ -204,7 +204,7 @@ def _behind(
     waiting = next((task for task in tasks if task.held_reason == PERSON_ACTIVE), None)
     if waiting is None:
         return None
-    kind = digests.KIND_OF_CHANNEL[waiting.channel]
+    kind = CHANNELS[waiting.channel].kind
     ahead = holders.ahead(ladder, ladder.lead.name, [point for point in points if point.kind == kind])
     return ahead[0] if ahead else None
 
@@ -221,7 +221,7 @@ def template_of(lead: Lead) -> LadderTemplate:
 
 
 def _usable(points: Sequence[ContactPoint], channel: str) -> ContactPoint | None:
-    kind = digests.KIND_OF_CHANNEL[channel]
+    kind = CHANNELS[channel].kind
     return next((p for p in points if p.kind == kind and p.status == ContactPoint.Status.USABLE), None)
 
 

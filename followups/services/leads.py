@@ -23,6 +23,7 @@ from followups.services.waiting import CHANGE_LEAD, rejudge
 from governance.contact import digests
 from governance.core import hooks
 from governance.core.actors import By
+from governance.core.channels import CHANNELS
 from governance.core.errors import Invalid
 from governance.core.places import ALL, Place, fold
 from governance.core.verbs import Execution, require_right, verb
@@ -283,7 +284,7 @@ def give_points(lead_id: int, *, by: By) -> None:
     points = list(ContactPoint.objects.filter(lead=lead_id).order_by("order", "id"))
     usable = {point.pk: point for point in points if point.status == ContactPoint.Status.USABLE}
     for task in FollowUpTask.objects.filter(lead=lead_id, status=FollowUpTask.Status.OPEN):
-        kind = digests.KIND_OF_CHANNEL[task.channel]
+        kind = CHANNELS[task.channel].kind
         if task.contact_point_id in usable and usable[task.contact_point_id].kind == kind:
             continue
         first = next((point for point in usable.values() if point.kind == kind), None)

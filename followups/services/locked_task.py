@@ -16,13 +16,12 @@ from followups.points import lead_facts
 from followups.rules import Step, read_steps
 from followups.rules.lead_gate import LeadGate, PointState, due_values, question_for
 from followups.services.guards import require_object
-from governance.contact import digests
 from governance.contact.rules import Question
 from governance.contact.services import Gate, GateBook, Where, open_book, questions_about
 from governance.core.actors import By, Written
+from governance.core.channels import CHANNELS
 from governance.core.errors import NotFound
 from governance.core.hooks import PointFacts
-from governance.core.hours import CHANNELS
 
 
 def facts_of_points(lead: Lead, points: Sequence[ContactPoint]) -> list[PointFacts]:
@@ -169,7 +168,7 @@ class LockedTask:
 
     def point_for(self, channel: str) -> ContactPoint | None:
         """Return the lead's first usable point for a channel."""
-        kind = digests.KIND_OF_CHANNEL[channel]
+        kind = CHANNELS[channel].kind
         return next(
             (p for p in self.points if p.kind == kind and p.status == ContactPoint.Status.USABLE), None
         )

@@ -8,7 +8,6 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from followups.models import FollowUpTask, Ladder, Lead, OptOutPress
-from followups.rules import DEFAULT_OUTCOME
 from followups.rules.lead_gate import DUE_FIELDS
 from followups.services.closing import due_of_promise, let_rest, settle_lead
 from followups.services.guards import name_key
@@ -26,8 +25,8 @@ from followups.services.waiting import rejudge
 from governance.contact.rules import suppressing
 from governance.contact.services import NOT_TAKEN_BACK, UNDO, lift_press
 from governance.core.actors import By
+from governance.core.channels import CALL, CHANNELS
 from governance.core.errors import NotFound, Refused
-from governance.core.hours import CHANNELS
 from governance.core.verbs import Execution, needs_right, verb
 
 LEADS_AT_ONCE = 6  # brought back in one transaction
@@ -108,7 +107,7 @@ def _take_back(locked: LockedTask, press: OptOutPress) -> bool:
     task, lead = locked.task, locked.lead
     if task.standing_outcome != Outcome.OPTED_OUT or lead.erasure_id is not None or not _reachable(locked):
         return False
-    outcome = DEFAULT_OUTCOME[task.channel] if press.was_open else press.previous
+    outcome = CHANNELS[task.channel].default_outcome if press.was_open else press.previous
     if outcome == Outcome.OPTED_OUT:
         return False  # it was recorded before the press already
     kind, then = press.stopped["next"]
@@ -132,7 +131,7 @@ def _bring_back(lead_id: int, press: OptOutPress, *, by: By, at: datetime) -> No
     lead = Lead.objects.get(pk=lead_id)
     if lead.erasure_id is not None:
         return
-    locked = task_for_lead(lead, "CALL", by, at)
+    locked = task_for_lead(lead, CALL, by, at)
     reachable = _reachable(locked)
     if not reachable:
         return

@@ -20,6 +20,7 @@ from followups.services.locked_task import WRITTEN_FIELDS, LockedTask, touched
 from followups.services.presses import Before, note_press, points_of_person
 from followups.services.waiting import rejudge, release_after
 from governance.contact.services import suppress
+from governance.core.channels import CALL
 
 
 def write_plan(
@@ -121,7 +122,7 @@ def _create(locked: LockedTask, values: Mapping[str, Any]) -> FollowUpTask:
     lead, owner = locked.lead, values["owner"]
     task = FollowUpTask(
         lead=lead,
-        channel="CALL",
+        channel=CALL,
         province=lead.province,
         market_key=lead.market_key,
         is_current=True,

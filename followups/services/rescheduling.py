@@ -29,11 +29,11 @@ from followups.services.locks import lock_leads
 from followups.services.waiting import digests_of, first_free, holders_of, taken_by_others
 from governance.contact.clock import add_local_days
 from governance.contact.do_not_call import any_list_is_stale
-from governance.contact.national_list import CALL, STALE
+from governance.contact.national_list import STALE
 from governance.contact.services import GateBook, Where, questions_of_people
 from governance.core.actors import By
+from governance.core.channels import CALL, CHANNELS
 from governance.core.hooks import Moves, PolicyDraft
-from governance.core.hours import CHANNELS
 from governance.core.places import ALL
 from governance.core.verbs import Execution, verb
 from governance.market.timeline import PolicyRow

@@ -15,8 +15,8 @@ from django.utils.translation import gettext_lazy
 from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
 from followups.rules.outcomes import PERSON_ACTIVE
 from followups.services.locks import lock_leads, lock_numbers
-from governance.contact import digests
 from governance.core.actors import By
+from governance.core.channels import CHANNELS
 from governance.core.errors import Invalid, NotFound
 from governance.core.places import fold
 from governance.core.verbs import Execution, verb
@@ -115,7 +115,7 @@ def first_free(
     points: Iterable[ContactPoint], channel: str, taken: frozenset[str]
 ) -> tuple[ContactPoint | None, bool]:
     """Return the first usable point of a channel that is not taken, else the first; and whether it waits."""
-    kind = digests.KIND_OF_CHANNEL[channel]
+    kind = CHANNELS[channel].kind
     usable = [p for p in points if p.kind == kind and p.status == ContactPoint.Status.USABLE]
     free = next((point for point in usable if point.digest not in taken), None)
     return (free or (usable[0] if usable else None)), bool(usable) and free is None

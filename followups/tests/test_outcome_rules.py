@@ -50,8 +50,8 @@ from followups.tests.factories import DAY, HOUR, MINUTE, NOW, at
 from governance.contact.national_list import AreaList, ListedNumber
 from governance.contact.rules import ConsentRow, Question
 from governance.contact.services import GateBook, Where
+from governance.core.channels import CHANNELS
 from governance.core.errors import Invalid
-from governance.core.hours import CHANNELS
 from governance.core.places import ALL, Place
 from governance.market.rules import DEFAULT_RULES
 from governance.market.timeline import PolicyRow

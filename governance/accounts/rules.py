@@ -11,7 +11,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from governance.core.actors import TOKEN_ID_LENGTH, By, Role
-from governance.core.hours import CHANNELS, read_windows
+from governance.core.channels import CHANNELS
+from governance.core.hours import read_windows
 from governance.core.places import Province
 
 if TYPE_CHECKING:

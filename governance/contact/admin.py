@@ -21,10 +21,9 @@ from unfold.widgets import (
 )
 
 from governance.contact.clock import zone_name
-from governance.contact.digests import EMAIL, KIND_OF_CHANNEL, PHONE, every_digest, read_email, read_phone
+from governance.contact.digests import EMAIL, PHONE, every_digest, read_email, read_phone
 from governance.contact.do_not_call import ending_lists
 from governance.contact.models import (
-    CHANNEL_CHOICES,
     AreaCodeList,
     AreaCodeStatement,
     CityZone,
@@ -54,8 +53,8 @@ from governance.core.admin.base import (
 )
 from governance.core.admin.display import facts, there
 from governance.core.admin.filters import one_of
+from governance.core.channels import CHANNEL_CHOICES, CHANNELS, channel_name
 from governance.core.errors import Invalid
-from governance.core.hours import CHANNEL_NAMES
 from governance.core.places import CANADIAN_ZONES, Province
 
 BASIS = {
@@ -225,7 +224,7 @@ class PointForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets th
         data = super().clean()
         kind, _hashes = self.cleaned_data.get("point", ("", ()))
         channel = self.cleaned_data.get("channel")
-        if kind and channel and KIND_OF_CHANNEL[channel] != kind:
+        if kind and channel and CHANNELS[channel].kind != kind:
             self.add_error("channel", _("This channel does not reach such a point."))
         return data
 
@@ -366,7 +365,7 @@ class ConsentAdmin(EvidenceOfPoints):
 
     def serve(self, request: HttpRequest, obj: Consent, form: Any, change: bool) -> Consent:
         kind, (hashed, *others) = form.cleaned_data["point"]
-        if KIND_OF_CHANNEL[obj.channel] != kind:
+        if CHANNELS[obj.channel].kind != kind:
             raise Invalid({"channel": [_("This channel does not reach such a point.")]})
         return record_consent(
             hashed, obj.channel, obj.kind, by=by_of(request), at=timezone.now(), obtained_at=obj.at,
@@ -500,7 +499,7 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     list_filter = (
         "ok", one_of("reason", _("reason"), SENTENCES.items),
-        one_of("channel", _("channel"), CHANNEL_NAMES.items), "door", "overridden", "happened",
+        one_of("channel", _("channel"), lambda: CHANNEL_CHOICES), "door", "overridden", "happened",
         one_of("province", _("province"), lambda: Province.choices), "created_at",
     )  # fmt: skip
     search_fields = ("lead_id__exact", "correlation_id__exact")
@@ -533,7 +532,7 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("channel"), ordering="channel")
     def channel_told(self, decision: ContactDecision) -> str:
-        return str(CHANNEL_NAMES.get(decision.channel, decision.channel))
+        return str(channel_name(decision.channel))
 
     @admin.display(description=_("province"))
     def province_told(self, decision: ContactDecision) -> str:

@@ -15,6 +15,8 @@ from django.core.validators import EmailValidator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from governance.core.channels import EMAIL as EMAIL
+from governance.core.channels import PHONE as PHONE
 from governance.core.errors import Unavailable
 from governance.core.key_file import FIRST_KEY, number_of
 from governance.core.key_ring import KeyRing
@@ -42,9 +44,8 @@ RING = KeyRing(
 JUST_CHANGED = gettext_lazy("The contact key was changed a moment ago; try again.")
 DIGEST_LENGTH = 64
 PRESS_LENGTH = 32  # of the token that ties a stop to the key press that recorded it
-PHONE, EMAIL, LEAD = "PHONE", "EMAIL", "LEAD"
+LEAD = "LEAD"  # a lead that is stopped as such, beside its numbers and addresses
 _FINGERPRINT = ("KEY", "fingerprint")
-KIND_OF_CHANNEL = {"SMS": PHONE, "CALL": PHONE, "EMAIL": EMAIL}
 
 
 def read_phone(text: str) -> str:

@@ -29,12 +29,12 @@ from governance.contact.models import (
 from governance.contact.national_list import LASTS_DAYS, LOCAL, WARN_DAYS
 from governance.core import hooks
 from governance.core.actors import By
+from governance.core.channels import CALL
 from governance.core.errors import Invalid
 from governance.core.verbs import Execution, needs_right, verb
 
 IMPORT = "governance.import_do_not_call"
 BATCH = 1000
-CHANNEL = "CALL"
 LONGEST_LINE = 200
 _NUMBER = re.compile(r"1?([2-9][0-9]{2}[2-9][0-9]{6})", re.ASCII)
 _NO_DIGIT = re.compile(r"[^0-9]", re.ASCII)
@@ -136,7 +136,7 @@ def _suppress(numbers: Iterable[str], *, by: By, at: datetime) -> int:
     Suppression.objects.bulk_create(
         Suppression(
             point_digest=point,
-            channel=CHANNEL,
+            channel=CALL,
             source=Suppression.Source.NATIONAL_LIST,
             at=at,
             **by.written(),
@@ -144,7 +144,7 @@ def _suppress(numbers: Iterable[str], *, by: By, at: datetime) -> int:
         for point in fresh
     )
     if fresh:
-        hooks.on_suppressed.ask(list(chain.from_iterable(every[one] for one in fresh)), CHANNEL, by, at)
+        hooks.on_suppressed.ask(list(chain.from_iterable(every[one] for one in fresh)), CALL, by, at)
     return len(fresh)
 
 

@@ -12,6 +12,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from governance.core.channels import CALL
+
 REDIAL = timedelta(minutes=10)
 ANSWER = timedelta(hours=24)
 WEEK = 7
@@ -69,7 +71,7 @@ def _separate(calls: Iterable[tuple[datetime, str]]) -> list[datetime]:
     found: list[datetime] = []
     last_call: datetime | None = None
     for at, channel in sorted(calls):
-        if channel == "CALL":
+        if channel == CALL:
             if last_call is not None and at - last_call <= REDIAL:
                 continue
             last_call = at

@@ -13,12 +13,11 @@ from simple_history.models import HistoricalRecords
 from governance.contact.digests import DIGEST_LENGTH, PRESS_LENGTH
 from governance.core.actors import Written
 from governance.core.append_only import AppendOnly
-from governance.core.hours import CHANNEL_NAMES
+from governance.core.channels import CHANNEL_CHOICES, CODE_LENGTH, WRITTEN_CHOICES, channel_name
 from governance.core.key_ring import KeyCheck, key_number_constraint
 from governance.core.places import Province, fold_city, validate_zone
 from governance.core.versions import Versioned
 
-CHANNEL_CHOICES = list(CHANNEL_NAMES.items())
 STATEMENT_LENGTH = 1000
 CANADA = "CA"
 
@@ -33,7 +32,7 @@ class StatutoryHours(models.Model):
     jurisdiction = models.CharField(
         _("jurisdiction"), max_length=2, choices=[(CANADA, _("Canada")), *Province.choices], default=CANADA
     )
-    channel = models.CharField(_("channel"), max_length=5, choices=CHANNEL_CHOICES)
+    channel = models.CharField(_("channel"), max_length=CODE_LENGTH, choices=CHANNEL_CHOICES)
     days = models.JSONField(_("days"), help_text=_("0 = Monday to 6 = Sunday."))
     start = models.CharField(_("start"), max_length=5)
     end = models.CharField(_("end"), max_length=5, help_text=_("Not included; 24:00 is midnight."))
@@ -154,7 +153,9 @@ class Suppression(Written, AppendOnly):
     words: ClassVar[tuple[str, ...]] = ("reason",)
 
     point_digest = models.CharField(_("keyed hash"), max_length=DIGEST_LENGTH)
-    channel = models.CharField(_("channel"), max_length=5, choices=CHANNEL_CHOICES, blank=True, default="")
+    channel = models.CharField(
+        _("channel"), max_length=CODE_LENGTH, choices=CHANNEL_CHOICES, blank=True, default=""
+    )
     action = models.CharField(_("action"), max_length=8, choices=Action.choices, default=Action.SUPPRESS)
     source = models.CharField(_("source"), max_length=13, choices=Source.choices)
     reason = models.CharField(_("reason"), max_length=200, blank=True, default="")
@@ -193,7 +194,7 @@ class Consent(Written, AppendOnly):
     words: ClassVar[tuple[str, ...]] = ("obtained_how", "evidence")
 
     point_digest = models.CharField(_("keyed hash"), max_length=DIGEST_LENGTH)
-    channel = models.CharField(_("channel"), max_length=5, choices=CHANNEL_CHOICES)
+    channel = models.CharField(_("channel"), max_length=CODE_LENGTH, choices=CHANNEL_CHOICES)
     kind = models.CharField(_("kind"), max_length=9, choices=Kind.choices)
     obtained_how = models.CharField(_("obtained how"), max_length=100)
     evidence = models.CharField(_("evidence"), max_length=200, blank=True, default="")
@@ -223,12 +224,8 @@ class ConsentStatement(Versioned):
     Canada's anti-spam law (S.C. 2010, c. 23, s. 13) puts the burden of proving consent on the sender.
     """
 
-    class Channel(models.TextChoices):
-        SMS = "SMS", _("text message")
-        EMAIL = "EMAIL", _("e-mail")
-
     channel = models.CharField(
-        _("channel"), max_length=5, choices=Channel.choices, unique=True,
+        _("channel"), max_length=CODE_LENGTH, choices=WRITTEN_CHOICES, unique=True,
         error_messages={"unique": _("There is a statement for this channel already.")},
     )  # fmt: skip
     how = models.TextField(
@@ -369,7 +366,7 @@ class ContactDecision(Written, AppendOnly):
         permissions = [("override_gate", "Override our own rules of the contact gate")]
 
     def __str__(self) -> str:
-        return f"{self.lead_id} {CHANNEL_NAMES.get(self.channel, self.channel)} {self.at:%Y-%m-%d %H:%M} UTC"
+        return f"{self.lead_id} {channel_name(self.channel)} {self.at:%Y-%m-%d %H:%M} UTC"
 
 
 class HashKeyCheck(KeyCheck):

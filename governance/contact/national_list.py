@@ -14,13 +14,14 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from governance.core.channels import CALL
+
 if TYPE_CHECKING:
     from governance.contact.rules import ConsentRow
 
 LOCAL = ZoneInfo("America/Toronto")
 LASTS_DAYS = 31
 WARN_DAYS = 7  # before a list ends
-CALL = "CALL"
 STALE = "dncl_stale"
 EXPRESS, BUSINESS, INQUIRY = "express_consent", "business_relationship", "inquiry"
 RELATIONSHIP_MONTHS = {"BUSINESS": 18, "INQUIRY": 6}

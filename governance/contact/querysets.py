@@ -38,10 +38,11 @@ from governance.contact.models import (
 from governance.contact.national_list import AreaList
 from governance.contact.rules import Calendar, ClosedDay, ConsentRow, LegalHours, SuppressionRow
 from governance.core import hooks
+from governance.core.channels import CHANNELS
 from governance.core.compiled import Listed, Prepared, Slot
 from governance.core.errors import Unavailable
 from governance.core.hooks import LawsWeek
-from governance.core.hours import CHANNELS, DAYS, read_clock
+from governance.core.hours import DAYS, read_clock
 from governance.core.places import ALL, ANY_PLACE, Place, fold_city
 from governance.market.reading import PAST, VERSION, Timelines, policies_in_time, read_timelines
 

@@ -18,7 +18,8 @@ import holidays
 
 from governance.contact.clock import Span, common, merged, spans_of
 from governance.contact.frequency import Cap, ContactRow, InboundRow, answers, next_change, too_soon
-from governance.contact.national_list import CALL, STALE, ListCheck, ListedNumber, check_lists, turns_of
+from governance.contact.national_list import STALE, ListCheck, ListedNumber, check_lists, turns_of
+from governance.core.channels import CALL
 from governance.core.hours import DAY_MINUTES, intersect
 from governance.core.moments import local
 from governance.core.places import ZONES

@@ -22,7 +22,7 @@ from governance.contact.models import (
     StatutoryHours,
     Suppression,
 )
-from governance.contact.national_list import CALL, AreaList, ListedNumber, months_after
+from governance.contact.national_list import AreaList, ListedNumber, months_after
 from governance.contact.querysets import (
     PersonalRows,
     law_and_closures,
@@ -55,6 +55,7 @@ from governance.contact.rules import (
 )
 from governance.core import hooks
 from governance.core.actors import By
+from governance.core.channels import CALL, CHANNELS
 from governance.core.errors import Invalid, NotFound
 from governance.core.places import ALL, Place, fold_city
 from governance.core.verbs import Execution, require_right, verb
@@ -325,7 +326,7 @@ def questions_of_people(
     `at` is about when it will be judged: contacts of the days before count. None leaves them out, where
     nobody is contacted.
     """
-    kinds = {channel: digests.KIND_OF_CHANNEL[channel] for channel in channels}
+    kinds = {channel: CHANNELS[channel].kind for channel in channels}
     asked = {*kinds.values(), digests.LEAD}
     if CALL in kinds:
         asked.add(digests.EMAIL)  # an inquiry by e-mail exempts calls from the national list

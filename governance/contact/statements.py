@@ -15,6 +15,7 @@ from governance.contact.models import (
     validate_area_code,
 )
 from governance.core.actors import By
+from governance.core.channels import WRITTEN_CHOICES
 from governance.core.errors import Invalid
 from governance.core.reasons import require_explanation
 from governance.core.verbs import Execution, verb
@@ -31,7 +32,7 @@ CONSENT, EXEMPT = "governance.record_consent", "governance.state_exempt_calls"
 def state_consent(
     channel: str, how: str, *, by: By, at: datetime, reason: str, expected_version: int | None = None
 ) -> ConsentStatement:
-    """State how consent for a channel (SMS or EMAIL) is obtained; no change makes no version.
+    """State how consent for a written channel is obtained; no change makes no version.
 
     Raises Forbidden without the right, Invalid without words or a reason, Refused `stale_version` when
     `expected_version` (0 for the first) is not the row's.
@@ -56,7 +57,7 @@ def state_consent(
 def unstated_channels() -> list[str]:
     """Return the channels for which nobody has said how consent is obtained."""
     stated = set(ConsentStatement.objects.values_list("channel", flat=True))
-    return [channel for channel in ConsentStatement.Channel.values if channel not in stated]
+    return [channel for channel, _noun in WRITTEN_CHOICES if channel not in stated]
 
 
 @verb(

@@ -11,10 +11,11 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.text import get_text_list
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from governance.contact.digests import EMAIL, KIND_OF_CHANNEL, PHONE, every_digest, read_email, read_phone
+from governance.contact.digests import EMAIL, PHONE, every_digest, read_email, read_phone
 from governance.contact.models import Suppression
 from governance.contact.querysets import personal_rows
 from governance.contact.rules import ConsentRow, SuppressionRow, suppressing
@@ -22,7 +23,7 @@ from governance.contact.services import suppress
 from governance.core.actors import By
 from governance.core.admin.base import by_of
 from governance.core.admin.transfer import Cell, Preview, Row, TakesRows, choice_of
-from governance.core.hours import CHANNELS
+from governance.core.channels import CHANNELS
 
 AT_ONCE = 500
 _HASH = re.compile("[0-9a-f]{64}|k[0-9]{2}[0-9a-f]{61}")
@@ -58,8 +59,11 @@ def read_row(row: Row) -> tuple[tuple[str, ...], tuple[str, ...], str, str]:
     if row["channel"].casefold() not in EVERY:
         channel = row["channel"].upper()
         if channel not in CHANNELS:
-            wrong["channel"] = [gettext("Write SMS, CALL or EMAIL, or nothing for every channel.")]
-        elif kinds and KIND_OF_CHANNEL[channel] not in kinds:
+            wrong["channel"] = [
+                gettext("Write %(channels)s, or nothing for every channel.")
+                % {"channels": get_text_list(list(CHANNELS), gettext("or"))}
+            ]
+        elif kinds and CHANNELS[channel].kind not in kinds:
             wrong["channel"] = [gettext("This channel does not reach such a point.")]
     source = (
         choice_of(row["source"], Suppression.Source) if row["source"] else Suppression.Source.INTERNAL_LIST
@@ -116,7 +120,7 @@ def compare(
     stopped = {hashed: set(stops_of(*found)) for hashed, found in known.items()}
     fresh: dict[tuple[str, str], list[tuple[str, ...]]] = {}
     for row, kinds, hashes, channel, source in read:
-        wanted = {channel} if channel else {one for one in CHANNELS if KIND_OF_CHANNEL[one] in kinds}
+        wanted = {channel} if channel else {one for one in CHANNELS if CHANNELS[one].kind in kinds}
         held = named.setdefault(hashes[0], set())
         held |= stopped.get(hashes[0], set())
         if wanted <= held:

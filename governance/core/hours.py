@@ -15,12 +15,6 @@ from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-CHANNELS = ("SMS", "CALL", "EMAIL")
-CHANNEL_NAMES = {
-    "SMS": gettext_lazy("Text message"),
-    "CALL": gettext_lazy("Call"),
-    "EMAIL": gettext_lazy("E-mail"),
-}
 DAY_MINUTES = 1440
 DAYS = range(7)
 DAY_NAMES = (

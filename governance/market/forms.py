@@ -22,14 +22,14 @@ from unfold.widgets import (
 )
 
 from governance.core.admin.careful import CarefulForm
+from governance.core.channels import CHANNELS
 from governance.core.hooks import LawsWeek
-from governance.core.hours import CHANNELS, DAYS, week_windows, write_day
+from governance.core.hours import DAYS, week_windows, write_day
 from governance.core.places import CANADIAN_ZONES, ZONES, Province
 from governance.core.week_field import Hours, WeekField, WeekWidget
 from governance.market.models import MarketPolicy
 from governance.market.pictures import day_line, laws_of, legend
 from governance.market.rules import MOST_CONTACTS, PER_7_DAYS, PER_DAY, ContactRules, read_rules
-from governance.market.wording import CHANNEL_NAMES
 
 
 class DrawnWeek(WeekWidget):
@@ -75,7 +75,7 @@ def read_start(text: str, zone: str) -> datetime | None:
 def _channels(label: Any, help_text: Any) -> forms.MultipleChoiceField:
     return forms.MultipleChoiceField(
         label=label, help_text=help_text, required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        choices=[(channel, CHANNEL_NAMES[channel]) for channel in CHANNELS],
+        choices=[(code, channel.plural) for code, channel in CHANNELS.items()],
     )  # fmt: skip
 
 

@@ -12,10 +12,11 @@ from django.utils.safestring import SafeString
 
 from governance.accounts.services import DEFAULT_ZONE
 from governance.core import hooks
+from governance.core.channels import CHANNELS
 from governance.core.hooks import LawsWeek
 from governance.core.hours import DAY_MINUTES, DAY_NAMES, DAYS, write_day
 from governance.market.rules import ContactRules
-from governance.market.wording import CHANNEL_NAMES, week_in_words
+from governance.market.wording import week_in_words
 
 Spans = Sequence[tuple[int, int]]
 Week = Sequence[Spans]
@@ -72,6 +73,6 @@ def small_week(rules: ContactRules, laws: Sequence[LawsWeek], *, enabled: bool) 
 def legend(laws: Sequence[LawsWeek]) -> list[dict[str, Any]]:
     """Return for each channel with hours of law its name and where they are written."""
     return [
-        {"channel": CHANNEL_NAMES[law.channel], "citation": "; ".join(filter(None, law.citations))}
+        {"channel": CHANNELS[law.channel].plural, "citation": "; ".join(filter(None, law.citations))}
         for law in laws
     ]

@@ -14,7 +14,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from governance.core.hours import CHANNELS, Window, read_windows, wrong_rules
+from governance.core.channels import CHANNELS
+from governance.core.hours import Window, read_windows, wrong_rules
 from governance.core.numbers import read_score
 
 PER_DAY, PER_7_DAYS = "max_contacts_per_day", "max_contacts_per_7_days"
@@ -54,7 +55,7 @@ class ContactRules:
 
 DEFAULT_RULES = ContactRules(
     windows=(Window((0, 1, 2, 3, 4), 9 * 60, 20 * 60), Window((5,), 10 * 60, 18 * 60)),
-    channels=CHANNELS,
+    channels=tuple(CHANNELS),
     min_score=Decimal("0.65"),
     skip_holidays=True,
     consent_channels=(),

@@ -25,7 +25,8 @@ from governance.core.admin.policies import (
     write_yes,
 )
 from governance.core.admin.transfer import Labels, Preview, Row
-from governance.core.hours import CHANNELS, DAY_NAMES, DAYS, read_day, week_windows, write_day
+from governance.core.channels import CHANNELS
+from governance.core.hours import DAY_NAMES, DAYS, listed, read_day, week_windows, write_day
 from governance.core.places import ZONES, Place
 from governance.market.forms import read_start
 from governance.market.models import MarketPolicy, ScheduledChange
@@ -56,7 +57,8 @@ def _channels(text: str) -> list[str]:
     named = [] if text in EMPTIED else [part.upper() for part in Labels().clean(text)]
     if not set(named) <= set(CHANNELS):
         raise ValidationError(
-            gettext("Write SMS, CALL and EMAIL with commas between them, or a dash for none.")
+            gettext("Write %(channels)s with commas between them, or a dash for none.")
+            % {"channels": listed(CHANNELS)}
         )
     return [channel for channel in CHANNELS if channel in named]
 

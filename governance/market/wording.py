@@ -11,21 +11,16 @@ from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
+from governance.core.channels import CHANNELS
 from governance.core.hooks import Moves
 from governance.core.hours import DAYS, hours_in_words, listed
 from governance.market.rules import PER_7_DAYS, PER_DAY, ContactRules, read_rules
 
-CHANNEL_NAMES = {
-    "SMS": gettext_lazy("text messages"),
-    "CALL": gettext_lazy("calls"),
-    "EMAIL": gettext_lazy("e-mail"),
-}
-
 
 def channels_in_words(channels: Iterable[str]) -> str:
-    return listed(CHANNEL_NAMES[channel] for channel in channels)
+    return listed(CHANNELS[channel].plural for channel in channels)
 
 
 def week_in_words(rules: ContactRules) -> str:

@@ -119,11 +119,11 @@ def test_others_write_while_it_is_made(tmp_path: Path) -> None:
         assert 20 <= kept <= written[0]
 
 
-def test_a_restored_backup_holds_everything_and_still_guards_it(database_url: str, tmp_path: Path) -> None:
+def test_a_restored_backup_holds_everything_and_still_guards_it(migrated_url: str, tmp_path: Path) -> None:
     """Back up, restore beside it, recount: the same rows, the same figures, the triggers in force."""
-    env = {**os.environ, "VALHALLA_VAR": str(tmp_path / "var"), "DATABASE_URL": database_url}
+    env = {**os.environ, "VALHALLA_VAR": str(tmp_path / "var"), "DATABASE_URL": migrated_url}
 
-    def manage(*command: str, url: str = database_url) -> str:
+    def manage(*command: str, url: str = migrated_url) -> str:
         done = subprocess.run(
             [sys.executable, "manage.py", *command], cwd=ROOT, env={**env, "DATABASE_URL": url},
             capture_output=True, text=True,
@@ -131,14 +131,13 @@ def test_a_restored_backup_holds_everything_and_still_guards_it(database_url: st
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout
 
-    manage("migrate", "-v0")
     manage("shell", "-v0", "-c", FILL)
     before = manage("shell", "-v0", "-c", COUNT)
     said = manage("backup", "--to", str(tmp_path / "safe"))
     (file,) = (tmp_path / "safe").iterdir()
     assert said.startswith(f"{file}: ")
 
-    with restored(file, database_url, tmp_path) as other:
+    with restored(file, migrated_url, tmp_path) as other:
         assert manage("shell", "-v0", "-c", COUNT, url=other) == before
         manage("check", "--database", "default", url=other)  # the triggers are there
         assert manage("rebuild_liquidity", url=other) == "1 nodes recounted, 0 differences.\n"

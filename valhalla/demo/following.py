@@ -30,6 +30,7 @@ from followups.services import (
 )
 from governance.contact.services import Gate, GateBook, Where, open_book, record_consent
 from governance.core.actors import By, Role
+from governance.core.channels import CHANNELS
 from governance.core.errors import Refused
 from governance.core.places import Place, Province
 from valhalla.demo.people import Team
@@ -51,7 +52,6 @@ SCRIPTS = (
 OUTCOMES = {
     "SMS": (*["SENT"] * 26, *["REPLIED"] * 3, "WRONG_NUMBER"),
     "CALL": (*["NO_ANSWER"] * 12, *["LEFT_MESSAGE"] * 8, *["REACHED"] * 5, "WRONG_NUMBER"),
-    "EMAIL": ("SENT",),
 }
 OPT_OUT_CHANCE = 0.012
 NEXT = (
@@ -249,7 +249,7 @@ class Followups:
             return self.chance.choice(("REACHED", "REACHED", "NO_ANSWER"))
         if task.lead_id not in self.scripts and self.chance.random() < OPT_OUT_CHANCE:
             return "OPTED_OUT"
-        return self.chance.choice(OUTCOMES[task.channel])
+        return self.chance.choice(OUTCOMES.get(task.channel, (CHANNELS[task.channel].default_outcome,)))
 
     def finish(self, task: FollowUpTask, by: By, at: datetime, outcome: str, what: str = "") -> None:
         """Complete a task, often after starting it through a button or the dialer."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import logging
 import statistics
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -22,7 +21,7 @@ from governance.accounts import hashing
 from governance.accounts.hashing import Busy, Turns, turns_of
 from governance.models import User
 from valhalla.testing import PASSWORD
-from valhalla.tests.test_tooling_start import MANAGE, ROOT, Server, environment
+from valhalla.tests.test_tooling_start import Server, add_vera, install
 
 GUESSES = 200
 log = logging.getLogger(__name__)
@@ -101,16 +100,11 @@ def test_a_sign_in_while_the_queue_is_full_is_asked_to_come_back(
 
 @pytest.mark.once
 @pytest.mark.xdist_group("start")
-def test_livez_goes_on_answering_during_200_guesses_at_once(tmp_path: Path) -> None:
-    database = f"sqlite:///{tmp_path / 'own.sqlite3'}"
-    own = {"DATABASE_URL": database, "TLS": "0", "TRUSTED_PROXIES": "127.0.0.1"}
-    for command in (
-        ["migrate", "-v", "0"],
-        ["shell", "-c", "from governance.models import User; "
-         "User.objects.create_user('vera', password='a long password', role='VA')"],
-    ):  # fmt: skip
-        subprocess.run([*MANAGE, *command], cwd=ROOT, env=environment(tmp_path, own), check=True)
-    server = Server(tmp_path, database, {"TLS": "0", "TRUSTED_PROXIES": "127.0.0.1"}, "--only", "web")
+def test_livez_goes_on_answering_during_200_guesses_at_once(tmp_path: Path, migrated_once: str) -> None:
+    behind_a_proxy = {"TLS": "0", "TRUSTED_PROXIES": "127.0.0.1"}
+    own = {**behind_a_proxy, **install(tmp_path, migrated_once)}
+    add_vera(tmp_path, own)
+    server = Server(tmp_path, own["DATABASE_URL"], behind_a_proxy, "--only", "web")
     try:
         server.wait_until_up()
         found, took, idle_took = _guess_and_watch(server.port)

@@ -25,7 +25,7 @@ from governance.models import ApiToken, IdempotentAnswer, User
 from valhalla.http_policy import RefusalsAsPages
 from valhalla.http_request import Request
 from valhalla.tests.test_access import addresses, filled
-from valhalla.tests.test_tooling_start import MANAGE, ROOT, Server, environment
+from valhalla.tests.test_tooling_start import MANAGE, ROOT, Server, add_vera, environment, install
 
 Api = Callable[..., APIClient]
 People = Callable[..., User]
@@ -178,18 +178,12 @@ def test_the_proxy_refuses_api_calls_at_port_80_and_hides_versions_and_what_was_
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def served(tmp_path_factory: pytest.TempPathFactory, migrated_once: str) -> Iterator[Server]:
     """A server as production starts it, behind a proxy on this machine, with the manager `mona`."""
     var: Path = tmp_path_factory.mktemp("tls")
-    database = f"sqlite:///{var / 'own.sqlite3'}"
-    own = {"TLS": "1", "DATABASE_URL": database}
-    for command in (
-        ["migrate", "-v", "0"],
-        ["shell", "-c", "from governance.models import User; "
-         "User.objects.create_user('vera', password='a long password', role='VA')"],
-    ):  # fmt: skip
-        subprocess.run([*MANAGE, *command], cwd=ROOT, env=environment(var, own), check=True)
-    server = Server(var, database, {"TLS": "1"})
+    own = {"TLS": "1", **install(var, migrated_once)}
+    add_vera(var, own)
+    server = Server(var, own["DATABASE_URL"], {"TLS": "1"})
     try:
         server.wait_until_up()
         yield server

@@ -24,16 +24,17 @@ from governance.core.admin.base import (
     NamedCells,
     by_of,
 )
+from governance.core.channels import CHANNELS
 from governance.core.hours import read_windows, typed_week, week_windows, write_day
 from governance.core.places import CANADIAN_ZONES, Province
 from governance.core.week_field import WeekField
 
-CHANNEL_NAMES = [("SMS", _("text message")), ("CALL", _("call")), ("EMAIL", _("e-mail"))]
+CHANNEL_NOUNS = [(code, channel.noun) for code, channel in CHANNELS.items()]
 LANGUAGE_NAMES = [("en", _("English")), ("fr", _("French"))]
 
 
 def _channels(profile: WorkProfile) -> list[str]:
-    return [str(name) for code, name in CHANNEL_NAMES if code in profile.channels]
+    return [str(name) for code, name in CHANNEL_NOUNS if code in profile.channels]
 
 
 def _languages(profile: WorkProfile) -> list[str]:
@@ -49,7 +50,7 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
         help_text=_("None ticked: all."),
     )  # fmt: skip
     channels = forms.MultipleChoiceField(
-        label=_("Channels"), choices=CHANNEL_NAMES, required=False,
+        label=_("Channels"), choices=CHANNEL_NOUNS, required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: all."),
     )  # fmt: skip
     languages = forms.MultipleChoiceField(

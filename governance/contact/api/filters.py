@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django_filters import rest_framework as filters
 
-from governance.contact.models import CHANNEL_CHOICES, ContactDecision
+from governance.contact.models import ContactDecision
+from governance.core.channels import CHANNEL_CHOICES
 from governance.core.places import Province
 from governance.core.rest.filters import InstantFilter, YesNoFilter
 

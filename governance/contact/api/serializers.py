@@ -12,7 +12,8 @@ from rest_framework import serializers
 from governance.contact.digests import read_email, read_phone
 from governance.contact.models import ContactDecision
 from governance.contact.services import Answer
-from governance.core.hours import CHANNELS, read_clock
+from governance.core.channels import CHANNELS
+from governance.core.hours import read_clock
 from governance.core.places import validate_zone
 from governance.core.rest.fields import (
     FractionField,
