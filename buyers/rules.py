@@ -1,7 +1,7 @@
-"""Sums of buyer liquidity, and how feedback is read, on plain values.
+"""Calculations of buyer liquidity, and validation of feedback, as pure functions.
 
-A rate is a fraction 0 to 1; a score is in points, 0 and more: half a point per active buyer, and what
-each rate of RATES weighs.
+A rate is a fraction 0 to 1; a score is in points, 0 or more: half a point per active buyer, plus the weighted
+rates of RATES.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SCORE_PLACES = Decimal("0.0001")
 
 
 class FeedbackKind(TextChoices):
-    """What a buyer did with a deal that was offered."""
+    """A buyer's reaction to an offered deal."""
 
     RESPONDED = "RESPONDED", _("Responded")
     NO_RESPONSE = "NO_RESPONSE", _("No response")
@@ -43,7 +43,7 @@ class FeedbackKind(TextChoices):
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A rate of which the score is made; at 1 it adds POINTS_PER_RATE times its weight."""
+    """A rate in the score; at 1 it adds POINTS_PER_RATE times its weight."""
 
     name: str
     weight: Decimal
@@ -56,7 +56,7 @@ RATES = (RESPONSE_RATE, CLOSE_RATE)
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What one kind of feedback counts for.
+    """How one kind of feedback counts.
 
     `column` counts it in the node, `is_hit` says on which side of its rate. `is_active` events show an active
     buyer and count once per buyer and deal. `is_answer` is the success of the KPI event.
@@ -83,13 +83,13 @@ EVENT_COLUMNS = tuple(COUNTED_IN.values())
 
 
 def kinds_of(rate: Rate, *, hits_only: bool = False) -> list[str]:
-    """Return the kinds of feedback that a rate is made of."""
+    """Return the kinds of feedback that make up a rate."""
     return [kind for kind, event in EVENTS.items() if event.rate is rate and (event.is_hit or not hits_only)]
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What a node counts: events of each kind, and distinct buyers seen and active."""
+    """A node's counts: events of each kind, and distinct buyers seen and active."""
 
     responded: int = 0
     no_response: int = 0
@@ -109,14 +109,14 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Both scores in points, with four places."""
+    """Both scores in points, with four decimal places."""
 
     score: Decimal
     score_low: Decimal
 
 
 def rate(hits: int, misses: int) -> Decimal:
-    """Return hits / (hits + misses) as a fraction with six places; 0 where nothing was counted."""
+    """Return hits / (hits + misses) as a fraction with six decimal places; 0 without events."""
     counted = hits + misses
     if counted == 0:
         return Decimal(0)
@@ -124,15 +124,15 @@ def rate(hits: int, misses: int) -> Decimal:
 
 
 def rate_low(hits: int, misses: int) -> float:
-    """Return the lower 5 % end of a rate: the quantile of Beta(hits + 1, misses + 1), a uniform prior.
+    """Return the lower 5 % bound of a rate: the quantile of Beta(hits + 1, misses + 1), a uniform prior.
 
-    0 where nothing was counted.
+    0 without events.
     """
     return beta_quantile(LOWER_END, hits + 1, misses + 1) if hits + misses else 0.0
 
 
 def scores(counts: Counts) -> Scores:
-    """Return active buyers x 0.5 + 50 x each rate by its weight, and the same with the rates' lower ends."""
+    """Return active buyers x 0.5 + 50 x each weighted rate, and the same with the rates' lower bounds."""
     active = POINTS_PER_ACTIVE_BUYER * counts.active_buyer_count
     exact = low = Decimal(0)
     for each in RATES:
@@ -151,7 +151,7 @@ def scores(counts: Counts) -> Scores:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node as feedback finds it while it is locked."""
+    """A locked node's current values."""
 
     counts: Counts
     active_since: datetime
@@ -160,7 +160,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """That a buyer was seen at a node, and when they last responded or bought there (None: never)."""
+    """A buyer's activity at a node: when they last responded or bought there (None: never)."""
 
     last_active_at: datetime | None
 
@@ -169,7 +169,7 @@ class Activity:
 class FeedbackPlan:
     """What one feedback writes: the node's figures, how they change, and the buyer's activity.
 
-    `activity` is None where the buyer's row stays as it is.
+    `activity` is None if the buyer's row does not change.
     """
 
     counts: Counts
@@ -183,19 +183,19 @@ class FeedbackPlan:
 
 
 def active_since(node_since: datetime, at: datetime) -> datetime:
-    """Return from when on a buyer counts as active; it never moves back."""
+    """Return the instant from which on a buyer counts as active; it never moves back."""
     return max(node_since, at - ACTIVE_FOR)
 
 
 def is_active(last_active_at: datetime | None, since: datetime) -> bool:
-    """Say whether a buyer who last responded or bought then counts as active."""
+    """Return whether a buyer who last responded or bought then counts as active."""
     return last_active_at is not None and last_active_at > since
 
 
 def plan_feedback(
     kind: str, node: Node, at: datetime, *, has_buyer: bool, known: Activity | None, fallen_out: int
 ) -> FeedbackPlan:
-    """Decide what a feedback counts.
+    """Decide how a feedback counts.
 
     `known` is the buyer's activity at the node, None if they were never seen there; `fallen_out` is how many
     other buyers' 90 days ended since the node last counted.
@@ -267,10 +267,10 @@ def _log_density(x: float, a: float, b: float) -> float:
 
 @functools.lru_cache(maxsize=4096)
 def beta_quantile(p: float, a: int, b: int) -> float:
-    """Return the x with I_x(a, b) = p, for 0 < p < 1 and a, b of 1 or more, right to 9 places and more.
+    """Return the x with I_x(a, b) = p, for 0 < p < 1 and a, b of 1 or more, accurate to at least 9 places.
 
-    Starts from Abramowitz and Stegun, 26.5.22, and goes on by Newton's steps, each kept inside the interval
-    that is known to hold the answer. Where a or b is 1 the distribution has a closed form.
+    Starts from Abramowitz and Stegun, 26.5.22, and continues with Newton's steps, each kept inside the
+    interval that contains the answer. If a or b is 1, the distribution has a closed form.
     """
     if b == 1:
         return float(p ** (1.0 / a))
@@ -317,7 +317,7 @@ def _read_choice(text: object, choices: type[TextChoices], message: Any, code: s
 
 
 def read_property_type(text: object) -> str:
-    """Return a property type, read without regard to case. Raises ValidationError for an unknown one."""
+    """Return a property type; any case is accepted. Raises ValidationError for an unknown one."""
     return _read_choice(
         text,
         PropertyType,
@@ -327,14 +327,14 @@ def read_property_type(text: object) -> str:
 
 
 def read_event(text: object) -> str:
-    """Return a kind of feedback, read without regard to case. Raises ValidationError for an unknown one."""
+    """Return a kind of feedback; any case is accepted. Raises ValidationError for an unknown one."""
     return _read_choice(
         text, FeedbackKind, _("“%(given)s” is not a kind of feedback; use one of %(known)s."), "unknown_event"
     )
 
 
 def read_buyer_id(text: object) -> str:
-    """Return another system's id of a buyer: NFC, trimmed, at most 64 characters; blank for none."""
+    """Return an external id of a buyer: NFC, trimmed, at most 64 characters; blank for none."""
     return _read_id(text)
 
 
@@ -342,9 +342,9 @@ _DEAL_ID = re.compile(r"[^\W_][\w.:/#-]*")
 
 
 def read_deal_id(text: object) -> str:
-    """Return another system's id of a deal, at most 64 characters without spaces; blank where none is given.
+    """Return an external id of a deal, at most 64 characters without spaces; blank for none.
 
-    It is kept in rows that nobody can change, so it must be a number or code and no address or name.
+    It is stored in append-only rows, so it must be a number or code and not an address or name.
     """
     deal = _read_id(text)
     if deal and not _DEAL_ID.fullmatch(deal):
@@ -359,13 +359,13 @@ def _read_id(text: object) -> str:
     if text is None:
         return ""
     if not isinstance(text, str):
-        raise ValidationError(_("An id is a text."), code="invalid_id")
+        raise ValidationError(_("An id must be text."), code="invalid_id")
     found = unicodedata.normalize("NFC", text).strip()
     if len(found) > ID_LENGTH:
         raise ValidationError(
             _("An id has at most %(length)s characters."), code="invalid_id", params={"length": ID_LENGTH}
         )
-    # controls, lone surrogates and private signs; line and paragraph separators
+    # controls, lone surrogates and private-use characters; line and paragraph separators
     if any(unicodedata.category(sign) in {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"} for sign in found):
         raise ValidationError(_("An id must not contain control characters."), code="invalid_id")
     return found
@@ -374,7 +374,7 @@ def _read_id(text: object) -> str:
 def read_phone(text: str) -> str:
     """Return a telephone number in E.164; without a country code it is a North American one.
 
-    Raises ValidationError where the numbering plan has no such number.
+    Raises ValidationError if the numbering plan has no such number.
     """
     refusal = ValidationError(
         _("This telephone number does not exist; write it as 514 555 0123 or with +."),

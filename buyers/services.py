@@ -1,4 +1,4 @@
-"""Verbs of buyers: recording feedback, asking for liquidity, and keeping nodes equal to their events."""
+"""Services of buyers: record feedback, look up liquidity, and keep nodes equal to their events."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CHANGE_BUYER = "buyers.change_buyer"
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A feedback as it is kept; `repeated` where the buyer and deal had it before and nothing was written."""
+    """A stored feedback; `repeated` if the buyer and deal already had it and nothing was written."""
 
     event_id: int
     node: BuyerLiquidityNode
@@ -69,12 +69,12 @@ def record_feedback(
     by: By,
     at: datetime,
 ) -> Recorded:
-    """Record what a buyer did with a deal, and return it with its node's new figures.
+    """Record a buyer's feedback on a deal, and return it with its node's new figures.
 
-    RESPONDED and BOUGHT count once per buyer and deal: a repeat answers the first, whatever place it names,
-    and writes nothing. The first feedback of a market makes its node, the first of a buyer id their row;
-    without a buyer id only the rates change. Raises Forbidden without the right, Invalid naming each field
-    that cannot be used, Unavailable while production verbs are off.
+    RESPONDED and BOUGHT count once per buyer and deal: a repeat returns the first, whatever its place, and
+    writes nothing. The first feedback of a market creates its node, the first of a buyer id the buyer's row;
+    without a buyer id only the rates change. Raises Forbidden without the permission, Invalid naming each
+    invalid field, Unavailable while production actions are off.
     """
     given = _read_feedback(place, property_type, event, buyer_id, deal_id, detail)
     if not given.counts_once:
@@ -83,7 +83,7 @@ def record_feedback(
     if first is not None:
         return first
     try:
-        with transaction.atomic():  # so that a repeat at the same moment leaves neither node nor buyer behind
+        with transaction.atomic():  # so that a concurrent repeat leaves neither node nor buyer behind
             return _record(given, by=by, at=at)
     except IntegrityError:
         first = _first_of(given)
@@ -123,10 +123,10 @@ def _first_of(given: _Feedback) -> Recorded | None:
 
 
 def _record(given: _Feedback, *, by: By, at: datetime) -> Recorded:
-    """Lock the buyer's node, decide what the feedback counts, and write it.
+    """Lock the buyer's node, decide how the feedback counts, and write it.
 
-    Always in this order: buyer, node, event, activity. Whoever writes an event holds its node until commit,
-    which keeps the node equal to its events and makes a deadlock impossible.
+    Always in this order: buyer, node, event, activity. Whoever writes an event holds the lock on its node
+    until the commit, which keeps the node equal to its events and rules out deadlocks.
     """
     buyer = _buyer_of(given.buyer_id, at) if given.buyer_id else None
     node = _locked_node(given.place, given.property_type, at)
@@ -168,11 +168,11 @@ def _record(given: _Feedback, *, by: By, at: datetime) -> Recorded:
 
 
 def _buyer_of(external_id: str, at: datetime) -> int:
-    """Return the buyer's row id, making a bare row for an id not seen before."""
+    """Return the buyer's row id, creating a bare row for a new id."""
     same = Buyer.objects.filter(external_id=external_id).order_by().values_list("pk", flat=True)
     known = same.first()
     if known is None:
-        # no upsert: it would lock a row that holders of nodes point new events at, and deadlock with them
+        # no upsert: it would lock a row that new events of locked nodes refer to, and deadlock with them
         Buyer.objects.bulk_create(
             [Buyer(external_id=external_id, created_at=at, updated_at=at)], ignore_conflicts=True
         )
@@ -181,7 +181,7 @@ def _buyer_of(external_id: str, at: datetime) -> int:
 
 
 def _locked_node(place: Place, property_type: str, at: datetime) -> BuyerLiquidityNode:
-    """Return the market's node, held until this transaction ends; its first feedback makes it."""
+    """Return the market's node, locked until this transaction ends; its first feedback creates it."""
     same = BuyerLiquidityNode.objects.at(place, property_type).select_for_update(no_key=True)
     node: BuyerLiquidityNode | None = same.first()
     if node is None:
@@ -231,11 +231,12 @@ def _write_node(plan: rules.FeedbackPlan, node: BuyerLiquidityNode, event: str) 
         setattr(node, name, value)
 
 
-# --- asking ------------------------------------------------------------------------------------------------
+# --- look-ups
+# ------------------------------------------------------------------------------------------------
 
 
 def liquidity_score(place: Place, property_type: str = PropertyType.SFR) -> BuyerLiquidityNode | None:
-    """Return the node of exactly this market and property type, or None where no feedback made one."""
+    """Return the node of exactly this market and property type, or None without feedback."""
     node: BuyerLiquidityNode | None = BuyerLiquidityNode.objects.at(place, property_type).first()
     return node
 
@@ -243,7 +244,7 @@ def liquidity_score(place: Place, property_type: str = PropertyType.SFR) -> Buye
 def hottest_nodes(
     *, province: str | None = None, market: str | None = None, property_type: str | None = None, limit: int
 ) -> list[BuyerLiquidityNode]:
-    """Return up to `limit` nodes, the highest score first; what is None does not narrow."""
+    """Return up to `limit` nodes, the highest score first; None does not filter."""
     nodes = BuyerLiquidityNode.objects.matching(province, market, property_type)
     return list(nodes.hottest_first()[:limit])
 
@@ -259,7 +260,7 @@ def liquidity_at(place: Place, property_type: str) -> Liquidity | None:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A figure of a node that is not what its events say."""
+    """A figure of a node that differs from its events."""
 
     node: str
     figure: str
@@ -272,7 +273,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Recount:
-    """What a recount of all nodes found; `fell_out` counts buyers whose 90 days were over."""
+    """The result of a recount of all nodes; `fell_out` counts buyers whose 90 days were over."""
 
     nodes: int
     fell_out: int
@@ -280,18 +281,18 @@ class Recount:
 
 
 def refresh_activity(*, by: By, at: datetime) -> Recount:
-    """Let buyers fall out whose last 90 days held no answer and no purchase, and recount every node.
+    """Drop buyers without an answer or purchase in the last 90 days from the active ones; recount every node.
 
-    Each node is a transaction of its own, those not seen to for longest first, so that a run that was cut
-    short goes on where it ended. Differences are mended and logged.
+    Each node is a separate transaction, the longest unchecked first, so that an interrupted run continues
+    where it ended. Differences are corrected and logged.
     """
     return _recount_all(repair=True, fall_out=True, by=by, at=at)
 
 
 def rebuild_liquidity(*, repair: bool = False, by: By, at: datetime) -> Recount:
-    """Compare every node with a recount of its events; with `repair`, make the node what its events say.
+    """Compare every node with a recount of its events; with `repair`, correct the node.
 
-    A node is held while it is recounted: feedback that comes meanwhile waits and is counted after.
+    A node is locked while it is recounted: feedback that arrives meanwhile waits and is counted afterwards.
     """
     return _recount_all(repair=repair, fall_out=False, by=by, at=at)
 
@@ -372,9 +373,9 @@ def _check_activity(
 
 @verb(Execution.OBSERVE_ONLY, right=CHANGE_BUYER, refusal=gettext_lazy("Changing a buyer needs a manager."))
 def save_buyer(buyer: Buyer, *, by: By, at: datetime) -> Buyer:
-    """Create or change a buyer; phone and e-mail are stored normalised.
+    """Create or change a buyer; phone and e-mail are stored normalized.
 
-    Raises Forbidden without the right, Invalid naming each field that cannot be used, Refused `buyer_erased`.
+    Raises Forbidden without the permission, Invalid naming each invalid field, Refused `buyer_erased`.
     """
     if buyer._state.adding:
         buyer.created_at = at

@@ -11,6 +11,6 @@ from governance.outbox.jobs import job
 
 @job("buyers.refresh_activity", every="day")
 def refresh_buyer_activity(at: datetime) -> dict[str, int]:
-    """Let buyers fall out whose 90 days are over, and recount every node."""
+    """Drop buyers whose 90 days are over from the active ones, and recount every node."""
     done = refresh_activity(by=By.system("buyers.refresh_activity"), at=at)
     return {"nodes": done.nodes, "fell_out": done.fell_out, "repaired": len(done.differences)}

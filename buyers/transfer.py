@@ -1,4 +1,4 @@
-"""Buyers as a spreadsheet: its columns, and the verb that writes a row."""
+"""Buyers as a spreadsheet: its columns, and the service that writes a row."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from governance.core.admin.transfer import Amount, Day, Labels, ServiceResource
 
 
 class BuyerResource(ServiceResource):
-    """A buyer per row, known by her id."""
+    """A buyer per row, identified by their id."""
 
     provinces = Field("provinces", "provinces", Labels())
     markets = Field("markets", "markets", Labels())

@@ -1,4 +1,4 @@
-"""The pack's paths, mounted by valhalla under /api/buyers/."""
+"""The pack's URLs, mounted by valhalla under /api/buyers/."""
 
 from django.urls import include, path
 

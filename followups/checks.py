@@ -17,7 +17,7 @@ from governance.runbook.registry import Finding, Severity, check
 @check(
     "followup_ladder_ready",
     Severity.BLOCKER,
-    gettext_lazy("Every province has a ladder to follow up by"),
+    gettext_lazy("Every province has a ladder template"),
     screen="admin:followups_laddertemplate_changelist",
 )
 def followup_ladder_ready(at: datetime) -> list[Finding]:
@@ -38,14 +38,13 @@ def followup_ladder_ready(at: datetime) -> list[Finding]:
             )
         )
     if templates and not any(template.enabled for template in templates.values()):
-        found.append(Finding(_("Every ladder template is switched off: no follow-up can begin.")))
+        found.append(Finding(_("Every ladder template is switched off: no follow-up can start.")))
     unreadable = [province for province, template in templates.items() if not _has_steps(template)]
     if unreadable:
         places = [province or _("everywhere else") for province in unreadable]
         found.append(
             Finding(
-                _("The ladder template has no steps that can be followed for: %(places)s.")
-                % {"places": ", ".join(places)},
+                _("The ladder template has no usable steps for: %(places)s.") % {"places": ", ".join(places)},
                 {"provinces": unreadable},
             )
         )

@@ -44,14 +44,14 @@ class LocalTimeField(forms.DateTimeField):
             wall = datetime.fromisoformat(str(value).strip()[:19])
         except ValueError:
             raise ValidationError(
-                _("Write a day and time such as 2026-11-27T19:50."), code="invalid"
+                _("Enter a date and time such as 2026-11-27T19:50."), code="invalid"
             ) from None
         if wall.tzinfo is not None or not 2000 <= wall.year < 2100:
-            raise ValidationError(_("A day between 2000 and 2100 is needed."), code="invalid")
+            raise ValidationError(_("Enter a date between 2000 and 2100."), code="invalid")
         at = wall.replace(tzinfo=ZoneInfo(self.zone)).astimezone(UTC)
         if local(at, self.zone).replace(tzinfo=None) != wall:
             raise ValidationError(
-                _("There is no such hour there: the clocks are changed then."), code="invalid"
+                _("This time does not exist there: the clocks change then."), code="invalid"
             )
         return at
 
@@ -103,15 +103,15 @@ class CompleteForm(OfALead):
     note = NoteField(strip=False, widget=forms.Textarea(attrs={"rows": 2, "data-key": "w"}))
     contacted_at = LocalTimeField(
         label=_("When was the contact?"), required=False,
-        help_text=_("Empty: when you started it, else now. More than 15 minutes back needs a note."),
+        help_text=_("Empty: when you started it, otherwise now. More than 15 minutes ago needs a note."),
     )  # fmt: skip
     happened = forms.BooleanField(
-        label=_("The contact took place all the same"), required=False,
-        help_text=_("It is recorded as against the rules, and the managers are told."),
+        label=_("The contact took place anyway"), required=False,
+        help_text=_("It is recorded as against the rules, and managers are notified."),
     )  # fmt: skip
     override_reason = forms.CharField(
         label=_("Or: why the refusal is overridden"), required=False, max_length=500,
-        help_text=_("Lifts only our own rules, never the law or an opt-out."),
+        help_text=_("Overrides our own rules only, never the law or an opt-out."),
     )  # fmt: skip
 
     def __init__(self, *args: Any, channel: str, may_override: bool, **kwargs: Any) -> None:
@@ -168,7 +168,7 @@ class SnoozeForm(OfALead):
 
     until = LocalTimeField(
         label=_("Put aside until"),
-        help_text=_("Within 14 days. Moved to the next permitted time; the clock of the SLA runs on."),
+        help_text=_("Within 14 days. Moved to the next permitted time; the SLA clock keeps running."),
     )  # fmt: skip
 
 
@@ -207,7 +207,7 @@ class ReassignForm(forms.Form):
     def offer(self, names: Sequence[str]) -> None:
         """Offer these people, and nobody at all on either side."""
         for name, none in (
-            ("whose", _("nobody (unowned tasks)")),
+            ("whose", _("nobody (unassigned tasks)")),
             ("owner", _("nobody: offered to everybody")),
         ):
             self.fields[name].choices = [*((one, one) for one in names), ("-", none)]  # type: ignore[attr-defined]  # a ChoiceField
@@ -218,7 +218,7 @@ class ReassignForm(forms.Form):
             if said.get(name) == "-":
                 said[name] = ""
         if "whose" in said and said.get("whose") == said.get("owner"):
-            self.add_error("owner", _("Name another person than the one whose tasks they are."))
+            self.add_error("owner", _("Choose somebody other than the current owner."))
         return said
 
 
@@ -227,7 +227,7 @@ class QueueForm(forms.Form):
 
     whose = forms.ChoiceField(
         label=_("Whose"), required=False,
-        choices=[("", _("all that I may do")), ("held", _("claimed by me")), ("mine", _("my own"))],
+        choices=[("", _("everything I may work on")), ("held", _("claimed by me")), ("mine", _("my own"))],
     )  # fmt: skip
     province = forms.ChoiceField(
         label=_("Province"), required=False, choices=[("", _("all")), *Province.choices]

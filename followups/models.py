@@ -50,7 +50,7 @@ class Lead(Written, PlaceModel):
     postal_code = models.CharField(_("postal code"), max_length=10, blank=True, default="")
     zone = models.CharField(
         _("time zone"), max_length=40, blank=True, default="", validators=[validate_zone],
-        help_text=_("Only where it is known for sure; it beats every other clock."),
+        help_text=_("Only if it is certain; it overrides every other time zone."),
     )  # fmt: skip
     score = models.DecimalField(
         _("score"), max_digits=5, decimal_places=4, null=True, blank=True,

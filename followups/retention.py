@@ -10,6 +10,7 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from followups.fields import BLANK
 from followups.intake.report import strike_from_reports
 from followups.models import (
     ContactPoint,
@@ -115,8 +116,7 @@ class Leads:
         at = erasure.at  # type: ignore[attr-defined]  # packs know the model by its name alone
         transaction.on_commit(lambda: strike_from_reports(person.reference, person.words), robust=True)
         return Lead.objects.filter(pk=person.id).update(
-            external_id=f"{ERASED}-{secrets.token_hex(6)}", erasure=erasure, name="", city="", city_key="",
-            postal_code="", zone="", score=None, language="", source="", notes="", extra={},
+            external_id=f"{ERASED}-{secrets.token_hex(6)}", erasure=erasure, **BLANK, city_key="", extra={},
             follow_up_at=None, nurture_at=None, unanswered_since=None, updated_at=at, **by.written(),
         )  # fmt: skip
 

@@ -39,7 +39,13 @@ def _ladder(ladder: Ladder) -> list[Happened]:
     steps = _("%(count)s steps") % {"count": len(ladder.steps)}
     told = [
         Happened(
-            ladder.started_at, "ladder", _("Ladder began"), steps, ladder.actor, ladder.correlation_id, *where
+            ladder.started_at,
+            "ladder",
+            _("Ladder started"),
+            steps,
+            ladder.actor,
+            ladder.correlation_id,
+            *where,
         )
     ]
     if ladder.ended_at:

@@ -110,7 +110,7 @@ def why_ended(reason: str) -> str:
         **OUTCOMES,
         **SENTENCES,
         "replaced": gettext_lazy("Another call was scheduled in its place"),
-        "corrected": gettext_lazy("The outcome that made it was corrected"),
+        "corrected": gettext_lazy("The outcome that created it was corrected"),
     }
     return str(ended.get(reason, reason))
 

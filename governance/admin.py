@@ -1,4 +1,4 @@
-"""Imports the screens of each package, which register themselves."""
+"""Imports each package's admin classes, which register themselves."""
 
 import governance.accounts.admin
 import governance.contact.admin

@@ -1,4 +1,4 @@
-"""The addresses of each package."""
+"""The URLs of each package."""
 
 from django.urls import URLPattern, URLResolver, include, path
 

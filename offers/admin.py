@@ -1,4 +1,4 @@
-"""Offer policies, which managers edit with a reason, and offers with their evidence, which nobody edits."""
+"""Admin classes for offer policies, and for offers and their evidence, which nobody edits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -18,7 +17,7 @@ from unfold.admin import TabularInline
 from governance.core.actors import By
 from governance.core.admin.base import FewRows, ReadOnlyAdmin, TellsOfLead, by_of
 from governance.core.admin.careful import CarefulAdmin
-from governance.core.admin.display import as_share, facts, in_cad
+from governance.core.admin.display import amount, as_share, column, facts, in_cad
 from governance.core.admin.live import SwitchesMany, live, sentences
 from governance.core.places import Place
 from offers import rules
@@ -26,7 +25,7 @@ from offers.models import Offer, OfferEvidence, OfferOutcome, OfferPolicy
 from offers.services import POLICY_FIELDS, details_of, upsert_policy
 from offers.transfer import TransfersOfferPolicies
 
-# What evidence keeps for programs, in words.
+# Display names of the keys in evidence.
 KEPT = {
     "given": _("sales given"), "count": _("sales used"), "median": _("median price (CAD)"),
     "spread": _("spread of the middle half (CAD)"), "relative_spread": _("spread as a part of the median"),
@@ -44,7 +43,7 @@ KEPT = {
     "max_arv_multiplier": _("share of the ARV"), "default_assignment_fee": _("assignment fee"),
     "default_fees_buffer": _("fees buffer"),
     "offer_net_of_assignment_fee": _("offer net of the assignment fee"),
-    "min_liquidity_score": _("least liquidity score"), "require_heimdall": _("require Heimdall"),
+    "min_liquidity_score": _("minimum liquidity score"), "require_heimdall": _("require Heimdall"),
     "domain": _("domain"), "confidence": _("confidence"), "policy_version": _("policy version"),
     "trials": _("trials"), "successes": _("successes"), "success_rate": _("success rate"),
 }  # fmt: skip
@@ -57,7 +56,7 @@ QUANTITIES = frozenset(KEPT) - {
 
 
 def _kept_display(kept: Any) -> str | SafeString:
-    """Return what evidence keeps as people read it."""
+    """Return a value in evidence for display."""
     return facts(kept, KEPT, quantities=QUANTITIES)
 
 
@@ -65,23 +64,19 @@ FIGURES = {"max_arv_multiplier", "default_fees_buffer", "default_assignment_fee"
 EXAMPLE_ARV, EXAMPLE_REPAIRS = Decimal(450_000), Decimal(50_000)
 
 
-def _cad(amount: Decimal) -> str:
-    return number_format(amount, 0 if amount == int(amount) else 2, use_l10n=True, force_grouping=True)
-
-
 def example_of(policy: OfferPolicy) -> list[str]:
-    """Return in sentences what a policy gives for the house that everybody here knows."""
-    house = {"arv": _cad(EXAMPLE_ARV), "repairs": _cad(EXAMPLE_REPAIRS)}
+    """Return sentences on the policy's result for the standard example house."""
+    house = {"arv": amount(EXAMPLE_ARV), "repairs": amount(EXAMPLE_REPAIRS)}
     calc = rules.calculate(EXAMPLE_ARV, EXAMPLE_REPAIRS, policy.terms)
     said = [
         gettext("A house worth %(arv)s CAD once %(repairs)s CAD of repairs are done:") % house,
         gettext("the end buyer may pay %(mao)s CAD at most, and we offer %(offer)s CAD.")
-        % {"mao": _cad(calc.mao), "offer": _cad(calc.recommended_offer)},
+        % {"mao": amount(calc.mao), "offer": amount(calc.recommended_offer)},
     ]
     if calc.floored:
-        said.append(gettext("The sum falls below zero, so it is cut off there: such a house gets no offer."))
+        said.append(gettext("The result is below zero and set to zero: such a house gets no offer."))
     if not policy.enabled:
-        said.append(gettext("Switched off: no offer is computed here, and ALL does not step in."))
+        said.append(gettext("Off: no offer is computed here, and ALL does not apply instead."))
     return said
 
 
@@ -126,7 +121,7 @@ class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, CarefulAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
-        # a policy that moved would rule a place that nobody decided it for
+        # changing a policy's place would give a place a policy that nobody decided on
         return (*fields, "province", "market") if obj is not None else fields
 
     def serve(self, request: HttpRequest, obj: OfferPolicy, form: Any, change: bool) -> models.Model:
@@ -150,7 +145,7 @@ class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, CarefulAdmin):
 
 
 class TellsPrices:
-    """What an outcome brought, as columns."""
+    """Columns for an outcome's prices."""
 
     agreed = in_cad("agreed_price", _("agreed price"))
     resold = in_cad("buyer_price", _("buyer's price"))
@@ -158,7 +153,7 @@ class TellsPrices:
 
 
 class OutcomeInline(TellsPrices, FewRows, TabularInline):  # type: ignore[misc]  # unfold has no types
-    """What happened to an offer, on the screen of its evidence."""
+    """An offer's outcomes, on the page of its evidence."""
 
     model = OfferOutcome
     extra = 0
@@ -175,13 +170,7 @@ class OutcomeInline(TellsPrices, FewRows, TabularInline):  # type: ignore[misc] 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    @admin.display(description=_("reason"))
-    def why(self, row: OfferOutcome) -> str:
-        return why_of(row)
-
-
-def why_of(row: OfferOutcome) -> str:
-    return row.reason_given.text if hasattr(row, "reason_given") else ""
+    why = column(_("reason"), lambda row: row.reason_given.text if hasattr(row, "reason_given") else "")
 
 
 def _asked(kept: dict[str, Any] | None) -> str:
@@ -190,7 +179,7 @@ def _asked(kept: dict[str, Any] | None) -> str:
 
 @admin.register(OfferEvidence)
 class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
-    """Computations as they were kept."""
+    """Stored computations."""
 
     lead_key = "lead_id"
     list_display = (
@@ -200,7 +189,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
     list_filter = ("offer__state", "province", "comps_grade", "binding", "property_type", "created_at")
     list_select_related = ("offer",)
     search_fields = ("lead_id__startswith", "correlation_id__startswith", "actor__startswith")
-    search_help_text = _("Lead, correlation id or person, from the beginning")
+    search_help_text = _("Lead, correlation id or person (starts with)")
     ordering = ("-id",)
     inlines: ClassVar[list[Any]] = [OutcomeInline]
     fieldsets = (
@@ -222,7 +211,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
             },
         ),
         (
-            _("What they rest on"),
+            _("Inputs"),
             {"fields": ("comps_grade", "sales_say", "sales", "said_besides", "assumed", "market_was")},
         ),
         (
@@ -230,7 +219,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
             {"fields": ("policy", "policy_version", "policy_was", "recommendation_id", "let_in")},
         ),
         (
-            _("Who, and the proof"),
+            _("Person and evidence"),
             {"fields": ("actor", "acting_for", "correlation_id", "token_id", "rules_version", "digest")},
         ),
     )
@@ -246,13 +235,8 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).with_names()
 
-    @admin.display(description=_("market"), ordering="market_key")
-    def market_told(self, evidence: OfferEvidence) -> str:
-        return str(evidence.market_name)  # type: ignore[attr-defined]  # annotated above
-
-    @admin.display(description=_("what the sales say"))
-    def sales_say(self, evidence: OfferEvidence) -> str:
-        return _kept_display(evidence.comps_statistics)
+    market_told = column(_("market"), "market_name", ordering="market_key")
+    sales_say = column(_("what the sales say"), lambda evidence: _kept_display(evidence.comps_statistics))
 
     @admin.display(description=_("comparable sales"))
     def sales(self, evidence: OfferEvidence) -> str:
@@ -260,34 +244,20 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
 
     @admin.display(description=_("details of the sales"))
     def said_besides(self, evidence: OfferEvidence) -> str:
-        """What the evidence does not rest on, and what goes when the person is deleted."""
+        """Show what the evidence is not based on, and what is deleted when the person is erased."""
         rows = [{"comp": number, **details} for number, details in details_of(evidence).items()]
         return _kept_display(rows)
 
-    @admin.display(description=_("assumptions"))
-    def assumed(self, evidence: OfferEvidence) -> str:
-        return _kept_display(evidence.assumptions)
-
-    @admin.display(description=_("liquidity"))
-    def market_was(self, evidence: OfferEvidence) -> str:
-        return _asked(evidence.liquidity)
-
-    @admin.display(description=_("values of the policy"))
-    def policy_was(self, evidence: OfferEvidence) -> str:
-        return _kept_display(evidence.policy_values)
-
-    @admin.display(description=_("Heimdall"))
-    def let_in(self, evidence: OfferEvidence) -> str:
-        return _asked(evidence.heimdall)
-
-    @admin.display(description=_("state"), ordering="offer__state")
-    def state(self, evidence: OfferEvidence) -> str:
-        return str(evidence.offer.get_state_display())
+    assumed = column(_("assumptions"), lambda evidence: _kept_display(evidence.assumptions))
+    market_was = column(_("liquidity"), lambda evidence: _asked(evidence.liquidity))
+    policy_was = column(_("values of the policy"), lambda evidence: _kept_display(evidence.policy_values))
+    let_in = column(_("Heimdall"), lambda evidence: _asked(evidence.heimdall))
+    state = column(_("state"), "offer.get_state_display", ordering="offer__state")
 
 
 @admin.register(Offer)
 class OfferAdmin(ReadOnlyAdmin):
-    """Where offers stand."""
+    """The state of offers."""
 
     list_display = (
         "evidence",
@@ -301,7 +271,7 @@ class OfferAdmin(ReadOnlyAdmin):
     list_filter = ("state", "evidence__province", "updated_at")
     list_select_related = ("evidence",)
     search_fields = ("lead_id__startswith",)
-    search_help_text = _("Lead, from the beginning")
+    search_help_text = _("Lead (starts with)")
     ordering = ("-evidence_id",)
     fields = ("evidence", "lead_id", "state", "recommended", "highest", "reservation_id", "updated_at")
     recommended = in_cad("recommended_offer", _("recommended offer"), of="evidence")
@@ -310,7 +280,7 @@ class OfferAdmin(ReadOnlyAdmin):
 
 @admin.register(OfferOutcome)
 class OfferOutcomeAdmin(TellsPrices, ReadOnlyAdmin):
-    """What happened to offers, corrections included."""
+    """Outcomes of offers, corrections included."""
 
     list_display = (
         "created_at", "evidence", "outcome", "agreed", "buyer", "resold", "earned", "corrects", "voided",
@@ -319,13 +289,11 @@ class OfferOutcomeAdmin(TellsPrices, ReadOnlyAdmin):
     list_filter = ("outcome", "voided", "evidence__province", "created_at")
     list_select_related = ("evidence", "corrects", "reason_given")
     search_fields = ("evidence__lead_id__startswith", "buyer__startswith", "correlation_id__startswith")
-    search_help_text = _("Lead, buyer’s id or correlation id, from the beginning")
+    search_help_text = _("Lead, buyer’s id or correlation id (starts with)")
     ordering = ("-id",)
     fields = (
         "created_at", "evidence", "outcome", "agreed", "buyer", "resold", "earned", "corrects", "voided",
         "why", "kpi_event_id", "actor", "acting_for", "correlation_id", "token_id",
     )  # fmt: skip
 
-    @admin.display(description=_("reason"))
-    def why(self, row: OfferOutcome) -> str:
-        return why_of(row)
+    why = column(_("reason"), lambda row: row.reason_given.text if hasattr(row, "reason_given") else "")

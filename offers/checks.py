@@ -1,4 +1,4 @@
-"""Whether offers are ready for go-live."""
+"""The offers' readiness check for go-live."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from offers.models import OfferPolicy
     screen="admin:offers_offerpolicy_changelist",
 )
 def offer_policies_present(at: datetime) -> Finding | None:
-    """One that is switched off is present: it refuses every offer, as it does before a manager says how."""
+    """Check that offer policies exist; one that is off counts, since it refuses every offer."""
     there = OfferPolicy.objects.filter(market_key=ALL).values_list("province", flat=True)
     missing = sorted(set(Province.values) - set(there))
     if not missing:

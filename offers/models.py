@@ -1,4 +1,4 @@
-"""Offers: the policy of a market, the kept computation, where an offer stands, and what happened to it."""
+"""Offers: the policy of a market, the stored computation, the offer's state, and its outcomes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class OfferPolicy(PlaceModel, Versioned):
     enabled = models.BooleanField(
         _("enabled"),
         default=False,
-        help_text=_("Switched off it refuses every offer there; ALL does not step in."),
+        help_text=_("When off, every offer there is refused; ALL does not apply instead."),
     )
     max_arv_multiplier = models.DecimalField(
         _("share of the ARV"), max_digits=5, decimal_places=4, default=Decimal("0.70"),
@@ -64,9 +64,9 @@ class OfferPolicy(PlaceModel, Versioned):
         help_text=_("On: the recommended offer leaves room for our fee. Off: it is the highest offer."),
     )  # fmt: skip
     min_liquidity_score = models.DecimalField(
-        _("least liquidity score"), max_digits=8, decimal_places=2, null=True, blank=True,
+        _("minimum liquidity score"), max_digits=8, decimal_places=2, null=True, blank=True,
         validators=[MinValueValidator(0)],
-        help_text=_("Compared with the cautious score; a colder market gets no offer. Blank: not asked."),
+        help_text=_("Compared with the cautious score; a colder market gets no offer. Blank: not required."),
     )  # fmt: skip
     require_heimdall = models.BooleanField(
         _("require Heimdall"), default=False,
@@ -113,7 +113,7 @@ class OfferPolicy(PlaceModel, Versioned):
 
 
 class OfferEvidence(PlaceModel, Written, AppendOnly):
-    """One computation with all it rests on; written once, and its digest covers every column but the id."""
+    """One computation with its basis; append-only, with a digest of every column but the id."""
 
     class Binding(models.TextChoices):
         FORMULA = rules.FORMULA, _("the formula")
@@ -152,12 +152,12 @@ class OfferEvidence(PlaceModel, Written, AppendOnly):
     mao = _money(_("highest allowable offer"))
     recommended_offer = _money(_("recommended offer"))
     binding = models.CharField(_("decided by"), max_length=11, choices=Binding.choices)
-    floored = models.BooleanField(_("a floor acted"))
+    floored = models.BooleanField(_("minimum applied"))
     comps = models.JSONField(_("comparable sales"), default=list)
     comps_statistics = models.JSONField(_("what the sales say"))
     comps_grade = models.CharField(_("grade of the sales"), max_length=1, choices=Grade.choices)
     assumptions = models.JSONField(_("assumptions"), default=dict)
-    rules_version = models.PositiveSmallIntegerField(_("version of the sums"))
+    rules_version = models.PositiveSmallIntegerField(_("version of the formula"))
     digest = models.CharField(_("digest"), max_length=64)
     created_at = models.DateTimeField(_("computed"))
 
@@ -179,7 +179,7 @@ class OfferEvidence(PlaceModel, Written, AppendOnly):
             ),
         ]
         indexes = [
-            models.Index(fields=["lead_id", "-id"], name="offer_evidence_of_lead"),  # a lead's time line
+            models.Index(fields=["lead_id", "-id"], name="offer_evidence_of_lead"),  # a lead's timeline
             models.Index(fields=["correlation_id"], name="offer_evidence_trace"),  # trace of one call
             # the collection, and the retention job
             models.Index(fields=["created_at"], name="offer_evidence_when"),
@@ -195,12 +195,12 @@ class OfferEvidence(PlaceModel, Written, AppendOnly):
 
 
 class CompDetails(models.Model):
-    """What a client said of comparable sales besides, such as addresses and links, by the sale's number.
+    """Additional data on comparable sales from a client, such as addresses and links, by the sale's number.
 
-    Apart from the evidence, which rests on none of it: rows that are written once must hold none.
+    Separate from the evidence, which does not use it: append-only rows must hold none of it.
     """
 
-    evidence = models.OneToOneField(  # evidence past its period goes without asking what names it
+    evidence = models.OneToOneField(  # expired evidence is deleted without checking references to it
         OfferEvidence, models.PROTECT, db_constraint=False, related_name="comp_details",
         verbose_name=_("evidence"),
     )  # fmt: skip
@@ -221,10 +221,10 @@ class CompDetails(models.Model):
 
 
 class Offer(models.Model):
-    """Where a computed offer stands: the part of it that changes, because evidence never does.
+    """The state of a computed offer: the part that changes, because evidence never does.
 
-    `reservation_id` names what was reserved with the risk guard for it, which says whether it still is; null
-    where nothing was.
+    `reservation_id` names the offer's reservation with the risk guard, which knows whether it is still open;
+    null without one.
     """
 
     class State(models.TextChoices):
@@ -265,7 +265,7 @@ class Offer(models.Model):
         indexes = [
             models.Index(
                 fields=["lead_id", "evidence"], name="offer_newest_of_lead"
-            ),  # only the newest takes one
+            ),  # only the newest offer can get an outcome
         ]
 
     def __str__(self) -> str:
@@ -273,7 +273,7 @@ class Offer(models.Model):
 
 
 class OfferOutcome(Written, AppendOnly):
-    """What happened to an offer. A correction is a further row that names the one it replaces.
+    """An outcome of an offer. A correction is a further row that names the one it replaces.
 
     A corrected row no longer counts, and a `voided` correction says that it never happened. `kpi_event_id` is
     the event that counted it.
@@ -314,7 +314,7 @@ class OfferOutcome(Written, AppendOnly):
         ]
         ordering = ["-id"]
         constraints = [
-            # with the one correction that a row may have, one row holds per evidence and stage
+            # with the one correction that a row may have, one row counts per evidence and stage
             models.UniqueConstraint(
                 fields=["evidence", "stage"],
                 condition=models.Q(corrects=None),
@@ -341,9 +341,9 @@ class OfferOutcome(Written, AppendOnly):
 
 
 class OutcomeReason(models.Model):
-    """Why a manager corrected an outcome or let a price pass.
+    """Why a manager corrected an outcome or allowed a price.
 
-    Apart from the outcome, because it is free text: rows that are written once must hold none.
+    Separate from the outcome, because it is free text: append-only rows must hold none.
     """
 
     outcome = models.OneToOneField(

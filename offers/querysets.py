@@ -1,4 +1,4 @@
-"""Questions about offers; the lock of a lead is the one place that asks a database in its own words."""
+"""Queries on offers; locking a lead is the only place with database-specific SQL."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from offers.rules import LIVE_STATES
 
 
 class OfferPolicyQuerySet(PlaceQuerySet):
-    """Questions about offer policies."""
+    """Queries on offer policies."""
 
     def matching(self, *, province: str | None, market: str | None, enabled: bool | None) -> Self:
-        """Return policies by province then market; what is None does not narrow."""
+        """Return policies by province then market; None does not filter."""
         narrowed = {
             "province": province,
             "market_key": None if market is None else fold(market),
@@ -29,29 +29,29 @@ class OfferPolicyQuerySet(PlaceQuerySet):
 
 
 class EvidenceQuerySet(AppendOnlyQuerySet):
-    """Questions about kept computations."""
+    """Queries on stored computations."""
 
     def with_whereabouts(self) -> Self:
-        """Return evidence with the state of its offer and what happened to it."""
+        """Return evidence with the state of its offer and its outcomes."""
         return self.with_names().select_related("offer", "comp_details").prefetch_related("outcomes")
 
     def with_names(self) -> Self:
-        """Add how each evidence's market is written, for what it holds itself is written once."""
+        """Add the spelling of each evidence's market, since evidence itself is append-only."""
         name = name_of_market(models.OuterRef("province"), models.OuterRef("market_key"))
         return self.annotate(market_name=Coalesce(name, models.F("market")))
 
 
 class OutcomeQuerySet(AppendOnlyQuerySet):
-    """Questions about recorded outcomes."""
+    """Queries on recorded outcomes."""
 
     def of_lead(self, lead_id: str, evidence_id: int) -> Self:
-        """Return what happened to all offers of a lead, oldest first; without a lead, to this one."""
+        """Return the outcomes of all offers of a lead, oldest first; without a lead, of this one."""
         mine = models.Q(evidence__lead_id=lead_id) if lead_id else models.Q(evidence_id=evidence_id)
         return self.filter(mine).order_by("id")
 
 
 class OfferQuerySet(models.QuerySet[Any]):
-    """Questions about where offers stand."""
+    """Queries on the state of offers."""
 
     def live(self) -> Self:
         """Return offers that have neither ended nor been superseded."""

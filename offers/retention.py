@@ -1,4 +1,4 @@
-"""How long offers keep what, and what of it is about a person."""
+"""Retention periods of offers, and their data about a person."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RULES = (
 
 
 def traces_of(person: Person) -> Sequence[Trace]:
-    """Reasons of outcomes are free text and may name whom an offer was for, or who bought."""
+    """Return a person's traces: reasons of outcomes are free text and may name a seller or buyer."""
     reasons = OutcomeReason.objects.exclude(text=ERASED)
     if person.kind == LEAD:
         reasons = reasons.filter(outcome__evidence__lead_id=person.reference)

@@ -1,4 +1,4 @@
-"""One offer policy for ALL of each province, off: nobody makes an offer before a manager says how."""
+"""Seed data: one offer policy for ALL of each province, off until a manager decides."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ def seed(get: GetModel, at: datetime) -> None:
 
 
 def unseed(get: GetModel) -> None:
-    """Take back what nobody changed and no evidence names."""
+    """Remove rows that nobody changed and no evidence names."""
     used = set(get("OfferEvidence")._default_manager.values_list("policy__province", "policy__market_key"))
     uproot(get, "OfferPolicy", KEY, [row for row in _rows() if tuple(row[name] for name in KEY) not in used])

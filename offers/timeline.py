@@ -1,4 +1,4 @@
-"""What offers tell of a lead's time line."""
+"""The offers' entries in a lead's timeline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST = 300  # of each kind; nobody reads further back
 
 
 def timeline(lead_id: str) -> list[Happened]:
-    """Return a lead's offers and what became of them: in two queries."""
+    """Return a lead's offers and their outcomes, in two queries."""
     computed = OfferEvidence.objects.filter(lead_id=lead_id).order_by("-id")[:MOST]
     outcomes = OfferOutcome.objects.filter(evidence__lead_id=lead_id).order_by("-id")[:MOST]
     return [

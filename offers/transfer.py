@@ -1,4 +1,4 @@
-"""Offer policies as a spreadsheet: a column for each figure and switch."""
+"""Offer policies as a spreadsheet: a column for each value and switch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _reader(field: Any) -> Any:
 
 
 class TransfersOfferPolicies(TransfersPolicies):
-    """The offer policies' screen with its import and export."""
+    """Import and export for the offer policies' admin class."""
 
     policy_columns: ClassVar[Any] = tuple((name, field.verbose_name) for name, field in _FIELDS.items())
 

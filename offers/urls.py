@@ -1,4 +1,4 @@
-"""The pack's paths, mounted by valhalla under /api/deals/offers/."""
+"""The pack's URLs, mounted by valhalla under /api/deals/offers/."""
 
 from django.urls import include, path
 

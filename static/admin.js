@@ -1,4 +1,4 @@
-// The theme opens its filters, menus and side bar by links and signs that no key reaches: make buttons of them.
+// The theme's links and icons for filters, menus and the side bar are not reachable by keyboard: turn them into buttons.
 (() => {
   "use strict";
 
@@ -18,7 +18,7 @@
     }
   };
 
-  // Select2 names its box after the value alone, so an empty one has no name: put the label before it.
+  // Select2 labels its box with the value only, so an empty one has no name: prepend the label.
   const name = (box) => {
     const value = box.querySelector(".select2-selection__rendered");
     const field = box.closest(".select2")?.previousElementSibling;
@@ -42,7 +42,7 @@
     });
   });
 
-  // On a phone a cell begins with its column's name.
+  // On a phone a cell starts with its column's name.
   document.addEventListener("DOMContentLoaded", () => {
     document.querySelectorAll("#result_list [data-label]").forEach((cell) => {
       cell.dataset.label = cell.dataset.label.charAt(0).toUpperCase() + cell.dataset.label.slice(1);

@@ -1,5 +1,5 @@
-/* The due-task page: single keys, starting a contact, the clock of its window, and a network that goes away.
-   Everything works without this file too, one page after another; the server judges every click itself. */
+/* The due-task page: keyboard shortcuts, starting a contact, the window's countdown, and network outages.
+   Everything works without this file too, with full page loads; the server checks every click itself. */
 "use strict";
 
 (() => {
@@ -7,7 +7,7 @@
   const trouble = byId("trouble");
   const said = trouble.dataset;
 
-  // --- what is wrong at the moment -------------------------------------------------------------------------
+  // --- current problems ------------------------------------------------------------------------------------
 
   const tell = (text, kind) => {
     trouble.textContent = text;
@@ -27,7 +27,7 @@
     trouble.append(link);
   };
 
-  // --- drafts: a note survives a reload, a login and the way back --------------------------------------------
+  // --- drafts: a note survives a reload, a login and the back button -----------------------------------------
 
   const draftOf = (form) => `draft-${form.dataset.draft}`;
   const restore = () => {
@@ -43,8 +43,8 @@
     }
   });
 
-  // --- a click that found no server is kept and sent once ----------------------------------------------------
-  // Where the answer alone was lost, the server knows what it has recorded already and answers the same.
+  // --- a click without a connection is stored and sent once --------------------------------------------------
+  // If only the response was lost, the server has recorded the click already and answers the same.
 
   const KEPT = "kept-click";
   const kept = () => JSON.parse(sessionStorage.getItem(KEPT) || "null");
@@ -61,7 +61,7 @@
     sending = true;
     const body = new URLSearchParams(click.body);
     const token = document.querySelector("[name=csrfmiddlewaretoken]");
-    if (token) body.set(token.name, token.value); // after another login it is a new one
+    if (token) body.set(token.name, token.value); // another login changes it
     try {
       const answer = await fetch(click.path, {
         method: "POST",
@@ -81,7 +81,7 @@
       if ([502, 503, 504].includes(answer.status) && !answer.headers.has("X-Part")) return;
       sessionStorage.removeItem(KEPT);
       if (answer.status === 403 && !answer.headers.has("X-Part")) {
-        location.reload(); // the form was older than the login: it is shown anew, the note with it
+        location.reload(); // the form was older than the login: reload it, with the note
         return;
       }
       tell(said.sent, "sent");
@@ -93,7 +93,7 @@
         location.reload();
       }
     } catch {
-      // still away
+      // still offline
     } finally {
       sending = false;
     }
@@ -135,7 +135,7 @@
   window.addEventListener("online", sendKept);
   setInterval(sendKept, 3000);
 
-  // --- answers -------------------------------------------------------------------------------------------------
+  // --- responses -----------------------------------------------------------------------------------------------
 
   document.addEventListener("htmx:beforeSwap", (event) => {
     const { xhr, elt } = event.detail;
@@ -148,7 +148,7 @@
     else if (elt.id !== "poll") tell(said.failed, "failed");
   });
 
-  let opening = null; // what the start button opens once the gate has said yes
+  let opening = null; // the link that the start button opens once the gate allows it
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-start]");
     const start = byId("start");
@@ -166,7 +166,7 @@
       try {
         await navigator.clipboard.writeText(byId(copies.slice(1)).innerText);
       } catch {
-        getSelection().selectAllChildren(byId(copies.slice(1))); // copied by hand where the browser refuses
+        getSelection().selectAllChildren(byId(copies.slice(1))); // to be copied by hand if the browser refuses
       }
     }
     if (opens) location.href = opens;
@@ -187,7 +187,7 @@
     }
   });
 
-  // --- the window's end, by the server's clock -----------------------------------------------------------------
+  // --- the end of the window, by the server's clock ------------------------------------------------------------
 
   const version = () => byId("version");
   let ahead = 0; // seconds by which the server's clock is ahead of this one
@@ -211,7 +211,7 @@
   setInterval(tick, 500);
   document.addEventListener("htmx:oobAfterSwap", tick);
 
-  // --- single keys ---------------------------------------------------------------------------------------------
+  // --- keyboard shortcuts --------------------------------------------------------------------------------------
 
   const OFF = "keys-off";
   const help = byId("keys");
@@ -227,7 +227,7 @@
   const PANELS = "#front details[open], #said details[open]";
 
   const press = (key) => {
-    if (key === OPT_OUT && document.querySelector(PANELS)) return null; // somebody is choosing something else
+    if (key === OPT_OUT && document.querySelector(PANELS)) return null; // the user is choosing something else
     const scopes = [...document.querySelectorAll("details.scope[open]")];
     const within = scopes.length ? scopes[scopes.length - 1] : null;
     const places = within && /^[0-9]$/.test(key) ? [within] : [byId("front"), document];

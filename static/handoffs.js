@@ -1,4 +1,4 @@
-/* Handoffs on a closer's page: each is heard or shown once, in one tab, when it can be called. */
+/* Handoffs on a closer's page: each is announced once, in one tab, when the lead can be called. */
 "use strict";
 
 (() => {
@@ -23,7 +23,7 @@
     });
   };
   const notify = (id) => {
-    const shown = new Notification(rings.dataset.notice, { tag: "handoff" }); // no name: others may see the screen
+    const shown = new Notification(rings.dataset.notice, { tag: "handoff" }); // without the lead's name: others may see the screen
     shown.onclick = () => {
       window.focus();
       if (byId(`open-${id}`)) byId(`open-${id}`).click();
@@ -39,7 +39,7 @@
       if (localStorage.getItem(SOUND_OFF) !== "1") beep();
       if (localStorage.getItem(NOTICE_ON) === "1" && mayShow()) notify(fresh[0]);
     } catch {
-      // a browser that lets pages make no sound, or show no notice
+      // the browser does not allow pages to play sounds or show notifications
     }
   };
   if (rings) {

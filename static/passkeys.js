@@ -1,5 +1,5 @@
-/* Passkeys: asks the browser to make one, or to sign with one, and sends what it answers with the button's form.
-   What is asked comes from the server when the button is pressed, so that its challenge is as young as can be. */
+/* Passkeys: asks the browser to create one, or to sign with one, and sends its answer with the button's form.
+   The options are fetched from the server when the button is pressed, so that the challenge is fresh. */
 "use strict";
 
 (() => {
@@ -18,7 +18,7 @@
     return;
   }
 
-  form.elements.passkey.value = ""; // some browsers bring it back with the page
+  form.elements.passkey.value = ""; // some browsers restore it with the page
 
   const bytes = (text) =>
     Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (sign) => sign.charCodeAt(0));
@@ -55,7 +55,7 @@
     }];
   };
 
-  // Whether all is filled in but the code or password that the passkey stands in for.
+  // Whether everything is filled in except the code or password that the passkey replaces.
   const isComplete = () => {
     const instead = document.getElementById(said.instead);
     if (instead) instead.required = false;
@@ -69,7 +69,7 @@
     const answer = await fetch(said.passkey, { method: "POST", body, credentials: "same-origin" });
     const isJson = (answer.headers.get("Content-Type") || "").startsWith("application/json");
     if (!isJson) {
-      location.reload(); // a page answered: the person has to sign in, or to confirm who they are, again
+      location.reload(); // the response is a page: the user has to sign in, or confirm who they are, again
       return null;
     }
     const asked = await answer.json();

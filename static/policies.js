@@ -1,4 +1,4 @@
-// Redraws the parts of a policy's form that follow what is typed. Saving needs none of this.
+// Redraws the parts of a policy's form that depend on other fields. Saving does not need this file.
 (() => {
   "use strict";
   const start = () => {
@@ -52,7 +52,7 @@
       });
     }
 
-    // a blank row more as soon as the last one is used
+    // add a blank row as soon as the last one is used
     for (const steps of form.querySelectorAll(".steps")) {
       steps.addEventListener("change", () => {
         const last = steps.lastElementChild;

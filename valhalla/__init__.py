@@ -1,7 +1,7 @@
 """Valhalla: the back office of a Canadian real-estate wholesaler.
 
-Zone data comes from the ``tzdata`` package alone: the zone files of most machines are still wrong by an
-hour for four provinces, so the operating system's path is closed before anything reads a clock.
+Zone data comes only from the ``tzdata`` package: the zone files of most machines are still wrong by an hour
+for four provinces, so the operating system's path is removed before anything reads a clock.
 """
 
 import zoneinfo

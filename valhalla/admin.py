@@ -1,4 +1,4 @@
-"""Admin screens of what other people's programs keep."""
+"""Admin classes for models of third-party packages."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Celery. Without a broker one `celery beat` process runs the ticks itself (see docs/decisions)."""
+"""The Celery app. Without a broker one `celery beat` process runs the ticks itself (see docs/decisions)."""
 
 from __future__ import annotations
 
 import os
 
-# read before beat listens for signals: one that comes while it is being read ends in a traceback
+# Imported before beat handles signals: a signal during the import would end in a traceback.
 import celery.app.amqp  # noqa: F401  # read for its own sake
 from celery import Celery
 

@@ -1,4 +1,4 @@
-"""System checks: what must hold before Valhalla starts."""
+"""System checks: what must be true before Valhalla starts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from valhalla import database_roles
 
 @register()
 def zone_data(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
-    """British Columbia stopped changing its clocks in 2026: Vancouver is at -07:00 on 2026-12-15."""
+    """Check the zone data:
+
+    Vancouver must be at -07:00 on 2026-12-15, since British Columbia stopped changing clocks.
+    """
     if zone_data_is_current():
         return []
     return [
@@ -36,7 +39,7 @@ def zone_data(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
 def triggers_are_in_force(
     app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Every append-only table has its triggers, and so has the table of people."""
+    """Check that every append-only table and the user table have their triggers."""
     found: list[CheckMessage] = []
     for alias in databases or []:
         connection = connections[alias]
@@ -65,7 +68,7 @@ def triggers_are_in_force(
 def the_role_may_work(
     app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """The database role has the rights that the work needs."""
+    """Check that the database role has the rights that the application needs."""
     found: list[CheckMessage] = []
     for alias in databases or []:
         if connections[alias].vendor != "postgresql":
@@ -86,7 +89,7 @@ def the_role_may_work(
 def contact_hash_key_is_the_same(
     app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """The key that finds suppressions is the one they were written with."""
+    """Check that the contact key is the one that the suppressions were written with."""
     if not databases:
         return []
     try:
@@ -102,7 +105,7 @@ def contact_hash_key_is_the_same(
 def second_factor_key_is_the_same(
     app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """The key that opens second factors is the one they were sealed with; nothing else needs it."""
+    """Check that the second factor key is the one that the seeds were encrypted with."""
     try:
         problem = SecondFactorKey.problem() if databases else ""
     except DatabaseError:  # before the first migrate

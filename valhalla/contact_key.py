@@ -1,8 +1,8 @@
-"""The keys that find opt-outs: made only for a database that holds none, remembered by it, added to, dropped.
+"""The contact keys, by which opt-outs are found: create, remember, rotate and drop them.
 
-Suppressions and consents are found by keyed hashes. Under another key all of them would be lifted unnoticed,
+Suppressions and consents are found by keyed hashes. With another key all of them would be lifted unnoticed,
 so the database remembers a fingerprint of each of its keys: migrate writes the first one, and nothing starts
-or judges under others. A rotation adds a key: new hashes are made with it, look-ups ask under all of them.
+or allows a contact with others. A rotation adds a key: new hashes are made with it, look-ups use all of them.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ ROTATION = Rotation(digests.RING, lambda: digests.key_problem(remembered_keys())
 
 
 def make_key(connection: BaseDatabaseWrapper) -> None:
-    """Make the key in VALHALLA_VAR where none is set and the database holds nothing written under one.
+    """Create the key in VALHALLA_VAR if none is set and the database holds nothing written with one.
 
-    Raises KeyProblem where it does: the key of before must come back.
+    Raises KeyProblem if the database does hold such rows: then the former key must be restored.
     """
     if settings.CONTACT_HASH_KEY:
         return
@@ -55,9 +55,9 @@ def make_key(connection: BaseDatabaseWrapper) -> None:
 
 
 def remember_key(alias: str) -> None:
-    """Write the fingerprint once; of a database from before, only if its contact points are of this key.
+    """Store the fingerprint once; in an older database, only if its contact points were hashed with this key.
 
-    Raises KeyProblem for other keys than the database's.
+    Raises KeyProblem for keys other than the database's.
     """
     connection = connections[alias]
     model, points = apps.get_model(FINGERPRINT), apps.get_model("followups.ContactPoint")
@@ -67,7 +67,7 @@ def remember_key(alias: str) -> None:
     with connection.cursor() as cursor:
         columns = connection.introspection.get_table_description(cursor, model._meta.db_table)
     if "dropped_at" not in {column.name for column in columns}:
-        return  # migrated to a step of before
+        return  # migrated to an earlier step
     if not model._base_manager.using(alias).exists():
         if points._meta.db_table not in tables:
             return
@@ -86,9 +86,9 @@ def remember_after_migrate(sender: Any, using: str, **kwargs: Any) -> None:
 
 
 def refuse_other_key() -> None:
-    """Keep a process from starting under other keys. Raises KeyProblem.
+    """Keep a process from starting with other keys. Raises KeyProblem.
 
-    Where the database has not recorded its key, that is done now: before anything is written under it.
+    If the database has not recorded its key, record it now, before anything is written with it.
     """
     with asking_before_the_fork():
         remember_key(DEFAULT_DB_ALIAS)
@@ -96,9 +96,9 @@ def refuse_other_key() -> None:
 
 @contextlib.contextmanager
 def asking_before_the_fork() -> Iterator[None]:
-    """Ask the database at a process's start, and leave no connection behind.
+    """Query the database when a process starts, and leave no connection open.
 
-    One that does not answer yet, or was never migrated, keeps nothing from starting: /readyz says so.
+    A database that does not answer yet, or was never migrated, does not block the start: /readyz reports it.
     """
     connection = connections[DEFAULT_DB_ALIAS]
     opened = connection.connection is None
@@ -112,20 +112,20 @@ def asking_before_the_fork() -> Iterator[None]:
 
 
 def refuse_to_work(**kwargs: Any) -> None:
-    """Keep a job worker or scheduler from starting under other keys, with one sentence."""
+    """Keep a job worker or scheduler from starting with other keys, with a one-sentence error."""
     try:
         refuse_other_key()
     except KeyProblem as problem:
-        sys.exit(f"Valhalla cannot start: {problem}")  # Celery logs other errors and works on
+        sys.exit(f"Valhalla cannot start: {problem}")  # Celery logs other errors and continues
 
 
 # --- rotation -----------------------------------------------------------------------------------------------
 
 
 def rotate() -> tuple[int, int]:
-    """Add a key, make it the current one, and give the contact points its hashes.
+    """Add a key, make it the current one, and rehash the contact points.
 
-    Returns the current key's number and how many points were moved to it. Raises KeyProblem with what to do.
+    Returns the current key's number and how many points were rehashed. Raises KeyProblem with what to do.
     """
     with one_at_a_time(connections[DEFAULT_DB_ALIAS], lambda: None):
         number = ROTATION.add(_remember)
@@ -139,10 +139,10 @@ def _remember(number: int) -> None:
 
 
 def drop(number: int) -> None:
-    """Drop a kept key that no suppression and no consent needs. Raises KeyProblem or a named refusal.
+    """Drop a former key that no suppression and no consent needs. Raises KeyProblem or a named refusal.
 
-    Restart every process with the other keys first: one that still writes with this one would write opt-outs
-    that nobody finds.
+    Restart every process with the other keys first: a process that still writes with this key would write
+    opt-outs that nobody finds.
     """
     digests.RING.read_file_again()
     ROTATION.require()

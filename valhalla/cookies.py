@@ -1,4 +1,4 @@
-"""The names of our cookies, and messages in one of them."""
+"""Cookie names, and flash messages in a cookie of ours."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from django.contrib.messages.storage.session import SessionStorage
 
 
 class MessagesCookie(CookieStorage):
-    """What a page says once, in a cookie that is named like all others."""
+    """Flash messages in a cookie that follows our naming."""
 
     cookie_name = settings.MESSAGES_COOKIE_NAME
 
 
 class Messages(FallbackStorage):
-    """Messages in a cookie, and in the session where they do not fit."""
+    """Flash messages in a cookie, or in the session if they do not fit."""
 
     storage_classes = (MessagesCookie, SessionStorage)

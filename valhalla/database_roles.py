@@ -1,8 +1,8 @@
-"""Two roles on PostgreSQL: the owner changes the tables, the application works in them and can do no more.
+"""Two database roles on PostgreSQL: the owner changes the schema, the application only uses it.
 
-Whoever owns a table can switch its triggers off. So where MIGRATE_DATABASE_URL names the owner, migrate alone
-works as it, and everything else as the role of DATABASE_URL, which may neither change a table nor a function
-and may only read and insert rows that are written once. Without that setting one role does everything.
+The owner of a table can switch off its triggers. So if MIGRATE_DATABASE_URL names the owner, only migrate
+works as the owner, and everything else as the role of DATABASE_URL, which cannot change a table or function
+and may only read and insert append-only rows. Without that setting one role does everything.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ CONNECTION = ("USER", "PASSWORD", "HOST", "PORT", "OPTIONS")
 READ, INSERT, WORK = "SELECT", "SELECT, INSERT", "SELECT, INSERT, UPDATE, DELETE"
 ONLY_READ = ("django_migrations", "governance_compatiblemigration")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.@-]{0,62}")
-_applications: dict[str, str] = {}  # the application's role, by the alias that works as the owner
+_applications: dict[str, str] = {}  # the application's role, by the connection alias that works as owner
 
 
 class NotTheOwner(CommandError):
-    """There is something to migrate, and this role may not; the message says in a sentence what to do."""
+    """There are migrations to apply and this role may not; the message says in a sentence what to do."""
 
 
 def rights_of(table: str) -> str:
-    """Return what the application may do with the rows of a table."""
+    """Return the rights that the application needs on the rows of a table."""
     if table in ONLY_READ:
         return READ
     return INSERT if table in append_only.guarded_tables() else WORK
 
 
-# --- the owner's hour ---------------------------------------------------------------------------------------
+# --- working as the owner -----------------------------------------------------------------------------------
 
 
 @contextmanager
 def as_owner(connection: BaseDatabaseWrapper) -> Iterator[str]:
-    """Work as the role of MIGRATE_DATABASE_URL for the length of the block, and yield the application's.
+    """Work as the role of MIGRATE_DATABASE_URL within the block, and yield the application's role.
 
-    Yields "" where one role does everything.
+    Yields "" if one role does everything.
     """
     owner: dict[str, Any] | None = settings.MIGRATE_DATABASE
     if owner is None or connection.alias != DEFAULT_DB_ALIAS or connection.alias in _applications:
@@ -75,7 +75,7 @@ def _current(connection: BaseDatabaseWrapper) -> str:
 
 
 def require_owner(connection: BaseDatabaseWrapper, *, whatever: bool = False) -> None:
-    """Refuse to migrate as a role that may not, where there is something to migrate (or `whatever` there is).
+    """Refuse to migrate as a role that may not, if there is anything to migrate (or always, with `whatever`).
 
     Raises NotTheOwner.
     """
@@ -102,7 +102,7 @@ def require_owner(connection: BaseDatabaseWrapper, *, whatever: bool = False) ->
 
 
 def _known_tables() -> set[str]:
-    """Return the tables of this release; others in the same schema are not Valhalla's."""
+    """Return the tables of this release; other tables in the same schema are not Valhalla's."""
     return {model._meta.db_table for model in apps.get_models(include_auto_created=True)} | set(ONLY_READ)
 
 
@@ -111,7 +111,7 @@ def _known_tables() -> set[str]:
 
 @dataclass(frozen=True)
 class Rights:
-    """What the role that asks may do: with each table, and with the guards of rows that are written once."""
+    """The rights of the current role on each table and on the guards of append-only rows."""
 
     role: str
     tables: dict[str, frozenset[str]]
@@ -119,7 +119,7 @@ class Rights:
     powers: frozenset[str]
 
     def lacking(self) -> list[str]:
-        """Return what the application needs and this role may not, as UPDATE on a table."""
+        """Return the rights that the application needs and this role lacks, such as "UPDATE on a table"."""
         known = _known_tables()
         return [
             f"{right} on {table}"
@@ -130,7 +130,7 @@ class Rights:
         ]
 
     def too_much(self) -> list[str]:
-        """Return by what this role could get past the guards."""
+        """Return the rights with which this role could bypass the guards."""
         found = sorted(self.powers)
         if self.owns:
             found.append(f"owner of {len(self.owns)} tables")
@@ -155,7 +155,7 @@ _POWERS = {
 
 
 def read_rights(connection: BaseDatabaseWrapper) -> Rights:
-    """Ask PostgreSQL what the role of this connection may do, in one query."""
+    """Read from PostgreSQL what the role of this connection may do, in one query."""
     powers = ", ".join(_POWERS.values())
     may = ", ".join(f"has_table_privilege(c.oid, '{right}')" for right in _RIGHTS)
     with connection.cursor() as cursor:
@@ -184,16 +184,16 @@ def _those(names: Sequence[str], there: Sequence[bool]) -> frozenset[str]:
 
 
 def give_rights(connection: BaseDatabaseWrapper, application: str) -> None:
-    """Give the application its rights in every table that the owner has, and no others."""
+    """Grant the application its rights on every table of the owner, and no others."""
     with connection.cursor() as cursor:
         cursor.execute(_rights_sql(_checked(application)))
 
 
 def grants(owner: str, application: str) -> str:
-    """Return the SQL by which a superuser of PostgreSQL makes the two roles and gives each its rights.
+    """Return the SQL with which a PostgreSQL superuser creates the two roles and grants each its rights.
 
-    Also of a database whose tables one role has owned until then. Raises CommandError for a name that no role
-    has, or one role for both.
+    It also converts a database whose tables one role has owned until then. Raises CommandError for a role
+    name that does not exist, or for one role in both places.
     """
     owner, application = _checked(owner), _checked(application)
     if owner == application:

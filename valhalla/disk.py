@@ -1,4 +1,4 @@
-"""Whether the disk has room: on a full one SQLite, mail, backups and PostgreSQL's neighbours fail in turn."""
+"""Free disk space: on a full disk SQLite, mail, backups and programs next to PostgreSQL fail in turn."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def folders() -> Iterator[Path]:
 
 
 def free_megabytes() -> int:
-    """Return how many megabytes this account may still write where there is least; 0 on a read-only disk."""
+    """Return how many megabytes this account may still write on the fullest disk; 0 on a read-only one."""
     free = []
     for folder in folders():
         disk = os.statvfs(folder)
@@ -37,5 +37,5 @@ def free_megabytes() -> int:
 
 
 def is_full() -> bool:
-    """Say whether less than MIN_FREE_DISK_MB is left."""
+    """Return whether less than MIN_FREE_DISK_MB is left."""
     return free_megabytes() < settings.MIN_FREE_DISK_MB

@@ -1,7 +1,7 @@
-"""Fresh authentication: which actions of a browser need a password, code or passkey that was given recently.
+"""Fresh authentication: which actions in a browser need a password, code or passkey entered recently.
 
-ACTIONS is the whole table. What is not in it is never asked: a VA's work, engaging the kill switch. A bearer
-token is judged by its scopes instead.
+ACTIONS is the whole table. Actions that are not in it never ask: a VA's work, engaging the kill switch. A
+bearer token is checked by its scopes instead.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ from governance.risk.services import upsert_policy
 
 RECENT = int(timedelta(minutes=30).total_seconds())  # since the proof, or since it last let something through
 AT_MOST = int(timedelta(hours=2).total_seconds())  # since the proof
-PASS = int(timedelta(minutes=10).total_seconds())  # between the proof for a page and what is done on it
+PASS = int(timedelta(minutes=10).total_seconds())  # between the proof for a page and the action on it
 # In the session, in seconds: when the person proved who they are, and when that last let something through;
-# and for which actions, asked every time, a proof was given ahead of their page.
+# and for which actions, which ask every time, a proof was given ahead of their page.
 GIVEN, USED, PASSES = "fresh_given", "fresh_used", "fresh_passes"
-# In what the page sends: the password or code, or the passkey, and the form that waits for it.
+# Form fields: the password or code, or the passkey, and the form that waits for it.
 PROOF, PASSKEY, KEPT = "confirm_proof", "passkey", "confirm_kept"
 SALT = "valhalla.fresh"
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something that needs fresh authentication.
+    """An action that needs fresh authentication.
 
     `matches` says whether a request to one of the views (or of the screens, for an action that many have)
-    does it; `allowed` whether the person has the right, for nobody else is asked: the view refuses them.
-    `asks_ahead` also asks before the page is shown, where what it sends cannot wait: a file, a code.
+    performs it; `allowed` whether the person has the permission: nobody else is asked, the view refuses them.
+    `asks_ahead` also asks before the page is shown, for input that cannot wait: a file, a code.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Action:
     matches: Callable[[HttpRequest], bool]
     allowed: Callable[[HttpRequest], bool]
     views: tuple[str, ...] = ()
-    screens: str = ""  # the end of the view's name, on whatever screen of admin
+    screens: str = ""  # the end of the view's name, on any admin screen
     every_time: bool = False
     asks_ahead: bool = False
 
@@ -76,7 +76,7 @@ def _always(request: HttpRequest) -> bool:
 
 
 def _saves(request: HttpRequest) -> bool:
-    """Say whether a form is saved: while it is typed, its draft is posted too."""
+    """Return whether a form is saved: while somebody types, its draft is posted too."""
     return not {"_draw", "_foresee"} & set(request.POST)
 
 
@@ -90,10 +90,11 @@ def _turns(request: HttpRequest) -> bool:
 
 
 def _changes_access(request: HttpRequest) -> bool:
-    """Say whether a person's form gives another role, or switches them on or off.
+    """Return whether a person's form sets another role, or activates or deactivates them.
 
-    The person is found as their screen finds them: it also reads an id with a blank before or after it. Where
-    nobody is found, the answer is yes, so that what only the screen can read is asked for too.
+    The person is looked up in the same way as by their admin page, which also accepts an id with spaces
+    around it. If nobody is found, the answer is yes, so that confirmation is asked for whatever only the
+    admin page can read.
     """
     found = request.resolver_match
     screen: Any = admin.site.get_model_admin(User)
@@ -109,7 +110,7 @@ def _right(name: str) -> Callable[[HttpRequest], bool]:
 
 
 def _transfers(request: HttpRequest) -> bool:
-    """Say whether the person may export the rows of the screen."""
+    """Return whether the person may export the rows of the screen."""
     name = request.resolver_match.view_name if request.resolver_match else ""
     return any(
         name == f"admin:{screen.opts.app_label}_{screen.opts.model_name}_export_rows"
@@ -119,7 +120,7 @@ def _transfers(request: HttpRequest) -> bool:
 
 
 def _enrols(request: HttpRequest) -> bool:
-    """Say whether the person is signed in and has no authenticator application yet."""
+    """Return whether the person is signed in and has no authenticator app yet."""
     return device_of(request.user) is None
 
 
@@ -199,14 +200,14 @@ _OF_SCREENS = {action.screens: action for action in ACTIONS if action.screens}
 
 
 def action_of(view: str) -> Action | None:
-    """Return the action of the table that requests to this view can do."""
+    """Return the action of the table that requests to this view can perform."""
     found = _OF_VIEW.get(view)
     if found is None and view.startswith("admin:"):
         found = next((action for end, action in _OF_SCREENS.items() if view.endswith(end)), None)
     return found
 
 
-# --- what the session knows ---------------------------------------------------------------------------------
+# --- what the session remembers -----------------------------------------------------------------------------
 
 
 @receiver(user_logged_in)
@@ -215,18 +216,18 @@ def note_sign_in(sender: Any, request: HttpRequest, **kwargs: Any) -> None:
 
 
 def note_proof(request: HttpRequest) -> None:
-    """Remember that the person proved just now who they are. What was passed for a page is used up."""
+    """Remember that the person proved just now who they are. Proofs given for a page are used up."""
     request.session[GIVEN] = request.session[USED] = int(time.time())
     request.session.pop(PASSES, None)
 
 
 def use_up(request: HttpRequest) -> None:
-    """Forget what was passed for a page: it was done, and the next time asks again."""
+    """Forget the proof given for an action's page: it was used, and the next time asks again."""
     request.session.pop(PASSES, None)
 
 
 def is_fresh(request: HttpRequest) -> bool:
-    """Say whether a proof was given or used within 30 minutes, and given within 2 hours."""
+    """Return whether a proof was given or used within 30 minutes, and given within 2 hours."""
     now = time.time()
     given, used = request.session.get(GIVEN), request.session.get(USED)
     return given is not None and used is not None and now - used < RECENT and now - given < AT_MOST
@@ -257,7 +258,7 @@ def _confirmed(request: HttpRequest, action: Action) -> None:
 
 
 class FreshAuthentication:
-    """Asks for password, code or passkey before an action of the table; what was typed waits in the page."""
+    """Asks for password, code or passkey before an action of the table; the input waits in the page."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -295,7 +296,7 @@ def _answer_api(request: HttpRequest, action: Action) -> HttpResponse | None:
 
 
 def _confirm(request: HttpRequest, action: Action) -> HttpResponse | None:
-    """Check what was given; if it holds, let the form that waited go on as if it came now."""
+    """Check the proof; if it is right, process the waiting form as if it had arrived now."""
     kept = request.POST.get(KEPT, "")
     waited = _kept(request, kept)
     if waited is None:
@@ -315,7 +316,7 @@ def _confirm(request: HttpRequest, action: Action) -> HttpResponse | None:
 
 
 def _keep(request: HttpRequest) -> str:
-    """Return the form as it waits in the page: signed, for this person and this address alone."""
+    """Return the form as it waits in the page: signed, for this person and this URL only."""
     fields = [
         [name, values] for name, values in request.POST.lists() if name not in (KEPT, "csrfmiddlewaretoken")
     ]
@@ -324,7 +325,7 @@ def _keep(request: HttpRequest) -> str:
 
 
 def _kept(request: HttpRequest, kept: str) -> QueryDict | None:
-    """Return the form that waited, an empty one where none did; None if it is not this one's, or too old."""
+    """Return the waiting form, empty if there was none; None if it is somebody else's, or too old."""
     waited = QueryDict(mutable=True)
     if kept:
         try:

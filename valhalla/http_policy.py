@@ -1,4 +1,4 @@
-"""What every request and answer is held to, whatever its view: methods, TLS for programs, headers."""
+"""Rules for every request and response, whatever the view: methods, TLS for programs, headers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from governance.core.rest.problems import problem_http
 
 PAGE_METHODS = ("GET", "HEAD", "POST")
 API_METHODS = (*PAGE_METHODS, "PUT", "PATCH", "DELETE", "OPTIONS")
-# What no page of ours asks the browser for; a script that got in cannot ask for it either.
+# Browser features that no page of ours uses; injected scripts cannot use them either.
 PERMISSIONS = (
     "accelerometer", "autoplay", "browsing-topics", "camera", "display-capture", "geolocation",
     "gyroscope", "hid", "magnetometer", "microphone", "midi", "payment", "serial", "usb",
@@ -29,7 +29,7 @@ HEADERS = {
 
 
 class KnownMethods:
-    """Refuses with 405 what no view of ours answers: a page reads and posts, and nothing answers TRACE."""
+    """Refuses with 405 methods that no view supports: a page reads and posts, and nothing answers TRACE."""
 
     def __init__(self, get_response: Next) -> None:
         self.get_response = get_response
@@ -38,7 +38,7 @@ class KnownMethods:
         allowed = API_METHODS if is_api(request) else PAGE_METHODS
         if request.method in allowed:
             return self.get_response(request)
-        status, detail = HTTPStatus.METHOD_NOT_ALLOWED, _("This address does not answer this method.")
+        status, detail = HTTPStatus.METHOD_NOT_ALLOWED, _("This address does not support this method.")
         if is_api(request):
             answer = problem_http(request, status, "method_not_allowed", detail)
         else:
@@ -48,9 +48,9 @@ class KnownMethods:
 
 
 class ReadableRequests:
-    """Refuses a page's path that holds a NUL, and leaves out cookies with one: nothing of ours has it.
+    """Refuses a page's path that contains a NUL, and drops cookies with one: nothing of ours has it.
 
-    PostgreSQL cannot look for it. An API call is told which of its fields it is.
+    PostgreSQL cannot search for NUL. An API call gets an error for the field instead.
     """
 
     def __init__(self, get_response: Next) -> None:
@@ -65,15 +65,15 @@ class ReadableRequests:
 
 
 def _unreadable() -> HttpResponse:
-    detail = _("This address holds a character that nothing can be looked for by.")
+    detail = _("This address contains a character that cannot be used.")
     status = HTTPStatus.BAD_REQUEST
     return HttpResponse(f"{detail}\n", status=status, content_type="text/plain; charset=utf-8")
 
 
 class TlsForPrograms:
-    """Refuses an API call in the clear instead of redirecting it.
+    """Refuses an API call over plain HTTP instead of redirecting it.
 
-    A redirected program goes on sending its token in the clear, and nobody notices.
+    A redirected program would keep sending its token unencrypted, and nobody would notice.
     """
 
     def __init__(self, get_response: Next) -> None:
@@ -90,9 +90,10 @@ class TlsForPrograms:
 
 
 class RefusalsAsPages:
-    """Answers a refusal that a page did not expect with its sentence; an API call has its problem already.
+    """Answers a refusal that a page did not expect with its sentence.
 
-    An address that PostgreSQL cannot look for is refused with 400.
+    API calls have their problem document already. A URL that PostgreSQL cannot search for is refused with
+    400.
     """
 
     def __init__(self, get_response: Next) -> None:
@@ -103,10 +104,10 @@ class RefusalsAsPages:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if isinstance(exception, DataError) and "%00" in request.META.get("QUERY_STRING", ""):
-            # a list of admin asked for a NUL, which no form sends and PostgreSQL cannot look for
+            # an admin list was filtered by a NUL, which no form sends and PostgreSQL cannot search for
             return _unreadable()
         if is_api(request) or not isinstance(exception, Refused) or isinstance(exception, Unavailable):
-            return None  # what is unavailable may be tried again: the handler of errors says so
+            return None  # a client may retry what is unavailable: the error handler says so
         if isinstance(exception, Busy):
             return busy_page(request, exception)
         if isinstance(exception, NotFound):
@@ -115,9 +116,9 @@ class RefusalsAsPages:
 
 
 class AnswerHeaders:
-    """Sets the headers of every answer. What says nothing of caching is stored nowhere.
+    """Sets the headers of every response. A response without caching headers is not stored anywhere.
 
-    Static files say how long they may be kept; all else can hold personal information.
+    Static files say how long they may be cached; everything else can hold personal information.
     """
 
     def __init__(self, get_response: Next) -> None:

@@ -1,4 +1,4 @@
-"""The request as the web server hands it over; a header that nobody can read is as good as none."""
+"""The request as the web server passes it on; a header that cannot be decoded is treated as missing."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 from django.core.handlers.wsgi import WSGIRequest
 from django.utils.http import parse_header_parameters
 
-# Others decode to NUL and lone surrogates (utf-7), refuse what cannot be decoded (idna) or are no text (hex).
+# Other codecs decode to NUL and lone surrogates (utf-7), refuse what they cannot decode (idna) or are not
+# text (hex).
 CHARSETS = ("utf-8", "ascii", "iso8859-1", "cp1252")
 
 
 class Request(WSGIRequest):
-    """Reads text in the charset that Content-Type names only where it is one of `CHARSETS`, else as UTF-8.
+    """Decodes text with the charset in Content-Type only if it is one of `CHARSETS`, else as UTF-8.
 
-    Django takes any codec of Python's by name, and reads the query string at once with it: what fails there
-    fails outside of all handling of errors.
+    Django accepts any Python codec by name, and decodes the query string at once with it: a failure there is
+    outside of all error handling.
     """
 
     def _set_content_type_params(self, meta: Any) -> None:

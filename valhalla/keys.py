@@ -1,4 +1,4 @@
-"""What the keys of settings have in common: made only for a database that needs none, added to, dropped."""
+"""What key rings in settings have in common: create a key for a database that needs none, add, drop."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from governance.core.key_ring import KeyRing
 
 
 class KeyProblem(CommandError):
-    """The key is missing or another one; the message is one sentence that says what to do."""
+    """The key is missing or wrong; the message is one sentence that says what to do."""
 
 
 def holds_rows(connection: BaseDatabaseWrapper, names: Sequence[str]) -> bool:
-    """Say whether a table of these models, named by label, is there and holds a row."""
+    """Return whether a table of these models, given by label, exists and has a row."""
     tables = set(connection.introspection.table_names())
     models = [apps.get_model(name) for name in names]
     return any(
@@ -34,7 +34,7 @@ def make_first_key(ring: KeyRing) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """How a key is added to a ring: what its database knows, and what an interrupted rotation left to do."""
+    """A key rotation: the keys that the database knows, and what an interrupted rotation left to do."""
 
     ring: KeyRing
     problem: Callable[[], str]
@@ -44,9 +44,9 @@ class Rotation:
     def add(self, remember: Callable[[int], None]) -> int:
         """Add a key, make it the current one and return its number.
 
-        Where the keys lie in the file, the key is made here; else the setting holds the new one already and
-        the kept ones the others. An interrupted rotation is finished and no further key is made. Raises
-        KeyProblem with what to do.
+        If the keys are in the file, the key is created here; otherwise the setting already has the new key,
+        and the kept ones the others. An interrupted rotation is finished without creating a further key.
+        Raises KeyProblem with what to do.
         """
         ring = self.ring
         keys = self._keys_of_file() if ring.in_file else ring.keys
@@ -76,7 +76,7 @@ class Rotation:
             raise KeyProblem(problem)
 
     def forget(self, number: int) -> None:
-        """Take a dropped key out of the file; out of the environment the operator takes it."""
+        """Remove a dropped key from the file; operators remove it from the environment."""
         if self.ring.in_file:
             keys = read_keys(self.ring.file)
             write_keys(self.ring.file, [key for key in keys if number_of(key) != number])
@@ -89,9 +89,9 @@ class Rotation:
         return f"k{number:02}:{new_key()}"
 
     def _keys_of_file(self) -> tuple[str, ...]:
-        """Return the file's keys, the one in front that the rotation is about; it is in the file already.
+        """Return the file's keys, starting with the one for this rotation, which is already in the file.
 
-        The file comes before the database, which must never ask for a key that is written nowhere.
+        The file is written before the database, which must never require a key that is stored nowhere.
         """
         self.ring.read_file_again()
         self.require(but=self.ring.new_key)

@@ -1,4 +1,4 @@
-"""What every log line carries, and one line instead of a traceback per request while the database is away."""
+"""Logging: the correlation id on every line, and one line per outage instead of a traceback per request."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gunicorn.glogging import Logger
 
 from governance.core.current import current_correlation_id
 
-# Control characters (a terminal obeys some), line and paragraph separators, what turns the direction of text,
-# and lone surrogates, which cannot be written at all.
+# Control characters (a terminal executes some), line and paragraph separators, characters that change the
+# direction of text, and lone surrogates, which cannot be written at all.
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
-QUIET_SECONDS = 60  # without a failure: the next one is another outage
+QUIET_SECONDS = 60  # seconds without a failure; the next one is another outage
 # SQLSTATE classes and codes: connection failures, shutting down or starting, too many connections, disk full
 _AWAY_CLASSES, _AWAY_CODES = ("08", "57P"), {"53100", "53300"}
 _AWAY_SQLITE = ("SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_READONLY")
@@ -30,9 +30,9 @@ def escaped(text: str) -> str:
 
 
 class OneLine(logging.Formatter):
-    """Writes a record on one line, whatever somebody typed into it; the lines of a traceback are indented.
+    """Writes a record on one line, whatever it contains; the lines of a traceback are indented.
 
-    So nothing but the program itself begins a line.
+    So only the program itself can start a line.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -40,7 +40,7 @@ class OneLine(logging.Formatter):
         if self.usesTime():
             record.asctime = self.formatTime(record, self.datefmt)
         lines = [escaped(self.formatMessage(record))]
-        # not kept in record.exc_text: another handler would write it as it is
+        # not stored in record.exc_text: another handler would write it unescaped
         if record.exc_info and record.exc_info[0] is not None:
             lines += self._indented(self.formatException(record.exc_info))
         elif record.exc_text:
@@ -55,7 +55,7 @@ class OneLine(logging.Formatter):
 
 
 class ServerLog(Logger):  # type: ignore[misc]  # gunicorn has no types
-    """The web server's own log, whose lines are escaped as ours."""
+    """The web server's own log, escaped like ours."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
@@ -72,20 +72,20 @@ class CorrelationFilter(logging.Filter):
 
 
 def is_outage(problem: BaseException | None) -> bool:
-    """Say whether an error means that the database cannot be reached or cannot write at all."""
+    """Return whether an error means that the database cannot be reached or cannot write at all."""
     if not isinstance(problem, (OperationalError, InterfaceError)):
         return False
     cause: Any = problem.__cause__
     if name := getattr(cause, "sqlite_errorname", ""):
         return bool(name.startswith(_AWAY_SQLITE))
-    state = getattr(cause, "sqlstate", None)  # none where no connection came about
+    state = getattr(cause, "sqlstate", None)  # None if no connection was made
     return state is None or state.startswith(_AWAY_CLASSES) or state in _AWAY_CODES
 
 
 class OutageFilter(logging.Filter):
-    """Lets one line through per outage of the database, without its traceback, and drops those that follow.
+    """Lets one line through per outage of the database, without its traceback, and drops the rest.
 
-    The outage is over when a connection comes about, or after a minute without a failure.
+    The outage is over when a connection succeeds, or after a minute without a failure.
     """
 
     def __init__(self) -> None:

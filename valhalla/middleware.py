@@ -1,4 +1,4 @@
-"""What every request passes before and after its view."""
+"""Middleware for every request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from governance.core.rest.problems import problem_http
 
 
 class Correlation:
-    """Takes the correlation id from the header, or makes one, and answers it in the header."""
+    """Takes the correlation id from the header, or creates one, and returns it in the header."""
 
     def __init__(self, get_response: Next) -> None:
         self.get_response = get_response
@@ -38,7 +38,7 @@ class Correlation:
 
 
 class LocalTimes:
-    """Shows the times of pages, and reads those typed there, in the time zone of whoever is signed in."""
+    """Shows times, and reads those typed in, in the time zone of the signed-in user."""
 
     def __init__(self, get_response: Next) -> None:
         self.get_response = get_response
@@ -52,7 +52,7 @@ class LocalTimes:
 
 
 class NoTrailingSlash:
-    """Lets an API path with a trailing slash answer too, without a redirect that loses the body."""
+    """Accepts an API path with a trailing slash too, without a redirect that loses the body."""
 
     def __init__(self, get_response: Next) -> None:
         self.get_response = get_response
@@ -65,7 +65,7 @@ class NoTrailingSlash:
 
 
 class BodyLimits:
-    """Refuses a body that is too large before reading it: 64 KB, bulk routes and those with a note 1 MB."""
+    """Refuses a body above 64 KB (1 MB for bulk routes and those with a note) before reading it."""
 
     def __init__(self, get_response: Next) -> None:
         self.get_response = get_response
@@ -84,7 +84,7 @@ class BodyLimits:
 
 
 class ErrorsAsProblems:
-    """Answers an API call that Django itself refused (no route, bad host, bad request) as a problem."""
+    """Answers API calls that Django refused (no route, bad host, bad request) with a problem document."""
 
     def __init__(self, get_response: Next) -> None:
         self.get_response = get_response
@@ -108,7 +108,7 @@ class ErrorsAsProblems:
 
 
 class AdminPolicy:
-    """Lets the admin's screens alone do what unfold needs: evaluate expressions, set styles inline."""
+    """Allows only admin screens what unfold needs: evaluating expressions, inline styles."""
 
     NEEDS: ClassVar[dict[str, list[str]]] = {
         "script-src": ["'unsafe-eval'"],

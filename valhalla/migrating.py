@@ -1,7 +1,7 @@
-"""One migrate at a time, each migration whole or not at all.
+"""One migrate at a time, each migration atomic.
 
-Two processes that migrate at once both plan from what they see, and the slower one makes tables that exist by
-then. So a migrate waits until the one before it has ended, and plans after that.
+Two processes that migrate at once both plan from what they see, and the slower one creates tables that exist
+by then. So a migrate waits until the previous one has ended, and plans after that.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _held: set[str] = set()
 
 @contextlib.contextmanager
 def one_at_a_time(connection: BaseDatabaseWrapper, waiting: Callable[[], None]) -> Iterator[None]:
-    """Keep other migrates of this database out; calls `waiting` once if one of them is in.
+    """Keep other migrates of this database out; call `waiting` once if one of them is running.
 
     The lock ends with the process that holds it, however that ends: on PostgreSQL it belongs to the session
     that migrates, so a statement that outlives its killed client keeps the next one out until it is done; on
-    SQLite it is a lock on a file beside the database.
+    SQLite it is a lock on a file next to the database.
     """
     if connection.alias in _held:
         yield
@@ -48,7 +48,7 @@ def one_at_a_time(connection: BaseDatabaseWrapper, waiting: Callable[[], None]) 
 
 @contextlib.contextmanager
 def _advisory_lock(connection: BaseDatabaseWrapper, waiting: Callable[[], None]) -> Iterator[None]:
-    # Asked for again and again: a session waiting in a statement would hold CREATE INDEX CONCURRENTLY up.
+    # Polled, because a session waiting in a statement would block CREATE INDEX CONCURRENTLY.
     def taken() -> bool:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
@@ -77,7 +77,7 @@ def _file_lock(connection: BaseDatabaseWrapper, waiting: Callable[[], None]) -> 
             return True
 
         _wait(taken, waiting)
-        yield  # the lock ends when the file is closed
+        yield  # closing the file releases the lock
 
 
 def _wait(taken: Callable[[], bool], waiting: Callable[[], None]) -> None:
@@ -89,10 +89,10 @@ def _wait(taken: Callable[[], bool], waiting: Callable[[], None]) -> None:
 
 
 class WholeSteps(MigrationExecutor):
-    """Notes a migration in the transaction that applies or unapplies it.
+    """Records a migration in the transaction that applies or reverses it.
 
-    Django itself notes it afterwards where foreign keys and indexes are made last: killed in between, it
-    leaves tables behind that the next migrate makes again, and fails on.
+    Django itself records it afterwards if foreign keys and indexes are created last: if killed in between, it
+    leaves tables behind that the next migrate creates again, and fails.
     """
 
     def apply_migration(self, state: Any, migration: Migration, *args: Any, **options: Any) -> Any:
@@ -122,14 +122,14 @@ class WholeSteps(MigrationExecutor):
 
 
 def _finish(editor: Any) -> None:
-    """Run what a schema editor keeps for the end of its transaction; with none left, Django notes at once."""
+    """Run the schema editor's deferred statements; with none left, Django records the migration at once."""
     for statement in editor.deferred_sql:
         editor.execute(statement, None)
     editor.deferred_sql.clear()
 
 
 def _note_what_old_code_can_ignore(editor: Any, migration: Migration) -> None:
-    """Remember a migration that declares `expands = True`: the release before it may start on its tables."""
+    """Remember a migration that declares `expands = True`: the previous release may start on its tables."""
     table = "governance_compatiblemigration"
     if getattr(migration, "expands", False) and table in editor.connection.introspection.table_names():
         with editor.connection.cursor() as cursor:

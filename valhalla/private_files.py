@@ -1,7 +1,7 @@
-"""What lies in VALHALLA_VAR is for this account alone: database, mail, keys and backups hold personal data.
+"""File permissions in VALHALLA_VAR: database, mail, keys and backups hold personal information.
 
-New files are made so (the umask of settings.py). Those of an installation from before are closed at the
-start, and the runbook names what is open all the same.
+New files are created private (the umask of settings.py). Those of an older installation are made private at
+the start, and the runbook lists what other accounts can still read.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from django.conf import settings
 
 from valhalla.disk import sqlite_file
 
-OTHERS = 0o077  # the rights of the group and of all others
+OTHERS = 0o077  # the permission bits of the group and of others
 
 
 def close_to_others() -> None:
-    """Take the rights of other accounts from VALHALLA_VAR, what lies directly in it, and SQLite's file.
+    """Remove other accounts' access to VALHALLA_VAR, the files directly in it, and SQLite's file.
 
-    A folder that is closed closes what it holds. What belongs to another account stays as it is.
+    A private folder protects its contents. Files of another account stay as they are.
     """
     for path in (settings.VAR, *settings.VAR.iterdir(), *_database_files()):
         with contextlib.suppress(OSError):
@@ -29,7 +29,7 @@ def close_to_others() -> None:
 
 
 def open_to_others() -> list[Path]:
-    """Return what other accounts of this machine may read or change, in the order of close_to_others."""
+    """Return what other accounts on this machine can read or change, in the order of close_to_others."""
     inside = [] if _is_closed(settings.VAR) else [settings.VAR, *sorted(settings.VAR.iterdir())]
     return [path for path in (*inside, *_database_files()) if not _is_closed(path)]
 
@@ -37,12 +37,12 @@ def open_to_others() -> list[Path]:
 def _is_closed(path: Path) -> bool:
     try:
         return not path.lstat().st_mode & OTHERS or path.is_symlink()
-    except OSError:  # gone meanwhile
+    except OSError:  # deleted meanwhile
         return True
 
 
 def _database_files() -> list[Path]:
-    """Return SQLite's files where they lie outside VALHALLA_VAR in a folder that others may enter."""
+    """Return SQLite's files if they are outside VALHALLA_VAR in a folder that others may enter."""
     file = sqlite_file()
     if file is None or file.is_relative_to(settings.VAR) or _is_closed(file.parent):
         return []

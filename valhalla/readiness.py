@@ -1,4 +1,4 @@
-"""Readiness checks of what spans packs: the demo's people, and the jobs' schedules."""
+"""Readiness checks that span packs: demo users, file permissions, database roles, disk and processes."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from valhalla.supervision import processes_down
 @check(
     "no_demo_people",
     Severity.BLOCKER,
-    gettext_lazy("Nobody of the demo can sign in"),
+    gettext_lazy("No demo account can sign in"),
     screen="admin:governance_user_changelist?is_active__exact=1",
 )
 def no_demo_people(at: datetime) -> Finding | None:
-    """The demo prints the passwords of its people and the token of its program."""
+    """Check that no demo user can sign in: the demo prints their passwords and a program's token."""
     names = still_let_in(at)
     if not names:
         return None
     return Finding(
         _(
-            "These come from the demo, which prints their passwords and tokens: %(names)s. Begin in an empty "
-            "database, or switch them off."
+            "These come from the demo, which prints their passwords and tokens: %(names)s. Start "
+            "with an empty database, or switch them off."
         )
         % {"names": ", ".join(names)},
         {"usernames": names},
@@ -54,9 +54,9 @@ def jobs_scheduled(at: datetime) -> Finding | None:
     return Finding(_("These jobs are switched off: %(names)s.") % {"names": ", ".join(off)}, {"jobs": off})
 
 
-@check("files_private", Severity.WARN, gettext_lazy("Other accounts of the machine read nothing"))
+@check("files_private", Severity.WARN, gettext_lazy("Other accounts of this machine cannot read its files"))
 def files_private(at: datetime) -> Finding | None:
-    """The database, mail, keys and backups hold personal information."""
+    """Check that only this account can read the database, mail, keys and backups."""
     found = [str(path) for path in open_to_others()]
     if not found:
         return None
@@ -67,9 +67,9 @@ def files_private(at: datetime) -> Finding | None:
     )
 
 
-@check("database_roles", Severity.WARN, gettext_lazy("The database guards evidence against the program too"))
+@check("database_roles", Severity.WARN, gettext_lazy("The database protects evidence from the program too"))
 def guarded_against_the_program(at: datetime) -> Finding | None:
-    """Whoever owns the tables can switch their triggers off; in production that is another role."""
+    """Check that the application does not own the tables, since owners can switch their triggers off."""
     if not settings.PRODUCTION or connection.vendor != "postgresql":
         return None
     rights = database_roles.read_rights(connection)
@@ -88,7 +88,7 @@ def guarded_against_the_program(at: datetime) -> Finding | None:
 
 @check("disk_has_room", Severity.WARN, gettext_lazy("The disk has room"))
 def disk_has_room(at: datetime) -> Finding | None:
-    """A warning comes well before /readyz answers 503."""
+    """Check free disk space; the warning comes well before /readyz answers 503."""
     least, free = 5 * settings.MIN_FREE_DISK_MB, disk.free_megabytes()
     if free >= least:
         return None
@@ -99,9 +99,9 @@ def disk_has_room(at: datetime) -> Finding | None:
     )
 
 
-@check("processes_running", Severity.WARN, gettext_lazy("Every process of this machine runs"))
+@check("processes_running", Severity.WARN, gettext_lazy("Every process of this machine is running"))
 def processes_running(at: datetime) -> Finding | None:
-    """A job process that ends by itself is started again; while it waits for that, jobs are behind."""
+    """Check that no job process is waiting to be restarted, since jobs are late meanwhile."""
     down = processes_down()
     if not down:
         return None

@@ -1,4 +1,4 @@
-"""The path by which sessions name what signed them in; the class lives in governance/accounts/."""
+"""The import path by which sessions name what signed them in; the class is in governance/accounts/."""
 
 from governance.accounts.authentication import RoleBackend
 

@@ -1,17 +1,18 @@
-"""Who may do what, in one table. `manage.py sync_roles` shows it in admin as Django groups.
+"""The permissions of each role, in one table. `manage.py sync_roles` shows it in admin as Django groups.
 
-A right is a Django permission that its pack declares. Whose object it is, services judge.
+Each is a Django permission that its pack declares. Services check who owns an object.
 """
 
 from __future__ import annotations
 
 from governance.core.actors import Role
 
-# Right -> the roles that have it, one letter each: V(A), C(loser), M(anager), A(uditor), S(ervice client).
+# Permission -> the roles that have it, one letter each: V(A), C(loser), M(anager), A(uditor), S(ervice
+# client).
 _TABLE: dict[str, str] = {
     # reading
     "governance.view_operations": "VCMAS",  # policies, effective, can-contact, score, nodes, sla, due
-    "followups.view_lead": "VCMAS",  # a VA: her own and unowned (services judge)
+    "followups.view_lead": "VCMAS",  # for a VA: their own and unowned ones (the services check)
     "followups.view_followuptask": "VCMAS",
     "followups.view_all": "CMAS",
     "buyers.view_buyers": "CMAS",
@@ -29,7 +30,7 @@ _TABLE: dict[str, str] = {
     "followups.correct_task": "VCM",
     "followups.correct_any_task": "M",
     "followups.lookup": "VCMAS",
-    "followups.review_lookups": "M",  # who looked up many people of late
+    "followups.review_lookups": "M",  # who looked up many people recently
     "followups.record_inbound": "VCMS",
     "followups.work_any_task": "MS",
     "followups.reassign": "M",
@@ -40,17 +41,17 @@ _TABLE: dict[str, str] = {
     "governance.override_gate": "CM",
     "governance.suppress": "VCMS",
     "governance.lift_suppression": "M",
-    "governance.undo_opt_out": "VCM",  # the stop of one's own press of a key, for ten minutes
+    "governance.undo_opt_out": "VCM",  # the suppression from one's own key press, for ten minutes
     "governance.record_consent": "M",
-    "governance.record_heard_consent": "VCM",  # an express one, on the card
-    "governance.record_inquiry": "VCMS",  # follows from an inbound contact by itself
+    "governance.record_heard_consent": "VCM",  # express consent, on the card
+    "governance.record_inquiry": "VCMS",  # recorded automatically for an inbound contact
     "governance.import_do_not_call": "M",
     "governance.state_exempt_calls": "M",  # that only exempt numbers of an area code are called
     # buyers and offers
     "buyers.record_feedback": "VCMS",
     "offers.compute_offer": "CMS",
     "offers.record_outcome": "CMS",
-    "offers.correct_outcome": "M",  # also a price above the highest allowable offer
+    "offers.correct_outcome": "M",  # also a price above the maximum allowable offer
     # policies (a service client needs a token with the policy scope) and switches
     "governance.edit_policies": "M",
     "offers.edit_policies": "M",
@@ -58,18 +59,18 @@ _TABLE: dict[str, str] = {
     "governance.switch_go_live": "M",
     "governance.record_kpi": "CMS",
     "governance.reserve_risk": "CMS",  # settle and release too
-    "governance.release_throttle": "M",  # and the tripwire that opened it
+    "governance.release_throttle": "M",  # and resetting the tripwire's alert
     "governance.view_tripwires": "CMAS",
     "governance.evaluate_tripwires": "MS",
     "governance.run_heimdall": "CMS",
     "governance.promote_heimdall": "M",
     "governance.manage_people": "M",
-    "governance.issue_own_token": "VCMA",  # on a page of one's own, after a code or the password
+    "governance.issue_own_token": "VCMA",  # on one's own page, after a code or the password
     "governance.manage_schedules": "M",
     "governance.erase_person": "M",
 }
 
-# Admin screens: what a manager may also add and change there; both managers and auditors view everything.
+# Admin screens: what a manager may also add and change there; managers and auditors can view everything.
 _EDITED_IN_ADMIN = (
     "governance.user", "governance.workprofile", "governance.absence", "governance.apitoken",
     "governance.marketpolicy", "governance.statutoryhours", "governance.closure", "governance.cityzone",
@@ -145,5 +146,5 @@ EVERY_RIGHT: frozenset[str] = frozenset().union(*ROLE_RIGHTS.values())
 
 
 def rights_of_role(role: str | None) -> frozenset[str]:
-    """Return the permissions of a role, or every one that a role has for None, a superuser."""
+    """Return the permissions of a role, or, for None (a superuser), every one that a role has."""
     return EVERY_RIGHT if role is None else ROLE_RIGHTS[Role(role)]

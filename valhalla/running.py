@@ -1,7 +1,7 @@
 """Starts and stops Valhalla on one machine: the web server and the job process, together.
 
 ``serve`` prepares the database and the static files, starts both and lets them run until Ctrl-C or SIGTERM.
-What would make the start fail is looked for first, so that nothing is half started.
+It checks for problems first, so that nothing is left half started.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from valhalla.supervision import STOP_SECONDS, CannotStart, Program, Say, Superv
 
 
 def host() -> str:
-    """The address to listen at. Not HOST: some shells and build tools set that to the machine's name."""
+    """Return the address to listen on. Not HOST: some shells set that to the machine's name."""
     return os.environ.get("VALHALLA_HOST", "").strip() or "127.0.0.1"
 
 
 def address() -> str:
-    """Where a browser on this machine finds Valhalla."""
+    """Return the URL at which a browser on this machine finds Valhalla."""
     name = host()
     if name in {"0.0.0.0", "::"}:
         name = "127.0.0.1"
@@ -55,7 +55,7 @@ def _bracketed(name: str) -> str:
 
 
 def check_port() -> None:
-    """Refuse a port that another program holds, or that this account may not use."""
+    """Refuse a port that another program uses, or that this account may not use."""
     name, port = host(), settings.PORT
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[0]
@@ -81,18 +81,18 @@ def check_database() -> None:
 
 
 def check_broker() -> None:
-    """Refuse a broker that does not answer, where one is set."""
+    """Refuse a broker that does not answer, if one is set."""
     if not settings.BROKER_CONFIGURED:
         return
     with Connection(settings.CELERY_BROKER_URL, connect_timeout=5) as broker:
         try:
             broker.ensure_connection(max_retries=1, interval_start=1, timeout=6)
-        except Exception as problem:  # each transport has errors of its own
+        except Exception as problem:  # each transport has its own exceptions
             raise CannotStart(f"no broker answers at CELERY_BROKER_URL, {broker.as_uri()}.") from problem
 
 
 def migrate(say: Say) -> None:
-    """Bring the database up to date; say so only where there is something to do."""
+    """Migrate the database; print something only if there is something to do."""
 
     def waiting() -> None:
         say("Another process is preparing the database; waiting until it has ended.")
@@ -118,7 +118,7 @@ def migrate(say: Say) -> None:
 
 
 def collect_static(say: Say) -> None:
-    """Gather and compress the static files, when one of them changed since the last time."""
+    """Collect and compress the static files, if one of them changed since the last time."""
     digest = hashlib.sha256()
     for finder in get_finders():
         for path, storage in finder.list([]):
@@ -134,7 +134,7 @@ def collect_static(say: Say) -> None:
 
 
 def fill_in_demo(say: Say) -> None:
-    """Fill an empty database with demo data. Never in production: its people have printed passwords."""
+    """Fill an empty database with demo data. Never in production: its users' passwords are printed."""
     if apps.get_model("followups.Lead").objects.exists():
         return
     if settings.PRODUCTION:
@@ -148,7 +148,7 @@ def fill_in_demo(say: Say) -> None:
 
 
 def prepare(say: Say, *, demo: bool, web: bool = True) -> None:
-    """Everything that must hold before a process starts. Raises CannotStart or SystemCheckError."""
+    """Do everything that has to happen before a process starts. Raises CannotStart or SystemCheckError."""
     if web:
         check_port()
     close_to_others()
@@ -165,21 +165,21 @@ def prepare(say: Say, *, demo: bool, web: bool = True) -> None:
 
 
 class _Silence:
-    """A place for what nobody needs to read."""
+    """A stream that discards its output."""
 
     def write(self, text: str) -> None: ...
 
 
 def programs(only: str = "") -> list[Program]:
-    """The web server, and the jobs: one beat that runs them itself, or beat and a worker with a broker.
+    """Return the web server, and one beat that runs the jobs, or beat and a worker with a broker.
 
-    `only` leaves one of them: web, worker or scheduler. Raises CannotStart for a worker without a broker.
+    `only` selects one of them: web, worker or scheduler. Raises CannotStart for a worker without a broker.
     """
     celery = [sys.executable, "-m", "celery", "--quiet", "-A", "valhalla"]
     beat = [*celery, "beat", "--loglevel", "WARNING"]
     found = {"web": web_server()}
     if settings.BROKER_CONFIGURED:
-        # Celery warns whoever runs a worker as root; in a developer's container that is noise.
+        # Celery warns about running a worker as root; in a developer's container that is noise.
         calm = (
             {}
             if settings.PRODUCTION
@@ -209,14 +209,14 @@ def web_server() -> Program:
             *("--threads", str(settings.WEB_THREADS), "--timeout", str(settings.WEB_TIMEOUT)),
             *("--graceful-timeout", str(STOP_SECONDS - 2)),
             *("--log-level", "warning", "--logger-class", "valhalla.logs.ServerLog", "--no-control-socket"),
-            *("--forwarded-allow-ips", ""),  # TRUSTED_PROXIES alone says whose headers are believed
+            *("--forwarded-allow-ips", ""),  # only TRUSTED_PROXIES decides whose headers are trusted
         ],
         restarts=False,
     )
 
 
 def answers(path: str, headers: Mapping[str, str] | None = None) -> int:
-    """The status that the web server answers a GET with; 0 when it does not answer."""
+    """Return the status of the web server's answer to a GET; 0 if it does not answer."""
     first = settings.ALLOWED_HOSTS[0].lstrip(".")
     served = "localhost" if first == "*" else first
     call = http.client.HTTPConnection(address().split("//")[1], timeout=10)
@@ -232,7 +232,7 @@ def answers(path: str, headers: Mapping[str, str] | None = None) -> int:
 
 
 def greeting(*, demo: bool) -> str:
-    """The address, and for a demo the people, a token and a line to try."""
+    """Return the URL, and for a demo the users, a token and a call to try."""
     lines = ["", f"Valhalla is at {address()}", ""]
     lines += _demo_lines() if demo else []
     return "\n".join([*lines, "Ctrl-C stops it."])
@@ -244,7 +244,7 @@ def _demo_lines() -> list[str]:
         demo = json.loads(kept.read_text())
     except FileNotFoundError:
         return []
-    # The file may be older than the database, or a password changed since: show only what opens the door.
+    # The file may be older than the database, or a password changed since: show only what still works.
     names = [person["username"] for person in demo["people"]]
     users = get_user_model()._default_manager.filter(username__in=names)
     known = {user.get_username(): user for user in users}
@@ -273,7 +273,7 @@ def serve(say: Say, *, demo: bool, only: str = "") -> None:
     stopping = threading.Event()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        stopping.set()  # where the exception is raised in a destructor or a callback, Python drops it
+        stopping.set()  # Python drops an exception that is raised in a destructor or a callback
         raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,4 +1,4 @@
-"""The scheduler of which only one fires, however many are started."""
+"""A beat scheduler that can be started several times, of which only one fires."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=30)
 END_SECONDS = 3.0
-AGAIN_IN = 5.0  # seconds until a scheduler that may not or cannot fire asks again
+AGAIN_IN = 5.0  # seconds until a scheduler that may not or cannot fire tries again
 
 
 class Entry(ModelEntry):  # type: ignore[misc]  # django-celery-beat has no types
-    """A job's row, of which a run notes only that it ran.
+    """A job's row, of which a run updates only when it ran.
 
-    Writing all of it, as the library does, would undo a pause made meanwhile. A last run that lies ahead was
+    Saving all of it, as the library does, would undo a pause set meanwhile. A last run in the future was
     dated by a wrong clock: the job would not be due until then.
     """
 
@@ -46,7 +46,7 @@ class Entry(ModelEntry):  # type: ignore[misc]  # django-celery-beat has no type
 
 
 class LeasedScheduler(DatabaseScheduler):  # type: ignore[misc]  # django-celery-beat has no types
-    """The database scheduler, firing only while it holds the scheduler's lease row."""
+    """A database scheduler that fires only while it holds the scheduler's lease row."""
 
     Entry = Entry
 
@@ -56,7 +56,7 @@ class LeasedScheduler(DatabaseScheduler):  # type: ignore[misc]  # django-celery
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Fire what is due and return the seconds to sleep; a database that is away is waited for."""
+        """Fire what is due and return the seconds to sleep; wait for a database that is down."""
         try:
             held_before, self.held = self.held, hold("scheduler", self.holder, timezone.now(), LEASE)
             if not self.held:
@@ -65,33 +65,33 @@ class LeasedScheduler(DatabaseScheduler):  # type: ignore[misc]  # django-celery
                 self._forget_what_was_read()
             return float(super().tick(*args, **kwargs))
         except Error as problem:
-            # of an outage the log keeps one line; the traceback of anything else is of no use here
+            # the log has one line per outage; a traceback of anything else is of no use here
             cause = problem if is_outage(problem) else None
             log.warning("the scheduler waits for the database: %s", type(problem).__name__, exc_info=cause)
             close_old_connections()
             return AGAIN_IN
 
     def _forget_what_was_read(self) -> None:
-        """Read the rows anew: while another scheduler fired, it alone knew when jobs last ran."""
+        """Reload the rows: while another scheduler fired, only it knew when jobs last ran."""
         self._initial_read = True
         self._heap = None
 
     def install_default_entries(self, data: Any) -> None:
-        """Write no row of Celery's own: no results are kept, and it would undo a manager's change."""
+        """Create no rows for Celery's own jobs: no results are stored, and they undo managers' changes."""
 
     def _get_crontab_exclude_query(self) -> Q:
         """Leave no row out.
 
-        The library leaves rows out whose hour is far from now, and so forgets a nightly job that was missed
+        The library leaves out rows whose hour is far from now, and so forgets a nightly job that was missed
         while no scheduler ran.
         """
         return Q(pk=None)
 
     def close(self) -> None:
-        """Note what ran and give the lease back.
+        """Record the last runs and release the lease.
 
-        A signal's handler calls this, and may have interrupted this thread in the middle of a statement: so
-        another thread does it, with a connection of its own. The lease ends by itself where that takes long.
+        A signal handler calls this, and may have interrupted this thread in the middle of a statement: so
+        another thread does it, with its own connection. If that takes long, the lease expires by itself.
         """
         ending = threading.Thread(target=self._end, daemon=True)
         ending.start()

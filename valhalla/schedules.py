@@ -1,8 +1,8 @@
-"""The jobs, in one table: name, when, and why. `manage.py sync_schedules` makes their rows once.
+"""The jobs, in one table: name, when, and why. `manage.py sync_schedules` creates their rows once.
 
-From then on the rows belong to the managers: a row that was changed or disabled is never touched again. A row
-that was deleted comes back, since a job that nobody runs is a job that nobody misses until it is too late;
-disabling the row is the way to stop a job.
+After that the rows belong to the managers: a row that was changed or disabled is never touched again. A
+deleted row comes back, since nobody notices a missing job until it is too late; to stop a job, disable its
+row.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LOCAL = ZoneInfo("America/Toronto")
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """So many minutes after the run before."""
+    """So many minutes after the previous run."""
 
     minutes: int
 
@@ -34,8 +34,8 @@ class Every:
 class Nightly:
     """At this minute of each of these hours, Toronto time.
 
-    A job of the day is done once; the later hours only try again a run that failed. Between 01:00 and 03:00
-    an hour can be missing or come twice, so no job starts there.
+    A daily job is done once; the later hours only retry a failed run. Between 01:00 and 03:00 an hour can be
+    missing or occur twice, so no job starts there.
     """
 
     minute: int
@@ -44,7 +44,7 @@ class Nightly:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A job's row: `name` is the Celery task's as well, `stops` what stands still while it is paused."""
+    """A job's row: `name` is also the Celery task's, `stops` what does not happen while it is paused."""
 
     name: str
     when: Every | Nightly
@@ -68,7 +68,7 @@ SCHEDULES = (
     Schedule(
         "governance.apply_scheduled",
         Every(minutes=1),
-        _("Makes scheduled changes of market policies that have begun versions of their policies."),
+        _("Applies scheduled market policy changes that are due as new versions."),
         _(
             "While it is paused the contact gate follows scheduled changes all the same, but lists of "
             "policies and their history do not show them."
@@ -96,13 +96,13 @@ SCHEDULES = (
         "valhalla.take_figures",
         Every(minutes=5),
         _("Counts the figures of the operations board, which opens at once however large the tables are."),
-        _("While it is paused the operations board and the counts in the side bar grow old."),
+        _("While it is paused the operations board and the counts in the side bar go out of date."),
     ),
     Schedule(
         "followups.snapshot_sla",
         Nightly(minute=5, hours="3-6"),
-        _("Keeps the figures of the day before."),
-        _("While it is paused the SLA of those days is not kept."),
+        _("Stores the previous day’s SLA figures."),
+        _("While it is paused the SLA of those days is not stored."),
     ),
     Schedule(
         "followups.realign_due",
@@ -122,13 +122,13 @@ SCHEDULES = (
     Schedule(
         "governance.remove_expired",
         Nightly(minute=45, hours="3-6"),
-        _("Removes what is past its retention period, and tells of each removal."),
+        _("Removes what is past its retention period, and records each removal."),
         _("While it is paused nothing past its retention period is removed."),
     ),
     Schedule(
         "governance.evaluate_tripwires",
         Nightly(minute=0, hours="6-9"),
-        _("Looks whether a watched figure dropped, and slows down or stops what depends on it."),
+        _("Checks whether a watched metric dropped, and slows down or stops what depends on it."),
         _("While it is paused no drop of a watched figure is noticed and nothing is slowed down by it."),
     ),
 )
@@ -136,16 +136,16 @@ SCHEDULES = (
 
 @transaction.atomic
 def make_missing(at: datetime) -> list[str]:
-    """Make the rows of the jobs that have none, and return their names.
+    """Create the rows of the jobs that have none, and return their names.
 
-    A row counts as a job's whatever it was renamed to. A job every few minutes first runs as soon as a
+    A renamed row still counts as its job's. A job that runs every few minutes first runs as soon as a
     scheduler sees it, a nightly one in the coming night.
     """
     made = []
     for schedule in SCHEDULES:
         if PeriodicTask.objects.filter(Q(name=schedule.name) | Q(task=schedule.name)).exists():
             continue
-        # The model's own save, for beat learns of a change by its signal alone.
+        # The model's own save, since beat notices a change only through its signal.
         with translation.override("en"):
             why = str(schedule.why)
         paused = JobSwitch.objects.filter(task=schedule.name, paused=True).exists()
@@ -161,13 +161,13 @@ def make_missing(at: datetime) -> list[str]:
 
 
 def _timing(when: Every | Nightly, at: datetime) -> dict[str, object]:
-    """Return the columns of a row that say when."""
+    """Return the columns of a row that say when it runs."""
     if isinstance(when, Every):
         rows = IntervalSchedule.objects.filter(every=when.minutes, period=IntervalSchedule.MINUTES)
         interval = rows.first() or IntervalSchedule.objects.create(
             every=when.minutes, period=IntervalSchedule.MINUTES
         )
-        # Without a start the first run is one interval away: too long for whoever waits for the heartbeat.
+        # Without a start time the first run is one interval away: too long for the heartbeat.
         return {"interval": interval, "start_time": at}
     times = {"minute": str(when.minute), "hour": when.hours, "timezone": LOCAL}
     crontab = CrontabSchedule.objects.filter(

@@ -1,7 +1,7 @@
-"""The key that seals the seeds of second factors: made for a database that holds none, remembered, rotated.
+"""The key that encrypts the seeds of second factors: create, remember and rotate it.
 
-Under another key, or without one, codes of authenticator applications are refused and nobody enrols; all else
-goes on, so that whoever needs no code keeps working: nothing is kept from starting.
+With another key, or without one, codes of authenticator apps are refused and nobody can enrol; everything
+else continues, so that people who need no code can work: nothing is kept from starting.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ROTATION = Rotation(
 
 
 def make_key(connection: BaseDatabaseWrapper) -> None:
-    """Make the key in VALHALLA_VAR where none is set and the database holds nothing sealed with one."""
+    """Create the key in VALHALLA_VAR if none is set and the database holds nothing encrypted with one."""
     tables = set(connection.introspection.table_names())
     known = SecondFactorKey._meta.db_table in tables and SecondFactorKey.objects.exists()
     sealed = Authenticator._meta.db_table in tables and sealed_seeds().exists()
@@ -49,16 +49,16 @@ def make_key(connection: BaseDatabaseWrapper) -> None:
 
 
 def remember_and_seal(sender: Any, using: str, **kwargs: Any) -> None:
-    """Remember the key of a database that has none yet, and seal the seeds that an earlier release wrote.
+    """Remember the key in a database that has none yet, and encrypt the seeds that an earlier release wrote.
 
-    Nothing is done under another key or without one; the log says so.
+    Does nothing with another key or without one; the log says so.
     """
     if not {SecondFactorKey._meta.db_table, Authenticator._meta.db_table} <= set(
         connections[using].introspection.table_names()
     ):
         return
     if seeds.RING.keys and not known_numbers():
-        # rows may have been lost that remembered another key
+        # rows that remembered another key may have been lost
         if any(
             seeds.open_or_none(device.key, device.user_id) is None for device in sealed_seeds().iterator()
         ):
@@ -72,9 +72,9 @@ def remember_and_seal(sender: Any, using: str, **kwargs: Any) -> None:
 
 
 def rotate() -> tuple[int, Sealed]:
-    """Add a key, make it the current one, and seal all seeds with it.
+    """Add a key, make it the current one, and encrypt all seeds with it.
 
-    Returns its number and what was sealed. Raises KeyProblem with what to do.
+    Returns its number and what was encrypted. Raises KeyProblem with what to do.
     """
     with one_at_a_time(connections[DEFAULT_DB_ALIAS], lambda: None):
         number = ROTATION.add(lambda number: add_key(number, by=JOB, at=timezone.now()))
@@ -82,7 +82,7 @@ def rotate() -> tuple[int, Sealed]:
 
 
 def drop(number: int) -> None:
-    """Drop a kept key once no seed is sealed with it. Raises KeyProblem or a named refusal."""
+    """Drop a former key once no seed is encrypted with it. Raises KeyProblem or a named refusal."""
     seeds.RING.read_file_again()
     ROTATION.require()
     with one_at_a_time(connections[DEFAULT_DB_ALIAS], lambda: None):

@@ -1,4 +1,4 @@
-"""Settings, read from the environment once. A wrong value stops the start with one sentence."""
+"""Settings, read from the environment once. An invalid value stops the start with one sentence."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ env = environ.Env()
 
 
 def _flag(name: str, default: bool) -> bool:
-    """Read a yes/no variable; anything else than 1/0, true/false, yes/no, on/off is a mistake."""
+    """Read a yes/no variable; anything but 1/0, true/false, yes/no, on/off is an error."""
     text = os.environ.get(name, "").strip().lower()
     if not text:
         return default
@@ -35,7 +35,7 @@ def _flag(name: str, default: bool) -> bool:
 
 
 def _kept_secret(path: Path) -> str:
-    """Read a secret from `path`, made at the first start and readable by its owner alone."""
+    """Read a secret from `path`, created at the first start and readable only by its owner."""
     try:
         return path.read_text().strip()
     except FileNotFoundError:
@@ -45,12 +45,12 @@ def _kept_secret(path: Path) -> str:
         with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(64))
     except FileExistsError:
-        pass  # another process was faster; its secret counts
+        pass  # another process was faster; use its secret
     return path.read_text().strip()
 
 
 def _read_ring(name: str, file: Path, called: str) -> tuple[str, ...]:
-    """Read a key and those that are kept beside it: from the environment, else from `file`, one a line."""
+    """Read a key and the former ones: from the environment, else from `file`, one per line."""
     given = os.environ.get(name, "").strip()
     keys = (given, *os.environ.get(f"{name}S_KEPT", "").split()) if given else read_keys(file)
     if len({number_of(key) for key in keys}) < len(keys):
@@ -67,7 +67,7 @@ def _whole(name: str, default: int, low: int, high: int) -> int:
 
 
 def _networks(name: str, default: str) -> list[IPv4Network | IPv6Network]:
-    """Read addresses and networks, separated by commas. A network of everybody is a mistake."""
+    """Read addresses and networks, separated by commas. A network that contains every address is an error."""
     networks = []
     for text in (os.environ.get(name, "").strip() or default).split(","):
         if not text.strip():
@@ -90,7 +90,7 @@ if ENV not in {"development", "production"}:
 PRODUCTION = ENV == "production"
 DEBUG = False
 
-# What lies in VALHALLA_VAR (database, mail, keys, backups) is for this account alone.
+# Only this account may read VALHALLA_VAR (database, mail, keys, backups).
 os.umask(0o077)
 VAR = Path(os.environ.get("VALHALLA_VAR", "").strip() or BASE_DIR / "var").resolve()
 try:
@@ -106,16 +106,16 @@ if not SECRET_KEY:
 elif PRODUCTION and (len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 5):
     raise ImproperlyConfigured("SECRET_KEY must be 50 random characters or longer when ENV=production.")
 
-# Suppressions are found by keyed hashes of phones and addresses. Their key is apart from SECRET_KEY, so that
-# rotating that one does not silently lift every opt-out.
-# The file is made by migrate, and only for a database that holds nothing written under another key.
+# Suppressions are found by keyed hashes of phones and addresses. Their key is separate from SECRET_KEY, so
+# that rotating that one does not silently lift every opt-out. Migrate creates the file, and only for a
+# database that holds nothing written with another key.
 CONTACT_HASH_KEY_FILE = VAR / "contact_hash_key"
 CONTACT_HASH_KEY_IN_FILE = not os.environ.get("CONTACT_HASH_KEY", "").strip()
-# New digests are made with the first key, while opt-outs are looked for under all of them.
+# New digests are computed with the first key, while opt-outs are looked up under all of them.
 _keys = _read_ring("CONTACT_HASH_KEY", CONTACT_HASH_KEY_FILE, "contact keys")
 CONTACT_HASH_KEY, CONTACT_HASH_KEYS_KEPT = (_keys[0] if _keys else ""), _keys[1:]
 
-# The seeds of authenticator applications are encrypted, so that a copy of the database gives nobody codes.
+# The seeds of authenticator apps are encrypted, so that nobody can compute codes from a copy of the database.
 SECOND_FACTOR_KEY_FILE = VAR / "second_factor_key"
 SECOND_FACTOR_KEY_IN_FILE = not os.environ.get("SECOND_FACTOR_KEY", "").strip()
 _keys = _read_ring("SECOND_FACTOR_KEY", SECOND_FACTOR_KEY_FILE, "second factor keys")
@@ -127,21 +127,19 @@ if PRODUCTION and any(len(key) < 50 or len(set(key)) < 5 for key in _keys):
     )
 
 TLS = _flag("TLS", PRODUCTION)
-# Whose X-Forwarded-For and X-Forwarded-Proto are believed; see governance/core/client_address.py.
+# Whose X-Forwarded-For and X-Forwarded-Proto are trusted; see governance/core/client_address.py.
 TRUSTED_PROXIES = _networks("TRUSTED_PROXIES", "127.0.0.0/8,::1" if TLS else "")
-# Addresses of offices, many people behind each: limits of an address are ten times as high there.
+# Addresses of offices, many people behind each: limits per address are ten times as high there.
 OFFICE_ADDRESSES = _networks("OFFICE_ADDRESSES", "")
 GO_LIVE_ENFORCE = _flag("GO_LIVE_ENFORCE", PRODUCTION)
-# How many days of sandbox trials Heimdall looks back on.
+# How many days of sandbox trials count for Heimdall.
 HEIMDALL_TRIAL_DAYS = _whole("HEIMDALL_TRIAL_DAYS", 30, 1, 365)
 
-# How many processes and threads serve pages and calls, and how many do the jobs of a broker.
+# How many processes and threads serve pages and calls, and how many run jobs with a broker.
 _cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 WEB_PROCESSES = _whole("WEB_PROCESSES", min(max(2, _cores), 16), 1, 64)
 WEB_THREADS = _whole("WEB_THREADS", 4, 1, 64)
-WEB_TIMEOUT = _whole(
-    "WEB_TIMEOUT", 120, 5, 3600
-)  # seconds; a worker that shows no life for so long is replaced
+WEB_TIMEOUT = _whole("WEB_TIMEOUT", 120, 5, 3600)  # seconds; an unresponsive worker is replaced after that
 # Password hashes that a web process computes at once; each takes 100 MB. See governance/accounts/hashing.py.
 PASSWORD_HASHES_AT_ONCE = _whole("PASSWORD_HASHES_AT_ONCE", 1, 1, 16)
 JOB_PROCESSES = _whole("JOB_PROCESSES", min(max(2, _cores), 8), 1, 64)
@@ -230,7 +228,7 @@ MIDDLEWARE = [
     "axes.middleware.AxesMiddleware",
     "valhalla.http_policy.RefusalsAsPages",
 ]
-APPEND_SLASH = False  # it loses the body of a POST; NoTrailingSlash answers both forms instead
+APPEND_SLASH = False  # it loses the body of a POST; NoTrailingSlash accepts both forms instead
 
 ROOT_URLCONF = "valhalla.urls"
 WSGI_APPLICATION = "valhalla.wsgi.application"
@@ -253,7 +251,7 @@ TEMPLATES = [
 
 
 def _database(name: str, url: str) -> dict[str, Any]:
-    """Read the URL of a database: sqlite or PostgreSQL, with the settings that were measured to hold."""
+    """Read the URL of a database: sqlite or PostgreSQL, with settings that were tested under load."""
     scheme = urlsplit(url).scheme
     if scheme not in {"sqlite", "postgres", "postgresql"}:
         raise ImproperlyConfigured(
@@ -272,7 +270,7 @@ def _database(name: str, url: str) -> dict[str, Any]:
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=134217728; "
             "PRAGMA cache_size=-20000; PRAGMA temp_store=MEMORY; "
-            # else INSERT OR REPLACE removes the row that a unique key names past its triggers
+            # else INSERT OR REPLACE bypasses the triggers of the row that a unique key names
             "PRAGMA recursive_triggers=ON;",
         }
     else:
@@ -301,12 +299,13 @@ DATABASES = {
         os.environ.get("DATABASE_URL", "").strip() or f"sqlite:///{VAR / 'valhalla.sqlite3'}",
     )
 }
-# Who owns the tables where the application does not; migrate alone uses it. None: one role does everything.
+# The owner of the tables if that is not the application; only migrate uses it. None: one role does
+# everything.
 MIGRATE_DATABASE = _owners_database(DATABASES["default"])
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "governance.User"
-AUTHENTICATION_BACKENDS = ["valhalla.rest.RoleBackend"]  # as sessions name it
+AUTHENTICATION_BACKENDS = ["valhalla.rest.RoleBackend"]  # the name in sessions
 PASSWORD_HASHERS = [
     "governance.accounts.hashing.BoundedArgon2",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -323,13 +322,13 @@ AUTH_PASSWORD_VALIDATORS = [
     },
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
-# Five wrong passwords lock a name at an address, each capitalisation of it being the same name; thirty lock
-# the address for names that did not sign in from there lately (governance/accounts/lockout.py).
+# Five wrong passwords lock a name at an address, regardless of case; thirty lock the address for names that
+# did not sign in from there recently (governance/accounts/lockout.py).
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
-AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else somebody else could lock a person out for ever
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else anyone could lock a person out permanently
 AXES_USERNAME_CALLABLE = "governance.accounts.lockout.typed_name"
 AXES_CLIENT_IP_CALLABLE = "governance.accounts.lockout.counted_address"
 AXES_LOCKOUT_CALLABLE = "governance.accounts.lockout.locked"
@@ -337,16 +336,16 @@ AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken"]
 AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
-# Managers, auditors and superusers must have a second factor; whoever else has one is asked for it too.
+# Managers, auditors and superusers must have a second factor; others are asked for it if they have one.
 SECOND_FACTOR_FORCED = PRODUCTION
-# Further roles that must have one, from their next sign-in on: nobody at work is interrupted.
+# Further roles that must have one, from their next sign-in on: nobody is interrupted at work.
 SECOND_FACTOR_ROLES = frozenset(os.environ.get("SECOND_FACTOR_ROLES", "").replace(",", " ").upper().split())
 if not {"VA", "CLOSER"} >= SECOND_FACTOR_ROLES:
     raise ImproperlyConfigured("SECOND_FACTOR_ROLES takes va, closer or both, separated by a comma.")
-PASSWORD_RESET_TIMEOUT = 24 * 3600  # of the links with which people set a password
+PASSWORD_RESET_TIMEOUT = 24 * 3600  # of the links for setting a password
 OTP_TOTP_ISSUER = "Valhalla"
-# Passkeys are a second factor, never a way past the password. Whose they are (the relying party) and from
-# where they are used is read from each request, whose host is one of ALLOWED_HOSTS.
+# Passkeys are a second factor, never a replacement for the password. The relying party and the origin are
+# read from each request, whose host is one of ALLOWED_HOSTS.
 OTP_WEBAUTHN_ALLOW_PASSWORDLESS_LOGIN = False
 OTP_WEBAUTHN_RP_NAME = "Valhalla"
 OTP_WEBAUTHN_RP_ID_CALLABLE = "governance.accounts.webauthn.relying_party"
@@ -377,7 +376,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 BODY_LIMIT_BYTES = 64 * 1024
 BULK_BODY_LIMIT_BYTES = 1024 * 1024
 BULK_PATHS = ("/api/followups/reassign",)
-# A note never stops what it was written to, so what takes one may be as large as a bulk request.
+# A long note must never block the action it belongs to, so requests with a note may be as large as a bulk
+# request.
 NOTE_PATHS = r"/api/followups/(?:task/[0-9]{1,19}/complete|lead/[^/]{1,200}/inbound)"
 JSON_DEPTH = 32
 
@@ -406,7 +406,7 @@ REST_FRAMEWORK = {
 REST_KNOX = {"TOKEN_MODEL": "governance.ApiToken", "AUTH_HEADER_PREFIX": "Bearer"}
 KNOX_TOKEN_MODEL = "governance.ApiToken"
 
-# Jobs. Without a broker one beat process runs the ticks itself, and only there are tasks eager.
+# Jobs. Without a broker one beat process runs the ticks itself, and only there tasks are eager.
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "").strip()
 if CELERY_BROKER_URL and urlsplit(CELERY_BROKER_URL).scheme not in {"redis", "rediss", "amqp", "amqps"}:
     raise ImproperlyConfigured("CELERY_BROKER_URL must begin with redis://, rediss://, amqp:// or amqps://.")
@@ -419,8 +419,8 @@ CELERY_BEAT_SCHEDULER = "valhalla.scheduler:LeasedScheduler"
 CELERY_BEAT_SYNC_EVERY = 1  # else a kill forgets when jobs last ran
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_TASK_IGNORE_RESULT = True
-# A message is acknowledged when its task begins, Celery's default: it only wakes the worker, the slot says
-# what is done. Acknowledged at the end, it ended the worker where the broker had been killed in between.
+# A message is acknowledged when its task begins, Celery's default: it only wakes the worker, and the slot's
+# row says what is done. With late acknowledgement a worker exited if the broker had been killed in between.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_TIME_LIMIT = 300
 CELERY_TASK_SOFT_TIME_LIMIT = 240
@@ -432,7 +432,7 @@ DJANGO_CELERY_BEAT_TZ_AWARE = True
 
 
 def _mail_server(url: str) -> dict[str, Any]:
-    """Read EMAIL_URL: smtp:// is in the clear, smtp+tls:// uses STARTTLS, smtp+ssl:// TLS from the start."""
+    """Read EMAIL_URL: smtp:// is unencrypted, smtp+tls:// uses STARTTLS, smtp+ssl:// TLS from the start."""
     scheme = urlsplit(url).scheme
     if scheme not in MAIL_PORTS:
         raise ImproperlyConfigured(
@@ -476,13 +476,13 @@ DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", "").strip() or "valhal
 
 SECURE_SSL_REDIRECT = TLS
 SECURE_HSTS_SECONDS = 31536000 if TLS else 0
-# Both bind every host under the domain, and preloading cannot be undone for months: its owner says so.
+# Both cover every host under the domain, and preloading cannot be undone for months: its owner has to decide.
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _flag("HSTS_INCLUDE_SUBDOMAINS", False)
 SECURE_HSTS_PRELOAD = _flag("HSTS_PRELOAD", False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")  # removed unless a trusted proxy wrote it
 SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^api/"]  # see valhalla.http_policy.TlsForPrograms
 SECURE_REFERRER_POLICY = "same-origin"
-# A browser takes a cookie of this name only over TLS and from this very host, for all of its paths.
+# A browser accepts a cookie of this name only over TLS and from this very host, for all of its paths.
 _COOKIES = "__Host-" if TLS else ""
 SESSION_COOKIE_NAME = f"{_COOKIES}sessionid"
 CSRF_COOKIE_NAME = f"{_COOKIES}csrftoken"
@@ -541,17 +541,17 @@ LOGGING = {
         "followups": {"level": "INFO"},
         "buyers": {"level": "INFO"},
         "offers": {"level": "INFO"},
-        # a 4xx is an answer, not an event of the server's
+        # a 4xx is an answer, not an event for the server log
         "django.request": {"level": "ERROR"},
     },
 }
 
 SIMPLE_HISTORY_HISTORY_CHANGE_REASON_USE_TEXT_FIELD = True
 SILENCED_SYSTEM_CHECKS = [
-    "models.W040",  # SQLite reads its indexes without the extra columns that PostgreSQL keeps in them
+    "models.W040",  # SQLite reads its indexes without the extra columns that PostgreSQL stores in them
     "otp_webauthn.E030",  # the origin that passkeys are used from is the request's own
-    "security.W005",  # HSTS for every host under the domain is for its owner to say: HSTS_INCLUDE_SUBDOMAINS
-    "security.W021",  # and so is preloading: HSTS_PRELOAD
+    "security.W005",  # the domain's owner decides about HSTS for every host: HSTS_INCLUDE_SUBDOMAINS
+    "security.W021",  # and about preloading: HSTS_PRELOAD
 ]
 
 UNFOLD = {

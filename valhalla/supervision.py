@@ -1,7 +1,7 @@
-"""Keeps the processes of one machine running: starts them, restarts those of the jobs, ends all.
+"""A supervisor for the processes of one machine: starts them, restarts job processes, stops all.
 
-A job process that dies is started again, after a pause that doubles from 1 s to a minute, while the web
-server goes on serving. The state is kept in VALHALLA_VAR for /readyz and the runbook.
+A job process that exits is restarted after a pause that doubles from 1 s to a minute, while the web server
+keeps serving. The state is stored in VALHALLA_VAR for /readyz and the runbook.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ START_SECONDS = 120
 STOP_SECONDS = 20
 WATCH_SECONDS = 0.2
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # seconds before each restart in a row
-STEADY_SECONDS = 60.0  # a process that ran so long begins again with the shortest pause
+STEADY_SECONDS = 60.0  # after a run of so many seconds, the shortest pause applies again
 PR_SET_PDEATHSIG = 1
-WITHHELD = {"MIGRATE_DATABASE_URL"}  # of the tables' owner: whoever serves or does jobs needs it for nothing
-STATES = "processes-*.json"  # in VALHALLA_VAR, one of each `serve` that runs there
+WITHHELD = {"MIGRATE_DATABASE_URL"}  # of the tables' owner: processes that serve or run jobs do not need it
+STATES = "processes-*.json"  # in VALHALLA_VAR, one for each `serve` that runs there
 
 Say = Callable[[str], None]
 
 
 class CannotStart(Exception):
-    """Valhalla cannot start or go on; the message is one sentence for the person at the keyboard."""
+    """Valhalla cannot start or continue; the message is one sentence for the operator."""
 
     def __init__(self, sentence: str, *, code: int = 2) -> None:
         super().__init__(sentence)
@@ -43,9 +43,9 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True)
 class Program:
-    """A process to start: its name in messages, its command and what it needs in the environment.
+    """A process to start: its name in messages, its command and its environment.
 
-    One that is not `restarts` ends everything with it.
+    If `restarts` is false, its exit stops everything.
     """
 
     name: str
@@ -65,7 +65,7 @@ class _Child:
 
 
 def start(program: Program) -> subprocess.Popen[bytes]:
-    """Start a program in a process group of its own, so that a Ctrl-C reaches the watcher alone."""
+    """Start a program in a process group of its own, so that a Ctrl-C reaches only the supervisor."""
     paths = [str(settings.BASE_DIR), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {
         **{name: value for name, value in os.environ.items() if name not in WITHHELD},
@@ -84,13 +84,16 @@ def start(program: Program) -> subprocess.Popen[bytes]:
 
 
 def _end_with_parent() -> None:
-    """Have Linux end this process when the one that watches it is killed, so that none stays behind."""
+    """Have Linux end this process when its supervisor is killed, so that none stays behind."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def stop(children: Sequence[subprocess.Popen[bytes]], *, seconds: float = STOP_SECONDS) -> bool:
-    """Ask every child to end, wait at most `seconds` for all of them, then kill. True if none was killed."""
+    """Ask every child to end, wait at most `seconds` for all of them, then kill.
+
+    Return True if none was killed.
+    """
     for child in children:
         if child.poll() is None:
             child.send_signal(signal.SIGTERM)
@@ -102,13 +105,13 @@ def stop(children: Sequence[subprocess.Popen[bytes]], *, seconds: float = STOP_S
         except subprocess.TimeoutExpired:
             clean = False
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)  # and whoever it left behind
+            os.killpg(child.pid, signal.SIGKILL)  # and any processes it left behind
         child.wait()
     return clean
 
 
 class Supervisor:
-    """The programs of this machine while they run. Raises CannotStart where one of them cannot go on."""
+    """The programs of this machine while they run. Raises CannotStart if one of them cannot continue."""
 
     def __init__(self, programs: Sequence[Program], say: Say, name: str) -> None:
         self.say = say
@@ -138,7 +141,7 @@ class Supervisor:
             stopping.wait(WATCH_SECONDS)
 
     def stop(self) -> bool:
-        """End all of them; True if none had to be killed."""
+        """Stop all of them; return True if none had to be killed."""
         clean = stop([child.process for child in self.children])
         with contextlib.suppress(OSError):
             self.state.unlink(missing_ok=True)
@@ -156,7 +159,7 @@ class Supervisor:
                 sentence = f"the {name} ended by itself ({child.ended}), so everything was stopped."
                 raise CannotStart(sentence, code=1)
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.process.pid, signal.SIGKILL)  # what it left behind would run beside the next
+                os.killpg(child.process.pid, signal.SIGKILL)  # orphans would run next to the new one
             if now - child.started >= STEADY_SECONDS:
                 child.failures = 0
             pause = PAUSES[min(child.failures, len(PAUSES) - 1)]
@@ -170,7 +173,7 @@ class Supervisor:
             self._note()
 
     def _note(self) -> None:
-        """Write the state for the web processes and the runbook; a full disk stops nobody here."""
+        """Write the state for the web processes and the runbook; a full disk does not stop anything here."""
         state = {
             child.program.name: {"down": child.again_at is not None, "ended": child.ended}
             for child in self.children
@@ -182,9 +185,9 @@ class Supervisor:
 
 
 def processes_down() -> dict[str, str]:
-    """Return the processes of this machine that ended by themselves and wait to be started again, with how.
+    """Return this machine's processes that exited and wait to be restarted, with how they exited.
 
-    Empty too where none is supervised here, or the supervisor is gone.
+    Also empty if no supervisor runs here.
     """
     down: dict[str, str] = {}
     for file in Path(settings.VAR).glob(STATES):

@@ -1,4 +1,4 @@
-"""The job of what spans the packs."""
+"""Celery tasks that span packs."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from governance.outbox.jobs import job
 
 @job("valhalla.take_figures", every="5 minutes")
 def take_figures(at: datetime) -> int:
-    """Count the figures of the operations board anew."""
+    """Recompute the metrics of the operations board."""
     return figures.take_figures(at)

@@ -1,4 +1,4 @@
-"""Fixtures that the tests of every pack share: people of each role, clients with real tokens, actors."""
+"""Fixtures shared by the tests of every pack: people of each role, clients with real tokens, actors."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ Item = TypeVar("Item")
 CLIENTS = 32
 CONFIRM = re.compile(r'name="confirm_kept" value="([^"]*)"')
 PASSWORD = "correct horse battery staple"
-# The tests' clocks stand at the end of November 2026: what is planted must be older on whatever day they run.
+# The tests' clocks are at the end of November 2026: seeds must be older on whatever day they run.
 SEEDED_AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 
-_pristine: list[Pristine] = []  # of this run's database, once it is made
+_pristine: list[Pristine] = []  # of this run's database, once it is created
 
 
 def put_back(case: Any = None) -> None:
-    """Give the tables what migrate left in them, after a test that committed."""
+    """Restore what migrate left in the tables, after a test that committed."""
     _pristine[0].put_back()
 
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings: None, run_folder: Path) -> Iterator[None]:
-    """Let one worker migrate, its migrations planting their seeds at SEEDED_AT, and the others copy."""
+    """Let one worker migrate, with seeds dated SEEDED_AT, and the others copy its database."""
     made = utils.setup_databases
 
     def migrated_or_copied(*given: Any, **named: Any) -> Any:
@@ -70,7 +70,7 @@ def django_db_modify_db_settings(django_db_modify_db_settings: None, run_folder:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Keep what the database holds now."""
+    """Remember what the database holds now."""
     with django_db_blocker.unblock():
         _pristine.append(Pristine())
     yield
@@ -86,12 +86,12 @@ def _tables_as_migrate_left_them() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _language_of_settings() -> None:
-    """Undo what a page of the test before chose: a request leaves its language behind in the thread."""
+    """Undo the language choice of the previous test's page: a request leaves it behind in the thread."""
     translation.deactivate()
 
 
 def make_person(role: str, name: str = "") -> User:
-    """Return the person of that name, made with this role if there is none."""
+    """Return the person with that name, created with this role if there is none."""
     username = name or f"a-{role.lower()}"
     found = User.objects.filter(username=username).first()
     return found or User.objects.create(username=username, password=_hashed(), role=role)
@@ -99,12 +99,12 @@ def make_person(role: str, name: str = "") -> User:
 
 @functools.cache
 def _hashed() -> str:
-    """The password's hash, made once: Argon2 is slow on purpose."""
+    """Return the password's hash, computed once: Argon2 is slow on purpose."""
     return make_password(PASSWORD)
 
 
 def make_by(role: str, name: str = "", scopes: tuple[str, ...] = (POLICY,)) -> By:
-    """Return an actor with exactly the rights of this role (a service client's with the policy scope)."""
+    """Return an actor with exactly this role's permissions (a service client with the policy scope)."""
     user = make_person(role, name)
     token = ApiToken(scopes=list(scopes)) if role == Role.SERVICE else None
     return By(
@@ -128,7 +128,7 @@ def make_client(role: str, name: str = "", scopes: tuple[str, ...] = (POLICY,)) 
 
 
 class ConfirmingClient(Client):
-    """A browser whose person types their password, or code, when they are asked to confirm who they are."""
+    """A browser whose user enters their password, or code, when asked to confirm who they are."""
 
     proof: Callable[[], str] = staticmethod(lambda: PASSWORD)
     _confirming = False
@@ -156,9 +156,9 @@ def at_once(
     *,
     kept: tuple[type[Exception], ...] = (Refused,),
 ) -> list[Any]:
-    """Deal the items out to so many threads that begin together, each with a connection of its own.
+    """Distribute the items over threads that start together, each with its own connection.
 
-    Returns the answers in the order of the items; exceptions of the kinds `kept` are answers too, others are
+    Returns the results in the order of the items; exceptions of the kinds `kept` are results too, others are
     raised.
     """
     clients = min(clients, len(items))
@@ -186,9 +186,9 @@ def at_once(
 
 
 def walk(machine: type[RuleBasedStateMachine], examples: int, steps: int, run_seed: int) -> None:
-    """Let Hypothesis walk through a state machine so many times, so many steps each.
+    """Run a Hypothesis state machine with so many examples, so many steps each.
 
-    The parts of a long walk give seeds of their own: Hypothesis would begin each of them with the run's.
+    The parts of a long run use seeds of their own: Hypothesis would start each of them with the run's seed.
     """
     run_state_machine_as_test(
         seed(run_seed)(machine),
@@ -196,7 +196,7 @@ def walk(machine: type[RuleBasedStateMachine], examples: int, steps: int, run_se
             max_examples=examples,
             stateful_step_count=steps,
             deadline=None,
-            phases=[Phase.reuse, Phase.generate],  # shrinking by the database takes longer than a test may
+            phases=[Phase.reuse, Phase.generate],  # shrinking with a database takes longer than a test may
             suppress_health_check=list(HealthCheck),
             print_blob=True,
         ),
@@ -220,13 +220,13 @@ def api(db: None) -> Callable[..., APIClient]:
 
 @pytest.fixture
 def unblocked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Go-live can be enabled: the runbook, which this is not about, has nothing against it."""
+    """Let go-live be enabled: the runbook, which these tests are not about, has no blocker."""
     monkeypatch.setattr(hooks.checklist, "_answerers", [])
 
 
 @pytest.fixture
 def databases_clock() -> Iterator[None]:
-    """Set the clock by that of the database, which judges some acts by its own and which no run can move."""
+    """Set the clock to the database's, which dates some rows itself and which no run can move."""
     if "VALHALLA_TEST_OFFSET" not in os.environ:
         yield
         return

@@ -1,4 +1,4 @@
-"""Every address of Valhalla."""
+"""The root URL configuration."""
 
 from django.contrib import admin
 from django.contrib.auth.decorators import login_required

@@ -1,4 +1,4 @@
-"""Health, home and the pages that say that something went wrong."""
+"""Health checks, the home page and error pages."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from valhalla.supervision import processes_down
 
 
 def livez(request: HttpRequest) -> HttpResponse:
-    """The process answers."""
+    """Answer that the process is alive."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """The database answers and fits this program and its contact key, and the disk has room.
+    """Answer whether the database is reachable and matches this program, and the disk has space.
 
-    "degraded" says that part of the work waits and pages work: a load balancer must not take this machine out
-    for that.
+    The database also has to know this contact key. "degraded" says that part of the work waits while pages
+    work: a load balancer must not take this machine out for that.
     """
     problem = ""
     try:
@@ -49,7 +49,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
-    """Managers and auditors begin in admin, everybody else at the due tasks."""
+    """Redirect managers and auditors to admin, everybody else to the due tasks."""
     return redirect("admin:index" if getattr(request.user, "is_staff", False) else "followups:due")
 
 
@@ -60,7 +60,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer 503 while the database cannot be reached, which a client may try again, and else 500."""
+    """Answer 503 while the database cannot be reached, which a client may retry, and 500 otherwise."""
     away = isinstance(sys.exception(), (OperationalError, InterfaceError, Unavailable))
     answer = _failed(request, 503 if away else 500)
     if away:
@@ -69,11 +69,11 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def _failed(request: HttpRequest, status: int) -> HttpResponse:
-    # Without the request's context: whatever failed, it must not fail again here.
+    # Without the request's context: whatever failed must not fail again here.
     number = str(getattr(request, "correlation_id", ""))
     if status == 503 and is_api(request):
         return problem_http(
-            request, 503, "unavailable", _("The database does not answer; ask again in a moment.")
+            request, 503, "unavailable", _("The database is not responding; try again in a moment.")
         )
     try:
         return HttpResponse(loader.render_to_string("500.html", {"correlation_id": number}), status=status)

@@ -1,4 +1,4 @@
-"""What keeps a web process from starting, asked once before it forks."""
+"""Checks that run once before the web server forks, and can keep it from starting."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The web server's worker: gunicorn's threads, without letting unfinished requests hold them.
+"""The web server's worker: gunicorn's threads, which unfinished requests cannot occupy.
 
 gunicorn's gthread reads a request in the thread that answers it, for as long as the client takes: twelve
-unfinished requests held all threads. Here requests are read whole by threads of their own, which are many and
-have no database connection, each within a time limit; only then is one of the few taken that run Django.
-docs/decisions/web-server.md says why it is this server.
+unfinished requests occupied all threads. Here many separate threads without database connections read whole
+requests, each within a time limit; only then does a request take one of the few threads that run Django.
+docs/decisions/web-server.md explains the choice of this server.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import Any
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.gthread import ThreadWorker
 
-READERS = 256  # requests of one process that may be unfinished at a time, or wait to be answered
+READERS = 256  # requests per process that may be unfinished at a time, or wait for an answer
 HEADER_SECONDS = 10.0
 BODY_SECONDS = 30.0
-SEND_SECONDS = 60.0  # without progress, for a client that does not take its answer
-LARGEST_BODY = 32 * 1024 * 1024  # bytes; an import's file is the largest
-ALL_BODIES = 8 * LARGEST_BODY  # bytes that one process takes at a time, in memory and in temporary files
-IN_MEMORY = 1024 * 1024  # bytes; larger bodies wait in a temporary file
+SEND_SECONDS = 60.0  # without progress, for a client that does not read its response
+LARGEST_BODY = 32 * 1024 * 1024  # bytes; an import file is the largest
+ALL_BODIES = 8 * LARGEST_BODY  # bytes that one process holds at a time, in memory and in temporary files
+IN_MEMORY = 1024 * 1024  # bytes; larger bodies are read into a temporary file
 PIECE = 64 * 1024
-# The process lives also while all threads that answer are busy, and says so without waiting for one of them.
+# Alive even while all threads that answer are busy, so this is answered without waiting for one of them.
 ALIVE = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"
 TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 TOO_MANY = (
@@ -36,7 +36,7 @@ TOO_MANY = (
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Reads requests whole, within a time limit, before Django is asked."""
+    """Reads whole requests, within a time limit, before calling Django."""
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
         self.answering = ThreadPoolExecutor(max_workers=self.cfg.threads)
@@ -44,9 +44,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         return ThreadPoolExecutor(max_workers=READERS)
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """As gunicorn does; at the end also take who waits in the listeners' queues, and close those at once.
+        """As gunicorn does; at shutdown also accept connections waiting in the queues, then close at once.
 
-        gunicorn closes them once all is answered, and the kernel resets who has queued up meanwhile.
+        gunicorn closes the listeners only after everything is answered, and the kernel resets connections
+        that have queued up meanwhile.
         """
         super().set_accept_enabled(enabled)
         if enabled or self.alive:
@@ -93,7 +94,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
 
 class Budget:
-    """Bytes that the requests of a process share."""
+    """A budget of bytes shared by the requests of a process."""
 
     def __init__(self, size: int) -> None:
         self._left = size
@@ -101,7 +102,7 @@ class Budget:
 
     @contextlib.contextmanager
     def take(self, size: int) -> Iterator[bool]:
-        """Hold `size` bytes for the block, and say whether there were that many."""
+        """Reserve `size` bytes for the block, and yield whether there were that many."""
         with self._lock:
             granted = size <= self._left
             held = size if granted else 0
@@ -114,12 +115,12 @@ class Budget:
 
 
 def _content_length(req: Any) -> int:
-    """Return the announced length of the body; 0 where none was. gunicorn has refused what is no number."""
+    """Return the Content-Length of the body; 0 without one. gunicorn has already refused invalid values."""
     return next((int(value) for name, value in req.headers if name == "CONTENT-LENGTH"), 0)
 
 
 def _limited(conn: Any) -> Any:
-    """Return what prepares a connection for its next request, whose header must come within a time limit."""
+    """Return a function that prepares a connection for its next request, whose header has a time limit."""
     prepare = type(conn).init.__get__(conn)
 
     def init() -> None:

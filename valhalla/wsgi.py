@@ -14,7 +14,7 @@ application.request_class = Request
 
 from django.urls import reverse  # noqa: E402  # as below
 
-reverse("login")  # reads all addresses now: else the first requests of each process wait for it together
+reverse("login")  # resolves all URLs now: else the first requests of each process wait for it together
 
 from valhalla.web_start import refuse_what_does_not_fit  # noqa: E402  # the settings come first
 

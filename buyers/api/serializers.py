@@ -1,4 +1,4 @@
-"""Shapes in and out of the buyers' endpoints."""
+"""Serializers of the buyers' endpoints."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from governance.core.property_types import PropertyType
 from governance.core.rest.fields import JSONObjectField, MarketField, ProvinceField
 from governance.core.rest.input import Input, Question
 
-# Room for what cannot be one: the service says what is wrong with it in the words of the field.
+# Generous limits, so that the service refuses an invalid value with the field's own message.
 CODE_LENGTH = 40
 NODES = 500
 
 
 class FeedbackInput(Input):
-    """What POST /feedback takes."""
+    """The input of POST /feedback."""
 
     province = ProvinceField()
     market = MarketField()
@@ -47,7 +47,7 @@ class FeedbackInput(Input):
 
 
 class ScoreQuestion(Question):
-    """What GET /score takes."""
+    """The parameters of GET /score."""
 
     province = ProvinceField()
     market = MarketField()
@@ -58,7 +58,7 @@ class ScoreQuestion(Question):
 
 
 class NodesQuestion(Question):
-    """What GET /nodes takes: all of it narrows, `limit` is 500 at most."""
+    """The parameters of GET /nodes: filters, and a `limit` of at most 500."""
 
     province = ProvinceField(required=False)
     market = MarketField(default=None, allow_blank=False)
@@ -91,7 +91,7 @@ def as_node(node: BuyerLiquidityNode) -> dict[str, Any]:
 
 
 def as_score(node: BuyerLiquidityNode | None, place: Place, property_type: str) -> dict[str, Any]:
-    """Return the answer for a market; `found` is false, and every figure 0, where it has no feedback yet."""
+    """Return the answer for a market; without feedback `found` is false and every figure 0."""
     if node is not None:
         return {"found": True, **figures(node)}
     nothing = BuyerLiquidityNode(province=place.province, market=place.market, property_type=property_type)
@@ -99,7 +99,7 @@ def as_score(node: BuyerLiquidityNode | None, place: Place, property_type: str) 
 
 
 class BuyerSerializer(serializers.ModelSerializer[Buyer]):
-    """A buyer; `external_id` is the buyer_id that feedback names."""
+    """A buyer; `external_id` is the buyer_id in feedback."""
 
     class Meta:
         model = Buyer
@@ -122,7 +122,7 @@ class BuyerSerializer(serializers.ModelSerializer[Buyer]):
 
 
 class FeedbackEventSerializer(serializers.ModelSerializer[BuyerFeedbackEvent]):
-    """A feedback event with its place; `buyer_id` is the buyer's external id, null where none was given."""
+    """A feedback event with its place; `buyer_id` is the buyer's external id, null if none was given."""
 
     province = serializers.CharField(source="node.province")
     market = serializers.CharField(source="node.market")

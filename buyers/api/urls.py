@@ -1,4 +1,4 @@
-"""Paths under /api/buyers/."""
+"""URLs under /api/buyers/."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The buyers' endpoints: shape in, one call, shape out."""
+"""The buyers' endpoints: parse the input, call a service, serialize the result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from governance.core.rest.viewsets import CollectionViewSet, ServiceViewSet
 
 
 class LiquidityViewSet(ServiceViewSet):
-    """How liquid the markets are, and the feedback that says so."""
+    """The liquidity of markets, and the feedback that it is computed from."""
 
     rights: ClassVar[dict[str, str]] = {
         "nodes": "governance.view_operations",

@@ -103,7 +103,7 @@ def test_each_wrong_cell_says_why_and_the_good_rows_go_first(manager: Client) ->
         "“XX” is unknown",
         "“CASTLE” is unknown",
         "not an amount",
-        "twice, first in its row 2",
+        "twice, first in row 2",
     ):
         assert said in page, said
     rest = go_on(manager, shown, _import="1")

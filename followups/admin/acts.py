@@ -19,7 +19,7 @@ from followups import services
 from followups.models import FollowUpTask, Lead
 from governance.accounts.querysets import active
 from governance.core.actors import ACTOR_LENGTH, Role, owner_key
-from governance.core.admin.base import ReadOnlyAdmin, WhyForm, ask_why, by_of
+from governance.core.admin.base import ReadOnlyAdmin, WhyForm, act_on_each, ask_why, by_of
 from governance.core.errors import Refused
 
 MOST_OWNERS = 200
@@ -65,14 +65,8 @@ class ActsWithReason(ReadOnlyAdmin):
         if not form.is_valid():
             return self.ask(request, queryset, form, action, title, MOST_AT_ONCE)
         by, at, reason = by_of(request), timezone.now(), form.cleaned_data["reason"]
-        done = 0
-        for pk in dict.fromkeys(ids[:MOST_AT_ONCE]):
-            try:
-                act(pk, by=by, at=at, reason=reason)
-            except Refused as refusal:
-                messages.warning(request, f"{pk}: {refusal}")
-            else:
-                done += 1
+        once = dict.fromkeys(ids[:MOST_AT_ONCE])
+        done = act_on_each(request, once, lambda pk: act(pk, by=by, at=at, reason=reason))
         messages.success(request, said(done) % {"count": done})
         return None
 

@@ -15,6 +15,7 @@ from followups.models import Ladder
 from followups.rules import Step, read_steps
 from followups.steps import steps_in_words, time_line
 from followups.wording import why_ended
+from governance.core.admin.display import column
 
 
 def _steps(ladder: Ladder) -> tuple[Step, ...]:
@@ -53,7 +54,7 @@ class LadderAdmin(ActsWithReason):
     list_filter = ("status", "nurture", DoubledFilter, "lead__province", OwnerFilter, "started_at")
     list_select_related = ("lead",)
     search_fields = ("lead__external_id",)
-    search_help_text = _("Lead id, from the beginning")
+    search_help_text = _("Lead id (starts with)")
     sortable_by = ("started_at",)
     ordering = ("-started_at", "-id")
     actions = ["stop"]
@@ -82,25 +83,11 @@ class LadderAdmin(ActsWithReason):
     ) -> tuple[QuerySet[Any], bool]:
         return of_leads(queryset, search_term), False
 
-    @admin.display(description=_("lead"), ordering="lead__external_id")
-    def lead_id_text(self, ladder: Ladder) -> str:
-        return ladder.lead.external_id
-
-    @admin.display(description=_("province"), ordering="lead__province")
-    def province(self, ladder: Ladder) -> str:
-        return ladder.lead.get_province_display()
-
-    @admin.display(description=_("steps"))
-    def steps_shown(self, ladder: Ladder) -> str:
-        return steps_in_words(_steps(ladder))
-
-    @admin.display(description=_("on a line of time"))
-    def line(self, ladder: Ladder) -> str:
-        return time_line(_steps(ladder))
-
-    @admin.display(description=_("why it ended"))
-    def why_ended(self, ladder: Ladder) -> str:
-        return why_ended(ladder.stop_reason)
+    lead_id_text = column(_("lead"), "lead.external_id", ordering="lead__external_id")
+    province = column(_("province"), "lead.get_province_display", ordering="lead__province")
+    steps_shown = column(_("steps"), lambda ladder: steps_in_words(_steps(ladder)))
+    line = column(_("timeline"), lambda ladder: time_line(_steps(ladder)))
+    why_ended = column(_("why it ended"), lambda ladder: why_ended(ladder.stop_reason))
 
     def has_stop_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm(services.stop_ladder.right))

@@ -18,6 +18,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from followups import services
 from followups.admin.transfer import TransfersLeads
+from followups.fields import COLUMNS, Group, columns_of
 from followups.models import ContactPoint, Lead, Property
 from followups.points import stored_digests
 from governance.core.admin.base import (
@@ -28,6 +29,7 @@ from governance.core.admin.base import (
     TellsOfLead,
     by_of,
 )
+from governance.core.admin.display import column
 from governance.core.places import CANADIAN_ZONES
 from governance.retention.registry import LEAD
 from governance.retention.screen import ErasesPeople
@@ -80,37 +82,24 @@ class LeadForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at ru
     zone = forms.ChoiceField(
         label=_("Time zone"),
         required=False,
-        choices=[("", _("that of the city")), *((zone, zone) for zone in CANADIAN_ZONES)],
-        help_text=_("Only where it is known for sure; it beats every other clock."),
+        choices=[("", _("from the city")), *((zone, zone) for zone in CANADIAN_ZONES)],
+        help_text=_("Only if it is certain; it overrides every other time zone."),
         widget=UnfoldAdminSelectWidget,
     )
-    extra = JSONText(label=_("What else the source sent"), required=False)
+    extra = JSONText(label=_("Other data from the source"), required=False)
 
     class Meta:
         model = Lead
-        fields = (
-            "external_id",
-            "name",
-            "province",
-            "market",
-            "city",
-            "postal_code",
-            "zone",
-            "score",
-            "language",
-            "status",
-            "follow_up_at",
-            "source",
-            "cost",
-            "notes",
-            "extra",
-        )
+        fields = COLUMNS
 
     def clean_extra(self) -> Any:
         extra = self.cleaned_data["extra"] or {}
         if not isinstance(extra, dict):
-            raise ValidationError(gettext("A JSON object is needed, such as {}."))
+            raise ValidationError(gettext("Enter a JSON object, such as {}."))
         return extra
+
+
+GROUPS = {Group.PERSON: None, Group.PLACE: _("Where"), Group.WORTH: _("Worth"), Group.NOTES: _("Notes")}
 
 
 class NobodysFilter(admin.SimpleListFilter):
@@ -173,23 +162,16 @@ class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
     list_display_links = ("external_id", "name")
     list_filter = ("status", NobodysFilter, ScoreFilter, "language", "province", "created_at")
     search_fields = ("external_id__startswith", "name")
-    search_help_text = _(
-        "Lead id from the beginning, a part of the name, or a whole phone number or e-mail address"
-    )
+    search_help_text = _("Lead id (starts with), part of the name, or a whole phone number or e-mail address")
     ordering = ("-created_at", "-id")
     inlines: ClassVar[list[Any]] = [ContactPointInline, PropertyInline]
     readonly_fields = ("created_at", "updated_at", "actor", "acting_for", "correlation_id")
     fieldsets = (
-        (None, {"fields": ("external_id", "name", "language", "status", "follow_up_at")}),
-        (_("Where"), {"fields": ("province", "market", "city", "postal_code", "zone")}),
-        (_("Worth"), {"fields": ("score", "source", "cost")}),
-        (_("Notes"), {"fields": ("notes", "extra")}),
-        (_("Kept since"), {"fields": ("created_at", "updated_at", "actor", "acting_for", "correlation_id")}),
+        *((title, {"fields": columns_of(group)}) for group, title in GROUPS.items()),
+        (_("Dates"), {"fields": ("created_at", "updated_at", "actor", "acting_for", "correlation_id")}),
     )
 
-    @admin.display(description=_("place"), ordering="province")
-    def place(self, lead: Lead) -> str:
-        return f"{lead.province} · {lead.market}"
+    place = column(_("place"), lambda lead: f"{lead.province} · {lead.market}", ordering="province")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return (*self.readonly_fields, "external_id") if obj is not None else self.readonly_fields

@@ -16,9 +16,9 @@ from followups.services.lookup_bursts import Burst, bursts_at
 from followups.services.lookup_limits import MOST, NOTICED
 from followups.wording import task_name
 from governance.core.admin.base import ReadOnlyAdmin
+from governance.core.admin.display import as_share, column
 from governance.core.admin.filters import one_of
 from governance.core.channels import CHANNEL_CHOICES
-from governance.core.numbers import percent
 from governance.core.places import Province
 
 GROUPED = {
@@ -44,7 +44,7 @@ class RealignRequestAdmin(ReadOnlyAdmin):
 class TaskCorrectionAdmin(ReadOnlyAdmin):
     """Outcomes that were corrected, and why."""
 
-    nothing_yet = _("Nobody has corrected an outcome so far.")
+    nothing_yet = _("No outcome has been corrected yet.")
     list_display = ("task", "from_outcome", "to_outcome", "actor", "reason", "at")
     list_filter = ("from_outcome", "to_outcome", "at")
     list_select_related = ("task",)
@@ -55,7 +55,7 @@ class TaskCorrectionAdmin(ReadOnlyAdmin):
 class InboundContactAdmin(ReadOnlyAdmin):
     """Who called or wrote, and what came of it."""
 
-    nothing_yet = _("No seller has called or written to us so far, as far as it was recorded.")
+    nothing_yet = _("No call or message from a seller has been recorded yet.")
     list_display = ("at", "lead", "channel", "outcome", "next", "actor")
     list_filter = ("channel", "outcome", "at")
     list_select_related = ("lead",)
@@ -99,10 +99,10 @@ class LookupEventAdmin(ReadOnlyAdmin):
     """Who looked a person up; by what is kept as a hash. Managers see above it who looked up many."""
 
     list_before_template = "admin/followups/lookupevent/bursts.html"
-    nothing_yet = _("Nobody has looked a person up by a number or address so far.")
+    nothing_yet = _("Nobody has looked anyone up by number or address yet.")
     list_display = ("at", "actor", "kind", "found")
     search_fields = ("actor__exact",)
-    search_help_text = _("Username, in full")
+    search_help_text = _("Full username")
     # whose values are known: reading them out of the table walks through all of it
     list_filter = (BurstFilter, one_of("kind", _("looked up by"), LOOKED_UP_BY.items), "at")
     ordering = ("-at", "-id")
@@ -131,34 +131,20 @@ class SlaSnapshotAdmin(ReadOnlyAdmin):
     )
     list_filter = (one_of("dimension", _("by"), GROUPED.items), "day")
     search_fields = ("value__startswith",)
-    search_help_text = _("Province, channel, step or owner, from the beginning")
+    search_help_text = _("Province, channel, step or owner (starts with)")
     ordering = ("-day", "dimension", "value")
     fields = list_display
 
-    @admin.display(description=_("by"), ordering="dimension")
-    def grouped(self, row: SlaSnapshot) -> str:
-        return str(GROUPED.get(row.dimension, row.dimension))
+    grouped = column(_("by"), "dimension", words=GROUPED, ordering="dimension")
 
     @admin.display(description=_("group"), ordering="value")
     def group(self, row: SlaSnapshot) -> str:
         if row.dimension == "OWNER":
             return row.value or gettext("nobody")
         if row.dimension == "STEP":
-            return task_name("", int(row.value), None) if row.value else gettext("no step of a ladder")
+            return task_name("", int(row.value), None) if row.value else gettext("not part of a ladder")
         return str({**dict(Province.choices), **dict(CHANNEL_CHOICES)}.get(row.value, row.value) or "–")
 
-    @admin.display(description=_("within 5 minutes"), ordering="within_5m")
-    def share_5m(self, row: SlaSnapshot) -> str:
-        return _share(row.within_5m)
-
-    @admin.display(description=_("within 30 minutes"), ordering="within_30m")
-    def share_30m(self, row: SlaSnapshot) -> str:
-        return _share(row.within_30m)
-
-    @admin.display(description=_("within 2 hours"), ordering="within_2h")
-    def share_2h(self, row: SlaSnapshot) -> str:
-        return _share(row.within_2h)
-
-
-def _share(fraction: Any) -> str:
-    return "–" if fraction is None else percent(fraction, 0)
+    share_5m = as_share("within_5m", _("within 5 minutes"), 0)
+    share_30m = as_share("within_30m", _("within 30 minutes"), 0)
+    share_2h = as_share("within_2h", _("within 2 hours"), 0)

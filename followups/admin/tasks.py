@@ -20,6 +20,7 @@ from followups.services.planning import MOST_REASSIGNED
 from followups.wording import moment, why_ended
 from governance.core.actors import owner_key
 from governance.core.admin.base import TellsOfLead, by_of
+from governance.core.admin.display import column
 from governance.core.admin.filters import on_board
 from governance.core.errors import Refused
 
@@ -87,7 +88,7 @@ class HeldFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         waiting = ("waiting", _("waiting for another lead"))
-        return [("yes", _("held")), waiting, ("claimed", _("claimed by somebody"))]
+        return [("yes", _("held")), waiting, ("claimed", _("claimed"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() == "yes":
@@ -146,7 +147,7 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
     )
     list_select_related = ("lead",)
     search_fields = ("lead__external_id",)
-    search_help_text = _("Lead id, from the beginning")
+    search_help_text = _("Lead id (starts with)")
     sortable_by = ("id", "due_there")
     ordering = ("-created_at", "-id")
     actions = ["reassign", "skip", "stop"]
@@ -190,27 +191,17 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
         "correlation_id",
     )
 
-    @admin.display(description=_("lead"), ordering="lead__external_id")
-    def lead_link(self, task: FollowUpTask) -> str:
-        return task.lead.external_id
+    lead_link = column(_("lead"), "lead.external_id", ordering="lead__external_id")
+    outcome_standing = column(_("outcome"), "standing_outcome_display", nothing="–")
 
-    @admin.display(description=_("outcome"))
-    def outcome_standing(self, task: FollowUpTask) -> str:
-        return task.standing_outcome_display or "–"
-
-    @admin.display(description=_("due there"), ordering=F("due_at").asc(nulls_last=True))
+    @admin.display(description=_("due (local time)"), ordering=F("due_at").asc(nulls_last=True))
     def due_there(self, task: FollowUpTask) -> str:
         if task.due_at is None:
             return "–"
         return format_html('<span class="whitespace-nowrap">{}</span>', moment(task.due_at, task.zone))
 
-    @admin.display(description=_("held because"))
-    def why_held(self, task: FollowUpTask) -> str:
-        return why_ended(task.held_reason)
-
-    @admin.display(description=_("why it was closed"))
-    def why_closed(self, task: FollowUpTask) -> str:
-        return why_ended(task.closed_reason)
+    why_held = column(_("held because"), lambda task: why_ended(task.held_reason))
+    why_closed = column(_("why it was closed"), lambda task: why_ended(task.closed_reason))
 
     @admin.display(description=_("claimed by"))
     def claimed(self, task: FollowUpTask) -> str:
@@ -263,7 +254,7 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
             return None
         owner = owner_key(said["owner"]) or gettext("nobody")
         text = ngettext(
-            "%(count)s task now goes to %(owner)s.", "%(count)s tasks now go to %(owner)s.", moved
+            "%(count)s task reassigned to %(owner)s.", "%(count)s tasks reassigned to %(owner)s.", moved
         )
         messages.success(request, text % {"count": moved, "owner": owner})
         if not is_known(said["owner"]):

@@ -16,6 +16,7 @@ from followups.rules import read_steps
 from followups.steps import OptionalStepsField, StepsField, steps_in_words, time_line, when
 from governance.core.actors import By
 from governance.core.admin.base import DifferencesInWords, HistoryAdmin, VersionForm, by_of
+from governance.core.admin.display import column
 from governance.core.admin.live import LiveAdmin, SwitchesMany, live
 from governance.core.channels import CHANNELS
 
@@ -26,9 +27,8 @@ class TemplateForm(VersionForm):
     steps = StepsField(
         label=_("Steps"),
         help_text=_(
-            "How long after the first step was due each comes; the first comes at once. They are put in "
-            "order by themselves, and a row without a channel is not a step. Ladders that run keep their "
-            "steps."
+            "When each step is due, counted from the first, which is due at once. Steps are sorted "
+            "automatically, and rows without a channel are ignored. Running ladders keep their steps."
         ),
     )
 
@@ -87,9 +87,7 @@ class LadderTemplateAdmin(TransfersTemplates, SwitchesMany, LiveAdmin, HistoryAd
         (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
     )
 
-    @admin.display(description=_("province"), ordering="province")
-    def where(self, template: LadderTemplate) -> str:
-        return str(template.get_province_display() or _("everywhere else"))
+    where = column(_("province"), "get_province_display", nothing=_("everywhere else"), ordering="province")
 
     @admin.display(description=_("steps"))
     def told(self, template: LadderTemplate) -> str:
@@ -119,14 +117,9 @@ class LadderTemplateAdmin(TransfersTemplates, SwitchesMany, LiveAdmin, HistoryAd
             reason=reason, expected_version=row.version,
         )  # fmt: skip
 
-    @admin.display(description=_("on a line of time"))
+    @admin.display(description=_("timeline"))
     def line(self, template: LadderTemplate) -> str:
         return live("line", time_line(read_steps(template.steps)))
 
-    @admin.display(description=_("steps"))
-    def scripts(self, template: LadderTemplate) -> str:
-        return steps_in_words(read_steps(template.steps))
-
-    @admin.display(description=_("nurture steps"))
-    def nurture_scripts(self, template: LadderTemplate) -> str:
-        return steps_in_words(template.nurture)
+    scripts = column(_("steps"), lambda template: steps_in_words(read_steps(template.steps)))
+    nurture_scripts = column(_("nurture steps"), lambda template: steps_in_words(template.nurture))

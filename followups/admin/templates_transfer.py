@@ -39,7 +39,7 @@ def _steps(text: str) -> list[dict[str, Any]]:
         step = STEP.fullmatch(part.upper())
         if step is None:
             raise ValidationError(
-                gettext("“%(part)s” cannot be read; write such as SMS, CALL 30 min, SMS 3 h, CALL 1 day.")
+                gettext("“%(part)s” is not valid. Example: SMS, CALL 30 min, SMS 3 h, CALL 1 day.")
                 % {"part": part[:40]}
             )
         channel, amount, unit = step.groups()
@@ -64,7 +64,7 @@ def _scripts(text: str) -> dict[int, str]:
     numbers = [int(number) for number in rest[::2]]
     if before.strip() or len(set(numbers)) != len(numbers):
         raise ValidationError(
-            gettext("Put each script below a line with the number of its step, such as [2], once each.")
+            gettext("Put each script below a line with its step number, such as [2]; use each number once.")
         )
     return dict(zip(numbers, (script.strip("\n") for script in rest[1::2]), strict=True))
 
@@ -76,9 +76,10 @@ class TransfersTemplates(TransfersPolicies):
     """The ladder templates' screen with its import and export."""
 
     import_note = _(
-        "A file is imported as a whole: while a row is wrong, nothing is. A dash as the province stands for "
-        "everywhere else. Steps are written as SMS, CALL 30 min, SMS 3 h, CALL 1 day, each with its time "
-        "after the first. Where the scripts’ cell is blank, each step keeps the script of its number."
+        "A file is imported as a whole: if one row is wrong, nothing is imported. A dash as the "
+        "province stands for everywhere else. Write steps as SMS, CALL 30 min, SMS 3 h, CALL 1 "
+        "day, each with its time after the first. If the scripts cell is blank, each step keeps "
+        "its script."
     )
     policy_columns: ClassVar[Any] = (
         ("enabled", _("enabled")), ("steps", _("steps")), ("script_en", _("Scripts in English")),

@@ -15,17 +15,15 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.core import signing
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
+from followups.fields import FIELD_OF_KIND, FILE, LeadField, label_of
 from followups.intake.gathering import Given
 from followups.intake.reader import (
     Headings,
@@ -38,11 +36,10 @@ from followups.intake.reader import (
     read_sheet,
 )
 from followups.intake.report import Counts, Difference, NoReport
-from followups.intake.rules import FIELD_LABELS, Problem
+from followups.intake.rules import Problem
 from followups.intake.services import Points, import_leads
 from followups.models import ContactPoint, Lead
 from followups.points import lead_facts
-from governance.contact import digests
 from governance.contact.rules import suppressing
 from governance.contact.services import questions_of_people
 from governance.core.actors import ACTOR_LENGTH, By
@@ -52,10 +49,9 @@ from governance.core.admin.transfer import (
     DOMAIN,
     SHOWN,
     Cell,
-    GivesRows,
     Preview,
     Row,
-    UploadForm,
+    TakesFiles,
     told,
 )
 from governance.core.channels import CHANNELS
@@ -66,12 +62,10 @@ from governance.kpi.services import emit_kpi
 
 MOST_LEADS = 5_000
 MOST_FILE_BYTES = 3_000_000
-MOST_PACKED = 900_000  # characters that travel with the page; what a request may carry is 1 MB
 MOST_COLUMNS = 200
 MOST_FIELDS = 600  # inputs of a page; a form of more than 1,000 is not taken
 SHOWN_LETTERS = 200
 EXPORTED_AT_ONCE = 500
-SALT = "leads to import"
 
 
 class LaddersForm(forms.Form):
@@ -79,7 +73,7 @@ class LaddersForm(forms.Form):
 
     ladders = forms.BooleanField(
         label=_("Start ladders"), required=False, widget=UnfoldBooleanWidget,
-        help_text=_("For each lead of the file whom the contact gate lets start."),
+        help_text=_("For each lead in the file that the contact gate allows."),
     )  # fmt: skip
     owner = forms.CharField(
         label=_("Owner of the ladders"), max_length=ACTOR_LENGTH, required=False,
@@ -126,25 +120,6 @@ def sheet_of_file(file: UploadedFile[Any]) -> Sheet:
     return found
 
 
-def pack(sheet: Sheet, by: By) -> str:
-    """Return a sheet as it travels with the page, signed for one person. Raises ValidationError."""
-    rows = [[row.line, row.cells, row.code] for row in sheet.rows]
-    value = [sheet.headings, rows, sheet.separator]
-    packed = signing.dumps(value, salt=f"{SALT} {by.key}", compress=True)
-    if len(packed) > MOST_PACKED:
-        raise ValidationError(too_large())
-    return packed
-
-
-def unpack(text: str, by: By) -> Sheet:
-    """Return the sheet that travelled with the page. Raises ValidationError where it was tampered with."""
-    try:
-        headings, rows, separator = signing.loads(text, salt=f"{SALT} {by.key}")
-    except signing.BadSignature:
-        raise ValidationError(gettext("The page lost its rows; choose the file again.")) from None
-    return Sheet(headings, [SheetRow(line, cells, code) for line, cells, code in rows], separator)
-
-
 def mended(sheet: Sheet, typed: Mapping[str, Any]) -> Sheet:
     """Return the sheet with what was typed over its cells; a row whose box “leave out” is ticked is gone."""
     found: dict[int, dict[int, str]] = {}
@@ -180,8 +155,7 @@ class LeadsPreview(Preview):
     emptied_more: bool = False
     remarks: list[tuple[int, str, str]] = field(default_factory=list)
     remarks_more: bool = False
-    no_ladder: list[tuple[int, str, str]] = field(default_factory=list)
-    no_ladder_more: bool = False
+    notes_more: bool = False
 
 
 class Listening(NoReport):
@@ -198,7 +172,7 @@ class Listening(NoReport):
 
     def changed(self, line: int, lead_id: str, differences: Sequence[Difference]) -> None:
         shown = [
-            (FIELD_LABELS.get(name, name), old[:SHOWN_LETTERS], new[:SHOWN_LETTERS])
+            (label_of(name), old[:SHOWN_LETTERS], new[:SHOWN_LETTERS])
             for name, old, new in differences
             if name != "market"  # the city says it
         ]
@@ -224,9 +198,9 @@ class Listening(NoReport):
         self, line: int, lead_id: str, field: str, value: object, effect: str, reason: str, row: str = ""
     ) -> None:
         if effect == "no_ladder":
-            self.seen.no_ladder_more = len(self.seen.no_ladder) == SHOWN
-            if not self.seen.no_ladder_more:
-                self.seen.no_ladder.append((line, lead_id, reason))
+            self.seen.notes_more = len(self.seen.notes) == SHOWN
+            if not self.seen.notes_more:
+                self.seen.notes.append((line, lead_id, reason))
             return
         self.seen.remarks_more = len(self.seen.remarks) == SHOWN
         if not self.seen.remarks_more:
@@ -280,94 +254,53 @@ class Listening(NoReport):
 # --- screens ------------------------------------------------------------------------------------------------
 
 
-class TransfersLeads(GivesRows):
+class TransfersLeads(TakesFiles):
     """The leads' screen with its import and export."""
 
-    actions_list = ("import_rows", "export_rows")
+    import_template = "admin/followups/lead/import.html"
+    options_form = LaddersForm
+    too_large = staticmethod(too_large)
     export_note = _(
-        "Of a lead whom nobody may contact, the numbers and addresses that are stopped and the notes stay "
-        "here. Of several numbers the first is given."
+        "For leads who must not be contacted, the blocked numbers and addresses and the notes "
+        "are left out. If a lead has several numbers, the first is exported."
     )
 
     def has_import_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return bool(request.user.has_perm(import_leads.right))
 
-    @action(description=_("Import"), url_path="import", permissions=["import"])
-    def import_rows(self, request: HttpRequest) -> HttpResponse:
-        if not self.has_import_permission(request):
-            raise PermissionDenied
-        by, at = by_of(request), timezone.now()
-        sheet: Sheet | None = None
-        seen: LeadsPreview | None = None
-        packed = ""
-        done = LeadsPreview()
-        form = UploadForm()
-        asked = "_import" in request.POST
-        ladders = LaddersForm(request.POST if asked else None)
-        try:
-            if "rows" in request.POST:
-                sheet = mended(unpack(request.POST["rows"], by), request.POST)
-            elif request.method == "POST":
-                form = UploadForm(request.POST, request.FILES)
-                if form.is_valid():
-                    sheet = sheet_of_file(form.cleaned_data["file"])
-            if sheet and asked and ladders.is_valid():
-                if ladders.cleaned_data["ladders"]:
-                    require(Execution.PROD_EXEC)  # she may untick the box; nothing was stored yet
-                done = self._write(request, sheet, by, at, **ladders.cleaned_data)
-                refused = {row["row"] for _name, row, _said, _cells in done.wrong}
-                rows = [row for row in sheet.rows if str(row.line) in refused]
-                if not rows and not done.no_ladder:
-                    return HttpResponseRedirect(self._list_address())
-                sheet = Sheet(sheet.headings, rows, sheet.separator)
-            if sheet:
-                seen, packed = self._seen(sheet, by, at)
-        except ValidationError as wrong:
-            seen = None
-            for said in wrong.messages:
-                messages.error(request, said)
-        except Refused as refusal:
-            messages.error(request, str(refusal))
-            if sheet:
-                seen, packed = self._seen(sheet, by, at)
-        columns = len(sheet.headings) if sheet else 1
-        shown = max(1, min(SHOWN, MOST_FIELDS // (columns + 1)))
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": gettext("Import %(what)s") % {"what": self.opts.verbose_name_plural},
-            "form": form,
-            "options": ladders,
+    def read_file(self, request: HttpRequest, file: UploadedFile[Any]) -> Sheet:
+        return sheet_of_file(file)
+
+    def mended(self, values: Any, typed: Mapping[str, Any]) -> Sheet:
+        headings, rows, separator = values
+        return mended(Sheet(headings, [SheetRow(*row) for row in rows], separator), typed)
+
+    def look(self, request: HttpRequest, file: Sheet) -> LeadsPreview:
+        listening, at = Listening(file), timezone.now()
+        counts = import_leads(file, by=by_of(request), at=at, report=listening, dry_run=True)
+        return listening.preview(counts)
+
+    def page_of(self, request: HttpRequest, file: Sheet | None, seen: Preview | None) -> dict[str, Any]:
+        columns = len(file.headings) if file else 1
+        return {
             "most": number(MOST_LEADS),
             "key": gettext("lead id"),
-            "rows": packed,
-            "preview": seen,
             "writable": seen and (seen.good or seen.same),
-            "no_ladder": done.no_ladder,
-            "no_ladder_more": done.no_ladder_more,
-            "shown": SHOWN,
-            "shown_wrong": shown,
-            "wrong_slice": f":{shown}",
-            "back": self._list_address(),
-            "media": self.media + form.media,
+            "shown_wrong": max(1, min(SHOWN, MOST_FIELDS // (columns + 1))),
         }
-        return TemplateResponse(request, "admin/followups/lead/import.html", context)
 
-    def _seen(self, sheet: Sheet, by: By, at: datetime) -> tuple[LeadsPreview, str]:
-        """Return what the importer would do with a sheet, and the sheet as it travels."""
-        listening = Listening(sheet)
-        seen = listening.preview(import_leads(sheet, by=by, at=at, report=listening, dry_run=True))
-        return seen, pack(sheet, by)
-
-    def _write(
-        self, request: HttpRequest, sheet: Sheet, by: By, at: datetime, *, ladders: bool, owner: str
-    ) -> LeadsPreview:
-        """Have the importer store the sheet, tell what it did, and return it with what is to be mended."""
-        listening = Listening(sheet)
+    def write(
+        self, request: HttpRequest, file: Sheet, options: Mapping[str, Any]
+    ) -> tuple[Sheet, LeadsPreview]:
+        """Have the importer store the sheet, tell what it did, and return what is to be mended."""
+        by, at, ladders = by_of(request), timezone.now(), options["ladders"]
+        if ladders:
+            require(Execution.PROD_EXEC)  # she may untick the box; nothing was stored yet
+        listening = Listening(file)
         counts = Counts()
         try:
             counts = import_leads(
-                sheet, by=by, at=at, report=listening, ladders=ladders, owner=owner, counts=counts
+                file, by=by, at=at, report=listening, ladders=ladders, owner=options["owner"], counts=counts
             )
         except Refused as refusal:  # production verbs were switched off meanwhile: the leads stay
             messages.warning(request, str(refusal))
@@ -384,14 +317,13 @@ class TransfersLeads(GivesRows):
             ) % {"count": number(counts.ladders)}  # fmt: skip
             waiting = [counts.waiting_line()] if counts.waiting else []
             messages.info(request, " ".join([begun, *waiting, counts.ladder_lines()[0]]))
-        return listening.preview(counts)
+        done = listening.preview(counts)
+        refused = {row["row"] for _name, row, _said, _cells in done.wrong}
+        rest = [row for row in file.rows if str(row.line) in refused]
+        return Sheet(file.headings, rest, file.separator), done
 
     def sheet(self, request: HttpRequest, *, by: By, at: datetime) -> Iterator[list[str]]:
-        yield [
-            gettext("Lead ID"), gettext("Name"), gettext("Phone"), gettext("E-mail"), gettext("Province"),
-            gettext("City"), gettext("Postal code"), gettext("Score"), gettext("Language"), gettext("Source"),
-            gettext("Date added"), gettext("Notes"),
-        ]  # fmt: skip
+        yield [gettext("Lead ID"), *(str(column.label) for column in FILE[1:])]
         leads = self.exported(request).filter(erasure=None).iterator(EXPORTED_AT_ONCE)
         while batch := list(islice(leads, EXPORTED_AT_ONCE)):
             yield from _lines(batch)
@@ -405,15 +337,19 @@ def _lines(leads: Sequence[Lead]) -> Iterator[list[str]]:
     for lead in leads:
         reached = {
             kind: next((point.value for point in points[lead.pk] if point.kind == kind), "")
-            for kind in (digests.PHONE, digests.EMAIL)
+            for kind in FIELD_OF_KIND
             if kind not in stopped[lead.pk]
         }
-        yield [
-            lead.external_id, lead.name, reached.get(digests.PHONE, ""), reached.get(digests.EMAIL, ""),
-            lead.province, lead.city, lead.postal_code, "" if lead.score is None else str(lead.score),
-            lead.language, lead.source, str(lead.extra.get("date_added", "")),
-            "" if stopped[lead.pk] else lead.notes,
-        ]  # fmt: skip
+        yield [_cell(lead, column, reached, stopped=bool(stopped[lead.pk])) for column in FILE]
+
+
+def _cell(lead: Lead, column: LeadField, reached: Mapping[str, str], *, stopped: bool) -> str:
+    if column.point:
+        return reached.get(column.point, "")
+    if column.name == "notes" and stopped:
+        return ""
+    value = getattr(lead, column.name) if column.group else lead.extra.get(column.name)
+    return "" if value is None else str(value)
 
 
 def _stopped(leads: Sequence[Lead], points: Points) -> dict[int, set[str]]:

@@ -8,14 +8,14 @@ from django.db.models import QuerySet
 from followups.models import FollowUpTask, Lead
 from governance.core.actors import owner_key
 from governance.core.channels import CHANNELS
-from governance.core.places import Province, fold
-from governance.core.rest.filters import InstantFilter
+from governance.core.places import Province
+from governance.core.rest.filters import InstantFilter, MarketFilter
 
 
 class LeadFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
     lead_id = filters.CharFilter(field_name="external_id")
     province = filters.ChoiceFilter(choices=Province.choices)
-    market = filters.CharFilter(method="of_market")
+    market = MarketFilter(field_name="market_key")
     status = filters.ChoiceFilter(choices=Lead.Status.choices)
     language = filters.ChoiceFilter(choices=Lead.Language.choices)
     source = filters.CharFilter(field_name="source")
@@ -25,9 +25,6 @@ class LeadFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has 
     class Meta:
         model = Lead
         fields: list[str] = []
-
-    def of_market(self, queryset: QuerySet[Lead], name: str, value: str) -> QuerySet[Lead]:
-        return queryset.filter(market_key=fold(value))
 
 
 class TaskFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types

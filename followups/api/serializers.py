@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db.models import Field
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
+from followups.fields import BY_NAME, COLUMNS, FIELD_OF_KIND, VALUES, Kind, LeadField
 from followups.models import FollowUpTask, Lead
 from followups.points import read_point
 from followups.rules import NEXT
@@ -20,7 +22,6 @@ from followups.services.sla import GROUPS, LAST
 from governance.contact import digests
 from governance.core.actors import ACTOR_LENGTH
 from governance.core.channels import CHANNELS
-from governance.core.places import CANADIAN_ZONES
 from governance.core.rest.fields import (
     FractionField,
     InstantField,
@@ -85,7 +86,7 @@ class LeadIdField(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
         text = super().to_internal_value(data)
         if not text.isprintable():
-            raise serializers.ValidationError(_("A lead id has printable characters only."))
+            raise serializers.ValidationError(_("A lead id may contain printable characters only."))
         return text
 
 
@@ -98,19 +99,31 @@ class CreateLadderInput(Input):
     province = ProvinceField(required=False)
     market = MarketField()
     owner = TextField(ACTOR_LENGTH)
-    name = TextField(200)
-    city = TextField(80)
-    postal_code = TextField(10)
-    zone = serializers.ChoiceField(choices=CANADIAN_ZONES, required=False, allow_blank=True, default="")
-    language = serializers.ChoiceField(
-        choices=Lead.Language.choices, required=False, allow_blank=True, default=""
-    )
-    source = TextField(80)  # type: ignore[assignment]  # a parameter of that name, not the field's own source
-    notes = TextField(20_000)
-    score = FractionField(required=False, default=None)
-    cost = MoneyField(required=False, default=None)
-    phone = PointField(digests.PHONE)
-    email = PointField(digests.EMAIL)
+
+    def get_fields(self) -> Any:
+        return {**super().get_fields(), **{name: _lead_input(BY_NAME[name]) for name in LEAD_INPUTS}}
+
+
+LEAD_INPUTS = (*VALUES, *FIELD_OF_KIND.values())
+
+
+def _lead_input(field: LeadField) -> serializers.Field[Any, Any, Any, Any]:
+    """Return the input that a field of a lead is read with; its column says how long a text may be."""
+    match field.kind:
+        case Kind.POINT:
+            return PointField(field.point)
+        case Kind.FRACTION:
+            return FractionField(required=False, default=None)
+        case Kind.MONEY:
+            return MoneyField(required=False, default=None)
+        case Kind.CHOICE:
+            return serializers.ChoiceField(
+                choices=field.choices, required=False, allow_blank=True, default=""
+            )
+    column = Lead._meta.get_field(field.name)
+    assert isinstance(column, Field)
+    assert column.max_length is not None
+    return TextField(column.max_length)
 
 
 NOTE_MOST = 1_048_576  # characters: a note never stops an outcome, the limit of a body (1 MB) comes first
@@ -182,7 +195,7 @@ class ReassignManyInput(ReassignInput):
         filtered = data["of_owner"] is not None or any(data.get(k) for k in ("province", "market", "channel"))
         if (data["ids"] is None) is not filtered:
             raise serializers.ValidationError(
-                {"ids": [_("Name tasks by ids, or by of_owner, province, market and channel.")]}
+                {"ids": [_("Select tasks by ids, or by of_owner, province, market and channel.")]}
             )
         return data
 
@@ -254,9 +267,8 @@ class LeadSerializer(serializers.ModelSerializer[Lead]):
     class Meta:
         model = Lead
         fields = [
-            "id", "lead_id", "name", "province", "market", "city", "postal_code", "zone", "score", "language",
-            "status", "follow_up_at", "source", "cost", "notes", "extra", "points", "created_at",
-            "updated_at", "actor", "acting_for", "correlation_id",
+            "id", "lead_id", *COLUMNS[1:], "points", "created_at", "updated_at", "actor", "acting_for",
+            "correlation_id",
         ]  # fmt: skip
 
     def get_points(self, lead: Lead) -> list[dict[str, Any]]:

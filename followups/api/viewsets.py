@@ -18,20 +18,6 @@ from governance.core.places import fold
 from governance.core.rest.input import from_office, who
 from governance.core.rest.viewsets import CollectionViewSet, ServiceViewSet
 
-DETAILS = (
-    "name",
-    "city",
-    "postal_code",
-    "zone",
-    "language",
-    "source",
-    "notes",
-    "score",
-    "cost",
-    "phone",
-    "email",
-)
-
 
 def _queue(data: dict[str, Any]) -> dict[str, Any]:
     """Return the filters that the due list and claiming share."""
@@ -48,6 +34,7 @@ class LadderViewSet(ServiceViewSet):
 
     def create(self, request: Request) -> Response:
         data, by = self.read(shapes.CreateLadderInput)
+        details = {name: data[name] for name in shapes.LEAD_INPUTS}
         made = services.create_ladder(
             data["lead_id"],
             by=by,
@@ -55,7 +42,7 @@ class LadderViewSet(ServiceViewSet):
             province=data.get("province", ""),
             market=data["market"],
             owner=data["owner"],
-            details=services.LeadDetails(**{name: data[name] for name in DETAILS}, extra=data["unknown"]),
+            details=services.LeadDetails(**details, extra=data["unknown"]),
         )
         return Response(made.as_answer(), status=201)
 

@@ -16,6 +16,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Self, TypeVar
 
+from followups.fields import FILE_VALUES, NUMBERS, OF_PLACE, LeadValues
 from governance.core.places import ALL, fold_city
 
 T = TypeVar("T")
@@ -24,30 +25,19 @@ _EXTENSION = re.compile(r"ext\. [0-9]{1,7}")
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class Given(LeadValues):
     """What a file says of a lead; blank and None say nothing.
 
-    `score` is a fraction 0 to 1 as text, `points` are (kind, value) as they are stored, `extensions` lines
-    such as ``ext. 12`` that go below the notes.
+    `points` are (kind, value) as they are stored, `extensions` lines such as ``ext. 12`` that go below the
+    notes.
     """
 
     external_id: str
     province: str
     market: str = ALL
-    city: str = ""
-    postal_code: str = ""
-    name: str = ""
-    language: str = ""
-    source: str = ""
-    score: str = ""
-    notes: str = ""
     extensions: tuple[str, ...] = ()
     points: tuple[tuple[str, str], ...] = ()
     extra: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def fraction(self) -> Decimal | None:
-        return Decimal(self.score) if self.score else None
 
     def then(self, later: Given) -> Given:
         """Return what both rows say: the later one's values where it has any, points and extensions of both.
@@ -56,13 +46,13 @@ class Given:
         """
         values = {
             name: getattr(later, name)
-            for name in ("postal_code", "name", "language", "source", "score", "notes")
-            if getattr(later, name)
+            for name in FILE_VALUES
+            if name != "city" and getattr(later, name) not in ("", None)
         }
         if later.city or later.province != self.province:
             values |= {"city": later.city, "market": later.market}
         if later.province != self.province:
-            values["postal_code"] = later.postal_code
+            values |= {name: getattr(later, name) for name in OF_PLACE}
         return replace(
             self,
             **values,
@@ -73,13 +63,15 @@ class Given:
         )
 
     def as_text(self) -> str:
-        return json.dumps(asdict(self))
+        return json.dumps(asdict(self), default=str)  # a number as it is written
 
     @classmethod
     def from_text(cls, text: str) -> Self:
         values = json.loads(text)
         points = tuple((kind, value) for kind, value in values.pop("points"))
-        return cls(**{**values, "extensions": tuple(values["extensions"]), "points": points})
+        numbers = {name: Decimal(values[name]) for name in NUMBERS if values[name] is not None}
+        extensions = tuple(values["extensions"])
+        return cls(**{**values, **numbers, "extensions": extensions, "points": points})
 
 
 def _all_of(one: Sequence[T], other: Sequence[T]) -> tuple[T, ...]:

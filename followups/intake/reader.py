@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 from django.utils.translation import gettext as _
 
+from followups.fields import FILE, LeadValues
 from followups.intake import rules
 from followups.intake.rules import Problem, problem
 
@@ -28,26 +28,19 @@ class UnreadableFile(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class LeadRow:
+class LeadRow(LeadValues):
     """A lead as it was read. `line` is the physical line it begins on; what could not be read is blank.
 
-    `problems` names what was left empty or kept with a remark. `score` is a fraction 0 to 1, `phone` E.164,
-    `market` ALL where no city is known, `extra` what other columns hold by their heading, and ``date_added``.
+    `problems` names what was left empty or kept with a remark. `phone` is E.164, `market` ALL where no city
+    is known, `extra` what other columns hold by their heading, and ``date_added``.
     """
 
     line: int
     external_id: str
-    name: str
     province: str
     market: str
-    city: str
-    postal_code: str
     phone: str
     email: str
-    score: Decimal | None
-    language: str
-    source: str
-    notes: str
     extra: dict[str, str]
     problems: tuple[Problem, ...]
 
@@ -72,29 +65,21 @@ class IgnoredRow:
 
 # --- headings -------------------------------------------------------------------------------------------
 
-# In English and French, the surest first: of two columns for a field the surer is it, the other is extra.
-_HEADINGS: Final[dict[str, str]] = {
-    "external_id": "Lead ID|Lead No|Lead Number|External ID|No de piste|N° de piste|Numéro de piste|"
-    "ID de piste|Record ID|Identifier|Identifiant|ID|Reference|Référence|Ref|Réf|No|Numéro|Lead|Piste",
-    "name": "Full Name|Nom complet|Owner Name|Nom du propriétaire|Contact Name|Name|Nom|Propriétaire",
+# A name in two columns: where there is one for the whole, the parts are extra.
+_NAME_PARTS: Final = {
     "first_name": "First Name|Given Name|Prénom",
     "last_name": "Last Name|Family Name|Surname|Nom de famille|Nom",
-    "phone": "Phone|Phone Number|Téléphone|Numéro de téléphone|No de téléphone|Telephone Number|Tel|Tél|"
-    "Mobile|Cell Phone|Cell|Cellulaire",
-    "email": "E-mail|E-mail Address|Courriel|Adresse courriel|Adresse électronique|Adresse e-mail",
-    "province": "Province|Prov/Territory|Province/Territory|Province or Territory|Prov|Province/Territoire|"
-    "Province ou territoire|Prov/Territoire|Province/State|State/Province|Territory|Territoire",
-    "city": "City|Ville|City/Town|Municipality|Municipalité|Town",
-    "postal_code": "Postal Code|Code postal|Post Code|Postal|ZIP/Postal Code|Postal/ZIP Code|ZIP Code|ZIP",
-    "score": "Lead Score|Score|Cote|Cote de la piste",
-    "language": "Language|Langue|Preferred Language|Langue préférée|Lang",
-    "source": "Source|Lead Source|Provenance|Origine",
-    "date_added": "Date added|Date d'ajout|Added|Date created|Created at|Created|Date de création|Date",
-    "notes": "Notes|Remarques|Note|Remarque|Comments|Comment|Commentaires|Commentaire|Remarks",
 }
-_ALIASES: Final[dict[str, tuple[str, ...]]] = {
-    name: tuple(rules.folded(alias) for alias in aliases.split("|")) for name, aliases in _HEADINGS.items()
-}
+
+
+def _aliases() -> Iterator[tuple[str, tuple[str, ...]]]:
+    for column in FILE:
+        parts = _NAME_PARTS if column.name == "name" else {}
+        for name, headings in {column.name: column.headings, **parts}.items():
+            yield name, tuple(rules.folded(heading) for heading in headings.split("|"))
+
+
+_ALIASES: Final = dict(_aliases())
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,7 +336,7 @@ def _layout(path: Path) -> _Layout:
     for separator in _SEPARATORS:
         record = _first_record(path, encoding, separator)
         if record is None:
-            raise UnreadableFile(_("The file is empty: not even a heading is in it."))
+            raise UnreadableFile(_("The file is empty: it has no header row."))
         headings = Headings(tuple(record.cells), {}) if record.code else read_headings(record.cells)
         layouts.append(_Layout(encoding, separator, headings, record.line))
     best = max(layouts, key=lambda layout: len(layout.headings.columns))
@@ -359,7 +344,7 @@ def _layout(path: Path) -> _Layout:
     missing = [label for name, label in labels.items() if name not in best.headings.columns]
     if missing:
         raise UnreadableFile(
-            _("No heading names %(missing)s; the first line reads: %(headings)s.")
+            _("No column for %(missing)s; the first line reads: %(headings)s.")
             % {
                 "missing": _(" and ").join(missing),
                 "headings": rules.printable(", ".join(best.headings.names))[:300],
@@ -512,14 +497,11 @@ def _lead(line: int, cells: list[str], headings: Headings, today: date) -> LeadR
     note(found)
     city, market, found = rules.read_city(cell("city"))
     note(found)
-    postal_code, found = rules.read_postal_code(cell("postal_code"))
-    note(found)
-    score, found = rules.read_score(cell("score"))
-    note(found)
-    language, found = rules.read_language(cell("language"))
-    note(found)
-    source, found = rules.read_source(cell("source"))
-    note(found)
+    values: dict[str, Any] = {}
+    for one in FILE:
+        if one.read:
+            values[one.name], found = one.read(cell(one.name))
+            note(found)
     notes, found = rules.read_notes(cell("notes"), extension=extension)
     note(found)
     extra: dict[str, str] = {}
@@ -537,6 +519,5 @@ def _lead(line: int, cells: list[str], headings: Headings, today: date) -> LeadR
             extra[heading] = text
     return LeadRow(
         line=line, external_id=external_id, name=name, province=province, market=market, city=city,
-        postal_code=postal_code, phone=phone, email=email, score=score, language=language, source=source,
-        notes=notes, extra=extra, problems=tuple(problems),
+        phone=phone, email=email, notes=notes, extra=extra, problems=tuple(problems), **values,
     )  # fmt: skip

@@ -77,7 +77,7 @@ class Counts:
     def _repeated(self) -> str:
         if not self.repeated:
             return _("rows repeat an id")
-        return _("rows repeat an id; the last one counts (%(new)s said something new)") % {
+        return _("rows repeat an id; the last one counts (%(new)s had new data)") % {
             "new": self.repeated_changed
         }
 

@@ -51,13 +51,13 @@ _PROBLEMS: Final[dict[str, tuple[Effect, StrOrPromise]]] = {
     "too_many_cells": (
         "refused",
         gettext_lazy(
-            "The line has more cells than the heading, so a cell with a separator in it lacks its quotation "
-            "marks; the line was refused."
+            "The line has more cells than the header: a cell that contains a separator needs "
+            "quotation marks; the line was refused."
         ),
     ),
     "broken_quotes": (
         "refused",
-        gettext_lazy("A quotation mark is not closed or stands in the wrong place; the line was refused."),
+        gettext_lazy("A quotation mark is not closed or is in the wrong place; the line was refused."),
     ),
     "line_too_large": (
         "refused",
@@ -120,7 +120,7 @@ _PROBLEMS: Final[dict[str, tuple[Effect, StrOrPromise]]] = {
     ),
     "date_future": (
         "kept",
-        gettext_lazy("The date “%(value)s” had not come yet when the file was read; it was kept."),
+        gettext_lazy("The date “%(value)s” is in the future; it was kept."),
     ),
     "too_long": (
         "left_empty",
@@ -132,23 +132,8 @@ _PROBLEMS: Final[dict[str, tuple[Effect, StrOrPromise]]] = {
     ),
     "short_line": (
         "kept",
-        gettext_lazy("The line has fewer cells than the heading; the missing ones count as empty."),
+        gettext_lazy("The line has fewer cells than the header; the missing ones count as empty."),
     ),
-}
-
-FIELD_LABELS: Final[dict[str, StrOrPromise]] = {
-    "external_id": gettext_lazy("Id"),
-    "name": gettext_lazy("Name"),
-    "phone": gettext_lazy("Phone"),
-    "email": gettext_lazy("E-mail"),
-    "province": gettext_lazy("Province"),
-    "city": gettext_lazy("City"),
-    "postal_code": gettext_lazy("Postal code"),
-    "score": gettext_lazy("Score"),
-    "language": gettext_lazy("Language"),
-    "source": gettext_lazy("Source"),
-    "notes": gettext_lazy("Notes"),
-    "date_added": gettext_lazy("Date added"),
 }
 
 _QUOTED: Final = frozenset(f"'{sign}" for sign in "=+-@\t\r")
@@ -175,11 +160,13 @@ class Problem:
     @property
     def message(self) -> str:
         """Return the sentence, in the language that is active now."""
+        from followups.fields import label_of  # which names the rules of this module
+
         value = self.value if len(self.value) <= _SHOWN else f"{self.value[: _SHOWN - 1]}…"
         return str(_PROBLEMS[self.code][1]) % {
             "value": value,
             "limit": self.limit,
-            "field": FIELD_LABELS.get(self.field, self.field),
+            "field": label_of(self.field),
         }
 
 

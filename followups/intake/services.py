@@ -17,6 +17,7 @@ from django.db.models import OuterRef, Value
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
+from followups.fields import FIELD_OF_KIND, FILE_VALUES, OF_PLACE, POINTS
 from followups.intake.gathering import Gathered, Gathering, Given, notes_with, same_city, split_notes
 from followups.intake.reader import IgnoredRow, LeadRow, RefusedRow, Sheet, count_lines, read_leads
 from followups.intake.report import ALREADY_ACTIVE, HAD_LADDER, Counts, Difference, NoReport, Report
@@ -52,11 +53,7 @@ READ_AT_ONCE = 200  # where nothing is written
 WITH_TASKS_AT_ONCE = 5  # known leads whose open tasks are judged anew
 CITY_KEY_LENGTH = 200  # some scripts take three signs for one when accents are taken off
 
-FIELD_OF_KIND = {digests.PHONE: "phone", digests.EMAIL: "email"}
-TAKEN_OVER = (
-    "province", "market", "city", "postal_code", "zone", "name", "language", "source", "score",
-    "notes", "extra",
-)  # fmt: skip
+TAKEN_OVER = ("province", "market", "zone", "extra", *FILE_VALUES)
 
 Points = Mapping[int, Sequence[ContactPoint]]
 
@@ -160,23 +157,23 @@ def _gather(run: Import, source: Path | Sheet, gathering: Gathering) -> None:
 def _gather_row(run: Import, row: LeadRow, gathering: Gathering) -> None:
     problems = list(row.problems)
     points = []
-    for kind, field, text in ((digests.PHONE, "phone", row.phone), (digests.EMAIL, "email", row.email)):
+    for field in POINTS:
+        text = getattr(row, field.name)
         if not text:
             continue
         try:
-            points.append((kind, read_point(kind, text)[0]))
+            points.append((field.point, read_point(field.point, text)[0]))
         except ValidationError:  # what a contact point can be decides, not how a spreadsheet is read
-            problems.append(problem(field, f"{field}_unreadable", text))
+            problems.append(problem(field.name, f"{field.name}_unreadable", text))
     city, market = row.city, row.market
     if len(fold_city(city)) > CITY_KEY_LENGTH:
         problems.append(problem("city", "too_long", city, CITY_LENGTH))
         city, market = "", ALL
     notes, extensions = split_notes(row.notes)
+    values = {name: getattr(row, name) for name in FILE_VALUES} | {"city": city, "notes": notes}
     given = Given(
-        external_id=row.external_id, province=row.province, market=market, city=city,
-        postal_code=row.postal_code, name=row.name, language=row.language, source=row.source,
-        score="" if row.score is None else str(row.score), notes=notes, extensions=extensions,
-        points=tuple(points), extra=row.extra,
+        external_id=row.external_id, province=row.province, market=market, extensions=extensions,
+        points=tuple(points), extra=row.extra, **values,
     )  # fmt: skip
     for found in problems:
         run.counts.left_empty += found.effect == "left_empty"
@@ -348,15 +345,16 @@ def _take_over(lead: Lead, given: Given, run: Import) -> list[str]:
         "notes": notes_with(lead.notes, given),
         "extra": {**lead.extra, **given.extra},
     }
-    for name in ("name", "postal_code", "language", "source"):
-        wanted[name] = getattr(given, name) or getattr(lead, name)
-    wanted["score"] = lead.score if given.fraction is None else given.fraction
+    for name in FILE_VALUES:
+        if name not in ("city", "notes"):
+            value = getattr(given, name)
+            wanted[name] = getattr(lead, name) if value in ("", None) else value
     moved = given.province != lead.province
     if given.city or moved:
         market = run.names.get((given.province, fold(given.market)), given.market)
         wanted |= {"city": given.city, "market": market}
     if moved:
-        wanted |= {"province": given.province, "postal_code": given.postal_code}
+        wanted |= {"province": given.province, **{name: getattr(given, name) for name in OF_PLACE}}
     if moved or not same_city(lead.city, given.city):
         wanted["zone"] = ""
     changed = [name for name, value in wanted.items() if getattr(lead, name) != value]
@@ -460,7 +458,7 @@ def _candidates(batch: Sequence[tuple[int, int]], at: datetime) -> list[_Candida
 
 def _judge_all(run: Import, gathering: Gathering) -> None:
     """Find who starts no ladder and why, count it and report it."""
-    with run.progress(_("Asking the gate"), len(gathering)) as bar:
+    with run.progress(_("Checking the contact gate"), len(gathering)) as bar:
         templates: dict[Place, LadderTemplate | Refused] = {}
         for batch in gathering.stored(READ_AT_ONCE):
             candidates = _candidates(batch, run.at)

@@ -159,7 +159,7 @@ def opt_out(request: HttpRequest, pk: int) -> HttpResponseBase:
         return desk(request, by, at, look=look, refusal=refusal)
     messages.success(
         request,
-        _("%(lead)s opted out and is not contacted any more.") % {"lead": cards.name_of(look.task.lead)},
+        _("%(lead)s opted out and will not be contacted again.") % {"lead": cards.name_of(look.task.lead)},
     )
     return _go_on(request, look.task, pressed=True)
 
@@ -190,9 +190,9 @@ def _taken_back(press: OptOutPress) -> str:
     name = {"lead": cards.name_of(task.lead)}
     if task.standing_outcome == Outcome.OPTED_OUT:
         return (
-            _("%(lead)s: your opt-out was taken back, but another stop stands: nobody is contacted.") % name
+            _("%(lead)s: your opt-out was undone, but another one stands: they must not be contacted.") % name
         )
-    text = _("%(lead)s: the opt-out was taken back; the follow-up goes on.") % name
+    text = _("%(lead)s: the opt-out was undone; the follow-up continues.") % name
     return f"{text} {wording.next_sentence(current_task(task.lead_id))}"
 
 

@@ -247,7 +247,7 @@ def _follows(outcome: str, look: Look, at: datetime) -> str:
         case Outcome.WRONG_NUMBER:
             other = _other_point(look)
             if other is not None:
-                return _("This one is retired; it goes on with %(point)s.") % {
+                return _("This one is retired; the follow-up continues with %(point)s.") % {
                     "point": wording.point_text(other.value)
                 }
             return _("This one is retired; there is no other, so the steps that need one are skipped.")

@@ -363,8 +363,7 @@ def release_all(request: HttpRequest) -> HttpResponseBase:
             given += services.release_claim(pk, by=by, at=at, claim_token=token)
     messages.success(
         request,
-        ngettext("%(count)s task was given back.", "%(count)s tasks were given back.", given)
-        % {"count": given},
+        ngettext("%(count)s task was released.", "%(count)s tasks were released.", given) % {"count": given},
     )
     return to_list(request)
 
@@ -379,9 +378,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponseBase:
         given = services.release_claim(pk, by=by, at=at, claim_token=look.task.claim_token)
     except Refused as refusal:
         return desk(request, by, at, look=look, refusal=refusal)
-    messages.success(
-        request, _("The task was given back.") if given else _("The task was not held by you any more.")
-    )
+    messages.success(request, _("The task was released.") if given else _("You no longer held this task."))
     return to_list(request)
 
 

@@ -145,11 +145,11 @@ def give(request: HttpRequest) -> HttpResponseBase:
     except Refused as refusal:
         form.add_error(None, str(refusal))
         return _team_page(request, by, at, form, refusal.status)
-    text = ngettext("%(count)s task changed hands.", "%(count)s tasks changed hands.", moved) % {
+    text = ngettext("%(count)s task was reassigned.", "%(count)s tasks were reassigned.", moved) % {
         "count": moved
     }
     if left:
-        text += " " + _("%(left)s remain: do it again for them.") % {"left": left}
+        text += " " + _("%(left)s remain: repeat for those.") % {"left": left}
     messages.success(request, text)
     return redirect("followups:team")
 
@@ -167,7 +167,7 @@ def reassign(request: HttpRequest, pk: int) -> HttpResponseBase:
         return desk(request, by, at, look=look, refusal=refusal)
     messages.success(
         request,
-        _("%(lead)s: given to %(owner)s.")
+        _("%(lead)s: reassigned to %(owner)s.")
         % {"lead": cards.name_of(look.task.lead), "owner": owner or _("nobody")},
     )
     return to_list(request)

@@ -172,7 +172,9 @@ def check_next(completion: Completion, at: datetime) -> None:
             {"next": [_("There is no such next step; use %(known)s.") % {"known": ", ".join(NEXT)}]}
         )
     if completion.outcome not in STOPPING:
-        raise Invalid({"next": [_("A next step goes only with a lead who was reached or who replied.")]})
+        raise Invalid(
+            {"next": [_("A next step is possible only for a lead who was reached or who replied.")]}
+        )
     if completion.next in (CALLBACK, NOT_NOW):
         if completion.next_at is None:
             raise Invalid({"next_at": [_("Say when.")]})
@@ -192,13 +194,13 @@ def contact_time(case: Case, record: Record, completion: Completion, actor: Acto
         raise Invalid({"contacted_at": [_("The contact cannot be in the future.")]})
     if at - contacted_at > MOST_BACK:
         raise Invalid(
-            {"contacted_at": [_("The contact is more than 24 hours back; ask a manager to correct it.")]}
+            {"contacted_at": [_("The contact is more than 24 hours ago; ask a manager to correct it.")]}
         )
     if record.earlier and contacted_at < max(record.earlier):
-        raise Invalid({"contacted_at": [_("The step before was contacted later than that.")]})
+        raise Invalid({"contacted_at": [_("The previous step was contacted later than that.")]})
     is_late = at - contacted_at > NOTE_FROM and contacted_at != record.started_at
     if is_late and not completion.note.strip():
-        raise Invalid({"note": [_("A contact more than 15 minutes back needs a note.")]})
+        raise Invalid({"note": [_("A contact more than 15 minutes ago needs a note.")]})
     return min(contacted_at, at), is_late
 
 

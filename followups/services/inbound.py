@@ -59,7 +59,7 @@ def record_inbound(
     if outcome and outcome not in INBOUND_OUTCOMES:
         known = ", ".join(INBOUND_OUTCOMES)
         raise Invalid(
-            {"outcome": [_("Somebody who calls or writes has one of %(known)s.") % {"known": known}]}
+            {"outcome": [_("An inbound contact has one of the outcomes %(known)s.") % {"known": known}]}
         )
     said = Completion(outcome=outcome, next=next, next_at=next_at, note=note)
     check_next(said, at)

@@ -73,7 +73,7 @@ def require_owner(owner: str, by: By) -> None:
         and by.role not in (Role.MANAGER, Role.SERVICE)
         and not by.is_system
     ):
-        raise Forbidden("owner_mismatch", _("Only a manager gives a ladder to somebody else."))
+        raise Forbidden("owner_mismatch", _("Only a manager assigns a ladder to somebody else."))
 
 
 # Refusals after which a call's word about a known lead is kept all the same.

@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from followups.fields import FIELD_OF_KIND, POINTS, VALUES, LeadValues
 from followups.models import ContactPoint, FollowUpTask, Lead
 from followups.points import read_point
 from followups.services.guards import require_not_erased
@@ -20,7 +20,6 @@ from followups.services.locked_task import WRITTEN_FIELDS, facts_of_points
 from followups.services.locks import lock_leads
 from followups.services.rekeying import take_stored_digests
 from followups.services.waiting import CHANGE_LEAD, rejudge
-from governance.contact import digests
 from governance.core import hooks
 from governance.core.actors import By
 from governance.core.channels import CHANNELS
@@ -32,31 +31,20 @@ from governance.market.names import spelled
 NOT_BY_HAND = gettext_lazy("Only a manager changes leads by hand.")
 # What decides whose clock and which policy count.
 GATE_FIELDS = ("province", "market", "city", "zone", "score")
-TEXT_FIELDS = ("name", "city", "postal_code", "zone", "language", "source", "notes")
-NUMBER_FIELDS = ("score", "cost")
 # How much of what a source sends besides is kept: keys, values under one key, and bytes of JSON in all.
 MOST_KEYS, MOST_VALUES, MOST_BYTES = 100, 10, 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class LeadDetails:
-    """What is said of a lead; blank and None say nothing. `score` is a fraction, `cost` in CAD."""
+class LeadDetails(LeadValues):
+    """What is said of a lead, with a way to reach them and what else the source sent."""
 
-    name: str = ""
-    city: str = ""
-    postal_code: str = ""
-    zone: str = ""
-    language: str = ""
-    source: str = ""
-    notes: str = ""
-    score: Decimal | None = None
-    cost: Decimal | None = None
     phone: str = ""
     email: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
 
     def points(self) -> list[tuple[str, str]]:
-        return [(k, v) for k, v in ((digests.PHONE, self.phone), (digests.EMAIL, self.email)) if v]
+        return [(one.point, value) for one in POINTS if (value := getattr(self, one.name))]
 
 
 def _written(lead: Lead, by: By, at: datetime) -> None:
@@ -78,7 +66,7 @@ def find_or_create(
             raise Invalid({"province": [_("A new lead needs a province.")]})
         place = spelled(Place(province, market or ALL))
         lead = Lead(external_id=external_id, province=province, market=place.market, created_at=at)
-        for name in (*TEXT_FIELDS, *NUMBER_FIELDS):
+        for name in VALUES:
             setattr(lead, name, getattr(details, name))
         lead.extra = kept_besides({}, details.extra)
         _written(lead, by, at)
@@ -110,7 +98,7 @@ def fill_in(
             }
         )
     known = list(lead.points.all())
-    sent: dict[str, Any] = {name: getattr(details, name) for name in (*TEXT_FIELDS, *NUMBER_FIELDS)}
+    sent: dict[str, Any] = {name: getattr(details, name) for name in VALUES}
     sent["market"] = "" if market == ALL else market
     sent = {name: value for name, value in sent.items() if value not in ("", None)}
     there = {name: getattr(lead, name) for name in sent}
@@ -135,9 +123,6 @@ def fill_in(
     points = add_points(lead, details.points(), known)
     fresh = {FIELD_OF_KIND[point.kind] for point in points[len(known) :]}
     return points, sorted({*blank, *kept, *fresh})
-
-
-FIELD_OF_KIND = {digests.PHONE: "phone", digests.EMAIL: "email"}
 
 
 def _same(name: str, sent: Any, there: Any) -> bool:

@@ -70,7 +70,7 @@ def _undo_part(press_id: int, *, by: By, at: datetime) -> OptOutPress:
     """Do the next part of an undo; its last one sets `undone_at`."""
     found = OptOutPress.objects.filter(pk=press_id, pressed_by=name_key(by)).first()
     if found is None:
-        raise NotFound(_("There is no such opt-out of yours."), code="press_not_found")
+        raise NotFound(_("You recorded no such opt-out."), code="press_not_found")
     lead_ids = _left(found)
     locked = lock_task(found.task_id, by=by, at=at, also_lock=lead_ids[:LEADS_AT_ONCE], anybodys=True)
     press: OptOutPress = OptOutPress.objects.select_for_update(of=("self",)).get(pk=found.pk)
@@ -78,7 +78,7 @@ def _undo_part(press_id: int, *, by: By, at: datetime) -> OptOutPress:
         return press  # another click was faster
     if "left" not in press.stopped:
         if at >= press.at + UNDO_LASTS:
-            raise Refused("undo_over", _("The ten minutes are over; a manager can take the opt-out back."))
+            raise Refused("undo_over", _("The ten minutes are over; a manager can undo the opt-out."))
         lift_press(press.stopped["points"], press.token, by=by, at=at)
         if not _take_back(locked, press):
             lead_ids = [pk for pk in lead_ids if pk != locked.lead.pk]
@@ -112,7 +112,7 @@ def _take_back(locked: LockedTask, press: OptOutPress) -> bool:
         return False  # it was recorded before the press already
     kind, then = press.stopped["next"]
     before = Completion(outcome=outcome, next=kind, next_at=parse_datetime(then) if then else None)
-    write_correction(locked, before, _("The opt-out was taken back"))
+    write_correction(locked, before, _("The opt-out was undone"))
     return True
 
 

@@ -83,7 +83,7 @@ def reassign_tasks(task_ids: Sequence[int], owner: str, *, by: By, at: datetime,
     where one alone is named.
     """
     if not reason.strip():
-        raise Invalid({"reason": [_("Say why the tasks change hands.")]})
+        raise Invalid({"reason": [_("Say why the tasks are reassigned.")]})
     if not task_ids or len(task_ids) > MOST_REASSIGNED:
         raise Invalid({"ids": [_("Name 1 to %(most)s tasks.") % {"most": MOST_REASSIGNED}]})
     known = [pk for pk in task_ids if pk <= BigIntegerField.MAX_BIGINT]  # larger ones no database reads

@@ -375,7 +375,7 @@ def test_tasks_are_given_to_another_owner_with_a_reason(sign_in: SignIn, person:
         client.post(TASKS, {**chosen, "apply": "1", "owner": "otto", "reason": ""})
     )
     done = client.post(TASKS, {**chosen, "apply": "1", "owner": "Otto", "reason": "shift"}, follow=True)
-    assert "12 tasks now go to otto." in text(done)
+    assert "12 tasks reassigned to otto." in text(done)
     assert set(FollowUpTask.objects.values_list("owner_key", flat=True)) == {"otto"}
     assert "No active person has" not in text(done)
     lost = client.post(TASKS, {**chosen, "apply": "1", "owner": "oto", "reason": "shift"}, follow=True)

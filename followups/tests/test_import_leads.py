@@ -400,7 +400,7 @@ def cut_in(stage: str) -> Callable[[str, int], AbstractContextManager[Bar]]:
     return progress
 
 
-@pytest.mark.parametrize("stage", ["Reading", "Storing", "Asking the gate", "Starting ladders"])
+@pytest.mark.parametrize("stage", ["Reading", "Storing", "Checking the contact gate", "Starting ladders"])
 def test_a_run_that_was_cut_short_and_run_again_ends_the_same(
     stage: str, sheet: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -412,7 +412,7 @@ def test_a_run_that_was_cut_short_and_run_again_ends_the_same(
         run(path, ladders=True, progress=cut_in(stage))
     stored, started = Lead.objects.count(), Ladder.objects.count()
     assert (stored, started) == {
-        "Reading": (0, 0), "Storing": (2 * SMALL, 0), "Asking the gate": (3 * SMALL, 0),
+        "Reading": (0, 0), "Storing": (2 * SMALL, 0), "Checking the contact gate": (3 * SMALL, 0),
         "Starting ladders": (3 * SMALL, 2 * SMALL),
     }[stage]  # fmt: skip
     run(path, ladders=True)
@@ -518,9 +518,9 @@ def wrong_files(tmp_path: Path) -> dict[str, Path]:
     [
         ("missing", "cannot be opened: No such file"),
         ("folder", "cannot be opened: Is a directory"),
-        ("empty", "not even a heading"),
+        ("empty", "it has no header row"),
         ("sheet", "This is a workbook"),
-        ("noid", "No heading names the lead's id"),
+        ("noid", "No column for the lead's id"),
     ],
 )
 def test_a_file_that_is_none_ends_with_a_sentence(

@@ -122,7 +122,7 @@ def test_ladders_start_on_request_and_who_starts_none_is_named(manager: Client, 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"Name\r\nAna", "No heading names the lead"),
+        (b"Name\r\nAna", "No column for the lead"),
         (b"Lead ID,Province\r\n", "no rows below"),
         (b"PK\x03\x04\0\0", "This is a workbook"),
         (b"Lead ID,Province\r\n" + b"L,ON\r\n" * 5001, "manage.py import_leads FILE.csv"),

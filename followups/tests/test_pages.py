@@ -210,12 +210,12 @@ def test_what_is_held_can_be_given_back_and_is_kept_while_the_page_is_open(
     services.claim_due(by=by_user(User.objects.get(username="vera")), at=NOW + timedelta(minutes=1))
     client.post(page(tasks[0], "release"))
     assert FollowUpTask.objects.filter(claimed_by="vera").count() == 2
-    assert "not held by you" in text(client.post(page(tasks[0], "release"), follow=True))
+    assert "no longer held" in text(client.post(page(tasks[0], "release"), follow=True))
     clock.shift(timedelta(minutes=10))
     assert client.post(page(tasks[1], "renew")).status_code == 204
     tasks[1].refresh_from_db()
     assert tasks[1].claim_until == NOW + timedelta(minutes=26)
-    assert "2 tasks were given back." in text(client.post("/followups/release/", follow=True))
+    assert "2 tasks were released." in text(client.post("/followups/release/", follow=True))
     assert not FollowUpTask.objects.exclude(claimed_by="").exists()
 
 
@@ -241,6 +241,16 @@ def test_the_task_page_shows_the_script_in_the_leads_language(sign_in: SignIn) -
     shown = text(client.get(page(english)))
     assert 'lang="en">Hello, are you still thinking of selling?' in shown
     assert "sms:+14165550002?body=Hello%2C%20are" in shown
+
+
+def test_a_written_text_can_be_copied_and_a_callers_words_cannot(sign_in: SignIn) -> None:
+    with_scripts()
+    client = sign_in()
+    assert "Copy the text and start" in text(client.get(page(begin("L-text", phone="416 555 0001"))))
+    shown = text(client.get(page(call_step("L-call", at=NOW - timedelta(minutes=31), phone="416 555 0002"))))
+    assert "Good morning, it is about your house." in shown
+    assert "Copy the text and start" not in shown
+    assert 'data-opens="tel:+14165550002"' in shown
 
 
 def test_the_card_shows_all_there_is_of_the_lead_in_thirteen_queries(sign_in: SignIn) -> None:
@@ -334,11 +344,11 @@ def test_a_callback_is_promised_in_the_leads_own_time(sign_in: SignIn) -> None:
         (
             {"outcome": "SENT", "next": "CALLBACK", "next_at": "2026-11-26T14:30"},
             "next",
-            "A next step goes only with a lead who was",
+            "A next step is possible only for a lead who was",
         ),
         ({"outcome": "SENT", "contacted_at": "2026-11-24T23:00"}, "contacted_at", "in the future"),
         ({"outcome": "SENT", "contacted_at": "2026-11-24T09:30"}, "note", "needs a note"),
-        ({"outcome": "SENT", "contacted_at": "soon"}, "contacted_at", "Write a day and time"),
+        ({"outcome": "SENT", "contacted_at": "soon"}, "contacted_at", "Enter a date and time"),
         ({"outcome": "FLEW"}, "outcome", "Select a valid choice"),
         ({"outcome": "SENT", "note": "a\0b"}, "note", "Null characters"),
     ],
@@ -362,7 +372,7 @@ def test_an_hour_that_the_clocks_skip_is_refused(sign_in: SignIn) -> None:
         page(task, "complete"), {"outcome": "REPLIED", "next": "CALLBACK", "next_at": "2027-03-14T02:30"}
     )
     assert answer.status_code == 400
-    assert "There is no such hour there" in text(answer)
+    assert "This time does not exist there" in text(answer)
 
 
 def test_a_refused_contact_keeps_the_form_and_can_be_recorded_as_having_taken_place(
@@ -376,7 +386,7 @@ def test_a_refused_contact_keeps_the_form_and_can_be_recorded_as_having_taken_pl
     shown = text(first)
     assert "The law does not allow this channel at that hour there." in shown
     assert "rang twice</textarea>" in shown
-    assert "The contact took place all the same" in shown
+    assert "The contact took place anyway" in shown
     assert "overridden" not in shown  # a VA overrides nothing, nobody overrides the law
     again = client.post(
         page(task, "complete"), {"outcome": "NO_ANSWER", "note": "rang twice", "happened": "on"}, follow=True

@@ -298,7 +298,7 @@ def test_when_the_window_closes_during_a_call_the_card_locks_and_the_call_is_rec
     desk.locator("#start").click()
     expect(desk.locator("#started")).to_be_visible()
     expect(desk.locator("#window-closed")).to_contain_text(
-        "The contact began at 19:59 EST: bring it to an end", timeout=6000
+        "The contact began at 19:59 EST: finish it", timeout=6000
     )
     expect(desk.locator("#contact a[href]")).to_have_count(0)
     clock.move_to(closing + timedelta(minutes=3))
@@ -340,7 +340,7 @@ def test_the_kill_switch_is_seen_and_obeyed_within_five_seconds(
     expect(desk.locator(".yes")).to_have_count(0)  # no green tick, on the card or the list
     desk.keyboard.press("1")
     expect(desk.locator("#refusal")).to_contain_text("The kill switch is engaged")
-    expect(desk.get_by_label("The contact took place all the same")).to_be_checked()
+    expect(desk.get_by_label("The contact took place anyway")).to_be_checked()
     expect(desk.locator(".yes")).to_have_count(0)
     desk.keyboard.press("x")  # what she said is recorded all the same
     expect(desk.locator("#said")).to_contain_text("recorded (opted out)")
@@ -570,7 +570,7 @@ def test_outside_hours_the_refusal_is_a_sentence_and_the_note_stays(
     desk.locator("#said-NO_ANSWER").click()
     expect(desk.locator("#refusal")).to_contain_text("allowed again on Wednesday 25 November at 09:00 there")
     expect(desk.get_by_label("Note")).to_have_value("rang twice")
-    desk.get_by_label("The contact took place all the same").check()
+    desk.get_by_label("The contact took place anyway").check()
     desk.locator("#said-NO_ANSWER").click()
     expect(desk.locator("#said")).to_contain_text("recorded (no answer)")
 
@@ -584,7 +584,7 @@ def test_an_opt_out_is_one_key_at_night_and_on_a_later_step(
     show(desk, live_server, later)
     desk.keyboard.press("x")
     expect(desk.locator("#nothing")).to_contain_text("Nothing in your work profile may be contacted now")
-    expect(desk.locator("#said")).to_contain_text("opted out and is not contacted any more")
+    expect(desk.locator("#said")).to_contain_text("opted out and will not be contacted again")
     assert Suppression.objects.exists()
     assert Lead.objects.get().status == "DEAD"
 
@@ -597,7 +597,7 @@ def test_an_opt_out_pressed_by_mistake_is_undone_by_a_key(desk: Page, live_serve
     assert Lead.objects.get(pk=first.lead_id).status == "DEAD"
     expect(desk.locator("#undo-opt-out")).to_contain_text("Undo the opt-out (until 10:1")
     desk.keyboard.press("u")
-    expect(desk.locator("#said")).to_contain_text("the opt-out was taken back; the follow-up goes on")
+    expect(desk.locator("#said")).to_contain_text("the opt-out was undone; the follow-up continues")
     expect(desk.locator("#presses form")).to_have_count(0)
     expect(desk.locator("#in-front")).to_have_value(str(second.pk))  # the task in front stays
     assert Lead.objects.get(pk=first.lead_id).status == "WORKING"

@@ -70,7 +70,7 @@ def test_torontos_saturday_hours_are_changed_and_the_open_tasks_move(
     page.get_by_role("link", name="Copy to a market").click()
     page.fill("input[name=market]", "Toronto")
     page.fill("input[name=week_5]", "noon")
-    expect(page.locator("#live-id_week_5")).to_contain_text("cannot be read")
+    expect(page.locator("#live-id_week_5")).to_contain_text("is not valid")
     page.fill("input[name=week_5]", "12-18")
     expect(page.locator("#live-id_week_5 rect.open")).to_have_attribute("x", "720")
     expect(page.locator("#live-meaning")).to_contain_text("Saturday 12:00 to 18:00")

@@ -144,7 +144,7 @@ def test_all_of_a_persons_tasks_change_hands_for_a_reason() -> None:
     client = signed_in()
     wrong = client.post("/followups/team/give/", {"whose": "otto", "owner": "otto", "reason": "ill"})
     assert wrong.status_code == 400
-    assert "Name another person" in text(wrong)
+    assert "Choose somebody other" in text(wrong)
     assert (
         client.post("/followups/team/give/", {"whose": "otto", "owner": "vera", "reason": ""}).status_code
         == 400
@@ -152,7 +152,7 @@ def test_all_of_a_persons_tasks_change_hands_for_a_reason() -> None:
     answer = client.post(
         "/followups/team/give/", {"whose": "otto", "owner": "vera", "reason": "ill"}, follow=True
     )
-    assert "18 tasks changed hands." in text(answer)
+    assert "18 tasks were reassigned." in text(answer)
     assert set(FollowUpTask.objects.values_list("owner", flat=True)) == {"vera"}
     assert signed_in("VA", "vera").get("/followups/team/").status_code == 403
 
@@ -163,7 +163,7 @@ def test_one_task_is_given_to_somebody_else_from_its_card() -> None:
     client = signed_in()
     address = f"/followups/task/{task.pk}/reassign/"
     assert client.post(address, {"owner": "vera", "reason": ""}).status_code == 400
-    assert "Anne Roy: given to vera." in text(
+    assert "Anne Roy: reassigned to vera." in text(
         client.post(address, {"owner": "vera", "reason": "French"}, follow=True)
     )
     task.refresh_from_db()

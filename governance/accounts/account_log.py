@@ -1,4 +1,4 @@
-"""The log of what people did to accounts, their own and others'; each act has a line in the security log."""
+"""The log of changes to accounts; each change also has a line in the security log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from governance.core import hooks
 from governance.core.actors import ACTOR_LENGTH, By
 
 Kind = AccountChange.Kind
-# What the security log calls them.
+# The events' names in the security log.
 EVENTS = {
     Kind.CREATED: "account_created",
     Kind.ROLE: "role_changed",
@@ -40,9 +40,9 @@ def record(
     token: str = "",
     details: Mapping[str, Any] | None = None,
 ) -> None:
-    """Log that `by` did something to the account of `user`, in the transaction of what was done.
+    """Log that `by` changed the account of `user`, in the transaction of the change.
 
-    The security log gets a line once that is committed; `details` are further fields of it, no secrets.
+    The security log gets a line once that is committed; `details` are additional fields for it, no secrets.
     """
     AccountChange(
         kind=kind, person=user.username[:ACTOR_LENGTH], person_id=user.pk, role_before=role_before, role=role,
@@ -60,7 +60,7 @@ def record(
 
 
 def by_command_line() -> By:
-    """Return who acts where a manage.py command does, named by it; "operator" in any other program."""
+    """Return an actor for a manage.py command, named after it; "operator" in any other program."""
     program, command = [*sys.argv, "", ""][:2]
     named = Path(program).name == "manage.py" and command.isascii() and command.isidentifier()
     return By.system(command if named else OPERATOR)

@@ -1,4 +1,4 @@
-"""Signing in: by password, and a REST call by its token. Settings and sessions name these by string."""
+"""Authentication: by password, and for a REST call by its token. Settings and sessions name these classes."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from governance.core.rest.rate_limit import seconds_to_wait
 from governance.core.transactions import WriterBusy, in_turn
 
 USE_NOTED_EVERY = timedelta(minutes=1)
-NOTING_WAITS = 0.2  # seconds; who only reads shall not wait for those who write
+NOTING_WAITS = 0.2  # seconds; reads must not wait for writes
 
 
 def refuse_locked_address(request: Any, username: str | None) -> None:
-    """Raise PermissionDenied where the request's address is locked for a name: no password is hashed then."""
+    """Raise PermissionDenied if the request's address is locked for a name, so that no password is hashed."""
     name = typed_name(request, {"username": username})
     if is_address_locked(request, name, timezone.now()):
         request.axes_locked_out = request.address_locked = True  # axes answers as it does for a locked name
@@ -41,23 +41,23 @@ def refuse_locked_address(request: Any, username: str | None) -> None:
 
 
 class RoleBackend(AxesStandaloneBackend, ModelBackend):  # type: ignore[misc]  # axes has no types
-    """Passwords as Django keeps them; what a person may do follows from her role alone, without a query."""
+    """Passwords as Django stores them; permissions follow from the role alone, without a query."""
 
     def authenticate(
         self, request: Any, username: str | None = None, password: str | None = None, **kwargs: Any
     ) -> Any:
-        """Try a password. Raises PermissionDenied while the name is locked at the request's address."""
+        """Check a password. Raises PermissionDenied while the name is locked at the request's address."""
         if request is not None:
             try:
                 super().authenticate(request, username, password, **kwargs)
                 refuse_locked_address(request, username)
             except PermissionDenied:
-                request.sign_in_denied = True  # the security log tells apart what tried no password
+                request.sign_in_denied = True  # the security log distinguishes attempts without a password
                 raise
         return ModelBackend.authenticate(self, request, username, password, **kwargs)
 
     def get_user(self, user_id: Any) -> User | None:
-        """Return the person with her work profile, in one query."""
+        """Return the user and work profile in one query."""
         user = User.objects.select_related("work_profile").filter(pk=user_id).first()
         return user if user is not None and self.user_can_authenticate(user) else None
 
@@ -74,19 +74,21 @@ class RoleBackend(AxesStandaloneBackend, ModelBackend):  # type: ignore[misc]  #
 
 
 class TooManyCalls(exceptions.APIException):
-    """A token made all its calls of this minute; `wait` seconds later it may make another."""
+    """Rate limit exceeded: the token may call again after `wait` seconds."""
 
     status_code = 429
     default_code = "throttled"
 
     def __init__(self, most: int, wait: int) -> None:
-        sentence = _("The token made more than its %(most)d calls a minute; ask again in %(seconds)d s.")
+        sentence = _(
+            "Rate limit exceeded: this token may make %(most)d calls a minute; try again in %(seconds)d s."
+        )
         super().__init__(sentence % {"most": most, "seconds": wait})
         self.wait = wait
 
 
 class BearerToken(TokenAuthentication):  # type: ignore[misc]  # knox has no types
-    """`Authorization: Bearer …` or `Token …`; one query finds token, person and role."""
+    """`Authorization: Bearer …` or `Token …`; one query finds token, user and role."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
         parts = get_authorization_header(request).split()
@@ -121,7 +123,7 @@ class BearerToken(TokenAuthentication):  # type: ignore[misc]  # knox has no typ
             if wait:
                 raise TooManyCalls(found.calls_per_minute, wait)
             if found.last_used_at is None or found.last_used_at < now - USE_NOTED_EVERY:
-                with suppress(WriterBusy), in_turn(NOTING_WAITS):  # else the next call notes it
+                with suppress(WriterBusy), in_turn(NOTING_WAITS):  # else the next call records it
                     ApiToken.objects.filter(pk=found.pk).update(last_used_at=now)
             return found.user, found
         raise wrong
@@ -145,4 +147,4 @@ def _note_dead_token(token: ApiToken, *, expired: bool) -> None:
 
 
 class SessionLogin(SessionAuthentication):
-    """A signed-in browser; its POSTs carry the CSRF token."""
+    """A signed-in browser; its POSTs need the CSRF token."""

@@ -1,4 +1,4 @@
-"""Backup codes of a second factor: shown once, kept as hashes, and used up one by one."""
+"""Backup codes of a second factor: shown once, stored as hashes, each usable once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SALT_BYTES = 16
 
 
 def _hash(code: str, salt: str) -> str:
-    """Return a code's hash (Argon2id: 19 MiB, 2 passes, as OWASP's Password Storage Cheat Sheet has it)."""
+    """Return a code's hash (Argon2id: 19 MiB, 2 passes, as in OWASP's Password Storage Cheat Sheet)."""
     digest = hash_secret_raw(
         code.encode(), bytes.fromhex(salt), time_cost=2, memory_cost=19 * 1024, parallelism=1, hash_len=32,
         type=Type.ID,
@@ -26,20 +26,20 @@ def _hash(code: str, salt: str) -> str:
 
 
 def hash_codes(codes: Iterable[str]) -> list[str]:
-    """Return the hashes of a person's codes, under one salt, so that trying a code costs one hash."""
+    """Return the hashes of a person's codes, with one salt, so that checking a code costs one hash."""
     salt = secrets.token_hex(SALT_BYTES)
     return [_hash(code, salt) for code in codes]
 
 
 def has_codes(user: User) -> bool:
-    """Say whether a person has backup codes that were not used yet."""
+    """Return whether a person has unused backup codes."""
     plain = StaticToken.objects.filter(device__user=user)
     return BackupCode.objects.filter(device__user=user).exists() or bool(plain.exists())
 
 
 @transaction.atomic
 def create_codes(user: User) -> list[str]:
-    """Give a person ten new codes in place of any they had, and return them."""
+    """Replace a person's codes with ten new ones, and return them."""
     StaticDevice.objects.filter(user=user).delete()
     device = StaticDevice.objects.create(user=user, name="backup codes")
     codes = [StaticToken.random_token() for _number in range(HOW_MANY)]
@@ -49,7 +49,7 @@ def create_codes(user: User) -> list[str]:
 
 @transaction.atomic
 def use_code(user: User, code: str) -> bool:
-    """Use up a code and say whether it held. Wrong ones make the next wait, twice as long each."""
+    """Use up a code and return whether it was valid. Each wrong one doubles the wait for the next."""
     device = StaticDevice.objects.select_for_update().filter(user=user, confirmed=True).first()
     if device is None or not device.verify_is_allowed()[0]:
         return False
@@ -68,7 +68,7 @@ def use_code(user: User, code: str) -> bool:
 
 
 def hash_plain_codes(device: StaticDevice) -> None:
-    """Hash codes that an earlier release stored as they are."""
+    """Hash codes that an earlier release stored in plain text."""
     plain = list(StaticToken.objects.filter(device=device).order_by("pk"))
     if plain:
         hashes = hash_codes(token.token for token in plain)

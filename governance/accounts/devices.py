@@ -1,15 +1,15 @@
-"""What somebody signed in with, from what her browser says of itself."""
+"""The browser and system that somebody signed in with, from their User-Agent header."""
 
 from __future__ import annotations
 
 import ua_parser
 
-READ = 400  # characters; a browser's own are fewer than 300
+READ = 400  # characters; those of real browsers have fewer than 300
 KEPT = 40
 
 
 def read_device(agent: str) -> tuple[str, str]:
-    """Return the browser and the system that a User-Agent header names; empty where it names none."""
+    """Return the browser and the system that a User-Agent header names; empty if it names none."""
     said = agent[:READ].replace("\0", "")
     if not said:
         return "", ""

@@ -1,4 +1,4 @@
-"""Short forms that act on several people, or tokens, at once."""
+"""Forms of actions on several people or tokens at once."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     INPUT_CLASSES,
     UnfoldAdminCheckboxSelectMultipleWidget,
-    UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
 
-from governance.core.admin.base import WhyForm
+from governance.core.admin.base import WhyForm, reason_field
 from governance.core.hours import DAY_NAMES, MOST_TYPED, Window, read_day, week_windows
 
 DAYS = tuple(enumerate(DAY_NAMES))
@@ -29,19 +28,18 @@ def _day(label: Any, help_text: Any = "") -> forms.DateField:
 
 
 class AwayForm(WhyForm):
-    """From when to when people are away, both days included."""
+    """From when to when people are off, both days included."""
 
     first = _day(_("First day away"))
     last = _day(_("Last day away"), _("Included; each person’s own time zone counts."))
-    reason = forms.CharField(
-        label=_("Reason"), max_length=200, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
-        help_text=_("Such as holidays or training. Nothing about anybody’s health."),
-    )  # fmt: skip
+    reason = reason_field(
+        _("Reason"), help_text=_("Such as holidays or training. Nothing about anybody’s health.")
+    )
     field_order = ("first", "last", "reason")
 
 
 class ShiftsForm(WhyForm):
-    """The same hours on each of the chosen days."""
+    """The same hours on each selected day."""
 
     days = forms.TypedMultipleChoiceField(
         label=_("Days"), choices=DAYS, coerce=int, initial=[0, 1, 2, 3, 4], required=False,
@@ -57,10 +55,10 @@ class ShiftsForm(WhyForm):
         try:
             return read_day(self.cleaned_data["hours"])
         except ValueError as wrong:
-            sentence = gettext("“%(part)s” cannot be read; write such as 9:00–12:00, 13:00–17:00.")
+            sentence = gettext("“%(part)s” is not valid. Example: 9:00–12:00, 13:00–17:00.")
             raise ValidationError(sentence % {"part": str(wrong)[:40]}) from None
 
     def windows(self) -> tuple[Window, ...]:
-        """Return the week as it is kept."""
+        """Return the weekly shifts as stored."""
         chosen, spans = self.cleaned_data["days"], self.cleaned_data["hours"]
         return week_windows([spans if day in chosen else () for day, _name in DAYS])

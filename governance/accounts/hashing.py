@@ -1,7 +1,8 @@
-"""A bound on the password hashes that a web process computes at once: each takes 100 MB and much of a core.
+"""A limit on concurrent password hashes in a web process: each takes 100 MB and much of a core.
 
-Who comes while one is computed waits in a short queue; who finds that full is asked to come back. So guesses
-never hold all threads of a process, and others are served meanwhile, /livez among them.
+Requests that arrive during a hash wait in a short queue; if that is full, they are asked to come back. So
+password guessing never occupies all threads of a process, and other requests are served meanwhile, /livez
+among them.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from django.utils.translation import gettext_lazy as _
 from governance.core.errors import Refused
 from governance.core.http import Next
 
-WAITS = 5.0  # seconds for a turn; a hash takes a tenth of one
+WAITS = 5.0  # seconds to wait; a hash takes a tenth of one
 COME_BACK = 2  # seconds
 SIGN_IN_PATHS = ("/login/", "/admin/login/")
 
 
 class Busy(Refused):
-    """As many people sign in as can be served: try again in `wait` seconds."""
+    """Too many sign-ins at once: retry in `wait` seconds."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     wait = COME_BACK
@@ -73,7 +74,7 @@ class Turns:
 
 
 def turns_of(threads: int, at_once: int) -> Turns:
-    """Return the turns of a process with so many threads: where it has more than one, one is always free."""
+    """Return the limits for a process with so many threads; with more than one, one always stays free."""
     held = max(1, threads - 1)
     working = min(at_once, held)
     return Turns(working, min(held - working, MOST_WAITING))
@@ -84,7 +85,7 @@ turns = turns_of(settings.WEB_THREADS, settings.PASSWORD_HASHES_AT_ONCE)
 
 
 class BoundedArgon2(Argon2PasswordHasher):
-    """Argon2 as Django computes it, so many at once. Raises Busy."""
+    """Argon2 as in Django, with limited concurrency. Raises Busy."""
 
     def encode(self, password: str, salt: str) -> str:
         with turns.turn():
@@ -95,12 +96,12 @@ class BoundedArgon2(Argon2PasswordHasher):
             return super().verify(password, encoded)
 
 
-# Whole sign-ins: besides its hash one waits for the database, which must not hold all threads either.
+# Whole sign-ins: besides its hash, each waits for the database, which must not occupy all threads either.
 entries = Turns(turns.at_once + turns.most_waiting, 0)
 
 
 class SignInQueue:
-    """Lets as many sign-ins in as find a place; the next are answered before anything is done for them."""
+    """Limits concurrent sign-ins; answers the rest before doing any work for them."""
 
     def __init__(self, get_response: Next) -> None:
         self.get_response = get_response
@@ -125,6 +126,6 @@ def busy_page(request: HttpRequest, refusal: Busy) -> HttpResponse:
 
 @cache
 def _busy_text(language: str) -> str:
-    """Return the page, which is the same for everybody: it costs nothing while many ask for it."""
+    """Return the page, which is the same for everybody, so that it costs nothing under load."""
     with override(language):
         return render_to_string("registration/busy.html", {"sentence": Busy().message})

@@ -1,6 +1,6 @@
-"""When a session ends by itself: idle for 30 minutes, a VA on shift for 4 hours, and 12 hours after login.
+"""Session timeouts: after 30 idle minutes, 4 hours for a VA on shift, and 12 hours after the login.
 
-What a page asks by itself, without anybody at it, is no activity.
+Requests that a page sends by itself are not activity.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ IDLE = int(limits.IDLE.total_seconds())
 IDLE_ON_SHIFT = int(limits.IDLE_ON_SHIFT.total_seconds())
 AT_MOST = int(limits.AT_MOST.total_seconds())
 NOTED_EVERY = 60  # seconds
-SINCE, SEEN = "since", "seen"  # in the session: when somebody logged in and was last there, in seconds
-# The pages' own questions: what is new, the figures of the day, and the renewing of an open card's claim.
+SINCE, SEEN = "since", "seen"  # in the session: when the person logged in and was last active, in seconds
+# Requests that pages send by themselves: news, the day's metrics, and renewing an open card's claim.
 ASKED_BY_PAGES = ("followups:news", "followups:day", "followups:renew")
 
 
@@ -39,15 +39,15 @@ def note_login(sender: Any, request: HttpRequest, **kwargs: Any) -> None:
 
 
 def idle_limit(user: Any, at: datetime) -> int:
-    """Return for how many seconds somebody may be away and stay logged in."""
+    """Return for how many seconds a person may be idle and stay logged in."""
     works = user.role == Role.VA and not user.is_superuser
     return IDLE_ON_SHIFT if works and on_shift(getattr(user, "work_profile", None), at) else IDLE
 
 
 class IdleSessions:
-    """Logs out who was away for too long; writes that somebody is there at most once a minute.
+    """Logs out idle users; records activity at most once a minute.
 
-    What becomes of a session meanwhile, its row follows: see governance/accounts/sessions.py.
+    The session's row is kept in step: see governance/accounts/sessions.py.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -58,7 +58,7 @@ class IdleSessions:
         if not request.user.is_authenticated:
             return self.get_response(request)
         now = int(time.time())
-        if SEEN not in session or SINCE not in session:  # older than this rule: its time begins now
+        if SEEN not in session or SINCE not in session:  # older than this rule: its time starts now
             session[SINCE] = session[SEEN] = now
         away, logged_in_for = now - session[SEEN], now - session[SINCE]
         too_long = away >= IDLE and away >= idle_limit(request.user, timezone.now())
@@ -68,7 +68,7 @@ class IdleSessions:
             return _to_login(self.get_response(request))
         if away >= NOTED_EVERY and not _asked_by_page(request):
             session[SEEN] = now
-            if not sign_ins.see(request):  # ended while a request of hers wrote it once more
+            if not sign_ins.see(request):  # the session was ended while one of its requests saved it again
                 logout(request)
         with sign_ins.followed(request):
             return self.get_response(request)
@@ -82,7 +82,7 @@ def _asked_by_page(request: HttpRequest) -> bool:
 
 
 def _to_login(response: HttpResponseBase) -> HttpResponseBase:
-    """Let the login, to which the page sends whoever is nobody, say why; admin sends to the same."""
+    """Let the login page, to which anonymous users are sent, say why; admin uses the same one."""
     for header in ("Location", "X-Login"):
         place = response.headers.get(header, "")
         for login in (reverse("login"), reverse("admin:login")):

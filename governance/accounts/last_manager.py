@@ -1,8 +1,8 @@
-"""The database's guard of the last active manager: without one nobody could manage anything.
+"""A database guard for the last active manager: without one nobody could manage anything.
 
-The triggers are made in a migration, made again after every migrate (SQLite drops them when it rebuilds the
-table) and listed by a system check. A database without any manager, as at the first installation, is let be:
-what is refused is the step from one to none.
+A migration creates the triggers, every migrate creates them again (SQLite drops them when it rebuilds the
+table), and a system check lists them. A database without any manager, such as a new installation, is left
+alone: only the step from one to none is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FUNCTION = "valhalla_keep_a_manager"
 ACTIVE_MANAGER = "{row}role = 'MANAGER' AND {row}is_active"
 OLD, NEW = ACTIVE_MANAGER.format(row="OLD."), ACTIVE_MANAGER.format(row="NEW.")
 ANY = f"SELECT 1 FROM {TABLE} WHERE {ACTIVE_MANAGER.format(row='')}"
-# The lock is a statement of its own: what committed while it was waited for is seen by the next one alone.
+# The lock is a separate statement: only the next statement sees what was committed while waiting for it.
 BODY = f"""
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtext('{FUNCTION}'));
@@ -50,13 +50,13 @@ _SQLITE = {
 
 
 def _triggers(connection: BaseDatabaseWrapper) -> dict[str, str]:
-    """Return what fires each trigger, by its name."""
+    """Return the event that fires each trigger, by trigger name."""
     kinds = _POSTGRES if connection.vendor == "postgresql" else _SQLITE
     return {f"{TABLE}_last_manager_{kind}": fires for kind, fires in kinds.items()}
 
 
 def install(connection: BaseDatabaseWrapper) -> None:
-    """Make the triggers, replacing any of their names."""
+    """Create the triggers, replacing those of the same name."""
     remove(connection)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -83,7 +83,7 @@ def remove(connection: BaseDatabaseWrapper) -> None:
 
 
 def missing(connection: BaseDatabaseWrapper) -> list[str]:
-    """Return the triggers that ought to be there, and the function where it is another."""
+    """Return the triggers that are missing, and the function if it differs."""
     wrong = set(_triggers(connection)) - append_only.present(connection)
     if wrong and TABLE not in connection.introspection.table_names():
         return []  # before the first migrate
@@ -96,14 +96,14 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
 
 
 def install_missing(sender: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
-    """Make them again after a migrate."""
+    """Create them again after a migrate."""
     connection = connections[using]
     if sender.label == "governance" and missing(connection):
         install(connection)
 
 
 def guard_last_manager() -> Operation:
-    """Return the migration operation that makes the triggers, and drops them on the way back."""
+    """Return the migration operation that creates the triggers, and drops them in reverse."""
 
     def forwards(state: Any, schema_editor: Any) -> None:
         install(schema_editor.connection)

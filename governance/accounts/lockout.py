@@ -1,7 +1,8 @@
-"""Five wrong passwords lock a name at an address for 15 minutes, thirty of any names lock the address.
+"""Lockout: five wrong passwords lock a name at an address for 15 minutes, thirty of any names the address.
 
 Names that signed in there within 30 days are neither counted for the address nor locked with it: no office is
-locked by its own typing. An IPv6 address counts as its /64. Settings name these to django-axes.
+locked by its own typing errors. An IPv6 address counts as its /64. Settings name these functions to
+django-axes.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ from governance.core.client_address import client_address, is_office, network_of
 MOST_FAILURES = 30  # of an address in 15 minutes
 OFFICE_FACTOR = 10
 AT_HOME = timedelta(days=30)
-MOST_ROWS = 2_000  # names and browsers of one address that are looked at
+MOST_ROWS = 2_000  # names and browsers of one address that are checked
 
 
 def typed_name(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str:
-    """Return the name as failures are counted: a person's own, whatever capitals were typed.
+    """Return the name as failures are counted: the user's own, whatever case was typed.
 
-    A name that nobody has is kept as a digest: people type passwords and addresses into the wrong field.
+    A name that does not exist is stored as a digest: people type passwords and addresses into the wrong
+    field.
     """
     given = str((credentials or request.POST).get("username") or "").replace("\0", "")[:150]
     if not hasattr(request, "counted_names"):
@@ -51,9 +53,9 @@ def counted_address(request: HttpRequest) -> str | None:
 
 
 def is_address_locked(request: HttpRequest, name: str, at: datetime) -> bool:
-    """Say whether a name (as `typed_name` returns it) may not be tried from where the request comes.
+    """Return whether a name (as `typed_name` returns it) is locked at the request's address.
 
-    An attempt costs one query by the address, and a second one where the address may be locked.
+    An attempt costs one query by address, and a second one if the address may be locked.
     """
     address = counted_address(request)
     if address is None:
@@ -80,12 +82,12 @@ def _signed_in_from(address: str, names: Collection[str], at: datetime) -> set[s
 
 @receiver(pre_save, sender=AccessAttempt)
 def keep_no_form(sender: Any, instance: AccessAttempt, **kwargs: Any) -> None:
-    """Store nothing of what was sent with a failure: each form names its password in its own way."""
+    """Store no form data of a failure: each form names its password field differently."""
     instance.get_data = instance.post_data = ""
 
 
 def locked(request: HttpRequest, response: Any = None, credentials: Any = None) -> HttpResponse:
-    """Answer whoever is locked out: a page that says for how long at most."""
+    """Answer a locked-out user with a page that says how long it lasts at most."""
     seconds = ceil(settings.AXES_COOLOFF_TIME.total_seconds())
     answer = render(
         request,

@@ -1,4 +1,4 @@
-"""People: the user, what kind of work she does and when, and the tokens of programs."""
+"""Users, their work profiles, sessions, tokens and second factors."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from governance.core.places import validate_zone
 ADMIN_ROLES = frozenset({Role.MANAGER, Role.AUDITOR})
 
 
-OPERATOR = "operator"  # who set a password from the command line
+OPERATOR = "operator"  # the actor when a password is set from the command line
 
 
 class People(UserManager["User"]):
-    """Finds users by their name without regard to case."""
+    """A user manager that ignores the case of usernames."""
 
     def get_by_natural_key(self, username: str | None) -> User:
         return self.get(username__iexact=username or "")
@@ -49,7 +49,7 @@ class People(UserManager["User"]):
 
 
 def _log_creation(user: User) -> User:
-    """Log a person whom a command created, and the password that it gave them."""
+    """Log a user created by a command, and the password that it set."""
     user.log_from_command_line(AccountChange.Kind.CREATED, role=user.role)
     if user.has_usable_password():
         user.log_from_command_line(AccountChange.Kind.PASSWORD)
@@ -57,7 +57,7 @@ def _log_creation(user: User) -> User:
 
 
 class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox, untyped, relates to it
-    """Someone who signs in. The role alone says what she may do (see valhalla/roles.py)."""
+    """A user. Permissions follow from the role alone (see valhalla/roles.py)."""
 
     username = models.CharField(
         _("username"), max_length=150, unique=True, validators=[ASCIIUsernameValidator()],
@@ -67,7 +67,7 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox, untyp
     password_set_by = models.CharField(  # noqa: DJ001  # null: the person chose it
         _("password set by"), max_length=ACTOR_LENGTH, null=True, blank=True, editable=False
     )
-    chosen_by_themselves = False  # set by the verbs with which people set their own password
+    chosen_by_themselves = False  # set by the services with which people set their own password
 
     objects = People()  # type: ignore[misc]  # the stubs call the base's a class variable
 
@@ -85,7 +85,7 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox, untyp
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.is_staff = self.is_superuser or self.role in ADMIN_ROLES
-        # what set_password was called with: another program's door, such as manage.py changepassword
+        # the argument of set_password: set by other code, such as manage.py changepassword
         if getattr(self, "_password", None) is None or self.chosen_by_themselves:
             super().save(*args, **kwargs)
             return
@@ -97,14 +97,14 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox, untyp
             self.log_from_command_line(AccountChange.Kind.PASSWORD)
 
     def log_from_command_line(self, kind: AccountChange.Kind, role: str = "") -> None:
-        """Log what no verb did but a command of Django's own, which tells neither who runs it nor when."""
+        """Log changes by Django's own commands, which record neither who runs them nor when."""
         from governance.accounts.account_log import by_command_line, record
 
         record(kind, self, by=by_command_line(), at=timezone.now(), role=role)
 
 
 class RoleChange(models.Model):
-    """Another role of a person, or that they were switched off or on: from what to what, by whom and why."""
+    """A change of a person's role or active state: from what to what, by whom and why."""
 
     user = models.ForeignKey(User, models.CASCADE, related_name="role_changes", verbose_name=_("person"))
     role_before = models.CharField(_("role before"), max_length=8, choices=Role.choices)
@@ -129,9 +129,10 @@ class RoleChange(models.Model):
 
 
 class AccountChange(Written, AppendOnly):
-    """What was done to somebody's account, and by whom: `actor` did it to `person`.
+    """A change to an account: `actor` did it to `person`.
 
-    These rows hold no free text: why a role changed or a token was revoked is kept with the change or token.
+    These rows hold no free text: the reason for changing a role or revoking a token is stored with the change
+    or token.
     """
 
     class Kind(models.TextChoices):
@@ -173,11 +174,11 @@ class AccountChange(Written, AppendOnly):
 
 
 CALLS_PER_MINUTE = 600
-MOST_CALLS = 60_000  # a minute: a hundred times the default, and more than one machine answers
+MOST_CALLS = 60_000  # per minute: a hundred times the default, which already takes more than one machine
 
 
 class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
-    """A program's key. Only its hash is stored; `scopes` are described in governance/accounts/rules.py."""
+    """A program's token. Only its hash is stored; governance/accounts/rules.py describes `scopes`."""
 
     label = models.CharField(_("label"), max_length=80, blank=True, default="")
     scopes = models.JSONField(_("scopes"), default=list, blank=True)
@@ -185,7 +186,7 @@ class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
         _("calls per minute"), default=CALLS_PER_MINUTE,
         validators=[
             MinValueValidator(
-                1, _("Write 1 or more: with 0 every call is refused. To stop a token, revoke it.")
+                1, _("Enter 1 or more: with 0 every call is refused. To stop a token, revoke it.")
             ),
             MaxValueValidator(MOST_CALLS),
         ],
@@ -223,12 +224,12 @@ class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
 
     @property
     def short_id(self) -> str:
-        """What the token is called in events and on screens; nobody can sign in with it."""
+        """Return the token's id in events and on screens; nobody can sign in with it."""
         return token_id(self.digest)
 
 
 class BackupCode(models.Model):
-    """The hash of a code that stands in for the authenticator application once; using it deletes the row."""
+    """The hash of a code that replaces the authenticator app once; using it deletes the row."""
 
     device = models.ForeignKey("otp_static.StaticDevice", models.CASCADE, related_name="backup_codes")
     digest = models.CharField(max_length=100, editable=False)
@@ -242,7 +243,7 @@ class BackupCode(models.Model):
 
 
 class SecondFactorKey(KeyCheck):
-    """A fingerprint of each key that seals the seeds of authenticator applications."""
+    """A fingerprint of each key that encrypts the seeds of authenticator apps."""
 
     class Meta:
         verbose_name = _("second factor key")
@@ -252,7 +253,7 @@ class SecondFactorKey(KeyCheck):
 
     @classmethod
     def problem(cls) -> str:
-        """Return a sentence if the key is missing or not the database's; blank where all is well."""
+        """Return a sentence if the key is missing or not the database's; blank if all is well."""
         found = seeds.RING.problem(seeds.fingerprints, cls.remembered())
         if found and seeds.RING.read_file_again():
             found = seeds.RING.problem(seeds.fingerprints, cls.remembered())
@@ -268,7 +269,7 @@ class SecondFactorKey(KeyCheck):
     def hold(cls, sealed: str) -> None:
         """Keep the key of a seed that is about to be stored from being dropped until the transaction ends.
 
-        Raises Unavailable `second_factor_key` where it is not the database's, or was dropped.
+        Raises Unavailable `second_factor_key` if it is not the database's, or was dropped.
         """
         cls.require()
         held = cls._base_manager.select_for_update().filter(dropped_at=None).order_by("pk")
@@ -278,7 +279,7 @@ class SecondFactorKey(KeyCheck):
 
 
 class Authenticator(TOTPDevice):  # type: ignore[misc]  # django-otp has no types
-    """The authenticator application that somebody's codes come from; `key` holds its seed, sealed."""
+    """The authenticator app that produces somebody's codes; `key` holds its encrypted seed."""
 
     key: str
     user_id: int
@@ -292,7 +293,7 @@ class Authenticator(TOTPDevice):  # type: ignore[misc]  # django-otp has no type
 
     @property
     def bin_key(self) -> bytes:
-        """The seed. Raises Unavailable where it cannot be read, or its key is not the database's."""
+        """Return the seed. Raises Unavailable if it cannot be read, or its key is not the database's."""
         seed = seeds.open_or_none(self.key, self.user_id)
         if seed is None and seeds.RING.read_file_again():
             seed = seeds.open_or_none(self.key, self.user_id)
@@ -303,7 +304,7 @@ class Authenticator(TOTPDevice):  # type: ignore[misc]  # django-otp has no type
         return seed
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Store the device, its seed sealed. Raises Unavailable where the key is not the database's."""
+        """Store the device with its seed encrypted. Raises Unavailable if the key is not the database's."""
         plain = not seeds.is_sealed(self.key)
         if not (plain or self._state.adding):
             super().save(*args, **kwargs)
@@ -344,7 +345,7 @@ class WorkProfile(models.Model):
 
 
 class Absence(models.Model):
-    """A time during which a person's due tasks are offered to the others."""
+    """A time during which a person's due tasks are offered to others."""
 
     user = models.ForeignKey(User, models.CASCADE, related_name="absences", verbose_name=_("person"))
     starts_at = models.DateTimeField(_("from"))
@@ -374,7 +375,7 @@ class Absence(models.Model):
 
 
 class SignIn(models.Model):
-    """A session of a person, from her password to its end.
+    """A person's session, from the password to its end.
 
     `session_key` is the session's own while it lasts, so that ending the row ends the session; no screen
     shows it, and an ended row has none.
@@ -385,8 +386,8 @@ class SignIn(models.Model):
         AWAY = "AWAY", _("away for too long")
         LONG = "LONG", _("12 hours after the login")
         HAND = "HAND", _("ended by hand")
-        PASSWORD = "PASSWORD", _("her password changed")
-        ROLE = "ROLE", _("her role changed")
+        PASSWORD = "PASSWORD", _("password changed")
+        ROLE = "ROLE", _("role changed")
         INACTIVE = "INACTIVE", _("no longer active")
         FACTOR = "FACTOR", _("second factor reset")
 

@@ -1,6 +1,6 @@
-"""Passkeys of a person: a device or security key that stands beside the authenticator application.
+"""A person's passkeys: devices or security keys, in addition to the authenticator app.
 
-What the browser sends is judged in governance/accounts/webauthn.py; only what held gets here.
+governance/accounts/webauthn.py checks what the browser sends; only valid results get here.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def add_passkey(
     at: datetime,
     first: bool = False,
 ) -> tuple[WebAuthnCredential, list[str]]:
-    """Give a person one more passkey; return it, and ten backup codes where they had none yet.
+    """Add a passkey to a person; return it, and ten backup codes if they had none yet.
 
-    `register` judges what the browser sent and stores it for the person under the name; it raises Refused.
-    Raises Invalid for a name, Refused `too_many_passkeys`, and `not_the_first` where `first` says that the
+    `register` checks what the browser sent and stores it for the person under the name; it raises Refused.
+    Raises Invalid for a name, Refused `too_many_passkeys`, and `not_the_first` if `first` says that the
     person, who owes a second factor, may not have one yet.
     """
     name = _read_name(name)
@@ -68,7 +68,7 @@ def add_passkey(
 
 @transaction.atomic
 def rename_passkey(user_id: int, number: int, name: str) -> str:
-    """Give a passkey of one's own another name and return it. Raises Invalid, Refused `unknown_passkey`."""
+    """Rename one's own passkey and return it. Raises Invalid, Refused `unknown_passkey`."""
     name = _read_name(name)
     if not passkeys_of(user_id).filter(pk=number).update(name=name):
         raise _unknown()
@@ -77,10 +77,10 @@ def rename_passkey(user_id: int, number: int, name: str) -> str:
 
 @transaction.atomic
 def remove_passkey(user_id: int, number: int, *, must_keep_one: bool, by: By, at: datetime) -> str:
-    """Remove a passkey of one's own and return its name; with the last second factor go the backup codes.
+    """Remove one's own passkey and return its name; the last second factor takes the backup codes with it.
 
-    `must_keep_one` says that the person may not be without a second factor. Raises Refused
-    `unknown_passkey`, `last_second_factor`.
+    `must_keep_one` says that the person may not be without a second factor. Raises Refused `unknown_passkey`,
+    `last_second_factor`.
     """
     user = User.objects.select_for_update().get(pk=user_id)
     own = {passkey.pk: passkey for passkey in passkeys_of(user_id)}
@@ -106,12 +106,12 @@ def _unknown() -> Refused:
 
 
 def _read_name(name: str) -> str:
-    """Return a name as it is kept. Raises Invalid where it is empty, too long or unreadable."""
+    """Return a name as stored. Raises Invalid if it is empty, too long or unreadable."""
     name = " ".join(name.split())
     if not name:
         raise Invalid({"name": [_("Name the passkey, for example after its device.")]})
     if len(name) > NAME_LENGTH:
         raise Invalid({"name": [_("At most %(most)d characters.") % {"most": NAME_LENGTH}]})
     if any(unicodedata.category(sign)[0] == "C" for sign in name):
-        raise Invalid({"name": [_("Write the name in letters and digits.")]})
+        raise Invalid({"name": [_("Use letters and digits in the name.")]})
     return name

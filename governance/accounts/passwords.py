@@ -1,4 +1,4 @@
-"""Passwords: people set their own, and others give them a link that lets them set it once."""
+"""Passwords: people change their own, and others give them a link to set it once."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ LINK = re.compile(r"([1-9][0-9]{0,17})\.([0-9a-z]{1,13}-[0-9a-f]{8,64})", re.ASC
 
 
 class _LinkTokens(PasswordResetTokenGenerator):
-    """Signed with SECRET_KEY; they end after PASSWORD_RESET_TIMEOUT, at a sign-in and with a new password."""
+    """Signed with SECRET_KEY; expire after PASSWORD_RESET_TIMEOUT, at a sign-in and with a new password."""
 
-    key_salt = "governance.people.passwords.link"  # what links that were sent are signed with
+    key_salt = "governance.people.passwords.link"  # links that were already sent are signed with it
 
 
 _tokens = _LinkTokens()
@@ -39,7 +39,7 @@ _tokens = _LinkTokens()
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What a link carries. It is shown or sent once and stored nowhere."""
+    """A link's contents. It is shown or sent once and stored nowhere."""
 
     text: str = field(repr=False)
     user: User
@@ -49,9 +49,9 @@ class Link:
 @transaction.atomic
 @needs_right(MANAGE, refusal=gettext_lazy("Only a manager creates password links."))
 def create_link(username: str, *, by: By, at: datetime) -> Link:
-    """Create a link with which a person sets a password, once, within 24 hours. The old one works until then.
+    """Create a link for setting a person's password, once, within 24 hours. The old one works until then.
 
-    Raises Forbidden without the right, for oneself, and for a superuser unless the operator or another
+    Raises Forbidden without the permission, for oneself, and for a superuser unless the operator or another
     superuser does it; Refused `unknown_person`, `inactive`, and `no_password` for a service client.
     """
     user = User.objects.filter(username__iexact=username).first()
@@ -71,7 +71,7 @@ def create_link(username: str, *, by: By, at: datetime) -> Link:
 
 
 def person_of_link(text: str) -> User | None:
-    """Return whose link it is; None where it is none, has ended or was used."""
+    """Return the person of a link; None if it is invalid, has expired or was used."""
     found = LINK.fullmatch(text)
     if found is None:
         return None
@@ -83,7 +83,7 @@ def person_of_link(text: str) -> User | None:
 def use_link(text: str, new: str, *, correlation_id: str, at: datetime) -> User:
     """Set the password of the person whose link it is, and end their sessions.
 
-    Raises Refused `link_ended` where it is no link, has ended or was used, Invalid for a weak password.
+    Raises Refused `link_ended` if the link is invalid, has expired or was used, Invalid for a weak password.
     """
     found = LINK.fullmatch(text)
     if found is not None:  # of two uses at once the second waits, and then sees the other password
@@ -99,10 +99,10 @@ def use_link(text: str, new: str, *, correlation_id: str, at: datetime) -> User:
 
 @transaction.atomic
 def set_own_password(user_id: int, new: str, *, by: By, at: datetime) -> User:
-    """Set one's own password, whose old one was asked for, and end one's other sessions.
+    """Set one's own password, after the old one was checked, and end one's other sessions.
 
-    Returns the person as stored. Raises Forbidden for somebody else's, Invalid for a weak password or the one
-    in use.
+    Returns the person as stored. Raises Forbidden for another person's, Invalid for a weak password or the
+    one in use.
     """
     if by.user_id != user_id:
         raise not_allowed(_("People set their own password; give somebody a password link."))

@@ -1,6 +1,6 @@
-"""CBOR as authenticators write it, and no other: what a library makes of the rest can fill the memory.
+"""CBOR as authenticators write it, and no other: decoding the rest can exhaust the memory.
 
-With shared values, 400 bytes unfold into gigabytes as soon as they are written again.
+With shared values, 400 bytes expand to gigabytes as soon as they are encoded again.
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ from __future__ import annotations
 _FALSE, _TRUE, _NULL = 0xF4, 0xF5, 0xF6
 _STRINGS = 2, 3
 _TAG, _SIMPLE = 6, 7
-_IN_THE_HEAD = 24  # smaller values stand in the first byte itself
+_IN_THE_HEAD = 24  # smaller values are in the first byte itself
 _LENGTHS = {24: 1, 25: 2, 26: 4}  # bytes of the value that follows; none needs eight
-_HEADER = 37  # of authenticator data: whose, flags and count
+_HEADER = 37  # of authenticator data: relying party, flags and count
 _ATTESTED = 0x40
-_DEVICE_AND_LENGTH = 18  # what stands before the credential's id: the device's make, the id's length
+_DEVICE_AND_LENGTH = 18  # before the credential's id: the device's model, the id's length
 
 
 def require_plain(data: bytes) -> None:
-    """Refuse all but the CTAP2 canonical form: no tags, floats, lengths left open or longer than needed.
+    """Refuse all but the CTAP2 canonical form: no tags, floats, indefinite or overlong lengths.
 
     https://fidoalliance.org/specs/fido-v2.1-ps-20210615/fido-client-to-authenticator-protocol-v2.1-ps-20210615.html
-    #ctap2-canonical-cbor-encoding-form. So written again it is as long as it was. Raises ValueError.
+    #ctap2-canonical-cbor-encoding-form. So encoding it again gives the same length. Raises ValueError.
     """
     place = 0
     while place < len(data):
@@ -41,7 +41,7 @@ def require_plain(data: bytes) -> None:
 
 
 def cbor_of(data: bytes) -> bytes:
-    """Return the CBOR within authenticator data: the public key and the extensions, where there are any.
+    """Return the CBOR within authenticator data: the public key and the extensions, if any.
 
     https://www.w3.org/TR/webauthn-3/#sctn-authenticator-data
     """

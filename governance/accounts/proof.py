@@ -1,4 +1,4 @@
-"""Proving once more who sits at the browser: a code or passkey of a second factor, else the password."""
+"""Confirming who is at the browser: a code or passkey of a second factor, else the password."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 DIGITS = 6
 LONGEST_PASSWORD = 4096  # characters; hashing a longer one takes too long
-NOT_PROVED = frozenset({"not_proved", "wrong_passkey"})  # the codes of what `prove` refuses
+NOT_PROVED = frozenset({"not_proved", "wrong_passkey"})  # the codes of the refusals that `prove` raises
 WRONG_CODE = _(
     "This code is not valid. Wait for the next one, then try again; after several wrong ones wait a few "
     "minutes."
@@ -30,10 +30,10 @@ WRONG_CODE = _(
 
 
 def prove(request: HttpRequest, user: User, typed: str, passkey: str = "") -> None:
-    """Check `passkey`, what the browser answered, or else `typed`: a code, or without a factor the password.
+    """Check `passkey`, the browser's answer, or else `typed`: a code, or without a factor the password.
 
     Raises Refused with a sentence, and what `check_code` raises. Wrong passwords count as at the login and
-    lock the name; wrong codes and passkeys make the next one wait.
+    lock the name; wrong codes and passkeys delay the next attempt.
     """
     if passkey:
         use_passkey(request, user, passkey)
@@ -48,7 +48,7 @@ def prove(request: HttpRequest, user: User, typed: str, passkey: str = "") -> No
 
 
 def proofs_of(request: HttpRequest) -> dict[str, bool]:
-    """Return with what the person can prove who they are, for the form that asks."""
+    """Return the proofs that the person can give, for the form that asks."""
     user: Any = request.user
     with_app, with_passkey = device_of(user) is not None, has_passkey(user)
     return {
@@ -76,7 +76,7 @@ def use_passkey(request: HttpRequest, user: User, answer: str) -> Mark:
 
 
 def typed_code(text: str) -> str:
-    """Return a code as it is compared, whatever spaces, dashes and capitals were typed."""
+    """Return a code in the form that is compared, without spaces and dashes, in one case."""
     return "".join(text[:40].replace("-", " ").split()).lower()
 
 
@@ -85,10 +85,10 @@ def is_from_application(code: str) -> bool:
 
 
 def check_code(request: HttpRequest, user: User, code: str) -> Mark | None:
-    """Return the mark of what the code is of, if it holds now. Wrong ones make the next wait, twice as long.
+    """Return the mark of the factor of a valid code. After wrong ones the next must wait, twice as long each.
 
-    Raises Unavailable where a code of the application cannot be checked, since its seed cannot be read; that
-    is no wrong code, and backup codes hold all the same.
+    Raises Unavailable if a code of the app cannot be checked because its seed cannot be read; that is not a
+    wrong code, and backup codes still work.
     """
     try:
         return _check_code(user, code)

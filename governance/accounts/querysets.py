@@ -1,4 +1,4 @@
-"""Questions about people."""
+"""Queries on users."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def active() -> QuerySet[Any]:
 
 @Prepared
 def tokens_of() -> Any:
-    """Return the tokens that begin with `key`, each with its person and what she works on."""
+    """Return the tokens that begin with `key`, each with its user and work profile."""
     return (
         ApiToken.objects.filter(token_key=Slot("key"))
         .select_related("user__work_profile")
@@ -36,12 +36,12 @@ def tokens_of() -> Any:
 
 
 def service_clients() -> QuerySet[User]:
-    """Return the active service clients whose tokens a manager issues."""
+    """Return the active service clients, whose tokens managers issue."""
     return User.objects.filter(is_active=True, role=Role.SERVICE, is_superuser=False)
 
 
 def own_tokens(user_id: int, at: datetime) -> QuerySet[ApiToken]:
-    """Return the tokens of a person that still work, the newest first."""
+    """Return a person's valid tokens, the newest first."""
     rows: QuerySet[ApiToken] = ApiToken.objects.filter(user=user_id, revoked_at=None, expiry__gt=at)
     return rows.order_by("-created", "-digest")
 
@@ -52,7 +52,7 @@ def at_work(at: datetime) -> QuerySet[Any]:
 
 
 def active_or_away(at: datetime) -> QuerySet[Any]:
-    """Return the active people, each with `key`, and `away` where they are absent."""
+    """Return the active people, each with `key`, and `away` if they are absent."""
     rows: QuerySet[Any] = active().annotate(away=Exists(_absent(at)))
     return rows
 
@@ -72,7 +72,7 @@ def managers_mail() -> list[str]:
 
 
 def absences_from(at: datetime, most: int = 100) -> list[dict[str, Any]]:
-    """Return the absences that last or are still to come, the first to begin first."""
+    """Return current and future absences, the earliest first."""
     rows = Absence.objects.filter(ends_at__gt=at, user__is_active=True).order_by("starts_at", "pk")
     return [
         dict(row) for row in rows.values("pk", "user_id", "user__username", "starts_at", "ends_at")[:most]
@@ -80,6 +80,6 @@ def absences_from(at: datetime, most: int = 100) -> list[dict[str, Any]]:
 
 
 def absences_of(user_ids: Sequence[int], since: datetime, until: datetime) -> list[tuple[Any, ...]]:
-    """Return the absences of people between two instants: whose, from when and until when."""
+    """Return the absences between two instants: whose, from when and until when."""
     rows = Absence.objects.filter(user__in=list(user_ids), ends_at__gt=since, starts_at__lte=until)
     return list(rows.order_by("starts_at", "pk").values_list("user_id", "starts_at", "ends_at")[:MOST])

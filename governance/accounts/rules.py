@@ -1,4 +1,4 @@
-"""What a person or token may do, and the hours a person works."""
+"""Permissions of people and tokens, and working hours."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from governance.core.places import Province
 if TYPE_CHECKING:
     from governance.accounts.models import WorkProfile
 
-# A token with the scope `policy` may also change policies. The other scopes narrow: a token that has any of
+# A token with the scope `policy` may also change policies. The other scopes restrict: a token that has any of
 # them reaches only these parts.
 POLICY = "policy"
 AREAS = {
@@ -33,7 +33,7 @@ LANGUAGES = ("en", "fr")
 
 
 def rights_of(user: Any, token: Any = None) -> frozenset[str]:
-    """Return the permissions that count for this request: the role's, and what a service's token adds."""
+    """Return the permissions for this request: the role's, and those that a service client's token adds."""
     rights = frozenset(user.get_all_permissions())
     if user.is_superuser or getattr(user, "role", "") != Role.SERVICE:
         return rights
@@ -41,7 +41,7 @@ def rights_of(user: Any, token: Any = None) -> frozenset[str]:
 
 
 def by_user(user: Any, token: Any = None, **more: Any) -> By:
-    """Return the actor that a signed-in user is, with her rights and work profile."""
+    """Return the actor of a signed-in user, with their permissions and work profile."""
     profile = getattr(
         user, "work_profile", None
     )  # missing for most: RelatedObjectDoesNotExist is an AttributeError
@@ -59,18 +59,18 @@ def by_user(user: Any, token: Any = None, **more: Any) -> By:
 
 
 def token_id(digest: str) -> str:
-    """Return what a token is called in events and on screens: the beginning of its hash."""
+    """Return a token's id in events and on screens: the beginning of its hash."""
     return digest[:TOKEN_ID_LENGTH]
 
 
 def reaches(token: Any, path: str) -> bool:
-    """Say whether a token's scopes let it call this path."""
+    """Return whether a token's scopes let it call this path."""
     areas = [AREAS[scope] for scope in getattr(token, "scopes", ()) if scope in AREAS]
     return not areas or any(path.startswith(area) for area in areas)
 
 
 def rights_at(user: Any, token: Any, path: str) -> frozenset[str]:
-    """Return the permissions that count for a request of this path: none out of the token's reach."""
+    """Return the permissions for a request of this path: none if it is outside the token's scopes."""
     return rights_of(user, token) if reaches(token, path) else frozenset()
 
 
@@ -99,7 +99,7 @@ def check_profile(profile: WorkProfile) -> None:
 
 
 def on_shift(profile: Any, at: datetime) -> bool:
-    """Say whether a work profile's shifts contain an instant; without any, every hour is one."""
+    """Return whether an instant is in a work profile's shifts; without shifts, always True."""
     if profile is None or not profile.shifts:
         return True
     local = at.astimezone(ZoneInfo(profile.zone))
@@ -111,7 +111,7 @@ def on_shift(profile: Any, at: datetime) -> bool:
 
 
 def shifts_between(profile: Any, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """Yield a work profile's shifts between two instants, in UTC and in order; without any, all of it."""
+    """Yield a work profile's shifts between two instants, in UTC, in order; without any, the whole time."""
     if profile is None or not profile.shifts:
         yield since, until
         return

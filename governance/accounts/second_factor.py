@@ -1,4 +1,4 @@
-"""Taking somebody's second factor away, so that they set it up again at their next login."""
+"""Resetting somebody's second factor, so that they set up a new one at their next login."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ log = logging.getLogger(__name__)
 def reset_second_factor(username: str, *, by: By, at: datetime, reason: str) -> bool:
     """Remove a person's device, passkeys and backup codes, and end their sessions.
 
-    Returns whether they had any, so that a repeat changes nothing. Raises Forbidden without the right, for
-    oneself, and for a superuser unless the operator or another superuser does it; Invalid without a reason;
-    Refused `unknown_person`.
+    Returns whether they had any, so that a repeat changes nothing. Raises Forbidden without the permission,
+    for oneself, and for a superuser unless the operator or another superuser does it; Invalid without a
+    reason; Refused `unknown_person`.
     """
     require_reason(reason)
     user = User.objects.select_for_update().filter(username__iexact=username).first()

@@ -1,4 +1,4 @@
-"""The keys that seal the seeds of authenticator applications: adding one, sealing with it, dropping one."""
+"""The keys that encrypt the seeds of authenticator apps: add one, encrypt with it, drop one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_NAMED = 10
 
 @dataclass(slots=True)
 class Sealed:
-    """How many seeds were sealed with the current key, and whose cannot be read."""
+    """How many seeds were encrypted with the current key, and whose cannot be read."""
 
     count: int = 0
     unreadable: list[str] = field(default_factory=list)  # usernames
@@ -37,7 +37,7 @@ def known_numbers() -> list[int]:
 
 
 def unfinished(number: int) -> bool:
-    """Say whether seeds have still to be sealed with a key."""
+    """Return whether seeds have yet to be encrypted with a key."""
     return _of_other_keys(number).exists()
 
 
@@ -51,19 +51,19 @@ def _of_other_keys(number: int) -> QuerySet[Authenticator]:
 
 @transaction.atomic
 def add_key(number: int, *, by: By, at: datetime) -> None:
-    """Remember a key of the ring under its number; again it changes nothing.
+    """Remember a key of the ring under its number; a repeat changes nothing.
 
-    Raises Refused `key_number_taken` where another key has, or had, the number.
+    Raises Refused `key_number_taken` if another key has, or had, the number.
     """
     if SecondFactorKey.add(number, seeds.fingerprints()[number], at):
         hooks.security_event.ask("second_factor_key_added", by, {"key": number})
 
 
 def seal_all() -> Sealed:
-    """Seal with the current key every seed that is plain or sealed with another one; in steps, and again.
+    """Encrypt with the current key every seed that is plain or encrypted with another one, in batches.
 
-    A seed is replaced only as it was read, so that nothing is lost that a sign-in writes meanwhile. Raises
-    Unavailable where the keys are not the database's.
+    It can be repeated. A seed is replaced only if it is still as it was read, so that nothing is lost that a
+    sign-in writes meanwhile. Raises Unavailable if the keys are not the database's.
     """
     SecondFactorKey.require()
     done = Sealed()
@@ -96,10 +96,10 @@ def _in_steps(devices: QuerySet[Authenticator]) -> Iterator[Authenticator]:
 
 @transaction.atomic
 def drop_key(number: int, *, by: By, at: datetime) -> None:
-    """Need a key no longer. Its number is not used again.
+    """Record that a key is no longer needed. Its number is not used again.
 
     Raises NotFound for an unknown or dropped key, Refused `key_in_use` for the current one and `key_needed`
-    while a seed is sealed with it.
+    while a seed is encrypted with it.
     """
     row = SecondFactorKey.objects.select_for_update().filter(pk=number, dropped_at=None).first()
     if row is None:

@@ -1,7 +1,7 @@
-"""Who is past the second page of the login: a mark in the session says so, beside the password's own.
+"""The second step of the login: a mark in the session, besides the password's own, says who has passed it.
 
-Somebody who still owes a code or passkey is nobody to every page and to the API; only the pages of the second
-factor know them, as `request.half_in`. Tokens are not concerned.
+People who still owe a code or passkey are anonymous to every page and to the API; only the pages of the
+second factor know them, as `request.half_in`. Tokens are not affected.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from governance.core.actors import Role
 
 # In the session: a second factor is owed since the password; the mark of the one that was right.
 OWED, PASSED = "code_owed", "code_passed"
-# Of the application its id; of a passkey, and of backup codes beside passkeys alone, its kind and its id.
+# For the app its id; for a passkey, and for backup codes without an app, its kind and its id.
 Mark = int | str
 _KINDS = {"passkey": WebAuthnCredential, "codes": StaticDevice}
 
@@ -38,7 +38,7 @@ def ask_for_a_code(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) 
 
 
 def device_of(user: Any) -> Authenticator | None:
-    """Return the person's device that codes come from, if they have enrolled one."""
+    """Return the person's device that produces codes, if they have enrolled one."""
     found: Authenticator | None = (
         Authenticator.objects.filter(user_id=user.pk, confirmed=True).order_by("pk").first()
     )
@@ -50,18 +50,18 @@ def has_passkey(user: Any) -> bool:
 
 
 def has_one(user: Any) -> bool:
-    """Say whether the person has a second factor: the application, or a passkey."""
+    """Return whether the person has a second factor: the app, or a passkey."""
     return device_of(user) is not None or has_passkey(user)
 
 
 def mark_of(device: Authenticator | StaticDevice | WebAuthnCredential) -> Mark:
-    """Return what a session keeps of the second factor that opened it."""
+    """Return the mark that a session stores for the second factor that opened it."""
     kind = next((name for name, model in _KINDS.items() if isinstance(device, model)), None)
     return f"{kind}:{device.pk}" if kind else int(device.pk)
 
 
 def is_there(user: Any, mark: Mark) -> bool:
-    """Say whether the person still has the second factor of this mark."""
+    """Return whether the person still has the second factor of this mark."""
     if isinstance(mark, int):
         device = device_of(user)
         return device is not None and device.pk == mark
@@ -70,27 +70,27 @@ def is_there(user: Any, mark: Mark) -> bool:
 
 
 def other_mark(user: Any) -> Mark | None:
-    """Return the mark of a second factor that the person has; None where there is none."""
+    """Return the mark of a second factor that the person has; None if there is none."""
     device = device_of(user) or passkeys_of(user.pk).last()
     return None if device is None else mark_of(device)
 
 
 def must_have_one(user: Any) -> bool:
-    """Say whether somebody who signs in now must have a second factor."""
+    """Return whether somebody who signs in now must have a second factor."""
     return always_needs_one(user) or user.role in settings.SECOND_FACTOR_ROLES
 
 
 def always_needs_one(user: Any) -> bool:
-    """Say whether somebody may not go on without a second factor, in sessions of before too."""
+    """Return whether somebody may not continue without a second factor, even in an earlier session."""
     forced = user.is_superuser or user.role in (Role.MANAGER, Role.AUDITOR)
     return bool(settings.SECOND_FACTOR_FORCED and forced)
 
 
 class SecondFactor:
-    """Lets nobody in with the password alone who has a second factor or must have one.
+    """Keeps out people who have or must have a second factor and entered only the password.
 
-    Whoever signed in with a password that somebody else set then chooses their own: until they did they are
-    nobody too, and the password's page knows them as `request.owes_password`.
+    People who signed in with a password that somebody else set first choose their own: until then they are
+    anonymous too, and the password's page knows them as `request.owes_password`.
 
     Costs a query in the sessions that a code opened, and none in the others.
     """
@@ -106,7 +106,7 @@ class SecondFactor:
             return self.get_response(request)
         passed = request.session.get(PASSED)
         if passed is not None:
-            if not is_there(user, passed):  # reset or removed since: what it opened is closed
+            if not is_there(user, passed):  # reset or removed since: the sessions that it opened have ended
                 logout(request)
                 return self.get_response(request)
             return self._with_own_password(request)
@@ -125,7 +125,7 @@ class SecondFactor:
 
 
 def _sent_on(response: HttpResponseBase, page: str) -> HttpResponseBase:
-    """Send on to a page whom another page sends to the login because they are nobody to it."""
+    """Redirect users whom another page sends to the login because they are anonymous to it."""
     for header in ("Location", "X-Login"):
         place, _mark, asked = response.headers.get(header, "").partition("?")
         if asked and place in (reverse("login"), reverse("admin:login")):

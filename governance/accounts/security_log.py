@@ -1,8 +1,8 @@
-"""The security log: one JSON line per event, in a file of each day under VALHALLA_VAR/log.
+"""The security log: one JSON line per event, in a daily file under VALHALLA_VAR/log.
 
-It is apart from the database, so that nothing that is reset, rolled back or erased there takes a line along.
-Lines hold no secrets, no free text and no phone or e-mail of anybody; docs/security-log.md names the fields.
-Each line is one write at the end of the file, so that several processes can share it.
+It is separate from the database, so that nothing that is reset, rolled back or erased there removes a line.
+Lines hold no secrets, no free text and no phone number or e-mail address; docs/security-log.md lists the
+fields. Each line is one write at the end of the file, so that several processes can share it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from governance.core.current import current_correlation_id, current_request
 log = logging.getLogger(__name__)
 
 MOST_CHARACTERS = 200  # of one value
-MOST_A_MINUTE = 60  # lines about refusals of one caller; the last one of them says that it is
+MOST_A_MINUTE = 60  # lines about refusals of one caller; the last one says that it is the last
 MOST_CALLERS = 10_000
 NAME = re.compile(r"security-(\d{4}-\d{2}-\d{2})\.jsonl", re.ASCII)
 EMAIL = re.compile(r"[^\s@<>\"',;]+@[^\s@<>\"',;]+")
@@ -45,10 +45,10 @@ PHONE = re.compile(r"(?<![\w.])\+?1?[ .(-]{0,2}\d{3}[ .)-]{0,2}\d{3}[ .-]?\d{4}(
 
 
 def note(event: str, request: HttpRequest | None = None, **fields: Any) -> None:
-    """Write a line about something that happened now; `request` is the current one where none is given.
+    """Write a line about something that happened now; `request` defaults to the current one.
 
     `fields` are names, numbers and codes; None is left out. Never pass a secret, or text that somebody typed.
-    A log that cannot be written does not stop what it tells of: the line goes to the server's own log then.
+    If the log cannot be written, the action still continues: the line goes to the server's own log then.
     """
     request = request or current_request.get()
     correlation_id = current_correlation_id.get()
@@ -67,7 +67,7 @@ def note(event: str, request: HttpRequest | None = None, **fields: Any) -> None:
 
 
 def note_on_commit(event: str, **fields: Any) -> None:
-    """Write a line about a change once it is committed; of one that was rolled back nothing is written."""
+    """Write a line about a change once it is committed; nothing is written if it is rolled back."""
     transaction.on_commit(lambda: note(event, **fields), robust=True)
 
 
@@ -76,7 +76,7 @@ def folder() -> Path:
 
 
 def _value(value: Any) -> Any:
-    """Return what a line may hold of a value: at most 200 characters, without phone numbers and e-mail."""
+    """Return a value as a line may hold it: at most 200 characters, no phone number or e-mail address."""
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, (list, tuple)):
@@ -148,7 +148,7 @@ def _typed(request: HttpRequest | None, credentials: dict[str, Any]) -> dict[str
 
 
 def _named(name: str) -> dict[str, Any]:
-    """Return a name as failures are counted; of one that nobody has, only its digest."""
+    """Return a name as failures are counted; only a digest if it does not exist."""
     return {"unknown_user": name[2:]} if name.startswith("? ") else {"user": name}
 
 
@@ -156,13 +156,13 @@ def _named(name: str) -> dict[str, Any]:
 
 
 def token_name(token: ApiToken) -> str:
-    """Return what the log calls a token: the beginning of its hash, with which nobody can sign in."""
+    """Return a token's id in the log: the beginning of its hash, with which nobody can sign in."""
     return token.short_id
 
 
 @hooks.security_event.register
 def by_somebody(event: str, by: By, fields: Mapping[str, Any]) -> None:
-    """Note what a verb tells of, once it is committed."""
+    """Log a change by a service, once it is committed."""
     note_on_commit(
         event, by=by.username, by_id=by.user_id, by_token=by.token_id or None,
         acting_for=by.acting_for or None, **fields,
@@ -176,7 +176,7 @@ _counting = threading.Lock()
 
 
 def note_refusal(event: str, request: HttpRequest, caller: tuple[Any, ...], **fields: Any) -> None:
-    """Note a refusal, at most 60 of one caller in a minute: nobody can fill the disk by asking."""
+    """Log a refusal, at most 60 per caller and minute: nobody can fill the disk with requests."""
     minute = int(time.monotonic() / 60)
     with _counting:
         if len(_counts) >= MOST_CALLERS:
@@ -189,7 +189,7 @@ def note_refusal(event: str, request: HttpRequest, caller: tuple[Any, ...], **fi
 
 
 class Refusals:
-    """Notes each request that was refused for want of a right: who asked for what."""
+    """Logs each request that was refused for lack of a permission: who requested what."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -242,7 +242,7 @@ def who_asks() -> dict[str, Any]:
 
 
 def _sent_from_admin(request: HttpRequest, response: HttpResponseBase) -> bool:
-    """Say whether somebody who is signed in was sent from admin to the login: that is how it refuses."""
+    """Return whether admin sent a signed-in user to the login: that is how it refuses."""
     if response.status_code != 302 or not request.path_info.startswith("/admin/"):
         return False
     return (

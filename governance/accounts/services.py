@@ -133,7 +133,7 @@ def _new_person(username: str, role: str) -> User:
     except ValidationError as wrong:
         raise Invalid(wrong.message_dict) from wrong
     except IntegrityError as taken:
-        raise Refused("name_taken", _("Somebody took this name just now; try again.")) from taken
+        raise Refused("name_taken", _("Somebody just took this name; try again.")) from taken
     show_role(user)
     return user
 

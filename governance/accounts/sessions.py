@@ -1,6 +1,6 @@
-"""The rows that tell who is signed in: written at the login, once a minute, and at the end.
+"""Keeps a row for each session: written at the login, once a minute, and at the end.
 
-A person's sessions end when her password, her role or whether she is active changes, by whatever door.
+A person's sessions end when their password, role or active state changes, wherever that is done.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SIGN_IN = "sign_in"  # in the session: the id of its row
 def begin(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
     session = request.session
     before = session.pop(SIGN_IN, None)
-    if before is not None:  # she signs in once more, maybe in the same session: what ends is the old key
+    if before is not None:  # a repeated login, maybe in the same session: what ends is the old key
         session.cycle_key()
         _close(before, SignIn.Ended.LEFT)
     if session.session_key is None:
@@ -47,7 +47,7 @@ def _begin(request: HttpRequest, user: Any) -> None:
 
 
 def see(request: HttpRequest) -> bool:
-    """Keep that somebody was here now; False where her session was ended."""
+    """Record activity in a session; return False if it was ended."""
     row = request.session.get(SIGN_IN)
     if row is None:  # older than these rows
         _begin(request, request.user)
@@ -64,17 +64,17 @@ def end(request: HttpRequest, because: SignIn.Ended) -> None:
 
 @contextmanager
 def followed(request: HttpRequest) -> Iterator[None]:
-    """Let the row follow its session through a request: to a new key, or to its end."""
+    """Keep the row in step with its session during a request: a new key, or its end."""
     session, user = request.session, request.user
     key, row = session.session_key, session.get(SIGN_IN)
     yield
     if row is None or session.session_key == key:
         return
-    if session.get(SIGN_IN) != row:  # she left, or is somebody else now
+    if session.get(SIGN_IN) != row:  # logged out, or logged in as somebody else
         _close(row, SignIn.Ended.LEFT)
     elif not sign_ins.move(row, str(session.session_key), second_factor=PASSED in session):
         if SignIn.objects.filter(pk=row, ended_because=SignIn.Ended.PASSWORD).exists():
-            _begin(request, user)  # it is the session in which she changed it
+            _begin(request, user)  # the session in which the person changed their password
         else:
             session.flush()
 
@@ -83,7 +83,7 @@ def _close(row: int, because: SignIn.Ended) -> None:
     sign_ins.close(SignIn.objects.filter(pk=row), because, at=timezone.now())
 
 
-# --- what ends all sessions of a person ---------------------------------------------------------------------
+# --- events that end all sessions of a person ---------------------------------------------------------------
 
 WATCHED = ("password", "role", "is_superuser", "is_active")
 

@@ -1,6 +1,6 @@
-"""Sessions of people: begun, seen, and ended so that the next request is nobody's.
+"""People's sessions: start, record and end them, so that the next request is anonymous.
 
-Ending a row deletes the session that Django keeps in the database: there is no other place to ask.
+Ending a row deletes the session that Django stores in the database: it is stored nowhere else.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ AT_MOST = timedelta(hours=12)
 
 
 def signed_in(at: datetime) -> QuerySet[SignIn]:
-    """Return the sessions that are open: a VA's shift is taken for granted here."""
+    """Return the open sessions, assuming that every VA is on shift."""
     works = Q(user__role=Role.VA, user__is_superuser=False, seen_at__gt=at - IDLE_ON_SHIFT)
     return SignIn.objects.filter(
         works | Q(seen_at__gt=at - IDLE), ended_at=None, started_at__gt=at - AT_MOST, user__is_active=True
@@ -38,7 +38,7 @@ def signed_in(at: datetime) -> QuerySet[SignIn]:
 
 
 def begin(user_id: int, session_key: str, *, at: datetime, address: str | None, agent: str) -> SignIn:
-    """Keep that somebody signed in with this session."""
+    """Record that somebody signed in with this session."""
     browser, system = read_device(agent)
     return SignIn.objects.create(
         user_id=user_id, session_key=session_key, browser=browser, system=system, address=address,
@@ -47,22 +47,22 @@ def begin(user_id: int, session_key: str, *, at: datetime, address: str | None, 
 
 
 def see(sign_in: int, *, at: datetime, address: str | None) -> bool:
-    """Keep when and from where a session was last used; False where it is over."""
+    """Record when and from where a session was last used; return False if it is over."""
     rows = SignIn.objects.filter(pk=sign_in, ended_at=None)
     return bool(rows.update(seen_at=at, address=address))
 
 
 def move(sign_in: int, session_key: str, *, second_factor: bool) -> bool:
-    """Follow a session to its new key; False where it is over."""
+    """Follow a session to its new key; return False if it is over."""
     rows = SignIn.objects.filter(pk=sign_in, ended_at=None)
     return bool(rows.update(session_key=session_key, second_factor=second_factor))
 
 
 @transaction.atomic
 def end_sessions(ids: Sequence[int], *, by: By, at: datetime, reason: str = "") -> list[SignIn]:
-    """End sessions of one's own, or with a reason anybody's, and return those that were open until now.
+    """End one's own sessions, or with a reason anybody's, and return those that were open until now.
 
-    Raises Forbidden without the right, Invalid where the reason for ending somebody else's is missing or
+    Raises Forbidden without the permission, Invalid if the reason for ending another person's is missing or
     too long; then none is ended.
     """
     rows = _locked(SignIn.objects.filter(pk__in=list(ids)[:MOST_AT_ONCE]))
@@ -83,7 +83,7 @@ def end_everything(user_ids: Sequence[int], *, by: By, at: datetime, reason: str
 
 @transaction.atomic
 def end_others(kept: int, *, by: By, at: datetime) -> list[SignIn]:
-    """End all sessions of one's own but the one that is kept."""
+    """End all of one's own sessions but one."""
     rows = _locked(SignIn.objects.filter(user=by.user_id).exclude(pk=kept))
     return _end(rows, Ended.HAND, at=at, by=by)
 
@@ -92,14 +92,14 @@ def end_others(kept: int, *, by: By, at: datetime) -> list[SignIn]:
 def close(
     rows: QuerySet[SignIn], because: SignIn.Ended, *, at: datetime, by: By | None = None, reason: str = ""
 ) -> list[SignIn]:
-    """End sessions that something else put an end to, and return those that were open until now."""
+    """End sessions as a consequence of another change, and return those that were open until now."""
     return _end(_locked(rows), because, at=at, by=by, reason=reason[:REASON_LENGTH])
 
 
 def close_all_of(
     user: User, because: SignIn.Ended, *, at: datetime, by: By | None = None, reason: str = ""
 ) -> list[SignIn]:
-    """End all sessions of a person, such as when she has another role."""
+    """End all sessions of a person, for example when their role changes."""
     return close(SignIn.objects.filter(user=user), because, at=at, by=by, reason=reason)
 
 

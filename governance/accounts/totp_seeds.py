@@ -1,7 +1,7 @@
-"""The seeds of authenticator applications, encrypted with a key that lies apart from the database.
+"""The seeds of authenticator apps, encrypted with a key that is separate from the database.
 
-A sealed seed is the number of its key and, in base64, nonce, ciphertext and tag of AES-256-GCM (NIST SP
-800-38D): `k01:` and 64 characters for 20 bytes. It opens for the person alone whom it was sealed for.
+An encrypted seed is the number of its key and, in base64, nonce, ciphertext and tag of AES-256-GCM (NIST SP
+800-38D): `k01:` and 64 characters for 20 bytes. It can only be decrypted for the person it was encrypted for.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ RING = KeyRing(
     ),
 )
 SEED_BYTES = 20  # as RFC 4226 recommends
-MOST_BYTES = 29  # of a seed whose sealed form fits the 80 characters of its column
+MOST_BYTES = 29  # of a seed whose encrypted form fits the 80 characters of its column
 NONCE_BYTES = 12
-MARK = "k"  # a sealed seed begins with it, and a plain one, in hexadecimal digits, cannot
+MARK = "k"  # an encrypted seed begins with it, and a plain one, in hexadecimal digits, cannot
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +72,12 @@ def _derive(text: str, purpose: bytes) -> bytes:
 
 
 def fingerprints() -> Mapping[int, str]:
-    """Return, by number, what tells each key from another without revealing it."""
+    """Return, by number, a fingerprint of each key that does not reveal it."""
     return {number_of(key): _read(key).fingerprint for key in RING.keys}
 
 
 def current_key() -> int:
-    """Return the number of the key that seeds are sealed with. Raises Unavailable without one."""
+    """Return the number of the key that seeds are encrypted with. Raises Unavailable without one."""
     return number_of(_current())
 
 
@@ -88,7 +88,7 @@ def _current() -> str:
 
 
 def mark_of(number: int) -> str:
-    """Return what the seeds begin with that a key sealed."""
+    """Return the prefix of the seeds encrypted with a key."""
     return f"{MARK}{number:02}:"
 
 
@@ -101,7 +101,7 @@ def _owner(user_id: int) -> bytes:
 
 
 def new_seed(user_id: int) -> str:
-    """Return a new seed, sealed. Raises Unavailable without a key."""
+    """Return a new encrypted seed. Raises Unavailable without a key."""
     return seal(secrets.token_bytes(SEED_BYTES), user_id)
 
 
@@ -113,7 +113,7 @@ def seal(seed: bytes, user_id: int) -> str:
 
 
 def open_or_none(text: str, user_id: int) -> bytes | None:
-    """Return a person's seed; None where it is not theirs, was changed, or its key is not at hand."""
+    """Return a person's seed; None if it is not theirs, was changed, or its key is missing."""
     if not is_sealed(text):
         try:
             return binascii.unhexlify(text) if len(text) <= 2 * MOST_BYTES else None
@@ -131,7 +131,7 @@ def open_or_none(text: str, user_id: int) -> bytes | None:
 
 
 def unreadable() -> Unavailable:
-    """Return the refusal of a seed that does not open although the key is right."""
+    """Return the refusal for a seed that cannot be decrypted although the key is right."""
     return Unavailable(
         "second_factor_seed",
         _(

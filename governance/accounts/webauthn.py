@@ -1,7 +1,7 @@
-"""The WebAuthn ceremonies: what the browser is asked for a passkey, and whether what it answers holds.
+"""The WebAuthn ceremonies: the browser's options for a passkey, and the check of its answer.
 
-The cryptography is that of django-otp-webauthn; its own views are not served. A challenge lies in the
-session, is for one person and one kind of ceremony, holds once and for a few minutes.
+django-otp-webauthn does the cryptography; its own views are not served. A challenge is in the session, is for
+one person and one kind of ceremony, and is valid once and for a few minutes.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ from governance.core.strict_json import UnreadableJSON, read_json
 log = logging.getLogger(__name__)
 
 CHALLENGE = "passkey_challenge"  # in the session
-LASTS = settings.OTP_WEBAUTHN_TIMEOUT_SECONDS + 30  # seconds; the person's time and the way of the answer
+LASTS = settings.OTP_WEBAUTHN_TIMEOUT_SECONDS + 30  # seconds for the person and the network
 LONGEST = 16 * 1024  # characters of an answer; those of browsers are fewer than 4,000
 LONGEST_ID = 1023  # bytes, https://www.w3.org/TR/webauthn-3/#credential-id
-HIGHEST_COUNT = 2**31 - 1  # what the column holds
+HIGHEST_COUNT = 2**31 - 1  # the column's length
 ADD, USE = "add", "use"  # the kinds of ceremony
 
 
 def relying_party(request: HttpRequest) -> str:
-    """Return whose the passkeys are: the host as it was asked for, without its port."""
+    """Return the relying party of the passkeys: the requested host without its port."""
     return split_domain_port(request.get_host())[0]
 
 
 def are_possible(request: HttpRequest) -> bool:
-    """Say whether browsers let this address use passkeys: a named host by https, or localhost."""
+    """Return whether browsers allow passkeys at this address: a host name by https, or localhost."""
     host = relying_party(request)
     try:
         ip_address(host.strip("[]"))
@@ -63,7 +63,7 @@ def are_possible(request: HttpRequest) -> bool:
 
 
 class Ceremony(WebAuthnHelper):  # type: ignore[misc]  # it has no types
-    """The package's ceremonies as they are here: for the request's host, with fingerprint, face or PIN."""
+    """The package's ceremonies with our settings: for the request's host, with fingerprint, face or PIN."""
 
     name = ""
 
@@ -74,7 +74,7 @@ class Ceremony(WebAuthnHelper):  # type: ignore[misc]  # it has no types
         asked: dict[str, Any] = super().get_generate_registration_options_kwargs(user=user)
         asked["authenticator_selection"] = AuthenticatorSelectionCriteria(
             resident_key=self.get_discoverable_credentials_preference(),
-            # what proves who sits at the browser must not be a key that somebody left in it
+            # a key that somebody left in the browser must not prove who is there
             user_verification=UserVerificationRequirement.REQUIRED,
         )
         return asked
@@ -87,25 +87,25 @@ class Ceremony(WebAuthnHelper):  # type: ignore[misc]  # it has no types
         return made
 
     def create_attestation(self, *given: Any) -> None:
-        """Keep nothing of the device's make: none is asked for."""
+        """Store no attestation: none is requested."""
 
 
 def begin_adding(request: HttpRequest, user: User) -> dict[str, Any]:
-    """Return what the browser is asked to make, as JSON; its challenge begins."""
+    """Return the options for creating a passkey, as JSON, and start a challenge."""
     options, state = Ceremony(request).register_begin(user)
     return _begun(request, user, ADD, options, state)
 
 
 def begin_using(request: HttpRequest, user: User) -> dict[str, Any]:
-    """Return what the browser is asked to sign, and with which passkeys, as JSON; its challenge begins."""
+    """Return the options for signing and the passkeys for it, as JSON, and start a challenge."""
     options, state = Ceremony(request).authenticate_begin(user, require_user_verification=True)
     return _begun(request, user, USE, options, state)
 
 
 def adding(request: HttpRequest, user: User, answer: str) -> Callable[[User, str], WebAuthnCredential]:
-    """Return what stores the passkey that the browser made, for `add_passkey`; its challenge is used up now.
+    """Return a function that stores the browser's new passkey, for `add_passkey`; uses up the challenge now.
 
-    Raises WrongPasskey, and what is returned raises Refused.
+    Raises WrongPasskey, and the returned function raises Refused.
     """
     state = _taken(request, user, ADD)
 
@@ -127,7 +127,7 @@ def adding(request: HttpRequest, user: User, answer: str) -> Callable[[User, str
 
 
 class WrongPasskey(Refused):
-    """The answer is none of the person's passkeys; `reason` is a code for the security log."""
+    """The answer matches none of the person's passkeys; `reason` is a code for the security log."""
 
     def __init__(self, reason: str, sentence: str) -> None:
         super().__init__("wrong_passkey", sentence)
@@ -137,11 +137,12 @@ class WrongPasskey(Refused):
 def check_passkey(request: HttpRequest, user: User, answer: str) -> WebAuthnCredential:
     """Return the passkey with which the person answered. Raises WrongPasskey.
 
-    A wrong one makes the next wait, twice as long each, as a wrong backup code does, and with those.
+    A wrong one delays the next attempt, twice as long each time, as a wrong backup code does; both share the
+    delay.
     """
     state = _taken(request, user, USE)
     with transaction.atomic():
-        # whoever removes the passkey or resets all goes before or after
+        # removing the passkey or resetting all waits for this, or this for it
         User.objects.select_for_update(no_key=True).get(pk=user.pk)
         gate = _gate(user)
         if not gate.verify_is_allowed()[0]:
@@ -164,7 +165,7 @@ def check_passkey(request: HttpRequest, user: User, answer: str) -> WebAuthnCred
 
 
 def default_name(request: HttpRequest) -> str:
-    """Return what a passkey may be called: the browser and system that it is added with."""
+    """Return a default name for a passkey: the browser and system that it is added with."""
     return device_in_words(*read_device(request.headers.get("User-Agent", "")))
 
 
@@ -176,7 +177,7 @@ def _begun(
 
 
 def _taken(request: HttpRequest, user: User, kind: str) -> dict[str, Any]:
-    """Take the challenge out of the session, for good, whatever becomes of it. Raises WrongPasskey."""
+    """Remove the challenge from the session, whatever the result. Raises WrongPasskey."""
     session = request.session
     begun = session.pop(CHALLENGE, None)
     with transaction.atomic():
@@ -195,7 +196,7 @@ def _taken(request: HttpRequest, user: User, kind: str) -> dict[str, Any]:
 
 
 def _gate(user: User) -> StaticDevice:
-    """Return the locked row that counts a person's wrong passkeys: it holds their backup codes too."""
+    """Return the locked row that counts a person's wrong passkeys; backup codes share it."""
     found = StaticDevice.objects.select_for_update().filter(user=user).order_by("pk").first()
     return found or StaticDevice.objects.create(user=user, name="backup codes")
 
@@ -214,7 +215,7 @@ def _read(answer: str) -> dict[str, Any]:
 
 
 def _require_plain_cbor(response: Any) -> None:
-    """Raise what the CBOR of an answer raises before it is decoded, which the signature does not protect."""
+    """Refuse an answer whose CBOR is not plain, before decoding it: the signature does not protect it."""
     if not isinstance(response, dict):
         raise UnreadableJSON("no response")
     stated, signed = response.get("attestationObject"), response.get("authenticatorData")
@@ -230,7 +231,7 @@ def _require_plain_cbor(response: Any) -> None:
 
 
 def _raise_unless_of_the_answer(problem: Exception) -> None:
-    """Raise again what is not the browser's doing; parsers of foreign bytes raise almost anything."""
+    """Re-raise errors that the browser did not cause; parsers of foreign bytes raise almost anything."""
     if isinstance(problem, DatabaseError) and not isinstance(problem, DataError):
         raise problem
 
@@ -249,7 +250,7 @@ def _wrong(user: User, answer: str, problem: Exception) -> WrongPasskey:
 
 
 def _counted_back(user: User, answer: str) -> bool:
-    """Say whether a refused answer counts no further than the last one of its passkey."""
+    """Return whether a refused answer has no higher counter than the last one of its passkey."""
     try:
         read = parse_authentication_credential_json(_read(answer))
         count = parse_authenticator_data(read.response.authenticator_data).sign_count

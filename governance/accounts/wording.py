@@ -1,4 +1,4 @@
-"""What each role may do, said as a manager would say it: the table is in valhalla/roles.py."""
+"""Texts about roles, devices and shifts for people; the table of permissions is in valhalla/roles.py."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def roles_in_words() -> SafeString:
 
 
 def device_in_words(browser: str, system: str) -> str:
-    """Return what somebody signed in with, such as “Firefox on Windows”."""
+    """Return the device of a sign-in, such as “Firefox on Windows”."""
     known = {"browser": "" if browser == "Other" else browser, "system": "" if system == "Other" else system}
     if all(known.values()):
         return gettext("%(browser)s on %(system)s") % known
@@ -53,7 +53,7 @@ def device_in_words(browser: str, system: str) -> str:
 
 
 def week_in_words(shifts: Sequence[Window]) -> str:
-    """Return weekly shifts, days with the same hours together; empty where there are none."""
+    """Return weekly shifts as text, days with the same hours together; empty without shifts."""
     week = [
         tuple(sorted((window.start, window.end) for window in shifts if day in window.days)) for day in DAYS
     ]

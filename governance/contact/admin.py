@@ -1,4 +1,4 @@
-"""What the gate judges by, and what it decided, on the managers' screens."""
+"""Admin classes for the gate's reference data and its decisions."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from governance.core.admin.base import (
     VersionForm,
     by_of,
 )
-from governance.core.admin.display import facts, there
+from governance.core.admin.display import column, facts, there
 from governance.core.admin.filters import one_of
 from governance.core.channels import CHANNEL_CHOICES, CHANNELS, channel_name
 from governance.core.errors import Invalid
@@ -79,7 +79,7 @@ DAYS = (
 
 
 class ReferenceAdmin(HistoryAdmin):
-    """A screen of what holds everywhere: saved with a reason, after which due times are judged anew."""
+    """Reference data that applies everywhere: saving needs a reason and then recomputes due times."""
 
     def serve(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> Any:
         save_reference(obj, by=by_of(request), at=timezone.now(), reason=form.cleaned_data["change_reason"])
@@ -95,7 +95,7 @@ class RemovableReferenceAdmin(DeletesWithReason, ReferenceAdmin):
 
 @admin.register(Closure)
 class ClosureAdmin(RemovableReferenceAdmin):
-    """Days that are closed besides the public holidays, and public holidays that are worked."""
+    """Days that are closed in addition to public holidays, and public holidays that are worked."""
 
     form = ReasonForm
     list_display = ("date", "province_name", "name", "closed", "closed_from", "citation")
@@ -125,7 +125,7 @@ class ClosureAdmin(RemovableReferenceAdmin):
 
 
 class HoursForm(ReasonForm):
-    """The law's hours with their days as boxes."""
+    """Legal hours, with their days as checkboxes."""
 
     days = forms.TypedMultipleChoiceField(
         label=_("Days"), choices=DAYS, coerce=int, widget=UnfoldAdminCheckboxSelectMultipleWidget
@@ -134,7 +134,7 @@ class HoursForm(ReasonForm):
 
 @admin.register(StatutoryHours)
 class StatutoryHoursAdmin(ReferenceAdmin):
-    """The law's hours. A change of the law is a new row with its own date; the old one stays for the past."""
+    """Legal hours. A change in the law is a new row with its own date; the old one stays for the past."""
 
     form = HoursForm
     list_display = ("jurisdiction", "channel", "days_told", "start", "end", "valid_from", "citation")
@@ -158,13 +158,11 @@ class StatutoryHoursAdmin(ReferenceAdmin):
         (_("Why"), {"fields": ("change_reason",)}),
     )
 
-    @admin.display(description=_("days"))
-    def days_told(self, hours: StatutoryHours) -> str:
-        return ", ".join(str(dict(DAYS)[day]) for day in hours.days)
+    days_told = column(_("days"), lambda hours: ", ".join(str(dict(DAYS)[day]) for day in hours.days))
 
 
 class CityZoneForm(ReasonForm):
-    """A city's clock, chosen from the Canadian ones."""
+    """A city's time zone, one of the Canadian ones."""
 
     zone = forms.ChoiceField(
         label=_("Time zone"),
@@ -175,7 +173,7 @@ class CityZoneForm(ReasonForm):
 
 @admin.register(CityZone)
 class CityZoneAdmin(RemovableReferenceAdmin):
-    """Which clock a city keeps, for leads without a zone of their own."""
+    """The time zones of cities, for leads without a time zone of their own."""
 
     form = CityZoneForm
     list_display = ("city", "province", "zone")
@@ -209,12 +207,12 @@ def read_point(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 class PointForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets the model
-    """A form that takes a phone number or address, of which only the keyed hash is kept."""
+    """A form that takes a phone number or address, of which only the keyed hash is stored."""
 
     point = forms.CharField(
         label=_("Phone or e-mail"), max_length=254,
         widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
-        help_text=_("Kept as a keyed hash only; it cannot be read again."),
+        help_text=_("Stored as a keyed hash only; it cannot be read again."),
     )  # fmt: skip
 
     def clean_point(self) -> tuple[str, tuple[str, ...]]:
@@ -230,7 +228,7 @@ class PointForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets th
 
 
 class EvidenceOfPoints(ServiceAdmin):
-    """Rows about points: added through a service, found by the point's hash, never changed."""
+    """Rows about contact points: added through a service, found by the point's hash, never changed."""
 
     list_display_links = ("at",)
     ordering = ("-pk",)
@@ -249,13 +247,11 @@ class EvidenceOfPoints(ServiceAdmin):
         except ValidationError:
             return super().get_search_results(request, queryset, search_term)  # type: ignore[no-any-return]  # untyped
 
-    @admin.display(description=_("point"))
-    def point_told(self, row: Any) -> str:
-        return f"{row.point_digest[:12]}…"
+    point_told = column(_("point"), lambda row: f"{row.point_digest[:12]}…")
 
 
 class SuppressionForm(PointForm):
-    """A stop, or the end of one."""
+    """A suppression, or its end."""
 
     class Meta:
         model = Suppression
@@ -273,7 +269,7 @@ class SuppressionForm(PointForm):
 
 @admin.register(Suppression)
 class SuppressionAdmin(TransfersStops, EvidenceOfPoints):
-    """Whom nobody contacts. A row is never deleted; a stop ends by another row."""
+    """Suppressions. Rows are never deleted; another row ends a suppression."""
 
     form = SuppressionForm
     list_display = ("at", "point_told", "action", "channel_told", "source", "reason", "actor")
@@ -311,9 +307,7 @@ class SuppressionAdmin(TransfersStops, EvidenceOfPoints):
         saved: Suppression = Suppression.objects.filter(point_digest=hashed).latest("pk")
         return saved
 
-    @admin.display(description=_("channel"), ordering="channel")
-    def channel_told(self, row: Suppression) -> str:
-        return row.get_channel_display() or str(_("all"))
+    channel_told = column(_("channel"), "get_channel_display", nothing=_("all"), ordering="channel")
 
 
 class ConsentForm(PointForm):
@@ -336,7 +330,7 @@ class ConsentForm(PointForm):
 
 @admin.register(Consent)
 class ConsentAdmin(EvidenceOfPoints):
-    """Consents as Canada's anti-spam law asks for them; when one ends follows from its kind."""
+    """Consents under Canada's anti-spam law; the kind decides when one ends."""
 
     form = ConsentForm
     list_display = ("at", "point_told", "channel", "kind", "obtained_how", "expires_at", "actor")
@@ -405,7 +399,7 @@ class ConsentStatementAdmin(HistoryAdmin):
 
 @admin.register(AreaCodeStatement)
 class AreaCodeStatementAdmin(HistoryAdmin):
-    """Area codes where only exempt numbers are called; go-live waits for a list or a statement of each."""
+    """Area codes where only exempt numbers are called; go-live waits for a list or a statement for each."""
 
     form = VersionForm
     nothing_yet = _("State where only exempt numbers are called: such an area code needs no national list.")
@@ -438,7 +432,7 @@ class AreaCodeStatementAdmin(HistoryAdmin):
 
 
 class EndsFilter(admin.SimpleListFilter):
-    """Lists that end within a week, or have ended."""
+    """Lists that expire within a week, or have expired."""
 
     title = _("state")
     parameter_name = "ends"
@@ -456,15 +450,13 @@ class EndsFilter(admin.SimpleListFilter):
 class AreaCodeListAdmin(ReadOnlyAdmin):
     """The newest national do-not-call list of each area code, and until when it may be used."""
 
-    nothing_yet = _("No list was imported yet: manage.py import_do_not_call does it.")
+    nothing_yet = _("No list has been imported yet: run manage.py import_do_not_call.")
     list_display = ("area_code", "list_date", "usable_until", "state_told", "since")
     list_filter = (EndsFilter, "list_date")
     search_fields = ("area_code",)
     ordering = ("list_date", "area_code")
 
-    @admin.display(description=_("usable until"), ordering="list_date")
-    def usable_until(self, row: AreaCodeList) -> Any:
-        return last_day_of(row.list_date)
+    usable_until = column(_("usable until"), lambda row: last_day_of(row.list_date), ordering="list_date")
 
     @admin.display(description=_("state"))
     def state_told(self, row: AreaCodeList) -> str:
@@ -476,9 +468,9 @@ class AreaCodeListAdmin(ReadOnlyAdmin):
 
 @admin.register(DoNotCallImport)
 class DoNotCallImportAdmin(ReadOnlyAdmin):
-    """When the national do-not-call list was read in; manage.py import_do_not_call does it."""
+    """When the national do-not-call list was imported, by manage.py import_do_not_call."""
 
-    nothing_yet = _("The national list was never read in: manage.py import_do_not_call does it.")
+    nothing_yet = _("The national list was never imported: run manage.py import_do_not_call.")
     list_display = ("list_date", "at", "codes_told", "numbers", "added", "unreadable", "actor")
     list_filter = ("list_date",)
     ordering = ("-list_date", "-id")
@@ -491,7 +483,7 @@ class DoNotCallImportAdmin(ReadOnlyAdmin):
 
 @admin.register(ContactDecision)
 class ContactDecisionAdmin(ReadOnlyAdmin):
-    """What the gate answered where someone contacted or was refused to."""
+    """The gate's decisions where somebody contacted a lead or was refused."""
 
     list_display = (
         "created_at", "lead_id", "channel_told", "door", "ok", "why", "all_the_same", "where", "local_time",
@@ -524,31 +516,17 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
             return found, twice
         return found | queryset.filter(Q(phone_digest__in=hashes) | Q(email_digest__in=hashes)), twice
 
-    @admin.display(description=_("contacted all the same"))
+    @admin.display(description=_("contacted anyway"))
     def all_the_same(self, decision: ContactDecision) -> str:
         if decision.overridden:
             return str(_("overridden"))
         return str(_("it took place")) if decision.happened else ""
 
-    @admin.display(description=_("channel"), ordering="channel")
-    def channel_told(self, decision: ContactDecision) -> str:
-        return str(channel_name(decision.channel))
-
-    @admin.display(description=_("province"))
-    def province_told(self, decision: ContactDecision) -> str:
-        return str(dict(Province.choices).get(decision.province, decision.province))
-
-    @admin.display(description=_("answer"), ordering="reason")
-    def why(self, decision: ContactDecision) -> str:
-        return str(SENTENCES.get(decision.reason, decision.reason))
-
-    @admin.display(description=_("keyed hash of the phone number"))
-    def phone_hash(self, decision: ContactDecision) -> str:
-        return decision.phone_digest
-
-    @admin.display(description=_("keyed hash of the e-mail address"))
-    def email_hash(self, decision: ContactDecision) -> str:
-        return decision.email_digest
+    channel_told = column(_("channel"), lambda decision: channel_name(decision.channel), ordering="channel")
+    province_told = column(_("province"), "province", words=dict(Province.choices))
+    why = column(_("answer"), "reason", words=SENTENCES, ordering="reason")
+    phone_hash = column(_("keyed hash of the phone number"), "phone_digest")
+    email_hash = column(_("keyed hash of the e-mail address"), "email_digest")
 
     @admin.display(description=_("market policy"))
     def policy_told(self, decision: ContactDecision) -> str:
@@ -558,13 +536,8 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
             "id": decision.policy_id, "version": decision.policy_version,
         }  # fmt: skip
 
-    @admin.display(description=_("versions used"))
-    def basis_told(self, decision: ContactDecision) -> str:
-        return facts(decision.basis, BASIS)
-
-    @admin.display(description=_("place"), ordering="province")
-    def where(self, decision: ContactDecision) -> str:
-        return f"{decision.province}/{decision.market}"
+    basis_told = column(_("versions used"), lambda decision: facts(decision.basis, BASIS))
+    where = column(_("place"), lambda decision: f"{decision.province}/{decision.market}", ordering="province")
 
     @admin.display(description=_("local time"))
     def local_time(self, decision: ContactDecision) -> str:
@@ -577,7 +550,7 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
 
 @admin.register(HashKeyCheck)
 class HashKeyCheckAdmin(ReadOnlyAdmin):
-    """Which keys hash the points, told by their fingerprints; the newest is first."""
+    """The keys that hash the contact points, shown by their fingerprints, the newest first."""
 
     list_display = ("id", "fingerprint", "added_at", "moved_at", "dropped_at")
     list_display_links = None

@@ -1,6 +1,6 @@
-"""Local hours on the world's clock: a window of a local day as instants, across every clock change.
+"""Local hours as instants: a window of a local day in UTC, across every clock change.
 
-Zone data is the ``tzdata`` package's. Instants are aware datetimes in UTC, spans half-open.
+Zone data is that of the ``tzdata`` package. Instants are aware datetimes in UTC, spans half-open.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _DAY = timedelta(days=1)
 
 
 def zone_data_is_current() -> bool:
-    """Say whether the zone data knows that British Columbia stopped changing its clocks in 2026.
+    """Return whether the zone data has British Columbia's end of clock changes in 2026.
 
-    With data of before, Vancouver is at -08:00 on 2026-12-15 and its people are called an hour off.
+    With older data, Vancouver is at -08:00 on 2026-12-15 and people there are called an hour off.
     """
     return _offset(ZoneInfo("America/Vancouver"), datetime(2026, 12, 15, 12, tzinfo=UTC)) == timedelta(
         hours=-7
@@ -34,7 +34,7 @@ def _offset(zone: ZoneInfo, at: datetime) -> timedelta:
 
 @functools.lru_cache(maxsize=20_000)
 def offsets_around(zone: str, day: date) -> tuple[tuple[datetime, datetime, timedelta], ...]:
-    """Return (from, until, offset) pieces that cover a local day of the zone; two where its clocks change."""
+    """Return (from, until, offset) pieces that cover a local day of the zone; two if its clocks change."""
     info = ZoneInfo(zone)
     midnight = datetime.combine(day, time(), UTC)
     low, high = midnight - _REACH, midnight + _DAY + _REACH
@@ -55,7 +55,7 @@ def offsets_around(zone: str, day: date) -> tuple[tuple[datetime, datetime, time
 
 
 def spans_of(zone: str, day: date, hours: Iterable[tuple[int, int]]) -> list[Span]:
-    """Return when the zone's clock shows `day` and one of the hours (minutes from midnight), as instants."""
+    """Return when it is `day` and one of the hours (minutes from midnight) in the zone, as instants."""
     midnight = datetime.combine(day, time(), UTC)
     found: list[Span] = []
     for start, end in hours:
@@ -80,7 +80,7 @@ def merged(spans: Iterable[Span]) -> list[Span]:
 
 
 def common(first: Sequence[Span], second: Sequence[Span]) -> list[Span]:
-    """Return what two ordered lists of spans have in common."""
+    """Return the intersection of two ordered lists of spans."""
     result: list[Span] = []
     i = j = 0
     while i < len(first) and j < len(second):
@@ -96,15 +96,15 @@ def common(first: Sequence[Span], second: Sequence[Span]) -> list[Span]:
 
 
 def zone_name(zone: str) -> str:
-    """Return a zone as people say it: “America/St_Johns” is St Johns."""
+    """Return a zone's display name: “America/St_Johns” is St Johns."""
     return zone.rpartition("/")[2].replace("_", " ")
 
 
 def add_local_days(at: datetime, days: int, zone: str) -> datetime:
     """Return the instant `days` later at the same wall time.
 
-    A wall time that a clock change skips is read with the offset from before it; of one that comes twice the
-    first counts.
+    A wall time that a clock change skips is read with the offset before it; if one occurs twice, the first
+    counts.
     """
     wall = at.astimezone(ZoneInfo(zone))
     later = datetime.combine(wall.date() + timedelta(days=days), wall.time(), ZoneInfo(zone)).replace(fold=0)

@@ -1,4 +1,4 @@
-"""Phones and e-mail addresses as they are compared, and the keyed hashes under which they are remembered."""
+"""Phone numbers and e-mail addresses in normal form, and the keyed hashes under which they are stored."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ RING = KeyRing(
 )
 JUST_CHANGED = gettext_lazy("The contact key was changed a moment ago; try again.")
 DIGEST_LENGTH = 64
-PRESS_LENGTH = 32  # of the token that ties a stop to the key press that recorded it
-LEAD = "LEAD"  # a lead that is stopped as such, beside its numbers and addresses
+PRESS_LENGTH = 32  # of the token that ties a suppression to the key press that recorded it
+LEAD = "LEAD"  # a lead that is suppressed as such, in addition to its numbers and addresses
 _FINGERPRINT = ("KEY", "fingerprint")
 
 
@@ -68,7 +68,7 @@ def area_code(phone: str) -> str:
 
 
 def read_email(text: str) -> str:
-    """Return an e-mail address as it is compared: trimmed and lower-case. Raises ValidationError."""
+    """Return an e-mail address in normal form: trimmed and lower-case. Raises ValidationError."""
     address = text.strip().lower()
     local_part, at_sign, domain = address.rpartition("@")
     plain = "".join("a" if sign.isalnum() else sign for sign in local_part)  # accents occur before the @
@@ -120,13 +120,13 @@ def _keys() -> _Keys:
 def digest(kind: str, value: str) -> str:
     """Return the keyed hash (HMAC-SHA-256) of a point that was read by `read_phone` or `read_email`.
 
-    Written with the current key. Raises Unavailable `contact_key` while there is no key.
+    Computed with the current key. Raises Unavailable `contact_key` while there is no key.
     """
     return _keys().current.digest(kind, value)
 
 
 def every_digest(kind: str, value: str) -> tuple[str, ...]:
-    """Return the point's hash under the current key, then under each kept one: what look-ups ask for."""
+    """Return the point's hash under the current key, then under each kept one, for look-ups."""
     keys = _keys()
     return tuple(key.digest(kind, value) for key in (keys.current, *keys.kept))
 
@@ -152,7 +152,7 @@ def current_key() -> int:
 
 
 def fingerprints() -> Mapping[int, str]:
-    """Return, by number, what tells each key from another without revealing it. Raises Unavailable."""
+    """Return, by number, a fingerprint of each key that does not reveal it. Raises Unavailable."""
     return _keys().fingerprints
 
 
@@ -163,5 +163,5 @@ def key_fingerprint() -> str:
 
 
 def key_problem(remembered: Mapping[int, str]) -> str:
-    """Return a sentence if these keys are not those that the database remembers; blank where all is well."""
+    """Return a sentence if these keys are not those that the database remembers; blank if all is well."""
     return RING.problem(fingerprints, remembered)

@@ -1,7 +1,7 @@
-"""Reading in the national do-not-call list (LNNTE-DNCL), and when that was last done.
+"""Importing the national do-not-call list (LNNTE-DNCL), and the date of the last import.
 
-Who telephones must check against a version of the list that is at most 31 days old (CRTC Unsolicited
-Telecommunications Rules, Part II). The list covers calls; texts and e-mail fall under the anti-spam law.
+Callers must use a version of the list that is at most 31 days old (CRTC Unsolicited Telecommunications Rules,
+Part II). The list covers calls; texts and e-mail fall under the anti-spam law.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _NO_DIGIT = re.compile(r"[^0-9]", re.ASCII)
 
 
 def newest_list() -> date | None:
-    """Return as of which day the newest list is that was read in; None where none was."""
+    """Return the date of the newest imported list; None if there is none."""
     found: date | None = (
         DoNotCallImport.objects.order_by("-list_date").values_list("list_date", flat=True).first()
     )
@@ -49,7 +49,7 @@ def newest_list() -> date | None:
 
 
 class UnreadableList(Invalid):
-    """The file is no list of telephone numbers."""
+    """The file is not a list of telephone numbers."""
 
 
 @needs_right(IMPORT, refusal=gettext_lazy("Only a manager imports the do-not-call list."))
@@ -57,19 +57,20 @@ def import_do_not_call(
     path: Path, *, list_date: date, by: By, at: datetime, area_codes: Iterable[str] = (),
     say: Callable[[int], None] = lambda count: None,
 ) -> DoNotCallImport:  # fmt: skip
-    """Suppress calls to every number of the list as of `list_date`, one a line, and record that it was read.
+    """Suppress calls to every number of the list as of `list_date`, one per line, and record the import.
 
-    `area_codes` are those that the list covers, numbers or none; left out, they are those of its numbers.
-    Calls there are held once their newest list is older than 31 days.
+    `area_codes` are those that the list covers, with or without numbers; by default those of its numbers.
+    Calls there are blocked once their newest list is older than 31 days.
 
-    Numbers that the list suppressed before are passed over, also where a manager or a newer consent ended
-    that stop; nothing is ever lifted. Each batch is a transaction of its own, so that a run that was cut
-    short is simply run again; the same file again writes nothing. Raises Forbidden without the right, Invalid
-    for a date after tomorrow or what is no area code, UnreadableList for a file without numbers, OSError.
+    Numbers that an earlier list suppressed are skipped, even if a manager or a newer consent ended that
+    suppression; nothing is ever lifted. Each batch is a separate transaction, so that an interrupted run can
+    be repeated; importing the same file again writes nothing. Raises Forbidden without the permission,
+    Invalid for a date after tomorrow or an invalid area code, UnreadableList for a file without numbers,
+    OSError.
     """
     # a day of slack: the list may be dated in UTC, whose day begins up to 5 hours before Toronto's
     if list_date > at.astimezone(LOCAL).date() + timedelta(days=1):
-        raise Invalid({"list_date": [_("The list cannot be of a day to come.")]})
+        raise Invalid({"list_date": [_("The list cannot be dated in the future.")]})
     covered = _area_codes(area_codes)
     whole = _checksum(path)
     same: QuerySet[DoNotCallImport] = DoNotCallImport.objects.filter(file_digest=whole, list_date=list_date)
@@ -82,8 +83,8 @@ def import_do_not_call(
         numbers, unreadable = numbers + bool(number), unreadable + (not number)
         if number:
             of_numbers.add(area_code(number))
-    if not numbers or unreadable > 1 + numbers // 100:  # a line of headings, and a few that are broken
-        raise UnreadableList({"file": [_("This is not a list of telephone numbers, one a line.")]})
+    if not numbers or unreadable > 1 + numbers // 100:  # a line of headings, and a few invalid ones
+        raise UnreadableList({"file": [_("This is not a list of telephone numbers, one per line.")]})
     added = done = 0
     readable = filter(None, _read(path))
     while batch := list(islice(readable, BATCH)):
@@ -150,7 +151,7 @@ def _suppress(numbers: Iterable[str], *, by: By, at: datetime) -> int:
 
 @verb(Execution.OBSERVE_ONLY)
 def _keep(row: DoNotCallImport, by: By) -> DoNotCallImport:
-    """Record the import and, of each area code without a newer one, this list; held calls come back."""
+    """Record the import, and this list for each area code without a newer one; unblock blocked calls."""
     row.save()
     for code in row.area_codes or ():
         first = {"list_date": row.list_date, "since": row.at, "source": row}
@@ -164,9 +165,9 @@ def _keep(row: DoNotCallImport, by: By) -> DoNotCallImport:
 
 
 def ending_lists(at: datetime) -> QuerySet[AreaCodeList]:
-    """Return the lists that end within a week or have ended, the oldest first.
+    """Return the lists that expire within a week or have expired, the oldest first.
 
-    Area codes of which a manager stated that only exempt numbers are called there are left out.
+    Area codes where a manager stated that only exempt numbers are called are left out.
     """
     oldest = at.astimezone(LOCAL).date() - timedelta(days=LASTS_DAYS - WARN_DAYS)
     return AreaCodeList.objects.filter(list_date__lte=oldest).exclude(
@@ -175,7 +176,7 @@ def ending_lists(at: datetime) -> QuerySet[AreaCodeList]:
 
 
 def any_list_is_stale(at: datetime) -> bool:
-    """Say whether the newest list of any area code is older than 31 days."""
+    """Return whether the newest list of any area code is older than 31 days."""
     oldest = at.astimezone(LOCAL).date() - timedelta(days=LASTS_DAYS)
     return AreaCodeList.objects.filter(list_date__lt=oldest).exists()
 

@@ -1,7 +1,7 @@
-"""How often one number or address may be contacted: our own rule, whatever the lead and the channel.
+"""The frequency cap for one number or address: our own rule, across leads and channels.
 
-Days are those of the local clock. A contact is a completed one that we made: neither a callback, a handover
-nor an answer to somebody who called or wrote within the 24 hours before.
+Days are those of the local time zone. A contact is a completed one that we initiated: neither a callback, a
+handoff nor an answer to somebody who called or wrote within the 24 hours before.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from governance.core.channels import CALL
 REDIAL = timedelta(minutes=10)
 ANSWER = timedelta(hours=24)
 WEEK = 7
-# What is read before a judged instant: 7 local days, 24 hours of answers, a contact entered a day late.
+# Read before a judged instant: 7 local days, 24 hours for answers, and a day for contacts entered late.
 REACH = timedelta(days=10)
 
 
 @dataclass(frozen=True, slots=True)
 class ContactRow:
-    """A contact that we made; `digest` is the keyed hash of the number or address."""
+    """A contact that we initiated; `digest` is the keyed hash of the number or address."""
 
     id: int
     digest: str
@@ -41,7 +41,7 @@ class ContactRow:
 
 @dataclass(frozen=True, slots=True)
 class InboundRow:
-    """Somebody called or wrote from the lead that holds this number or address."""
+    """An inbound contact from the lead that has this number or address."""
 
     digest: str
     at: datetime
@@ -49,14 +49,14 @@ class InboundRow:
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """The most contacts of a local day and of 7 local days."""
+    """The maximum contacts in a local day and in 7 local days."""
 
     per_day: int
     per_7_days: int
 
 
 def answers(at: datetime, inbound: Iterable[InboundRow], digest: str = "") -> bool:
-    """Say whether a contact at an instant answers somebody who called or wrote within 24 hours before."""
+    """Return whether a contact at an instant answers somebody who called or wrote within 24 hours before."""
     return any(digest in ("", row.digest) and row.at <= at < row.at + ANSWER for row in inbound)
 
 
@@ -67,7 +67,7 @@ def unprompted(contacts: Iterable[ContactRow], inbound: Sequence[InboundRow]) ->
 
 
 def _separate(calls: Iterable[tuple[datetime, str]]) -> list[datetime]:
-    """Return when contacts were made: calls within 10 minutes of one that counts are the same one."""
+    """Return the times of separate contacts: calls within 10 minutes of one that counts are the same one."""
     found: list[datetime] = []
     last_call: datetime | None = None
     for at, channel in sorted(calls):
@@ -92,7 +92,7 @@ def _over(moments: Sequence[datetime], at: datetime, zone: str, cap: Cap) -> boo
 def too_soon(
     contacts: Sequence[ContactRow], channel: str, zones: Sequence[str], at: datetime, cap: Cap
 ) -> bool:
-    """Say whether one more contact at an instant is more than the cap, for any point and on any clock."""
+    """Return whether one more contact at an instant exceeds the cap, for any point and in any time zone."""
     for digest in {row.digest for row in contacts}:
         made = [(row.at, row.channel) for row in contacts if row.digest == digest]
         before, after = _separate(made), _separate([*made, (at, channel)])
@@ -102,7 +102,7 @@ def too_soon(
 
 
 def next_change(contacts: Sequence[ContactRow], zones: Sequence[str], at: datetime) -> datetime:
-    """Return the first instant after `at` at which `too_soon` can answer otherwise."""
+    """Return the first instant after `at` at which `too_soon` can change."""
     turns = [row.at for row in contacts if row.at > at]
     turns += [row.at - REDIAL for row in contacts if row.at - REDIAL > at]
     for zone in zones:

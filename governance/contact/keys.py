@@ -1,4 +1,4 @@
-"""The contact keys that a database remembers, by number: adding one, and dropping one that nothing needs."""
+"""The contact keys that a database remembers, by number: add one, or drop one that nothing needs."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def known_numbers() -> list[int]:
 
 
 def unfinished(number: int) -> bool:
-    """Say whether contact points have still to be moved to a key; before the first one there was none."""
+    """Return whether contact points have yet to be rehashed with a key."""
     waiting = HashKeyCheck.objects.filter(pk=number, pk__gt=FIRST_KEY, moved_at=None)
     return waiting.exists()
 
 
 @verb(Execution.OBSERVE_ONLY)
 def add_key(number: int, fingerprint: str, *, by: By, at: datetime) -> None:
-    """Remember a key under its number; again it changes nothing.
+    """Remember a key under its number; a repeat changes nothing.
 
-    Raises Refused `key_number_taken` where another key has, or had, the number.
+    Raises Refused `key_number_taken` if another key has, or had, the number.
     """
     if HashKeyCheck.add(number, fingerprint, at):
         emit_kpi(DOMAIN, "contact_key_added", by=by, at=at, success=True, detail={"key": number})
@@ -41,7 +41,7 @@ def add_key(number: int, fingerprint: str, *, by: By, at: datetime) -> None:
 
 @verb(Execution.OBSERVE_ONLY)
 def moved_to(number: int, *, by: By, at: datetime, moved: int) -> None:
-    """Note that all contact points have the hashes of a key."""
+    """Record that all contact points have the hashes of a key."""
     HashKeyCheck.objects.filter(pk=number, moved_at=None).update(moved_at=at)
     if moved:
         emit_kpi(
@@ -62,11 +62,11 @@ def _of_key(number: int) -> Q:
 
 @verb(Execution.OBSERVE_ONLY)
 def drop_key(number: int, *, by: By, at: datetime) -> None:
-    """Need a key no longer. Its number is not used again.
+    """Record that a key is no longer needed. Its number is not used again.
 
     Raises NotFound for an unknown or dropped key, Refused `key_in_use` for the current one, Refused
-    `key_needed` while a suppression or consent was written with it: of people who were erased only the hash
-    is kept, so it cannot be made again with another key.
+    `key_needed` while a suppression or consent was written with it: for erased people only the hash is kept,
+    so it cannot be computed again with another key.
     """
     row = HashKeyCheck.objects.select_for_update(of=("self",)).filter(pk=number, dropped_at=None).first()
     if row is None:

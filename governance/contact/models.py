@@ -348,7 +348,7 @@ class ContactDecision(Written, AppendOnly):
     ok = models.BooleanField(_("allowed"))
     reason = models.CharField(_("reason"), max_length=40)
     overridden = models.BooleanField(_("overridden"), default=False)
-    happened = models.BooleanField(_("took place all the same"), default=False)
+    happened = models.BooleanField(_("took place anyway"), default=False)
     lead_score = models.DecimalField(_("score"), max_digits=5, decimal_places=4, null=True)
     policy_id = models.BigIntegerField(null=True)
     policy_version = models.PositiveIntegerField(null=True)

@@ -1,9 +1,10 @@
-"""The national do-not-call list by area code: until when one may be used, and which calls need none.
+"""The national do-not-call list by area code: until when a list may be used, and which calls are exempt.
 
 A call needs a version of the list that is at most 31 days old (CRTC Unsolicited Telecommunications Rules,
 Part II), unless the person agreed to calls at that number (Part II, s. 4) or has an existing business
 relationship with us: 18 months after a purchase or contract, 6 months after an inquiry (Telecommunications
-Act, S.C. 1993, c. 38, s. 41.7(2)). The anti-spam law's periods are others. No exemption ends a stop of ours.
+Act, S.C. 1993, c. 38, s. 41.7(2)). The anti-spam law has other periods. No exemption ends a suppression of
+ours.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 LOCAL = ZoneInfo("America/Toronto")
 LASTS_DAYS = 31
-WARN_DAYS = 7  # before a list ends
+WARN_DAYS = 7  # before a list expires
 STALE = "dncl_stale"
 EXPRESS, BUSINESS, INQUIRY = "express_consent", "business_relationship", "inquiry"
 RELATIONSHIP_MONTHS = {"BUSINESS": 18, "INQUIRY": 6}
@@ -36,7 +37,7 @@ def months_after(at: datetime, months: int) -> datetime:
 
 
 def last_day_of(list_date: date) -> date:
-    """Return the last day, on Toronto's clock, on which a list of this day may be used."""
+    """Return the last day, in Toronto time, on which a list of this day may be used."""
     return list_date + timedelta(days=LASTS_DAYS)
 
 
@@ -46,16 +47,16 @@ def stale_from(list_date: date) -> datetime:
 
 
 def days_left(list_date: date, at: datetime) -> int:
-    """Return how many days after today a list may still be used; negative once it is too old."""
+    """Return for how many days after today a list may still be used; negative once it is too old."""
     return (last_day_of(list_date) - at.astimezone(LOCAL).date()).days
 
 
 @dataclass(frozen=True, slots=True)
 class AreaList:
-    """The newest list of an area code: its day, and from which instant we had it.
+    """The newest list of an area code: its day, and the instant of its import.
 
-    `previous` is the day of the list before, so that a call of an earlier instant is judged by what we had
-    then; None where there was none. `import_id` names the import.
+    `previous` is the day of the list before it, to judge an earlier call by what we had then; None if there
+    was none. `import_id` names the import.
     """
 
     area_code: str
@@ -73,16 +74,16 @@ class AreaList:
         return held is not None and at >= stale_from(held)
 
     def turns(self) -> list[datetime]:
-        """Return the instants at which `is_stale` can change its answer."""
+        """Return the instants at which `is_stale` can change."""
         days = [day for day in (self.list_date, self.previous) if day is not None]
         return [self.since, *map(stale_from, days)]
 
 
 @dataclass(frozen=True, slots=True)
 class ListedNumber:
-    """A telephone number (keyed hash) of an area code that has a list.
+    """A telephone number (keyed hash) in an area code that has a list.
 
-    `point` is the hash that its lead's row holds, where it is another one: under an earlier key.
+    `point` is the hash in its lead's row if that differs because of an earlier key.
     """
 
     digest: str
@@ -108,8 +109,8 @@ class ListedNumber:
 def exemption(digest: str, consents: Sequence[ConsentRow], at: datetime) -> str:
     """Return why a call to a number needs no list at an instant, or nothing.
 
-    Express consent counts for calls at that very number, a relationship for the person, whatever the channel.
-    A withdrawal ends what its number or address and channel had before, one for calls ends everything.
+    Express consent counts for calls to that very number, a relationship for the person, whatever the channel.
+    A withdrawal ends earlier consents for its number or address and channel; one for calls ends all of them.
     """
     held: list[ConsentRow] = []
     for row in sorted(consents, key=lambda row: (row.at, row.id)):
@@ -131,7 +132,7 @@ def exemption(digest: str, consents: Sequence[ConsentRow], at: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ListCheck:
-    """What the lists say of a call: which are too old, and which of their numbers are exempt, and why."""
+    """The lists' answer for a call: which are too old, and which of their numbers are exempt, and why."""
 
     stale: tuple[ListedNumber, ...] = ()
     exempt: tuple[tuple[str, str], ...] = ()  # (area code, exemption)
@@ -144,7 +145,7 @@ class ListCheck:
 def check_lists(
     numbers: Sequence[ListedNumber], consents: Sequence[ConsentRow], at: datetime, *, lists_at: datetime
 ) -> ListCheck:
-    """Judge a call at `at` to every one of these numbers by the lists as they are at `lists_at`."""
+    """Check a call at `at` to all of these numbers against the lists as they are at `lists_at`."""
     stale = tuple(number for number in numbers if number.area.is_stale(lists_at))
     found = ((number.area.area_code, exemption(number.digest, consents, at)) for number in stale)
     return ListCheck(stale, tuple((code, why) for code, why in found if why))
@@ -153,7 +154,7 @@ def check_lists(
 def turns_of(
     numbers: Sequence[ListedNumber], consents: Sequence[ConsentRow], *, with_lists: bool
 ) -> list[datetime]:
-    """Return the instants at which `check_lists` can change its answer."""
+    """Return the instants at which the result of `check_lists` can change."""
     found = [turn for number in numbers for turn in number.area.turns()] if with_lists else []
     for row in consents:
         found.append(row.at)

@@ -1,4 +1,4 @@
-"""What the gate reads from the database, in as few queries as the answer needs."""
+"""The gate's database queries, as few as the answer needs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from governance.market.reading import PAST, VERSION, Timelines, policies_in_time
 
 
 def city_names(cities: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Answer the hook `city_names`: how the table of cities writes those of these that it knows."""
+    """Answer the hook `city_names`: the spelling of known cities in the table of cities."""
     keys = {(province, name): fold_city(name)[:200] for province, name in cities}
     rows = CityZone.objects.filter(
         province__in={province for province, _name in keys}, city_key__in=set(keys.values())
@@ -62,7 +62,7 @@ def city_names(cities: Collection[tuple[str, str]]) -> dict[tuple[str, str], str
 
 
 def zone_of_city(province: Any, city_key: Any) -> Subquery:
-    """Return the expression for the clock that a city keeps; null where `city_zone` does not know it."""
+    """Return an expression for a city's time zone; null if `city_zone` does not have the city."""
     rows = CityZone.objects.filter(province=province, city_key=city_key).order_by()
     return Subquery(rows.values("zone")[:1])
 
@@ -81,7 +81,7 @@ def _policy_and_clocks() -> Any:
 def policy_and_clocks(
     place: Place, city_key: str, market_city_key: str, at: datetime
 ) -> tuple[Timelines, str, str]:
-    """Return a place's policies as `policies_at` does and what `city_zone` says of the city and the market.
+    """Return a place's policies as `policies_at` does, and the city's and market's rows of `city_zone`.
 
     In one query.
     """
@@ -127,7 +127,7 @@ def _law_and_closures() -> Any:
 def law_and_closures(
     provinces: Iterable[str], since: date, until: date
 ) -> tuple[list[tuple[str, LegalHours]], list[ClosedDay]]:
-    """Return, in one query, the law's rows of these provinces as (channel, hours), and the closures.
+    """Return, in one query, the legal hours of these provinces as (channel, hours), and the closures.
 
     Closures are those of the provinces and of all Canada between two local days.
     """
@@ -146,9 +146,9 @@ def law_and_closures(
 
 
 def laws_week(provinces: Sequence[str], day: date) -> dict[str, list[LawsWeek]]:
-    """Return the law's hours of a week that begins with what is in force on `day`, in one query.
+    """Return the legal hours of a week, as in force on `day`, in one query.
 
-    Of each province only the channels of which the law says something.
+    For each province only the channels that the law regulates.
     """
     legal, _closures = law_and_closures(provinces, day, day)
     found: dict[str, list[LawsWeek]] = {}
@@ -172,7 +172,7 @@ def _legal_hours(
 
 
 def plain_hours(row: StatutoryHours) -> LegalHours:
-    """Return a row of the law's hours (or of its history) as a plain value."""
+    """Return a row of legal hours (or of its history) as a plain value."""
     return _legal_hours(row.pk, row.jurisdiction, row.days, row.start, row.end, row.valid_from, row.citation)
 
 
@@ -190,7 +190,7 @@ def plain_closure(row: Closure) -> ClosedDay:
 
 def _of_listed() -> Any:
     of_them = Q(point_digest__any_of=Listed("digests"))
-    # which keys these digests are of, in the same question: judging under others would lift every opt-out
+    # the keys of these digests, in the same query: judging with other keys would lift every opt-out
     nothing = Value("", CharField())
     key = HashKeyCheck.objects.filter(dropped_at=None).annotate(
         table=Value("K", CharField()), channel=nothing, what=nothing, on=Value(None, DateTimeField()),
@@ -220,7 +220,7 @@ def _personal_rows() -> Any:
 
 @dataclass(slots=True)
 class PersonalRows:
-    """What is on record of some points: stops, consents, contacts that we made and what came in.
+    """What is stored about some contact points: suppressions, consents, our contacts and inbound ones.
 
     `lists` are the newest national do-not-call lists by area code.
     """
@@ -239,12 +239,12 @@ def personal_rows(
     area_codes: Iterable[str] = (),
     others: Mapping[str, str] | None = None,
 ) -> PersonalRows:
-    """Return what is on record of these points and area codes, in one query.
+    """Return what is stored about these points and area codes, in one query.
 
-    All of their suppressions and consents; contacts and what came in of the days before `at`, or none, and no
-    list then. `others` names, by their hashes under other keys, the points' own: rows found there are
-    answered under these. Raises Unavailable `contact_key` where the keys in use are not those that the
-    database remembers.
+    All of their suppressions and consents; contacts and inbound contacts of the days before `at`, or, for
+    None, none of these and no list. `others` maps the points' hashes under other keys to their own: rows
+    found under the former are returned under the latter. Raises Unavailable `contact_key` if the keys in use
+    are not those that the database remembers.
     """
     same = others or {}
     wanted = sorted({*digests, *same})
@@ -256,7 +256,7 @@ def personal_rows(
         codes = sorted({code for code in area_codes if code})
         rows = list(_personal_rows(digests=wanted, since=at - REACH, area_codes=codes))
     if problem := key_problem({row[1]: row[2] for row in rows if row[0] == "K"}):
-        # with the keys of the file the caller's hashes are other ones: this question was not fully asked
+        # with the keys of the file the caller's hashes are different: this query did not cover all of them
         raise Unavailable("contact_key", JUST_CHANGED if RING.read_file_again() else problem)
     return _personal((row for row in rows if row[0] != "K"), same)
 

@@ -34,7 +34,7 @@ SENTENCES = {
     ),
     "no_contact_point": gettext_lazy("The lead has no usable number or address for this channel."),
     "within_window": gettext_lazy("Contact is allowed."),
-    # said by follow-ups alone, never by the gate
+    # used only by follow-ups, never by the gate
     "person_active": gettext_lazy(
         "Another lead with this number or address is being followed up; this one goes on when that ends."
     ),

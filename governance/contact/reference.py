@@ -1,4 +1,4 @@
-"""Verbs of what the gate judges by besides policies: closures, the law's hours and cities' clocks."""
+"""Services for the gate's reference data: closures, legal hours and cities' time zones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Reference = Closure | StatutoryHours | CityZone
 
 
 def _where(row: Reference) -> str:
-    """Return the province whose times a row touches; nothing where it touches all of them."""
+    """Return the province whose times a row affects; blank if it affects all of them."""
     if isinstance(row, StatutoryHours):
         return "" if row.jurisdiction == CANADA else row.jurisdiction
     return row.province
@@ -31,9 +31,9 @@ def _check(row: Reference, verb_name: str, by: By, reason: str) -> None:
 
 @verb(Execution.OBSERVE_ONLY)
 def save_reference(row: Reference, *, by: By, at: datetime, reason: str) -> None:
-    """Save a row with its reason in the history, and have the times there judged anew.
+    """Save a row with its reason in the history, and have due times there recomputed.
 
-    Raises Forbidden without the right, Invalid for values that cannot be used or without a reason.
+    Raises Forbidden without the permission, Invalid for invalid values or without a reason.
     """
     _check(row, "add" if row._state.adding else "change", by, reason)
     try:

@@ -1,6 +1,6 @@
-"""The contact gate as sums on plain values: what refuses, which check, and when it would allow.
+"""The contact gate as pure functions: which check refuses, and when it would allow.
 
-The law's hours for CALL are the CRTC's Unsolicited Telecommunications Rules, Part III (telemarketing
+The legal hours for CALL are those of the CRTC's Unsolicited Telecommunications Rules, Part III (telemarketing
 hours 9:00 to 21:30 on weekdays, 10:00 to 18:00 on weekends, in the consumer's time zone).
 """
 
@@ -28,16 +28,16 @@ from governance.market.rules import ContactRules, is_contact_allowed
 HORIZON = timedelta(days=60)
 VERSIONS = {"tzdata": version("tzdata"), "holidays": version("holidays")}
 WHOLE_DAY = ((0, DAY_MINUTES),)
-DAYS_REMEMBERED = 128  # by each calendar: more than the horizon, so that one search never forgets its own
+DAYS_REMEMBERED = 128  # per calendar: above the horizon, so that one search never evicts its own
 
 POLICY, CHANNEL, SUPPRESSION, CONSENT = "policy", "channel", "suppression", "consent"
 SCORE, HOLIDAY, STATUTORY, WINDOW = "score", "holiday", "statutory_hours", "contact_window"
 FREQUENCY = "frequency"
-BEFORE_TIME = (POLICY, CHANNEL, SUPPRESSION, CONSENT, SCORE)  # what no other hour changes
+BEFORE_TIME = (POLICY, CHANNEL, SUPPRESSION, CONSENT, SCORE)  # checks that no other hour changes
 CHECKS = (*BEFORE_TIME, HOLIDAY, STATUTORY, WINDOW, FREQUENCY)
 WITHIN = "within_window"
 
-# What is our own policy may be overridden; the law, a suppression or a disabled policy never.
+# Our own policy may be overridden; the law, a suppression or a disabled policy never.
 OVERRIDABLE = frozenset(
     {"lead_score_below_minimum", "outside_contact_window", "no_windows_defined", "too_soon"}
 )
@@ -45,7 +45,7 @@ OVERRIDABLE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class LegalHours:
-    """A row of the law's hours; `start` and `end` in minutes from local midnight."""
+    """A row of the legal hours; `start` and `end` in minutes from local midnight."""
 
     id: int
     jurisdiction: str
@@ -71,7 +71,7 @@ class ClosedDay:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """What ends contact on a local day from a minute on; by law where `citation` names one."""
+    """The end of contact on a local day, from a minute on; by law if it has a `citation`."""
 
     since: int
     citation: str = ""
@@ -80,12 +80,12 @@ class Closing:
 
 @functools.lru_cache(maxsize=512)
 def public_holidays(province: str, year: int) -> Mapping[date, str]:
-    """Return the province's public days of a year, observed days included, by the `holidays` package."""
+    """Return the province's public holidays of a year, observed ones included, by the `holidays` package."""
     return dict(holidays.country_holidays("CA", subdiv=province, years=year, observed=True))
 
 
 class Calendar:
-    """The hours of one place and channel: policy windows, the law's hours, holidays and closures."""
+    """The hours of one place and channel: policy windows, legal hours, holidays and closures."""
 
     def __init__(
         self,
@@ -98,15 +98,15 @@ class Calendar:
         self.rules = rules
         self.legal = legal
         self.closures: dict[date, ClosedDay] = {}
-        for row in sorted(closures, key=lambda row: row.province):  # a province's row beats the one for all
+        for row in sorted(closures, key=lambda row: row.province):  # a province's row overrides the general
             self.closures[row.day] = row
         self._open: dict[date, tuple[tuple[int, int], ...]] = {}
 
     def closings(self, day: date) -> tuple[Closing, ...]:
         """Return what ends contact on that local day: a closure, a public holiday, or both.
 
-        A cited closure is law and holds whatever the policy says of holidays. A closure from a time on takes
-        nothing from a public holiday, which closes the whole day.
+        A closure with a citation is law and applies whatever the policy says about holidays. A closure from a
+        time on does not shorten a public holiday, which closes the whole day.
         """
         row = self.closures.get(day)
         skips = self.rules is None or self.rules.skip_holidays
@@ -118,7 +118,7 @@ class Calendar:
         return tuple(found)
 
     def rows_in_force(self, day: date) -> list[LegalHours]:
-        """Return the law's rows that hold on a local day: of each jurisdiction those with its newest date."""
+        """Return the law's rows in force on a local day: those with the newest date of each jurisdiction."""
         newest: dict[str, date] = {}
         for row in self.legal:
             if row.valid_from <= day:
@@ -126,7 +126,7 @@ class Calendar:
         return [row for row in self.legal if newest.get(row.jurisdiction) == row.valid_from]
 
     def legal_hours(self, day: date, weekday: int | None = None) -> tuple[tuple[int, int], ...]:
-        """Return the law's hours of a local day as (start, end) minutes."""
+        """Return the legal hours of a local day as (start, end) minutes."""
         hours: tuple[tuple[int, int], ...] = WHOLE_DAY
         rows = self.rows_in_force(day)
         weekday = day.weekday() if weekday is None else weekday
@@ -156,7 +156,7 @@ class Hours:
     """When contact is allowed, as instants."""
 
     def spans(self, since: datetime, until: datetime) -> Iterator[Span]:
-        """Yield the open spans between two instants, in order; those that touch may come as two."""
+        """Yield the open spans between two instants, in order; adjacent ones may be separate."""
         raise NotImplementedError
 
     def next_open(self, at: datetime, *, within: timedelta = HORIZON) -> datetime | None:
@@ -169,7 +169,7 @@ class Hours:
         return None
 
     def closes_at(self, at: datetime) -> datetime | None:
-        """Return when the span that holds `at` ends, looking two days ahead; None where none holds it."""
+        """Return when the span that contains `at` ends, looking two days ahead; None if none contains it."""
         closes = None
         for start, end in self.spans(at, at + timedelta(days=2)):
             if start != (closes or at):
@@ -180,7 +180,7 @@ class Hours:
     def after_open_minutes(
         self, since: datetime, minutes: int, *, within: timedelta = HORIZON
     ) -> datetime | None:
-        """Return when the allowed clock, started at `since`, has run `minutes`; None within the horizon."""
+        """Return the instant after `minutes` of allowed contact since `since`; None within the horizon."""
         left = timedelta(minutes=minutes)
         for start, end in self.spans(since, since + within):
             if end - start >= left:
@@ -195,7 +195,7 @@ class Hours:
 
 
 class OpenHours(Hours):
-    """When a calendar allows contact under every one of some clocks."""
+    """When a calendar allows contact in every one of some time zones."""
 
     def __init__(self, calendar: Calendar, zones: Sequence[str]) -> None:
         self.calendar = calendar
@@ -220,7 +220,7 @@ class OpenHours(Hours):
         return known
 
     def spans(self, since: datetime, until: datetime) -> Iterator[Span]:
-        """Yield the open spans between two instants, in order, cut where a UTC day ends."""
+        """Yield the open spans between two instants, in order, cut at the ends of UTC days."""
         day = since.astimezone(UTC).date()
         last = (until - timedelta.resolution).astimezone(UTC).date()
         while day <= last:
@@ -232,7 +232,7 @@ class OpenHours(Hours):
 
 
 class HoursInTurn(Hours):
-    """The hours of policies that follow one another: each from its instant on, the first without one."""
+    """The hours of successive policies: each from its instant on, the first without one."""
 
     def __init__(self, turns: Sequence[tuple[datetime | None, Hours]]) -> None:
         self.turns = turns
@@ -254,14 +254,14 @@ def open_hours_of(
     closures: tuple[ClosedDay, ...],
     zones: tuple[str, ...],
 ) -> OpenHours:
-    """Return the hours that follow from these rows; the same rows have them worked out already."""
+    """Return the hours that follow from these rows; cached for the same rows."""
     return OpenHours(Calendar(province, rules, legal, closures), zones)
 
 
 def zones_for(
     province: str, *, own: str = "", policy: str = "", city: str | None = "", market: str | None = ""
 ) -> tuple[str, ...]:
-    """Return whose clock counts: the lead's own, the policy's, its city's or market's, else all in use."""
+    """Return the time zones that count: the lead's, policy's, city's or market's, else all in use."""
     for zone in (own, policy, city, market):
         if zone:
             return (zone,)
@@ -295,10 +295,10 @@ class ConsentRow:
 def suppressing(
     channel: str, suppressions: Sequence[SuppressionRow], consents: Sequence[ConsentRow]
 ) -> SuppressionRow | None:
-    """Return the row that stops this channel, or None.
+    """Return the row that suppresses this channel, or None.
 
-    A stop ends by a later row that lifts it, or by an express consent for the channel that is newer. A row
-    that lifts one press of a key ends the stop of that press and no other.
+    A suppression ends by a later row that lifts it, or by a newer express consent for the channel. A row that
+    lifts one key press ends only the suppression of that press.
     """
     standing: dict[str, list[SuppressionRow]] = {}
     for row in sorted(suppressions, key=lambda row: (row.at, row.id)):
@@ -319,7 +319,7 @@ def suppressing(
 
 
 def consenting(channel: str, consents: Sequence[ConsentRow], at: datetime) -> ConsentRow | None:
-    """Return the consent that holds for the channel at an instant: the one that lasts longest, or None."""
+    """Return the consent for the channel at an instant: the one that lasts longest, or None."""
     held: dict[str, list[ConsentRow]] = {}
     for row in sorted(consents, key=lambda row: (row.at, row.id)):
         if row.channel != channel or row.at > at:
@@ -327,7 +327,7 @@ def consenting(channel: str, consents: Sequence[ConsentRow], at: datetime) -> Co
         match row.kind:
             case "EXPRESS" | "BUSINESS" | "INQUIRY":
                 held.setdefault(row.digest, []).append(row)
-            case _:  # withdrawn; a kind that is not known is no consent
+            case _:  # withdrawn; an unknown kind is no consent
                 held[row.digest] = []
     good = [row for rows in held.values() for row in rows if row.expires_at is None or row.expires_at > at]
     return max(good, key=lambda row: (row.expires_at is None, row.expires_at or row.at), default=None)
@@ -335,14 +335,14 @@ def consenting(channel: str, consents: Sequence[ConsentRow], at: datetime) -> Co
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """May this person be contacted? `personal` is False where nothing is known of whom it is asked.
+    """May this person be contacted? `personal` is False if the query names no person.
 
-    `score` is a fraction 0 to 1 or None; `has_points` False where the caller keeps the numbers herself.
-    `contacts` are those that we made unprompted, `inbound` what came in; `awaited` a callback or handover,
-    which the frequency cap never refuses. `numbers` are those of area codes that have a national list;
-    `called` names the one that would be called, blank: any of them. `planned_at` is when a call ahead is
-    planned: the lists are taken as they are then, since newer ones come before it. None: when it is judged.
-    `renamed` pairs a hash under another contact key with the point's.
+    `score` is a fraction 0 to 1 or None; `has_points` is False if the caller checks the numbers themselves.
+    `contacts` are those that we initiated, `inbound` those that came in; `awaited` marks a callback or
+    handoff, which the frequency cap never refuses. `numbers` are those in area codes that have a national
+    list; `called` is the one that would be called, blank for any of them. `planned_at` is when a call ahead
+    is planned: the lists are used as they are then, since newer ones are imported before the call. None: when
+    it is judged. `renamed` pairs a hash under another contact key with the point's.
     """
 
     channel: str
@@ -366,13 +366,13 @@ class Question:
         return tuple(number for number in self.numbers if self.called in (number.digest, number.point))
 
     def lists(self, at: datetime) -> ListCheck:
-        """Return what the national lists say of a call at an instant."""
+        """Return the national lists' answer for a call at an instant."""
         return check_lists(self.judged_numbers, self.consents, at, lists_at=self.planned_at or at)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One of the nine: `result` is pass, fail or not_checked.
+    """One of the nine checks: `result` is pass, fail or not_checked.
 
     `exemption` says why a call passes although the national list of its area code is too old.
     """
@@ -401,11 +401,11 @@ class Verdict:
     basis: dict[str, Any] = field(default_factory=dict)
 
     def refused_before_time(self) -> str:
-        """Return the reason of the first check that refuses whatever the hour is, or nothing."""
+        """Return the reason of the first check that refuses at any hour, or nothing."""
         return next((c.reason for c in self.checks if c.result == "fail" and c.check in BEFORE_TIME), "")
 
     def refused_for_good(self) -> str:
-        """Return what refuses a whole ladder, or nothing: a list that is too old holds its calls alone."""
+        """Return what refuses a whole ladder, or nothing: a list that is too old blocks only its calls."""
         failed = (c.reason for c in self.checks if c.result == "fail" and c.check in BEFORE_TIME)
         return next((reason for reason in failed if reason != STALE), "")
 
@@ -413,7 +413,7 @@ class Verdict:
 def _personal_checks(
     question: Question, policy_state: str, rules: ContactRules | None, at: datetime, basis: dict[str, Any]
 ) -> list[Check]:
-    """Checks 1 to 5."""
+    """Return checks 1 to 5."""
     found = [Check(POLICY, "fail" if policy_state else "pass", policy_state)]
     if rules is None:
         return found + [Check(name, "not_checked") for name in BEFORE_TIME[1:]]
@@ -448,7 +448,7 @@ def _personal_checks(
 
 
 def _list_check(question: Question, at: datetime, basis: dict[str, Any]) -> Check:
-    """Check 3 of somebody who is not suppressed: the national list of the number's area code, for calls."""
+    """Return check 3 for somebody who is not suppressed: the national list of the area code, for calls."""
     if question.channel != CALL or not question.judged_numbers:
         return Check(SUPPRESSION, "pass")
     basis["lists"] = [number.as_json() for number in question.judged_numbers]
@@ -470,7 +470,7 @@ def _window_check(rules: ContactRules, moments: Sequence[tuple[int, int]]) -> Ch
 def _frequency_check(
     question: Question, rules: ContactRules | None, zones: Sequence[str], at: datetime, basis: dict[str, Any]
 ) -> Check:
-    """Check 9: our own cap of contacts per number or address."""
+    """Return check 9: our own cap of contacts per number or address."""
     if rules is None or not question.personal:
         return Check(FREQUENCY, "not_checked")
     if question.contacts:
@@ -508,7 +508,7 @@ def _verdict(checks: list[Check], basis: dict[str, Any], *, law: bool, **more: A
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What checks 6 to 8 say of an instant, whoever is contacted; `law` where they refuse by law."""
+    """The result of checks 6 to 8 for an instant, for any person; `law` if they refuse by law."""
 
     at: datetime
     checks: tuple[Check, ...]
@@ -522,7 +522,7 @@ class Moment:
 def judge(
     question: Question, calendar: Calendar, policy_state: str, zones: Sequence[str], at: datetime
 ) -> Verdict:
-    """Judge the start of a contact at an instant under every one of `zones`.
+    """Judge the start of a contact at an instant in every one of `zones`.
 
     `policy_state` is blank, ``policy_missing`` or ``policy_disabled``.
     """
@@ -530,7 +530,7 @@ def judge(
 
 
 def judge_at(question: Question, calendar: Calendar, policy_state: str, moment: Moment) -> Verdict:
-    """Judge as `judge` does, where checks 6 to 8 of the instant are known already."""
+    """Judge as `judge` does, if checks 6 to 8 of the instant are known already."""
     basis: dict[str, Any] = {}
     checks = _personal_checks(question, policy_state, calendar.rules, moment.at, basis)
     frequency = _frequency_check(question, calendar.rules, moment.zones, moment.at, basis)
@@ -541,7 +541,7 @@ def judge_at(question: Question, calendar: Calendar, policy_state: str, moment: 
 
 
 def moment_of(calendar: Calendar, zones: Sequence[str], at: datetime) -> Moment:
-    """Ask checks 6 to 8 of an instant."""
+    """Run checks 6 to 8 for an instant."""
     basis: dict[str, Any] = {}
     rules = calendar.rules
     times = [local(at, zone) for zone in zones]
@@ -591,9 +591,9 @@ def judge_as_given(
     today: date,
     at: datetime,
 ) -> Verdict:
-    """Judge a weekday and time as they are given: no zones and no holidays.
+    """Judge a weekday and time as they are given: no time zones and no holidays.
 
-    The law is that of the local day `today`, consents those that hold at the instant `at`.
+    The law is that of the local day `today`, consents those valid at the instant `at`.
     """
     basis: dict[str, Any] = {}
     rules = calendar.rules
@@ -613,9 +613,9 @@ def judge_as_given(
 
 
 def _free_of_time(question: Question, since: datetime, until: datetime, *, needs_consent: bool) -> list[Span]:
-    """Return when, between two instants, a consent for the channel holds and no national list is too old.
+    """Return when, between two instants, a consent for the channel is valid and no national list is too old.
 
-    A consent is asked for only where the channel needs one.
+    A consent is only required if the channel needs one.
     """
     numbers = question.judged_numbers
     turns = turns_of(numbers, question.consents, with_lists=question.planned_at is None) if numbers else []
@@ -645,9 +645,9 @@ def _first_free(question: Question, hours: OpenHours, since: datetime, until: da
 def next_allowed(
     question: Question, verdict: Verdict, hours: OpenHours, at: datetime, until: datetime | None = None
 ) -> datetime | None:
-    """Return the first instant at which the same question would be answered yes.
+    """Return the first instant at which the same query would be allowed.
 
-    None where there is none before `until`, or within 60 days.
+    None if there is none before `until`, or within 60 days.
     """
     rules = hours.calendar.rules
     until = until or at + HORIZON
@@ -656,7 +656,8 @@ def next_allowed(
     needs_consent = question.personal and question.channel in rules.consent_channels
     if not (needs_consent or question.judged_numbers):
         return None if verdict.refused_before_time() else _first_free(question, hours, at, until)
-    # a consent or an exemption can begin, end or be withdrawn, a list become too old while hours are closed
+    # while hours are closed, a consent or an exemption can begin, end or be withdrawn, or a list become too
+    # old
     failed = {
         check.reason for check in verdict.checks if check.result == "fail" and check.check in BEFORE_TIME
     }

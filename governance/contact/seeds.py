@@ -1,4 +1,4 @@
-"""The law's hours and the clocks of Canada's cities."""
+"""Seed data: legal hours and the time zones of Canada's cities."""
 
 from __future__ import annotations
 

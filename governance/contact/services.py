@@ -526,7 +526,7 @@ def judge_again(kept: ContactDecision) -> Verdict:
 SUPPRESS, LIFT, CONSENT = "governance.suppress", "governance.lift_suppression", "governance.record_consent"
 UNDO = "governance.undo_opt_out"
 HEARD, INQUIRED = "governance.record_heard_consent", "governance.record_inquiry"
-NOT_TAKEN_BACK = gettext_lazy("Your role does not take opt-outs back.")
+NOT_TAKEN_BACK = gettext_lazy("Your role does not undo opt-outs.")
 NOT_THIS_KIND = gettext_lazy("Your role does not record this kind of consent.")
 # what those who talk with people record as well; the rest is a manager's
 _RIGHT_TO_RECORD: Mapping[str, str] = {

@@ -1,4 +1,4 @@
-"""What managers state: how consent is obtained, and where only exempt numbers are called."""
+"""Managers' statements: how consent is obtained, and where only exempt numbers are called."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ CONSENT, EXEMPT = "governance.record_consent", "governance.state_exempt_calls"
 def state_consent(
     channel: str, how: str, *, by: By, at: datetime, reason: str, expected_version: int | None = None
 ) -> ConsentStatement:
-    """State how consent for a written channel is obtained; no change makes no version.
+    """State how consent for a written channel is obtained; without a change no version is created.
 
-    Raises Forbidden without the right, Invalid without words or a reason, Refused `stale_version` when
+    Raises Forbidden without the permission, Invalid without a text or a reason, Refused `stale_version` when
     `expected_version` (0 for the first) is not the row's.
     """
     if not reason.strip():
@@ -55,7 +55,7 @@ def state_consent(
 
 
 def unstated_channels() -> list[str]:
-    """Return the channels for which nobody has said how consent is obtained."""
+    """Return the channels without a statement on how consent is obtained."""
     stated = set(ConsentStatement.objects.values_list("channel", flat=True))
     return [channel for channel, _noun in WRITTEN_CHOICES if channel not in stated]
 
@@ -74,11 +74,11 @@ def state_exempt_calls(
     reason: str,
     expected_version: int | None = None,
 ) -> AreaCodeStatement:
-    """State that only exempt numbers of an area code are called; with False, that this no longer holds.
+    """State that only exempt numbers of an area code are called; with False, that this no longer applies.
 
-    No change makes no version. Raises Forbidden without the right, Invalid for what is no area code or for a
-    reason of fewer than 10 or more than 1,000 characters, Refused `stale_version` when `expected_version`
-    (0 for the first) is not the row's.
+    Without a change no version is created. Raises Forbidden without the permission, Invalid for an invalid
+    area code or a reason of fewer than 10 or more than 1,000 characters, Refused `stale_version` when
+    `expected_version` (0 for the first) is not the row's.
     """
     why = require_explanation(reason, most=STATEMENT_LENGTH, field="change_reason")
     code = area_code.strip()
@@ -96,9 +96,3 @@ def state_exempt_calls(
         change, by=by, at=at, reason=why, expected_version=expected_version,
     )  # fmt: skip
     return row
-
-
-def exempt_area_codes() -> frozenset[str]:
-    """Return the area codes of which a manager stated that only exempt numbers are called."""
-    rows = AreaCodeStatement.objects.filter(only_exempt=True)
-    return frozenset(rows.values_list("area_code", flat=True))

@@ -1,4 +1,4 @@
-"""What the contact gate tells of a lead's time line."""
+"""The contact gate's entries in a lead's timeline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST = 300  # nobody reads further back
 
 
 def timeline(lead_id: str) -> list[Happened]:
-    """Return what was decided on contacting a lead: in one query."""
+    """Return the decisions on contacting a lead, in one query."""
     rows = ContactDecision.objects.filter(lead_id=lead_id).order_by("-created_at")[:MOST]
     return [
         Happened(

@@ -1,4 +1,4 @@
-"""Suppressions as a spreadsheet: an import adds stops and never ends or weakens one."""
+"""Suppressions as a spreadsheet: an import adds suppressions and never ends or weakens one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from governance.contact.rules import ConsentRow, SuppressionRow, suppressing
 from governance.contact.services import suppress
 from governance.core.actors import By
 from governance.core.admin.base import by_of
-from governance.core.admin.transfer import Cell, Preview, Row, TakesRows, choice_of
+from governance.core.admin.transfer import Preview, Row, TakesRows, choice_of
 from governance.core.channels import CHANNELS
 
 AT_ONCE = 500
@@ -35,7 +35,7 @@ Known = Mapping[str, tuple[list[SuppressionRow], list[ConsentRow]]]
 def read_hashed(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the kinds that a phone number, e-mail address or keyed hash may have, and its keyed hashes.
 
-    The first is the current key's, or the one that was given. Raises ValidationError.
+    The first is the current key's, or the one in the cell. Raises ValidationError.
     """
     if _HASH.fullmatch(text):
         return (PHONE, EMAIL), (text,)
@@ -44,7 +44,7 @@ def read_hashed(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def read_row(row: Row) -> tuple[tuple[str, ...], tuple[str, ...], str, str]:
-    """Return kinds, keyed hashes, channel (blank: every one) and source of a row.
+    """Return kinds, keyed hashes, channel (blank: all) and source of a row.
 
     Raises ValidationError by column.
     """
@@ -70,18 +70,18 @@ def read_row(row: Row) -> tuple[tuple[str, ...], tuple[str, ...], str, str]:
     )
     if source is None:
         names = ", ".join(value for value in Suppression.Source.values if value != "NATIONAL_LIST")
-        wrong["source"] = [gettext("Write one of %(names)s.") % {"names": names}]
+        wrong["source"] = [gettext("Enter one of %(names)s.") % {"names": names}]
     elif source == Suppression.Source.NATIONAL_LIST:
-        wrong["source"] = [gettext("The national list is read in as a whole: manage.py import_do_not_call.")]
+        wrong["source"] = [gettext("The national list is imported as a whole: manage.py import_do_not_call.")]
     if row["action"] and choice_of(row["action"], Suppression.Action) != Suppression.Action.SUPPRESS:
-        wrong["action"] = [gettext("An import ends no stop; end it on the screen, with its reason.")]
+        wrong["action"] = [gettext("An import lifts no stop; lift it on its screen, with a reason.")]
     if wrong:
         raise ValidationError(wrong)
     return kinds, hashes, channel, str(source)
 
 
 def _by_digest(points: Iterable[tuple[str, ...]]) -> Known:
-    """Return what is on record of each point, by the first of its hashes, in one query."""
+    """Return what is stored about each point, by the first of its hashes, in one query."""
     found: dict[str, tuple[list[SuppressionRow], list[ConsentRow]]] = {}
     asked = set(points)
     others = {other: hashes[0] for hashes in asked for other in hashes[1:]}
@@ -94,7 +94,7 @@ def _by_digest(points: Iterable[tuple[str, ...]]) -> Known:
 
 
 def stops_of(suppressions: Sequence[SuppressionRow], consents: Sequence[ConsentRow]) -> dict[str, int]:
-    """Return the channels of a point that are stopped, each with the row that stops it."""
+    """Return the suppressed channels of a point, each with the row that suppresses it."""
     found = {channel: suppressing(channel, suppressions, consents) for channel in CHANNELS}
     return {channel: row.id for channel, row in found.items() if row is not None}
 
@@ -102,10 +102,10 @@ def stops_of(suppressions: Sequence[SuppressionRow], consents: Sequence[ConsentR
 def compare(
     rows: Sequence[Row], columns: Sequence[tuple[str, Any]], named: dict[str, set[str]]
 ) -> tuple[Preview, dict[tuple[str, str], list[tuple[str, ...]]]]:
-    """Compare rows with the stops that hold.
+    """Compare rows with the current suppressions.
 
-    Returns what a page shows, and the points (their keyed hashes) that lack a stop by its channel and source.
-    `named` holds the channels that earlier rows of the file stop.
+    Returns the display, and the points (their keyed hashes) that lack a suppression with its channel and
+    source. `named` holds the channels that earlier rows of the file suppress.
     """
     seen = Preview()
     read: list[tuple[Row, tuple[str, ...], tuple[str, ...], str, str]] = []
@@ -113,9 +113,7 @@ def compare(
         try:
             read.append((row, *read_row(row)))
         except ValidationError as wrong:
-            said = wrong.message_dict
-            cells = [Cell(name, label, row[name], said.get(name, [])) for name, label in columns]
-            seen.wrong.append((row["point"], row, [], cells))
+            seen.refuse(row["point"], row, columns, wrong.message_dict)
     known = _by_digest(hashes for _row, _kinds, hashes, _channel, _source in read)
     stopped = {hashed: set(stops_of(*found)) for hashed, found in known.items()}
     fresh: dict[tuple[str, str], list[tuple[str, ...]]] = {}
@@ -133,7 +131,7 @@ def compare(
 
 
 def given_stops() -> Iterator[list[str]]:
-    """Yield keyed hash, channel, source and day of each stop that holds, but for the national list's."""
+    """Yield keyed hash, channel, source and day of each current suppression, except the national list's."""
     ours = Suppression.objects.exclude(source=Suppression.Source.NATIONAL_LIST)
     last = ""
     while True:
@@ -167,7 +165,7 @@ def given_stops() -> Iterator[list[str]]:
 
 
 class TransfersStops(TakesRows):
-    """The suppressions' screen with its import and export."""
+    """Import and export for the suppressions' admin class."""
 
     key = "point"
     import_note = _(
@@ -175,8 +173,8 @@ class TransfersStops(TakesRows):
         "every channel, no source our do-not-call list. An import never ends or weakens a stop."
     )
     export_note = _(
-        "What is stopped now, by keyed hash and channel; the numbers themselves are not kept. What the "
-        "national list stops is left out: the list has it."
+        "What is stopped now, by keyed hash and channel; the numbers themselves are not stored. "
+        "Numbers that only the national list stops are left out."
     )
 
     def has_transfer_permission(self, request: HttpRequest, object_id: Any = None) -> bool:

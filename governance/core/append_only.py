@@ -1,8 +1,8 @@
-"""Tables whose rows are written once: the model, the database triggers behind it, and who watches them.
+"""Append-only tables: the model, the database triggers behind it, and the checks on them.
 
-The triggers are made in the migration of each table, made again after every migrate (SQLite silently drops
-them when it rebuilds a table) and listed by a system check. The histories of policies and settings are
-written once as well; their triggers are made after a migrate alone.
+The migration of each table creates the triggers, every migrate creates them again (SQLite silently drops them
+when it rebuilds a table), and a system check lists them. The histories of policies and settings are
+append-only as well; only migrate creates their triggers.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from django.db.migrations.operations.special import RunPython
 from simple_history.models import HistoricalChanges
 
 MESSAGE = "rows of this table are written once and never changed"
-POINT = "point_digest"  # the column that says whom a row with `words` is about
+POINT = "point_digest"  # the column with the person that a row with `words` is about
 FUNCTION = "valhalla_written_once"
-# A row goes, or loses its words, only at the hands of the retention room's functions: they work from inside a
-# trigger, in the transaction of the row that tells of it. Nothing that a session can set opens this.
+# Only the retention package's functions delete a row or blank its words: they work inside a trigger, in the
+# transaction of the row that records it. Nothing that a session can set bypasses this.
 BODY = """
 BEGIN
   IF pg_trigger_depth() > 1 AND TG_OP = 'DELETE' THEN
@@ -47,7 +47,7 @@ END
 
 
 class Unchangeable(Exception):
-    """Somebody tried to change or delete a row that is written once."""
+    """Somebody tried to change or delete an append-only row."""
 
 
 class AppendOnlyQuerySet(models.QuerySet[Any]):
@@ -64,10 +64,10 @@ class AppendOnlyQuerySet(models.QuerySet[Any]):
 
 
 class AppendOnly(models.Model):
-    """A row that is inserted and from then on only read.
+    """A row that is inserted and after that only read.
 
-    `words` are columns of free text about the person of the row's point: erasing her blanks them. Other rows
-    that are written once hold no free text.
+    `words` are columns of free text about the person of the row's point: erasing the person blanks them.
+    Other append-only rows hold no free text.
     """
 
     words: ClassVar[tuple[str, ...]] = ()
@@ -88,7 +88,7 @@ class AppendOnly(models.Model):
 
 
 def append_only_models() -> list[type[AppendOnly]]:
-    """Return every model whose rows are written once."""
+    """Return every append-only model."""
     return [model for model in apps.get_models() if issubclass(model, AppendOnly)]
 
 
@@ -98,13 +98,13 @@ def history_models() -> list[type[models.Model]]:
 
 
 def guarded_tables() -> dict[str, str]:
-    """Return the tables that the triggers guard, and the column that names a row of each."""
+    """Return the tables that the triggers guard, and the primary key column of each."""
     found = [*append_only_models(), *history_models()]
     return {model._meta.db_table: str(model._meta.pk.attname) for model in found}
 
 
 def words_in_tables() -> dict[str, tuple[str, ...]]:
-    """Return the tables whose rows hold free text about a person, and the columns with it."""
+    """Return the tables with free text about a person, and the columns with it."""
     return {model._meta.db_table: model.words for model in append_only_models() if model.words}
 
 
@@ -120,12 +120,12 @@ def expected(vendor: str, table: str) -> set[str]:
 
 
 def _arguments(table: str, event: str) -> tuple[str, ...]:
-    """Return what the trigger of an event on PostgreSQL is told: which columns erasing a person may blank."""
+    """Return a PostgreSQL trigger's arguments: the columns that erasing a person may blank."""
     return words_in_tables().get(table, ()) if event == "update" else ()
 
 
 def install(connection: BaseDatabaseWrapper, table: str) -> None:
-    """Make the triggers of one table, replacing any of their names."""
+    """Create the triggers of one table, replacing those of the same name."""
     remove(connection, table)
     names = _names(table)
     with connection.cursor() as cursor:
@@ -168,7 +168,7 @@ def remove(connection: BaseDatabaseWrapper, table: str) -> None:
 
 
 def present(connection: BaseDatabaseWrapper) -> set[str]:
-    """Return the names of all triggers that are in force."""
+    """Return the names of all existing triggers."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled = 'A'")
@@ -178,7 +178,7 @@ def present(connection: BaseDatabaseWrapper) -> set[str]:
 
 
 def bodies_of_functions(connection: BaseDatabaseWrapper) -> dict[str, str]:
-    """Return what the functions of PostgreSQL that begin with ``valhalla_`` do, by their names."""
+    """Return the bodies of the PostgreSQL functions that begin with ``valhalla_``, by name."""
     if connection.vendor != "postgresql":
         return {}
     with connection.cursor() as cursor:
@@ -190,7 +190,7 @@ def bodies_of_functions(connection: BaseDatabaseWrapper) -> dict[str, str]:
 
 
 def _with_arguments(connection: BaseDatabaseWrapper) -> dict[str, tuple[str, ...]]:
-    """Return the triggers of PostgreSQL that are told something, and what."""
+    """Return the PostgreSQL triggers that have arguments, with those."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT tgname, tgargs FROM pg_trigger WHERE NOT tgisinternal AND tgnargs > 0")
         return {
@@ -199,7 +199,7 @@ def _with_arguments(connection: BaseDatabaseWrapper) -> dict[str, tuple[str, ...
 
 
 def missing(connection: BaseDatabaseWrapper) -> list[str]:
-    """Return the triggers that ought to be there, for tables that exist, and are not or are others."""
+    """Return the triggers that are missing or wrong, for tables that exist."""
     tables = set(connection.introspection.table_names())
     guarded = [table for table in guarded_tables() if table in tables]
     if not guarded:
@@ -216,7 +216,7 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
 
 
 def install_missing(sender: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
-    """Make again, after a migrate, whatever triggers are missing for the app that was migrated."""
+    """After a migrate, create the missing triggers of the app that was migrated."""
     connection = connections[using]
     tables = set(connection.introspection.table_names())
     wrong = set(missing(connection))
@@ -229,16 +229,16 @@ def install_missing(sender: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -
 
 @contextmanager
 def unguarded(connection: BaseDatabaseWrapper, table: str) -> Iterator[None]:
-    """Lift a table's guard for the length of the block; a transaction that fails has never lifted it.
+    """Lift a table's guard within the block; a failed transaction leaves it in place.
 
-    Whoever does not own the table cannot: on PostgreSQL that leaves migrations.
+    Only the owner of the table can do this: on PostgreSQL that means migrations.
     """
     if not connection.in_atomic_block:
         raise RuntimeError("only inside a transaction")
     guarded = table in guarded_tables()
     if guarded:
         if connection.vendor == "postgresql":
-            connection.check_constraints()  # what waits for the end would keep the table from being changed
+            connection.check_constraints()  # deferred checks would keep the table from being altered
         remove(connection, table)
     yield
     if guarded:
@@ -248,7 +248,7 @@ def unguarded(connection: BaseDatabaseWrapper, table: str) -> Iterator[None]:
 
 
 def guard_tables(app_label: str, *model_names: str) -> Operation:
-    """Return the migration operation that makes these models' triggers, and drops them on the way back."""
+    """Return the migration operation that creates these models' triggers, and drops them in reverse."""
 
     def forwards(state: Any, schema_editor: Any) -> None:
         for name in model_names:

@@ -1,7 +1,7 @@
-"""The table of channels: all that differs between a text message, a call and an e-mail, once.
+"""The table of channels: every difference between a text message, a call and an e-mail.
 
 A new channel is a row of `CHANNELS`, a migration of `governance` and one of `followups`, for the choices.
-What the law says of calls alone (the national list, redialling, callbacks) stays where it is judged.
+Rules for calls only (the national list, redialling, callbacks) stay where they are applied.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ CODE_LENGTH = 5  # of the columns that name a channel
 class Channel:
     """A channel and the kind of contact points that it reaches.
 
-    `outcomes` are what can come of a task, the likeliest first; `default_outcome` holds where none is named.
-    `link` is the URL scheme that opens the telephone, the messages or the mail. A `written` channel carries
-    a text, and needs consent under Canada's anti-spam law (S.C. 2010, c. 23).
+    `outcomes` are the possible outcomes of a task, the likeliest first; `default_outcome` applies if none is
+    given. `link` is the URL scheme that opens the phone, messages or mail. A `written` channel carries a
+    text, and needs consent under Canada's anti-spam law (S.C. 2010, c. 23).
     """
 
     kind: str
@@ -81,5 +81,5 @@ WRITTEN_CHOICES = [(code, channel.noun) for code, channel in CHANNELS.items() if
 
 
 def channel_name(code: str) -> StrOrPromise:
-    """Return a channel's name; of a channel that is no longer known, its code."""
+    """Return a channel's name; its code if the channel no longer exists."""
     return CHANNELS[code].name if code in CHANNELS else code

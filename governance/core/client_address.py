@@ -1,4 +1,4 @@
-"""The client's address: the peer's own, or what a proxy named in TRUSTED_PROXIES says in its headers.
+"""The client's address: the peer's own, or the one in the headers of a proxy in TRUSTED_PROXIES.
 
 Everything that counts, stores or logs an address calls `client_address`; nothing else reads the headers.
 """
@@ -25,9 +25,9 @@ _reported: set[str] = set()
 def client_address(request: HttpRequest) -> str | None:
     """Return the address of the client that made a request, as text in its shortest form.
 
-    Behind trusted proxies it is the last address in X-Forwarded-For that is not itself a trusted proxy: what
-    stands before it was written by the client and proves nothing. None where there is no address at all, on a
-    socket of the machine's own.
+    Behind trusted proxies it is the last address in X-Forwarded-For that is not itself a trusted proxy: the
+    client wrote what is before it, which proves nothing. None if there is no address at all, on a Unix
+    socket.
     """
     peer = read_address(request.META.get("REMOTE_ADDR", ""))
     if not is_trusted_proxy(request):
@@ -36,7 +36,7 @@ def client_address(request: HttpRequest) -> str | None:
     for hop in reversed(request.META.get(FOR, "").split(",")):
         address = read_address(hop)
         if address is None:
-            break  # what a trusted proxy did not write: the last address that one vouched for counts
+            break  # not written by a trusted proxy: use the last address that one vouched for
         client = address
         if not _is_trusted(address):
             break
@@ -44,9 +44,9 @@ def client_address(request: HttpRequest) -> str | None:
 
 
 def is_trusted_proxy(request: HttpRequest) -> bool:
-    """Say whether the peer of a request is a proxy whose headers are believed.
+    """Return whether the peer of a request is a proxy whose headers are trusted.
 
-    A socket of the machine's own counts as the loopback address.
+    A Unix socket counts as the loopback address.
     """
     text = request.META.get("REMOTE_ADDR", "")
     peer = read_address(text) if text else LOOPBACK
@@ -54,14 +54,14 @@ def is_trusted_proxy(request: HttpRequest) -> bool:
 
 
 def read_address(text: str) -> Address | None:
-    """Read an address, with or without a port; an IPv4 address mapped into IPv6 is the IPv4 one."""
+    """Return an address, with or without a port; an IPv4 address mapped into IPv6 as the IPv4 one."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        address = ip_address(text.partition("%")[0])  # a zone means something on one machine alone
+        address = ip_address(text.partition("%")[0])  # a zone id means something on one machine only
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
@@ -80,15 +80,16 @@ def network_of(address: str) -> str:
 
 
 def is_office(request: HttpRequest) -> bool:
-    """Say whether a request comes from an address named in OFFICE_ADDRESSES."""
+    """Return whether a request comes from an address in OFFICE_ADDRESSES."""
     client = read_address(client_address(request) or "")
     return client is not None and any(client in network for network in settings.OFFICE_ADDRESSES)
 
 
 class TrustedProxies:
-    """Removes the headers that only a trusted proxy may set, so that nothing behind it can believe others.
+    """Removes the headers that only a trusted proxy may set, so that no later code can trust others.
 
-    Of several values of X-Forwarded-Proto all must be https: Django reads the first, which the client wrote.
+    If X-Forwarded-Proto has several values, all must be https: Django reads the first, which the client
+    wrote.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

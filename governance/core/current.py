@@ -1,4 +1,4 @@
-"""The request that is being answered, and the id of its call, for what writes logs far from both."""
+"""The current request and the id of its call, for code that writes logs far from both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What clients may add to rows that are written once: figures and codes, never free text."""
+"""Details that clients may add to append-only rows: numbers and codes, never free text."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _DETAIL_NUMBER = Decimal("999999999.99")
 
 
 def read_detail(raw: object) -> dict[str, Any]:
-    """Return what a client adds to an event: up to 20 named numbers, yes/no values and codes.
+    """Return the detail that a client adds to an event: up to 20 named numbers, booleans and codes.
 
-    A row that is written once can never be changed, so nothing a person could be known by
-    may enter it: no text with spaces or @, no lists or objects. Raises ValidationError that names the key.
+    An append-only row can never be changed, so nothing that could identify a person may enter it: no text
+    with spaces or @, no lists or objects. Raises ValidationError that names the key.
     """
     if raw is None:
         return {}

@@ -1,4 +1,4 @@
-"""The different values of a column, found from one to the next by its index, without reading all rows."""
+"""The distinct values of a column, found through its index without reading all rows."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ MOST = 200
 
 
 def values_by_index(rows: models.QuerySet[Any], column: str) -> list[str]:
-    """Return up to 200 different values of a text column among the rows, in order, blank ones left out.
+    """Return up to 200 distinct values of a text column among the rows, in order, without blank ones.
 
-    Quick where an index begins with what the rows are filtered by and goes on with the column.
+    Fast if an index begins with the filtered columns, followed by this column.
     """
     field = rows.model._meta.get_field(column)
     connection = connections[rows.db]

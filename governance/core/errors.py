@@ -1,6 +1,6 @@
 """Refusals: a code for programs and a sentence that a person can act on.
 
-Services raise them; the REST door answers them as RFC 9457 problems and pages show the sentence.
+Services raise them; REST answers them as RFC 9457 problems and pages show the sentence.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ NO_RIGHT = _("Your role does not allow this.")
 
 
 class Refused(Exception):
-    """The request was understood and the answer is no.
+    """The request was understood and is refused.
 
-    `keep` is called after the refused action was rolled back, inside the surrounding transaction: what must
-    remain of a refusal (the contact decision) is written there. `extra` joins the problem's members.
+    `keep` is called after the refused action was rolled back, inside the surrounding transaction: it writes
+    what must be stored about a refusal (the contact decision). `extra` is added to the members of the
+    problem.
     """
 
     status = 409
@@ -44,13 +45,13 @@ class Refused(Exception):
 
 
 class Invalid(Refused):
-    """The input is wrong; `errors` says per field what."""
+    """The input is invalid; `errors` has the messages by field."""
 
     status = 400
 
     def __init__(self, errors: Mapping[str, Any], message: Any = "", *, code: str = "invalid") -> None:
         super().__init__(
-            code, message or _("Some values cannot be used; see the fields named."), errors=errors
+            code, message or _("Some values are not valid; see the fields listed."), errors=errors
         )
 
 
@@ -66,7 +67,7 @@ def not_allowed(message: Any = NO_RIGHT, *, keep: Callable[[], None] | None = No
 
 
 class NotFound(Refused):
-    """There is no such thing, or the person may not know of it."""
+    """The object does not exist, or the person may not know that it does."""
 
     status = 404
 
@@ -75,6 +76,6 @@ class NotFound(Refused):
 
 
 class Unavailable(Refused):
-    """Go-live or the kill switch says not now."""
+    """Go-live or the kill switch does not allow this now."""
 
     status = 503

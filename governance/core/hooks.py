@@ -1,7 +1,7 @@
-"""What the floors below ask of the floors above.
+"""Hooks: what lower layers ask of higher ones.
 
-Packs register in ``AppConfig.ready()``. A hook runs inside the caller's transaction: one that raises rolls
-the caller back.
+Packs register in ``AppConfig.ready()``. A hook runs inside the caller's transaction: if it raises, the caller
+is rolled back.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ R = TypeVar("R")
 
 
 class Hook(Generic[P, R]):
-    """A question or notice that others answer; `ask` calls each of them in the order of registration."""
+    """A query or notice for other packages; `ask` calls each of them in the order of registration."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -49,14 +49,14 @@ class Hook(Generic[P, R]):
 
 
 class Provider(Generic[P, R]):
-    """What exactly one module above provides; called like the function that it stands for."""
+    """A function that exactly one higher module provides; called like that function."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._function: Callable[P, R] | None = None
 
     def provide(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Take the function. Raises ImproperlyConfigured where another one was given."""
+        """Register the function. Raises ImproperlyConfigured if another one was registered."""
         if self._function not in (None, function):
             raise ImproperlyConfigured(f"{self.name} is provided twice")
         self._function = function
@@ -72,9 +72,9 @@ class Provider(Generic[P, R]):
 class PointFacts:
     """A contact point as the gate sees it: `kind` is PHONE, EMAIL or LEAD, `digest` its keyed hash.
 
-    LEAD is the lead herself: an opt-out of somebody without a number is remembered under it. `area_code` is
-    that of a telephone number of the North American plan, else blank; `others` are its hashes under the other
-    contact keys: what was recorded under them counts as the point's own.
+    LEAD is the lead as such: an opt-out of somebody without a number is stored under it. `area_code` is that
+    of a telephone number of the North American plan, else blank; `others` are its hashes under the other
+    contact keys: rows stored under them count as the point's own.
     """
 
     kind: str
@@ -85,9 +85,9 @@ class PointFacts:
 
 @dataclass(frozen=True, slots=True)
 class LeadFacts:
-    """What the gate asks of a lead; `zone` is blank where the lead has none of its own.
+    """The facts about a lead that the gate needs; `zone` is blank if the lead has none of their own.
 
-    `score` is a fraction 0 to 1 or None where unknown; `points` are those that may still be used.
+    `score` is a fraction 0 to 1 or None if unknown; `points` are those that may still be used.
     """
 
     lead_id: str
@@ -101,7 +101,7 @@ class LeadFacts:
 
 @dataclass(frozen=True, slots=True)
 class Liquidity:
-    """A market's liquidity as offers ask for it; both scores in points, 0 and more."""
+    """A market's liquidity as offers need it; both scores in points, 0 or more."""
 
     score: Decimal
     score_low: Decimal
@@ -110,7 +110,7 @@ class Liquidity:
 
 @dataclass(frozen=True, slots=True)
 class StandingOffer:
-    """A lead's newest offer: what we may offer her (CAD) and where it stands, in words."""
+    """A lead's newest offer: the amount that we may offer them (CAD), and its state for display."""
 
     recommended: Decimal
     state: str
@@ -118,9 +118,9 @@ class StandingOffer:
 
 @dataclass(frozen=True, slots=True)
 class PolicyDraft:
-    """A market policy as it would be; `rules` in the shape in which they are kept.
+    """A market policy as it would be; `rules` as stored.
 
-    `since` is when it would begin to hold, or None for at once.
+    `since` is when it would take effect, or None for at once.
     """
 
     place: Place
@@ -134,9 +134,9 @@ class PolicyDraft:
 class Moves:
     """What a change would do to open tasks.
 
-    `looked_at` counts the tasks judged, `moved` those that get another time, `held` those that lose theirs,
-    `returned` the held ones that get one; `first_at` is the earliest time that is lost or gained; without
-    `complete` there are more tasks than were judged.
+    `looked_at` counts the tasks judged, `moved` those that get another time, `held` those that become
+    blocked, `returned` the blocked ones that get a time; `first_at` is the earliest time that is lost or
+    gained; without `complete` there are more tasks than were judged.
     """
 
     looked_at: int = 0
@@ -149,7 +149,7 @@ class Moves:
 
 @dataclass(frozen=True, slots=True)
 class LawsWeek:
-    """The law's hours of one channel on each weekday, Monday first, as (start, end) minutes."""
+    """The legal hours of one channel on each weekday, Monday first, as (start, end) minutes."""
 
     channel: str
     days: tuple[tuple[tuple[int, int], ...], ...]
@@ -158,10 +158,10 @@ class LawsWeek:
 
 @dataclass(frozen=True, slots=True)
 class ChecklistLine:
-    """One thing that must hold before go-live; `title` says what holds where it is `ok`.
+    """A condition for go-live; `title` states it as it is when `ok`.
 
-    Where it is not, `message` is the sentence for a person, `detail` the facts for a program, and `url` the
-    screen where it is put right, if there is one.
+    Otherwise `message` is the sentence for a person, `detail` the facts for a program, and `url` the screen
+    on which to fix it, if there is one.
     """
 
     id: str
@@ -174,9 +174,9 @@ class ChecklistLine:
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """One thing of a lead's time line: `kind` is a code by which it is drawn, `at` when it was or will be.
+    """An entry in a lead's timeline: `kind` is a code for its display, `at` when it was or will be.
 
-    `model` and `pk` name the row that tells more, `correlation_id` the call that wrote it.
+    `model` and `pk` identify the row with the details, `correlation_id` the call that wrote it.
     """
 
     at: datetime
@@ -189,57 +189,57 @@ class Happened:
     pk: int = 0
 
 
-# --- what the kernel's verbs and entry points need of governance, provided in GovernanceConfig.ready() ------
+# --- what core's verbs and entry points need of governance, provided in GovernanceConfig.ready() ------------
 
-# (execution class): let a verb of this class begin inside its transaction; raises Unavailable where a switch
-# stops it
+# (execution class): let a verb of this class begin, inside its transaction; raises Unavailable where go-live
+# or the kill switch stops it
 admit: Provider[[Execution], None] = Provider("admit")
-# (user, token, correlation_id=…): who acts, with their rights and work profile
+# (user, token, correlation_id=…): the actor, with their permissions and work profile
 actor_of: Provider[..., By] = Provider("actor_of")
-# (role, or None for a superuser): the rights of a person's role
+# (role, or None for a superuser): the permissions of a role
 rights_of_role: Provider[[str | None], frozenset[str]] = Provider("rights_of_role")
-# (user, token, path): the rights that count for a call of this path; none where the token does not reach it
+# (user, token, path): the permissions for a call of this path; none if it is outside the token's scopes
 rights_at: Provider[[Any, Any, str], frozenset[str]] = Provider("rights_at")
 # (user_id, key, request, at, handle): run `handle` once per user and key; see outbox.services.answer_once
 answer_once: Provider[..., tuple[int, str, bool]] = Provider("answer_once")
 # (domain, metric, by, at, success, detail): write a KPI event; see kpi.services.emit_kpi
 emit_kpi: Provider[..., Any] = Provider("emit_kpi")
 
-# --- what the layers below ask of those above ---------------------------------------------------------------
+# --- what lower layers ask of higher ones -------------------------------------------------------------------
 
-# The columns in which rows about a point are read together, and what the pack's own rows have as `what`.
+# The columns in which rows about a point are read together, and the values of `what` for the pack's own rows.
 PERSONAL_COLUMNS = ("table", "id", "point_digest", "channel", "what", "at", "ends", "of_press")
 CONTACT_MADE, CAME_IN = "MADE", "IN"
 
-# (what happened, who did it, names and codes of it): what the security log tells, once it is committed
+# (what happened, who did it, names and codes of it): the security log's line, once it is committed
 security_event: Hook[[str, By, Mapping[str, Any]], None] = Hook("security_event")
-# (the request): whether it comes from an address of many people
+# (the request): whether it comes from an address that many people share
 is_office: Hook[[Any], bool] = Hook("is_office")
 lead_facts: Hook[[str], LeadFacts | None] = Hook("lead_facts")
-# (digests of the points, channel or "" for all, who, when): stop what contacts them
+# (digests of the points, channel or "" for all, actor, when): stop whatever contacts them
 on_suppressed: Hook[[Sequence[str], str, By, datetime], None] = Hook("on_suppressed")
-# (list of digests, since): querysets with the columns above of the contacts that count and of what came in
+# (list of digests, since): querysets with the columns above of counting contacts and of inbound ones
 contacts_of: Hook[[Any, Any], Sequence[Any]] = Hook("contacts_of")
-# (area codes): the others of which open tasks would call a number
+# (area codes): those outside of the list to which open tasks would make a call
 called_area_codes: Hook[[Sequence[str]], Sequence[str]] = Hook("called_area_codes")
-# (province or "" for all, who, when): due times there must be judged anew
+# (province or "" for all, actor, when): due times there must be recomputed
 on_gate_changed: Hook[[str, By, datetime], None] = Hook("on_gate_changed")
 # (the policy as it would be, when): what saving it would move, writing nothing
 policy_would_move: Hook[[PolicyDraft, datetime], Moves] = Hook("policy_would_move")
-# (provinces and names of cities): how those that are known are written
+# (provinces and names of cities): the spelling of the known ones
 city_names: Hook[[Collection[tuple[str, str]]], Mapping[tuple[str, str], str]] = Hook("city_names")
-# (provinces, local day): the law's hours that are in force there, by province
+# (provinces, local day): the legal hours in force there, by province
 laws_week: Hook[[Sequence[str], date], Mapping[str, Sequence[LawsWeek]]] = Hook("laws_week")
 liquidity_of: Hook[[Place, str], Liquidity | None] = Hook("liquidity_of")
-# (lead id): her newest offer that still stands, or stood last
+# (lead id): their current offer, or else the last one
 standing_offer: Hook[[str], StandingOffer | None] = Hook("standing_offer")
-# e-mail addresses of the people who must hear of what went wrong
+# e-mail addresses of the people who must be notified of failures
 told_of_trouble: Hook[[], Sequence[str]] = Hook("told_of_trouble")
-# (when): figures of the operations board by name, counted by a job since nobody should wait for them
+# (when): metrics of the operations board by name, computed by a job since nobody should wait for them
 figures: Hook[[datetime], Mapping[str, Any]] = Hook("figures")
-# (when): what must hold before go-live, line by line; a line that is not ok is a blocker
+# (when): conditions for go-live, line by line; a line that is not ok is a blocker
 checklist: Hook[[datetime], Sequence[ChecklistLine]] = Hook("checklist")
-# (owners' names as they are compared): how many open tasks each has, counted to a hundred and one
+# (owners' keys): how many open tasks each has, counted to a hundred and one
 open_work: Hook[[Sequence[str]], Mapping[str, int]] = Hook("open_work")
-# (lead id): what a pack or room knows to have happened to her, or has planned; bounded, in any order
+# (lead id): the lead's past and planned entries of a package; bounded, in any order
 timeline_of: Hook[[str], Sequence[Happened]] = Hook("timeline_of")

@@ -1,4 +1,4 @@
-"""Weekly local hours: read from JSON, compared, intersected. Used by policies, the law's hours and shifts.
+"""Weekly local hours: read from JSON, compared, intersected. Used by policies, legal hours and shifts.
 
 Minutes are counted from local midnight, 0 to 1440; days are 0 = Monday to 6 = Sunday.
 """
@@ -30,7 +30,7 @@ DAY_NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Weekly hours: half-open, `start` minutes inside and `end` not."""
+    """Weekly hours: half-open, with `start` minutes included and `end` excluded."""
 
     days: tuple[int, ...]
     start: int
@@ -65,9 +65,9 @@ MOST_TYPED = 200  # characters of a day's hours
 
 
 def read_day(text: str) -> tuple[tuple[int, int], ...]:
-    """Return a day's hours as a person types them, such as `9-12, 13:30–20:00` or `9 h à 20 h`.
+    """Return a day's hours from what a person types, such as `9-12, 13:30–20:00` or `9 h à 20 h`.
 
-    They are (start, end) minutes in order; nothing typed is no hours, and midnight as an end is 1440. Raises
+    They are (start, end) minutes in order; blank is no hours, and midnight as an end is 1440. Raises
     ValueError with the part that cannot be read, that ends before it starts, or that overlaps another.
     """
     spans: dict[tuple[int, int], str] = {}
@@ -89,7 +89,7 @@ def read_day(text: str) -> tuple[tuple[int, int], ...]:
 
 
 def _minutes(hour: str, minute: str | None, half: str | None) -> int:
-    """Return a time of day in minutes; one that no clock shows is past the day's end."""
+    """Return a time of day in minutes; an invalid one as past the end of the day."""
     hours = int(hour)
     if half:
         hours = hours % 12 + (12 if half == "p" else 0) if 1 <= hours <= 12 else 99
@@ -97,7 +97,7 @@ def _minutes(hour: str, minute: str | None, half: str | None) -> int:
 
 
 def write_day(spans: Iterable[tuple[int, int]]) -> str:
-    """Return a day's hours as `read_day` reads them."""
+    """Return a day's hours as text that `read_day` reads."""
     return ", ".join(f"{write_clock(start)}–{write_clock(end)}" for start, end in spans)
 
 
@@ -125,7 +125,7 @@ def listed(words: Iterable[object]) -> str:
 
 
 def hours_in_words(week: Sequence[tuple[tuple[int, int], ...]]) -> str:
-    """Return a week's hours, Monday first, days with the same hours together; empty where there are none."""
+    """Return a week's hours as text, Monday first, days with the same hours together; empty without any."""
     runs: list[tuple[int, int, tuple[tuple[int, int], ...]]] = []
     for day, hours in enumerate(week):
         if runs and runs[-1][2] == hours:
@@ -150,7 +150,7 @@ def wrong_rules(message: str, **values: Any) -> ValidationError:
 
 
 def read_windows(raw: object) -> tuple[Window, ...]:
-    """Read weekly windows. Raises ValidationError naming the window that is wrong."""
+    """Read weekly windows. Raises ValidationError naming the invalid window."""
     if not isinstance(raw, list):
         raise wrong_rules(_("Weekly hours must be a list of windows."))
     if len(raw) > 50:
@@ -215,6 +215,6 @@ def _read_window(number: int, item: object) -> Window:
 def intersect(
     first: Iterable[tuple[int, int]], second: Iterable[tuple[int, int]]
 ) -> tuple[tuple[int, int], ...]:
-    """Return what two ordered lists of half-open spans have in common."""
+    """Return the intersection of two ordered lists of half-open spans."""
     both = [(max(a, c), min(b, d)) for a, b in first for c, d in second]
     return tuple(sorted((a, b) for a, b in both if a < b))

@@ -1,4 +1,4 @@
-"""The files of keys, a key a line: the first is written with, all of them are read under."""
+"""Key files, one key per line: the first is used for writing, all of them for reading."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def number_of(key: str) -> int:
 
 
 def read_keys(path: Path) -> tuple[str, ...]:
-    """Return the keys of the file, the current one first; none where there is no file."""
+    """Return the keys of the file, the current one first; none if there is no file."""
     try:
         lines = path.read_text().splitlines()
     except FileNotFoundError:
@@ -32,7 +32,7 @@ def new_key() -> str:
 
 
 def make_key_file(path: Path) -> str:
-    """Make the file with a first key, unless another process was faster, and return the key that counts."""
+    """Create the file with a first key, unless another process was faster, and return the key that counts."""
     try:
         with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
             file.write(new_key())
@@ -44,7 +44,7 @@ def make_key_file(path: Path) -> str:
 
 
 def write_keys(path: Path, keys: Sequence[str]) -> None:
-    """Replace the file in one step, readable by its owner alone; a crash leaves the old or the new one."""
+    """Replace the file atomically, readable only by its owner; a crash leaves the old or the new one."""
     beside = path.with_name(f".{path.name}.new")
     with os.fdopen(os.open(beside, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
         file.write("".join(f"{key}\n" for key in keys))

@@ -1,4 +1,4 @@
-"""Keys whose fingerprints the database remembers, so that another or a missing one is noticed.
+"""Key rings whose fingerprints the database remembers, so that a wrong or missing key is noticed.
 
 Each key has a number: `k02:…` is number 2, and one without a number, from before keys had one, is number 1.
 """
@@ -25,10 +25,10 @@ FINGERPRINT_LENGTH = 64
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """The keys of a setting, and the sentences that say what is wrong with them.
+    """The keys of a setting, and the error messages about them.
 
-    `setting` names the current key; with it go NAME + `S_KEPT` (the others), `_FILE` and `_IN_FILE` (whether
-    they come from that file).
+    `setting` names the current key; related settings are NAME + `S_KEPT` (the others), `_FILE` and `_IN_FILE`
+    (whether they come from that file).
     """
 
     setting: str
@@ -40,7 +40,7 @@ class KeyRing:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The current key, then the kept ones; none while there is none."""
+        """Return the current key, then the kept ones; empty without any."""
         current = getattr(settings, self.setting)
         return (current, *getattr(settings, f"{self.setting}S_KEPT")) if current else ()
 
@@ -57,7 +57,7 @@ class KeyRing:
         setattr(settings, self.setting, keys[0])
 
     def read_file_again(self) -> bool:
-        """Take over the file where it has changed since the start; says whether it has."""
+        """Reload the file if it has changed since the start; return whether it has."""
         found = read_keys(self.file) if self.in_file else ()
         if not found or found == self.keys:
             return False
@@ -114,7 +114,7 @@ class KeyCheck(models.Model):
 
     @classmethod
     def add(cls, number: int, fingerprint: str, at: datetime) -> bool:
-        """Remember a key, and say whether it is new. Raises Refused where another has, or had, its number."""
+        """Remember a key, and return whether it is new. Raises Refused if another has, or had, its number."""
         row, added = cls._base_manager.get_or_create(
             pk=number, defaults={"fingerprint": fingerprint, "added_at": at}
         )

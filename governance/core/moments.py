@@ -1,4 +1,4 @@
-"""Instants as people read them."""
+"""Instants for display."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from django.utils.translation import gettext as _
 
 
 def moment_in_words(at: datetime) -> str:
-    """Return an instant in the time zone of the page, which it names: 24 Nov. 2026, 15:34 EST."""
+    """Return an instant in the page's time zone, with its name: 24 Nov. 2026, 15:34 EST."""
     return date_format(timezone.localtime(at), _("j N Y, H:i T"))
 
 
 def local(at: datetime, zone: str) -> datetime:
-    """Return an instant on the clock of a time zone."""
+    """Return an instant in a time zone."""
     return at.astimezone(ZoneInfo(zone))

@@ -10,13 +10,13 @@ from django.db import models
 if TYPE_CHECKING:
     Base = models.DecimalField[Any, Any]
 else:
-    Base = models.DecimalField  # generic in the stubs alone
+    Base = models.DecimalField  # generic only in the stubs
 
 CENT = Decimal("0.01")
 
 
 class CentsField(Base):
-    """CAD with two places in Python, whole cents in the database, so that both databases add exactly.
+    """CAD with two decimal places in Python, whole cents in the database, so that both databases add exactly.
 
     In an update wrap the amount: ``F("open_risk") + Value(amount, CentsField())``.
     """

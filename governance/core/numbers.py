@@ -24,6 +24,6 @@ def read_score(raw: object) -> Decimal:
 
 
 def percent(fraction: Decimal | float, places: int = 2) -> str:
-    """Return a fraction as a person reads it: 0.9 is “90 %”; zeros at the end are left out."""
+    """Return a fraction for display: 0.9 is “90 %”, without trailing zeros."""
     number = round(Decimal(str(fraction)) * 100, places).normalize()
     return f"{number_format(format(number, 'f'))}\u00a0%"

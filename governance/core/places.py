@@ -1,6 +1,6 @@
-"""Where something holds: provinces and territories, their zones, markets and the effective row.
+"""Places: provinces and territories, their time zones, markets, and the row that applies to a place.
 
-Zones in use per province follow the provinces' time acts as kept in the IANA database (package ``tzdata``).
+Zones in use per province follow the provinces' time acts as in the IANA database (package ``tzdata``).
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -40,7 +39,7 @@ class Province(models.TextChoices):
     NU = "NU", _("Nunavut")
 
 
-# The first zone of each is the one most of its people live by.
+# The first zone of each is the one most people there live in.
 _ZONES: dict[str, tuple[str, ...]] = {
     "BC": ("Vancouver", "Dawson_Creek", "Fort_Nelson", "Creston", "Edmonton"),
     "AB": ("Edmonton",),
@@ -72,7 +71,7 @@ CANADIAN_ZONES: tuple[str, ...] = tuple(
 
 
 def read_province(text: object) -> str:
-    """Return the two-letter code for `text`, read without regard to case.
+    """Return the two-letter code for `text`, ignoring case.
 
     Raises ValidationError for anything that is not a Canadian province or territory.
     """
@@ -92,7 +91,8 @@ _LABEL_SIGNS = frozenset(" .'&/-")
 def read_label(text: object, *, length: int = MARKET_LENGTH) -> str:
     """Return a label as it is stored: NFKC, trimmed, single-spaced, upper-case, 1 to `length` characters.
 
-    Letters with accents, ASCII digits, spaces and ``. ' & / -`` may occur. Raises ValidationError otherwise.
+    It may have letters with accents, ASCII digits, spaces and ``. ' & / -``. Raises ValidationError
+    otherwise.
     """
     if not isinstance(text, str):
         raise ValidationError(_("A label is a text."), code="invalid_label")
@@ -141,10 +141,6 @@ class Place:
         return fold(self.market)
 
 
-def validate_province(value: str) -> None:
-    read_province(value)
-
-
 def validate_zone(value: str) -> None:
     """Refuse a zone that no Canadian place uses."""
     if value not in CANADIAN_ZONES:
@@ -155,16 +151,8 @@ def validate_zone(value: str) -> None:
         )
 
 
-class PlacedRow(Protocol):
-    province: str
-    market_key: str
-
-
-Row = TypeVar("Row", bound=PlacedRow)
-
-
 class SomePlace(Protocol):
-    """A place, or the slots of one that is named later."""
+    """A place, or the parameters of one that is given later."""
 
     @property
     def province(self) -> Any: ...
@@ -183,15 +171,15 @@ ANY_PLACE = _AnyPlace()
 
 @functools.cache
 def _effective(manager: Any) -> Prepared:
-    """Return the question which row of a model decides for a province and market key."""
+    """Return the compiled query for the row of a model that applies to a province and market key."""
     return Prepared(lambda: manager.candidates(ANY_PLACE)[:1])
 
 
 class PlaceQuerySet(models.QuerySet[Any]):
-    """Questions about rows that hold for a province and market."""
+    """Queries on rows for a province and market."""
 
     def of(self, place: Place) -> Self:
-        """Return the row of just this province and market, if there is one."""
+        """Return the row of exactly this province and market, if there is one."""
         return self.filter(province=place.province, market_key=place.market_key)
 
     def candidates(self, place: SomePlace) -> Self:
@@ -203,22 +191,16 @@ class PlaceQuerySet(models.QuerySet[Any]):
         )
 
     def effective(self, place: Place) -> Any:
-        """Return the row of all rows that decides for `place` (its own, else the province's ALL), or None.
+        """Return the row that applies to `place` (its own, else the province's ALL), or None.
 
-        A disabled row is returned as it is: it refuses and never falls through.
+        A disabled row is returned as it is: it refuses and there is no fallback.
         """
         found = _effective(self.model._default_manager)(province=place.province, market_key=place.market_key)
         return found[0] if found else None
 
 
-def effective_among(rows: Iterable[Row], place: Place) -> Row | None:
-    """Return from rows already read the one that decides for `place`, as `PlaceQuerySet.effective` would."""
-    found = {(row.province, row.market_key): row for row in rows}
-    return found.get((place.province, place.market_key)) or found.get((place.province, ALL))
-
-
 class PlaceModel(models.Model):
-    """A row that holds for one market of a province, or for ALL of it."""
+    """A row for one market of a province, or for ALL of it."""
 
     province = models.CharField(_("province"), max_length=2, choices=Province.choices)
     market = models.CharField(

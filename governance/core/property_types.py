@@ -1,4 +1,4 @@
-"""The kinds of property that buyers look for and offers are made on."""
+"""Property types of buyers' interests and offers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class PropertyType(models.TextChoices):
-    """A closed list, shared by all packs: a market's liquidity and its offers speak of the same thing."""
+    """A closed list, shared by all packs, so that a market's liquidity and its offers match."""
 
     SFR = "SFR", _("single-family house")
     CONDO = "CONDO", _("condominium")

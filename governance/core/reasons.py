@@ -11,7 +11,7 @@ LEAST = 10  # characters: enough for a cause, too many for "ok"
 
 
 def require_explanation(reason: str, *, most: int, field: str = "reason") -> str:
-    """Return a reason without blanks around it. Raises Invalid below 10 or above `most` characters."""
+    """Return a reason without spaces around it. Raises Invalid below 10 or above `most` characters."""
     text = reason.strip()
     if len(text) < LEAST:
         raise Invalid({field: [too_short()]})
@@ -21,7 +21,7 @@ def require_explanation(reason: str, *, most: int, field: str = "reason") -> str
 
 
 def too_short() -> str:
-    """Return what is said of a reason that explains nothing."""
+    """Return the error message for a reason that is too short."""
     return ngettext(
         "Give the reason, in at least %(least)d character.",
         "Give the reason, in at least %(least)d characters.",

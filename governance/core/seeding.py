@@ -1,7 +1,7 @@
-"""Seeds: safe defaults that a data migration plants and can take back while nobody touched them.
+"""Seed data: safe defaults that a data migration adds and can remove as long as nobody has changed them.
 
-A seed is a list of rows; `key` names the fields by which a row is recognised. The functions work with the
-historical models of a migration and with the real ones alike.
+A seed is a list of rows; `key` names the fields that identify a row. The functions work with the historical
+models of a migration and with the real ones alike.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SEED = "seed"
 def plant(
     get: GetModel, model: str, key: Sequence[str], rows: Iterable[Mapping[str, Any]], at: datetime
 ) -> int:
-    """Create what is missing, with the first row of its history; returns how many rows were created."""
+    """Create missing rows, with the first row of their history; return how many were created."""
     manager = get(model)._default_manager
     there = set(manager.values_list(*key))
     fresh = [dict(row) for row in rows if tuple(row[name] for name in key) not in there]
@@ -48,7 +48,7 @@ def plant(
 
 
 def uproot(get: GetModel, model: str, key: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> int:
-    """Delete the seeded rows that still are as planted and unused, with their history; returns how many."""
+    """Delete the seeded rows that are unchanged and unused, with their history; return how many."""
     gone = []
     for row in rows:
         found = get(model)._default_manager.filter(**{name: row[name] for name in key}).first()
@@ -57,7 +57,7 @@ def uproot(get: GetModel, model: str, key: Sequence[str], rows: Iterable[Mapping
         number = found.pk
         try:
             found.delete()
-        except ProtectedError:  # something was built on it since: it is no untouched seed any more
+        except ProtectedError:  # something refers to it now: it is no longer an unchanged seed
             continue
         gone.append(number)
     with contextlib.suppress(LookupError):

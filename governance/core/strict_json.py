@@ -1,4 +1,4 @@
-"""JSON from outside, read strictly. RFC 8259 says what is JSON; the limits are ours."""
+"""Strict parsing of JSON from outside. RFC 8259 defines JSON; the limits are ours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEEPEST = 32
 
 
 class UnreadableJSON(ValueError):
-    """The text cannot be used; `field` names the key of the outermost object under which it is wrong."""
+    """The text cannot be used; `field` is the key of the outermost object under which it is invalid."""
 
     def __init__(self, message: str, field: str = "") -> None:
         super().__init__(message)
@@ -20,7 +20,7 @@ class UnreadableJSON(ValueError):
 
 
 def read_json(text: str) -> Any:
-    """Read JSON text: finite numbers, at most 32 deep, no key twice, no NUL and no lone surrogates.
+    """Read JSON text: finite numbers, at most 32 levels, no duplicate keys, NUL or lone surrogates.
 
     Raises UnreadableJSON with a sentence.
     """
@@ -42,7 +42,7 @@ def read_json(text: str) -> Any:
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build an object. Two programs that read a key given twice can each believe another value."""
+    """Build an object without duplicate keys, of which two programs could each read a different value."""
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
@@ -53,7 +53,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def require_usable(value: Any, depth: int, field: str) -> None:
-    """Raise UnreadableJSON for a value at this depth, under `field`, that no database should be given."""
+    """Raise UnreadableJSON for a value at this depth, under `field`, that no database should store."""
     if depth > DEEPEST:
         raise UnreadableJSON(_("The JSON is nested more than %(most)s deep.") % {"most": DEEPEST}, field)
     if isinstance(value, dict):

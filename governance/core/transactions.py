@@ -1,7 +1,7 @@
-"""One transaction, tried again where nothing was done and the next try may do better.
+"""Transactions that are retried if nothing was written and a retry may succeed.
 
-Whoever begins the transaction tries again: a verb, or the idempotent answer around it. SQLite has one
-writer, to which the threads of this process go in the order of their asking.
+The code that begins the transaction retries: a service, or the idempotent answer around it. SQLite has one
+writer; the threads of this process get it in the order of their requests.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ R = TypeVar("R")
 log = logging.getLogger(__name__)
 
 TRIES = 3
-PAUSE = 0.02, 0.1  # seconds before the next try, at random
+PAUSE = 0.02, 0.1  # seconds before the next attempt, at random
 _DEADLOCKS = {"40P01", "40001"}
-_ENDED = "57P01"  # admin_shutdown: who turned a switch ended the session, or the server stops
+_ENDED = "57P01"  # admin_shutdown: a change of a switch ended the session, or the server is stopping
 
 
 class WriterBusy(Exception):
-    """SQLite's one writer did not come free for as long as was to be waited; nothing was done."""
+    """SQLite's writer did not become free within the waiting time; nothing was done."""
 
 
 class Turns:
     """Lets the threads of this process through one at a time, first come, first served.
 
-    SQLite itself lets those who wait pass in no order: measured with 32 threads that write all the time, one
-    of them waited longer than 90 s. Other processes are not in the queue; against those few its timeout is
-    enough.
+    SQLite itself serves waiting writers in no particular order: measured with 32 threads that write all the
+    time, one of them waited longer than 90 s. Other processes are not in the queue; for those few its timeout
+    is enough.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Turns:
 
     @contextmanager
     def turn(self, patience: float | None = None) -> Iterator[None]:
-        """Wait for one's turn; raises WriterBusy where it has not come after `patience` seconds."""
+        """Wait for one's turn; raise WriterBusy if it has not come after `patience` seconds."""
         mine = threading.Event()
         with self._guard:
             if self._taken:
@@ -75,7 +75,7 @@ _turns = Turns()
 
 
 def _is_busy(problem: OperationalError) -> bool:
-    """Say whether another process held SQLite for longer than one waits; threads have their turns."""
+    """Return whether another process held SQLite longer than the timeout; threads have their turns."""
     return getattr(problem.__cause__, "sqlite_errorname", "").startswith("SQLITE_BUSY")
 
 
@@ -84,17 +84,17 @@ def _is_deadlock(problem: OperationalError) -> bool:
 
 
 def _is_ended(problem: OperationalError) -> bool:
-    """Say whether another session ended this one: its transaction was rolled back."""
+    """Return whether another session ended this one: its transaction was rolled back."""
     return getattr(problem.__cause__, "sqlstate", None) == _ENDED
 
 
 def _busy() -> Unavailable:
-    return Unavailable("busy", _("Too much is being written at this moment; ask again in a moment."))
+    return Unavailable("busy", _("Too much is being written right now; try again in a moment."))
 
 
 @contextmanager
 def _waiting_for_sqlite(seconds: float) -> Iterator[None]:
-    """Let SQLite wait so long, and no longer, for other processes; raises WriterBusy where it had to."""
+    """Set how long SQLite waits for other processes within the block; raise WriterBusy on a timeout."""
     connection.ensure_connection()
     pragma = connection.connection.execute
     (usual,) = pragma("PRAGMA busy_timeout").fetchone()
@@ -111,9 +111,9 @@ def _waiting_for_sqlite(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def in_turn(patience: float | None = None) -> Iterator[None]:
-    """Wait for SQLite's one writer, raising WriterBusy after `patience` seconds; on PostgreSQL for nobody.
+    """Wait for SQLite's writer, raising WriterBusy after `patience` seconds; on PostgreSQL do not wait.
 
-    Whoever is in a transaction holds the database already.
+    Within a transaction the caller holds the writer already.
     """
     if connection.vendor != "sqlite" or connection.in_atomic_block:
         yield
@@ -128,13 +128,13 @@ def in_turn(patience: float | None = None) -> Iterator[None]:
 
 
 def in_transaction(work: Callable[[], R], *, patience: float | None = None) -> R:
-    """Do `work` in a transaction of its own, or in a savepoint of the one that runs.
+    """Run `work` in its own transaction, or in a savepoint of the current one.
 
-    In one of its own a deadlock, or a busy SQLite, is tried again: `work` may run three times, and must read
-    anew whatever it decides by. Raises Unavailable `busy` where the last try failed as well, and where
-    another session ended this one, because it kept a switch waiting: then nothing is tried again. `patience`
-    is how many seconds to wait for SQLite's one writer, WriterBusy being raised afterwards; on PostgreSQL the
-    work says itself how long it waits for which row.
+    In its own transaction, a deadlock or a busy SQLite is retried: `work` may run three times, and must
+    reload everything that it decides by. Raises Unavailable `busy` if the last attempt failed as well, and if
+    another session ended this one because it delayed a switch: then nothing is retried. `patience` is how
+    many seconds to wait for SQLite's writer, after which WriterBusy is raised; on PostgreSQL the work itself
+    decides how long it waits for which row.
     """
     if connection.in_atomic_block:
         with transaction.atomic():
@@ -151,6 +151,6 @@ def in_transaction(work: Callable[[], R], *, patience: float | None = None) -> R
             log.warning("%s, %s tries left", type(problem.__cause__).__name__, left)
             if not left:
                 raise _busy() from problem
-            # who won has to wake up and take the row first, else both meet again
+            # the winner has to wake up and lock the row first, else both collide again
             time.sleep(random.uniform(*PAUSE))
     raise AssertionError("unreachable")

@@ -1,4 +1,4 @@
-"""Rows of which every version is kept: who changed it, when and why, and nobody overwrites unseen changes."""
+"""Versioned rows: who changed them, when and why, without overwriting unseen changes."""
 
 from __future__ import annotations
 
@@ -51,19 +51,22 @@ def revise(
     reason: str = "",
     expected_version: int | None = None,
 ) -> tuple[V, bool]:
-    """Change the one row that `rows` finds, or a `fresh` one, and return it and whether that made a version.
+    """Change the one row that `rows` finds, or a `fresh` one; return it and whether there is a new version.
 
-    Call it inside a transaction: the row stays locked to its end. `change` sets what is wanted; where nothing
-    differs afterwards no version is made. Raises Invalid for what the model's own validation refuses, Refused
-    `stale_version` when `expected_version` (0: there is none yet) is not the row's, or when somebody else
-    created the row at the same moment.
+    Call it inside a transaction: the row stays locked to its end. `change` sets the values; if nothing
+    differs afterwards, no version is created. Raises Invalid for what the model's own validation refuses,
+    Refused `stale_version` when `expected_version` (0: there is none yet) is not the row's, or when somebody
+    else created the row at the same moment.
     """
     row: V | None = rows.select_for_update().first()
     current = row.version if row is not None else 0
     if expected_version is not None and expected_version != current:
         raise Refused(
             "stale_version",
-            _("This was changed meanwhile: it has version %(now)s, not %(expected)s. Read it again first.")
+            _(
+                "This was changed in the meantime: it has version %(now)s, not %(expected)s. Read it "
+                "again first."
+            )
             % {"now": current, "expected": expected_version},
             extra={"version": current},
         )
@@ -90,7 +93,7 @@ def revise(
 
 
 def checked(row: Versioned) -> None:
-    """Read what was set into the shape in which it is kept. Raises Invalid for what the model refuses."""
+    """Normalize the values as they are stored. Raises Invalid for what the model refuses."""
     try:
         row.full_clean(exclude=BOOKKEEPING, validate_unique=False, validate_constraints=False)
     except ValidationError as wrong:
@@ -98,7 +101,7 @@ def checked(row: Versioned) -> None:
 
 
 def _values(row: Versioned) -> dict[str, Any]:
-    """Return what people decide about a row; copies, for JSON may be changed in place."""
+    """Return the values that people decide; copies, since JSON may be changed in place."""
     return {
         field.attname: copy.deepcopy(getattr(row, field.attname))
         for field in row._meta.concrete_fields
@@ -107,7 +110,7 @@ def _values(row: Versioned) -> dict[str, Any]:
 
 
 def restored(row: V, old: Any) -> V:
-    """Return the row as people had decided it in an old version; unsaved, for the verb that changes it."""
+    """Return the row with the values of an old version; unsaved, for the service that changes it."""
     fresh = copy.copy(row)
     for name, value in _values(row).items():
         setattr(fresh, name, copy.deepcopy(getattr(old, name, value)))

@@ -1,4 +1,4 @@
-"""A week typed day by day, such as 9:00–12:00, 13:00–17:00: nobody types JSON."""
+"""A form field for a week, typed day by day, such as 9:00–12:00, 13:00–17:00, so that nobody types JSON."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Hours = tuple[tuple[int, int], ...]
 
 
 def _wrong(part: str) -> str:
-    return _("“%(part)s” cannot be read; write such as 9:00–12:00, 13:00–20:00, or nothing for never.") % {
+    return _("“%(part)s” is not valid. Example: 9:00–12:00, 13:00–20:00, or leave blank for never.") % {
         "part": part[:40]
     }
 
 
 class WeekWidget(forms.Widget):
-    """Seven lines to type hours in."""
+    """Seven inputs for hours."""
 
     template = "admin/governance/week.html"
 
@@ -49,16 +49,16 @@ class WeekWidget(forms.Widget):
         return render_to_string(self.template, context)
 
     def drawn(self, spans: Hours, day: int) -> str:
-        """Return what stands beside a day's hours."""
+        """Return what is drawn next to a day's hours."""
         return ""
 
     def more(self) -> dict[str, Any]:
-        """Return what else the template shows."""
+        """Return the template's additional context."""
         return {}
 
 
 class WeekField(forms.Field):
-    """Seven days' hours, Monday first; the value is what `read_day` makes of each."""
+    """Seven days' hours, Monday first; the value is the result of `read_day` for each."""
 
     widget = WeekWidget
 

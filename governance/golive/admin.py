@@ -1,4 +1,4 @@
-"""The two switches on the managers' screens: one page, one reason, one click."""
+"""The admin page of the two switches."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.widgets import UnfoldAdminTextareaWidget
 
 from governance.core.actors import By
-from governance.core.admin.base import HistoryAdmin, by_of
+from governance.core.admin.base import HistoryAdmin, by_of, reason_field
 from governance.core.errors import Refused
 from governance.core.reasons import LEAST, too_short
 from governance.golive.models import GoLiveState
@@ -26,7 +25,7 @@ from governance.golive.services import ENGAGE, SWITCH, checklist, set_go_live, s
 
 REASON_LENGTH = 500
 Turn = Callable[[By, datetime, str], GoLiveState]
-# button -> the right that it needs, what it does, and what is said afterwards
+# button -> its permission, its service, and the message afterwards
 TURNS: dict[str, tuple[str, Turn, Any]] = {
     "engage": (
         ENGAGE,
@@ -52,20 +51,17 @@ TURNS: dict[str, tuple[str, Turn, Any]] = {
 
 
 def _why(help_text: Any) -> forms.CharField:
-    return forms.CharField(
-        label=gettext_lazy("Reason"), max_length=REASON_LENGTH, required=False, help_text=help_text,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
-    )  # fmt: skip
+    return reason_field(gettext_lazy("Reason"), REASON_LENGTH, help_text, required=False)
 
 
 class TurnForm(forms.Form):
-    """Which switch is turned, and why."""
+    """Which switch to change, and why."""
 
     turn = forms.ChoiceField(choices=[(name, name) for name in TURNS])
-    change_reason = _why(gettext_lazy("Kept with the change, and shown to everybody while it holds."))
+    change_reason = _why(gettext_lazy("Stored with the change and shown to everybody while it is in force."))
     release_reason = _why(
         gettext_lazy(
-            "At least 10 characters: what was wrong, and why it is safe to go on. Kept with the change."
+            "At least 10 characters: what was wrong, and why it is safe to continue. Stored with the change."
         )
     )
 
@@ -88,7 +84,7 @@ class TurnForm(forms.Form):
 
 @admin.register(GoLiveState)
 class GoLiveStateAdmin(HistoryAdmin):
-    """Whether production verbs run at all."""
+    """Whether production actions run at all."""
 
     history_list_display = ("go_live_enabled", "kill_switch_engaged", "changed_by")
     fieldsets = (
@@ -100,7 +96,7 @@ class GoLiveStateAdmin(HistoryAdmin):
         return False
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """There is one row: show it."""
+        """Show the only row."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         return redirect("admin:governance_golivestate_change", 1)

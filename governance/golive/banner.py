@@ -1,4 +1,4 @@
-"""What every page says of the switches, in one query a request."""
+"""The switches' state for every page, in one query per request."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from governance.golive.services import Standing, standing_at, state
 
 @dataclass(frozen=True, slots=True)
 class Banner:
-    """The state of the switches in words.
+    """The state of the switches for display.
 
-    `kind` is killed, off, live or unbound (they are not obeyed here); `label` two words for the head of a
-    page, `sentence` what it means for those at work; `who`, `when` and `why` tell the last turn.
+    `kind` is killed, off, live or unbound (not enforced here); `label` is two words for the page header,
+    `sentence` what it means for people at work; `who`, `when` and `why` are those of the last change.
     """
 
     kind: str
@@ -31,18 +31,18 @@ class Banner:
 
     @property
     def stops(self) -> bool:
-        """Whether anything is stopped: contacts, or everything that the kill switch stops."""
+        """Return whether anything is stopped: contacts, or everything that the kill switch stops."""
         return self.kind in (Standing.KILLED.value, Standing.OFF.value)
 
     @property
     def colour(self) -> str:
-        """The colour of the label, in unfold's words."""
+        """Return the label's colour, as unfold names it."""
         colours = {"killed": "danger", "off": "warning", "live": "success"}
         return colours.get(self.kind, "danger" if settings.PRODUCTION else "info")
 
 
 def banner_at(now: GoLiveState) -> Banner:
-    """Return what a page says while the switches stand like this."""
+    """Return the banner for this state of the switches."""
     standing = standing_at(now)
     if standing is Standing.NOT_ENFORCED:
         label, sentence = (
@@ -74,7 +74,7 @@ def banner_at(now: GoLiveState) -> Banner:
 
 
 def banner_of(request: HttpRequest) -> Banner | None:
-    """Return what a page of this request says; None for whoever is not signed in."""
+    """Return the banner for this request's page; None if nobody is signed in."""
     user: Any = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return None
@@ -82,7 +82,7 @@ def banner_of(request: HttpRequest) -> Banner | None:
 
 
 def state_of(request: HttpRequest) -> GoLiveState:
-    """Return the state of the switches as this request's page shows it, asked once."""
+    """Return the state of the switches for this request's page, queried once."""
     if not hasattr(request, "go_live_state"):
         request.go_live_state = state()  # type: ignore[attr-defined]  # read here alone
     found: GoLiveState = request.go_live_state  # type: ignore[attr-defined]  # set above
@@ -90,6 +90,6 @@ def state_of(request: HttpRequest) -> GoLiveState:
 
 
 def environment(request: HttpRequest) -> list[str] | None:
-    """Label the head of every admin page; called by unfold."""
+    """Label the header of every admin page; called by unfold."""
     banner = banner_of(request)
     return [banner.label, banner.colour] if banner is not None else None

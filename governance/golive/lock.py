@@ -1,8 +1,8 @@
-"""The lock between the switches and the verbs they stop: nothing commits after a switch was acknowledged.
+"""The lock between the switches and the actions they stop: nothing commits after a switch was acknowledged.
 
-Each such verb shares the lock until its transaction ends and reads the switch only once it has it. Engaging
-the kill switch and disabling go-live take it alone, so they wait for what is under way. SQLite needs none of
-it: a verb reads the switch as the one writer.
+Each such action shares the lock until its transaction ends and reads the switch only once it has it. Engaging
+the kill switch and disabling go-live take it exclusively, so they wait for actions in progress. SQLite does
+not need it: an action reads the switch as the only writer.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 log = logging.getLogger(__name__)
 
 LOCK = 0x53544F50  # the advisory lock's number in the database, "STOP"
-WAIT = timedelta(seconds=2)  # for what is under way, before it is ended
+WAIT = timedelta(seconds=2)  # for actions in progress, before they are aborted
 WAIT_AGAIN = timedelta(seconds=1)
 ATTEMPTS = 4
 _LOCK_NOT_AVAILABLE, _DEADLOCK = "55P03", "40P01"
 
 
 def share() -> None:
-    """Hold the lock, with others, until the transaction ends; whoever holds it already gets it at once.
+    """Share the lock until the transaction ends; a transaction that holds it already gets it at once.
 
-    Read the switch in a later statement: one that waits here would still see what held before the wait.
+    Read the switch in a later statement: one that waits here would still see the state before the wait.
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
@@ -32,10 +32,10 @@ def share() -> None:
 
 
 def take_alone() -> None:
-    """Wait until no verb that the switches stop is under way, and let none begin until the transaction ends.
+    """Wait until no stoppable action is in progress, and let none start until the transaction ends.
 
-    Those still under way after 2 s are ended: their work is rolled back and they are told `busy`. Never
-    fails: where a holder cannot be ended the switch is turned all the same, after 5 s, and the log says so.
+    Those still in progress after 2 s are aborted: their work is rolled back and they get `busy`. Never
+    fails: if a holder cannot be ended, the switch changes anyway, after 5 s, and the log says so.
     """
     if connection.vendor != "postgresql":
         return
@@ -71,7 +71,7 @@ def _taken_within(patience: timedelta) -> bool:
 def _end_holders(before: datetime) -> None:
     """End the sessions that share the lock in a transaction that began before `before`.
 
-    Younger ones were waiting behind this one's attempt, and are done in a moment.
+    Younger ones were waiting behind this one's attempt, and finish in a moment.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -80,7 +80,7 @@ def _end_holders(before: datetime) -> None:
             "WHERE held.locktype = 'advisory' AND held.classid = 0 AND held.objid = %s AND held.objsubid = 1 "
             "AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
             "AND held.mode = 'ShareLock' AND held.granted AND held.pid <> pg_backend_pid() "
-            "AND (session.xact_start < %s) IS NOT FALSE",  # unknown of another role's sessions
+            "AND (session.xact_start < %s) IS NOT FALSE",  # unknown for another role's sessions
             [LOCK, before],
         )
         pids = [pid for (pid,) in cursor.fetchall()]

@@ -1,4 +1,4 @@
-"""Go-live: whether production verbs may run at all."""
+"""Go-live: whether production actions may run at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from governance.core.actors import ACTOR_LENGTH
 
 
 class GoLiveState(models.Model):
-    """The one row (id 1) that says whether production verbs run."""
+    """The only row (id 1), which says whether production actions run."""
 
     go_live_enabled = models.BooleanField(_("go-live enabled"), default=False)
     kill_switch_engaged = models.BooleanField(_("kill switch engaged"), default=False)

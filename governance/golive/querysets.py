@@ -1,4 +1,4 @@
-"""Questions about the switches' past."""
+"""Queries on the switches' history."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Span = tuple[datetime, datetime | None]
 
 
 def stopped_spans(since: datetime, until: datetime) -> list[Span]:
-    """Return the times between two instants in which production verbs were stopped, the oldest first.
+    """Return the times between two instants in which production actions were stopped, the oldest first.
 
-    By either switch: whether this installation obeys them is a setting. An open end is None.
+    By either switch: whether this installation enforces them is a setting. An open end is None.
     """
     spans: list[Span] = []
     stopped_at: datetime | None = None

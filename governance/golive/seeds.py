@@ -1,4 +1,4 @@
-"""Both switches off."""
+"""Seed data: both switches off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of the kill switch, for those who have no admin."""
+"""The URL of the kill switch page, for users without admin."""
 
 from django.urls import path
 

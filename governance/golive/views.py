@@ -30,7 +30,7 @@ class WhyForm(forms.Form):
 @permission_required(ENGAGE, raise_exception=True)
 @never_cache
 def switches(request: HttpRequest) -> HttpResponse:
-    """Show the kill switch and engage it; releasing it is a manager's, in admin."""
+    """Show the kill switch and engage it; only managers release it, in admin."""
     form = WhyForm(request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
         by = by_user(request.user, correlation_id=str(getattr(request, "correlation_id", "")))

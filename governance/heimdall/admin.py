@@ -1,4 +1,4 @@
-"""Heimdall on the managers' screens: each domain's figures beside what is asked of them."""
+"""Heimdall's admin classes: each domain's figures next to its minimums."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unfold.decorators import display
 
 from governance.core.admin.base import ReadOnlyAdmin, by_of
 from governance.core.admin.careful import CarefulAdmin, CarefulForm
-from governance.core.admin.display import facts
+from governance.core.admin.display import as_share, column, facts
 from governance.core.numbers import percent
 from governance.heimdall import rules
 from governance.heimdall.models import (
@@ -45,7 +45,7 @@ class PolicyForm(CarefulForm):
 
 
 class DomainFilter(admin.SimpleListFilter):
-    """Narrows by the domains that have a policy: they are few, and the rows are many."""
+    """Filters by the domains that have a policy: they are few, and the rows are many."""
 
     title = gettext_lazy("domain")
     parameter_name = "domain"
@@ -59,7 +59,7 @@ class DomainFilter(admin.SimpleListFilter):
 
 @admin.register(HeimdallPolicy)
 class HeimdallPolicyAdmin(CarefulAdmin):
-    """What each machine must show before it may drive production, beside what it has shown."""
+    """What each machine must show before it may drive production, next to what it has shown."""
 
     form = PolicyForm
     asked_by_address = ("domain",)
@@ -77,7 +77,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
     fieldsets = (
         (None, {"fields": ("domain", "prod_use_enabled")}),
         (
-            gettext_lazy("What is asked"),
+            gettext_lazy("Requirements"),
             {"fields": ("min_confidence_prod", "min_sandbox_trials", "min_sandbox_success_rate")},
         ),
         (
@@ -97,11 +97,11 @@ class HeimdallPolicyAdmin(CarefulAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
-        # a policy that moved would let into production a machine that nobody tried
+        # changing a policy's domain would promote a machine that nobody has tried
         return (*fields, "domain") if obj is not None else fields
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave the figures of now out where there are none: on a new policy, and on a version of then."""
+        """Leave out the current figures if there are none: on a new policy, and on an old version."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is not None and not getattr(request, "shows_history", False):
             return fieldsets
@@ -123,9 +123,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
         lowered = rules.lowered(before.thresholds, after.thresholds)
         return [_lowered_display(name, old, new) for name, old, new in lowered]
 
-    @admin.display(description=gettext_lazy("about"))
-    def about(self, policy: HeimdallPolicy) -> str:
-        return str(LABELS.get(policy.domain, "–"))
+    about = column(gettext_lazy("about"), lambda policy: str(LABELS.get(policy.domain, "–")))
 
     @display(
         description=gettext_lazy("standing"),
@@ -134,7 +132,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
     def standing(self, policy: HeimdallPolicy) -> Any:
         carried = rules.shortfall(policy.thresholds, card_of(policy)) is None
         if policy.prod_use_enabled:
-            return (ON, _("in production")) if carried else (FALLEN, _("held back: below what is asked"))
+            return (ON, _("in production")) if carried else (FALLEN, _("held back: below the requirements"))
         return (READY, _("can be promoted")) if carried else (NOT_YET, _("in the sandbox"))
 
     @admin.display(description=gettext_lazy("verdict"))
@@ -153,9 +151,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
     def rate_shown(self, policy: HeimdallPolicy) -> str:
         return _beside(_rate(card_of(policy)), percent(policy.min_sandbox_success_rate))
 
-    @admin.display(description=gettext_lazy("confidence asked"), ordering="min_confidence_prod")
-    def confidence_asked(self, policy: HeimdallPolicy) -> str:
-        return percent(policy.min_confidence_prod)
+    confidence_asked = as_share("min_confidence_prod", gettext_lazy("minimum confidence"))
 
     @admin.display(description=gettext_lazy("counted"))
     def days_shown(self, policy: HeimdallPolicy) -> str:
@@ -168,26 +164,26 @@ class HeimdallPolicyAdmin(CarefulAdmin):
 
 
 def _lowered_display(name: str, old: Any, new: Any) -> str:
-    """Return in a sentence which part of the bar is lowered."""
+    """Return a sentence that says which minimum is lowered."""
     facts = {"old": percent(old), "new": percent(new)} if name != rules.TRIALS else {"old": old, "new": new}
     sentences = {
         rules.CONFIDENCE: _(
-            "The minimum confidence falls from %(old)s to %(new)s: recommendations that are less sure may "
+            "The minimum confidence falls from %(old)s to %(new)s: less certain recommendations may "
             "drive production."
         ),
         rules.TRIALS: _(
-            "The least number of trials falls from %(old)s to %(new)s: less must have been tried before."
+            "The minimum number of trials falls from %(old)s to %(new)s: less evidence is needed."
         ),
         rules.SUCCESS: _(
-            "The least success rate falls from %(old)s to %(new)s: more of what was tried may have failed."
+            "The minimum success rate falls from %(old)s to %(new)s: more trials may have failed."
         ),
     }
     return sentences[name] % facts
 
 
 def _beside(shown: str, least: str) -> str:
-    """Return a figure beside what is asked of it, on one line."""
-    return (_("%(shown)s, asked %(least)s") % {"shown": shown, "least": least}).replace(" ", "\u00a0")
+    """Return a figure next to its minimum, on one line."""
+    return (_("%(shown)s, required %(least)s") % {"shown": shown, "least": least}).replace(" ", "\u00a0")
 
 
 def _rate(card: Scorecard) -> str:
@@ -196,21 +192,19 @@ def _rate(card: Scorecard) -> str:
 
 @admin.register(HeimdallScorecardDay)
 class HeimdallScorecardDayAdmin(ReadOnlyAdmin):
-    """Sandbox trials day by day."""
+    """Sandbox trials by day."""
 
     list_display = ("day", "domain", "trials", "successes", "rate")
     list_filter = (DomainFilter, "day")
     ordering = ("-day", "domain")
     fields = ("day", "domain", "trials", "successes", "rate")
 
-    @admin.display(description=gettext_lazy("success rate"))
-    def rate(self, day: HeimdallScorecardDay) -> str:
-        return _rate(Scorecard(day.trials, day.successes))
+    rate = column(gettext_lazy("success rate"), lambda day: _rate(Scorecard(day.trials, day.successes)))
 
 
 @admin.register(HeimdallRecommendation)
 class HeimdallRecommendationAdmin(ReadOnlyAdmin):
-    """What machines recommended, and what the gate said of it then."""
+    """Machine recommendations, and the gate's answer at the time."""
 
     list_display = (
         "id", "created_at", "domain", "subject", "sure", "reason", "used", "trials", "successes",
@@ -218,7 +212,7 @@ class HeimdallRecommendationAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     list_filter = (DomainFilter, "reason", "created_at")
     search_fields = ("subject__startswith", "correlation_id__startswith", "actor__startswith")
-    search_help_text = gettext_lazy("Subject, correlation id or person, from the beginning")
+    search_help_text = gettext_lazy("Subject, correlation id or person (starts with)")
     ordering = ("-id",)
     fields = (
         "created_at", "domain", "subject", "sure", "detail_told", "reason", "used", "policy_version",
@@ -245,14 +239,14 @@ class HeimdallRecommendationAdmin(ReadOnlyAdmin):
 
 @admin.register(HeimdallEvent)
 class HeimdallEventAdmin(ReadOnlyAdmin):
-    """What happened under Heimdall."""
+    """Heimdall's events."""
 
     list_display = (
         "id", "created_at", "domain", "kind", "outcome", "recommendation_shown", "policy_version", "actor",
     )  # fmt: skip
     list_filter = ("kind", DomainFilter, "success", "created_at")
     search_fields = ("correlation_id__startswith", "actor__startswith", "=recommendation__id")
-    search_help_text = gettext_lazy("Correlation id or person, from the beginning, or a recommendation’s id")
+    search_help_text = gettext_lazy("Correlation id or person (starts with), or a recommendation’s id")
     ordering = ("-id",)
     fields = (
         "created_at", "domain", "kind", "outcome", "recommendation", "policy_version", "actor", "acting_for",
@@ -265,6 +259,4 @@ class HeimdallEventAdmin(ReadOnlyAdmin):
             return _("succeeded") if event.success else _("failed")
         return str(ANSWERS.get(event.reason, event.reason) or "–")
 
-    @admin.display(description=gettext_lazy("recommendation"))
-    def recommendation_shown(self, event: HeimdallEvent) -> str:
-        return str(event.recommendation_id or "–")
+    recommendation_shown = column(gettext_lazy("recommendation"), "recommendation_id", nothing="–")

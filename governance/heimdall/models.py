@@ -1,4 +1,4 @@
-"""Heimdall: what each domain's machine must have shown, what it showed, recommended, and was let to do."""
+"""Heimdall's policies, scorecards, recommendations and events."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ TRIALS_MAX = 1_000_000
 
 
 class Domain(models.TextChoices):
-    """The domains that are known by name; a manager may add others."""
+    """The known domains; a manager may add others."""
 
     WHOLESALE_OFFER = rules.WHOLESALE_OFFER, _("Wholesale offers")
     BUYER_MATCH = rules.BUYER_MATCH, _("Buyer matching")
-    CAPITAL_ROUTE = rules.CAPITAL_ROUTE, _("Routes of capital")
-    FOLLOWUP_NEXT_ACTION = rules.FOLLOWUP_NEXT_ACTION, _("Next action of a follow-up")
+    CAPITAL_ROUTE = rules.CAPITAL_ROUTE, _("Capital routing")
+    FOLLOWUP_NEXT_ACTION = rules.FOLLOWUP_NEXT_ACTION, _("Next follow-up action")
 
 
 def validate_domain(name: str) -> None:
-    """Refuse what is no domain's name as it is stored."""
+    """Refuse a value that is not a domain's name as stored."""
     if rules.read_domain(name) != name:
-        raise ValidationError(_("Write a domain in capitals, such as WHOLESALE_OFFER."))
+        raise ValidationError(_("Enter a domain in capitals, such as WHOLESALE_OFFER."))
 
 
 def _fraction(label: Any, **options: Any) -> models.DecimalField[Any, Any]:
@@ -51,20 +51,20 @@ class HeimdallPolicy(Versioned):
         error_messages={"unique": _("There is a policy for this domain already.")},
     )  # fmt: skip
     min_confidence_prod = _fraction(
-        _("least confidence"), default=Decimal("0.95"),
-        help_text=_("A recommendation of less confidence is never used in production, 0 to 1."),
+        _("minimum confidence"), default=Decimal("0.95"),
+        help_text=_("A recommendation below this confidence is never used in production, 0 to 1."),
     )  # fmt: skip
     min_sandbox_trials = models.PositiveIntegerField(
-        _("least trials"), default=100, validators=[MaxValueValidator(TRIALS_MAX)],
-        help_text=_("How many sandbox trials the last days must have."),
+        _("minimum trials"), default=100, validators=[MaxValueValidator(TRIALS_MAX)],
+        help_text=_("How many sandbox trials there must be in the last days."),
     )  # fmt: skip
     min_sandbox_success_rate = _fraction(
-        _("least success rate"), default=Decimal("0.85"),
-        help_text=_("Which part of those trials must have succeeded, 0 to 1."),
+        _("minimum success rate"), default=Decimal("0.85"),
+        help_text=_("The share of those trials that must have succeeded, 0 to 1."),
     )  # fmt: skip
     prod_use_enabled = models.BooleanField(
         _("production use"), default=False,
-        help_text=_("Can be switched on only while the scorecard carries it, and off at any time."),
+        help_text=_("Can be switched on only while the scorecard supports it, and off at any time."),
     )  # fmt: skip
 
     objects: ClassVar[Any] = PolicyQuerySet.as_manager()
@@ -118,7 +118,7 @@ class HeimdallScorecardDay(models.Model):
         verbose_name_plural = _("scorecard days")
         ordering = ["-day", "domain"]
         constraints = [
-            # also adds up a domain's last days
+            # also sums a domain's last days
             models.UniqueConstraint(fields=["domain", "day"], name="heimdall_one_row_a_day"),
             models.CheckConstraint(
                 condition=models.Q(successes__gte=0, successes__lte=models.F("trials")),
@@ -131,9 +131,9 @@ class HeimdallScorecardDay(models.Model):
 
 
 class HeimdallRecommendation(Written, AppendOnly):
-    """What a machine recommended, how sure it was, and what the gate said of it then; written once.
+    """A machine's recommendation, its confidence, and the gate's answer at the time; append-only.
 
-    The gate is asked again when it is used. `subject` is what it is about, for offers the lead; blank, it
+    The gate is asked again when it is used. `subject` is what it is about, for offers the lead; if blank, it
     may be used for any.
     """
 
@@ -166,7 +166,7 @@ class HeimdallRecommendation(Written, AppendOnly):
 
 
 class HeimdallEvent(Written, AppendOnly):
-    """What happened under Heimdall: trials, changes of policies, and recommendations used or refused."""
+    """A Heimdall event: a trial, a policy change, or a recommendation used or refused."""
 
     class Kind(models.TextChoices):
         TRIAL = "TRIAL", _("sandbox trial")

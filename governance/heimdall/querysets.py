@@ -1,4 +1,4 @@
-"""Questions about policies, scorecards and events of Heimdall."""
+"""Queries on Heimdall's policies, scorecards and events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class PolicyQuerySet(models.QuerySet[Any]):
-    """Questions about policies."""
+    """Queries on policies."""
 
     def with_scorecard(self, since: date, until: date) -> Self:
         """Add `trials` and `successes` of the UTC days `since` to `until`, both included."""
@@ -33,7 +33,7 @@ class PolicyQuerySet(models.QuerySet[Any]):
 
 
 class ScorecardQuerySet(models.QuerySet[Any]):
-    """Questions about the days of the scorecards."""
+    """Queries on the days of the scorecards."""
 
     def within(self, since: date, until: date) -> Self:
         """Return the days `since` to `until`, both included."""
@@ -41,10 +41,10 @@ class ScorecardQuerySet(models.QuerySet[Any]):
 
 
 class EventQuerySet(AppendOnlyQuerySet):
-    """Questions about events."""
+    """Queries on events."""
 
     def uses_of(self, recommendation_id: int | OuterRef) -> Self:
-        """Return the event of a recommendation's use: one, or none while it was not used."""
+        """Return the event of a recommendation's use: one, or none if it was not used."""
         return self.filter(recommendation_id=recommendation_id, kind="USED")
 
 
@@ -60,5 +60,5 @@ def with_use(recommendation_id: int) -> models.QuerySet[Any]:
 
 
 def card_of(policy: HeimdallPolicy) -> Scorecard:
-    """Return the scorecard of a policy that was read `with_scorecard`."""
+    """Return the scorecard of a policy that was loaded `with_scorecard`."""
     return Scorecard(policy.trials, policy.successes)  # type: ignore[attr-defined]  # annotated

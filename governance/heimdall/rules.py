@@ -1,4 +1,4 @@
-"""When a machine's recommendation may drive production: the gate, on plain values.
+"""When a machine's recommendation may drive production: the gate, as pure functions.
 
 Confidence and success rates are fractions 0 to 1.
 """
@@ -25,7 +25,7 @@ FOLLOWUP_NEXT_ACTION = "FOLLOWUP_NEXT_ACTION"
 
 
 class Reason(TextChoices):
-    """What the gate answers; it asks in this order and names the first that refuses."""
+    """The gate's answers; it checks in this order and returns the first that refuses."""
 
     PROD_USE_DISABLED = "prod_use_disabled", _("production use is off")
     CONFIDENCE_BELOW_THRESHOLD = "confidence_below_threshold", _("confidence too low")
@@ -48,7 +48,7 @@ class Misuse(TextChoices):
 
 
 def read_domain(text: object) -> str:
-    """Return a domain's name as it is stored: capitals, digits and _, 1 to 40, read without regard to case.
+    """Return a domain's name as stored: capitals, digits and _, 1 to 40 characters; any case is accepted.
 
     Raises ValidationError for anything else.
     """
@@ -62,9 +62,9 @@ def read_domain(text: object) -> str:
 
 
 def read_confidence(value: Decimal) -> Decimal:
-    """Return a confidence as it is stored and judged: six places, never rounded up over a threshold.
+    """Return a confidence as it is stored and judged: six decimal places, never rounded up over a minimum.
 
-    Raises ValidationError for what is no fraction.
+    Raises ValidationError for anything that is not a fraction.
     """
     if not value.is_finite() or not 0 <= value <= 1:
         raise ValidationError(_("A number from 0 to 1 is needed."), code="invalid_confidence")
@@ -72,7 +72,7 @@ def read_confidence(value: Decimal) -> Decimal:
 
 
 def cut(rate: Decimal) -> Decimal:
-    """Return a success rate with four places, cut and not rounded, so that it never looks like more."""
+    """Return a success rate with four decimal places, truncated, so that it never looks higher."""
     return rate.quantize(Decimal("0.0001"), ROUND_FLOOR)
 
 
@@ -83,7 +83,7 @@ def first_day(at: datetime, days: int) -> date:
 
 @dataclass(frozen=True, slots=True)
 class Recommended:
-    """What a stored recommendation was made for, and whether it was used; a blank subject stands for any."""
+    """What a recommendation was made for, and whether it was used; a blank subject stands for any."""
 
     domain: str
     subject: str
@@ -91,7 +91,7 @@ class Recommended:
 
 
 def misuse(found: Recommended | None, *, is_named: bool, domain: str, subject: str) -> Misuse | None:
-    """Say why a recommendation cannot be used for this at all; None where the gate is to be asked."""
+    """Return why a recommendation cannot be used for this at all; None if the gate decides."""
     if found is None:
         return Misuse.UNKNOWN if is_named else Misuse.MISSING
     if found.domain != domain:
@@ -103,7 +103,7 @@ def misuse(found: Recommended | None, *, is_named: bool, domain: str, subject: s
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """What a domain's policy asks for."""
+    """The minimums of a domain's policy."""
 
     prod_use_enabled: bool
     min_confidence: Decimal
@@ -120,18 +120,18 @@ class Scorecard:
 
     @property
     def success_rate(self) -> Decimal | None:
-        """The fraction that succeeded; None where nothing was tried."""
+        """Return the fraction that succeeded; None without any trial."""
         return Decimal(self.successes) / self.trials if self.trials else None
 
 
 def shortfall(asked: Thresholds, card: Scorecard) -> Reason | None:
-    """Return what the scorecard lacks, or None where it carries production use.
+    """Return what the scorecard lacks for production use, or None.
 
-    Where nothing was tried no success rate is reached but that of 0.
+    Without any trial, only a minimum success rate of 0 is met.
     """
     if card.trials < asked.min_trials:
         return Reason.INSUFFICIENT_SANDBOX_TRIALS
-    # as a product: a quotient that was rounded could reach what the counts do not
+    # as a product: a rounded quotient could reach a minimum that the counts do not
     if card.successes < asked.min_success_rate * max(card.trials, 1):
         return Reason.SANDBOX_SUCCESS_RATE_BELOW_THRESHOLD
     return None
@@ -141,13 +141,13 @@ CONFIDENCE, TRIALS, SUCCESS = "min_confidence", "min_trials", "min_success_rate"
 
 
 def lowered(before: Thresholds, after: Thresholds) -> list[tuple[str, Decimal, Decimal]]:
-    """Return which parts of the bar a change lowers: the name, the old value and the new one."""
+    """Return which minimums a change lowers: the name, the old value and the new one."""
     pairs = [(name, getattr(before, name), getattr(after, name)) for name in (CONFIDENCE, TRIALS, SUCCESS)]
     return [(name, old, new) for name, old, new in pairs if new < old]
 
 
 def gate(asked: Thresholds | None, confidence: Decimal, card: Scorecard) -> Reason:
-    """Say whether a recommendation may drive production, GATE_PASS, or why not.
+    """Return whether a recommendation may drive production, GATE_PASS, or why not.
 
     A domain without a policy has no production use.
     """

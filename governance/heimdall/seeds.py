@@ -1,4 +1,4 @@
-"""Four domains that machines may recommend in one day, all with production use off."""
+"""Seed data: four domains of machine recommendations, all with production use off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""KPI events and targets on the managers' screens."""
+"""Admin classes for KPI events, targets and metrics."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from governance.core.admin.base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
+from governance.core.admin.display import column
 from governance.core.admin.filters import Counted, by_index, on_board
 from governance.kpi.models import Figure, KpiEvent, Target
 from governance.kpi.names import CONTACT_COMPLIANCE, CONTRACT_RATE, OFFER_ACCEPT_RATE, Metric, figure_label
@@ -19,13 +20,13 @@ from governance.kpi.wording import figure_in_words, metric_in_words, value_in_wo
 
 
 def _rate(metric: Metric) -> Counted:
-    """Return the choice of the events that the board's rate of a metric counts."""
+    """Return the filter choice for the events in the board's rate of a metric."""
     return (metric.name, metric.label, lambda rows, at: rated_since(rows, *metric.key, at - RATES_OVER))
 
 
 @admin.register(KpiEvent)
 class KpiEventAdmin(ReadOnlyAdmin):
-    """What happened, whether it went well, and how much."""
+    """KPI events: what happened, whether it succeeded, and its value."""
 
     list_display = (
         "created_at",
@@ -60,18 +61,13 @@ class KpiEventAdmin(ReadOnlyAdmin):
         "token_id",
     )
 
-    @admin.display(description=_("what"))
-    def told(self, event: KpiEvent) -> str:
-        return metric_in_words(event)
-
-    @admin.display(description=_("value"))
-    def value_told(self, event: KpiEvent) -> str:
-        return value_in_words(event)
+    told = column(_("what"), metric_in_words)
+    value_told = column(_("value"), value_in_words)
 
 
 @admin.register(Target)
 class TargetAdmin(HistoryAdmin):
-    """What each figure of the boards should reach; every save is a version with its reason."""
+    """The targets of the board's metrics; every save is a version with its reason."""
 
     form = VersionForm
     list_display = ("metric", "told", "version", "changed_by", "reason", "updated_at")
@@ -85,7 +81,7 @@ class TargetAdmin(HistoryAdmin):
     )
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # a figure is what the boards compute
+        return False  # metrics are what the boards compute
 
     def serve(self, request: HttpRequest, obj: Target, form: Any, change: bool) -> Target:
         return set_target(
@@ -98,23 +94,16 @@ class TargetAdmin(HistoryAdmin):
             expected_version=form.cleaned_data["seen_version"],
         )
 
-    @admin.display(description=_("target"))
-    def told(self, target: Target) -> str:
-        return target.told
+    told = column(_("target"), "told")
 
 
 @admin.register(Figure)
 class FigureAdmin(ReadOnlyAdmin):
-    """The board's figures that a job counts."""
+    """The board's metrics that a job computes."""
 
     list_display = ("called", "told", "counted_at")
     fields = ("name", "called", "told", "value", "counted_at")
     ordering = ("name",)
 
-    @admin.display(description=_("figure"), ordering="name")
-    def called(self, figure: Figure) -> str:
-        return figure_label(figure.name)
-
-    @admin.display(description=_("value"))
-    def told(self, figure: Figure) -> str:
-        return figure_in_words(figure.value)
+    called = column(_("figure"), lambda figure: figure_label(figure.name), ordering="name")
+    told = column(_("value"), lambda figure: figure_in_words(figure.value))

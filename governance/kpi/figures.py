@@ -1,4 +1,4 @@
-"""Counting the board's figures."""
+"""Computing the board's metrics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from governance.kpi.models import Figure
 
 @transaction.atomic
 def keep_figures(found: Mapping[str, Any], at: datetime) -> int:
-    """Keep figures as counted at `at`, unless a later count is there already; returns how many were given."""
+    """Store metrics as computed at `at`, unless newer ones are there; return how many were given."""
     Figure.objects.bulk_create(
         [Figure(name=name, value=value, counted_at=at) for name, value in sorted(found.items())],
         ignore_conflicts=True,
@@ -25,8 +25,8 @@ def keep_figures(found: Mapping[str, Any], at: datetime) -> int:
 
 
 def take_figures(at: datetime) -> int:
-    """Ask every pack for its figures and keep each pack's together; returns how many were kept.
+    """Compute every pack's metrics and store each pack's together; return how many were stored.
 
-    The packs count outside of a transaction: no writer waits while a large table is read.
+    The packs compute outside of a transaction: no writer waits while a large table is read.
     """
     return sum(keep_figures(found, at) for found in hooks.figures.ask(at))

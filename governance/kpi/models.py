@@ -1,4 +1,4 @@
-"""KPI events, what happened, whether it went well and how much; and the targets that figures are held to."""
+"""KPI events (what happened, whether it succeeded and its value), board metrics, and targets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from governance.kpi.rules import AT_LEAST, AT_MOST, MORE_THAN
 
 
 class Domain(models.TextChoices):
-    """The areas that events are counted in; others may be recorded by service clients."""
+    """The areas that events are counted in; service clients may record others."""
 
     WHOLESALE = "WHOLESALE", _("Wholesale")
     BUYER_MATCH = "BUYER_MATCH", _("Buyer matching")
@@ -27,7 +27,7 @@ class Domain(models.TextChoices):
 
 
 class KpiEvent(Written, AppendOnly):
-    """One event of a metric. `success` is null where nothing can succeed; `detail` has no free text."""
+    """One event of a metric. `success` is null if the metric has no success; `detail` has no free text."""
 
     domain = models.CharField(_("domain"), max_length=40)
     metric = models.CharField(_("metric"), max_length=60)
@@ -40,7 +40,7 @@ class KpiEvent(Written, AppendOnly):
         verbose_name = _("KPI event")
         verbose_name_plural = _("KPI events")
         indexes = [
-            models.Index(  # tripwires and boards, which read no more than what is in it
+            models.Index(  # tripwires and boards, which read only its columns
                 fields=["domain", "metric", "created_at"],
                 name="kpi_figures",
                 include=["success", "value"],
@@ -60,7 +60,7 @@ class KpiEvent(Written, AppendOnly):
 
 
 class Figure(models.Model):
-    """A figure of the operations board that takes too long to count while somebody waits, as last counted."""
+    """A metric of the operations board that takes too long to compute on request, as last computed."""
 
     name = models.CharField(_("figure"), max_length=60, unique=True)
     value = models.JSONField(_("value"))
@@ -79,7 +79,7 @@ METRIC_CHOICES = [(target.name, target.label) for target in names.TARGETS.values
 
 
 class Target(Versioned):
-    """What a figure of the boards should reach. A row per figure; every earlier version is kept."""
+    """The target of a metric. One row per metric; every earlier version is kept."""
 
     class Comparison(models.TextChoices):
         AT_LEAST = AT_LEAST, _("at least")
@@ -110,12 +110,12 @@ class Target(Versioned):
 
     @property
     def told(self) -> str:
-        """The target as a person says it: “at least 90 %”."""
+        """Return the target for display: “at least 90 %”."""
         value = percent(self.value) if self.is_rate else f"{self.value:.0f}"
         return f"{self.get_comparison_display()} {value}"
 
     def clean(self) -> None:
-        value: Any = self.value  # None where the form's field was refused already
+        value: Any = self.value  # None if the form's field was invalid already
         if value is None:
             return
         if self.is_rate and not 0 <= value <= 1:

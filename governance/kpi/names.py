@@ -1,7 +1,7 @@
-"""Every metric that the product counts, every target and every figure of the board, each named once.
+"""The names of every metric, every target and every metric of the board.
 
-A new metric is a line here and the verb that emits it; a new target also takes a migration, for the choices
-of `Target.metric`. Names are a contract: they are never changed.
+A new metric is a line here and the service that emits it; a new target also needs a migration, for the
+choices of `Target.metric`. Names are a contract: they are never changed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Unit(enum.Enum):
 class Metric:
     """A metric of KPI events; without a label its code is shown.
 
-    The operation is steered by those that are `vital`: the runbook asks that a tripwire watches them.
+    The operation is steered by the `vital` ones: the runbook requires a tripwire for them.
     """
 
     domain: str
@@ -45,7 +45,7 @@ class Metric:
         return self.domain, self.name
 
 
-LADDER_CREATED = Metric(WHOLESALE, "ladder_created", _("Ladders begun"), is_vital=True)
+LADDER_CREATED = Metric(WHOLESALE, "ladder_created", _("Ladders started"), is_vital=True)
 FOLLOWUP_COMPLETED = Metric(
     WHOLESALE, "followup_completed", _("Follow-ups completed"), Unit.MINUTES, is_vital=True
 )
@@ -83,20 +83,20 @@ VITAL = tuple(metric for metric in _METRICS if metric.is_vital)
 
 
 def metric_label(domain: str, name: str, *, unknown: str) -> str:
-    """Return a metric's name for people; `unknown` where it has none."""
+    """Return a metric's display name; `unknown` if it has none."""
     metric = METRICS.get((domain, name))
     return str(metric.label) if metric is not None and metric.label else unknown
 
 
 def unit_of(domain: str, name: str) -> Unit:
-    """Return what a metric's values count; a number where nothing is known of it."""
+    """Return the unit of a metric's values; a number if the metric is unknown."""
     metric = METRICS.get((domain, name))
     return metric.unit if metric is not None else Unit.NUMBER
 
 
 @dataclass(frozen=True, slots=True)
 class TargetFigure:
-    """A figure of the board that has a target; `comparison` and `value` are those that it begins with.
+    """A board metric with a target; `comparison` and `value` are its initial ones.
 
     A rate is a fraction from 0 to 1, anything else a whole number.
     """
@@ -121,7 +121,7 @@ TARGETS = {
     )
 }
 
-# the board's figures that have no target
+# the board's metrics without a target
 FIGURES = {
     "liquidity": _("Liquidity by province"),
     "lookup_bursts": _("Look-up bursts of the last 3 days"),
@@ -137,6 +137,6 @@ FIGURES = {
 
 
 def figure_label(name: str) -> str:
-    """Return the name of one of the board's figures; its code where it has none."""
+    """Return the name of a board metric; its code if it has none."""
     target = TARGETS.get(name)
     return str(FIGURES.get(name) or (target.label if target else name))

@@ -1,4 +1,4 @@
-"""Questions about events, targets and figures."""
+"""Queries on events, targets and metrics."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from django.db.models.functions import TruncHour
 
 from governance.kpi.models import Figure, KpiEvent, Target
 
-RATES_OVER = timedelta(days=30)  # what the board's rates look back on
+RATES_OVER = timedelta(days=30)  # the period of the board's rates
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How often something went well: `value` is a fraction, None where nothing was counted."""
+    """A success rate: `value` is a fraction, None without events."""
 
     good: int
     counted: int
@@ -49,7 +49,7 @@ def rate_since(domain: str, metric: str, since: datetime) -> Rate:
 
 
 def rated_since(rows: QuerySet[KpiEvent], domain: str, metric: str, since: datetime) -> QuerySet[KpiEvent]:
-    """Keep the events that a metric's rate from `since` on counts; what a later one corrects is left out."""
+    """Return the events in a metric's rate from `since` on, without those that a later one corrects."""
     rated = rows.filter(domain=domain, metric=metric, created_at__gte=since, success__isnull=False)
     corrected = _corrected(domain, metric, since)
     return rated.exclude(pk__in=corrected) if corrected else rated
@@ -57,7 +57,7 @@ def rated_since(rows: QuerySet[KpiEvent], domain: str, metric: str, since: datet
 
 @dataclass(slots=True)
 class Hour:
-    """The events of a UTC hour: all, those that went well or wrong, and those with a value and their sum."""
+    """The events of a UTC hour: all, those that succeeded or failed, and those with a value and their sum."""
 
     events: int = 0
     good: int = 0
@@ -70,11 +70,11 @@ AT_ONCE = 1000  # ids in one statement
 
 
 def by_hour(domain: str, metric: str, since: datetime, until: datetime) -> dict[datetime, Hour]:
-    """Return a metric's events from `since` until before `until`, by the UTC hour that they fell into.
+    """Return a metric's events from `since` until before `until`, by UTC hour.
 
-    An event that a later one of the same metric corrects, whenever that was, is left out: the later one
-    counts in its place, on its own day. Hours, because the database's zone data may be wrong: who wants local
-    days puts them together.
+    An event that a later one of the same metric corrects, at any time, is left out: the later one counts
+    instead, on its own day. By hour, because the database's zone data may be wrong: callers add up local
+    days.
     """
     series = KpiEvent.objects.filter(domain=domain, metric=metric)
     within = series.filter(created_at__gte=since, created_at__lt=until)
@@ -97,7 +97,7 @@ def by_hour(domain: str, metric: str, since: datetime, until: datetime) -> dict[
         gone = within.filter(pk__in=ids).order_by().values_list("created_at", "success", "value")
         for at, success, value in gone:
             hour = hours.get(at.astimezone(UTC).replace(minute=0, second=0, microsecond=0))
-            if hour is None:  # it was written since
+            if hour is None:  # written since
                 continue
             hour.events -= 1
             hour.good -= success is True
@@ -116,7 +116,7 @@ def _corrected(domain: str, metric: str, since: datetime) -> list[int]:
 
 
 def is_event_of(number: object, domain: str, metric: str) -> bool:
-    """Say whether `number` is the id of an event of this metric."""
+    """Return whether `number` is the id of an event of this metric."""
     return type(number) is int and KpiEvent.objects.filter(pk=number, domain=domain, metric=metric).exists()
 
 
@@ -125,10 +125,10 @@ def _in_parts(ids: Sequence[int]) -> list[Sequence[int]]:
 
 
 def figures() -> dict[str, Figure]:
-    """Return the figures by name, as last counted."""
+    """Return the metrics by name, as last computed."""
     return {figure.name: figure for figure in Figure.objects.all()}
 
 
 def targets() -> dict[str, Target]:
-    """Return the targets by the figure they are for."""
+    """Return the targets by metric."""
     return {target.metric: target for target in Target.objects.all()}

@@ -1,4 +1,4 @@
-"""The owner's targets."""
+"""Seed data: the owner's targets."""
 
 from __future__ import annotations
 

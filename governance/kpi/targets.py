@@ -1,4 +1,4 @@
-"""The verb of targets."""
+"""The service for targets."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def set_target(
     reason: str,
     expected_version: int | None = None,
 ) -> Target:
-    """Change what a figure should reach; a rate's `value` is a fraction. No change makes no version.
+    """Change the target of a metric; a rate's `value` is a fraction. Without a change there is no version.
 
-    Raises Forbidden without the right, NotFound for an unknown figure, Invalid for a value that cannot be or
-    without a reason, Refused `stale_version` when `expected_version` is not the row's.
+    Raises Forbidden without the permission, NotFound for an unknown metric, Invalid for an impossible value
+    or without a reason, Refused `stale_version` when `expected_version` is not the row's.
     """
     if not reason.strip():
         raise Invalid({"change_reason": [_("Say why this changes.")]})

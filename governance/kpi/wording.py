@@ -1,4 +1,4 @@
-"""Key figures by the names that people call them by."""
+"""Display names and values of KPIs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from governance.kpi.names import Unit, metric_label, unit_of
 
 
 def metric_in_words(event: KpiEvent) -> str:
-    """Return what an event counts; its code where it has no name."""
+    """Return what an event counts; its code if it has no name."""
     return metric_label(event.domain, event.metric, unknown=event.metric)
 
 
@@ -32,7 +32,7 @@ def value_in_words(event: KpiEvent) -> str:
 
 
 def figure_in_words(value: Any) -> str:
-    """Return what a job counted for the board."""
+    """Return a board metric for display."""
     if isinstance(value, dict) and "value" in value:
         if value["value"] is None:
             return "–"

@@ -1,4 +1,4 @@
-"""Commands that write about people."""
+"""The base of commands that write about people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db import DEFAULT_DB_ALIAS
 
 
 class GuardedCommand(BaseCommand):
-    """A command that first checks the database: its triggers, and that the contact key is its own."""
+    """A command that first checks the database: its triggers, and that the contact key belongs to it."""
 
     def get_check_kwargs(self, options: Any) -> Any:
         return {**super().get_check_kwargs(options), "databases": [DEFAULT_DB_ALIAS]}

@@ -1,4 +1,4 @@
-"""Market policies on the managers' screens."""
+"""Admin classes for market policies."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
 from governance.core.actors import By
-from governance.core.admin.base import DifferencesInWords, ReadOnlyAdmin, WhyForm, ask_why, by_of
+from governance.core.admin.base import DifferencesInWords, ReadOnlyAdmin, WhyForm, act_on_each, ask_why, by_of
 from governance.core.admin.careful import CarefulAdmin
+from governance.core.admin.display import column
 from governance.core.admin.live import MOST_SWITCHED, SwitchesMany, live, sentences
-from governance.core.errors import Refused
 from governance.core.places import ALL, ZONES, Place
 from governance.market.forms import PolicyForm, typed_from
 from governance.market.models import MarketName, MarketPolicy, ScheduledChange
@@ -53,7 +53,7 @@ TYPED_AS = {
 
 
 class RulesThatDiffer(DifferencesInWords):
-    """Shows of two versions' rules only what differs, the week in words."""
+    """Shows only the differences of two versions' rules, the week as text."""
 
     def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
         if change.field != "rules":
@@ -79,21 +79,21 @@ def _told(key: str, value: Any) -> str:
 
 @admin.register(MarketName)
 class MarketNameAdmin(ReadOnlyAdmin):
-    """How each market is written, whatever spelling comes in."""
+    """The spelling of each market, however it is entered."""
 
-    nothing_yet = _("A market stands here once a lead, a policy, an offer or an answer of a buyer names it.")
+    nothing_yet = _("A market appears here once a lead, a policy, an offer or a buyer’s response names it.")
     list_display = ("province", "market")
     list_display_links = ("market",)
     list_filter = ("province",)
     search_fields = ("market_key__startswith",)
-    search_help_text = _("Market, without accents, from the beginning")
+    search_help_text = _("Market, without accents (starts with)")
     ordering = ("province", "market")
     fields = ("province", "market")
 
 
 @admin.register(MarketPolicy)
 class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
-    """When and how each market's people may be contacted; every save is a version with its reason."""
+    """When and how each market's leads may be contacted; every save is a version with its reason."""
 
     form = PolicyForm
     differences = RulesThatDiffer
@@ -141,7 +141,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
         fieldsets = super().get_fieldsets(request, obj)
         asks = any("week" in options["fields"] for _title, options in fieldsets)
         if not asks:
-            return fieldsets  # who only looks sees the week as a picture
+            return fieldsets  # read-only users see the week as a picture
         return [
             (title, {**options, "fields": [name for name in options["fields"] if name != "week_shown"]})
             for title, options in fieldsets
@@ -149,7 +149,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
-        # a policy that moved would rule a place that nobody decided it for
+        # changing a policy's place would give a place a policy that nobody decided on
         return (*fields, "province", "market") if obj is not None else fields
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
@@ -240,7 +240,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
             for row in rows
         ]
 
-    @admin.display(description=_("in words"))
+    @admin.display(description=_("summary"))
     def meaning(self, policy: MarketPolicy) -> str:
         said = in_words(read_rules(policy.rules), enabled=policy.enabled, zone=policy.timezone)
         return live("meaning", sentences(said))
@@ -278,7 +278,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
     def channels(self, policy: MarketPolicy) -> str:
         return channels_in_words(read_rules(policy.rules).channels) or "–"
 
-    @admin.display(description=_("least score"))
+    @admin.display(description=_("minimum score"))
     def least_score(self, policy: MarketPolicy) -> str:
         return number_format(read_rules(policy.rules).min_score, 2)
 
@@ -288,7 +288,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
 
 
 def _days(days: tuple[int, ...], names: list[str]) -> str:
-    """Return days as a person says them: consecutive ones as a span."""
+    """Return days for display: consecutive ones as a span."""
     if len(days) > 2 and days == tuple(range(days[0], days[-1] + 1)):
         return f"{names[days[0]]}–{names[days[-1]]}"
     return " ".join(names[day] for day in days)
@@ -300,7 +300,7 @@ def _start(change: ScheduledChange) -> str:
 
 
 def _changed(draft: MarketPolicy) -> dict[str, Any]:
-    """Return what was changed in the form: what nobody touched must not undo another scheduled change."""
+    """Return the values changed in the form: unchanged ones must not undo another scheduled change."""
     kept = MarketPolicy.objects.filter(pk=draft.pk).first() if draft.pk else None
     if kept is None:
         return {"enabled": draft.enabled, "timezone": draft.timezone, "rules": draft.rules}
@@ -313,7 +313,7 @@ def _changed(draft: MarketPolicy) -> dict[str, Any]:
 
 
 class StateFilter(admin.SimpleListFilter):
-    """What became of a scheduled change."""
+    """Filters scheduled changes by state."""
 
     title = _("state")
     parameter_name = "state"
@@ -337,7 +337,7 @@ STATES = {"SCHEDULED": _("scheduled"), "IN_FORCE": _("in force"), "CANCELLED": _
 
 @admin.register(ScheduledChange)
 class ScheduledChangeAdmin(ReadOnlyAdmin):
-    """Changes of market policies from an instant on: entered in a policy's form, cancelled here."""
+    """Scheduled changes of market policies: entered in a policy's form, cancelled here."""
 
     actions: Any = ("cancel",)  # read-only screens have none
     list_display = ("province", "market", "starts", "what", "state_shown", "changed_by")
@@ -364,28 +364,12 @@ class ScheduledChangeAdmin(ReadOnlyAdmin):
             return ask_why(
                 self, request, form, "cancel", _("Cancel scheduled changes"), chosen=pks, rows=rows
             )
-        done = 0
-        for row in chosen:
-            try:
-                cancel_scheduled(
-                    row.pk, by=by_of(request), at=timezone.now(), reason=form.cleaned_data["reason"]
-                )
-            except Refused as refusal:
-                messages.warning(request, f"{row}: {refusal}")
-            else:
-                done += 1
+        by, at, reason = by_of(request), timezone.now(), form.cleaned_data["reason"]
+        done = act_on_each(request, chosen, lambda row: cancel_scheduled(row.pk, by=by, at=at, reason=reason))
         said = ngettext("%(count)s change cancelled.", "%(count)s changes cancelled.", done)
         messages.success(request, said % {"count": done})
         return None
 
-    @admin.display(description=_("takes effect"), ordering="effective_from")
-    def starts(self, change: ScheduledChange) -> str:
-        return _start(change)
-
-    @admin.display(description=_("changes"))
-    def what(self, change: ScheduledChange) -> str:
-        return " · ".join(change_in_words(change.changes))
-
-    @admin.display(description=_("state"))
-    def state_shown(self, change: ScheduledChange) -> str:
-        return str(STATES[change.state])
+    starts = column(_("takes effect"), _start, ordering="effective_from")
+    what = column(_("changes"), lambda change: " · ".join(change_in_words(change.changes)))
+    state_shown = column(_("state"), lambda change: str(STATES[change.state]))

@@ -1,4 +1,4 @@
-"""A market policy as a manager edits it: hours typed day by day, switches, a score."""
+"""The form of a market policy: hours typed day by day, switches, a score."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from governance.market.rules import MOST_CONTACTS, PER_7_DAYS, PER_DAY, ContactR
 
 
 class DrawnWeek(WeekWidget):
-    """Hours to type, each day drawn beside them on 24 hours, the law's shaded behind."""
+    """Inputs for hours, each day drawn next to them on a 24-hour scale, with legal hours shaded behind."""
 
     template = "admin/governance/marketpolicy/week.html"
     laws: Sequence[LawsWeek] = ()
@@ -46,7 +46,7 @@ class DrawnWeek(WeekWidget):
 
 
 def typed_from(rules: ContactRules) -> dict[str, Any]:
-    """Return what the form shows of a policy's rules."""
+    """Return the form's values for a policy's rules."""
     return {
         "week": [write_day(rules.hours_of(day)) for day in DAYS],
         "channels": list(rules.channels),
@@ -59,7 +59,7 @@ def typed_from(rules: ContactRules) -> dict[str, Any]:
 
 
 def read_start(text: str, zone: str) -> datetime | None:
-    """Return the instant that a text names, without an offset on the zone's clock; None where it is blank.
+    """Return the instant in a text, without an offset in this time zone; None if it is blank.
 
     Raises ValidationError.
     """
@@ -69,7 +69,7 @@ def read_start(text: str, zone: str) -> datetime | None:
         found = datetime.fromisoformat(text.strip())
         return (found if found.tzinfo else found.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValidationError(_("Write the date and time as 2027-01-01 00:00.")) from None
+        raise ValidationError(_("Enter the date and time as 2027-01-01 00:00.")) from None
 
 
 def _channels(label: Any, help_text: Any) -> forms.MultipleChoiceField:
@@ -87,7 +87,7 @@ def _cap(label: Any, help_text: Any) -> forms.IntegerField:
 
 
 class PolicyForm(CarefulForm):
-    """When, how and whom: nobody types JSON."""
+    """When, how and whom to contact, without typing JSON."""
 
     week = WeekField(
         label=gettext_lazy("Contact hours"), required=False, widget=DrawnWeek,
@@ -96,20 +96,20 @@ class PolicyForm(CarefulForm):
             "and a night goes to 24:00 and begins again at 0:00 of the next day."
         ),
     )  # fmt: skip
-    channels = _channels(gettext_lazy("Channels that are on"), "")
+    channels = _channels(gettext_lazy("Enabled channels"), "")
     consent_channels = _channels(
-        gettext_lazy("Channels that need a consent"),
-        gettext_lazy("Contact there needs a consent on record."),
+        gettext_lazy("Channels that require consent"),
+        gettext_lazy("Contact on these requires consent on record."),
     )
     min_score = forms.DecimalField(
         label=gettext_lazy("Minimum lead score"), min_value=0, max_value=1, max_digits=13, decimal_places=12,
         widget=UnfoldAdminDecimalFieldWidget(
             attrs={"step": "0.01", "min": "0", "max": "1", "data-slider": ""}
         ),
-        help_text=gettext_lazy("0 lets everybody be contacted; a lead without a score is never held back."),
+        help_text=gettext_lazy("0: no minimum. A lead without a score is never held back."),
     )  # fmt: skip
     skip_holidays = forms.BooleanField(
-        label=gettext_lazy("Nobody is contacted on holidays"), required=False,
+        label=gettext_lazy("No contact on holidays"), required=False,
         widget=UnfoldBooleanSwitchWidget,
     )  # fmt: skip
     per_day = _cap(
@@ -130,7 +130,7 @@ class PolicyForm(CarefulForm):
         label=gettext_lazy("Time zone"),
         required=False,
         choices=[
-            ("", gettext_lazy("the city’s own, else every one of the province")),
+            ("", gettext_lazy("the city’s own, otherwise all of the province’s")),
             *((zone, zone) for zone in CANADIAN_ZONES),
         ],
         widget=UnfoldAdminSelectWidget,
@@ -162,7 +162,7 @@ class PolicyForm(CarefulForm):
         data = super().clean() or self.cleaned_data
         kept = read_rules(self.instance.rules)
         for name in ("per_day", "per_7_days"):
-            if name in data and data[name] is None:  # left blank it keeps its value
+            if name in data and data[name] is None:  # if left blank it keeps its value
                 data[name] = getattr(kept, name)
         if {"per_day", "per_7_days"} <= set(data) and data["per_day"] > data["per_7_days"]:
             self.add_error("per_day", _("This cannot be more than the contacts per 7 days."))
@@ -184,7 +184,7 @@ class PolicyForm(CarefulForm):
             return None
 
     def _rules(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the rules as they are kept; hours that did not change keep the windows they are in."""
+        """Return the rules as stored; hours that did not change keep their windows."""
         kept = read_rules(self.instance.rules)
         same = all(kept.hours_of(day) == data["week"][day] for day in DAYS)
         windows = kept.windows if same else week_windows(data["week"])

@@ -1,4 +1,4 @@
-"""Market policies: when, by which channel and whom a market's rules let us contact."""
+"""Market policies: when, by which channel and whom we may contact in a market."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def default_rules() -> dict[str, Any]:
 
 
 class MarketName(PlaceModel):
-    """How a market is written here; every other row takes this name. Never changed once stored."""
+    """The spelling of a market; every other row uses it. Never changed once stored."""
 
     class Meta:
         verbose_name = _("market")
@@ -36,17 +36,18 @@ class MarketName(PlaceModel):
 
 
 class MarketPolicy(PlaceModel, Versioned):
-    """The contact rules of one market, or of ALL of a province. Every earlier version is kept."""
+    """The contact policy of one market, or of ALL of a province. Every earlier version is kept."""
 
     enabled = models.BooleanField(
         _("enabled"),
         default=True,
-        help_text=_("Switched off it refuses every contact there; ALL does not step in."),
+        help_text=_("When off, every contact there is refused; ALL does not apply instead."),
     )
     rules = models.JSONField(_("rules"), default=default_rules)
     timezone = models.CharField(
         _("time zone"), max_length=40, blank=True, default="", validators=[validate_zone],
-        help_text=_("Blank: the city's own clock, else every clock of the province must allow it."),
+        help_text=_("Blank: the city's own time zone, otherwise every time zone of the province must allow "
+                    "it."),
     )  # fmt: skip
 
     objects = MarketPolicyQuerySet.as_manager()
@@ -74,7 +75,7 @@ class MarketPolicy(PlaceModel, Versioned):
         cls, db: str | None, field_names: Collection[str], values: Collection[Any], **more: Any
     ) -> Self:
         row = super().from_db(db, field_names, values, **more)
-        if isinstance(row.__dict__.get("rules"), dict):  # a rule that the row is older than has its default
+        if isinstance(row.__dict__.get("rules"), dict):  # a rule that is newer than the row has its default
             row.rules = {**default_rules(), **row.rules}
         return row
 
@@ -86,10 +87,11 @@ class MarketPolicy(PlaceModel, Versioned):
 
 
 class ScheduledChange(PlaceModel):
-    """A change of a market policy from an instant on; added, then applied or cancelled, never edited.
+    """A change of a market policy at an instant; added, then applied or cancelled, never edited.
 
-    `changes` may name enabled, timezone and single rules: what else is changed until then stays changed. The
-    gate judges by it from `effective_from` on; a job makes it the policy's next version soon afterwards.
+    `changes` may name enabled, timezone and single rules: other values that change in the meantime stay
+    changed. The gate uses it from `effective_from` on; a job makes it the policy's next version soon
+    afterwards.
     """
 
     effective_from = models.DateTimeField(
@@ -115,7 +117,7 @@ class ScheduledChange(PlaceModel):
         verbose_name_plural = _("scheduled policy changes")
         ordering = ["-effective_from", "-id"]
         constraints = [
-            # also finds what is yet to come for a place
+            # also finds pending changes of a place
             models.UniqueConstraint(
                 fields=["province", "market_key", "effective_from"],
                 condition=models.Q(cancelled_at=None, applied_at=None),
@@ -138,7 +140,7 @@ class ScheduledChange(PlaceModel):
 
     @property
     def state(self) -> str:
-        """SCHEDULED, IN_FORCE or CANCELLED."""
+        """Return SCHEDULED, IN_FORCE or CANCELLED."""
         if self.cancelled_at is not None:
             return "CANCELLED"
         return "SCHEDULED" if self.applied_at is None else "IN_FORCE"

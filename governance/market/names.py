@@ -1,7 +1,7 @@
-"""How each market is written here: once, whatever spelling comes in later.
+"""The spelling of each market: fixed once, whatever spelling is entered later.
 
-Markets are compared without accents, so “Montréal” and “MONTREAL” are one. The first time that a market is
-stored its name is, too: as the table of cities writes it, else as it came. From then on every row takes that
+Markets are compared without accents, so “Montréal” and “MONTREAL” are one. When a market is stored for the
+first time, its name is too: as in the table of cities, else as entered. From then on every row uses that
 name.
 """
 
@@ -16,10 +16,10 @@ Key = tuple[str, str]
 
 
 def spellings(places: Iterable[Place], *, keep: bool) -> dict[Key, str]:
-    """Return how each of these markets is written, by province and market key, in a fixed number of queries.
+    """Return the spelling of each of these markets, by province and market key, in a fixed number of queries.
 
-    A market that is new is stored with `keep` (in the caller's transaction); of two spellings that come
-    together the first counts.
+    A new market is stored if `keep` is set (in the caller's transaction); if two spellings come together, the
+    first counts.
     """
     wanted: dict[Key, str] = {}
     for place in places:
@@ -37,7 +37,7 @@ def spellings(places: Iterable[Place], *, keep: bool) -> dict[Key, str]:
 
 
 def spelled(place: Place, *, keep: bool = True) -> Place:
-    """Return a place with its market as it is written here; a new market is stored unless `keep` is off."""
+    """Return a place with the market's spelling; a new market is stored unless `keep` is off."""
     if place.market_key == ALL:
         return place
     ((_key, market),) = spellings([place], keep=keep).items()
@@ -57,7 +57,7 @@ def _as_cities(markets: Mapping[Key, str]) -> dict[Key, str]:
 
 
 def _stored(wanted: Iterable[Key]) -> dict[Key, str]:
-    from governance.market.models import MarketName  # the models of packs ask for names as they are saved
+    from governance.market.models import MarketName  # the packs' models look up names when they are saved
 
     keys = set(wanted)
     if not keys:
@@ -72,7 +72,7 @@ def _store(fresh: Mapping[Key, str]) -> None:
     from governance.market.models import MarketName
 
     MarketName.objects.bulk_create(
-        [  # in one order, so that two callers never wait for each other
+        [  # in one order, so that two callers never deadlock
             MarketName(province=province, market_key=key, market=market)
             for (province, key), market in sorted(fresh.items())
         ],

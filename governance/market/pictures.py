@@ -1,4 +1,4 @@
-"""A week's hours as a picture: what a policy allows, with the law's hours shaded behind."""
+"""A week's hours as a picture: the policy's hours, with legal hours shaded behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROW = 6  # height of a day in the small picture, of which 4 are drawn
 
 
 def laws_of(provinces: Sequence[str], at: datetime) -> dict[str, Sequence[LawsWeek]]:
-    """Return what the law says of a week, by province."""
+    """Return the legal hours of a week, by province."""
     return dict(hooks.laws_week.first(provinces, at.astimezone(ZoneInfo(DEFAULT_ZONE)).date()) or {})
 
 
@@ -46,7 +46,7 @@ def _bars(spans: Spans) -> list[dict[str, int]]:
 
 
 def day_line(spans: Spans, laws: Sequence[LawsWeek], day: int) -> SafeString:
-    """Draw one day on a line of 24 hours."""
+    """Draw one day on a 24-hour scale."""
     context = {
         "open": _bars(spans),
         "law": _bars(closed_by_law(laws, day)),
@@ -71,7 +71,7 @@ def small_week(rules: ContactRules, laws: Sequence[LawsWeek], *, enabled: bool) 
 
 
 def legend(laws: Sequence[LawsWeek]) -> list[dict[str, Any]]:
-    """Return for each channel with hours of law its name and where they are written."""
+    """Return the name and citation of each channel with legal hours."""
     return [
         {"channel": CHANNELS[law.channel].plural, "citation": "; ".join(filter(None, law.citations))}
         for law in laws

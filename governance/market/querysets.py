@@ -1,4 +1,4 @@
-"""Questions about market policies."""
+"""Queries on market policies."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ MOST_LISTED = 1000
 
 
 class MarketPolicyQuerySet(PlaceQuerySet):
-    """Adds nothing to `candidates` and `effective` yet but the name to chain on."""
+    """A queryset with `candidates` and `effective`."""
 
 
 class ScheduledChangeQuerySet(PlaceQuerySet):
-    """Questions about scheduled changes."""
+    """Queries on scheduled changes."""
 
     def pending(self) -> Self:
         """Return those that are neither applied nor cancelled."""
         return self.filter(applied_at=None, cancelled_at=None)
 
     def due(self, at: datetime) -> Self:
-        """Return those that have begun and are not yet a version, in the order in which they hold."""
+        """Return those that are in effect and not yet a version, in the order in which they apply."""
         rows = self.pending().filter(effective_from__lte=at)
-        # at one instant what holds for all markets goes first, since a new market begins with it
+        # at one instant the change for all markets comes first, since a new market starts with it
         return rows.order_by("effective_from", Case(When(market_key=ALL, then=0), default=1), "id")
 
 
 def name_of_market(province: Any, market_key: Any) -> Subquery:
-    """Return the expression for how a market is written; null where no name is stored."""
+    """Return an expression for a market's spelling; null if no name is stored."""
     from governance.market.models import MarketName  # the models themselves need the queryset above
 
     rows = MarketName.objects.filter(province=province, market_key=market_key).order_by()
@@ -46,7 +46,7 @@ def name_of_market(province: Any, market_key: Any) -> Subquery:
 
 
 def listed_policies(province: str | None, market: str | None, enabled: bool | None) -> QuerySet[MarketPolicy]:
-    """Return policies by province, then market; what is None does not narrow."""
+    """Return policies by province, then market; None does not filter."""
     from governance.market.models import MarketPolicy  # the model itself needs the queryset above
 
     rows = MarketPolicy.objects.order_by("province", "market")
@@ -58,9 +58,9 @@ def listed_policies(province: str | None, market: str | None, enabled: bool | No
 
 
 def scheduled_of(policies: Iterable[MarketPolicy]) -> dict[int, list[ScheduledChange]]:
-    """Return by policy what is scheduled for it, the next change first, in one query.
+    """Return the scheduled changes by policy, the next change first, in one query.
 
-    What will give a market a policy of its own is listed with the ALL that decides there until then.
+    A change that will give a market its own policy is listed with the ALL that applies there until then.
     """
     from governance.market.models import MarketPolicy, ScheduledChange
 
@@ -76,7 +76,7 @@ def scheduled_of(policies: Iterable[MarketPolicy]) -> dict[int, list[ScheduledCh
 
 
 def scheduled_for(place: Place) -> list[ScheduledChange]:
-    """Return what is scheduled for a place and for the ALL that may decide there, the next change first."""
+    """Return the scheduled changes of a place and of the ALL that may apply there, the next first."""
     from governance.market.models import ScheduledChange
 
     rows = ScheduledChange.objects.pending().filter(

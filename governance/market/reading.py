@@ -1,4 +1,4 @@
-"""Market policies in time as the gate reads them: what is in force, what was, and what is scheduled."""
+"""Market policies over time, as the gate reads them: current, past and scheduled."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Timelines = dict[Key, tuple[PolicyRow, ...]]
 
 
 def policies_in_time(of_them: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> Any:
-    """Return the question for policies, their versions from the slot `since` on and their scheduled changes.
+    """Return the query for policies, their versions from parameter `since` on and scheduled changes.
 
     `more` are texts that are read with each policy, after its own columns. For `read_timelines`.
     """
@@ -40,7 +40,7 @@ def policies_in_time(of_them: Mapping[str, Any], more: Mapping[str, Any] | None 
     nothing = {name: Value(None, CharField()) for name in more}
     version = {"what": Value(VERSION, CharField()), "starts": F("updated_at")}
     policies = MarketPolicy.objects.filter(**of_them).order_by()
-    # of most policies no earlier version is read: the present one began before what is asked about
+    # most policies need no earlier version: the present one is older than the instant in question
     versions = MarketPolicy.history.model._default_manager.order_by()
     same = versions.filter(id=OuterRef("id"), updated_at__lte=since).order_by("-version")
     present = MarketPolicy.objects.filter(pk=OuterRef("id")).order_by()
@@ -86,9 +86,9 @@ def _policies() -> Any:
 
 
 def policies_at(places: Iterable[Place], at: datetime) -> Timelines:
-    """Return every policy that could decide for one of the places, in one query.
+    """Return every policy that could apply to one of the places, in one query.
 
-    Earlier versions are those in force from 14 days before `at` on; also what is scheduled.
+    Includes earlier versions in force from 14 days before `at` on, and scheduled changes.
     """
     wanted = list(places)
     provinces = sorted({place.province for place in wanted})
@@ -97,9 +97,9 @@ def policies_at(places: Iterable[Place], at: datetime) -> Timelines:
 
 
 def policy_in_force(place: Place, at: datetime) -> tuple[PolicyRow | None, bool]:
-    """Return what decides for a place at an instant (its own, else ALL's, else None), in one query.
+    """Return the policy of a place at an instant (its own, else ALL's, else None), in one query.
 
-    And whether a change is scheduled there that is not yet a version.
+    And whether there is a scheduled change that is not yet a version.
     """
     found = policies_at([place], at)
     return in_force(pieces_at(found, place), at), any(
@@ -108,7 +108,7 @@ def policy_in_force(place: Place, at: datetime) -> tuple[PolicyRow | None, bool]
 
 
 def policy_as_kept(policy_id: int | None, version: int | None, scheduled: Sequence[int]) -> PolicyRow | None:
-    """Return the policy that a decision names: a version, with the scheduled changes that held on top."""
+    """Return the policy that a decision names: a version, with the scheduled changes in effect on top."""
     versions = MarketPolicy.history.filter(id=policy_id, version=version).order_by()
     row = next((PolicyRow(*kept) for kept in versions.values_list(*FIELDS)[:1]), None)
     wanted = list(scheduled)

@@ -1,4 +1,4 @@
-"""What a market policy says, read from JSON into plain values.
+"""A market policy's rules, read from JSON into plain values.
 
 Minutes are counted from local midnight, 0 to 1440; days are 0 = Monday to 6 = Sunday.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -26,7 +26,8 @@ MOST_CONTACTS = 50  # the highest cap of either kind
 class ContactRules:
     """A policy's rules; `min_score` is a fraction 0 to 1.
 
-    `per_day` and `per_7_days` cap the contacts of one number or address in local days: our own rule, no law.
+    `per_day` and `per_7_days` cap the contacts of one number or address in local days: our own rule, not the
+    law.
     """
 
     windows: tuple[Window, ...]
@@ -94,7 +95,7 @@ def _read_cap(name: str, raw: object) -> int:
 
 
 def read_rules(raw: object) -> ContactRules:
-    """Read a policy's rules; what is missing has its default. Raises ValidationError with a sentence."""
+    """Read a policy's rules; missing ones have their defaults. Raises ValidationError with a sentence."""
     if not isinstance(raw, Mapping):
         raise wrong_rules(_("Rules must be a JSON object."))
     unknown = {str(key) for key in raw} - _KEYS
@@ -123,7 +124,7 @@ def read_rules(raw: object) -> ContactRules:
 
 
 def kept_rules(raw: object) -> ContactRules:
-    """Read a policy's rules as `read_rules` does; the same ones have been read already."""
+    """Read a policy's rules as `read_rules` does, with a cache."""
     return _read_text(json.dumps(raw))
 
 
@@ -133,10 +134,5 @@ def _read_text(text: str) -> ContactRules:
 
 
 def is_contact_allowed(rules: ContactRules, *, weekday: int, minute: int) -> bool:
-    """Say whether a contact window holds `minute` (from midnight) of `weekday` (0 = Monday)."""
+    """Return whether a contact window contains `minute` (from midnight) of `weekday` (0 = Monday)."""
     return any(start <= minute < end for start, end in rules.hours_of(weekday))
-
-
-def without_score(rules: ContactRules) -> ContactRules:
-    """Return the rules with no minimum score: for questions that know no lead."""
-    return replace(rules, min_score=Decimal(0))

@@ -1,4 +1,4 @@
-"""One policy for ALL of each province: the safe defaults that every operation begins with."""
+"""Seed data: one policy for ALL of each province, the safe defaults of every operation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from governance.market.rules import DEFAULT_RULES, PER_7_DAYS, PER_DAY
 
 KEY = ("province", "market_key")
 
-# As the first databases have them, so that the way back knows its rows; what is missing has its default.
+# As in the first databases, so that the reverse step recognizes its rows; missing values have their defaults.
 RULES = {name: value for name, value in DEFAULT_RULES.as_json().items() if name not in (PER_DAY, PER_7_DAYS)}
 
 

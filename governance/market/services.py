@@ -92,14 +92,17 @@ def schedule_change(
     `too_many_scheduled` above 20.
     """
     if not at < effective_from <= at + FURTHEST:
-        raise Invalid({"effective_from": [_("Name an instant in the future, at most five years away.")]})
+        raise Invalid({"effective_from": [_("Enter a time in the future, at most five years away.")]})
     waiting = _begin(place.province, at)
     present = MarketPolicy.objects.of(place).first()
     version = present.version if present else 0
     if expected_version is not None and expected_version != version:
         raise Refused(
             "stale_version",
-            _("This was changed meanwhile: it has version %(now)s, not %(expected)s. Read it again first.")
+            _(
+                "This was changed in the meantime: it has version %(now)s, not %(expected)s. Read it "
+                "again first."
+            )
             % {"now": version, "expected": expected_version},
             extra={"version": version},
         )

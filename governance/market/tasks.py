@@ -1,4 +1,4 @@
-"""The room's job."""
+"""The package's job."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ APPLY = "governance.apply_scheduled"
 
 @job(APPLY, every="minute")
 def apply_scheduled_changes(at: datetime) -> int:
-    """Make the policy changes that have begun versions of their policies."""
+    """Apply scheduled changes that are in effect as new versions of their policies."""
     return apply_scheduled(at)

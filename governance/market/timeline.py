@@ -1,4 +1,4 @@
-"""A market policy in time: which of its versions, and which scheduled change, is in force at an instant."""
+"""A market policy over time: which of its versions, and which scheduled change, is in force at an instant."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Key = tuple[str, str]
 class PolicyRow:
     """A market policy as it is in force from `since` on; None: for as long as is known.
 
-    `scheduled` are the ids of changes that have begun, or will, and are not yet a version of their own; `id`
-    and `version` are then those of the version that they change.
+    `scheduled` are the ids of changes that take effect and are not yet a version of their own; `id` and
+    `version` are then those of the version that they change.
     """
 
     id: int
@@ -45,12 +45,12 @@ class Change:
     values: Mapping[str, Any]
 
 
-# When something begins to hold, and what; None: there is no policy.
+# When a policy takes effect, and the policy; None: there is none.
 Piece = tuple[datetime | None, PolicyRow | None]
 
 
 def changed(row: PolicyRow, change: Change) -> PolicyRow:
-    """Return the policy with a change applied; what the change does not name keeps its value."""
+    """Return the policy with a change applied; values that the change does not name stay."""
     values = change.values
     return replace(
         row,
@@ -63,7 +63,7 @@ def changed(row: PolicyRow, change: Change) -> PolicyRow:
 
 
 def created(general: PolicyRow | None, change: Change) -> PolicyRow:
-    """Return the policy that a change gives a market without one: it begins with its province's rules."""
+    """Return the policy that a change gives a market without one: it starts with its province's rules."""
     row = general or PolicyRow(
         0, change.province, ALL, ALL, True, DEFAULT_RULES.as_json(), "", 0, change.effective_from
     )
@@ -72,19 +72,19 @@ def created(general: PolicyRow | None, change: Change) -> PolicyRow:
 
 
 def applied(row: PolicyRow | None, change: Change) -> PolicyRow:
-    """Return the policy of a change's place with it, or the one it makes there out of what decided before."""
+    """Return the policy of a change's place with it, or the new one based on what applied before."""
     own = row is not None and row.market_key == change.market_key
     return changed(row, change) if row is not None and own else created(row, change)
 
 
 def timelines(versions: Iterable[PolicyRow], changes: Iterable[Change]) -> dict[Key, tuple[PolicyRow, ...]]:
-    """Return each place's versions and scheduled changes in the order in which they hold.
+    """Return each place's versions and scheduled changes in the order in which they take effect.
 
-    `versions` are the present ones and earlier ones, as far as they were read; their `since` is when they
-    were saved. A place whose first version was read has no policy of its own before it.
+    `versions` are the present ones and earlier ones, as far as they were loaded; their `since` is when they
+    were saved. A place whose first version was loaded has no policy of its own before it.
     """
     found: dict[Key, list[PolicyRow]] = {}
-    whole: set[Key] = set()  # of which the first version was read
+    whole: set[Key] = set()  # of which the first version was loaded
     for row in sorted(versions, key=lambda row: row.version):
         key = (row.province, row.market_key)
         own = found.setdefault(key, [])
@@ -93,7 +93,7 @@ def timelines(versions: Iterable[PolicyRow], changes: Iterable[Change]) -> dict[
         while own and row.since is not None and own[-1].since is not None and own[-1].since >= row.since:
             own.pop()  # saved with an earlier clock by somebody who waited: the later version counts
         own.append(row if own or key in whole else replace(row, since=None))
-    # at the same instant what holds for all markets goes first, since a new market begins with it
+    # at the same instant the change for all markets comes first, since a new market starts with it
     for change in sorted(changes, key=lambda one: (one.effective_from, one.market_key != ALL, one.id)):
         own = found.setdefault((change.province, change.market_key), [])
         general = in_force(pieces_of((), found.get((change.province, ALL), ())), change.effective_from)
@@ -102,19 +102,19 @@ def timelines(versions: Iterable[PolicyRow], changes: Iterable[Change]) -> dict[
 
 
 def pieces_of(own: Sequence[PolicyRow], general: Sequence[PolicyRow]) -> tuple[Piece, ...]:
-    """Return what decides for a place, from its own timeline and ALL's; the first piece has no start."""
+    """Return the policies of a place, from its own timeline and ALL's; the first piece has no start."""
     rows = [*general] if not own else [*own]
     if own and general and own[0].since is not None:
         rows[:0] = [row for row in general if row.since is None or row.since < own[0].since]
     if not rows:
         return ((None, None),)
-    if rows[0].scheduled:  # it is yet to come, and nothing is known of a time before
+    if rows[0].scheduled:  # not yet in effect, and nothing is known of the time before
         return ((None, None), *((row.since, row) for row in rows))
     return ((None, rows[0]), *((row.since, row) for row in rows[1:]))
 
 
 def pieces_at(policies: Mapping[Key, Sequence[PolicyRow]], place: Place) -> tuple[Piece, ...]:
-    """Return what decides for a place, in order."""
+    """Return the policies of a place, in order."""
     own = policies.get((place.province, place.market_key), ())
     return pieces_of(own, policies.get((place.province, ALL), ()) if place.market_key != ALL else ())
 
@@ -127,7 +127,7 @@ def in_force(pieces: Sequence[Piece], at: datetime) -> PolicyRow | None:
 def with_draft(rows: Sequence[PolicyRow], draft: PolicyRow) -> tuple[PolicyRow, ...]:
     """Return a place's timeline as it would be with a draft from its `since` on.
 
-    What is scheduled for later keeps changing what it changes.
+    Changes scheduled for later keep changing their values.
     """
     start = draft.since
     assert start is not None

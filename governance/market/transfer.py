@@ -48,7 +48,7 @@ def _day(text: str) -> tuple[tuple[int, int], ...]:
         return () if text in EMPTIED else read_day(text)
     except ValueError as part:
         raise ValidationError(
-            gettext("“%(part)s” cannot be read; write such as 9:00–12:00, 13:00–20:00, or a dash for never.")
+            gettext("“%(part)s” is not valid. Example: 9:00–12:00, 13:00–20:00, or a dash for never.")
             % {"part": str(part)[:40]}
         ) from None
 
@@ -66,7 +66,7 @@ def _channels(text: str) -> list[str]:
 def _cap(text: str) -> int:
     number = read_number(text)
     if number != int(number):
-        raise ValidationError(gettext("Write a whole number."))
+        raise ValidationError(gettext("Enter a whole number."))
     return int(number)
 
 
@@ -76,7 +76,7 @@ READERS = {
     **{f"day_{day}": _day for day in DAYS},
     "channels_allowed": _channels,
     "consent_required_channels": _channels,
-    "min_lead_score_to_contact": lambda text: float(read_number(text)),  # as JSON keeps it
+    "min_lead_score_to_contact": lambda text: float(read_number(text)),  # as in the stored JSON
     "skip_holidays": read_yes,
     PER_DAY: _cap,
     PER_7_DAYS: _cap,
@@ -86,14 +86,14 @@ OUTSIDE_RULES = ("enabled", "timezone")
 
 
 class TransfersMarketPolicies(TransfersPolicies):
-    """The market policies' screen with its import and export."""
+    """Import and export for the market policies' admin class."""
 
     policy_columns: ClassVar[Any] = (
         ("enabled", _("enabled")),
         ("timezone", _("time zone")),
         *((f"day_{day}", DAY_NAMES[day]) for day in DAYS),
-        ("channels_allowed", _("Channels that are on")),
-        ("consent_required_channels", _("Channels that need a consent")),
+        ("channels_allowed", _("Enabled channels")),
+        ("consent_required_channels", _("Channels that require consent")),
         ("min_lead_score_to_contact", _("Minimum lead score")),
         ("skip_holidays", _("holidays off")),
         (PER_DAY, _("Contacts per day")),
@@ -126,7 +126,7 @@ class TransfersMarketPolicies(TransfersPolicies):
         kept = read_rules(general.rules) if general else DEFAULT_RULES
         known = [kept.hours_of(day) for day in DAYS]
         week = [found.pop(f"day_{day}", known[day]) for day in DAYS]
-        if week != known:  # hours that did not change keep the windows they are in
+        if week != known:  # hours that did not change keep their windows
             found["contact_windows_local"] = [window.as_json() for window in week_windows(week)]
         outside = {name: found.pop(name) for name in (*OUTSIDE_RULES, START) if name in found}
         return {**outside, "rules": found}
@@ -149,7 +149,7 @@ class TransfersMarketPolicies(TransfersPolicies):
             return
         first = named.setdefault((place.province, place.market_key, start), row["row"])
         if first != row["row"]:
-            said = gettext("The file names this one twice, first in its row %(row)s.") % {"row": first}
+            said = gettext("The file has this one twice, first in row %(row)s.") % {"row": first}
             raise ValidationError({"market": [said]})
         version = self.known(place).values_list("version", flat=True).first() or 0
         asked = self.read(row, place)
@@ -161,12 +161,12 @@ class TransfersMarketPolicies(TransfersPolicies):
         if change is None:
             seen.same += 1
             return
-        row["version"] = str(version)  # what was seen is what the change was decided on
+        row["version"] = str(version)  # the change was decided on the values in the preview
         differences = [(_("Takes effect"), "", row[START]), (_("changes"), "", _told(change))]
         seen.changed.append((str(change), differences))
 
     def sheet(self, request: HttpRequest, *, by: By, at: datetime) -> Iterator[list[str]]:
-        """Yield each policy as it is, and below it as each scheduled change makes it."""
+        """Yield each policy as it is, followed by each scheduled change."""
         yield [str(label) for _name, label in self.columns(request)]
         policies = list(self.exported(request)[:MOST_LISTED])
         scheduled = scheduled_of(policies)

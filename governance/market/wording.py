@@ -1,4 +1,4 @@
-"""What a market policy means, said as a manager would say it."""
+"""Market policies as text for managers."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def channels_in_words(channels: Iterable[str]) -> str:
 
 
 def week_in_words(rules: ContactRules) -> str:
-    """Return the contact hours, days with the same hours together; empty where there are none."""
+    """Return the contact hours, days with the same hours together; empty without any."""
     return hours_in_words([rules.hours_of(day) for day in DAYS])
 
 
 def in_words(rules: ContactRules, *, enabled: bool, zone: str) -> list[str]:
-    """Return the sentences that say when, how and whom a policy lets us contact."""
+    """Return sentences that say when, how and whom a policy lets us contact."""
     if not enabled:
-        return [_("Switched off: nobody is contacted here, and ALL does not step in.")]
+        return [_("Off: nobody is contacted here, and ALL does not apply instead.")]
     hours = week_in_words(rules)
     if not rules.channels or not hours:
         return [
@@ -40,7 +40,7 @@ def in_words(rules: ContactRules, *, enabled: bool, zone: str) -> list[str]:
             else _("Nobody is ever contacted here: no hours are given.")
         ]
     clock = (
-        _("by the clock of %(zone)s") % {"zone": zone.rpartition("/")[2].replace("_", " ")}
+        _("in %(zone)s time") % {"zone": zone.rpartition("/")[2].replace("_", " ")}
         if zone
         else _("local time")
     )
@@ -63,19 +63,19 @@ def in_words(rules: ContactRules, *, enabled: bool, zone: str) -> list[str]:
 
 
 def change_in_words(changes: Mapping[str, Any]) -> list[str]:
-    """Return in short parts what a scheduled change sets."""
+    """Return the values that a scheduled change sets, as short texts."""
     said = []
     if "enabled" in changes:
         said.append(_("switched on") if changes["enabled"] else _("switched off"))
     if "timezone" in changes:
         zone = changes["timezone"]
         said.append(
-            _("by the clock of %(zone)s") % {"zone": zone.rpartition("/")[2].replace("_", " ")}
+            _("in %(zone)s time") % {"zone": zone.rpartition("/")[2].replace("_", " ")}
             if zone
             else _("local time")
         )
     rules = changes.get("rules", {})
-    # the caps go without: alone, one may be more than the other's default
+    # without the caps: alone, one may exceed the other's default
     known = read_rules({name: value for name, value in rules.items() if name not in (PER_DAY, PER_7_DAYS)})
     told = {
         "contact_windows_local": lambda: _("hours: %(hours)s") % {"hours": week_in_words(known) or _("none")},
@@ -98,13 +98,13 @@ def change_in_words(changes: Mapping[str, Any]) -> list[str]:
 
 
 def start_in_words(at: datetime, zone: str) -> str:
-    """Return when a change takes effect, on the zone's clock."""
+    """Return when a change takes effect, in the time zone."""
     moment = date_format(at.astimezone(ZoneInfo(zone)), "DATETIME_FORMAT")
     return _("%(moment)s (%(zone)s)") % {"moment": moment, "zone": zone.rpartition("/")[2].replace("_", " ")}
 
 
 def moves_in_words(moves: Moves, zone: str) -> list[str]:
-    """Return in sentences what a change would do to open tasks, on the zone's clock."""
+    """Return sentences on what a change would do to open tasks, in the time zone."""
     counted = [
         ngettext("%(count)s gets another time", "%(count)s get another time", moves.moved)
         % {"count": moves.moved},
@@ -131,5 +131,5 @@ def moves_in_words(moves: Moves, zone: str) -> list[str]:
         at = date_format(timezone.localtime(moves.first_at, ZoneInfo(zone)), _("D j M, H:i T"))
         said.append(_("The first time that changes is %(at)s.") % {"at": at})
     if not moves.complete:
-        said.append(_("There are more tasks than could be looked at in a few seconds: these are a part."))
+        said.append(_("There are more tasks than could be checked in a few seconds: this is a part."))
     return said

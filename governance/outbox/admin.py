@@ -1,4 +1,4 @@
-"""Messages, job runs and schedules on the managers' screens."""
+"""Admin classes for messages, job runs and schedules."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from django_celery_beat.models import (
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from governance.core.admin.base import ChoosesRows, HistoryAdmin, ReadOnlyAdmin
+from governance.core.admin.display import column
 from governance.core.admin.filters import by_index
 from governance.core.strict_json import read_json
 from governance.outbox.models import (
@@ -36,7 +37,7 @@ from governance.outbox.wording import clock_in_words, schedule_in_words, told_re
 
 @admin.register(OutboxMessage)
 class OutboxMessageAdmin(ReadOnlyAdmin):
-    """Messages that wait, went out, or were given up after five tries."""
+    """Messages that are queued, were sent, or failed permanently after five attempts."""
 
     list_display = ("created_at", "kind", "to", "subject", "attempts", "sent_at", "dead_at", "last_error")
     list_filter = (
@@ -44,7 +45,7 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
         "created_at",
     )  # fmt: skip
     search_fields = ("to", "subject", "correlation_id__startswith")
-    search_help_text = _("Receiver, subject, or a correlation id from the beginning")
+    search_help_text = _("Recipient, subject or correlation id (starts with)")
     ordering = ("-created_at", "-pk")
     fields = (
         "kind", "to", "subject", "body_display", "created_at", "not_before", "attempts", "last_error",
@@ -54,7 +55,7 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("body"))
     def body_display(self, message: OutboxMessage) -> str:
-        """Return the text, but none that lets whoever reads it sign in as somebody else."""
+        """Return the text, unless it would let the reader sign in as somebody else."""
         return (
             gettext("not shown: it holds a password link") if message.kind in SECRET_KINDS else message.body
         )
@@ -68,7 +69,7 @@ class JobSlotAdmin(ReadOnlyAdmin):
     fields = ("job", "slot", "started_at", "finished_at", "result_told", "error", "by_hand")
     list_filter = (by_index("job", _("job")), ("finished_at", admin.EmptyFieldListFilter), "started_at")
     search_fields = ("job__startswith", "slot__startswith")
-    search_help_text = _("Job, or the slot that it ran for, from the beginning")
+    search_help_text = _("Job, or the slot that it ran for (starts with)")
     ordering = ("-started_at", "-pk")
 
     @admin.display(description=_("result"))
@@ -78,7 +79,7 @@ class JobSlotAdmin(ReadOnlyAdmin):
 
 @admin.register(JobSwitch)
 class JobSwitchAdmin(HistoryAdmin):
-    """Which jobs were paused, by whom and why; the schedules' page pauses them and lets them go on."""
+    """Which jobs were paused, by whom and why; the jobs page pauses and resumes them."""
 
     list_display = ("task", "paused", "changed_by", "reason", "updated_at")
     history_list_display = ("paused", "version")
@@ -94,7 +95,7 @@ class JobSwitchAdmin(HistoryAdmin):
 
 @admin.register(Heartbeat)
 class HeartbeatAdmin(ReadOnlyAdmin):
-    """When the scheduler last showed that it lives."""
+    """When the scheduler last reported that it is alive."""
 
     list_display = ("name", "at")
 
@@ -118,14 +119,14 @@ class IdempotentAnswerAdmin(ReadOnlyAdmin):
     fields = ("created_at", "user", "key", "status")
 
 
-# --- schedules: django-celery-beat's rows, in unfold's clothes ---------------------------------------------
+# --- schedules: django-celery-beat's models in unfold's style -----------------------------------------------
 
 for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule):
     admin.site.unregister(model)
 
 
 class JobSelect(UnfoldAdminSelectWidget, TaskSelectWidget):  # type: ignore[misc]  # neither has types
-    """The registered jobs to choose from."""
+    """A select of the registered jobs."""
 
 
 class ScheduledJobForm(PeriodicTaskForm):  # type: ignore[misc]  # no types
@@ -137,7 +138,7 @@ class ScheduledJobForm(PeriodicTaskForm):  # type: ignore[misc]  # no types
         self.fields["regtask"].widget = JobSelect()
 
     def clean(self) -> Any:
-        self.cleaned_data.setdefault("task", "")  # it expects the key even where the field was refused
+        self.cleaned_data.setdefault("task", "")  # it expects the key even if the field was invalid
         return super().clean()
 
     def _clean_json(self, field: str) -> str:
@@ -154,7 +155,7 @@ class ScheduledJobForm(PeriodicTaskForm):  # type: ignore[misc]  # no types
 
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(ChoosesRows):
-    """When each job runs. A change holds from the next tick on, and no restart undoes it."""
+    """When each job runs. A change takes effect at the next tick, and no restart undoes it."""
 
     form = ScheduledJobForm
     list_display = ("name", "enabled", "when", "begun_last", "begun")
@@ -172,17 +173,9 @@ class PeriodicTaskAdmin(ChoosesRows):
         (_("Runs"), {"fields": ("begun_last", "begun")}),
     )
 
-    @admin.display(description=_("when"))
-    def when(self, task: PeriodicTask) -> str:
-        return schedule_in_words(task.interval, task.crontab)
-
-    @admin.display(description=_("last begun"), ordering="last_run_at")
-    def begun_last(self, task: PeriodicTask) -> Any:
-        return task.last_run_at
-
-    @admin.display(description=_("how often begun"), ordering="total_run_count")
-    def begun(self, task: PeriodicTask) -> int:
-        return int(task.total_run_count)
+    when = column(_("when"), lambda task: schedule_in_words(task.interval, task.crontab))
+    begun_last = column(_("last started"), "last_run_at", ordering="last_run_at")
+    begun = column(_("number of runs"), "total_run_count", ordering="total_run_count")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # a job is paused, with a reason
@@ -207,14 +200,12 @@ class CrontabScheduleAdmin(ScheduleAdmin):
     fields = ("in_words", "minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone")
     readonly_fields = ("in_words",)
 
-    @admin.display(description=_("in words"))
-    def in_words(self, times: CrontabSchedule) -> str:
-        return clock_in_words(times)
+    in_words = column(_("summary"), clock_in_words)
 
 
 @admin.register(IntervalSchedule)
 class IntervalScheduleAdmin(ScheduleAdmin):
-    """Every so often."""
+    """Intervals."""
 
     list_display = ("__str__",)
     fields = ("every", "period")

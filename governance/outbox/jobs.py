@@ -1,4 +1,4 @@
-"""A job: a celery task that fires once per slot, however many schedulers and workers run."""
+"""Jobs: celery tasks that fire once per slot, however many schedulers and workers run."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ LOCAL = ZoneInfo("America/Toronto")  # daily jobs have the local date as their s
 TAKE_OVER_AFTER = timedelta(minutes=10)
 Work = Callable[[datetime], Any]
 SLOTS: dict[str, str] = {}  # of each job, how long its slot is
-WORK: dict[str, Work] = {}  # of each job, what it does
+WORK: dict[str, Work] = {}  # of each job, its function
 
 
 def slot_of(every: str, at: datetime) -> str:
-    """Return the slot that `at` falls into: ``minute``, ``5 minutes``, ``15 minutes`` or ``day``."""
+    """Return the slot of `at`: ``minute``, ``5 minutes``, ``15 minutes`` or ``day``."""
     if every == "day":
         return at.astimezone(LOCAL).date().isoformat()
     minutes = 1 if every == "minute" else int(every.split()[0])
@@ -33,9 +33,9 @@ def slot_of(every: str, at: datetime) -> str:
 
 
 def claim_slot(job: str, slot: str, at: datetime, by_hand: str = "") -> JobSlot | None:
-    """Take a slot, or take over one whose run failed or never ended; None when it is taken.
+    """Claim a slot, or take over one whose run failed or never ended; return None if it is taken.
 
-    A run that began later than now is one of a clock that ran ahead, and counts for nothing. `by_hand` names
+    A run that began later than now is dated by a clock that was ahead, and does not count. `by_hand` names
     the person who runs it, and is blank for the scheduler.
     """
     with transaction.atomic():
@@ -53,22 +53,22 @@ def claim_slot(job: str, slot: str, at: datetime, by_hand: str = "") -> JobSlot 
 
 
 def run_once(job: str, every: str, work: Work, at: datetime) -> Any:
-    """Do `work` unless this slot was done; returns its result, or None when there was nothing to do."""
+    """Do `work` unless this slot was done; return its result, or None if there was nothing to do."""
     row = claim_slot(job, slot_of(every, at), at)
     return None if row is None else _run(row, work, at)
 
 
 def is_running(job: str, at: datetime) -> bool:
-    """Say whether a run of this job has begun and not ended."""
+    """Return whether a run of this job has begun and not ended."""
     around = (at - TAKE_OVER_AFTER, at + TAKE_OVER_AFTER)
     return JobSlot.objects.filter(job=job, finished_at=None, started_at__range=around).exists()
 
 
 def run_by_hand(job: str, at: datetime, who: str) -> tuple[bool, Any]:
-    """Do a job's work now, and return whether that was begun and its result; the run keeps `who` asked.
+    """Run a job now, and return whether it was started and its result; the run records `who` requested it.
 
-    It takes the slot that is due, so that the scheduler does not do it again; where that slot is done it
-    takes one of this minute. Nothing is begun while a run of the job is under way. Raises KeyError for an
+    It takes the slot that is due, so that the scheduler does not run it again; if that slot is done, it takes
+    one for this minute. Nothing is started while a run of the job is in progress. Raises KeyError for an
     unknown job, and what the work raises.
     """
     slot = slot_of(SLOTS[job], at)
@@ -77,7 +77,7 @@ def run_by_hand(job: str, at: datetime, who: str) -> tuple[bool, Any]:
             return False, None
         row = claim_slot(job, slot, at, who)
         if row is None and not is_running(job, at):
-            # a slot sorts behind the one that it comes after
+            # sorts after the slot that it follows
             row = claim_slot(job, f"{slot[:10]}T{at.strftime('%H:%M')} by hand", at, who)
     return (False, None) if row is None else (True, _run(row, WORK[job], at))
 
@@ -86,7 +86,7 @@ def _run(row: JobSlot, work: Work, at: datetime) -> Any:
     try:
         result = work(at)
     except Exception as problem:
-        # free the slot: the next tick tries again instead of waiting for tomorrow
+        # free the slot: the next tick retries instead of waiting for tomorrow
         JobSlot.objects.filter(pk=row.pk).update(
             error=type(problem).__name__, started_at=at - TAKE_OVER_AFTER - timedelta(seconds=1)
         )
@@ -96,9 +96,9 @@ def _run(row: JobSlot, work: Work, at: datetime) -> Any:
 
 
 def each(at: datetime, **steps: Callable[[datetime], int]) -> dict[str, int]:
-    """Do every step and return what each counted; the first failure is raised once all were tried.
+    """Do every step and return their counts; raise the first failure once all were tried.
 
-    So what fails again and again stops nothing else of its job.
+    So a step that fails repeatedly does not stop the rest of its job.
     """
     counts: dict[str, int] = {}
     failure: Exception | None = None

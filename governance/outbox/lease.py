@@ -1,4 +1,4 @@
-"""The scheduler's lease: one process holds it, another takes it over once it has expired."""
+"""The scheduler's lease: one process holds it, another takes over once it has expired."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from governance.outbox.models import SchedulerLease
 
 
 def hold(name: str, holder: str, at: datetime, length: timedelta) -> bool:
-    """Take or renew the lease until `at + length`; False while another process holds it.
+    """Take or renew the lease until `at + length`; return False while another process holds it.
 
-    A lease that ends more than two lengths from now was dated by a clock that ran ahead. It is taken over:
+    A lease that ends more than two lengths from now was dated by a clock that was ahead. It is taken over:
     its holder may be gone, and no job would run until that date.
     """
     rows = SchedulerLease.objects.filter(name=name)
@@ -31,5 +31,5 @@ def hold(name: str, holder: str, at: datetime, length: timedelta) -> bool:
 
 
 def release(name: str, holder: str) -> None:
-    """Give the lease back, if it is held."""
+    """Release the lease, if it is held."""
     SchedulerLease.objects.filter(name=name, holder=holder).delete()

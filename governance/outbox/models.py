@@ -1,4 +1,4 @@
-"""What must be done later or only once: outbox rows, idempotent answers, job slots, the scheduler's lease."""
+"""Work to be done later or only once: messages, idempotent answers, job slots, the scheduler's lease."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class OutboxMessage(models.Model):
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     last_error = models.CharField(_("last error"), max_length=200, blank=True, default="")
     sent_at = models.DateTimeField(_("sent"), null=True, blank=True)
-    dead_at = models.DateTimeField(_("given up"), null=True, blank=True)
+    dead_at = models.DateTimeField(_("failed permanently"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("outbox message")
         verbose_name_plural = _("outbox messages")
         indexes = [
             models.Index(fields=["correlation_id"], name="outbox_trace"),  # trace of one call
-            models.Index(  # the draining job
+            models.Index(  # the sending job
                 fields=["not_before"],
                 name="outbox_waiting",
                 condition=models.Q(sent_at=None, dead_at=None),
@@ -58,7 +58,7 @@ class OutboxMessage(models.Model):
 
 
 class IdempotentAnswer(models.Model):
-    """The stored answer to a POST that carried an Idempotency-Key; kept 24 hours."""
+    """The stored answer to a POST with an Idempotency-Key; kept for 24 hours."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     key = models.CharField(max_length=128)
@@ -88,7 +88,7 @@ class JobSlot(models.Model):
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
     result = models.JSONField(_("result"), null=True, blank=True)
     error = models.CharField(_("error"), max_length=200, blank=True, default="")
-    # the database knows the default too: workers of the release before write rows without it
+    # the database has the default too: workers of the previous release write rows without it
     by_hand = models.CharField(
         _("by hand"), max_length=ACTOR_LENGTH, blank=True, default="", db_default="",
         help_text=_("Who ran it by hand; blank for the scheduler."),
@@ -105,7 +105,7 @@ class JobSlot(models.Model):
 
 
 class JobSwitch(Versioned):
-    """Whether a job is paused, with who, when and why; the row is made by its first pause."""
+    """Whether a job is paused, with who, when and why; its first pause creates the row."""
 
     task = models.CharField(_("job"), max_length=200, unique=True)
     paused = models.BooleanField(_("paused"), default=False)
@@ -120,7 +120,7 @@ class JobSwitch(Versioned):
 
 
 class SchedulerLease(models.Model):
-    """Which scheduler process may fire; the row is taken over once it has expired."""
+    """Which scheduler process may fire; another takes the row over once it has expired."""
 
     name = models.CharField(_("name"), max_length=40, unique=True)
     holder = models.CharField(_("holder"), max_length=80)
@@ -135,7 +135,7 @@ class SchedulerLease(models.Model):
 
 
 class Heartbeat(models.Model):
-    """When the scheduler last showed that it lives."""
+    """When the scheduler last reported that it is alive."""
 
     name = models.CharField(_("name"), max_length=40, unique=True)
     at = models.DateTimeField(_("last beat"))

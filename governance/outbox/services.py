@@ -71,7 +71,7 @@ def _claim_key(user_id: int, key: str, digest: str, at: datetime) -> bool:
     except OperationalError as busy:
         if getattr(busy.__cause__, "sqlstate", "") == "55P03":
             raise Refused(
-                "key_in_use", _("The first request with this key is still running; ask again in a moment.")
+                "key_in_use", _("The first request with this key is still running; try again in a moment.")
             ) from busy
         raise
 
@@ -116,7 +116,7 @@ def answer_once(
     except WriterBusy as busy:  # whose key it is that runs cannot be seen before it is written
         raise Refused(
             "key_in_use",
-            _("Something is still being written; ask again in a moment with the same key."),
+            _("A write is still in progress; try again in a moment with the same key."),
         ) from busy
 
 
@@ -221,8 +221,8 @@ def _give_up(message: OutboxMessage, row: QuerySet[OutboxMessage], why: str, at:
             post_message(
                 GIVEN_UP, address, _("A message could not be sent"),
                 _(
-                    "“%(subject)s” to %(to)s failed %(tries)s times and was given up: %(why)s. Messages that "
-                    "were given up are listed in admin under outbox messages."
+                    "“%(subject)s” to %(to)s failed %(tries)s times and will not be tried again: %(why)s. "
+                    "Messages that failed permanently are listed in admin under outbox messages."
                 )
                 % {"subject": message.subject, "to": message.to, "tries": MAX_ATTEMPTS, "why": why},
                 once=f"given-up:{address}:{at:%Y-%m-%d}", at=at, correlation_id=message.correlation_id,

@@ -1,4 +1,4 @@
-"""Pausing a job and letting it go on: who, when and why stays readable in its history."""
+"""Pausing and resuming jobs; the history shows who, when and why."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ REASON_LENGTH = 500
 @transaction.atomic
 @needs_right(MANAGE, refusal=NOT_MANAGING)
 def switch_job(task: str, *, paused: bool, by: By, at: datetime, reason: str) -> bool:
-    """Pause a job or let it go on; False where it is so already. A run that has begun is not cut off.
+    """Pause or resume a job; return False if nothing changes. A run in progress is not interrupted.
 
-    What was missed meanwhile is made up at the next tick, once. Raises Forbidden without the right, NotFound
-    for an unknown job, Invalid without a reason.
+    A missed run is made up once, at the next tick. Raises Forbidden without the permission, NotFound for an
+    unknown job, Invalid without a reason.
     """
     if not 0 < len(reason.strip()) <= REASON_LENGTH:
         raise Invalid({"reason": [_("Say why this changes, in at most 500 characters.")]})
@@ -43,11 +43,11 @@ def switch_job(task: str, *, paused: bool, by: By, at: datetime, reason: str) ->
     switches = JobSwitch.objects.filter(task=task)
     revise(switches, lambda: JobSwitch(task=task), change, by=by, at=at, reason=reason.strip())
     rows.update(enabled=not paused)
-    PeriodicTasks.update_changed()  # the scheduler does not see what `update` writes
+    PeriodicTasks.update_changed()  # the scheduler does not notice `update`
     return True
 
 
 def paused_jobs() -> list[str]:
-    """Return the names of the jobs that are paused."""
+    """Return the names of the paused jobs."""
     rows = PeriodicTask.objects.filter(enabled=False, one_off=False).order_by("task")
     return list(rows.values_list("task", flat=True).distinct()[:100])

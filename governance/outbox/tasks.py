@@ -1,4 +1,4 @@
-"""The room's job."""
+"""The package's job."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from governance.outbox.services import beat
 
 @job("governance.heartbeat", every="minute")
 def heartbeat(at: datetime) -> dict[str, int]:
-    """Show that jobs are being run, and forget stored answers past their day, a batch a minute."""
+    """Record that jobs run, and delete stored answers after their day, a batch per minute."""
     return beat(at)

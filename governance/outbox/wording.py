@@ -1,4 +1,4 @@
-"""When a job runs and what a run counted, in words."""
+"""Job schedules and the counts of runs as text."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from django.utils.translation import ngettext
 
 DEFAULT_ZONE = "America/Toronto"  # of the daily jobs
 
-# What a run counted, or the job that counts one thing alone -> how many of it, as a sentence says it.
+# What a run counted, or the job that counts one thing only -> the phrase for the count.
 COUNTED: dict[str, Callable[[int], str]] = {
     "unopened_reported": lambda n: ngettext(
         "%(n)s unopened handoff reported", "%(n)s unopened handoffs reported", n
     ),
     "claims_freed": lambda n: ngettext("%(n)s claim freed", "%(n)s claims freed", n),
-    "held_looked_at": lambda n: ngettext("%(n)s held task looked at", "%(n)s held tasks looked at", n),
+    "held_looked_at": lambda n: ngettext("%(n)s held task checked", "%(n)s held tasks checked", n),
     "realigned": lambda n: ngettext("%(n)s task realigned", "%(n)s tasks realigned", n),
     "messages_sent": lambda n: ngettext("%(n)s message sent", "%(n)s messages sent", n),
     "answers": lambda n: ngettext("%(n)s stored answer forgotten", "%(n)s stored answers forgotten", n),
-    "evaluated": lambda n: ngettext("%(n)s figure looked at", "%(n)s figures looked at", n),
+    "evaluated": lambda n: ngettext("%(n)s metric checked", "%(n)s metrics checked", n),
     "triggered": lambda n: ngettext("%(n)s tripwire fired", "%(n)s tripwires fired", n),
     "nodes": lambda n: ngettext("%(n)s market recounted", "%(n)s markets recounted", n),
     "fell_out": lambda n: ngettext("%(n)s buyer fell out", "%(n)s buyers fell out", n),
@@ -43,14 +43,14 @@ COUNTED: dict[str, Callable[[int], str]] = {
 
 
 def told_result(task: str, result: Any) -> str:
-    """Return what a run counted, in words; what it did not do is left out."""
+    """Return the counts of a run as text, without zeros."""
     counts = result if isinstance(result, dict) else {task: result}
     told = [
         _told(name, count)
         for name, count in counts.items()
         if isinstance(count, int) and not isinstance(count, bool) and count
     ]
-    return ", ".join(told) or _("there was nothing to do")
+    return ", ".join(told) or _("nothing to do")
 
 
 def _told(name: str, count: int) -> str:
@@ -74,7 +74,7 @@ def schedule_in_words(interval: Any, crontab: Any) -> str:
 
 
 def clock_in_words(times: Any) -> str:
-    """Return times of day as a sentence says them."""
+    """Return times of day as text."""
     zone = str(times.timezone)
     place = _("Toronto") if zone == DEFAULT_ZONE else zone
     hours = str(times.hour).split("-")
@@ -91,5 +91,5 @@ def clock_in_words(times: Any) -> str:
         return _("every minute")
     try:
         return str(times.human_readable)  # names the zone as well
-    except ParseException:  # refused figures, which the form shows again
+    except ParseException:  # invalid values, which the form shows again
         return "–"

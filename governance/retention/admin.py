@@ -1,4 +1,4 @@
-"""Periods, removals and erasures on the managers' screens."""
+"""Admin classes for retention periods, removals and erasures."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from governance.core.admin.base import HistoryAdmin, ReadOnlyAdmin, VersionForm, by_of
-from governance.core.admin.display import EVERY, facts
+from governance.core.admin.display import EVERY, column, facts
 from governance.retention import registry
 from governance.retention.models import Erasure, Removal, RetentionPeriod
 from governance.retention.periods import set_period
 
 
 def days_told(days: int) -> str:
-    """Return days as people say them: “3 years” for 1,096, “30 days”; on one line."""
+    """Return days for display: “3 years” for 1,096, “30 days”; on one line."""
     years, rest = divmod(days, 365)
     if years and rest <= years // 4 + 1:
         told = ngettext("%(years)s year", "%(years)s years", years) % {"years": years}
@@ -38,7 +38,7 @@ class PeriodForm(VersionForm):
 
 @admin.register(RetentionPeriod)
 class RetentionPeriodAdmin(HistoryAdmin):
-    """How long what is kept. The nightly job removes what is older, and the database lets nobody else."""
+    """Retention periods. The nightly job removes older rows; the database prevents any other removal."""
 
     form = PeriodForm
     list_display = ("__str__", "kept", "least", "why", "version", "changed_by", "updated_at")
@@ -52,18 +52,18 @@ class RetentionPeriodAdmin(HistoryAdmin):
     )
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # a subject is what a table of the program is
+        return False  # the subjects are fixed by the program's tables
 
     @admin.display(description=_("kept"), ordering="days")
     def kept(self, period: RetentionPeriod) -> str:
-        return days_told(period.days) if period.days is not None else str(_("for ever"))
+        return days_told(period.days) if period.days is not None else str(_("indefinitely"))
 
     @admin.display(description=_("at least"))
     def least(self, period: RetentionPeriod) -> str:
         rule = registry.rule_of(period.subject)
         return days_told(rule.least_days) if rule else "–"
 
-    @admin.display(description=_("what for"))
+    @admin.display(description=_("purpose"))
     def why(self, period: RetentionPeriod) -> str:
         rule = registry.rule_of(period.subject)
         return str(rule.why) if rule else "–"
@@ -83,7 +83,7 @@ class RetentionPeriodAdmin(HistoryAdmin):
 class RemovalAdmin(ReadOnlyAdmin):
     """What the retention job removed, step by step."""
 
-    nothing_yet = _("Nothing has outlived its time yet; the nightly job removes what does.")
+    nothing_yet = _("Nothing is past its retention period yet; the nightly job removes what is.")
     list_display = ("at", "subject_told", "count", "before", "until", "actor")
     list_filter = ("subject", "at")
     ordering = ("-at", "-pk")
@@ -100,9 +100,9 @@ class RemovalAdmin(ReadOnlyAdmin):
 
 @admin.register(Erasure)
 class ErasureAdmin(ReadOnlyAdmin):
-    """Who was erased when and why, without anything she could be known by."""
+    """Who was erased when and why, without anything that could identify the person."""
 
-    nothing_yet = _("Nobody has been erased. That is done on the screen of a lead or a buyer.")
+    nothing_yet = _("Nobody has been erased yet. You erase a person on the screen of a lead or buyer.")
     list_display = ("at", "kind", "record_id", "why", "rows_told", "actor")
     list_filter = ("kind", "why", "at")
     ordering = ("-at", "-pk")
@@ -110,10 +110,5 @@ class ErasureAdmin(ReadOnlyAdmin):
         "at", "kind", "record_id", "why", "counts_told", "points", "actor", "acting_for", "correlation_id",
     )  # fmt: skip
 
-    @admin.display(description=_("rows per table"))
-    def counts_told(self, erasure: Erasure) -> str:
-        return facts(erasure.counts, {}, quantities=EVERY)
-
-    @admin.display(description=_("rows"))
-    def rows_told(self, erasure: Erasure) -> int:
-        return erasure.rows
+    counts_told = column(_("rows per table"), lambda erasure: facts(erasure.counts, {}, quantities=EVERY))
+    rows_told = column(_("rows"), "rows")

@@ -1,8 +1,8 @@
-"""The database's own part: what removes rows past their period, and what blanks words about an erased person.
+"""The database functions that remove expired rows and blank texts about an erased person.
 
-On PostgreSQL two functions do it, each set off by the row that tells of it, and the guard of every table that
-is written once lets nothing else by. On SQLite, where whoever opens the file can do anything, a table's guard
-is lifted and set again inside the transaction that writes that row.
+On PostgreSQL inserting the row that records it triggers the function, and the guard of every append-only
+table allows nothing else. On SQLite, where anyone who can open the file can do anything, the code lifts a
+table's guard and restores it inside the transaction that writes that row.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from governance.retention import registry
 from governance.retention.registry import Rule
 
 REMOVALS, ERASURES = "governance_removal", "governance_erasure"
-# Both functions are called before their row is written, to judge and fill it in, and after it, to act.
+# Both functions are called before their row is written, to check and complete it, and after it, to act.
 TRIGGERS = {
     "valhalla_remove_expired_before": (REMOVALS, "BEFORE", "valhalla_remove_expired"),
     "valhalla_remove_expired_after": (REMOVALS, "AFTER", "valhalla_remove_expired"),
@@ -116,7 +116,7 @@ def _some(columns: Sequence[str]) -> str:
 
 
 def _bodies() -> dict[str, str]:
-    """Return what the two functions do, by their names."""
+    """Return the bodies of the two functions, by name."""
     rows = []
     for rule in sorted(registry.rules(), key=lambda rule: rule.subject):
         part, part_key = rule.part or ("", "")
@@ -134,7 +134,7 @@ def _bodies() -> dict[str, str]:
 
 
 def install(connection: BaseDatabaseWrapper) -> None:
-    """Make the functions and their triggers, replacing those of before. SQLite needs none."""
+    """Create the functions and their triggers, replacing earlier ones. SQLite needs none."""
     if connection.vendor != "postgresql":
         return
     with connection.cursor() as cursor:
@@ -164,7 +164,7 @@ def uninstall(connection: BaseDatabaseWrapper) -> None:
 
 
 def missing(connection: BaseDatabaseWrapper) -> list[str]:
-    """Return the triggers that are missing and the functions that are not as they should be."""
+    """Return the triggers that are missing and the functions that are wrong."""
     if connection.vendor != "postgresql" or REMOVALS not in connection.introspection.table_names():
         return []
     there = append_only.present(connection)
@@ -174,22 +174,22 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
 
 
 def install_missing(sender: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
-    """Make them again after a migrate; packs may have registered more since."""
+    """Create them again after a migrate; packs may have registered more since."""
     connection = connections[using]
     if sender.label == "governance" and missing(connection):
         install(connection)
 
 
-# --- what the services ask --------------------------------------------------------------------------------
+# --- used by the services -----------------------------------------------------------------------------------
 
 
 def expired(rule: Rule, before: datetime) -> tuple[str, list[Any]]:
-    """Return the condition, and its values, of the rows of a rule that are older than `before`."""
+    """Return the condition, and its values, for the rows of a rule that are older than `before`."""
     return f"t.{rule.age} < %s AND ({rule.only_if})", [_as_stored(before)]
 
 
 def any_expired(connection: BaseDatabaseWrapper, rule: Rule, before: datetime) -> bool:
-    """Say whether there is anything to remove, through the index of the table's age."""
+    """Return whether there is anything to remove, through the index on the table's age."""
     condition, values = expired(rule, before)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -203,7 +203,7 @@ def remove_by_hand(
 ) -> dict[str, Any]:
     """Do on SQLite what PostgreSQL's function does, inside the caller's transaction.
 
-    Returns the columns of the row that tells of it. Raises IntegrityError for rows that are too young.
+    Returns the columns of the row that records it. Raises IntegrityError for rows that are too young.
     """
     condition, values = expired(rule, before)
     with connection.cursor() as cursor:
@@ -237,14 +237,14 @@ def remove_by_hand(
 
 
 def overwrite_what_goes(connection: BaseDatabaseWrapper) -> None:
-    """Let SQLite overwrite in its file what this connection deletes, not only forget where it is."""
+    """Let SQLite overwrite deleted data in its file, for this connection."""
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA secure_delete = ON")
 
 
 def erase_words_by_hand(connection: BaseDatabaseWrapper, points: Sequence[str]) -> None:
-    """Do on SQLite what PostgreSQL's function does: blank what is written in words beside these points."""
+    """Do on SQLite what PostgreSQL's function does: blank the texts about these points."""
     for table, columns in append_only.words_in_tables().items():
         with connection.cursor() as cursor, append_only.unguarded(connection, table):
             cursor.execute(
@@ -255,7 +255,7 @@ def erase_words_by_hand(connection: BaseDatabaseWrapper, points: Sequence[str]) 
 
 
 def _as_stored(at: datetime) -> Any:
-    """Return an instant as SQLite has it in its columns; PostgreSQL takes it as it is."""
+    """Return an instant as SQLite stores it; PostgreSQL takes it as it is."""
     if connections[DEFAULT_DB_ALIAS].vendor == "postgresql":
         return at
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ")

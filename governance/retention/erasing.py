@@ -1,4 +1,4 @@
-"""Erasing a person: what is found of her, what would go and stay, and doing it."""
+"""Erasing a person: find their records, preview the effects, and erase."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ MOST_FOUND = 20
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What erasing a record would do: rows per kind that go and that stay, and who else has her numbers."""
+    """The effects of an erasure: rows by kind that are deleted or stay, and who shares the numbers."""
 
     person: Person
     goes: tuple[tuple[str, int], ...]
     stays: tuple[tuple[str, int], ...]
     sharing: tuple[str, ...]
-    telling_reference: bool  # her id in other systems is itself a name, number or address
+    telling_reference: bool  # the person's id in other systems is itself a name, number or address
 
 
 def find_people(
     *, lead_id: str = "", buyer_id: str = "", phone: str = "", email: str = ""
 ) -> list[tuple[str, int]]:
-    """Return (kind, id) of the records of a person, found by one id, number or address.
+    """Return (kind, id) of a person's records, found by one id, number or address.
 
-    Raises Invalid unless exactly one is given and can be read, NotFound where nobody is found, Refused
-    `too_many` for more than 20.
+    Raises Invalid unless exactly one is given and can be read, NotFound if nobody matches, Refused `too_many`
+    for more than 20.
     """
     given = {
         name: text.strip()
@@ -82,7 +82,7 @@ def find_people(
 
 @needs_right(ERASE, refusal=NOT_ERASING)
 def preview(kind: str, record_id: int, *, by: By) -> Preview:
-    """Return what erasing a record would do. Raises Forbidden without the right, NotFound."""
+    """Return what erasing a record would do. Raises Forbidden without the permission, NotFound."""
     person = registry.keeper_of(kind).read(record_id)
     if person is None:
         raise _unknown()
@@ -110,14 +110,15 @@ def _unknown() -> NotFound:
 
 @verb(Execution.OBSERVE_ONLY, right=ERASE, refusal=NOT_ERASING)
 def erase_person(kind: str, record_id: int, *, why: str, by: By, at: datetime) -> Erasure:
-    """Erase a record and all that names its person, and return the row that tells of it.
+    """Erase a record and everything that names its person, and return the row that records it.
 
-    What runs for her stops. Evidence and decisions stay, for they hold ids and keyed hashes alone; so do
-    suppressions and consents, without the words beside them. Where she asked for it, her numbers and
-    addresses go on our own do-not-call list, lest the next bought list begins anew. It is one transaction.
+    Everything in progress for the person stops. Evidence and decisions stay, since they hold only ids and
+    keyed hashes; so do suppressions and consents, without their texts. If the person asked for it, their
+    numbers and addresses are added to our own do-not-contact list, so that the next bought list does not
+    start over. It is one transaction.
 
-    Raises Forbidden without the right, Invalid for an unknown `why`, NotFound `person_not_found` for a record
-    that is unknown or erased already.
+    Raises Forbidden without the permission, Invalid for an unknown `why`, NotFound `person_not_found` for a
+    record that is unknown or already erased.
     """
     if why not in Why.values:
         raise Invalid({"why": [_("Say why: one of %(known)s.") % {"known": ", ".join(Why.values)}]})
@@ -128,7 +129,7 @@ def erase_person(kind: str, record_id: int, *, why: str, by: By, at: datetime) -
         raise _unknown()
     if why == Why.REQUESTED and person.reached:
         suppress(person.reached, by=by, at=at, source=Suppression.Source.INTERNAL_LIST, others=person.points)
-    # before the rest: whoever holds a task of hers has then written what she will be searched in
+    # first, so that whoever has locked one of the person's tasks has written what is searched next
     keeper.stop(person, by=by, at=at)
     database.overwrite_what_goes(connection)
     counts: Counter[str] = Counter()
@@ -140,7 +141,7 @@ def erase_person(kind: str, record_id: int, *, why: str, by: By, at: datetime) -
         kind=kind, record_id=record_id, why=why, points=sorted(person.points), at=at,
         counts={table: count for table, count in sorted(counts.items()) if count}, **by.written(),
     )  # fmt: skip
-    erasure.save()  # on PostgreSQL it blanks those words itself
+    erasure.save()  # PostgreSQL blanks those texts itself
     if connection.vendor != "postgresql":
         database.erase_words_by_hand(connection, person.points)
     keeper.erase(person, erasure, by=by)
@@ -153,7 +154,7 @@ def erased_points(erasure_id: int) -> list[str]:
     return points
 
 
-# --- what governance itself keeps of a person ---------------------------------------------------------------
+# --- traces of a person in governance's own tables ----------------------------------------------------------
 
 
 def _rows_with_words(
@@ -182,7 +183,7 @@ def _general_traces(person: Person) -> list[Trace]:
 
 
 def _log_entries(person: Person) -> Trace:
-    """The admin's log names a row by its text, and the numbers that were typed."""
+    """Return the admin log's entries, which name a row by its text and contain the typed numbers."""
     model = registry.keeper_of(person.kind).model
     own = Q(content_type=ContentType.objects.get_for_model(model), object_id=str(person.id))
     return Trace(
@@ -193,7 +194,7 @@ def _log_entries(person: Person) -> Trace:
 
 
 def _messages(words: Words) -> Trace:
-    """Messages to her, and those that name her to somebody else."""
+    """Return messages to the person, and those that name them to somebody else."""
 
     def naming(rows: QuerySet[OutboxMessage]) -> list[OutboxMessage]:
         return [row for row in rows.iterator() if words.occur_in(row.to, row.subject, row.body)]
@@ -218,7 +219,7 @@ def _messages(words: Words) -> Trace:
 
 
 def _answers(words: Words) -> Trace:
-    """Answers stored for a repeat of the request: the claimed tasks name their leads."""
+    """Return answers stored for repeated requests: the claimed tasks name their leads."""
 
     def naming(rows: QuerySet[IdempotentAnswer]) -> list[int]:
         return [pk for pk, body in rows.values_list("pk", "body").iterator() if words.occur_in(body)]

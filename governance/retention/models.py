@@ -1,4 +1,4 @@
-"""How long rows are kept, and what was removed or erased: the periods and the two records of it."""
+"""Retention periods, and the records of removals and erasures."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MOST_DAYS = 36_525  # a hundred years
 
 
 class RetentionPeriod(Versioned):
-    """How many days the rows of a subject are kept; without days, for ever. Every earlier version is kept."""
+    """How many days the rows of a subject are kept; blank means forever. Every earlier version is kept."""
 
     subject = models.CharField(_("subject"), max_length=40, unique=True, editable=False)
     days = models.PositiveIntegerField(
         _("days"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(MOST_DAYS)],
-        help_text=_("Empty: they are kept for ever."),
+        help_text=_("Empty: they are kept indefinitely."),
     )  # fmt: skip
 
     class Meta:
@@ -54,8 +54,9 @@ class RetentionPeriod(Versioned):
 class Removal(Written, AppendOnly):
     """What the retention job removed in one step: rows older than `before`, the youngest of them `until`.
 
-    On PostgreSQL the row itself removes: the database's function `valhalla_remove_expired` judges it, fills
-    in what it found, and deletes. `digest` is a SHA-256 over the removed rows as the database writes them.
+    On PostgreSQL inserting the row removes the data: the database function `valhalla_remove_expired` checks
+    it, fills in the result, and deletes. `digest` is a SHA-256 of the removed rows as the database writes
+    them.
     """
 
     subject = models.CharField(_("subject"), max_length=40)
@@ -77,10 +78,10 @@ class Removal(Written, AppendOnly):
 
 
 class Erasure(Written, AppendOnly):
-    """That a person's data were erased, and how much. It holds nothing she could be known by.
+    """The record that a person's data was erased, and how much. It holds nothing that could identify them.
 
-    `points` are the keyed hashes of her numbers and addresses: an opt-out that comes in later still finds
-    them. On PostgreSQL the row itself blanks what was written in words beside her suppressions and consents.
+    `points` are the keyed hashes of the person's numbers and addresses: an opt-out that arrives later still
+    finds them. On PostgreSQL inserting the row blanks the texts of the person's suppressions and consents.
     """
 
     class Kind(models.TextChoices):
@@ -109,6 +110,6 @@ class Erasure(Written, AppendOnly):
 
     @property
     def rows(self) -> int:
-        """How many rows were deleted or blanked."""
+        """Return how many rows were deleted or blanked."""
         counts: dict[str, Any] = self.counts
         return sum(counts.values())

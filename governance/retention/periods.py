@@ -1,4 +1,4 @@
-"""How long what is kept: the rules of governance's own tables, and the verb that changes a period."""
+"""Retention periods: the rules of governance's own tables, and the service that changes a period."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ RULES = (
     ),
     Rule(
         "messages_given_up", "governance.OutboxMessage", "dead_at", 90, 7,
-        gettext_lazy("Messages that were given up"),
+        gettext_lazy("Messages that failed permanently"),
         gettext_lazy("to find out why they could not be sent"),
     ),
     Rule(
@@ -108,7 +108,7 @@ def set_period(
     reason: str,
     expected_version: int | None = None,
 ) -> RetentionPeriod:
-    """Change how many days a subject's rows are kept; None keeps them for ever. No change makes no version.
+    """Change how many days a subject's rows are kept, None for forever; create a version if it differs.
 
     Raises Forbidden without the right, NotFound for an unknown subject, Invalid for a period below the least
     one or without a reason, Refused `stale_version` when `expected_version` is not the row's.
@@ -129,7 +129,7 @@ def set_period(
 
 
 def periods(rules: list[Rule], at: datetime) -> dict[str, int | None]:
-    """Return the days that each subject is kept, None for ever; who is new gets the row of its default."""
+    """Return the days that each subject is kept, None for forever; a new subject gets its default row."""
     known = dict(RetentionPeriod.objects.values_list("subject", "days"))
     for rule in rules:
         if rule.subject not in known:

@@ -1,4 +1,4 @@
-"""Why a person is erased."""
+"""The reasons for erasing a person."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Why(models.TextChoices):
-    """Why a person is erased. A code, for what is written down of an erasure must not name her."""
+    """Why a person is erased. A code, since the record of an erasure must not name the person."""
 
     REQUESTED = "REQUESTED", _("the person asked for it")
     NOT_NEEDED = "NOT_NEEDED", _("no longer needed")

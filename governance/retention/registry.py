@@ -1,6 +1,6 @@
-"""What packs and rooms say of their tables: what may be removed when, and where a person's data lie.
+"""The registry of what may be removed when, and of where a person's data is.
 
-They register in ``AppConfig.ready()``.
+Packs and packages register in ``AppConfig.ready()``.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from governance.retention.rules import Words
 
 LEAD, BUYER = "LEAD", "BUYER"
 
-# --- periods ------------------------------------------------------------------------------------------------
+# --- retention periods --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What may be removed as one subject: rows of `model` whose column `age` is older than the period.
 
-    `days` is the period that holds until a manager changes it (None: for ever), `least_days` what no manager
-    can go below. Rows stay for which the SQL condition `only_if` on the alias `t` is false. `part` names the
-    table and key of rows that belong to a removed one and go with it. `why` says to managers what it is for.
+    `days` is the period until a manager changes it (None: forever), `least_days` the minimum for managers.
+    Rows stay for which the SQL condition `only_if` on the alias `t` is false. `part` names the table and key
+    of rows that belong to a removed one and are deleted with it. `why` tells managers what it is for.
     """
 
     subject: str
@@ -66,7 +66,7 @@ def rule_of(subject: str) -> Rule | None:
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Whom to look for, by what was given: an id of the records' own, a phone in E.164, an address."""
+    """Whom to look for: an id of the records' own, a phone number in E.164, or an address."""
 
     lead_id: str = ""
     buyer_id: str = ""
@@ -76,13 +76,13 @@ class Who:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What a person left in one table: `rows` are deleted, or get the columns of `blank`, or are scrubbed."""
+    """A person's traces in one table: `rows` are deleted, or get the columns of `blank`, or are scrubbed."""
 
     what: Any
     rows: QuerySet[Any]
     blank: Mapping[str, Any] | None = None
     scrub: Callable[[QuerySet[Any]], int] | None = None
-    found: Callable[[], int] | None = None  # counts, where the rows alone do not say
+    found: Callable[[], int] | None = None  # counts, if the rows alone do not tell
 
     @property
     def table(self) -> str:
@@ -92,7 +92,7 @@ class Trace:
         return self.found() if self.found is not None else self.rows.count()
 
     def erase(self) -> int:
-        """Do it; returns how many rows were concerned."""
+        """Erase them; return how many rows were affected."""
         if self.scrub is not None:
             return self.scrub(self.rows)
         if self.blank is not None:
@@ -102,7 +102,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """What stays of a person, and why it may."""
+    """What stays about a person, and why it may."""
 
     what: Any
     count: int
@@ -110,10 +110,11 @@ class Stay:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A record about a person as erasing sees it.
+    """A record about a person as needed for erasing it.
 
-    `points` are the keyed hashes of everything she was reached by; `reached` those of them that are hers for
-    sure, which are stopped when she asks to be erased. `reference` is her id in other systems.
+    `points` are the keyed hashes of everything the person was reached by; `reached` are those that are
+    certainly theirs, which are suppressed when they ask to be erased. `reference` is their id in other
+    systems.
     """
 
     kind: str
@@ -131,31 +132,31 @@ class Person:
 
 
 class Keeper(Protocol):
-    """A pack's answers about its records of people."""
+    """A pack's functions on its records of people."""
 
     kind: str
 
     @property
     def model(self) -> type[models.Model]:
-        """The records' model."""
+        """Return the records' model."""
 
     def find(self, who: Who) -> list[int]:
-        """Return the ids of the records that are meant, erased ones excepted."""
+        """Return the ids of the matching records, except erased ones."""
 
     def lock(self, ids: Collection[int]) -> None:
-        """Hold records, and those that share a number or address with them, until the transaction ends."""
+        """Lock records, and those that share a number or address with them, until the transaction ends."""
 
     def read(self, record_id: int) -> Person | None:
-        """Return what is known of a record; None for one that is unknown or erased already."""
+        """Return a record's data; None if it is unknown or already erased."""
 
     def sharing(self, person: Person) -> list[str]:
-        """Return what other records with a number or address of hers are called, at most ten."""
+        """Return the names of other records with one of the person's numbers or addresses, at most ten."""
 
     def stop(self, person: Person, *, by: By, at: datetime) -> None:
-        """Stop what runs for her."""
+        """Stop everything in progress for the person."""
 
     def erase(self, person: Person, erasure: models.Model, *, by: By) -> int:
-        """Blank the record itself; returns how many rows were concerned."""
+        """Blank the record itself; return how many rows were affected."""
 
 
 _keepers: dict[str, Keeper] = {}
@@ -168,13 +169,13 @@ def register_keeper(keeper: Keeper) -> None:
 
 
 def register_traces(tracer: Callable[[Person], Sequence[Trace]]) -> None:
-    """Register who knows of traces of a person that another pack keeps."""
+    """Register a function that finds a person's traces in another package's tables."""
     if tracer not in _tracers:
         _tracers.append(tracer)
 
 
 def register_stays(stayer: Callable[[Person], Sequence[Stay]]) -> None:
-    """Register who knows of rows about a person that stay."""
+    """Register a function that finds rows about a person that stay."""
     if stayer not in _stayers:
         _stayers.append(stayer)
 
@@ -188,7 +189,7 @@ def keeper_of(kind: str) -> Keeper:
 
 
 def traces_of(person: Person) -> list[Trace]:
-    """Return all that a person left, whoever keeps it."""
+    """Return all traces of a person, in every package."""
     return [*person.traces, *(trace for tracer in _tracers for trace in tracer(person))]
 
 
@@ -197,7 +198,7 @@ def stays_of(person: Person) -> list[Stay]:
 
 
 def mentioned(words: Words, *columns: str) -> Q:
-    """Return the condition that a column may mention a person; what it finds is judged by `words` itself."""
+    """Return the condition that a column may mention a person; `words` then checks the rows found."""
     wanted = Q(pk__in=[])
     for column in columns:
         for hint in words.hints:

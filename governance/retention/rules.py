@@ -1,4 +1,4 @@
-"""Why a person is erased, and the words by which she is found in what was written."""
+"""The search terms that find a person in stored text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ERASED = "erased"
 
 @dataclass(frozen=True)
 class Words:
-    """What a person is known by, found however it is written: case, spaces, the form of a phone number."""
+    """The terms that identify a person, in any form: case, spaces, formats of a phone number."""
 
     texts: tuple[str, ...] = ()
     phones: tuple[str, ...] = ()  # E.164
@@ -22,13 +22,13 @@ class Words:
     @classmethod
     def of(cls, texts: Iterable[str] = (), phones: Iterable[str] = ()) -> Words:
         spoken = {text.strip() for text in texts if len(text.strip()) > 1}
-        # the forms that JSON gives to letters with accents
+        # JSON's escapes of letters with accents
         spoken |= {json.dumps(text)[1:-1] for text in spoken}
         return cls(tuple(sorted(spoken)), tuple(sorted({phone for phone in phones if phone})))
 
     @cached_property
     def pattern(self) -> re.Pattern[str] | None:
-        """Return what finds any of them; None where there is nothing to find."""
+        """Return a pattern that finds any of them; None if there is nothing to find."""
         parts = [
             r"(?<!\w)" + r"\s+".join(re.escape(piece) for piece in text.split()) + r"(?!\w)"
             for text in self.texts
@@ -38,7 +38,7 @@ class Words:
 
     @cached_property
     def hints(self) -> tuple[str, ...]:
-        """Return short texts one of which occurs wherever `pattern` finds something, for the database."""
+        """Return short texts, one of which occurs wherever `pattern` matches, for the database."""
         pieces = {max(text.split(), key=len) for text in self.texts}
         return tuple(sorted(pieces | {phone[-4:] for phone in self.phones}))
 
@@ -51,7 +51,7 @@ class Words:
 
 
 def _phone_pattern(phone: str) -> str:
-    """Return what finds a number in E.164 with any separators, a North American one also without its +1."""
+    """Return a pattern for a number in E.164 with any separators, a North American one also without +1."""
     digits = phone.lstrip("+")
     country = ""
     if len(digits) == 11 and digits.startswith("1"):

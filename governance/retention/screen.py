@@ -1,4 +1,4 @@
-"""The admin screen on which a person is erased, for the packs whose records are of people."""
+"""The admin page for erasing a person, for packs that keep records of people."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from governance.retention.reasons import Why
 
 
 class EraseForm(forms.Form):
-    """Why a person is erased, and that whoever does it knows what it means."""
+    """Why a person is erased, and a confirmation."""
 
     why = forms.ChoiceField(
         label=_("Why"), choices=[("", "–"), *Why.choices], widget=UnfoldAdminSelectWidget,
@@ -40,9 +40,9 @@ class EraseForm(forms.Form):
 
 
 class ErasesPeople(ModelAdmin):  # type: ignore[misc]  # unfold has no types
-    """A screen of records of people, each of which can be erased; an erased one is only looked at.
+    """An admin class for records of people, each of which can be erased; erased ones are read-only.
 
-    `person_kind` names the keeper of the records.
+    `person_kind` is the registered kind of the records.
     """
 
     person_kind: str

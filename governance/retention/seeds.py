@@ -1,4 +1,4 @@
-"""How long what is kept, until a manager decides otherwise."""
+"""Seed data: the default retention periods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The room's job."""
+"""The package's job."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ NAME = "governance.remove_expired"
 
 @job(NAME, every="day")
 def remove_expired_rows(at: datetime) -> dict[str, int]:
-    """Remove what is past its period."""
+    """Remove expired rows."""
     return remove_expired(at, by=By.system(NAME))

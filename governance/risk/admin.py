@@ -1,4 +1,4 @@
-"""Caps, which managers edit with a reason, and what is used of them, which nobody edits."""
+"""Admin classes for caps, which managers edit with a reason, and their use, which nobody edits."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from governance.core.actors import By
 from governance.core.admin.base import DifferencesInWords, ReadOnlyAdmin, by_of, pretty_json
 from governance.core.admin.careful import CarefulAdmin
+from governance.core.admin.display import amount, column
 from governance.core.admin.filters import one_of
 from governance.core.admin.live import SwitchesMany, live, sentences
 from governance.risk.forms import CAPS, RiskPolicyForm, no_cap_name
@@ -60,13 +61,13 @@ PURPOSES = {"offer": _("offer"), "placement": _("placement")}
 
 @admin.display(description=_("purpose"))
 def purpose(row: Any) -> str:
-    """Return what was reserved for in words; a code that only its client knows as it came."""
+    """Return a reservation's purpose for display; a code that only its client knows as it is."""
     return str(PURPOSES.get(row.purpose, row.purpose)) or "–"
 
 
 @admin.display(description=_("why it ended"))
 def why_closed(reservation: RiskReservation) -> str:
-    """Return why a reservation ended, in words."""
+    """Return why a reservation ended, for display."""
     return str(WHY.get(reservation.close_code, reservation.close_code)) or "–"
 
 
@@ -79,26 +80,22 @@ def _figure(model: type[models.Model], name: str, nothing: str = "") -> Any:
         figure = getattr(row, name)
         if figure is None or (nothing and not figure):
             return nothing or "–"
-        return number_format(figure, 0 if figure == int(figure) else 2, use_l10n=True, force_grouping=True)
+        return amount(figure)
 
     return column
 
 
 def caps_in_words(policy: RiskPolicy) -> list[str]:
-    """Return in sentences what an engine may do under its caps."""
+    """Return sentences on what an engine may do under its caps."""
     if not policy.enabled:
         return [gettext("Switched off: nothing is reserved here.")]
-
-    def cad(amount: Any) -> str:
-        return number_format(amount, 0 if amount == int(amount) else 2, use_l10n=True, force_grouping=True)
-
     capped = [
         (policy.max_daily_loss, gettext("lose at most %(figure)s CAD a day")),
         (policy.max_daily_exposure, gettext("reserve at most %(figure)s CAD a day")),
         (policy.max_open_risk, gettext("have at most %(figure)s CAD reserved at a time")),
         (policy.max_actions_per_day, gettext("make at most %(figure)s reservations a day")),
     ]
-    said = [text % {"figure": cad(figure)} for figure, text in capped if figure]
+    said = [text % {"figure": amount(figure)} for figure, text in capped if figure]
     if not said:
         return [gettext("There is no cap here: as much is reserved as is asked for.")]
     engine = gettext("All engines together") if policy.engine == GLOBAL else policy.engine
@@ -113,7 +110,7 @@ CAP_NAMES = {
 
 
 def danger_display(danger: Danger) -> str:
-    """Return in a sentence what is dangerous about a change of a cap."""
+    """Return a sentence on the danger of changing a cap."""
 
     def shown(figure: Any) -> str:
         places = 0 if figure == int(figure) else 2
@@ -129,7 +126,7 @@ def danger_display(danger: Danger) -> str:
 
 
 class CapsThatDiffer(DifferencesInWords):
-    """Shows a cap of 0 as what it means."""
+    """Shows a cap of 0 as no cap."""
 
     def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
         if change.field in CAPS and not value:
@@ -147,7 +144,7 @@ OF_ENGINE = one_of("engine", _("engine"), _engines)
 
 @admin.register(RiskPolicy)
 class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, CarefulAdmin):
-    """The caps of each engine below what is used of them; every save is a version with its reason."""
+    """The caps of each engine below their use; every save is a version with its reason."""
 
     form = RiskPolicyForm
     differences = CapsThatDiffer
@@ -176,7 +173,7 @@ class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, CarefulAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
-        # a policy that moved would cap an engine that nobody decided it for
+        # changing a policy's engine would cap an engine that nobody decided on
         return (*fields, "engine") if obj is not None else fields
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
@@ -201,9 +198,7 @@ class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, CarefulAdmin):
     def switch(self, row: RiskPolicy, *, enabled: bool, by: By, reason: str) -> None:
         upsert_policy(row.engine, {"enabled": enabled}, by=by, at=timezone.now(), reason=reason)
 
-    @admin.display(description=_("in words"))
-    def meaning(self, policy: RiskPolicy) -> str:
-        return live("meaning", sentences(caps_in_words(policy)))
+    meaning = column(_("summary"), lambda policy: live("meaning", sentences(caps_in_words(policy))))
 
 
 @admin.register(RiskEngine)
@@ -241,7 +236,7 @@ class RiskReservationAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     list_filter = ("state", OF_ENGINE, "day")
     search_fields = ("purpose__startswith", "correlation_id__startswith", "actor__startswith")
-    search_help_text = _("Purpose, correlation id or person, from the beginning")
+    search_help_text = _("Purpose, correlation id or person (starts with)")
     ordering = ("-id",)
     fields = (
         "created_at", "engine", _figure(RiskReservation, "amount"), "state",
@@ -252,7 +247,7 @@ class RiskReservationAdmin(ReadOnlyAdmin):
 
 @admin.register(RiskThrottle)
 class RiskThrottleAdmin(ReadOnlyAdmin):
-    """What holds or held engines back; the tripwire's own screen releases it."""
+    """Current and past throttles; reset them on the tripwire's own page."""
 
     list_display = ("engine", "tripwire", "since", "released_at", "released_by", "reason")
     list_filter = (("released_at", admin.EmptyFieldListFilter), "engine", "since")
@@ -262,7 +257,7 @@ class RiskThrottleAdmin(ReadOnlyAdmin):
 
 @admin.register(RiskEvent)
 class RiskEventAdmin(ReadOnlyAdmin):
-    """What was reserved, denied, ended and throttled, with what decided it."""
+    """What was reserved, denied, ended and throttled, with the basis of each decision."""
 
     list_display = (
         "created_at", "kind", "engine", _figure(RiskEvent, "amount"), _figure(RiskEvent, "realized_loss"),
@@ -270,7 +265,7 @@ class RiskEventAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     list_filter = ("kind", OF_ENGINE, "created_at")
     search_fields = ("purpose__startswith", "correlation_id__startswith", "actor__startswith")
-    search_help_text = _("Purpose, correlation id or person, from the beginning")
+    search_help_text = _("Purpose, correlation id or person (starts with)")
     ordering = ("-created_at", "-id")
     fields = (
         "created_at", "kind", "engine", _figure(RiskEvent, "amount"), _figure(RiskEvent, "realized_loss"),
@@ -278,13 +273,8 @@ class RiskEventAdmin(ReadOnlyAdmin):
         "token_id",
     )  # fmt: skip
 
-    @admin.display(description=_("reservation"))
-    def number(self, event: RiskEvent) -> str:
-        return str(event.reservation_id or "–")  # the number alone: the reservation itself is not asked for
-
-    @admin.display(description=_("why"))
-    def why(self, event: RiskEvent) -> str:
-        return event.tripwire or str(WHY.get(event.code, event.code)) or "–"
+    number = column(_("reservation"), "reservation_id", nothing="–")
+    why = column(_("why"), lambda event: event.tripwire or str(WHY.get(event.code, event.code)) or "–")
 
     @admin.display(description=_("what decided it"))
     def decided_by(self, event: RiskEvent) -> str:

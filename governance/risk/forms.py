@@ -1,4 +1,4 @@
-"""An engine's caps as a manager edits them: "no cap" is a tick of its own, never a 0 typed by mistake."""
+"""The form of an engine's caps: "no cap" is a checkbox of its own, never a 0 typed by mistake."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from governance.risk.rules import ACTIONS, EXPOSURE, LOSS, OPEN
 CAPS = (LOSS, EXPOSURE, OPEN, ACTIONS)
 
 
-# the model's own say that 0 is no cap, which holds for programs
+# the model's own help text says that 0 is no cap, which applies to programs
 HELP = {
     LOSS: gettext_lazy("CAD lost on reservations of the day, with all that is still open."),
     EXPOSURE: gettext_lazy("CAD reserved in a day and not released."),
@@ -25,7 +25,7 @@ HELP = {
 
 
 def no_cap_name(cap: str) -> str:
-    """Return the name of the tick beside a cap."""
+    """Return the name of the checkbox next to a cap."""
     return f"no_cap_{cap}"
 
 
@@ -34,7 +34,7 @@ def _tick(label: Any) -> forms.BooleanField:
 
 
 class RiskPolicyForm(CarefulForm):
-    """A policy's caps; the database and the API keep 0 for a cap that is ticked away."""
+    """A policy's caps; the database and the API store 0 for no cap."""
 
     no_cap_max_daily_loss = _tick(gettext_lazy("No cap on loss"))
     no_cap_max_daily_exposure = _tick(gettext_lazy("No cap on exposure"))
@@ -44,7 +44,7 @@ class RiskPolicyForm(CarefulForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in CAPS:
-            if name not in self.fields:  # who only looks has no form
+            if name not in self.fields:  # read-only users have no form
                 continue
             self.fields[name].required = False
             self.fields[name].help_text = HELP[name]
@@ -63,5 +63,5 @@ class RiskPolicyForm(CarefulForm):
             elif none:
                 data[name] = 0
             elif not cap:
-                self.add_error(name, _("Write more than 0, or tick “No cap” beside it."))
+                self.add_error(name, _("Enter more than 0, or tick “No cap” beside it."))
         return data

@@ -1,4 +1,4 @@
-"""What is used of the caps, as managers see it: a bar per cap, with the same said in words."""
+"""The use of the caps for managers: a bar per cap, with the same as text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GOOD, WATCH, BAD, UNKNOWN = "good", "watch", "bad", "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """One cap: `figure` and `left` in words, the bar's `width` in percent; blank without a cap."""
+    """One cap: `figure` and `left` as text, the bar's `width` in percent; blank without a cap."""
 
     label: str
     figure: str
@@ -41,7 +41,7 @@ class EngineGauges:
 
 
 def as_gauges(found: Snapshot) -> dict[str, Any]:
-    """Return what the template draws."""
+    """Return the data for the template."""
     midnight = datetime.combine(found.day + timedelta(days=1), time(), UTC).astimezone(TORONTO)
     return {
         "engines": [gauges_of(engine) for engine in found.engines],
@@ -51,7 +51,7 @@ def as_gauges(found: Snapshot) -> dict[str, Any]:
 
 
 def gauges_of(found: EngineUse) -> EngineGauges:
-    """Return an engine's caps in words with the light that its page and the board show."""
+    """Return an engine's caps for display, with the status light for its page and the board."""
     gauges = tuple(_gauge(measure) for measure in found.measures)
     worst = {gauge.state for gauge in gauges}
     state, says = GOOD, _("room under every cap")

@@ -1,4 +1,4 @@
-"""The risk guard's rows: caps, what is used of them, reservations, throttles, and what happened."""
+"""The risk guard's rows: caps, their use, reservations, throttles, and events."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def _amount(label: Any, **options: Any) -> CentsField:
 
 
 def _within(used: str, cap: str) -> models.Q:
-    """Say that a use is no more than the cap under which it was counted; 0 means no cap."""
+    """Return the condition that a use is within the cap under which it was counted; 0 means no cap."""
     return models.Q(**{f"{used}__lte": models.F(cap)}) | models.Q(**{cap: 0})
 
 
 def validate_engine(code: str) -> None:
-    """Refuse what is no engine's code."""
+    """Refuse a value that is not an engine's code."""
     if rules.read_engine(code) != code:
-        raise ValidationError(_("Write an engine in capitals, such as WHOLESALE."))
+        raise ValidationError(_("Enter an engine in capitals, such as WHOLESALE."))
 
 
 class RiskPolicy(Versioned):
-    """The caps of one engine, or of GLOBAL over all engines together. Every earlier version is kept."""
+    """The caps of one engine, or of GLOBAL for all engines together. Every earlier version is kept."""
 
     engine = models.CharField(
         _("engine"), max_length=rules.ENGINE_LENGTH, unique=True, validators=[validate_engine],
@@ -90,9 +90,9 @@ class RiskPolicy(Versioned):
 
 
 class RiskEngine(models.Model):
-    """An engine's open risk, of all days. Whoever changes any of its risk holds this row first.
+    """An engine's open risk, of all days. Every change of its risk locks this row first.
 
-    `open_cap` is the cap under which the last reservation was made: the database refuses more than that.
+    `open_cap` is the cap at the last reservation: the database refuses more than that.
     """
 
     engine = models.CharField(_("engine"), max_length=rules.ENGINE_LENGTH, unique=True)
@@ -115,7 +115,7 @@ class RiskEngine(models.Model):
 
 
 class RiskLedgerDay(models.Model):
-    """What an engine used in a UTC day, with the caps under which its last reservation was made."""
+    """An engine's use in a UTC day, with the caps at its last reservation."""
 
     day = models.DateField(_("day"))
     engine = models.CharField(_("engine"), max_length=rules.ENGINE_LENGTH)
@@ -150,7 +150,7 @@ class RiskLedgerDay(models.Model):
 class RiskReservation(Written):
     """An amount that an engine may lose, until it is settled, released or expires: once, by its id.
 
-    It counts in `day`, the UTC day on which it was made, whenever it ends.
+    It counts in `day`, the UTC day on which it was created, whenever it ends.
     """
 
     class State(models.TextChoices):
@@ -168,7 +168,9 @@ class RiskReservation(Written):
     created_at = models.DateTimeField(_("reserved"))
     closed_at = models.DateTimeField(_("ended"), null=True, blank=True)
     closed_by = models.CharField(_("ended by"), max_length=ACTOR_LENGTH, blank=True, default="")
-    close_code = models.CharField(_("ended why"), max_length=rules.CODE_LENGTH, blank=True, default="")
+    close_code = models.CharField(
+        _("reason for ending"), max_length=rules.CODE_LENGTH, blank=True, default=""
+    )
 
     objects = ReservationQuerySet.as_manager()
 
@@ -184,7 +186,7 @@ class RiskReservation(Written):
                 name="risk_reservation_ends_once",
             ),
             models.CheckConstraint(
-                condition=models.Q(  # a check that is unknown, as null <= amount is, counts as passed
+                condition=models.Q(  # an unknown check result, as of null <= amount, counts as passed
                     state="SETTLED",
                     realized_loss__isnull=False,
                     realized_loss__gte=0,
@@ -205,7 +207,7 @@ class RiskReservation(Written):
 
 
 class RiskThrottle(Written):
-    """A tripwire holds an engine back: while the row is open, its reservations are denied."""
+    """A tripwire throttles an engine: while the row is open, the engine's reservations are denied."""
 
     engine = models.CharField(_("engine"), max_length=rules.ENGINE_LENGTH)
     tripwire = models.CharField(_("tripwire"), max_length=rules.TRIPWIRE_LENGTH)
@@ -221,7 +223,7 @@ class RiskThrottle(Written):
         verbose_name_plural = _("throttles")
         ordering = ["-id"]
         constraints = [
-            models.UniqueConstraint(  # also finds what holds an engine back now
+            models.UniqueConstraint(  # also finds current throttles
                 fields=["engine", "tripwire"], name="risk_throttle_open_once",
                 condition=models.Q(released_at=None),
             ),

@@ -1,4 +1,4 @@
-"""Questions about engines, reservations and throttles."""
+"""Queries on engines, reservations and throttles."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class EngineQuerySet(models.QuerySet[Any]):
-    """Questions about engines' open risk."""
+    """Queries on engines' open risk."""
 
     def hold(self, *engines: str) -> dict[str, RiskEngine]:
         """Lock these engines' rows until the transaction ends and return them; GLOBAL always comes last.
 
-        Whoever changes risk does this before anything else of it: held in one order, two never wait for each
-        other, and what is read afterwards stays true.
+        Every change of risk does this first: with one locking order there is no deadlock, and what is read
+        afterwards stays true.
         """
         last = models.Case(models.When(engine=GLOBAL, then=1), default=0)
         rows = self.select_for_update().filter(engine__in=engines).order_by(last, "engine")
@@ -30,25 +30,25 @@ class EngineQuerySet(models.QuerySet[Any]):
 
 
 class ReservationQuerySet(models.QuerySet[Any]):
-    """Questions about reservations."""
+    """Queries on reservations."""
 
     def pending(self) -> Self:
         return self.filter(state="PENDING")
 
     def stale(self, at: datetime) -> Self:
-        """Return reservations that nobody ended in 72 hours, the oldest first."""
+        """Return reservations that are still open after 72 hours, the oldest first."""
         return self.pending().filter(created_at__lte=at - STALE_AFTER).order_by("created_at", "id")
 
 
 class ThrottleQuerySet(models.QuerySet[Any]):
-    """Questions about throttles."""
+    """Queries on throttles."""
 
     def open(self) -> Self:
         return self.filter(released_at=None)
 
 
 def listed_policies(engine: str | None, enabled: bool | None) -> models.QuerySet[RiskPolicy]:
-    """Return policies by engine; what is None does not narrow."""
+    """Return policies by engine; None does not filter."""
     from governance.risk.models import RiskPolicy  # the models themselves need the querysets above
 
     rows = RiskPolicy.objects.order_by("engine")
@@ -59,7 +59,7 @@ def listed_policies(engine: str | None, enabled: bool | None) -> models.QuerySet
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A time in which an engine was held back; `until` is None while it still is."""
+    """A time in which an engine was throttled; `until` is None while it still is."""
 
     tripwire: str
     since: datetime
@@ -67,7 +67,7 @@ class Span:
 
 
 def open_throttles(engines: Sequence[str] | None = None) -> models.QuerySet[RiskThrottle]:
-    """Return what holds engines back now, the oldest first; all engines where none is named."""
+    """Return the current throttles, the oldest first; of all engines if none is named."""
     from governance.risk.models import RiskThrottle  # the models themselves need the querysets above
 
     rows = RiskThrottle.objects.open().order_by("since", "id")
@@ -75,9 +75,9 @@ def open_throttles(engines: Sequence[str] | None = None) -> models.QuerySet[Risk
 
 
 def policies_with_throttle(engines: Sequence[str]) -> models.QuerySet[Any]:
-    """Return the policies of these engines, each with the oldest throttle that holds any of them back.
+    """Return the policies of these engines, each with the oldest throttle on any of them.
 
-    `throttled_engine` and `throttled_by` (its tripwire) are None where nothing does.
+    `throttled_engine` and `throttled_by` (its tripwire) are None without one.
     """
     from governance.risk.models import RiskPolicy  # the models themselves need the querysets above
 
@@ -89,12 +89,12 @@ def policies_with_throttle(engines: Sequence[str]) -> models.QuerySet[Any]:
 
 
 def board_figures(at: datetime) -> dict[str, int]:
-    """Return how many throttles hold an engine back."""
+    """Return how many throttles are in force."""
     return {"open_throttles": open_throttles().count()}
 
 
 def throttled_spans(engine: str, since: datetime, until: datetime) -> list[Span]:
-    """Return the times in which an engine was held back that touch `since` to `until`, the oldest first."""
+    """Return the times in which an engine was throttled that touch `since` to `until`, the oldest first."""
     from governance.risk.models import RiskThrottle  # the models themselves need the querysets above
 
     rows = RiskThrottle.objects.filter(

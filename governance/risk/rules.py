@@ -1,4 +1,4 @@
-"""Sums of the risk guard on plain values. Amounts are CAD in whole cents."""
+"""The risk guard's calculations as pure functions. Amounts are CAD in whole cents."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from governance.core.money import CENT
 GLOBAL = "GLOBAL"
 ENGINE_LENGTH, CODE_LENGTH, TRIPWIRE_LENGTH = 40, 64, 101
 AMOUNT_MAX = Decimal("999999999.99")
-ACTIONS_MAX = 2**31 - 1  # what a column holds on every database
+ACTIONS_MAX = 2**31 - 1  # the maximum of a column on every database
 STALE, STALE_AFTER = "stale", timedelta(hours=72)
 ZERO = Decimal("0.00")
 
@@ -30,7 +30,7 @@ _CODE = re.compile(r"[A-Za-z0-9_:.-]*")
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What a policy allows, CAD and actions a day; 0 means no cap."""
+    """A policy's caps, CAD and actions a day; 0 means no cap."""
 
     max_daily_loss: Decimal
     max_daily_exposure: Decimal
@@ -40,7 +40,7 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What is used of a day: realized loss, exposure and actions of that day, open risk of all days."""
+    """The use of a day: realized loss, exposure and actions of that day, open risk of all days."""
 
     realized_loss: Decimal = ZERO
     exposure: Decimal = ZERO
@@ -50,7 +50,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One cap beside what counts against it; `cap` 0 means no cap. CAD, or a number of actions."""
+    """One cap with its use; `cap` 0 means no cap. CAD, or a number of actions."""
 
     name: str
     used: Decimal
@@ -58,17 +58,20 @@ class Measure:
 
     @property
     def left(self) -> Decimal | None:
-        """What still fits; None without a cap."""
+        """Return what still fits; None without a cap."""
         return max(ZERO, self.cap - self.used) if self.cap else None
 
     @property
     def share(self) -> float | None:
-        """The used fraction of the cap, above 1 where a cap was lowered below its use; None without one."""
+        """Return the used fraction of the cap, above 1 if a cap was lowered below its use;
+
+        None without a cap.
+        """
         return float(self.used / self.cap) if self.cap else None
 
 
 def measures(use: Use, caps: Caps) -> Iterator[Measure]:
-    """Yield every cap with what counts against it. What is open may still be lost, so it counts as loss."""
+    """Yield every cap with its use. Open risk may still be lost, so it counts as loss."""
     yield Measure(EXPOSURE, use.exposure, caps.max_daily_exposure)
     yield Measure(OPEN, use.open_risk, caps.max_open_risk)
     yield Measure(ACTIONS, Decimal(use.actions), Decimal(caps.max_actions_per_day))
@@ -89,7 +92,7 @@ def exceeded(use: Use, caps: Caps, amount: Decimal) -> Measure | None:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """An engine, or GLOBAL, as a reservation finds it; `caps` None: it has no policy."""
+    """An engine, or GLOBAL, at a reservation; `caps` is None without a policy."""
 
     engine: str
     use: Use
@@ -99,7 +102,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Throttle:
-    """The open throttle that counts: which engine it holds back, and the tripwire behind it."""
+    """The throttle that counts: the engine that it blocks, and its tripwire."""
 
     engine: str
     tripwire: str
@@ -119,8 +122,8 @@ class Denial:
 class Count:
     """One more reservation to count in a scope's rows, which then carry `caps`.
 
-    The `most_*` are the highest values at which the rows still have room for it, None without a cap. `use` is
-    the use afterwards.
+    The `most_*` are the highest values at which it still fits, None without a cap. `use` is the use
+    afterwards.
     """
 
     engine: str
@@ -201,7 +204,7 @@ PENDING, SETTLED, RELEASED, EXPIRED = "PENDING", "SETTLED", "RELEASED", "EXPIRED
 
 
 class Ending(Enum):
-    """What the attempt to end a reservation comes to."""
+    """The result of an attempt to end a reservation."""
 
     ENDS = "ends"
     REPEATED = "repeated"  # it ended like this before: the first answer counts
@@ -210,7 +213,7 @@ class Ending(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A reservation as it stands while its engine is locked, CAD."""
+    """A reservation as it is while its engine is locked, CAD."""
 
     amount: Decimal
     state: str
@@ -219,7 +222,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class EndPlan:
-    """What ending a reservation writes: what open risk and the day's exposure give back, and what is lost."""
+    """What ending a reservation writes: the open risk and exposure that it frees, and the loss."""
 
     ending: Ending
     state: str
@@ -229,7 +232,7 @@ class EndPlan:
 
 
 def plan_settlement(held: Held, loss: Decimal) -> EndPlan:
-    """Decide a settlement: what was not lost stays in the day's exposure, for it was used that day."""
+    """Decide a settlement: the part not lost stays in the day's exposure, since it was used that day."""
     if held.state == PENDING:
         return EndPlan(Ending.ENDS, SETTLED, open_risk=held.amount, realized_loss=loss)
     same = (held.state, held.realized_loss) == (SETTLED, loss)
@@ -257,7 +260,10 @@ class Danger:
 
 
 def loosened(before: Caps | None, after: Caps, over_all: Caps | None) -> Iterator[Danger]:
-    """Yield the caps that a change removes, or raises above those of GLOBAL; `before` None: a new policy."""
+    """Yield the caps that a change removes, or raises above those of GLOBAL;
+
+    `before` is None for a new policy.
+    """
     for name in (LOSS, EXPOSURE, OPEN, ACTIONS):
         old = Decimal(getattr(before, name)) if before else ZERO
         new = Decimal(getattr(after, name))
@@ -272,7 +278,7 @@ def loosened(before: Caps | None, after: Caps, over_all: Caps | None) -> Iterato
 
 
 def read_engine(text: object) -> str:
-    """Return an engine's code in upper-case: letters, digits and _, 40 at most. Raises ValidationError."""
+    """Return an engine's code in upper-case: letters, digits and _, at most 40. Raises ValidationError."""
     code = text.strip().upper() if isinstance(text, str) else ""
     if len(code) > ENGINE_LENGTH or not _ENGINE.fullmatch(code):
         raise ValidationError(
@@ -282,7 +288,7 @@ def read_engine(text: object) -> str:
 
 
 def read_code(text: str) -> str:
-    """Return a purpose's or reason's code as it is kept. Raises ValidationError for free text."""
+    """Return a purpose's or reason's code as stored. Raises ValidationError for free text."""
     if len(text) > CODE_LENGTH or not _CODE.fullmatch(text):
         raise ValidationError(
             _("A code of at most 64 letters, digits and _ : . - is needed, no sentence."), code="code"

@@ -1,4 +1,4 @@
-"""The caps that every operation begins with, CAD. Notices spend nothing, so their engine is off."""
+"""Seed data: the default caps, CAD. Notices spend nothing, so their engine is off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from governance.core.seeding import SEED, GetModel, plant, uproot
 from governance.risk.rules import GLOBAL
 
 KEY = ("engine",)
-# engine: loss a day, exposure a day, open risk, enabled
+# engine: loss per day, exposure per day, open risk, enabled
 _CAPS = {
     GLOBAL: (25_000, 150_000, 150_000, True),
     "WHOLESALE": (20_000, 100_000, 100_000, True),

@@ -1,4 +1,4 @@
-"""The room's job."""
+"""The package's job."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ RELEASE_STALE = "governance.release_stale_reservations"
 
 @job(RELEASE_STALE, every="15 minutes")
 def release_stale_reservations(at: datetime) -> int:
-    """Release what was reserved 72 hours ago and nobody ended, a batch a run."""
+    """Release reservations that are still open after 72 hours, a batch per run."""
     return release_stale(by=By.system(RELEASE_STALE), at=at)

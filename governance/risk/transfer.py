@@ -38,14 +38,14 @@ def _cap(text: str) -> Decimal:
         return ZERO
     found = read_number(text)
     if not found:
-        raise ValidationError(gettext("Write more than 0, or “no cap”."))
+        raise ValidationError(gettext("Enter more than 0, or “no cap”."))
     return found
 
 
 def _count(text: str) -> int:
     found = _cap(text)
     if found != int(found):
-        raise ValidationError(gettext("Write a whole number."))
+        raise ValidationError(gettext("Enter a whole number."))
     return int(found)
 
 
@@ -57,7 +57,7 @@ READERS = dict.fromkeys(POLICY_FIELDS, _cap) | {"enabled": read_yes, COUNT: _cou
 
 
 class TransfersRiskPolicies(TransfersPolicies):
-    """The risk policies' screen with its import and export."""
+    """Import and export for the risk policies' admin class."""
 
     key = "engine"
     key_columns: ClassVar[Any] = (("engine", _("engine")),)

@@ -1,4 +1,4 @@
-"""What a reservation answers, in sentences."""
+"""A reservation's answers as sentences."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from governance.risk.rules import ACTIONS, EXPOSURE, LOSS, OPEN, Denial, Measure
 
 
 def reserved_display(engine: str, amount: Decimal) -> str:
-    """Say that an amount is reserved."""
+    """Return the sentence for a granted reservation."""
     return _("%(amount)s CAD are reserved for %(engine)s.") % {"amount": _money(amount), "engine": engine}
 
 
 def denial_display(denial: Denial, amount: Decimal) -> str:
-    """Say why an amount is denied."""
+    """Return the sentence for a denied reservation."""
     if denial.measure is not None:
         return _cap_display(denial.engine, denial.measure, amount)
     sentences = {
-        "policy_missing": _("Denied: there is no risk policy for %(engine)s. A manager can make one."),
+        "policy_missing": _("Denied: there is no risk policy for %(engine)s. A manager can create one."),
         "policy_disabled": _("Denied: the risk policy of %(engine)s is off. A manager can switch it on."),
         "throttled": _(
             "Denied: the tripwire %(tripwire)s holds %(engine)s back until a manager releases it."

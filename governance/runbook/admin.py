@@ -1,4 +1,4 @@
-"""The runbook and the backups on the managers' screens."""
+"""Admin classes for the runbook and the backups."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from governance.core.admin.base import ReadOnlyAdmin
+from governance.core.admin.display import column
 from governance.runbook.models import Backup, Runbook
 from governance.runbook.services import status
 
 
 @admin.register(Runbook)
 class RunbookAdmin(ReadOnlyAdmin):
-    """What still stands between this installation and go-live, asked anew at each look."""
+    """What still blocks go-live, checked again at each view."""
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return obj is None and bool(request.user.has_perm("governance.view_runbook"))
@@ -39,13 +40,11 @@ class RunbookAdmin(ReadOnlyAdmin):
 
 @admin.register(Backup)
 class BackupAdmin(ReadOnlyAdmin):
-    """Backups that were made, each read back before it was written down here."""
+    """Backups, each read back before it was recorded."""
 
     list_display = ("at", "file", "size_told", "rows", "actor")
     list_filter = ("at",)
     ordering = ("-at", "-id")
     fields = ("at", "file", "size_told", "rows", "digest", "actor", "correlation_id")
 
-    @admin.display(description=gettext_lazy("size"), ordering="size")
-    def size_told(self, backup: Backup) -> str:
-        return filesizeformat(backup.size)
+    size_told = column(gettext_lazy("size"), lambda backup: filesizeformat(backup.size), ordering="size")

@@ -1,4 +1,4 @@
-"""Backups: the whole database in one file, read back before it counts as one."""
+"""Backups: the whole database in one file, read back before it counts."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from governance.runbook.models import Backup
 
 
 class BackupFailed(Refused):
-    """No backup was made; the message says what stood in the way."""
+    """The backup failed; the message says why."""
 
     def __init__(self, message: str) -> None:
         super().__init__("backup_failed", message)
 
 
 def back_up(folder: Path, *, by: By, at: datetime) -> Backup:
-    """Write the whole database into a new file of `folder`, read it back, record it and return the record.
+    """Write the whole database to a new file in `folder`, read it back, record it and return the record.
 
-    The file has the state of one instant, whoever writes meanwhile, and is readable by its owner alone. What
-    is no complete backup has another name. Raises BackupFailed, OSError.
+    The file has the state of one instant, even with concurrent writes, and only its owner can read it. An
+    incomplete backup has another name. Raises BackupFailed, OSError.
     """
     write, read_back, ending = _ways()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def _record(row: Backup) -> Backup:
 
 
 def newest_backup() -> datetime | None:
-    """Return when the newest backup was made; None where none ever was."""
+    """Return when the newest backup was created; None without any."""
     found: datetime | None = Backup.objects.order_by("-at").values_list("at", flat=True).first()
     return found
 
@@ -84,7 +84,7 @@ def _copy(part: Path) -> None:
     try:
         with closing(sqlite3.connect(source, uri=True)) as live, closing(sqlite3.connect(part)) as copy:
             live.backup(copy)
-            copy.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
+            copy.execute("PRAGMA journal_mode=DELETE")  # one file, without a separate log
     except sqlite3.Error as problem:
         raise BackupFailed(_("The database could not be copied: %(said)s") % {"said": problem}) from problem
 
@@ -136,7 +136,7 @@ def _dump(part: Path) -> None:
 
 
 def _rows_of_dump(part: Path) -> int:
-    """Read the whole dump as it would be restored and count the rows, without keeping them."""
+    """Read the whole dump as for a restore and count the rows, without keeping them."""
     command = [_program("pg_restore"), "--data-only", "--file=-", str(part)]
     rows, inside = 0, False
     with tempfile.TemporaryFile() as errors:

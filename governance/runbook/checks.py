@@ -1,4 +1,4 @@
-"""The readiness checks of governance; each pack has its own. Registered in `AppConfig.ready()`."""
+"""Governance's readiness checks; each pack has its own. Registered in `AppConfig.ready()`."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ BLOCKER, WARN, INFO = Severity.BLOCKER, Severity.WARN, Severity.INFO
 # --- blockers -----------------------------------------------------------------------------------------------
 
 
-@check("go_live_checklist", BLOCKER, gettext_lazy("The switches are obeyed, and the evidence is guarded"))
+@check("go_live_checklist", BLOCKER, gettext_lazy("Switches are enforced, and evidence is protected"))
 def go_live_checklist(at: datetime) -> list[Finding]:
-    """What no other check covers."""
+    """Check everything that no other check covers."""
     return list(_checklist())
 
 
@@ -80,7 +80,7 @@ def _checklist() -> Iterator[Finding]:
 
 @check("second_factor_key", BLOCKER, gettext_lazy("Second factors can be read"))
 def second_factor_key(at: datetime) -> Finding | None:
-    """Without its key no code of an authenticator application is taken, and nobody enrols."""
+    """Check the second factor key: without it app codes are refused, and nobody enrols."""
     problem = SecondFactorKey.problem()
     return Finding(problem, {"setting": "SECOND_FACTOR_KEY"}) if problem else None
 
@@ -104,7 +104,7 @@ def kill_switch_clear(at: datetime) -> Finding | None:
 
 @check("env_sanity", BLOCKER, gettext_lazy("The environment is set up for production"))
 def env_sanity(at: datetime) -> list[Finding]:
-    """ENV, secret key, debug off, hosts."""
+    """Check ENV, the secret key, debug off, hosts."""
     return list(_environment())
 
 
@@ -137,7 +137,7 @@ def _environment() -> Iterator[Finding]:
     screen="admin:governance_riskpolicy_changelist",
 )
 def risk_policies_present(at: datetime) -> Finding | None:
-    """A policy that is switched off is present: it denies every reservation."""
+    """Check that risk policies exist; one that is off counts, since it denies every reservation."""
     missing = sorted(
         set(ENGINES) - set(RiskPolicy.objects.filter(engine__in=ENGINES).values_list("engine", flat=True))
     )
@@ -152,11 +152,11 @@ def risk_policies_present(at: datetime) -> Finding | None:
 @check(
     "regression_policies_present",
     BLOCKER,
-    gettext_lazy("Every key figure has its tripwire"),
+    gettext_lazy("Every KPI has its tripwire"),
     screen="admin:governance_regressionpolicy_changelist",
 )
 def regression_policies_present(at: datetime) -> Finding | None:
-    """One that is switched off is present: a manager decided that nobody watches that figure."""
+    """Check that the vital metrics have tripwires; one that is off counts, as a manager's decision."""
     metrics = [metric.name for metric in VITAL]
     there = set(RegressionPolicy.objects.filter(metric__in=metrics).values_list("domain", "metric"))
     missing = ["/".join(metric.key) for metric in VITAL if metric.key not in there]
@@ -170,18 +170,17 @@ def regression_policies_present(at: datetime) -> Finding | None:
 @check(
     "heimdall_charter_present",
     BLOCKER,
-    gettext_lazy("Every domain of the machines has its charter"),
+    gettext_lazy("Every Heimdall domain has its policy"),
     screen="admin:governance_heimdallpolicy_changelist",
 )
 def heimdall_charter_present(at: datetime) -> Finding | None:
-    """What a machine must show before its recommendation drives anything; production use may be off."""
+    """Check that every domain has its minimums for machine recommendations; production use may be off."""
     there = HeimdallPolicy.objects.filter(domain__in=DOMAINS).values_list("domain", flat=True)
     missing = sorted(set(DOMAINS) - set(there))
     if not missing:
         return None
     return Finding(
-        _("No Heimdall policy says what a machine must show for: %(domains)s.")
-        % {"domains": ", ".join(missing)},
+        _("No Heimdall policy for: %(domains)s.") % {"domains": ", ".join(missing)},
         {"domains": missing},
     )
 
@@ -193,7 +192,7 @@ def heimdall_charter_present(at: datetime) -> Finding | None:
     screen="admin:governance_marketpolicy_changelist",
 )
 def market_policies_present(at: datetime) -> list[Finding]:
-    """Thirteen provinces, each with contact windows. One that is switched off is present."""
+    """Check that thirteen provinces have contact windows. A policy that is off counts."""
     windows = {
         policy.province: policy.rules.get("contact_windows_local")
         for policy in listed_policies(None, ALL, None)
@@ -222,7 +221,7 @@ def market_policies_present(at: datetime) -> list[Finding]:
 @check(
     "consent_stated",
     BLOCKER,
-    gettext_lazy("It is stated how consent is obtained"),
+    gettext_lazy("How consent is obtained is stated"),
     screen="admin:governance_consentstatement_changelist",
 )
 def consent_stated(at: datetime) -> Finding | None:
@@ -246,7 +245,7 @@ def consent_stated(at: datetime) -> Finding | None:
     screen="admin:governance_areacodestatement_changelist",
 )
 def area_codes_covered(at: datetime) -> Finding | None:
-    """Each has a list, fresh or not, or a manager's statement that only exempt numbers are called there."""
+    """Check that each area code has a list, fresh or not, or a manager's statement on exempt numbers."""
     missing = uncovered_area_codes()
     if not missing:
         return None
@@ -261,7 +260,7 @@ def area_codes_covered(at: datetime) -> Finding | None:
     )
 
 
-@check("migrations_applied", BLOCKER, gettext_lazy("The database fits the program"))
+@check("migrations_applied", BLOCKER, gettext_lazy("The database matches the program"))
 def migrations_applied(at: datetime) -> list[Finding]:
     found = []
     if names := schema.waiting():
@@ -277,7 +276,7 @@ def migrations_applied(at: datetime) -> list[Finding]:
     return found
 
 
-@check("zone_data_current", BLOCKER, gettext_lazy("The time zones are today’s"))
+@check("zone_data_current", BLOCKER, gettext_lazy("Time zone data is up to date"))
 def zone_data_current(at: datetime) -> Finding | None:
     if zone_data_is_current():
         return None
@@ -289,7 +288,7 @@ def zone_data_current(at: datetime) -> Finding | None:
 @check(
     "jobs_alive",
     BLOCKER,
-    gettext_lazy("The jobs run"),
+    gettext_lazy("Jobs are running"),
     screen="schedules",
 )
 def jobs_alive(at: datetime) -> Finding | None:
@@ -314,7 +313,7 @@ def jobs_alive(at: datetime) -> Finding | None:
 # --- warnings -----------------------------------------------------------------------------------------------
 
 
-@check("sqlite_in_production", WARN, gettext_lazy("The database suits several people at work"))
+@check("sqlite_in_production", WARN, gettext_lazy("The database suits several users"))
 def sqlite_in_production(at: datetime) -> Finding | None:
     if not settings.PRODUCTION or connection.vendor != "sqlite":
         return None
@@ -353,7 +352,7 @@ def broker_reachable(at: datetime) -> Finding | None:
     ) as broker:
         try:
             broker.ensure_connection(max_retries=1, interval_start=0, timeout=BROKER_SECONDS)
-        except Exception as problem:  # each transport has errors of its own
+        except Exception as problem:  # each transport has its own exceptions
             return Finding(
                 _("No broker answers at %(address)s: jobs wait until it does.")
                 % {"address": broker.as_uri()},
@@ -369,16 +368,11 @@ def broker_reachable(at: datetime) -> Finding | None:
     screen="admin:governance_donotcallimport_changelist",
 )
 def do_not_call_list_fresh(at: datetime) -> list[Finding]:
-    """Warns a week before a list ends. Imports from before area codes were recorded count as one list."""
+    """Warn a week before a list expires. Imports without recorded area codes count as one list."""
     newest = newest_list()
     if newest is None:
         return [
-            Finding(
-                _(
-                    "The national do-not-call list was never imported: manage.py import_do_not_call reads it "
-                    "in."
-                )
-            )
+            Finding(_("The national do-not-call list was never imported: run manage.py import_do_not_call."))
         ]
     of_codes = list(ending_lists(at)[:MOST_NAMED])
     stale = [row for row in of_codes if days_left(row.list_date, at) < 0]
@@ -456,15 +450,17 @@ def tls_on(at: datetime) -> Finding | None:
 @check(
     "mail_is_sent",
     WARN,
-    gettext_lazy("Managers are told by mail"),
+    gettext_lazy("Managers are notified by e-mail"),
     screen="admin:governance_user_changelist?role__exact=MANAGER",
 )
 def mail_is_sent(at: datetime) -> Finding | None:
-    """Not in a list of the law's: a notice that nobody gets warns nobody."""
+    """Check that managers get e-mails; a warning only, since no rule requires it."""
     if settings.EMAIL_BACKEND.endswith(
         (".filebased.EmailBackend", ".console.EmailBackend", ".dummy.EmailBackend")
     ):
-        return Finding(_("Mail is written to files: set EMAIL_URL, so that managers are told."))
+        return Finding(_("Mail is written to files: set EMAIL_URL, so that managers are notified."))
     if not managers().exclude(email="").exists():
-        return Finding(_("No manager has an e-mail address, so nobody is told when something goes wrong."))
+        return Finding(
+            _("No manager has an e-mail address, so nobody is notified when something goes wrong.")
+        )
     return None

@@ -1,4 +1,4 @@
-"""What the runbook keeps: backups that were made. What it says is asked anew each time."""
+"""The runbook's rows: backups and compatible migrations. Its checks run again each time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from governance.golive.models import GoLiveState
 
 
 class Runbook(GoLiveState):
-    """What still stands between this installation and go-live; no table, a page among the others of admin."""
+    """What still blocks go-live; no table, an admin page only."""
 
     class Meta:
         proxy = True
@@ -21,7 +21,7 @@ class Runbook(GoLiveState):
 
 
 class CompatibleMigration(models.Model):
-    """A migration on whose tables the release before it runs too; written in the migration's transaction."""
+    """A migration on whose tables the previous release runs too; written in the migration's transaction."""
 
     app = models.CharField(max_length=40)
     name = models.CharField(max_length=150)
@@ -35,7 +35,7 @@ class CompatibleMigration(models.Model):
 
 
 class Backup(Written, AppendOnly):
-    """A backup that was made and read back: where, how large, and what was in it."""
+    """A backup that was read back: where, its size, and its contents."""
 
     file = models.CharField(_("file"), max_length=255)
     size = models.BigIntegerField(_("bytes"))

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Severity(models.TextChoices):
-    """What a finding keeps from happening: go-live, a quiet night, nothing."""
+    """What a finding prevents: go-live, a quiet night, nothing."""
 
     BLOCKER = "BLOCKER", _("blocker")
     WARN = "WARN", _("warning")
@@ -22,7 +22,7 @@ class Severity(models.TextChoices):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found: a sentence for a person, facts for a program; `severity` None: the check's own."""
+    """A check's finding: a sentence for a person, facts for a program; `severity` None is the check's own."""
 
     message: Any
     detail: Mapping[str, Any] = field(default_factory=dict)
@@ -35,10 +35,10 @@ Ask = Callable[[datetime], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A readiness check; `title` says what holds where it finds nothing.
+    """A readiness check; `title` states the condition as it is without findings.
 
-    `screen` names the admin's address where a finding is put right, with a query where that narrows it; it is
-    blank where only whoever runs the machine can.
+    `screen` is the admin URL where a finding can be fixed, with a filter query if useful; it is blank if only
+    operators can fix it.
     """
 
     id: str
@@ -59,8 +59,8 @@ _checks: dict[str, Check] = {}
 def check(id: str, severity: Severity, title: Any, screen: str = "") -> Callable[[Ask], Ask]:
     """Register a function of the present instant as the check `id`.
 
-    It returns nothing where all is well, else a finding or several. It may raise: that is a blocker. Raises
-    ValueError where another function has the id already.
+    It returns nothing if all is well, else one or more findings. If it raises, that is a blocker. Raises
+    ValueError if another function has the id already.
     """
 
     def register(ask: Ask) -> Ask:
@@ -74,6 +74,6 @@ def check(id: str, severity: Severity, title: Any, screen: str = "") -> Callable
 
 
 def registered() -> tuple[Check, ...]:
-    """Return the checks: what blocks first, otherwise in the order in which they were registered."""
+    """Return the checks: blockers first, otherwise in the order of registration."""
     order = list(Severity)
     return tuple(sorted(_checks.values(), key=lambda known: order.index(known.severity)))

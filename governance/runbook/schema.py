@@ -1,4 +1,4 @@
-"""Whether the database fits the program: what waits, and what a newer release has already changed.
+"""Whether the database matches the program: unapplied migrations, and those of a newer release.
 
 A release may run on the tables of the next one, so that machines can be updated one by one. The migrations
 that allow it declare `expands = True` (they only add), and the database remembers those.
@@ -33,7 +33,7 @@ def waiting() -> list[str]:
 
 
 def of_a_newer_release(using: str = DEFAULT_DB_ALIAS) -> list[str]:
-    """Return Valhalla's migrations that the database has, this program lacks, and old code cannot ignore."""
+    """Return Valhalla's migrations in the database that this program lacks and old code cannot ignore."""
     newer = {name for name in applied(using) - of_the_program() if name[0] in OWN}
     if newer and CompatibleMigration._meta.db_table in connections[using].introspection.table_names():
         newer -= set(CompatibleMigration.objects.using(using).values_list("app", "name"))

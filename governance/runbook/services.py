@@ -160,7 +160,7 @@ def markdown(runbook: Status) -> str:
     in_order = [f"- {_plain(asked.title)}" for asked in runbook.in_order]
     for heading, items in (
         (_("What keeps go-live off"), _items(runbook.blockers)),
-        (_("What somebody should look at"), _items(runbook.warnings)),
+        (_("To review"), _items(runbook.warnings)),
         (_("Good to know"), _items(runbook.info)),
         (_("In order"), in_order),
     ):

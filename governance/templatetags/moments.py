@@ -1,4 +1,4 @@
-"""Instants as people read them: in the time zone of the page, which they name."""
+"""Template tags for instants, in the time zone of the page, with its name."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ register = template.Library()
 
 @register.filter
 def moment(at: datetime | None) -> str:
-    """Return an instant such as 24 Nov 2026, 15:34 EST; a dash where there is none."""
+    """Return an instant such as 24 Nov 2026, 15:34 EST; a dash for None."""
     return moment_in_words(at) if at else "–"
 
 
 @register.simple_tag
 def zone_of_times() -> str:
-    """Say in which time zone the page's times are."""
+    """Return the name of the page's time zone."""
     city = timezone.get_current_timezone_name().rpartition("/")[2].replace("_", " ")
     return _("Times: %(city)s (%(short)s)") % {"city": city, "short": f"{timezone.localtime():%Z}"}

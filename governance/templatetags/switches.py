@@ -1,4 +1,4 @@
-"""The banner of the switches, for pages and for admin."""
+"""Template tags for the switches' banner, on pages and in admin."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def _context(context: Context) -> dict[str, Any]:
 
 @register.inclusion_tag("golive/banner.html", takes_context=True)
 def switches_banner(context: Context) -> dict[str, Any]:
-    """Show the state of the switches on a page, unless all is live."""
+    """Show the state of the switches on a page, unless everything is live."""
     return _context(context)
 
 
 @register.inclusion_tag("admin/golive_banner.html", takes_context=True)
 def switches_admin_banner(context: Context) -> dict[str, Any]:
-    """Show the state of the switches on an admin page, unless all is live."""
+    """Show the state of the switches on an admin page, unless everything is live."""
     return _context(context)

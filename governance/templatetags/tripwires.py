@@ -1,4 +1,4 @@
-"""The banner of the tripwires that fired, on every page of admin."""
+"""Template tags for the banner of fired tripwires, on every admin page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMED = 3
 
 @register.inclusion_tag("admin/tripwire_banner.html", takes_context=True)
 def tripwires_admin_banner(context: Context) -> dict[str, Any]:
-    """Name what fired and waits for its release, to those who may read of it; one query a page."""
+    """Show the tripwires that fired and were not reset, to users with the permission; one query per page."""
     request = context.get("request")
     found = [state for state in standing_of(request) if state.triggered] if request is not None else []
     return {

@@ -118,7 +118,7 @@ def test_a_manager_changes_a_policy_and_reads_its_history(
     page.fill("textarea[name=change_reason]", "we try nights")
     page.click("button[name=_save]")
     look(page, "policy-refused")
-    assert "cannot be read" in page.content()
+    assert "is not valid" in page.content()
     page.fill("input[name=week_0]", "10-16")
     page.click("button[name=_save]")
     page.wait_for_url("**/marketpolicy/")

@@ -343,7 +343,7 @@ def test_without_a_reason_a_policy_stays(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("changes", "field", "said"),
     [
-        ({"week_1": "22:00-06:00"}, "week", "Tuesday: “22:00-06:00” cannot be read"),
+        ({"week_1": "22:00-06:00"}, "week", "Tuesday: “22:00-06:00” is not valid"),
         ({"week_0": "9-12, 11-14"}, "week", "Monday: “11-14”"),
         ({"week_6": "25:00–26:00"}, "week", "Sunday"),
         ({"week_6": "9:75-10"}, "week", "Sunday"),
@@ -381,7 +381,7 @@ def test_two_managers_do_not_overwrite_each_other(desk: Desk) -> None:
     late = desk().post(
         url(MarketPolicy, "change", policy.pk), policy_form(policy, timezone="America/Toronto")
     )
-    assert "changed meanwhile" in str(errors_of(late))
+    assert "changed in the meantime" in str(errors_of(late))
     assert b"spring hours" in late.content, "what was typed is still there"
     policy.refresh_from_db()
     assert (policy.version, policy.timezone) == (2, "")
@@ -737,7 +737,7 @@ def test_shifts_that_cannot_be_are_refused(desk: Desk, person: Person, shifts: s
     }  # fmt: skip
     response = desk().post(url(User, "change", vera.pk), person_form(vera, **work))
     assert response.status_code == 200
-    assert "cannot be read" in str(response.context["errors"])
+    assert "is not valid" in str(response.context["errors"])
     assert 'aria-invalid="true"' in response.content.decode()
     assert not WorkProfile.objects.exists()
 

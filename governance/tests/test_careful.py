@@ -139,10 +139,10 @@ def test_every_policy_asks_for_a_reason_of_ten_characters(manager: Client) -> No
 def test_what_changes_is_shown_while_it_is_typed(manager: Client) -> None:
     changes = {
         "riskpolicy": ({"max_daily_loss": "15000"}, "Loss a day: 20,000 → 15,000"),
-        "heimdallpolicy": ({"min_sandbox_trials": "150"}, "Least trials: 75 → 150"),
+        "heimdallpolicy": ({"min_sandbox_trials": "150"}, "Minimum trials: 75 → 150"),
         "marketpolicy": ({"min_score": "0.75"}, "Rules: Minimum lead score: 0.65 → Minimum lead score: 0.75"),
         "offerpolicy": ({"default_assignment_fee": "12000"}, "Assignment fee: 10,000 → 12,000"),
-        "regressionpolicy": ({"action": "NOTIFY", "engine": ""}, "tell the managers"),
+        "regressionpolicy": ({"action": "NOTIFY", "engine": ""}, "notify the managers"),
     }
     rows = [wholesale(), *each_policy()[1:]]
     for row in rows:
@@ -196,7 +196,7 @@ def test_a_cap_is_removed_by_a_tick_of_its_own_and_never_by_a_bare_zero(manager:
     row = wholesale()
     for nothing in ("0", "0.00", ""):
         answer = save(manager, row, max_daily_loss=nothing)
-        assert "Write more than 0, or tick" in str(answer.context["adminform"].form.errors), nothing
+        assert "Enter more than 0, or tick" in str(answer.context["adminform"].form.errors), nothing
     both = save(manager, row, no_cap_max_daily_loss="on")
     assert "not both" in text(both)
 
@@ -270,7 +270,7 @@ def test_an_import_gives_the_same_warnings_and_waits_for_the_same_confirmation(m
 
 def test_an_import_refuses_a_bare_zero_and_reads_what_the_export_wrote(manager: Client) -> None:
     zero = upload(manager, "engine,loss a day", "WHOLESALE,0")
-    assert "Write more than 0, or “no cap”." in text(zero)
+    assert "Enter more than 0, or “no cap”." in text(zero)
     upsert_policy("WHOLESALE", {"max_open_risk": 0}, by=By.system("test"), at=AT, reason=WHY)
     sheet = b"".join(
         manager.post(f"{RISKS}export/", {"reason": "to look at them"}).streaming_content  # type: ignore[attr-defined]  # an export streams
@@ -293,8 +293,8 @@ def offers_bar() -> HeimdallPolicy:
     ("change", "said"),
     [
         ({"min_confidence_prod": "0.9"}, "minimum confidence falls from 92"),
-        ({"min_sandbox_trials": "50"}, "least number of trials falls from 75 to 50"),
-        ({"min_sandbox_success_rate": "0.5"}, "least success rate falls from 82"),
+        ({"min_sandbox_trials": "50"}, "minimum number of trials falls from 75 to 50"),
+        ({"min_sandbox_success_rate": "0.5"}, "minimum success rate falls from 82"),
     ],
 )
 def test_lowering_heimdalls_bar_warns(manager: Client, change: dict[str, str], said: str) -> None:
@@ -327,7 +327,7 @@ def test_lowering_the_bar_and_promoting_are_never_one_change(
     row = offers_bar()
     warned = save(manager, row, min_sandbox_trials="2", prod_use_enabled="on")
     both = {"min_sandbox_trials": "2", "prod_use_enabled": "on", "confirmed": stamp_in(warned)}
-    assert "Lower what is asked in one change" in text(save(manager, row, **both))
+    assert "Lower the requirements in one change" in text(save(manager, row, **both))
     assert not offers_bar().prod_use_enabled
 
     upsert_heimdall("WHOLESALE_OFFER", {"min_sandbox_trials": 2}, by=mona, at=now, reason=WHY)

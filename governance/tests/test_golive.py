@@ -74,7 +74,7 @@ def test_the_kill_switch_is_released_for_a_reason_only(api: Api, reason: str | N
 
 LINES = [
     ChecklistLine("backup", "There is a backup", False, "There is none.", {"newest": None}),
-    ChecklistLine("jobs", "The jobs run", True),
+    ChecklistLine("jobs", "Jobs are running", True),
 ]
 
 
@@ -115,7 +115,7 @@ def test_the_checklist_says_what_is_in_order_and_what_is_not(
                 "message": "There is none.",
                 "detail": {"newest": None},
             },
-            {"id": "jobs", "title": "The jobs run", "ok": True, "message": "", "detail": {}},
+            {"id": "jobs", "title": "Jobs are running", "ok": True, "message": "", "detail": {}},
         ],
     }
     monkeypatch.setattr(hooks.checklist, "_answerers", [lambda at: LINES[1:]])

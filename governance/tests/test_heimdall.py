@@ -167,7 +167,7 @@ def test_promotion_waits_for_a_scorecard_that_carries_it() -> None:
 
     tried(74, 74, days_ago=3)
     reason, sentence = lacking()
-    assert (reason, "74; asked for: 75" in sentence) == ("insufficient_sandbox_trials", True)
+    assert (reason, "74; required: 75" in sentence) == ("insufficient_sandbox_trials", True)
     tried(26, 7)  # 81 of 100
     reason, sentence = lacking()
     assert reason == "sandbox_success_rate_below_threshold"

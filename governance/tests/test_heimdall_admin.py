@@ -66,13 +66,14 @@ def test_each_domains_figures_stand_beside_what_is_asked(manager: Client) -> Non
     promote("FOLLOWUP_NEXT_ACTION", by=SYSTEM, at=timezone.now())
     record_trial("FOLLOWUP_NEXT_ACTION", success=False, by=SYSTEM, at=timezone.now())
     shown = text(manager.get(reverse(LIST)))
-    for told in ("74, asked 75", "83.78 %, asked 82 %", "can be promoted", "in the sandbox",
-                 "84 %, asked 85 %", "in production", "98.36 %, asked 80 %", "Wholesale offers"):  # fmt: skip
+    for told in ("74, required 75", "83.78 %, required 82 %", "can be promoted", "in the sandbox",
+                 "84 %, required 85 %", "in production", "98.36 %, required 80 %",
+                 "Wholesale offers"):  # fmt: skip
         assert told in shown, told
     HeimdallScorecardDay.objects.all().delete()
     shown = text(manager.get(reverse(LIST)))
-    assert "held back: below what is asked" in shown
-    assert "none yet, asked 82 %" in shown
+    assert "held back: below the requirements" in shown
+    assert "none yet, required 82 %" in shown
 
 
 def test_the_list_costs_the_same_whatever_the_number_of_policies(
@@ -100,7 +101,7 @@ def test_a_change_asks_for_a_reason(manager: Client) -> None:
 def test_ticking_production_use_promotes_or_says_what_lacks(manager: Client) -> None:
     tried(74, 74)
     told = errors_of(change(manager, prod_use_enabled="on", min_confidence_prod="0.99"))
-    assert told["prod_use_enabled"] == ["Sandbox trials in the last 30 days: 74; asked for: 75."]
+    assert told["prod_use_enabled"] == ["Sandbox trials in the last 30 days: 74; required: 75."]
     assert HeimdallPolicy.objects.get(domain=OFFER).version == 1
     record_trial(OFFER, success=True, by=SYSTEM, at=timezone.now())
     assert change(manager, prod_use_enabled="on").status_code == 302

@@ -58,7 +58,7 @@ def test_from_the_sandbox_to_production(api: Api) -> None:
     refusal = post(manager, "promote", {"domain": OFFER})
     assert (refusal.status_code, refusal.json()["code"]) == (409, "promotion_refused")
     assert refusal.json()["reason"] == "insufficient_sandbox_trials"
-    assert "0; asked for: 3." in refusal.json()["detail"]
+    assert "0; required: 3." in refusal.json()["detail"]
 
     for _trial in range(3):
         counted = post(machine, "sandbox/trial", {"domain": OFFER, "success": True, "actor": "model-7"})

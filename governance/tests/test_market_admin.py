@@ -95,7 +95,7 @@ def test_a_policy_is_said_as_a_manager_would_say_it() -> None:
         "Only leads that score 0.65 or more, or have no score yet.",
         "At most 3 contacts a day and 6 in 7 days per number or address: our own rule.",
     ]
-    assert "Switched off" in in_words(DEFAULT_RULES, enabled=False, zone="")[0]
+    assert "Off: nobody" in in_words(DEFAULT_RULES, enabled=False, zone="")[0]
     never = ContactRules((), ("SMS",), Decimal(0), skip_holidays=False, consent_channels=())
     assert in_words(never, enabled=True, zone="") == ["Nobody is ever contacted here: no hours are given."]
 

@@ -121,7 +121,7 @@ def test_managers_are_told_of_a_message_that_was_given_up(manager: None) -> None
 
     (notice,) = mail.outbox
     assert notice.to == ["mia@example.ca"]
-    assert "“Subject” to poison@example.ca failed 5 times and was given up" in str(notice.body)
+    assert "“Subject” to poison@example.ca failed 5 times and will not be tried again" in str(notice.body)
 
 
 def test_managers_are_told_once_a_day_however_many_are_given_up(manager: None) -> None:

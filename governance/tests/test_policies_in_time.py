@@ -259,7 +259,7 @@ def test_an_edit_that_would_make_a_scheduled_change_unusable_is_refused(by: Make
     manager = by("MANAGER")
     change = {"max_contacts_per_day": 5}
     schedule_change(ONTARIO, by=manager, at=NOW, effective_from=NEW_YEAR, rules=change)
-    with pytest.raises(Invalid, match="fields named"):
+    with pytest.raises(Invalid, match="fields listed"):
         upsert_policy(ONTARIO, by=manager, at=NOW, rules={"max_contacts_per_7_days": 4})
     assert MarketPolicy.objects.get(province="ON").version == 1
 

@@ -85,7 +85,7 @@ def test_who_has_not_seen_the_newest_version_is_told(mona: Client, changed: Mark
         address(changed, changed.history.order_by("history_id").first()),
         {"seen_version": "1", "change_reason": "Back to the day"},
     )
-    assert "This was changed meanwhile" in page.content.decode()
+    assert "This was changed in the meantime" in page.content.decode()
     changed.refresh_from_db()
     assert changed.version == 2
 

@@ -170,7 +170,7 @@ def test_somebody_who_was_faster_is_noticed(desk: Any) -> None:
     policy = RiskPolicy.objects.get(engine="WHOLESALE")
     cap("WHOLESALE", max_daily_loss=1)
     (errors,) = change(desk("MANAGER"), policy, max_daily_loss="5").values()
-    assert "changed meanwhile" in str(errors)
+    assert "changed in the meantime" in str(errors)
 
 
 def test_a_manager_adds_an_engine_once(desk: Any) -> None:

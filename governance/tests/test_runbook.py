@@ -91,7 +91,7 @@ def test_the_markdown_is_for_people(api: Api) -> None:
     assert "- **b.blocker**: Second \\*and\\* \\<b\\>last\\</b\\>.\n" in text
     headings = [line for line in text.splitlines() if line.startswith("## ")]
     assert headings == [
-        "## What keeps go-live off", "## What somebody should look at", "## Good to know", "## In order",
+        "## What keeps go-live off", "## To review", "## Good to know", "## In order",
     ]  # fmt: skip
     assert text.index("## In order") < text.index("- c.fine is in order")
     assert "a.warning is in order" not in text

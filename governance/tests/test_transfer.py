@@ -92,8 +92,8 @@ def test_an_import_ends_no_stop_and_says_at_the_cell_what_is_wrong(manager: Clie
     )  # fmt: skip
     assert counts(shown) == (0, 0, 0, 5)
     page = html.unescape(shown.content.decode())
-    for said in ("An import ends no stop", "“12” is not a phone number", "does not reach such a point",
-                 "import_do_not_call", "Write SMS, CALL or EMAIL", "Write one of OPT_OUT"):  # fmt: skip
+    for said in ("An import lifts no stop", "“12” is not a phone number", "does not reach such a point",
+                 "import_do_not_call", "Write SMS, CALL or EMAIL", "Enter one of OPT_OUT"):  # fmt: skip
         assert said in page, said
     assert not Suppression.objects.exists()
 
@@ -180,7 +180,7 @@ def test_one_wrong_row_holds_the_whole_file_back(manager: Client) -> None:
     lines = ("Province,Market,Share of the ARV,Require Heimdall", "ON,,0.65,", "QC,,0.95,maybe", "XX,,0.6,")
     shown = upload(manager, OFFERS, *lines)
     assert counts(shown) == (0, 1, 0, 2)
-    assert "Write yes or no." in shown.content.decode()
+    assert "Enter yes or no." in shown.content.decode()
     held = go_on(manager, OFFERS, shown, _import="1", reason="winter 2026")
     assert counts(held) == (0, 1, 0, 2)
     assert list(OfferPolicy.objects.order_by("pk").values()) == before
@@ -246,7 +246,7 @@ def test_a_ladder_that_cannot_be_is_told_at_its_cell_and_mended_with_its_lines(m
     )  # fmt: skip
     assert counts(shown) == (0, 0, 0, 4)
     page = html.unescape(shown.content.decode())
-    for told in ("There is no step 9.", "“CALL 30 weeks” cannot be read", "Step 1 has no delay",
+    for told in ("There is no step 9.", "“CALL 30 weeks” is not valid", "Step 1 has no delay",
                  "[1]\nHello\n[9]\nBye</textarea>"):  # fmt: skip
         assert told in page, told
     typed = {"cell-2-script_en": "[1]\r\nHello\r\nyou", "drop-3": "1", "drop-4": "1", "drop-5": "1"}
@@ -264,7 +264,7 @@ def test_what_somebody_else_changed_meanwhile_is_not_overwritten(manager: Client
     )
     held = go_on(manager, OFFERS, shown, _import="1", reason="winter 2026")
     assert counts(held) == (0, 0, 0, 1)
-    assert "This was changed meanwhile" in held.content.decode()
+    assert "This was changed in the meantime" in held.content.decode()
     assert OfferPolicy.objects.get(province="ON", market="ALL").max_arv_multiplier == Decimal("0.8")
 
 

@@ -88,7 +88,7 @@ def test_the_page_says_why_it_fired(desk: Any) -> None:
         "below 1 in a million", "p is below 0.000001; it fires at 0.0005 or less",
     )  # fmt: skip
     page = answer.content.decode()
-    assert "At this volume the smallest drop it can see is" in page
+    assert "At this volume the smallest drop it can detect is" in page
     assert "It fired on 25 September 2026 and waits for a manager to release it." in page
     assert answer.context["form"] is None, "an auditor reads"
     assert 'id="release"' not in page
@@ -169,9 +169,7 @@ def test_one_that_learns_says_when_it_arms(desk: Any) -> None:
     look_on(day)
     with time_machine.travel(six(day)):
         answer = desk().get(page_of(state))
-    assert "It learns what is normal since 31 August 2026 and arms about 25 September 2026." in (
-        answer.content.decode()
-    )
+    assert "since 31 August 2026 and starts watching about 25 September 2026." in answer.content.decode()
     assert len(answer.context["now"].plot.points) == 10
 
 

@@ -1,4 +1,4 @@
-"""Tripwires on the managers' screens: how each stands and why, and how it is watched."""
+"""Admin classes for tripwires: their states, firings and policies."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminTextareaWidget
 
 from governance.core.actors import By
-from governance.core.admin.base import ReadOnlyAdmin, by_of
+from governance.core.admin.base import ReadOnlyAdmin, by_of, reason_field
 from governance.core.admin.careful import CarefulAdmin
+from governance.core.admin.display import as_share, column
 from governance.core.admin.filters import on_board
 from governance.core.admin.live import SwitchesMany, live
 from governance.core.admin.live import sentences as as_paragraphs
@@ -34,13 +34,11 @@ EARLIER = 20
 
 
 class ReleaseForm(forms.Form):
-    """Why a tripwire is released."""
+    """Why a tripwire's alert is reset."""
 
-    change_reason = forms.CharField(
-        label=gettext_lazy("Reason"), max_length=REASON_LENGTH,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
-        help_text=gettext_lazy("What was found and done; kept with the firing."),
-    )  # fmt: skip
+    change_reason = reason_field(
+        gettext_lazy("Reason"), REASON_LENGTH, gettext_lazy("What was found and done; kept with the firing.")
+    )
 
 
 STANDING = on_board(
@@ -53,7 +51,7 @@ STANDING = on_board(
 
 @admin.register(RegressionState)
 class RegressionStateAdmin(ReadOnlyAdmin):
-    """How every tripwire stands; its page shows why, and releases it."""
+    """The state of every tripwire; its page explains it, and resets the alert."""
 
     list_display = (
         "light", "metric", "told", "baseline_told", "current_told", "drop_told", "smallest_told",
@@ -63,7 +61,7 @@ class RegressionStateAdmin(ReadOnlyAdmin):
     list_filter = (STANDING, "triggered", "verdict", "policy__enabled", "policy__measure", "policy__domain")
     list_select_related = ("policy",)
     search_fields = ("policy__metric__startswith", "policy__domain__startswith")
-    search_help_text = gettext_lazy("Metric or domain, from the beginning")
+    search_help_text = gettext_lazy("Metric or domain (starts with)")
     ordering = ("-triggered", "-policy__enabled", "policy__domain", "policy__metric")
 
     @display(
@@ -75,13 +73,8 @@ class RegressionStateAdmin(ReadOnlyAdmin):
         found = light(state)
         return found.state, found.says
 
-    @admin.display(description=gettext_lazy("metric"), ordering="policy__metric")
-    def metric(self, state: RegressionState) -> str:
-        return label(state.policy)
-
-    @admin.display(description=gettext_lazy("how it stands"))
-    def told(self, state: RegressionState) -> str:
-        return note(state)
+    metric = column(gettext_lazy("metric"), lambda state: label(state.policy), ordering="policy__metric")
+    told = column(gettext_lazy("status"), note)
 
     @admin.display(description=gettext_lazy("before"), ordering="baseline")
     def baseline_told(self, state: RegressionState) -> str:
@@ -95,9 +88,7 @@ class RegressionStateAdmin(ReadOnlyAdmin):
     def drop_told(self, state: RegressionState) -> str:
         return "–" if state.drop_fraction is None else percent(max(0.0, state.drop_fraction), 0)
 
-    @admin.display(description=gettext_lazy("smallest drop seen"), ordering="smallest_drop")
-    def smallest_told(self, state: RegressionState) -> str:
-        return "–" if state.smallest_drop is None else percent(state.smallest_drop, 0)
+    smallest_told = as_share("smallest_drop", gettext_lazy("smallest detectable drop"), 0)
 
     def changeform_view(
         self, request: HttpRequest, object_id: Any = None, form_url: str = "", extra_context: Any = None
@@ -157,14 +148,14 @@ class RegressionStateAdmin(ReadOnlyAdmin):
 
 
 def _power(state: RegressionState) -> str:
-    """Return how small a drop can be, unless the note has said so."""
+    """Return the smallest drop that can be detected, unless the note has it already."""
     told = power(state)
     return told if told not in note(state) else ""
 
 
 @admin.register(RegressionFiring)
 class RegressionFiringAdmin(ReadOnlyAdmin):
-    """Every time that a tripwire fired: what it saw, what it did, and who released it."""
+    """Every firing of a tripwire: what it found, what it did, and who reset it."""
 
     list_display = ("tripped_at", "metric", "drop_told", "action", "engine", "released_at", "released_by",
                     "reason")  # fmt: skip
@@ -172,13 +163,8 @@ class RegressionFiringAdmin(ReadOnlyAdmin):
     list_select_related = ("policy",)
     ordering = ("-tripped_at", "-id")
 
-    @admin.display(description=gettext_lazy("metric"), ordering="policy__metric")
-    def metric(self, firing: RegressionFiring) -> str:
-        return label(firing.policy)
-
-    @admin.display(description=gettext_lazy("drop"))
-    def drop_told(self, firing: RegressionFiring) -> str:
-        return percent(firing.seen.get("drop") or 0, 0)
+    metric = column(gettext_lazy("metric"), lambda firing: label(firing.policy), ordering="policy__metric")
+    drop_told = column(gettext_lazy("drop"), lambda firing: percent(firing.seen.get("drop") or 0, 0))
 
     def changeform_view(
         self, request: HttpRequest, object_id: Any = None, form_url: str = "", extra_context: Any = None
@@ -204,7 +190,7 @@ class RegressionFiringAdmin(ReadOnlyAdmin):
 
 @admin.register(RegressionPolicy)
 class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
-    """How each metric is watched; every save is a version with its reason."""
+    """How each metric is monitored; every save is a version with its reason."""
 
     history_list_display = ("version",)
     list_display = (
@@ -213,7 +199,7 @@ class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
     )  # fmt: skip
     list_filter = ("enabled", "measure", "action", "domain", "updated_at")
     search_fields = ("metric__startswith", "domain__startswith")
-    search_help_text = gettext_lazy("Metric or domain, from the beginning")
+    search_help_text = gettext_lazy("Metric or domain (starts with)")
     ordering = ("domain", "metric")
     asked_by_address = ("domain", "metric")
     readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id", "meaning")
@@ -240,7 +226,7 @@ class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
-        # a policy that moved would watch what nobody decided it for
+        # changing a policy's metric would monitor something that nobody decided on
         return (*fields, "domain", "metric") if obj is not None else fields
 
     def serve(self, request: HttpRequest, obj: RegressionPolicy, form: Any, change: bool) -> models.Model:
@@ -257,10 +243,8 @@ class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
     def switch(self, row: RegressionPolicy, *, enabled: bool, by: By, reason: str) -> None:
         upsert_policy(row.domain, row.metric, {"enabled": enabled}, by=by, at=timezone.now(), reason=reason)
 
-    @admin.display(description=gettext_lazy("in words"))
+    @admin.display(description=gettext_lazy("summary"))
     def meaning(self, policy: RegressionPolicy) -> str:
         return live("meaning", as_paragraphs(policy_in_words(policy)))
 
-    @admin.display(description=gettext_lazy("metric"), ordering="metric")
-    def metric_told(self, policy: RegressionPolicy) -> str:
-        return label(policy)
+    metric_told = column(gettext_lazy("metric"), label, ordering="metric")

@@ -1,4 +1,4 @@
-"""Which tripwires stand how, asked once for a page and whatever is shown on it."""
+"""The tripwires' states, queried once per page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEPT_AS = "_valhalla_tripwires"
 
 
 def standing_of(request: HttpRequest) -> list[RegressionState]:
-    """Return the tripwires that watch or fired, the gravest first; none to who may not read of them."""
+    """Return the tripwires that are armed or have fired, most serious first; none without the permission."""
     found: list[RegressionState] | None = getattr(request, KEPT_AS, None)
     if found is None:
         user = getattr(request, "user", None)

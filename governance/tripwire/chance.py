@@ -1,7 +1,7 @@
-"""How likely chance alone is to make a drop this large: three tests, each one-sided, on plain numbers.
+"""The probability of a drop this large under chance alone: three one-sided tests on plain numbers.
 
-Every p is the probability, were nothing changed, of a sample at least this much lower. No library: the
-distributions are few, and each is checked in the tests against published values.
+Every p is the probability, if nothing changed, of a sample at least this much lower. No library: the
+distributions are few, and the tests check each against published values.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ NOTHING = 1e-150  # a variance whose square would be 0
 def fisher_less(good: int, bad: int, base_good: int, base_bad: int) -> float:
     """Return the one-sided p of Fisher's exact test that the first sample's rate is lower than the second's.
 
-    The chance of `good` or fewer with all margins given: the lower tail of the hypergeometric distribution
-    (R. A. Fisher, Statistical Methods for Research Workers, 5th ed., s. 21.02), its terms from log-gamma.
+    The probability of `good` or fewer with all margins fixed: the lower tail of the hypergeometric
+    distribution (R. A. Fisher, Statistical Methods for Research Workers, 5th ed., s. 21.02), its terms from
+    log-gamma.
     """
     drawn, all_good, all_bad = good + bad, good + base_good, bad + base_bad
     least, most = max(0, drawn - all_bad), min(drawn, all_good)
     if good >= most:
         return 1.0
-    # the walk away from the middle is the short one, and loses no digits
+    # summing away from the middle is shorter, and loses no digits
     if good * (all_good + all_bad) <= drawn * all_good:
         return min(1.0, _tail(good, least, -1, drawn, all_good, all_bad))
     return max(0.0, 1.0 - _tail(good + 1, most, 1, drawn, all_good, all_bad))
 
 
 def _tail(start: int, end: int, step: int, drawn: int, all_good: int, all_bad: int) -> float:
-    """Return the sum of hypergeometric terms from `start` to `end`, which grow smaller on the way."""
+    """Return the sum of hypergeometric terms from `start` to `end`, in decreasing order."""
     term = math.exp(
         _log_choose(all_good, start)
         + _log_choose(all_bad, drawn - start)
@@ -83,8 +84,8 @@ class Welch:
 def welch_less(sample: Spread, base: Spread, spread: Spread | None = None) -> Welch:
     """Return Welch's test that the first sample's mean is lower. Each needs two values or more.
 
-    B. L. Welch, Biometrika 34 (1947) 28-35; the degrees of freedom by Satterthwaite. Where the sample is part
-    of a longer stretch, `spread` is that stretch: the variance of more values is better known.
+    B. L. Welch, Biometrika 34 (1947) 28-35; the degrees of freedom by Satterthwaite. If the sample is part of
+    a longer period, `spread` is that period's: the variance of more values is better known.
     """
     known = spread or sample
     a, b = known.variance / sample.n, base.variance / base.n
@@ -106,7 +107,7 @@ def t_below(t: float, df: float) -> float:
 
 
 def t_quantile(p: float, df: float) -> float:
-    """Return the `t` that Student's t with `df` degrees of freedom stays below with probability `p`."""
+    """Return the quantile of Student's t with `df` degrees of freedom at probability `p`."""
     low, high = -1e6, 1e6
     for _step in range(100):
         middle = (low + high) / 2
@@ -151,7 +152,7 @@ def _away(value: float) -> float:
 
 
 def quasi_poisson_z(count: int, exposure: float, base: int, base_exposure: float, dispersion: float) -> float:
-    """Return the z of a count's rate against another's, both with a variance of `dispersion` x their mean.
+    """Return the z of one count's rate against another's, both with a variance of `dispersion` x their mean.
 
     The score test of two Poisson rates (J. Przyborowski and H. Wilenski, Biometrika 31 (1940) 313-323: of all
     events those of the first are binomial), its variance multiplied by the dispersion (R. W. M. Wedderburn,
@@ -165,10 +166,10 @@ def quasi_poisson_z(count: int, exposure: float, base: int, base_exposure: float
 
 
 def rate_dispersion(*samples: Sequence[tuple[int, int]]) -> float:
-    """Return how much more days differ than chance alone would make them: 1 for independent events.
+    """Return the dispersion of days compared with chance alone: 1 for independent events.
 
     Each sample is a sequence of days, each day its good and bad events; Pearson's chi-square of each around
-    its own rate, over the number of days. Never below 1.
+    its own rate, divided by the number of days. Never below 1.
     """
     square, days = 0.0, 0
     for sample in samples:

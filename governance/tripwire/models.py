@@ -1,4 +1,4 @@
-"""Tripwires: what is watched and how, what was found last, and each time that one fired."""
+"""Tripwires: their policies, their last results, and each firing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from governance.tripwire.statistics import MEASURES, Measure
 
 REASON_LENGTH = 500
 EVENTS_MAX = 100_000
-# what a client asks for beyond these would be a warning or nothing
+# values of a client beyond these would mean a warning or nothing
 DROP_MIN, DROP_MAX = Decimal("0.01"), Decimal("1")
 ALARM_MIN, ALARM_MAX = Decimal("0.0000001"), Decimal("0.05")
 
@@ -39,10 +39,10 @@ def _events(label: Any, default: int, help_text: Any) -> models.PositiveIntegerF
 
 
 class RegressionPolicy(Versioned):
-    """How one metric is watched, and what happens when it drops. Every earlier version is kept."""
+    """How one metric is monitored, and what happens when it drops. Every earlier version is kept."""
 
     class Action(models.TextChoices):
-        NOTIFY = "NOTIFY", _("tell the managers")
+        NOTIFY = "NOTIFY", _("notify the managers")
         THROTTLE = "THROTTLE", _("hold the engine back")
         KILL_SWITCH = "KILL_SWITCH", _("engage the kill switch")
 
@@ -83,11 +83,12 @@ class RegressionPolicy(Versioned):
     max_false_alarm = models.DecimalField(
         _("chance of a false alarm"), max_digits=8, decimal_places=7, default=Decimal("0.0005"),
         validators=[MinValueValidator(ALARM_MIN), MaxValueValidator(ALARM_MAX)],
-        help_text=_("It fires only on what chance alone would do at most this often in one look."),
+        help_text=_("It fires only on a drop that chance alone would cause at most this often in one "
+                    "evaluation."),
     )  # fmt: skip
     action = models.CharField(
         _("what it does"), max_length=11, choices=Action.choices, default=Action.NOTIFY,
-        help_text=_("Whatever it does, the managers are told."),
+        help_text=_("Managers are notified in every case."),
     )  # fmt: skip
     enabled = models.BooleanField(_("enabled"), default=False)
 
@@ -140,7 +141,7 @@ class RegressionPolicy(Versioned):
 
 
 class RegressionState(models.Model):
-    """What the last look at a metric found. A row per policy."""
+    """The result of a metric's last evaluation. One row per policy."""
 
     class Verdict(models.TextChoices):
         LEARNING = rules.Verdict.LEARNING.name, _("learning")
@@ -152,7 +153,7 @@ class RegressionState(models.Model):
         RegressionPolicy, models.CASCADE, related_name="state", verbose_name=_("tripwire")
     )
     starts_at = models.DateTimeField(
-        _("start mark"), help_text=_("Events from before it do not count. A release sets it anew.")
+        _("start mark"), help_text=_("Events from before it do not count. A reset moves it.")
     )
     frozen = models.JSONField(_("frozen baseline"), null=True, blank=True)
     verdict = models.CharField(
@@ -164,7 +165,7 @@ class RegressionState(models.Model):
     drop_fraction = models.FloatField(_("drop"), null=True, blank=True)
     p_value = models.FloatField(_("p-value"), null=True, blank=True)
     dispersion = models.FloatField(_("dispersion"), null=True, blank=True)
-    smallest_drop = models.FloatField(_("smallest drop it can see"), null=True, blank=True)
+    smallest_drop = models.FloatField(_("smallest detectable drop"), null=True, blank=True)
     samples = models.JSONField(_("samples"), default=dict, blank=True)
     arms_on = models.DateField(_("watched from about"), null=True, blank=True)
     last_checked = models.DateTimeField(_("last checked"), null=True, blank=True)
@@ -182,7 +183,7 @@ class RegressionState(models.Model):
 
 
 class RegressionFiring(Written):
-    """A time that a tripwire fired: what it saw, what it did, and who released it when and why."""
+    """A firing of a tripwire: what it found, what it did, and who reset it when and why."""
 
     policy = models.ForeignKey(
         RegressionPolicy, models.PROTECT, related_name="firings", verbose_name=_("tripwire")

@@ -1,4 +1,4 @@
-"""How a metric is named: a domain in capitals and a metric in small letters."""
+"""The names of metrics: a domain in capitals and a metric in lower case."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from governance.core.errors import Invalid
 DOMAIN_LENGTH, METRIC_LENGTH = 40, 60
 DOMAIN = re.compile(r"[A-Z][A-Z0-9_]{0,39}\Z")
 METRIC = re.compile(r"[a-z][a-z0-9_]{0,59}\Z")
-WRITE_DOMAIN = _("Write a domain in capitals, such as WHOLESALE.")
-WRITE_METRIC = _("Write a metric in small letters, such as followup_sla.")
+WRITE_DOMAIN = _("Enter a domain in capitals, such as WHOLESALE.")
+WRITE_METRIC = _("Enter a metric in lower case, such as followup_sla.")
 
 
 def read_names(domain: str, metric: str) -> tuple[str, str]:
-    """Return a metric's domain and name as they are kept, read without regard to case.
+    """Return a metric's domain and name as stored; any case is accepted.
 
-    Raises Invalid naming the field for what is no code.
+    Raises Invalid naming the field for a value that is not a code.
     """
     domain, metric = domain.strip().upper(), metric.strip().lower()
     wrong = {}

@@ -1,6 +1,6 @@
-"""The plot of a metric's figures, as coordinates for an inline SVG and as words for who cannot see it.
+"""The plot of a metric, as coordinates for an inline SVG and as text for screen readers.
 
-Coordinates are text already: a template would write them with the language's own decimal sign.
+Coordinates are text already: a template would localize their decimal separator.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LABEL_GAP = 15
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A text at a place: a tick of an axis, or the label of a line."""
+    """A text at a position: a tick of an axis, or the label of a line."""
 
     x: str
     y: str
@@ -33,7 +33,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A horizontal line at a figure, with its label at the right."""
+    """A horizontal line at a value, with its label at the right."""
 
     kind: str
     x1: str
@@ -44,7 +44,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A stretch of days that is compared as a whole."""
+    """A period that is compared as a whole."""
 
     kind: str
     x: str
@@ -54,7 +54,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table: a day or week, its figure and events, and which sample it is in."""
+    """A row of the table: a day or week, its value and events, and its sample."""
 
     when: str
     figure: str
@@ -64,7 +64,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Plot:
-    """What the template draws and says."""
+    """The template's data."""
 
     title: str
     told: str
@@ -86,7 +86,7 @@ class Plot:
 
 
 def plot_of(seen: dict[str, Any]) -> Plot | None:
-    """Return the plot of what a look saw, as a firing keeps it; None without any day."""
+    """Return the plot of an evaluation, as a firing stores it; None without any day."""
     series = seen.get("series") or {}
     before, after = series.get("baseline", []), series.get("after", [])
     points = [*before, *after]
@@ -96,7 +96,7 @@ def plot_of(seen: dict[str, Any]) -> Plot | None:
 
 
 class _Drawing:
-    """Days at equal distances, one after the other: days without events are left out."""
+    """Days at equal distances: days without events are left out."""
 
     def __init__(
         self, seen: dict[str, Any], before: Sequence[Sequence[Any]], after: Sequence[Sequence[Any]]
@@ -130,7 +130,7 @@ class _Drawing:
     def plot(self) -> Plot:
         places = [(_text(self.x(n)), _text(self.y(point[1]))) for n, point in enumerate(self.points)]
         return Plot(
-            title=_("The figures one after the other"),
+            title=_("Values in order"),
             told=self._told(),
             points=places,
             path=" ".join(f"{x},{y}" for x, y in places),
@@ -185,7 +185,7 @@ class _Drawing:
         ]
 
     def _days(self) -> list[Mark]:
-        """Name the first and last days, and those at which the baseline ends and the window begins."""
+        """Label the first and last days, and those at which the baseline ends and the window begins."""
         wanted = [0, len(self.points) - 1]
         wanted += [self.n_before - 1] if self.n_before else []
         wanted += self.window[:1]
@@ -207,7 +207,7 @@ class _Drawing:
         return self.statistic.display(value)
 
     def _told(self) -> str:
-        """Return in words what the plot shows."""
+        """Return the plot's contents as text."""
         since, until = day_display(self.points[0][0]), day_display(self.points[-1][0])
         told = self.statistic.plot_sentence()
         sentences = [told % {"since": since, "until": until}]
@@ -230,7 +230,7 @@ def _short(on: str) -> str:
 
 
 def _nice(low: float, high: float) -> tuple[float, float]:
-    """Return the distance of an axis's ticks, about four of them, and where it ends."""
+    """Return the distance of an axis's ticks, about four of them, and the end of the axis."""
     span = (high - low) or 1.0
     size = 10 ** math.floor(math.log10(span / 4))
     step = next(size * part for part in (1, 2, 2.5, 5, 10) if size * part * 4.5 >= span)
@@ -238,7 +238,7 @@ def _nice(low: float, high: float) -> tuple[float, float]:
 
 
 def _apart(heights: Sequence[float]) -> list[float]:
-    """Move labels away from each other so that all can be read, in the order of their heights."""
+    """Move labels apart so that all can be read, in the order of their heights."""
     moved = list(heights)
     order = sorted(range(len(moved)), key=lambda number: moved[number])
     for above, below in zip(order, order[1:], strict=False):

@@ -1,4 +1,4 @@
-"""Questions about tripwires, and their metrics' events by local day and week."""
+"""Queries on tripwires, and on their metrics' events by local day and week."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ POLICIES = 500
 
 
 class RegressionStateQuerySet(models.QuerySet[Any]):
-    """Questions about what tripwires found."""
+    """Queries on tripwires' states."""
 
     def with_policy(self) -> Self:
         return self.select_related("policy").order_by("policy__domain", "policy__metric")
@@ -39,7 +39,7 @@ class RegressionStateQuerySet(models.QuerySet[Any]):
 def listed_tripwires(
     domain: str | None = None, metric: str | None = None, enabled: bool | None = None
 ) -> models.QuerySet[RegressionPolicy]:
-    """Return tripwires' policies by domain, then metric; what is None does not narrow."""
+    """Return tripwires' policies by domain, then metric; None does not filter."""
     from governance.tripwire.models import RegressionPolicy  # the models themselves need the queryset above
 
     return RegressionPolicy.objects.filter(_named("", domain, metric, enabled)).order_by("domain", "metric")
@@ -48,7 +48,7 @@ def listed_tripwires(
 def listed_states(
     domain: str | None = None, metric: str | None = None, enabled: bool | None = None
 ) -> models.QuerySet[RegressionState]:
-    """Return what tripwires found, with their policies, by domain, then metric; None does not narrow."""
+    """Return tripwires' states with their policies, by domain, then metric; None does not filter."""
     from governance.tripwire.models import RegressionState  # the models themselves need the queryset above
 
     return RegressionState.objects.with_policy().filter(_named("policy__", domain, metric, enabled))
@@ -64,9 +64,9 @@ def _named(before: str, domain: str | None, metric: str | None, enabled: bool | 
 
 
 def standing_tripwires() -> list[RegressionState]:
-    """Return the tripwires that watch, and those that fired and were not released, with their policies.
+    """Return the tripwires that are armed, and those that fired and were not reset, with their policies.
 
-    The gravest first. What they compared in full is left out.
+    The most serious first, without the details of their comparisons.
     """
     from governance.tripwire.models import RegressionState  # the models themselves need the queryset above
 
@@ -88,9 +88,9 @@ def start_of(day: date) -> datetime:
 
 
 def days_between(domain: str, metric: str, since: datetime, until: datetime) -> list[Day]:
-    """Return a metric's events between two instants by local day, in order; days without are left out.
+    """Return a metric's events between two instants by local day, in order, without days that have none.
 
-    The zone's clock is a whole number of hours from UTC, so no hour belongs to two days.
+    The zone's offset is a whole number of hours, so no hour belongs to two days.
     """
     found: dict[date, list[Any]] = {}
     for hour, numbers in by_hour(domain, metric, since, until).items():
@@ -109,7 +109,7 @@ def days_between(domain: str, metric: str, since: datetime, until: datetime) -> 
 class OpenDays:
     """How far a day is open: the share of the provinces in use whose policy has hours on it.
 
-    A province is in use while its policy for all markets is enabled. Read once, and asked many times.
+    A province is in use while its policy for all markets is enabled. Loaded once for many days.
     """
 
     _rules: dict[str, ContactRules] | None = None
@@ -139,7 +139,7 @@ def _closures_of(province: str, rows: Iterable[ClosedDay]) -> list[ClosedDay]:
 
 
 def weeks_between(domain: str, metric: str, first_monday: date, end: date, open_days: OpenDays) -> list[Week]:
-    """Return the full weeks from a Monday on that are over before the day `end`, without any events too."""
+    """Return the full weeks from a Monday on that end before the day `end`, with or without events."""
     mondays = [first_monday + WEEK * number for number in range(max(0, (end - first_monday).days // 7))]
     if not mondays:
         return []
@@ -156,7 +156,7 @@ def weeks_between(domain: str, metric: str, first_monday: date, end: date, open_
 
 
 def without_spans(weeks: Sequence[Week], spans: Sequence[tuple[datetime, datetime | None]]) -> list[Week]:
-    """Leave out the weeks that one of the spans touches; an open span goes on."""
+    """Leave out the weeks that one of the spans touches; an open span continues."""
     return [
         week
         for week in weeks

@@ -1,6 +1,6 @@
-"""When a figure has dropped: samples, the baseline, the windows and the verdict, on plain values.
+"""When a metric has dropped: samples, the baseline, the windows and the verdict, as pure functions.
 
-A figure is watched over days with events (rates and means) or over full weeks (volumes). Days are local
+A metric is monitored over days with events (rates and means) or over full weeks (volumes). Days are local
 days of the business, oldest first.
 """
 
@@ -62,7 +62,7 @@ __all__ = [
 
 
 class Verdict(enum.IntEnum):
-    """What a look found, the gravest last."""
+    """The verdicts of an evaluation, the most serious last."""
 
     LEARNING = 0
     CLEAR = 1
@@ -72,10 +72,10 @@ class Verdict(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a look found. `drop`, `smallest` and `p` are fractions; None where there is nothing to say yet.
+    """An evaluation's result. `drop`, `smallest` and `p` are fractions; None if not known yet.
 
-    `smallest` is the least drop that would be seen in four of five cases once it has filled the longest
-    window; above 1 nothing would. `arms_on` is about when watching begins.
+    `smallest` is the smallest drop that would be detected in four of five cases once it has filled the
+    longest window; above 1 none would. `arms_on` is about when monitoring begins.
     """
 
     verdict: Verdict
@@ -104,7 +104,7 @@ def baseline_of(measure: Measure, limits: Limits, days: Iterable[Day]) -> Sample
 
 
 def windows_of(measure: Measure, limits: Limits, days: Sequence[Day]) -> list[Sample]:
-    """Return the last 5, 10 and 20 days, each reaching back further where it has too few events.
+    """Return the last 5, 10 and 20 days, each extended further back if it has too few events.
 
     `days` are those with events after the baseline. A window that they cannot fill is left out.
     """
@@ -123,12 +123,12 @@ def windows_of(measure: Measure, limits: Limits, days: Sequence[Day]) -> list[Sa
 
 
 def drop_of(figure: float, baseline: float) -> float | None:
-    """Return by which part of the baseline a figure is below it; None where the baseline is nothing."""
+    """Return the fraction by which a value is below the baseline; None if the baseline is zero."""
     return (baseline - figure) / abs(baseline) if baseline else None
 
 
 def judge_days(measure: Measure, limits: Limits, baseline: Sample, after: Iterable[Day]) -> Reading:
-    """Judge the days after the baseline by the window that says most: the gravest, then the least likely."""
+    """Judge the days after the baseline by the most significant window: most serious, then least likely."""
     statistic = STATISTICS[measure]
     days = [day for day in after if statistic.counted(day)]
     test = days_test(measure, baseline, days)
@@ -146,9 +146,9 @@ def judge_days(measure: Measure, limits: Limits, baseline: Sample, after: Iterab
 def gravest(
     measure: Measure, limits: Limits, test: DaysTest, windows: Sequence[Sample]
 ) -> tuple[Verdict, float, Sample] | None:
-    """Return the window that warns or trips, with its verdict and p; None where none does.
+    """Return the window that warns or trips, with its verdict and p; None if none does.
 
-    The probability, which costs most, is asked only of windows whose drop is large enough.
+    The probability, which costs most, is computed only for windows whose drop is large enough.
     """
     statistic = STATISTICS[measure]
     found: tuple[Verdict, float, Sample] | None = None
@@ -164,12 +164,12 @@ def gravest(
 
 
 def reaches(limits: Limits, drop: float | None) -> bool:
-    """Say whether a drop is as large as the policy's."""
+    """Return whether a drop is as large as the policy's."""
     return drop is not None and drop >= limits.max_drop - ROUNDING
 
 
 def verdict_of(limits: Limits, drop: float | None, p: float, events: int) -> Verdict:
-    """Say what a drop means that chance alone makes with probability `p`, seen over so many events."""
+    """Return the verdict on a drop with probability `p` under chance alone, over so many events."""
     if not reaches(limits, drop) or p > max(WARNING_P, limits.max_false_alarm):
         return Verdict.CLEAR
     return Verdict.TRIPPED if p <= limits.max_false_alarm and events >= limits.min_events else Verdict.WARNING
@@ -181,7 +181,7 @@ def _compared(measure: Measure, sample: Sample) -> Compared:
 
 
 def days_test(measure: Measure, baseline: Sample, after: Sequence[Day]) -> DaysTest:
-    """Return the test of a measure, given the days with events after the baseline."""
+    """Return the test of a measure, for the days with events after the baseline."""
     return STATISTICS[measure].test(baseline, Sample(tuple(after[-SPREAD_DAYS:])))
 
 
@@ -189,7 +189,7 @@ def days_test(measure: Measure, baseline: Sample, after: Sequence[Day]) -> DaysT
 
 
 def weeks_baseline(weeks: Iterable[Week]) -> tuple[Week, ...] | None:
-    """Return the first four weeks from the first one with events on; None while there are fewer."""
+    """Return the first four weeks, starting with the first one with events; None while there are fewer."""
     taken: list[Week] = []
     for week in weeks:
         if week.open_days > 0 and (taken or week.count):
@@ -215,15 +215,15 @@ def judge_weeks(limits: Limits, baseline: Sequence[Week], last: Week | None) -> 
 
 
 def weeks_dispersion(weeks: Sequence[Week]) -> float:
-    """Return how much more the numbers differ than chance alone would make them; never below 1.
+    """Return the dispersion of the counts compared with chance alone; never below 1.
 
     The larger of two Pearson chi-squares over their degrees of freedom: of days around the mean of their
-    weekday, and of weeks around the mean per open day, for a good or bad week is one for all of its days.
+    weekday, and of weeks around the mean per open day, since a good or bad week affects all of its days.
     """
     square, freedom = 0.0, 0
     for weekday in range(7):
         days = [(week.events[weekday], week.open[weekday]) for week in weeks]
-        if max(share for _events, share in days) < HALF:  # a day off; what comes in then has its own mean
+        if max(share for _events, share in days) < HALF:  # a day off; its events have a mean of their own
             days = [(events, 1.0) for events, _share in days]
         days = [(events, share) for events, share in days if share >= HALF]
         rate = sum(events for events, _share in days) / sum(share for _events, share in days)
@@ -237,7 +237,7 @@ def weeks_dispersion(weeks: Sequence[Week]) -> float:
 
 
 def _smallest_volume(limits: Limits, count: int, weeks: int, dispersion: float) -> float:
-    """Return the least drop of an ordinary week that is seen in four of five cases."""
+    """Return the smallest drop of an ordinary week that is detected in four of five cases."""
     usual = count / weeks
     if not usual:
         return math.inf
@@ -258,16 +258,16 @@ def _smallest_volume(limits: Limits, count: int, weeks: int, dispersion: float) 
     return least_drop(seen)
 
 
-# --- when watching begins -----------------------------------------------------------------------------------
+# --- when monitoring begins ---------------------------------------------------------------------------------
 
 
 def arms_on(
     measure: Measure, limits: Limits, days: Sequence[Day], baseline: Sample | None, start: date, today: date
 ) -> date | None:
-    """Return about when a rate or mean is watched, at the pace of the days so far; None without events.
+    """Return about when a rate or mean is monitored, at the pace of the days so far; None without events.
 
-    `start` is the day of the start mark, `days` those with events since (after the baseline where there is
-    one); `today` is the first day that is not over.
+    `start` is the day of the start mark, `days` those with events since (after the baseline if there is one);
+    `today` is the first day that is not over.
     """
     statistic = STATISTICS[measure]
     counted = [day for day in days if statistic.counted(day)]
@@ -291,7 +291,7 @@ def arms_on(
 
 
 def volume_arms_on(weeks: Sequence[Week], baseline: bool, first_monday: date) -> date | None:
-    """Return when a volume is watched: the Monday after the fifth week that counts; None without events.
+    """Return when a volume is monitored: the Monday after the fifth week that counts; None without events.
 
     `weeks` are those that count so far, `first_monday` that of the first week that is not over.
     """

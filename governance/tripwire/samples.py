@@ -1,4 +1,4 @@
-"""What is compared: days, weeks and samples of them, a policy's limits, and how a test is asked."""
+"""The data of comparisons: days, weeks and samples, a policy's limits, and the tests' interface."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPREAD_DAYS = 20
 BASELINE_WEEKS = 4
 WARNING_P = 0.01
 POWER = 0.8
-ROUNDING = 1e-9  # 0.4 is 20 % below 0.5, whatever their binary fractions say
+ROUNDING = 1e-9  # 0.4 is 20 % below 0.5, whatever their binary fractions are
 HALF = 0.5  # a day on which less of the country is open says nothing about its weekday
 
 
@@ -34,7 +34,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """The events of a local day: all, those that went well or wrong, and those with a value and their sum."""
+    """The events of a local day: all, the good and bad ones, and those with a value and their sum."""
 
     on: date
     events: int = 0
@@ -86,9 +86,9 @@ class Week:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A sample as it is told: its days, how many events they had, and the figure they make.
+    """A sample for display: its days, their number of events, and the resulting value.
 
-    The figure is a rate, a mean, or the events per open day.
+    The value is a rate, a mean, or the events per open day.
     """
 
     since: date
@@ -99,7 +99,7 @@ class Compared:
 
 
 class DaysTest(Protocol):
-    """How a window is compared with the baseline: `figure` is the baseline's own."""
+    """A test of windows against the baseline; `figure` is the baseline's own value."""
 
     @property
     def figure(self) -> float: ...
@@ -108,19 +108,19 @@ class DaysTest(Protocol):
     def dispersion(self) -> float | None: ...
 
     def p(self, window: Sample) -> float:
-        """Return the probability that chance alone makes the window this low."""
+        """Return the probability of a window this low under chance alone."""
 
     def smallest(self, limits: Limits) -> float:
-        """Return the least drop that fills the longest window and is seen in four of five cases."""
+        """Return the smallest drop that, over the longest window, is detected in four of five cases."""
 
 
 def chance_of(margin: float, error: float) -> float:
-    """Return the probability that what exceeds its mark by `margin` on average exceeds it."""
+    """Return the probability of exceeding a mark that is exceeded by `margin` on average."""
     return NORMAL.cdf(margin / error) if error > 0 else float(margin >= 0)
 
 
 def least_drop(seen: Callable[[float], float]) -> float:
-    """Return the least drop that is seen in four of five cases; infinite where a fall to nothing is not."""
+    """Return the smallest drop detected in four of five cases; infinite if not even one to zero is."""
     if seen(1.0) < POWER:
         return math.inf
     low, high = 0.0, 1.0

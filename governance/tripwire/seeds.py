@@ -1,4 +1,4 @@
-"""The tripwires that every operation begins with; five of them are on."""
+"""Seed data: the default tripwires; five of them are on."""
 
 from __future__ import annotations
 

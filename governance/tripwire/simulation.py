@@ -1,6 +1,6 @@
-"""The rules tried on made streams: how often they cry wolf, and how soon they see a drop.
+"""The rules tried on simulated events: the rate of false alarms, and how soon drops are detected.
 
-A stream is a baseline and up to 90 days, looked at every day until something trips. The same seed makes the
+A stream is a baseline and up to 90 days, evaluated every day until something trips. The same seed gives the
 same streams.
 """
 
@@ -31,11 +31,11 @@ from governance.tripwire.streams import CORRELATION, FIRST_DAY, Stream
 
 LOOKS = 90
 DROPS = (0.2, 0.3, 0.5)
-WEEK = (1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.15)  # a quiet Saturday, and a Sunday on which little comes in
+WEEK = (1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.15)  # a quiet Saturday, and a Sunday with few events
 OPEN = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
 
-# What the rules must reach: false alarms within 90 looks at most, and a 30 % drop at 20 events a day seen by
-# day 30 in at least this share of the runs, by (noise, rate).
+# The rules' goals: the maximum of false alarms within 90 evaluations, and the minimum share of runs that
+# detect a 30 % drop at 20 events a day by day 30, by (noise, rate).
 BY_DAY = 30
 MOST_FALSE_ALARMS = {0.0: 0.03, CORRELATION: 0.08}
 LEAST_SEEN = {
@@ -46,7 +46,7 @@ LEAST_SEEN = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """On which day after the baseline each run tripped; None where it did not within the looks."""
+    """The day after the baseline on which each run tripped; None if it did not."""
 
     stream: Stream
     looks: int
@@ -68,7 +68,7 @@ class Found:
         return wilson(self.seen(by_day), self.runs)
 
     def day_of(self, part: float) -> int | None:
-        """Return the day by which this part of the runs had tripped; None where so many never did."""
+        """Return the day by which this part of the runs had tripped; None if so many never did."""
         days = sorted(self.looks + 1 if day is None else day for day in self.days)
         day = days[max(0, math.ceil(part * self.runs) - 1)]
         return day if day <= self.looks else None
@@ -83,7 +83,7 @@ def wilson(hits: int, runs: int, z: float = 1.96) -> tuple[float, float]:
 
 
 def shortfalls(found: Iterable[Found]) -> list[str]:
-    """Return a sentence for every goal that was missed; nothing where all were reached."""
+    """Return a sentence for every goal that was missed; empty if all were reached."""
     missed = []
     for one in found:
         stream, share = one.stream, one.share()
@@ -138,7 +138,7 @@ def _weeks_run(stream: Stream, chance: random.Random, looks: int, limits: Limits
     baseline = [_week(stream, chance, number, 0.0) for number in range(BASELINE_WEEKS)]
     if not sum(week.count for week in baseline):
         return None
-    for number in range(1, looks // 7 + 1):  # the looks of one week see the same last full week
+    for number in range(1, looks // 7 + 1):  # the evaluations of one week see the same last full week
         last = _week(stream, chance, BASELINE_WEEKS + number, stream.drop)
         if judge_weeks(limits, baseline, last).verdict is Verdict.TRIPPED:
             return 7 * number
@@ -152,7 +152,7 @@ def _week(stream: Stream, chance: random.Random, number: int, drop: float) -> We
 
 
 def _number(chance: random.Random, mean: float, over: float) -> int:
-    """Return a Poisson number, or where the variance is `over` times the mean a negative binomial one."""
+    """Return a Poisson number, or, if the variance is `over` times the mean, a negative binomial one."""
     if over > 1:
         mean = chance.gammavariate(mean / (over - 1), over - 1)
     count, waited = -1, 0.0

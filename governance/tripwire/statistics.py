@@ -1,4 +1,4 @@
-"""What a tripwire can watch of a metric: a class per statistic, with its test and how it is shown.
+"""The statistics that a tripwire can monitor: a class each, with its test and its display.
 
 A new statistic is a member of Measure, a class and its line in STATISTICS, all in this file, and a migration
 for the choices of `RegressionPolicy.measure`.
@@ -37,7 +37,7 @@ from governance.tripwire.streams import CORRELATION, EVENTS_A_DAY, FIRST_DAY, St
 
 
 class Measure(enum.StrEnum):
-    """What is watched of a metric's events."""
+    """What is monitored about a metric's events."""
 
     SUCCESS_RATE = "SUCCESS_RATE"
     MEAN = "MEAN"
@@ -45,9 +45,9 @@ class Measure(enum.StrEnum):
 
 
 class Statistic(abc.ABC):
-    """What is watched of a metric's events: over days with events, or, `is_weekly`, over full weeks.
+    """A statistic of a metric's events: over days with events, or, if `is_weekly`, over full weeks.
 
-    A figure that `is_share` lies between 0 and 1. `noise` says by what its made streams differ.
+    If `is_share`, values are between 0 and 1. `noise` describes the variation of its simulated streams.
     """
 
     measure: ClassVar[Measure]
@@ -65,7 +65,7 @@ class Statistic(abc.ABC):
 
     @abc.abstractmethod
     def day_figure(self, day: Day) -> float | None:
-        """Return the day's own figure; None where nothing counts."""
+        """Return the day's own value; None if nothing counts."""
 
     def events(self, sample: Sample) -> int:
         """Return how many events of a sample count."""
@@ -73,7 +73,7 @@ class Statistic(abc.ABC):
 
     @abc.abstractmethod
     def figure(self, sample: Sample) -> float:
-        """Return the figure of days that are compared as a whole."""
+        """Return the value of days that are compared as a whole."""
 
     @abc.abstractmethod
     def test(self, baseline: Sample, recent: Sample) -> DaysTest:
@@ -82,22 +82,22 @@ class Statistic(abc.ABC):
     # --- showing
 
     def display(self, value: float) -> str:
-        """Return a figure in its own terms."""
+        """Return a value with its unit."""
         return rounded(value)
 
     def display_with_unit(self, value: float) -> str:
         return self.display(value)
 
     def tick(self, value: float) -> str:
-        """Return a figure as an axis names it."""
+        """Return a value as an axis labels it."""
         return number_format(f"{value:.6f}".rstrip("0").rstrip("."), force_grouping=True)
 
     def axis_top(self, top: float, highest: float) -> float:
-        """Return where an axis ends that would end at `top`, the highest of its figures being `highest`."""
+        """Return the end of an axis that would end at `top`, with `highest` as the highest value."""
         return min(top, 1.0) if self.is_share and highest <= 1.0 else top
 
     def stretch(self, sample: dict[str, Any]) -> str:
-        """Return which days a sample is: how many, from when to when."""
+        """Return the days of a sample: how many, from when to when."""
         sentence = ngettext(
             "the day %(since)s", "the %(count)s days with events from %(since)s to %(until)s", sample["days"]
         )
@@ -114,29 +114,29 @@ class Statistic(abc.ABC):
         return _("%(now)s in %(window)s, against %(before)s in %(baseline)s.")
 
     def point(self, since: str) -> str:
-        """Return which day, or week, a point of the plot is."""
+        """Return the day, or week, of a point in the plot."""
         return day_display(since)
 
     def point_heading(self) -> str:
         return _("Day")
 
     def plot_sentence(self) -> str:
-        """Return what the plot shows."""
+        """Return the plot's contents as a sentence."""
         return _("The figure of each day with events from %(since)s to %(until)s.")
 
     # --- trying the rules
 
     @abc.abstractmethod
     def streams(self) -> Iterator[Stream]:
-        """Yield the made streams on which the rules are tried."""
+        """Yield the simulated streams on which the rules are tried."""
 
     @abc.abstractmethod
     def made_days(self, stream: Stream, chance: random.Random, drop: float) -> Iterator[Day]:
-        """Yield the days of a made stream, one after the other without end."""
+        """Yield the days of a simulated stream, endlessly."""
 
 
 class SuccessRate(Statistic):
-    """The share of events that went well."""
+    """The share of events that succeeded."""
 
     measure = Measure.SUCCESS_RATE
     label = gettext_lazy("success rate")
@@ -180,7 +180,7 @@ class SuccessRate(Statistic):
 
 
 class Mean(Statistic):
-    """The mean of the values of events, each day counting as one."""
+    """The mean of the events' values, each day counting as one."""
 
     measure = Measure.MEAN
     label = gettext_lazy("mean value")
@@ -262,7 +262,7 @@ class Volume(Statistic):
         return _("Events per open day of each full week from %(since)s to %(until)s.")
 
     def streams(self) -> Iterator[Stream]:
-        """Yield numbers with weekends, and with more variance than chance has."""
+        """Yield counts with weekends, and with more variance than chance has."""
         for noise, events in itertools.product((1.0, 2.0, 4.0), EVENTS_A_DAY):
             yield Stream(self.measure, events, noise)
 
@@ -281,13 +281,13 @@ def _days_from(first: date) -> Iterator[date]:
 
 
 def rounded(value: float) -> str:
-    """Return a number with three digits that count."""
+    """Return a number with three significant digits."""
     places = 0 if not value else max(0, 2 - math.floor(math.log10(abs(value))))
     return number_format(round(value, min(places, 4)), min(places, 4), force_grouping=True)
 
 
 def day_display(value: date | str) -> str:
-    """Return a day as people write it: 3 December 2026."""
+    """Return a day for display: 3 December 2026."""
     on = date.fromisoformat(value) if isinstance(value, str) else value
     return date_format(on, "j F Y")
 
@@ -298,9 +298,9 @@ def day_display(value: date | str) -> str:
 class RateTest:
     """Fisher's exact test on counts divided by the dispersion of days.
 
-    A day's events share its people, its weather and its list, so that they say less than so many apart. How
-    much less is judged by the baseline's days and the last 20 after it, each around their own rate: of the
-    baseline alone it would be known so badly that drops are missed and false alarms are twice as many.
+    A day's events share people, weather and lists, so they carry less information than independent ones. How
+    much less is estimated from the baseline's days and the last 20 after it, each around their own rate: an
+    estimate from the baseline alone is so poor that drops are missed and false alarms are twice as many.
     """
 
     def __init__(self, baseline: Sample, recent: Sample) -> None:
@@ -329,7 +329,7 @@ class RateTest:
         def seen(drop: float) -> float:
             lower = rate * (1 - drop)
             both = (before * rate + after * lower) / (before + after)
-            # the last term is the correction for continuity: an exact test of counts asks for that much more
+            # the last term is the continuity correction: an exact test of counts needs that much more
             needed = z * math.sqrt(both * (1 - both) * (1 / n + 1 / m)) + (1 / n + 1 / m) / 2
             error = math.sqrt(rate * (1 - rate) / n + lower * (1 - lower) / m)
             return chance_of(rate - lower - max(needed, limits.max_drop * rate), error)
@@ -338,7 +338,7 @@ class RateTest:
 
 
 class MeanTest:
-    """Welch's t on daily means; the window's variance is the last 20 days', for five say little of it."""
+    """Welch's t on daily means; the window's variance is the last 20 days', since five are too few for it."""
 
     def __init__(self, baseline: Sample, recent: Sample) -> None:
         self.baseline = baseline.means

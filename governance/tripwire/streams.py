@@ -1,4 +1,4 @@
-"""Made streams of events, on which the rules are tried: what kinds there are, and the chances behind them."""
+"""Simulated event streams on which the rules are tried: their kinds and distributions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CORRELATION = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A kind of stream. `noise` is the intraclass correlation of a day's events (rates), the standard
+    """A kind of stream, with its `noise`: the intraclass correlation of a day's events (rates), the standard
     deviation of daily means (means) or the variance of daily numbers over their mean (volumes)."""
 
     measure: Measure
@@ -29,7 +29,7 @@ class Stream:
 
 
 def good_of(events: int, rate: float, correlation: float) -> list[float]:
-    """Return the running sum of the chances of 0, 1, 2, … good events in a day.
+    """Return the cumulative probabilities of 0, 1, 2, … good events in a day.
 
     Binomial; with a correlation beta-binomial, whose intraclass correlation is 1 / (a + b + 1).
     """

@@ -1,4 +1,4 @@
-"""The room's job."""
+"""The package's job."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from governance.tripwire.services import evaluate_tripwires
 
 @job("governance.evaluate_tripwires", every="day")
 def evaluate(at: datetime) -> dict[str, int]:
-    """Look at every watched metric, and act once on what dropped."""
+    """Evaluate every monitored metric, and act once on drops."""
     states = evaluate_tripwires(at, by=By.system("governance.evaluate_tripwires"))
     return {"evaluated": len(states), "triggered": sum(state.triggered for state in states)}

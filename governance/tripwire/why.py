@@ -1,4 +1,4 @@
-"""Why a tripwire found what it found, put together for its page."""
+"""The explanation of a tripwire's result, for its page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Verdict = RegressionState.Verdict
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A figure, what it is called and what there is to know of it."""
+    """A value, its label and its explanation."""
 
     title: str
     figure: str
@@ -29,7 +29,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """The two samples, how far they are apart, how rarely chance alone does that, and the plot."""
+    """The two samples, their difference, its probability under chance, and the plot."""
 
     id: str
     measure: str
@@ -42,7 +42,7 @@ class Why:
 
 
 def why(seen: dict[str, Any], name: str) -> Why:
-    """Return what a page tells of what a look saw; `name` tells its parts from another's on the page."""
+    """Return the page's explanation of an evaluation; `name` makes its element ids unique."""
     measure, samples = seen["measure"], seen.get("samples", {})
     said = [comparison(measure, seen), chance(seen.get("p"))]
     return Why(
@@ -87,14 +87,14 @@ def _chance(seen: dict[str, Any]) -> Told | None:
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """How a tripwire stands at a glance: `state` is good, watch, bad, off or blank, for the styles."""
+    """A tripwire's status light: `state` is good, watch, bad, off or blank, for the styles."""
 
     state: str
     says: str
 
 
 def light(state: RegressionState) -> Light:
-    """Return a tripwire's light: what fired counts until it is released."""
+    """Return a tripwire's light: a firing counts until its alert is reset."""
     if state.triggered:
         return Light("bad", _("Fired"))
     if not state.policy.enabled:

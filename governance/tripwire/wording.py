@@ -1,4 +1,4 @@
-"""What a tripwire found, in words that a manager acts on."""
+"""A tripwire's results as text for managers."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ MILLION = 1_000_000
 
 
 def label(policy: RegressionPolicy) -> str:
-    """Return a metric's name for people; the code where it has none."""
+    """Return a metric's display name; its code if it has none."""
     return metric_label(policy.domain, policy.metric, unknown=policy.name)
 
 
 def figure(measure: str, value: float | None) -> str:
-    """Return a figure in its measure's own terms: a percentage, a mean, or events per open day."""
+    """Return a value in its measure's own terms: a percentage, a mean, or events per open day."""
     return "–" if value is None else STATISTICS[measure].display(value)
 
 
 def limit(state: RegressionState) -> float | None:
-    """Return the figure at which a drop counts; None while there is no baseline."""
+    """Return the value at which a drop counts; None while there is no baseline."""
     if state.baseline is None:
         return None
     return state.baseline - abs(state.baseline) * float(state.policy.max_drop_fraction)
@@ -44,7 +44,7 @@ def day_of(at: datetime) -> str:
 
 
 def odds(p: float) -> str:
-    """Return how rarely chance alone does this, as a person says it."""
+    """Return the probability under chance for display."""
     if p * MILLION < 1:
         return _("less than once in a million looks")
     times = 1 / p
@@ -55,7 +55,7 @@ def odds(p: float) -> str:
 
 
 def policy_in_words(policy: RegressionPolicy) -> list[str]:
-    """Return in sentences how a metric is watched and what happens when it drops."""
+    """Return sentences on how a metric is monitored and what happens when it drops."""
     if not policy.enabled:
         return [_("Switched off: nobody is watching this metric.")]
     told = {
@@ -63,11 +63,11 @@ def policy_in_words(policy: RegressionPolicy) -> list[str]:
         "drop": percent(float(policy.max_drop_fraction), 0),
         "alarm": one_in(float(policy.max_false_alarm)),
     }
-    statistic = STATISTICS.get(policy.measure)  # of a form that is being filled in it may be anything
+    statistic = STATISTICS.get(policy.measure)  # in a form that is being filled in it may be anything
     acts: dict[str, str] = {
-        Action.NOTIFY.value: _("the managers are told and nothing is stopped."),
+        Action.NOTIFY.value: _("the managers are notified and nothing is stopped."),
         Action.THROTTLE.value: _(
-            "%(engine)s is held back until a manager releases it, and the managers are told."
+            "%(engine)s is held back until a manager releases it, and the managers are notified."
         ),
         Action.KILL_SWITCH.value: _("the kill switch is engaged: nothing runs until a manager releases it."),
     }
@@ -86,13 +86,13 @@ def policy_in_words(policy: RegressionPolicy) -> list[str]:
 
 
 def headline(state: RegressionState) -> str:
-    """Return the one line that tells managers of a firing."""
+    """Return the line that notifies managers of a firing."""
     told = {"what": label(state.policy), "drop": percent(state.drop_fraction or 0, 0)}
     return _("Tripwire: %(what)s fell by %(drop)s") % told
 
 
 def comparison(measure: str, seen: dict[str, Any]) -> str:
-    """Return what is compared with what: `seen` as a firing keeps it."""
+    """Return the comparison as a sentence: `seen` as a firing stores it."""
     samples = seen.get("samples", {})
     if "current" not in samples or seen.get("drop") is None:
         return ""
@@ -108,7 +108,7 @@ def comparison(measure: str, seen: dict[str, Any]) -> str:
 
 
 def one_in(p: float) -> str:
-    """Return a probability as few words: a percentage, or one in so many."""
+    """Return a probability as a percentage, or as one in so many."""
     if p >= 0.05:
         return percent(p, 0)
     if p * MILLION < 1:
@@ -125,7 +125,7 @@ def probability(p: float) -> str:
 
 
 def chance(p: float | None) -> str:
-    """Return what the p-value says."""
+    """Return what the p-value means."""
     if p is None:
         return ""
     return _("If nothing had changed, chance alone would make a drop this large %(odds)s.") % {
@@ -144,18 +144,18 @@ def done(firing: RegressionFiring) -> str:
             "The kill switch was engaged: nothing runs until a manager releases it. Releasing the "
             "tripwire does not release the kill switch."
         )
-    return _("Nothing was stopped: this tripwire only tells the managers.")
+    return _("Nothing was stopped: this tripwire only notifies the managers.")
 
 
 def sentences(firing: RegressionFiring) -> list[str]:
-    """Return why a tripwire fired and what that means, sentence by sentence: the mail to the managers."""
+    """Return why a tripwire fired and what that means, sentence by sentence: the e-mail to the managers."""
     found = [comparison(firing.seen["measure"], firing.seen), chance(firing.seen["p"]), done(firing)]
     last = _("Admin shows it under Tripwires: find out what changed, then release it there with a reason.")
     return [sentence for sentence in (*found, last) if sentence]
 
 
 def note(state: RegressionState) -> str:
-    """Return in a sentence or two how a tripwire stands."""
+    """Return a tripwire's state in a sentence or two."""
     if not state.policy.enabled and not state.triggered:
         return _("Switched off: nobody is watching this metric.")
     if state.triggered and state.last_triggered:
@@ -173,24 +173,24 @@ def note(state: RegressionState) -> str:
 
 
 def learning(state: RegressionState) -> str:
-    """Return since when it learns, and when watching begins."""
+    """Return since when it collects its baseline, and when monitoring begins."""
     since = {"since": day_of(state.starts_at)}
     if state.last_checked is None:
-        return _("It learns what is normal from %(since)s on.") % since
+        return _("It recomputes its baseline from %(since)s on.") % since
     if state.arms_on is None:
         return _("No events since %(since)s: nothing to watch yet.") % since
-    return _("It learns what is normal since %(since)s and arms about %(day)s.") % {
+    return _("It has been recomputing its baseline since %(since)s and starts watching about %(day)s.") % {
         **since,
         "day": day_display(state.arms_on),
     }
 
 
 def power(state: RegressionState) -> str:
-    """Return how small a drop can be and still be seen."""
+    """Return the smallest drop that can be detected."""
     if state.baseline is None:
         return ""
     if state.smallest_drop is None:
-        return _("At this volume it cannot see any drop: too few events come in.")
-    return _("At this volume the smallest drop it can see is %(drop)s.") % {
+        return _("At this volume it cannot detect any drop: too few events come in.")
+    return _("At this volume the smallest drop it can detect is %(drop)s.") % {
         "drop": percent(state.smallest_drop, 0)
     }

@@ -1,4 +1,4 @@
-"""Shapes in and out of the offers' endpoints."""
+"""Serializers of the offers' endpoints."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ VERSION_MAX = 2**31 - 1
 
 
 class ChoiceOf(serializers.ChoiceField):
-    """A choice, read without regard to case."""
+    """A choice, in any case."""
 
     def to_internal_value(self, data: Any) -> Any:
         return super().to_internal_value(data.strip().upper() if isinstance(data, str) else data)
 
 
 class PointsField(MoneyField):
-    """Points with two places; blank and null mean that nothing is asked."""
+    """Points with two decimal places; blank and null mean no minimum."""
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
         return super().run_validation(None if data == "" else data)
 
 
 class PoliciesQuestion(Question):
-    """What GET /policies takes; all of it narrows."""
+    """The parameters of GET /policies: filters."""
 
     province = ProvinceField(required=False)
     market = LabelField(required=False)
@@ -52,7 +52,7 @@ class PoliciesQuestion(Question):
 
 
 class UpsertInput(Input):
-    """What POST /policies/upsert takes; what is left out keeps its value."""
+    """The input of POST /policies/upsert; omitted values stay as they are."""
 
     province = ProvinceField()
     market = MarketField()
@@ -68,7 +68,7 @@ class UpsertInput(Input):
 
 
 class ComputeInput(Input):
-    """What POST /compute takes; comps and assumptions as JSON, or as JSON text under either name."""
+    """The input of POST /compute; comps and assumptions as JSON, or as JSON text under either name."""
 
     province = ProvinceField()
     market = MarketField()
@@ -114,7 +114,7 @@ class ComputeInput(Input):
 
 
 class OutcomeInput(Input):
-    """What POST /{evidence_id}/outcome takes; `correct` replaces what was recorded, `void` takes it back."""
+    """The input of POST /{evidence_id}/outcome; `correct` replaces what was recorded, `void` withdraws it."""
 
     outcome = ChoiceOf(choices=OfferOutcome.Outcome.choices)
     agreed_price = MoneyField(required=False)
@@ -151,7 +151,7 @@ def as_policy(policy: OfferPolicy) -> dict[str, Any]:
 
 
 def as_computed(computed: Computed, comp_details: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what a computation answers; `warnings` names each key of a comp that no figure rests on."""
+    """Return a computation's answer; `warnings` names each key of a comp that no figure is based on."""
     figures = computed.calculation
     unknown = dict.fromkeys(key for details in comp_details.values() for key in details)
     return {
@@ -203,7 +203,7 @@ def as_recorded(recorded: Recorded) -> dict[str, Any]:
 
 
 class EvidenceSerializer(serializers.ModelSerializer[OfferEvidence]):
-    """Evidence with the state of its offer and what happened to it; decimals inside JSON stay text."""
+    """Evidence with the state of its offer and its outcomes; decimals inside JSON stay text."""
 
     market = serializers.CharField(source="market_name")
     state = serializers.CharField(source="offer.state")

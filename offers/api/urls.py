@@ -1,4 +1,4 @@
-"""Paths under /api/deals/offers/."""
+"""URLs under /api/deals/offers/."""
 
 from django.urls import path
 

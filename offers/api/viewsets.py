@@ -1,4 +1,4 @@
-"""The offers' endpoints: shape in, one call, shape out."""
+"""The offers' endpoints: parse the input, call a service, serialize the result."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ VIA_API = "via API"
 
 
 class OfferViewSet(ServiceViewSet):
-    """Offer policies, computations and what happened to offers."""
+    """Offer policies, computations and outcomes."""
 
     rights: ClassVar[dict[str, str]] = {
         "policies": "governance.view_operations",
@@ -108,7 +108,7 @@ class OfferViewSet(ServiceViewSet):
 
 
 class EvidenceViewSet(CollectionViewSet):
-    """Kept computations, newest first."""
+    """Stored computations, newest first."""
 
     rights: ClassVar[dict[str, str]] = {"list": "offers.view_evidence", "retrieve": "offers.view_evidence"}
     queryset = OfferEvidence.objects.with_whereabouts().order_by("-id")

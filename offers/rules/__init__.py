@@ -1,6 +1,6 @@
-"""The sums of an offer, on plain values, so that a kept evidence can be computed again.
+"""The calculations of an offer as pure functions, so that stored evidence can be recomputed.
 
-A change of any sum needs a new `RULES_VERSION`: old evidence says by which it was computed.
+Any change in a calculation needs a new `RULES_VERSION`: evidence stores the version it was computed with.
 """
 
 from offers.rules.assumptions import read_assumptions

@@ -1,4 +1,4 @@
-"""What the figures of an offer rest on, as far as the one who computes it says so."""
+"""The assumptions behind an offer's figures, as stated by the caller."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 def read_assumptions(raw: object) -> dict[str, str | bool]:
-    """Read what the figures rest on: numbers (kept as text), true or false, and short labels.
+    """Read assumptions: numbers (stored as text), booleans, and short labels.
 
     No free text, because evidence can never be erased. Raises ValidationError naming the key.
     """

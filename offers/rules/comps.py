@@ -1,4 +1,4 @@
-"""What comparable sales say about the value that an offer rests on."""
+"""What comparable sales say about the value that an offer is based on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIZE_MAX = Decimal("0.20")
 FENCE = Decimal("1.5")
 SPREAD_OF_A, SPREAD_OF_B = Decimal("0.10"), Decimal("0.20")
 SUBJECT_SIZE = "subject_sqft"
-# What a client says of a sale besides: at most so many keys, and so many characters of JSON under each.
+# Limits of a client's additional data on a sale: the number of keys, and characters of JSON under each.
 DETAILS_MAX, DETAIL_KEY_LENGTH, DETAIL_LENGTH = 100, 60, 5_000
 
 
@@ -40,7 +40,7 @@ class Comp:
     ref: str = ""
 
     def as_json(self) -> dict[str, str]:
-        """Return what was given, numbers as text so that no digit is lost."""
+        """Return the input, numbers as text so that no digit is lost."""
         given = {
             "price": money_text(self.price),
             "sqft": number_text(self.sqft),
@@ -64,10 +64,10 @@ def _wrong_comp(number: int, key: str, why: object) -> ValidationError:
 
 
 def split_comps(raw: object) -> tuple[object, dict[str, dict[str, Any]]]:
-    """Return comparable sales with the keys that are known, and what else is said of each, by its number.
+    """Return comparable sales with the known keys, and the additional data of each, by its number.
 
     Such as an address or a link, which evidence must not hold: it is never deleted. Raises ValidationError
-    for more than can be kept.
+    for more than can be stored.
     """
     if not isinstance(raw, list | tuple) or len(raw) > COMPS_MAX:
         return raw, {}
@@ -98,7 +98,7 @@ def _require_detail(number: int, key: str, value: object) -> None:
 
 
 def read_comps(raw: object, *, today: date) -> tuple[Comp, ...]:
-    """Read comparable sales; a key that is not known, or a sale after `today`, is refused.
+    """Read comparable sales; refuse an unknown key, or a sale after `today`.
 
     Each has `price` (CAD, above 0) and may have `sqft`, `distance_miles`, `ref` (a listing number), and one
     of `months_ago` and `sold_on` (YYYY-MM-DD). Raises ValidationError naming the comp.
@@ -176,7 +176,7 @@ def _read_day(number: int, raw: object, today: date) -> date | None:
 
 
 def months_before(day: date, months: int) -> date:
-    """Return the same day of the month `months` earlier, or that month's last day where it is shorter."""
+    """Return the same day of the month `months` earlier, or that month's last day if it is shorter."""
     year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
     for last in (day.day, 30, 29, 28):
         try:
@@ -187,7 +187,7 @@ def months_before(day: date, months: int) -> date:
 
 
 def judge_comp(comp: Comp, *, subject_sqft: Decimal | None, today: date) -> dict[str, bool | None]:
-    """Say of distance, age and size whether the sale is near enough to compare; None where not known."""
+    """Return for distance, age and size whether the sale is comparable; None if not known."""
     if comp.sold_on is not None:
         fresh: bool | None = comp.sold_on >= months_before(today, MONTHS_MAX)
     else:
@@ -203,7 +203,7 @@ def tukey_fences(prices: Sequence[Decimal]) -> tuple[Decimal, Decimal, Decimal]:
     """Return (interquartile range, lower fence, upper fence) of at least two prices.
 
     Quartiles by linear interpolation (Hyndman and Fan 1996, type 7); fences 1.5 interquartile ranges beyond
-    them (Tukey, Exploratory Data Analysis, 1977). Of three prices none can lie outside.
+    them (Tukey, Exploratory Data Analysis, 1977). Of three prices none can be outside.
     """
     first, _median, third = statistics.quantiles(prices, n=4, method="inclusive")
     iqr = third - first

@@ -1,4 +1,4 @@
-"""Which day an evidence is of: the age of a comparable sale is counted in days."""
+"""The day of an evidence: the age of a comparable sale is counted in days."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from zoneinfo import ZoneInfo
 
 from governance.core.places import ZONES
 
-LOCAL_SINCE = 2  # the version of the sums from which on the day is the house's, not that of UTC
+LOCAL_SINCE = 2  # from this version of the rules on, the day is the property's local one, not that of UTC
 
 
 def day_of(at: datetime, province: str, rules_version: int) -> date:
-    """Return the day of an instant where the house stands, by the zone that most of its province lives by.
+    """Return the property's local day of an instant, in the time zone that most of its province uses.
 
-    Evidence of version 1 keeps the day of UTC, by which it was computed.
+    Evidence of version 1 keeps the day of UTC, with which it was computed.
     """
     if rules_version < LOCAL_SINCE:
         return at.astimezone(UTC).date()

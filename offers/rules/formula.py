@@ -1,4 +1,4 @@
-"""The highest offer. Money is CAD in whole cents."""
+"""The formula of the maximum allowable offer. Money is CAD in whole cents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FORMULA, MAO_FLOOR, OFFER_FLOOR = "formula", "mao_floor", "offer_floor"
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a policy says about an offer: a fraction of the ARV, and two amounts in CAD."""
+    """A policy's terms: a fraction of the ARV, and two amounts in CAD."""
 
     max_arv_multiplier: Decimal
     assignment_fee: Decimal
@@ -25,7 +25,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Calculation:
-    """Every figure of an offer, CAD. `binding` is the term that decided, `floored` that a floor acted."""
+    """Every figure of an offer, CAD. `binding` is the term that decided, `floored` that a minimum applied."""
 
     arv: Decimal
     max_arv_multiplier: Decimal
@@ -56,7 +56,7 @@ def max_allowable_offer(arv: Decimal, repairs: Decimal, terms: Terms) -> Decimal
 
 
 def calculate(arv: Decimal, repairs: Decimal, terms: Terms) -> Calculation:
-    """Return every figure of the offer for a house worth `arv` once `repairs` were spent on it."""
+    """Return every figure of the offer for a house worth `arv` after `repairs`."""
     mao = max_allowable_offer(arv, repairs, terms)
     wanted = mao - terms.assignment_fee if terms.net_of_assignment_fee else mao
     binding = OFFER_FLOOR if wanted < 0 else FORMULA

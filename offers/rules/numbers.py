@@ -1,4 +1,4 @@
-"""Numbers as offers read and keep them, and the digest over what is kept.
+"""Numbers as offers read and store them, and the digest of stored content.
 
 Money is CAD in whole cents.
 """
@@ -27,7 +27,7 @@ def read_number(raw: object, *, low: Decimal, high: Decimal, places: int) -> Dec
         if not _NUMBER.fullmatch(raw.strip()):
             raise ValueError(_("a number is needed"))
         raw = raw.strip()
-    number = Decimal(str(raw))  # of a float the digits that JSON showed
+    number = Decimal(str(raw))  # for a float, the digits of its JSON
     if not number.is_finite():
         raise ValueError(_("a finite number is needed"))
     if not low <= number <= high:
@@ -38,17 +38,17 @@ def read_number(raw: object, *, low: Decimal, high: Decimal, places: int) -> Dec
 
 
 def money_text(amount: Decimal) -> str:
-    """Return an amount as evidence keeps it: two places, half a cent up."""
+    """Return an amount as evidence stores it: two decimal places, half a cent up."""
     return format(amount.quantize(CENT, rounding=ROUND_HALF_UP), "f")
 
 
 def ratio_text(ratio: Decimal) -> str:
-    """Return a ratio as evidence keeps it: four places."""
+    """Return a ratio as evidence stores it: four decimal places."""
     return format(ratio.quantize(Decimal("0.0001"), rounding=ROUND_HALF_UP), "f")
 
 
 def number_text(number: Decimal | None) -> str | None:
-    """Return a number as evidence keeps it: plain digits without trailing zeros."""
+    """Return a number as evidence stores it: plain digits without trailing zeros."""
     if number is None:
         return None
     text = format(number, "f")
@@ -59,7 +59,7 @@ def number_text(number: Decimal | None) -> str | None:
 def canonical(content: Mapping[str, Any]) -> str:
     """Return JSON that is the same for the same content: sorted keys, no spaces, ASCII.
 
-    Numbers with decimals are given as text: a float has more than one way of being written.
+    Numbers with decimals are passed as text: a float can be written in more than one way.
     """
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 

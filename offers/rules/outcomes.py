@@ -1,4 +1,4 @@
-"""In which order things happen to an offer, and what they count for."""
+"""The order of an offer's outcomes, and how they count."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from governance.kpi import names
 ACCEPTED, REJECTED, CONTRACTED = "ACCEPTED", "REJECTED", "CONTRACTED"
 ASSIGNED, FELL_THROUGH = "ASSIGNED", "FELL_THROUGH"
 OPEN, SUPERSEDED = "OPEN", "SUPERSEDED"
-# An offer answers, is contracted and ends: each happens once.
+# An offer is answered, contracted and ended: each happens once.
 STAGES = {ACCEPTED: 1, REJECTED: 1, CONTRACTED: 2, ASSIGNED: 3, FELL_THROUGH: 3}
 LIVE_STATES = (OPEN, ACCEPTED, CONTRACTED)
 ACCEPT_RATE, CONTRACT_RATE = names.OFFER_ACCEPT_RATE.name, names.CONTRACT_RATE.name
@@ -18,7 +18,7 @@ METRIC_OF_STAGE = {1: ACCEPT_RATE, 2: CONTRACT_RATE, 3: CONTRACT_RATE}
 
 
 class OutcomeRow(Protocol):
-    """What is read of a recorded outcome."""
+    """The fields of a recorded outcome."""
 
     evidence_id: int
     outcome: str
@@ -35,14 +35,14 @@ def latest_by_stage(rows: Iterable[Row]) -> dict[int, Row]:
 
 
 def standing(rows: Iterable[Row]) -> dict[int, str]:
-    """Return the outcome that holds per stage: corrections replace, withdrawn ones count for nothing."""
+    """Return the current outcome per stage: corrections replace, withdrawn ones do not count."""
     return {stage: row.outcome for stage, row in latest_by_stage(rows).items() if not row.voided}
 
 
 def follows(outcome: str, held: Mapping[int, str]) -> bool:
-    """Say whether `outcome` can come next: ACCEPTED or REJECTED, then CONTRACTED, then how it ended.
+    """Return whether `outcome` can come next: ACCEPTED or REJECTED, then CONTRACTED, then how it ended.
 
-    CONTRACTED may come first, for it implies ACCEPTED.
+    CONTRACTED may come first, since it implies ACCEPTED.
     """
     stage = STAGES[outcome]
     if any(later in held for later in range(stage, 4)):
@@ -53,7 +53,7 @@ def follows(outcome: str, held: Mapping[int, str]) -> bool:
 
 
 def is_coherent(held: Mapping[int, str]) -> bool:
-    """Say whether these can stand together: no contract without acceptance, no end without a contract."""
+    """Return whether these are consistent: no contract without acceptance, no end without a contract."""
     if 3 in held and 2 not in held:
         return False
     return 2 not in held or held.get(1) == ACCEPTED
@@ -65,7 +65,7 @@ def state_of(held: Mapping[int, str]) -> str:
 
 
 def verdicts(held: Mapping[int, str]) -> dict[str, bool | None]:
-    """Return what an offer counts for in each rate; None where it does not count (yet)."""
+    """Return how an offer counts in each rate; None if it does not count (yet)."""
     signed = True if 2 in held else None
     return {
         ACCEPT_RATE: held[1] == ACCEPTED if 1 in held else None,
@@ -74,7 +74,7 @@ def verdicts(held: Mapping[int, str]) -> dict[str, bool | None]:
 
 
 def lead_verdict(rows: Iterable[Row], metric: str) -> bool | None:
-    """Return what a lead counts for in a rate: what its newest offer that says anything says."""
+    """Return how a lead counts in a rate: as its newest offer that counts."""
     by_offer: dict[int, list[Row]] = {}
     for row in rows:
         by_offer.setdefault(row.evidence_id, []).append(row)

@@ -1,4 +1,4 @@
-"""What a computation of an offer comes to: what is written and reserved, or why there is no offer."""
+"""The plan of an offer's computation: what is written and reserved, or why there is no offer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEIMDALL_REFUSED, NO_OFFER = "heimdall_refused", "no_offer"
 
 @dataclass(frozen=True, slots=True)
 class PolicyValues:
-    """The policy that decides for a place, as plain values; `min_liquidity_score` None asks for none."""
+    """The policy that applies to a place, as plain values; `min_liquidity_score` None means no minimum."""
 
     province: str
     market: str
@@ -26,7 +26,7 @@ class PolicyValues:
     require_heimdall: bool
 
     def as_json(self) -> dict[str, Any]:
-        """Return the values as evidence keeps them."""
+        """Return the values as evidence stores them."""
         return {
             "province": self.province,
             "market": self.market,
@@ -49,7 +49,7 @@ class MarketScore:
     events: int
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as evidence keeps it."""
+        """Return it as evidence stores it."""
         return {
             "score": number_text(self.score),
             "score_low": number_text(self.score_low),
@@ -59,7 +59,7 @@ class MarketScore:
 
 @dataclass(frozen=True, slots=True)
 class HeimdallAnswer:
-    """Whether a recommendation may drive the offer, and its verdict as evidence keeps it."""
+    """Whether a recommendation may drive the offer, and its verdict as evidence stores it."""
 
     ok: bool
     verdict: Mapping[str, Any] | None
@@ -67,10 +67,10 @@ class HeimdallAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What an offer is decided by, once its lead is locked.
+    """The facts that decide an offer, once its lead is locked.
 
-    `liquidity` and `heimdall` are None where the policy does not ask for them. `live` are the lead's live
-    offers, each as the number of its reservation or None.
+    `liquidity` and `heimdall` are None if the policy does not require them. `live` are the lead's live
+    offers, each as the id of its reservation or None.
     """
 
     policy: PolicyValues | None
@@ -81,7 +81,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class NoOffer:
-    """Why nothing is offered; `score_low` is what a market too cold has, None where it is not known."""
+    """Why there is no offer; `score_low` is that of a market that is too cold, None if not known."""
 
     code: str
     score_low: Decimal | None = None
@@ -89,7 +89,7 @@ class NoOffer:
 
 @dataclass(frozen=True, slots=True)
 class OfferPlan:
-    """What is answered, and what keeping it writes.
+    """The answer, and what storing it writes.
 
     `supersedes` says that the lead's live offers end, `releases` names their reservations; `reserves` is the
     fee to reserve, CAD, or None.

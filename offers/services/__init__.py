@@ -1,4 +1,4 @@
-"""Verbs of offers: change a policy, compute an offer, record and correct what happened, prove evidence."""
+"""Services of offers: change a policy, compute an offer, record and correct outcomes, verify evidence."""
 
 from offers.services.computation import Computed, compute_offer
 from offers.services.evidence import content_of, details_of, differences, replay

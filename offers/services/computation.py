@@ -1,4 +1,4 @@
-"""Computing an offer and keeping the evidence."""
+"""Computing an offer and storing the evidence."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COMPUTE = "offers.compute_offer"
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """What a computation answers; without evidence it was a dry run."""
+    """A computation's result; without evidence it was a dry run."""
 
     policy: OfferPolicy
     calculation: rules.Calculation
@@ -62,15 +62,15 @@ def compute_offer(
     reserve: bool = False,
     dry_run: bool = False,
 ) -> Computed:
-    """Compute an offer for a house worth `arv` CAD after `repairs` CAD, and keep the evidence.
+    """Compute an offer for a house worth `arv` CAD after `repairs` CAD, and store the evidence.
 
-    For a lead it supersedes the live offer and releases what that one reserved. `reserve` reserves the
-    assignment fee: denied, no evidence is kept either. Where the policy requires Heimdall, it uses the
-    recommendation up. A dry run answers the same figures and keeps, supersedes, reserves and uses up nothing.
-    `comps` and `assumptions` are as rules.read_comps and rules.read_assumptions give them, `comp_details`
-    (by the comp's number, kept apart from the evidence) as rules.split_comps does.
-    Raises Forbidden without the right, Invalid for amounts that are none, and Refused
-    `offer_policy_disabled`, `market_too_cold`, `heimdall_refused`, `no_offer`, `risk_denied`.
+    For a lead it supersedes the live offer and releases that offer's reservation. `reserve` reserves the
+    assignment fee: if denied, no evidence is stored either. If the policy requires Heimdall, it uses the
+    recommendation up. A dry run returns the same figures and stores, supersedes, reserves and uses up
+    nothing. `comps` and `assumptions` are those of rules.read_comps and rules.read_assumptions,
+    `comp_details` (by the comp's number, stored separately from the evidence) those of rules.split_comps.
+    Raises Forbidden without the permission, Invalid for invalid amounts, and Refused `offer_policy_disabled`,
+    `market_too_cold`, `heimdall_refused`, `no_offer`, `risk_denied`.
     """
     arv, repairs = _amount("arv", arv), _amount("repairs", repairs)
     place = spelled(place, keep=not dry_run)
@@ -116,9 +116,9 @@ def _write(
     by: By,
     at: datetime,
 ) -> int | None:
-    """Write what was planned and return the reservation's number, if any.
+    """Write the plan and return the reservation's id, if any.
 
-    Risk comes last, for the rows of its engine stay locked from there to the end of the transaction.
+    Risk comes last, since the rows of its engine stay locked from there to the end of the transaction.
     """
     lead_id = evidence.lead_id
     if plan.uses_recommendation and judgement:
@@ -146,7 +146,7 @@ def _write(
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """What an offer is decided by, and the rows that it came from."""
+    """The facts that decide an offer, and the rows that they came from."""
 
     known: rules.Known
     policy: OfferPolicy | None
@@ -156,7 +156,7 @@ class _Loaded:
 def _load(
     place: Place, property_type: str, recommendation_id: str, lead_id: str, at: datetime, *, dry_run: bool
 ) -> _Loaded:
-    """Read the policy and what it asks for, and the lead's live offers; of a disabled one no more."""
+    """Load the policy and what it requires, and the lead's live offers; if it is disabled, nothing more."""
     policy = get_effective_policy(place)
     values = _values_of(policy) if policy is not None else None
     if policy is None or values is None or not values.enabled:
@@ -194,7 +194,7 @@ def _amount(name: str, amount: Decimal) -> Decimal:
 def _refusal(
     no_offer: rules.NoOffer, place: Place, loaded: _Loaded, *, by: By, at: datetime, dry_run: bool
 ) -> Refused:
-    """Return what is raised where there is no offer."""
+    """Return the refusal for a computation without an offer."""
     policy, code = loaded.policy, no_offer.code
     if code == rules.HEIMDALL_REFUSED and loaded.judgement:
         judgement = loaded.judgement

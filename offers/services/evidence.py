@@ -1,4 +1,4 @@
-"""Kept computations: figures that follow from the inputs, and the proof that nothing was altered."""
+"""Stored computations: recomputing their figures, and verifying that nothing was altered."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from offers.models import OfferEvidence
 
 
 def replay(evidence: OfferEvidence) -> dict[str, Any]:
-    """Return every figure of an evidence as it follows from its inputs, by the name of its column."""
+    """Return every figure of an evidence recomputed from its inputs, by the name of its column."""
     values = evidence.policy_values
     calculation = rules.calculate(
         evidence.arv,
@@ -46,13 +46,14 @@ def replay(evidence: OfferEvidence) -> dict[str, Any]:
 
 
 def details_of(evidence: OfferEvidence) -> dict[str, Any]:
-    """Return what was said besides of the comparable sales, by the sale's number."""
+    """Return the additional data on the comparable sales, by the sale's number."""
     return evidence.comp_details.details if hasattr(evidence, "comp_details") else {}
 
 
 def content_of(evidence: OfferEvidence) -> dict[str, Any]:
-    """Return what the digest covers, as plain JSON: every column but the id, which is given later."""
-    # evidence from before Heimdall was asked has no verdict, and a digest without one; likewise the token
+    """Return what the digest covers, as plain JSON: every column but the id, which is assigned later."""
+    # older evidence, from before Heimdall was asked, has no verdict, and a digest without one; likewise the
+    # token
     heimdall = {} if evidence.heimdall is None else {"heimdall": evidence.heimdall}
     token = {} if evidence.token_id is None else {"token_id": evidence.token_id}
     return {
@@ -89,9 +90,9 @@ def content_of(evidence: OfferEvidence) -> dict[str, Any]:
 
 
 def differences(evidence: OfferEvidence) -> list[str]:
-    """Return the columns that do not follow from the inputs, and `digest` where that is not the content's.
+    """Return the columns that do not follow from the inputs, and `digest` if it is not the content's.
 
-    Empty means that the evidence is as it was written. `unreadable` stands for content that no longer can be
+    Empty means that the evidence is as it was written. `unreadable` means that the content can no longer be
     computed with at all.
     """
     try:

@@ -1,6 +1,6 @@
-"""What an offer reserves with the risk guard, and how that ends with the offer.
+"""An offer's reservation with the risk guard, and how it ends with the offer.
 
-A reservation ends once: correcting an outcome later takes up nothing that was released or settled before.
+A reservation ends once: correcting an outcome later does not reopen a released or settled one.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ ENGINE = "WHOLESALE"
 
 
 def reserve_fee(fee: Decimal, *, by: By, at: datetime) -> int:
-    """Reserve an offer's assignment fee, CAD, and return the reservation's number.
+    """Reserve an offer's assignment fee, CAD, and return the reservation's id.
 
-    Raises Refused `risk_denied`, which keeps the denial when it takes the offer back.
+    Raises Refused `risk_denied`, which keeps the denial when the offer is rolled back.
     """
-    # no number in the purpose: that of an offer which is not kept goes to another one
+    # no offer number in the purpose: that of a rolled back offer is used again
     answer = reserve_exposure(ENGINE, fee, purpose="offer", by=by, at=at)
     if answer.reservation_id is None:
         raise Refused(
             "risk_denied",
-            f"{answer.message} " + _("No offer was kept; it can be computed without reserving."),
+            f"{answer.message} " + _("No offer was stored; it can be computed without reserving."),
             extra={"reason": answer.code},
             keep=lambda: record_answer(answer, by=by, at=at),
         )
@@ -36,7 +36,7 @@ def reserve_fee(fee: Decimal, *, by: By, at: datetime) -> int:
 
 
 def release_fee(reservation_id: int | None, code: str, *, by: By, at: datetime) -> None:
-    """Give back what an offer reserved, if it still is; `code` says why."""
+    """Release an offer's reservation, if it is still open; `code` says why."""
     if reservation_id is not None:
         _unless_closed(lambda: release(reservation_id, code=code, by=by, at=at))
 
@@ -44,14 +44,14 @@ def release_fee(reservation_id: int | None, code: str, *, by: By, at: datetime) 
 def settle_fee(
     reservation_id: int | None, *, reserved: Decimal, earned: Decimal, by: By, at: datetime
 ) -> None:
-    """Settle what an offer reserved, if it still is: what the fee earned is short of it was lost, CAD."""
+    """Settle an offer's reservation, if still open: the loss is the reserved minus the earned fee, CAD."""
     if reservation_id is not None:
         short = max(Decimal(0), reserved - earned)
         _unless_closed(lambda: settle(reservation_id, short, by=by, at=at))
 
 
 def _unless_closed(end: Callable[[], object]) -> None:
-    """End a reservation unless it ended before: what happened to an offer is recorded all the same."""
+    """End a reservation unless it ended before: the offer's outcome is recorded in any case."""
     try:
         end()
     except Refused as refusal:

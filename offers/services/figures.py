@@ -1,4 +1,4 @@
-"""What offers contribute to the operations board and to a lead's card."""
+"""The offers' metrics for the operations board, and a lead's current offer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def board_figures(at: datetime) -> dict[str, Any]:
 
 
 def by_market(since: datetime) -> list[dict[str, Any]]:
-    """Return the markets with the most offers computed from `since` on, and what became of those.
+    """Return the markets with the most offers computed from `since` on, and their outcomes.
 
     `multiplier` is the mean share of the ARV that they were computed with. An offer that fell through was
     accepted before.
@@ -55,7 +55,7 @@ def by_market(since: datetime) -> list[dict[str, Any]]:
 
 
 def standing_offer(lead_id: str) -> hooks.StandingOffer | None:
-    """Return a lead's newest offer with where it stands; None where there is none."""
+    """Return a lead's newest offer with its state; None if there is none."""
     offer = Offer.objects.filter(lead_id=lead_id).order_by("-evidence").select_related("evidence").first()
     if offer is None:
         return None

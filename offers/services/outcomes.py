@@ -1,4 +1,4 @@
-"""What happened to an offer: recording it once, and correcting it."""
+"""Outcomes of an offer: recording one once, and correcting it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NEEDED = {rules.ASSIGNED: ("buyer", "buyer_price", "fee_earned")}
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What goes with an outcome: CAD, and the buyer's id."""
+    """The data of an outcome: CAD, and the buyer's id."""
 
     agreed_price: Decimal | None = None
     buyer: str = ""
@@ -51,7 +51,7 @@ NO_FIGURES = Figures()
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What recording answers: the row that holds, where the offer stands, whether it was known already."""
+    """The result of recording: the current row, the offer's state, whether it was known already."""
 
     outcome: OfferOutcome
     state: str
@@ -60,7 +60,7 @@ class Recorded:
 
 @dataclass(slots=True)
 class _Case:
-    """An offer with what happened to it and to its lead's other offers, held until the transaction ends."""
+    """An offer with its outcomes and those of its lead's other offers, locked until the transaction ends."""
 
     offer: Offer
     evidence: OfferEvidence
@@ -93,12 +93,12 @@ def record_outcome(
     figures: Figures = NO_FIGURES,
     reason: str = "",
 ) -> Recorded:
-    """Record what happened to an offer; told again, it answers the first time and writes nothing.
+    """Record an outcome of an offer; a repeat returns the first result and writes nothing.
 
     ACCEPTED or REJECTED, then CONTRACTED (which implies ACCEPTED), then ASSIGNED or FELL_THROUGH. Raises
-    Forbidden without the right, NotFound, Invalid for figures that do not belong to the outcome or are
-    missing, and Refused `outcome_differs` (recorded with other figures), `superseded` (not the lead's newest
-    offer), `outcome_out_of_order`, `price_above_mao` (passes with a manager's reason).
+    Forbidden without the permission, NotFound, Invalid for data that does not belong to the outcome or is
+    missing, and Refused `outcome_differs` (recorded with other data), `superseded` (not the lead's newest
+    offer), `outcome_out_of_order`, `price_above_mao` (allowed with a manager's reason).
     """
     _check_figures(outcome, figures)
     case = _hold(evidence_id)
@@ -113,7 +113,7 @@ def record_outcome(
     fresh = {outcome: figures}
     if outcome == rules.CONTRACTED and 1 not in held:
         fresh = {rules.ACCEPTED: Figures(agreed_price=figures.agreed_price), **fresh}
-    # what was said never to have happened and now did happen corrects the row that said so
+    # an outcome that was withdrawn and then happens is a correction of the withdrawal
     last = rules.latest_by_stage(case.mine)
     rows = [
         _row(case, name, values, corrects=last.get(rules.STAGES[name]), by=by, at=at)
@@ -134,18 +134,18 @@ def correct_outcome(
     figures: Figures = NO_FIGURES,
     void: bool = False,
 ) -> Recorded:
-    """Replace what was recorded in the outcome's stage, or say with `void` that it never happened.
+    """Replace the recorded outcome of a stage, or with `void` say that it never happened.
 
-    The first row stays; the rates are put right by a further event that names the one it corrects. Raises
-    Forbidden for anyone but a manager, NotFound, Invalid without a reason or with wrong figures, and Refused
-    `nothing_to_correct`, `outcome_out_of_order` (a later outcome stands on this one), `price_above_mao`.
+    The first row stays; the rates are corrected by a further event that names the one it corrects. Raises
+    Forbidden for anyone but a manager, NotFound, Invalid without a reason or with invalid data, and Refused
+    `nothing_to_correct`, `outcome_out_of_order` (a later outcome depends on this one), `price_above_mao`.
     """
     if not reason:
         raise Invalid({"reason": [_("A correction needs a reason.")]})
     if not void:
         _check_figures(outcome, figures)
     elif figures.given():
-        raise Invalid({name: [_("What never happened has no figures.")] for name in figures.given()})
+        raise Invalid({name: [_("What never happened has no amounts.")] for name in figures.given()})
     case = _hold(evidence_id)
     stage = rules.STAGES[outcome]
     held = rules.standing(case.mine)
@@ -169,7 +169,7 @@ def correct_outcome(
 
 def _hold(evidence_id: int) -> _Case:
     """Return the case of an offer, with its lead and its row locked. Raises NotFound."""
-    possible = 0 < evidence_id <= models.BigIntegerField.MAX_BIGINT  # SQLite cannot even ask for more
+    possible = 0 < evidence_id <= models.BigIntegerField.MAX_BIGINT  # SQLite does not support larger ids
     found = Offer.objects.filter(pk=evidence_id).first() if possible else None
     if found is None:
         raise NotFound(_("There is no offer with this number."))
@@ -183,12 +183,12 @@ def _hold(evidence_id: int) -> _Case:
 def _check_figures(outcome: str, figures: Figures) -> None:
     given = figures.given()
     wrong = {
-        name: [_("This does not go with %(outcome)s.") % {"outcome": outcome}]
+        name: [_("%(outcome)s does not take this.") % {"outcome": outcome}]
         for name in given
         if name not in _FIGURES[outcome]
     }
     wrong |= {
-        name: [_("%(outcome)s needs this.") % {"outcome": outcome}]
+        name: [_("%(outcome)s requires this.") % {"outcome": outcome}]
         for name in _NEEDED.get(outcome, ())
         if name not in given
     }
@@ -207,7 +207,7 @@ def _already(case: _Case, row: OfferOutcome, figures: Figures) -> Recorded:
             "outcome_differs",
             _("%(outcome)s is recorded already, with other figures. A manager can correct it.")
             % {"outcome": row.outcome},
-            errors={name: [_("Recorded otherwise.")] for name in other},
+            errors={name: [_("Recorded differently.")] for name in other},
         )
     return Recorded(row, case.offer.state, already_recorded=True)
 
@@ -266,11 +266,11 @@ def _row(
 
 
 def _write(case: _Case, rows: list[OfferOutcome], *, by: By, at: datetime, reason: str) -> str:
-    """Write rows with the events of the rates that they change; returns the offer's new state.
+    """Write rows with the events of the rates that they change; return the offer's new state.
 
-    An event names the one that counted the lead before, so that a rate counts a lead once: recomputed,
-    fallen through and corrected offers included. An older offer's correction moves a rate only where no newer
-    offer of the lead decides it.
+    An event names the one that counted the lead before, so that a rate counts a lead once: including
+    recomputed, fallen-through and corrected offers. A correction of an older offer changes a rate only if no
+    newer offer of the lead decides it.
     """
     before, held = rules.verdicts(rules.standing(case.mine)), rules.standing([*case.mine, *rows])
     row_of = {rules.METRIC_OF_STAGE[row.stage]: row for row in rows}
@@ -304,7 +304,7 @@ def _write(case: _Case, rows: list[OfferOutcome], *, by: By, at: datetime, reaso
 
 
 def _end_reservation(case: _Case, rows: list[OfferOutcome], *, by: By, at: datetime) -> None:
-    """Settle what an assigned offer reserved, and release it where the offer ended otherwise."""
+    """Settle an assigned offer's reservation, and release it if the offer ended otherwise."""
     state, reservation_id = case.offer.state, case.offer.reservation_id
     if state == rules.ASSIGNED:
         end = rules.latest_by_stage([*case.mine, *rows])[rules.STAGES[rules.ASSIGNED]]

@@ -1,4 +1,4 @@
-"""Offer policies: the one in force, and changing one."""
+"""Offer policies: look up the one in force, and change one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ POLICY_FIELDS = (
 
 
 def get_effective_policy(place: Place) -> OfferPolicy | None:
-    """Return the policy that decides for a place: its own row, else its province's ALL, else None."""
+    """Return the policy that applies to a place: its own row, else its province's ALL, else None."""
     policy: OfferPolicy | None = OfferPolicy.objects.effective(place)
     return policy
 
@@ -49,9 +49,9 @@ def upsert_policy(
 ) -> OfferPolicy:
     """Create or change a place's policy and return it; `changes` names any of POLICY_FIELDS.
 
-    What is left out keeps its value, a new row takes it from the effective policy, and no change makes no
-    version. Raises Forbidden without the right, Invalid for values out of bounds, Refused `stale_version`
-    when `expected_version` is not the row's (0: there is none yet).
+    Omitted values stay as they are; a new row takes them from the effective policy; without a change there is
+    no version. Raises Forbidden without the permission, Invalid for values out of bounds, Refused
+    `stale_version` when `expected_version` is not the row's (0: there is none yet).
     """
 
     def fresh() -> OfferPolicy:

@@ -27,10 +27,10 @@ def test_an_offer_policy_is_switched_on(page: Page, live_server: Any, person: Ca
     page.wait_for_url(screen)  # loaded, its scripts included: else nothing notices the switch
     example = page.locator("#live-example")
     expect(example).to_contain_text("we offer 252,500 CAD")
-    expect(example).to_contain_text("Switched off")
+    expect(example).to_contain_text("Off: no offer")
     page.locator("input[name=enabled]").focus()
     page.keyboard.press("Space")
-    expect(example).not_to_contain_text("Switched off")
+    expect(example).not_to_contain_text("Off: no offer")
     page.fill("input[name=max_arv_multiplier]", "0.65")
     expect(example).to_contain_text("we offer 230,000 CAD")
     serious = [

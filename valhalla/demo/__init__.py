@@ -1,4 +1,4 @@
-"""Demo data: a made-up company's last months, played through the services in the order of time."""
+"""Demo data: the last months of a fictional company, played through the services in chronological order."""
 
 from valhalla.demo.story import AlreadyThere, NotEmpty, Told, fill
 

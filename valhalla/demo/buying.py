@@ -1,8 +1,8 @@
-"""The demo's buyers: deals offered to some of them, who answer or do not, and one of whom may buy."""
+"""The demo's buyers: deals offered to some of them, their answers, and their purchases."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 from buyers.models import Buyer
@@ -32,7 +32,7 @@ def buyer_id(number: int) -> str:
 
 
 def plan_buyers(timeline: Timeline, team: Team) -> None:
-    """Make the buyers, and put some 600 answers of theirs on the timeline."""
+    """Create the buyers, and put about 600 of their answers on the timeline."""
     boxes = [_make_buyer(number, timeline, team.manager) for number in range(1, BUYERS + 1)]
     for deal in range(1, DEALS + 1):
         _plan_deal(deal, boxes, timeline, team)
@@ -65,31 +65,17 @@ def _plan_deal(deal: int, boxes: list[tuple[int, str]], timeline: Timeline, team
     asked += chance.sample([number for number, province in boxes if province != place.province], 2)
     sold = False
     for number in asked:
+        given = {
+            "by": team.program if number % 3 else team.of["casey"], "buyer_id": buyer_id(number),
+            "deal_id": f"D-{deal:04}",
+        }  # fmt: skip
         answers = chance.random() < answering
         answered_at = offered_at + timedelta(minutes=chance.randrange(10, 2000))
-        _plan(
-            timeline, team, answered_at, place, kind, "RESPONDED" if answers else "NO_RESPONSE", number, deal
-        )
+        event = "RESPONDED" if answers else "NO_RESPONSE"
+        timeline.at(answered_at, record_feedback, place, kind, event, **given)
         if answers:
             buys = not sold and chance.random() < closing
             sold = sold or buys
             decided_at = answered_at + timedelta(hours=chance.randrange(4, 70))
-            _plan(timeline, team, decided_at, place, kind, "BOUGHT" if buys else "PASSED", number, deal)
-
-
-def _plan(
-    timeline: Timeline,
-    team: Team,
-    when: datetime,
-    place: Place,
-    kind: str,
-    event: str,
-    number: int,
-    deal: int,
-) -> None:
-    by = team.program if number % 3 else team.of["casey"]
-
-    def record(at: datetime) -> None:
-        record_feedback(place, kind, event, buyer_id=buyer_id(number), deal_id=f"D-{deal:04}", by=by, at=at)
-
-    timeline.at(when, record)
+            event = "BOUGHT" if buys else "PASSED"
+            timeline.at(decided_at, record_feedback, place, kind, event, **given)

@@ -1,9 +1,10 @@
-"""The demo's ladders: begun over the last month and worked at lawful times, some late, some never."""
+"""The demo's ladders: started over the last month and worked at permitted times, some late, some never."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db.models import Q
@@ -38,10 +39,10 @@ from valhalla.demo.timeline import Timeline
 
 LADDERS, NEW_LEADS, DAYS = 150, 14, 30
 REACH = timedelta(days=DAYS + 70)
-FORMER = "ines"  # who left the team: her tasks count as nobody's
+FORMER = "ines"  # left the team: their tasks count as unowned
 NOTES = ("", "", "asks for a call after work", "wants to see the numbers", "roof and furnace are old")
 
-# What happens to the first ladders, so that nothing a screen can show is missing; the others go by chance.
+# What happens to the first ladders, so that every screen has something to show; the others are random.
 SCRIPTS = (
     "REPLIED HANDOVER", "REACHED HANDOVER", "REACHED CALLBACK", "REPLIED CALLBACK", "REACHED NOT_NOW",
     "REPLIED NOT_NOW", "REACHED NOT_INTERESTED", "REACHED SOLD_OR_LISTED", "OPTED_OUT", "WRONG_NUMBER",
@@ -64,12 +65,12 @@ NEXT = (
     "NOT_INTERESTED",
     "SOLD_OR_LISTED",
 )
-# After how many allowed minutes a due task is done.
+# After how many allowed minutes a due task is completed.
 DELAYS = ((1, 5), (2, 25), (2, 25), (5, 29), (10, 90), (31, 118), (130, 420))
 
 
 class Followups:
-    """The team at work on ladders; each deed is put on the timeline when the one before it is done."""
+    """The team working on ladders; each action is put on the timeline when the previous one is done."""
 
     def __init__(self, timeline: Timeline, team: Team) -> None:
         self.timeline, self.team, self.chance = timeline, team, timeline.chance
@@ -82,10 +83,11 @@ class Followups:
         places |= {Place(province) for province in Province.values}
         self.book = GateBook.load(places, timeline.days_ago(DAYS), reach=REACH)
 
-    # --- beginnings -----------------------------------------------------------------------------------------
+    # --- ladders that start
+    # -----------------------------------------------------------------------------------
 
     def plan(self) -> None:
-        """Put the beginnings of all ladders on the timeline, and what jobs and managers do."""
+        """Put the start of all ladders on the timeline, and what jobs and managers do."""
         leads = self.some_leads(LADDERS - NEW_LEADS)
         for number, lead in enumerate(leads):
             if number < len(SCRIPTS):
@@ -97,14 +99,14 @@ class Followups:
                 when = self.timeline.some_day(6 if number % 2 else DAYS)
             self.plan_beginning(lead, when)
         for number in range(1, NEW_LEADS + 1):
-            # web forms come at any hour, the newest just now
+            # web forms arrive at any hour, the latest just now
             self.plan_web_form(
                 number, self.timeline.days_ago(self.chance.uniform(0, 6) if number > 3 else 0.01 * number)
             )
         self.plan_jobs()
 
     def handed_over(self) -> list[int]:
-        """Return the ids of the leads whose script hands them over to a closer."""
+        """Return the ids of the leads whose script hands them off to a closer."""
         return [lead for lead, script in self.scripts.items() if script.endswith("HANDOVER")]
 
     def some_leads(self, count: int) -> list[Lead]:
@@ -122,7 +124,7 @@ class Followups:
         chosen: list[Lead] = []
         while len(chosen) < count and any(by_province.values()):
             for province in sorted(by_province):
-                # the large provinces give more leads than the small ones
+                # the large provinces have more leads than the small ones
                 for _n in range(3 if len(by_province[province]) > 60 else 1):
                     lead = by_province[province].pop() if by_province[province] else None
                     if lead is not None and numbers.get(lead.pk) not in taken:
@@ -134,14 +136,14 @@ class Followups:
         owner = self.owner_for(lead)
         by = self.team.manager if self.chance.random() < 0.7 else self.team.program
 
-        def begin(at: datetime) -> None:
-            try:
-                made = create_ladder(lead.external_id, by=by, at=at, owner=owner)
-            except Refused:
-                return  # somebody who opted out on a number that she shares
-            self.follow(made.tasks[0])
+        self.timeline.at(when, self.begin, lead.external_id, by=by, owner=owner)
 
-        self.timeline.at(when, begin)
+    def begin(self, lead_id: str, **given: Any) -> None:
+        try:
+            made = create_ladder(lead_id, **given)
+        except Refused:
+            return  # a lead who opted out on a number that they share
+        self.follow(made.tasks[0])
 
     def owner_for(self, lead: Lead) -> str:
         script = self.scripts.get(lead.pk, "")
@@ -162,19 +164,10 @@ class Followups:
             score=Decimal(self.chance.randrange(66, 99)) / 100, cost=Decimal(35), source="web form",
             phone=f"782-555-{number + 150:04}",
         )  # fmt: skip
-
-        def arrive(at: datetime) -> None:
-            made = create_ladder(
-                f"WEB-{number:04}",
-                by=self.team.program,
-                at=at,
-                province=province,
-                market=city.upper(),
-                details=details,
-            )
-            self.follow(made.tasks[0])
-
-        self.timeline.at(when, arrive)
+        self.timeline.at(
+            when, self.begin, f"WEB-{number:04}", by=self.team.program, province=province,
+            market=city.upper(), details=details,
+        )  # fmt: skip
 
     # --- work -----------------------------------------------------------------------------------------------
 
@@ -187,7 +180,7 @@ class Followups:
         return self.book.gate(where, task.channel)
 
     def follow(self, task: FollowUpTask | None) -> None:
-        """Plan when somebody does a task: after a chance number of minutes in which contact is allowed."""
+        """Plan when somebody works a task: after a random number of minutes in which contact is allowed."""
         if task is None or task.due_at is None or task.lead_id in self.neglected:
             return
         if self.scripts.get(task.lead_id) == "neglect" and (task.step or 0) >= 2:
@@ -202,9 +195,7 @@ class Followups:
         since = max(filter(None, (task.due_at, task.snoozed_until)))
         when = self.gate(task).hours.after_open_minutes(since, self.chance.randint(low, high))
         if when is not None:
-            self.timeline.at(
-                when + timedelta(seconds=self.chance.randrange(50)), lambda at: self.work(task.pk, at)
-            )
+            self.timeline.at(when + timedelta(seconds=self.chance.randrange(50)), self.work, task.pk)
 
     def work(self, task_id: int, at: datetime) -> None:
         task = FollowUpTask.objects.select_related("lead").get(pk=task_id)
@@ -219,7 +210,7 @@ class Followups:
         except Refused as refusal:
             then = refusal.extra.get("next_allowed_at")
             if then is not None:
-                self.timeline.at(then + timedelta(minutes=3), lambda later: self.work(task_id, later))
+                self.timeline.at(then + timedelta(minutes=3), self.work, task_id)
 
     def worker(self, task: FollowUpTask) -> By:
         if task.kind == FollowUpTask.Kind.HANDOVER or self.scripts.get(task.lead_id) == "overridden":
@@ -259,7 +250,7 @@ class Followups:
             token = start_task(task.pk, by=by, at=at, source=source)["claim_token"]
             completion = self.completion(task, at, outcome, what, claim_token=token)
             talked = timedelta(seconds=self.chance.randrange(20, 900))
-            self.timeline.at(at + talked, lambda later: self.complete(task.pk, completion, by, later))
+            self.timeline.at(at + talked, self.complete, task.pk, completion, by)
             return
         self.complete(task.pk, completion, by, at)
 
@@ -267,7 +258,7 @@ class Followups:
         try:
             self.follow(complete_task(task_id, completion, by=by, at=at).next_task)
         except Refused:
-            return  # the ladder was stopped, or the person opted out elsewhere, while this was under way
+            return  # the ladder was stopped, or the person opted out elsewhere, in the meantime
 
     def completion(
         self, task: FollowUpTask, at: datetime, outcome: str, what: str = "", claim_token: str = ""
@@ -287,13 +278,14 @@ class Followups:
     def snooze(self, task: FollowUpTask, by: By, at: datetime, how_long: timedelta) -> None:
         self.follow(snooze_task(task.pk, by=by, at=at, until=at + how_long))
 
-    # --- what is scripted -----------------------------------------------------------------------------------
+    # --- scripted leads
+    # -----------------------------------------------------------------------------------------
 
     def do_script(self, script: str, task: FollowUpTask, by: By, at: datetime) -> bool:
-        """Do what the script of a ladder says once its step has come; True if that was it."""
+        """Do what the script of a ladder says once its step has come; return True if it did."""
         step = task.step or 0
         words = script.split()
-        if len(words) == 2:  # an outcome and what is next: a reply to a text, a call that reached her
+        if len(words) == 2:  # an outcome and the next step: a reply to a text, a call that reached the lead
             wanted = "SMS" if words[0] == "REPLIED" else "CALL"
             if task.channel == wanted and step >= 2:
                 if script == "REACHED HANDOVER":
@@ -323,14 +315,14 @@ class Followups:
         return False
 
     def agree_to_texts(self, task: FollowUpTask, by: By, at: datetime) -> None:
-        """Let a person say on the phone that they may be texted."""
+        """Record a lead's consent to texts, given on the phone."""
         record_heard_consent(
             task.pk, by=by, at=at, channel="SMS", wording="May be texted about an offer for the house",
             evidence="RECORDING", reference=f"call {task.pk}",
         )  # fmt: skip
 
     def withdraw_texts(self, task: FollowUpTask, at: datetime) -> None:
-        """Let her say on the phone that she wants no more texts: the calls go on, the texts are held."""
+        """Record that a lead wants no more texts: calls continue, texts are blocked."""
         point = task.contact_point
         if point is not None:
             record_consent(
@@ -350,29 +342,26 @@ class Followups:
         while evening <= local or evening.weekday() > 4:
             evening += timedelta(days=1)
 
-        def call(when: datetime) -> None:
-            if script == "denied":
-                try:
-                    start_task(task.pk, by=by, at=when)
-                except Refused as refusal:
-                    then = refusal.extra.get("next_allowed_at")
-                    if then is not None:
-                        later = then + timedelta(minutes=2)
-                        self.timeline.at(later, lambda at: self.finish(task, by, at, "NO_ANSWER"))
-                return
-            how = Completion(
-                outcome="REACHED", next="CALLBACK", next_at=when + timedelta(days=2), happened=True
-            )
-            if script == "overridden":
-                how = Completion(outcome="NO_ANSWER", override_reason="She asked for a call after eight")
-            self.complete(task.pk, how, by, when)
+        self.timeline.at(evening.astimezone(UTC), self.call_late, script, task, by)
 
-        self.timeline.at(evening.astimezone(UTC), call)
+    def call_late(self, script: str, task: FollowUpTask, by: By, at: datetime) -> None:
+        if script == "denied":
+            try:
+                start_task(task.pk, by=by, at=at)
+            except Refused as refusal:
+                then = refusal.extra.get("next_allowed_at")
+                if then is not None:
+                    self.timeline.at(then + timedelta(minutes=2), self.finish, task, by, outcome="NO_ANSWER")
+            return
+        how = Completion(outcome="REACHED", next="CALLBACK", next_at=at + timedelta(days=2), happened=True)
+        if script == "overridden":
+            how = Completion(outcome="NO_ANSWER", override_reason="She asked for a call after eight")
+        self.complete(task.pk, how, by, at)
 
     # --- jobs, and the last minutes -------------------------------------------------------------------------
 
     def plan_jobs(self) -> None:
-        """Run the jobs as beat would have: hourly what is late, nightly the day's figures."""
+        """Run the jobs as beat would have: overdue tasks hourly, the day's metrics nightly."""
         hour = self.timeline.days_ago(DAYS).replace(minute=5, second=0, microsecond=0)
         while hour < self.timeline.now:
             self.timeline.at(hour, escalate_overdue)
@@ -386,15 +375,16 @@ class Followups:
         snapshot_sla(at)
 
     def plan_last_days(self) -> None:
-        """Hand over what the one who left had; put aside and claim some of what is due now."""
+        """Reassign the tasks of the person who left; snooze and claim some of what is due now."""
         self.timeline.at(self.timeline.days_ago(1.5), self.hand_over)
         self.timeline.at(self.timeline.now - timedelta(minutes=6), self.put_aside)
-        self.timeline.at(self.timeline.now - timedelta(minutes=4), self.claim)
-        # last night's is enough: each run counts all of the 90 days before it
-        self.timeline.at(self.timeline.days_ago(0.5), self.recount_buyers)
-
-    def recount_buyers(self, at: datetime) -> None:
-        refresh_activity(by=By.system("buyers.refresh_activity"), at=at)
+        for name in ("benoit", "amara", "casey"):
+            self.timeline.at(
+                self.timeline.now - timedelta(minutes=4), claim_due, by=self.team.of[name], limit=3
+            )
+        # last night's run is enough: each run counts all of the 90 days before it
+        by = By.system("buyers.refresh_activity")
+        self.timeline.at(self.timeline.days_ago(0.5), refresh_activity, by=by)
 
     def hand_over(self, at: datetime) -> None:
         mine = FollowUpTask.objects.filter(owner_key=FORMER, status=FollowUpTask.Status.OPEN, is_current=True)
@@ -403,17 +393,13 @@ class Followups:
             reassign_tasks(ids, "elena", by=self.team.manager, at=at, reason="Ines left the team")
 
     def put_aside(self, at: datetime) -> None:
-        """Snooze one of the tasks that nobody owns, so that there is one whenever the demo is made."""
+        """Snooze one of the unowned tasks, so that there is one whenever the demo is created."""
         task = FollowUpTask.objects.due(at).filter(owner_key="", snoozed_until=None).first()
         if task is not None:
             snooze_task(task.pk, by=self.team.of["benoit"], at=at, until=at + timedelta(days=3))
 
-    def claim(self, at: datetime) -> None:
-        for name in ("benoit", "amara", "casey"):
-            claim_due(by=self.team.of[name], at=at, limit=3)
-
 
 def realign(at: datetime) -> None:
-    """Judge due times anew where rules were changed, as the job would."""
+    """Recompute due times after policies changed, as the job would."""
     while realign_due(at):
         pass

@@ -1,4 +1,4 @@
-"""The demo's rules: a policy changed and changed back, half-days before holidays, offers switched on."""
+"""The demo's policies: one changed and changed back, half-days before holidays, offers enabled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from governance.market.services import schedule_change, upsert_policy
 from offers.services import upsert_policy as upsert_offer_policy
 from valhalla.demo.timeline import Timeline
 
-# Ontario and British Columbia stay as they are seeded, for whoever tries the documentation's examples.
+# Ontario and British Columbia keep their seeded policies, for readers who try the documentation's examples.
 OFFERS_IN = ("AB", "NS", "QC", "SK")
 
 
@@ -31,7 +31,7 @@ LISTS_READ_DAYS_AGO = (34, 5)
 
 
 def read_lists(timeline: Timeline, correlation_id: str) -> None:
-    """Read in the national do-not-call list as each month; the newest stays usable for some weeks."""
+    """Import the national do-not-call list every month; the newest stays usable for some weeks."""
     for days in LISTS_READ_DAYS_AGO:
         at = timeline.days_ago(days)
         import_do_not_call(
@@ -41,7 +41,7 @@ def read_lists(timeline: Timeline, correlation_id: str) -> None:
 
 
 def set_rules(timeline: Timeline, manager: By) -> None:
-    """Change rules as a manager does; afterwards no province has other contact rules than the seeded ones."""
+    """Change policies as a manager does; afterwards every province has its seeded contact policy again."""
     short = [{"days": [0, 1, 2, 3, 4], "start": "10:00", "end": "17:00"}]
     summer = "Short days while half of the team is on leave"
     upsert_policy(

@@ -1,4 +1,4 @@
-"""The demo's offers, with comparable sales, and what became of them."""
+"""The demo's offers, with comparable sales and outcomes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from valhalla.demo.timeline import Timeline
 
 OFFERS = 40
 THOUSAND = Decimal(1000)
-# The first offers end like this; the others by chance.
+# How the first offers end; the others are random.
 ENDS: tuple[tuple[str, ...], ...] = (
     ("ACCEPTED", "CONTRACTED", "ASSIGNED"), ("ACCEPTED", "CONTRACTED", "FELL_THROUGH"), ("REJECTED",),
     ("ACCEPTED",), ("CONTRACTED", "ASSIGNED"), ("REJECTED",), ("ACCEPTED", "CONTRACTED"),
@@ -32,7 +32,7 @@ COMPUTED_AGAIN = (10, 11, 12)
 
 
 def plan_offers(timeline: Timeline, team: Team) -> None:
-    """Put the offers on the timeline, a few of them computed anew for the same lead."""
+    """Put the offers on the timeline, a few of them computed again for the same lead."""
     chance = timeline.chance
     leads = list(Lead.objects.filter(province__in=OFFERS_IN).order_by("external_id"))
     closers = team.with_role(Role.CLOSER)
@@ -41,17 +41,19 @@ def plan_offers(timeline: Timeline, team: Team) -> None:
         ends = () if again else ENDS[number] if number < len(ENDS) else _drawn(timeline)
         early = number < len(ENDS)
         when = timeline.some_day(28, least=22) if early else timeline.some_day(28)
-        _Offer(timeline, chance.choice(closers), lead, number, ends, team).plan(when)
+        timeline.at(when, _Offer(timeline, chance.choice(closers), lead, number, ends, team).compute)
         if again:
             later = when + timedelta(hours=20)
-            _Offer(timeline, chance.choice(closers), lead, number, (), team).plan(min(later, timeline.now))
+            offer = _Offer(timeline, chance.choice(closers), lead, number, (), team)
+            timeline.at(min(later, timeline.now), offer.compute)
 
 
 def plan_offer_to(lead: Lead, timeline: Timeline, team: Team) -> None:
-    """Put an offer on the timeline to somebody who was handed over to a closer: she accepts, and signs."""
+    """Put an offer on the timeline to a lead who was handed off to a closer: they accept and sign."""
     closer = team.with_role(Role.CLOSER)[0]
     ends = ("ACCEPTED", "CONTRACTED")
-    _Offer(timeline.apart("an offer"), closer, lead, OFFERS + 2, ends, team).plan(timeline.days_ago(9))
+    offer = _Offer(timeline.apart("an offer"), closer, lead, OFFERS + 2, ends, team)
+    timeline.at(timeline.days_ago(9), offer.compute)
 
 
 def _drawn(timeline: Timeline) -> tuple[str, ...]:
@@ -61,7 +63,7 @@ def _drawn(timeline: Timeline) -> tuple[str, ...]:
 
 
 class _Offer:
-    """One offer on its way: computed, then what happens to it, step by step."""
+    """An offer from its computation through each step of its outcome."""
 
     def __init__(
         self, timeline: Timeline, closer: By, lead: Lead, number: int, ends: tuple[str, ...], team: Team
@@ -70,9 +72,6 @@ class _Offer:
         self.ends = list(ends)
         self.computed: Computed | None = None
         self.agreed = Decimal(0)
-
-    def plan(self, when: datetime) -> None:
-        self.timeline.at(when, self.compute)
 
     def compute(self, at: datetime) -> None:
         chance = self.timeline.chance

@@ -1,4 +1,4 @@
-"""The demo's people, their work profiles and passwords, and a program's token."""
+"""The demo's users, their work profiles and passwords, and a program's token."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WEST, CENTRE, EAST = ["BC", "AB", "YT", "NT"], ["ON", "MB", "SK", "NU"], ["NB", 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody of the demo, as she is made; without a work profile she works on everything."""
+    """A demo user, as created; without a work profile they work on everything."""
 
     name: str
     role: Role
@@ -61,13 +61,13 @@ PEOPLE = (
 ABSENT = "grace"
 PROGRAM = "web-form"
 TOKEN_LABEL = "demo"
-SIGNS = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # none that look alike
+SIGNS = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # no characters that look alike
 PASSWORD_LENGTH = 16
 
 
 @dataclass
 class Team:
-    """The demo's people as those who act. `of` names them by the demo's own names."""
+    """The demo's users as actors. `of` finds them by the demo's own names."""
 
     of: dict[str, By]
     program: By
@@ -88,7 +88,7 @@ class Team:
 
 
 def make_team(at: datetime, correlation_id: str) -> Team:
-    """Make the people with random passwords, their profiles, one absence, and a token for a program."""
+    """Create the users with random passwords, their profiles, one absence, and a token for a program."""
     of, passwords = {}, []
     operator = By.system("demo", correlation_id)
     for person in PEOPLE:
@@ -122,7 +122,7 @@ def _free_name(name: str) -> str:
 def _make(person: Person, password: str, by: By, at: datetime) -> User:
     first, last = person.full_name.split(" ", 1)
     user = User(username=_free_name(person.name), role=person.role, first_name=first, last_name=last)
-    user.password = make_password(password)  # not as somebody else's: they begin to work at once
+    user.password = make_password(password)  # not as if another person had set it: they start to work at once
     user.full_clean()
     user.save()
     show_role(user)
@@ -139,7 +139,7 @@ def _make(person: Person, password: str, by: By, at: datetime) -> User:
 
 
 def write_people(path: Path, team: Team) -> None:
-    """Write passwords and token where only their owner reads them; the file is whole or as it was."""
+    """Write passwords and token to a file that only its owner can read; the write is atomic."""
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -149,7 +149,7 @@ def write_people(path: Path, team: Team) -> None:
 
 
 def still_let_in(at: datetime) -> list[str]:
-    """Return the usernames of the demo whose printed passwords and token are still good, if there are any."""
+    """Return the demo usernames whose printed passwords and token still work, if any."""
     known = {(person.name, *person.full_name.split(" ", 1)) for person in PEOPLE}
     rows = User.objects.filter(is_active=True, last_name__in=[last for _name, _first, last in known])
     people = [

@@ -1,4 +1,4 @@
-"""The demo's risk: what a program reserves for capital and settles the day after, and what nobody ended."""
+"""The demo's risk: what a program reserves for capital and settles the day after, and what stays open."""
 
 from __future__ import annotations
 
@@ -16,36 +16,22 @@ ENGINE = "CAPITAL"
 
 
 def plan_risk(timeline: Timeline, team: Team) -> None:
-    """Put reservations on the timeline, the last of which are open now, and the job that ends stale ones."""
-    chance = random.Random("risk")  # its own, so that the rest of the story stays as it was
+    """Put reservations on the timeline, the last still open, and the job that expires stale ones."""
+    chance = random.Random("risk")  # a separate generator, so that the rest of the story does not change
     for hours in range(0, DAYS * 24, 6):
-        timeline.at(timeline.days_ago(hours / 24), _release_stale)
+        by = By.system("governance.release_stale_reservations")
+        timeline.at(timeline.days_ago(hours / 24), release_stale, by=by)
     for day in range(DAYS, 0, -2):
         amount = Decimal(chance.randrange(2_000, 6_000))
         lost = amount * chance.choice([0, 0, 0, 5]) / 100
-        _Placement(timeline, team.program, amount, lost).plan(timeline.days_ago(day))
-    _Placement(timeline, team.program, Decimal(6_500), Decimal(0)).plan(timeline.now - timedelta(minutes=1))
+        timeline.at(timeline.days_ago(day), _place, amount, lost, timeline, team.program)
+    timeline.at(
+        timeline.now - timedelta(minutes=1), _place, Decimal(6_500), Decimal(0), timeline, team.program
+    )
 
 
-def _release_stale(at: datetime) -> int:
-    return release_stale(by=By.system("governance.release_stale_reservations"), at=at)
-
-
-class _Placement:
-    """Capital that is reserved, and settled a day later."""
-
-    def __init__(self, timeline: Timeline, by: By, amount: Decimal, lost: Decimal) -> None:
-        self.timeline, self.by, self.amount, self.lost = timeline, by, amount, lost
-        self.reservation_id: int | None = None
-
-    def plan(self, when: datetime) -> None:
-        self.timeline.at(when, self.reserve)
-        self.timeline.at(when + timedelta(days=1), self.settle)
-
-    def reserve(self, at: datetime) -> None:
-        answer = reserve_exposure(ENGINE, self.amount, purpose="placement", by=self.by, at=at)
-        self.reservation_id = answer.reservation_id
-
-    def settle(self, at: datetime) -> None:
-        if self.reservation_id is not None:
-            settle(self.reservation_id, self.lost, by=self.by, at=at)
+def _place(amount: Decimal, lost: Decimal, timeline: Timeline, by: By, at: datetime) -> None:
+    """Reserve capital, and settle it a day later."""
+    answer = reserve_exposure(ENGINE, amount, purpose="placement", by=by, at=at)
+    if answer.reservation_id is not None:
+        timeline.at(at + timedelta(days=1), settle, answer.reservation_id, lost, by=by)

@@ -1,4 +1,4 @@
-"""The demo's ladder template: what is said at each step, in English and in French."""
+"""The demo's ladder template: the script of each step, in English and in French."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ NURTURE_SAID = (
 
 
 def say_scripts(timeline: Timeline, manager: By) -> None:
-    """Give the template for all provinces something to say at each step; its cadence stays."""
+    """Add a script to each step of the template for all provinces; its cadence stays."""
     template = LadderTemplate.objects.get(province="", market="ALL")
     save_template(
         "", "ALL", by=manager, at=timeline.days_ago(100), enabled=template.enabled,

@@ -1,4 +1,4 @@
-"""The demo from its first day to now, in one transaction: whole, or as if it had never been begun."""
+"""The demo from its first day to now, in one transaction: complete, or not at all."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ SAMPLES = ("leads.csv", "leads_quebec.csv")
 
 
 class AlreadyThere(Exception):
-    """The database has demo data."""
+    """The database already has demo data."""
 
 
 class NotEmpty(Exception):
-    """The database has leads that are no demo data."""
+    """The database has leads that are not demo data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """How much there is to see."""
+    """Counts of what the demo created."""
 
     leads: int
     ladders: int
@@ -55,10 +55,10 @@ class Told:
 
 
 def fill(now: datetime, *, people_file: Path) -> Told:
-    """Fill an empty database with demo data that ends at `now`; write the people's passwords and the token.
+    """Fill an empty database with demo data that ends at `now`; write the users' passwords and the token.
 
-    The same for the same `now`, passwords and token apart. A run that is killed leaves nothing behind. Raises
-    AlreadyThere or NotEmpty where there are leads.
+    The result is the same for the same `now`, apart from passwords and token. A run that is killed leaves
+    nothing behind. Raises AlreadyThere or NotEmpty if there are leads.
     """
     with transaction.atomic(), _switches_aside():
         if Lead.objects.filter(correlation_id=CORRELATION).exists():
@@ -100,7 +100,7 @@ def fill(now: datetime, *, people_file: Path) -> Told:
 
 @contextmanager
 def _switches_aside() -> Iterator[None]:
-    """Play the past whatever the switches say now: nobody is contacted by it."""
+    """Play the past regardless of the current switches: nobody is contacted by it."""
     enforced = settings.GO_LIVE_ENFORCE
     settings.GO_LIVE_ENFORCE = False
     try:

@@ -1,44 +1,33 @@
-"""The demo's tripwire that fired: of the notices that sellers get, fewer arrive than before.
+"""The demo's tripwire that fired: fewer of the notices to sellers arrive than before.
 
-It only tells the managers. Those that hold an engine back are as they were planted: they learn.
+It only notifies the managers. Those that throttle an engine stay as seeded: they collect their baseline.
 """
 
 from __future__ import annotations
-
-from datetime import datetime
 
 from governance.kpi.models import Domain
 from governance.kpi.services import Kpi, emit_kpis
 from governance.tripwire.services import evaluate_tripwires, upsert_policy
 from valhalla.demo.people import Team
-from valhalla.demo.timeline import Deed, Timeline
+from valhalla.demo.timeline import Timeline
 
 DAYS, BAD_DAYS = 34, 8
 METRIC = "notice_delivered"
-# arrived and lost, a day
+# delivered and lost, per day
 NORMAL = ((15, 1), (17, 2), (14, 2), (16, 0))
 BAD = ((10, 6), (9, 5), (11, 5), (9, 7))
 
 
 def plan_tripwire(timeline: Timeline, team: Team) -> None:
-    """Put the tripwire, what it counts and its last look on the timeline."""
+    """Put the tripwire, its events and its last evaluation on the timeline."""
     domain = Domain.NOTIFY.value
-
-    def watch(at: datetime) -> None:
-        values = {"measure": "SUCCESS_RATE", "enabled": True}
-        upsert_policy(domain, METRIC, values, by=team.manager, at=at, reason="Sellers missed our notices")
-
-    timeline.at(timeline.days_ago(DAYS + 2), watch)
+    values = {"measure": "SUCCESS_RATE", "enabled": True}
+    timeline.at(
+        timeline.days_ago(DAYS + 2), upsert_policy, domain, METRIC, values, by=team.manager,
+        reason="Sellers missed our notices",
+    )  # fmt: skip
     for day in range(DAYS, 0, -1):
         arrived, lost = (BAD if day <= BAD_DAYS else NORMAL)[day % 4]
-        ends = [True] * arrived + [False] * lost
-        timeline.at(
-            timeline.days_ago(day), _count([Kpi(domain, METRIC, end, None, {}) for end in ends], team)
-        )
-    timeline.at(
-        timeline.now, lambda at: evaluate_tripwires(at, by=team.manager, domain=domain, metric=METRIC)
-    )
-
-
-def _count(events: list[Kpi], team: Team) -> Deed:
-    return lambda at: emit_kpis(events, by=team.program, at=at)
+        events = [Kpi(domain, METRIC, end, None, {}) for end in [True] * arrived + [False] * lost]
+        timeline.at(timeline.days_ago(day), emit_kpis, events, by=team.program)
+    timeline.at(timeline.now, evaluate_tripwires, by=team.manager, domain=domain, metric=METRIC)

@@ -1,1 +1,1 @@
-"""How dates are written: instants with their clock, for people read them in six time zones."""
+"""Date formats: instants with their time zone, since readers are in six time zones."""

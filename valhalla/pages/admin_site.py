@@ -1,4 +1,4 @@
-"""The site of the managers' admin."""
+"""The admin site."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from unfold.sites import UnfoldAdminSite
 
 
 class FoundByTyping(AutocompleteJsonView):
-    """The rows that a form’s field offers while one types; what is no such field is refused."""
+    """Autocomplete results for a form field; refuses anything that is not such a field."""
 
     def process_request(self, request: HttpRequest) -> Any:
         term, screen, field, to_field = super().process_request(request)
-        if not field.concrete:  # the other side of somebody's key: Django itself would fail
+        if not field.concrete:  # the reverse side of a foreign key: Django itself would fail
             raise PermissionDenied
         return term.replace("\0", ""), screen, field, to_field
 

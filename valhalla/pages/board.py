@@ -1,7 +1,7 @@
-"""The operations board: where managers and auditors begin, and see at a glance what needs them.
+"""The operations board: the first page for managers and auditors, which shows what needs attention.
 
-Figures that would take long come as a job last counted them; the rest is asked in queries that read a bounded
-part of an index. Twelve queries at most, however large the tables are.
+Metrics that would take long are as a job last computed them; the rest comes from queries that read a bounded
+part of an index. At most twelve queries, however large the tables are.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ STALE_AFTER = timedelta(minutes=15)
 RISK_FIELDS = {field.name: field for field in RiskPolicy._meta.concrete_fields}
 TRIPWIRES = 12  # with a tile of their own
 MOST_AREA_CODES = 800  # more than the North American plan has
-MOST_NAMED = 12  # of them in a tile
+MOST_NAMED = 12  # shown in a tile
 TILE, GAP = 64, 4  # of the map, in its own units
 # Column and row of each tile: neighbours stay neighbours as far as squares allow, with the gulf in between.
 TILES = {
@@ -61,10 +61,10 @@ GOOD, WATCH, BAD, UNKNOWN, PLAIN = "good", "watch", "bad", "unknown", "plain"
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One figure with its light.
+    """A metric with its status light.
 
-    `state` is good, watch, bad, unknown, or plain where nothing is judged; `share` and `goal` are the
-    fractions of a bar and of the mark on it.
+    `state` is good, watch, bad, unknown, or plain if nothing is judged; `share` and `goal` are the fractions
+    of a bar and of its target mark.
     """
 
     title: str
@@ -79,12 +79,12 @@ class Tile:
 
     @property
     def width(self) -> str:
-        """The bar's length in percent, at most 100."""
+        """Return the bar's length in percent, at most 100."""
         return _percent_of_bar(self.share or 0.0)
 
     @property
     def aim(self) -> str:
-        """Where on the bar the target lies, in percent; blank where none is."""
+        """Return where on the bar the target is, in percent; blank if there is none."""
         return _percent_of_bar(self.goal) if self.goal else ""
 
 
@@ -112,7 +112,7 @@ def board_at(
     tripwires: Sequence[RegressionState] = (),
     counted: dict[str, Figure] | None = None,
 ) -> dict[str, Any]:
-    """Return the board's sections, its liquidity by province, and when the slow figures were counted."""
+    """Return the board's sections, its liquidity by province, and when the slow metrics were computed."""
     counted = figures() if counted is None else counted
     wanted, risk = targets(), snapshot(at)
     oldest = min((figure.counted_at for figure in counted.values()), default=None)
@@ -141,7 +141,7 @@ def board_at(
 
 
 def _switches(now: GoLiveState) -> Tile:
-    """Return the tile of the switches, in the words of the banner that stands on every page."""
+    """Return the tile of the switches, with the text of the banner on every page."""
     banner, standing = banner_at(now), standing_at(now)
     figure, light, says = {
         Standing.KILLED: (_("Kill switch engaged"), BAD, _("stopped")),
@@ -184,7 +184,7 @@ def _throttles(risk: Snapshot, wanted: dict[str, Target]) -> Tile:
 
 
 def _paused(counted: dict[str, Figure]) -> list[Tile]:
-    """Return a warning where a job is paused, else nothing."""
+    """Return a warning if a job is paused, else nothing."""
     names = _value(counted, "paused_jobs")
     if not names:
         return []
@@ -195,10 +195,12 @@ def _paused(counted: dict[str, Figure]) -> list[Tile]:
 
 
 def _tripwires(standing: Sequence[RegressionState]) -> list[Tile]:
-    """Return a tile for each tripwire that watches or fired, the gravest first."""
+    """Return a tile for each tripwire that is armed or has fired, the most serious first."""
     if not standing:
         url = reverse("admin:governance_regressionpolicy_changelist")
-        return [Tile(_("Tripwires"), "–", WATCH, _("off"), url=url, note=_("No tripwire watches a figure."))]
+        return [
+            Tile(_("Tripwires"), "–", WATCH, _("off"), url=url, note=_("No tripwire is watching a metric."))
+        ]
     tiles = [_tripwire(state) for state in standing[:TRIPWIRES]]
     more = len(standing) - len(tiles)
     if more:
@@ -225,7 +227,7 @@ def _tripwire(state: RegressionState) -> Tile:
 
 
 def _risk(risk: Snapshot) -> list[Tile]:
-    """Return for each engine the cap that is used most: whoever reserves meets that one first."""
+    """Return for each engine the cap that is used most, since reservations reach that one first."""
     url = reverse("admin:governance_riskpolicy_changelist")
     tiles = []
     for engine in risk.engines:
@@ -253,7 +255,7 @@ def _risk(risk: Snapshot) -> list[Tile]:
 
 
 def _lists(at: datetime) -> Tile:
-    """Return how many area codes have a national do-not-call list that ends within a week, or has ended."""
+    """Return how many area codes have a do-not-call list that expires within a week or has expired."""
     rows = list(ending_lists(at)[:MOST_AREA_CODES])
     url = reverse("admin:governance_areacodelist_changelist") + "?ends=soon"
     title = _("Do-not-call lists that end within 7 days")
@@ -287,7 +289,7 @@ def _work(counted: dict[str, Figure], at: datetime) -> list[Tile]:
         ),
         _count(
             _("Blocked: no permitted contact time"), waiting["held"], f"{tasks}?held=yes",
-            note=_("They come back by themselves when the reason falls away."), worst=WATCH,
+            note=_("They come back automatically when the reason no longer applies."), worst=WATCH,
         ),
         _count(
             _("Waiting for another lead"), waiting["person_active"], f"{tasks}?held=waiting", is_fault=False,
@@ -337,7 +339,7 @@ def _count(
     worst: str = BAD,
     at_least: bool = False,
 ) -> Tile:
-    """Return a tile of something of which there should be nothing, or, without `is_fault`, just a count."""
+    """Return a tile for a count that should be zero, or, without `is_fault`, just a count."""
     if count is None:
         return _uncounted(title, url)
     if not is_fault:
@@ -351,7 +353,7 @@ def _count(
 def _uncounted(title: str, url: str = "") -> Tile:
     return Tile(
         title, "–", UNKNOWN, _("not known yet"), url=url,
-        note=_("Not counted yet: the jobs count it every five minutes."),
+        note=_("Not counted yet: the jobs update it every five minutes."),
     )  # fmt: skip
 
 
@@ -391,7 +393,7 @@ def _rates(counted: dict[str, Figure], wanted: dict[str, Target]) -> list[Tile]:
 def _rate(
     name: str, counted: dict[str, Figure], wanted: dict[str, Target], url: str, out_of: str, more: str = ""
 ) -> Tile:
-    """Return a rate beside its target; nothing to count is not known, never good."""
+    """Return a rate with its target; without events it is unknown, never good."""
     title = figure_label(name)
     found = _value(counted, name)
     if found is None:
@@ -417,7 +419,7 @@ def _rate(
 
 
 def _liquidity(counted: dict[str, Figure]) -> list[dict[str, Any]] | None:
-    """Return each province with its tile, best score, markets and answers; None where never counted."""
+    """Return each province with its tile, best score, markets and answers; None if never counted."""
     rows = _value(counted, "liquidity")
     if rows is None:
         return None
@@ -441,7 +443,7 @@ def _liquidity(counted: dict[str, Figure]) -> list[dict[str, Any]] | None:
 
 
 def shade(share: float) -> int:
-    """Return which of the four shades a share of the highest figure has: 1 the palest, 4 the darkest."""
+    """Return which of the four shades a share of the maximum gets: 1 the palest, 4 the darkest."""
     return min(SHADES, int(share * SHADES) + 1)
 
 
@@ -452,10 +454,10 @@ def _tile_of(code: str) -> dict[str, int]:
 
 
 def _told_liquidity(counted: dict[str, Figure]) -> str:
-    """Return in words what the map shows."""
+    """Return the map's contents as text."""
     rows = [row for row in _value(counted, "liquidity") or [] if row["best"] > 0]
     if not rows:
-        return _("No market has answers of buyers yet: the map fills as they come.")
+        return _("No market has buyer responses yet: they will appear here.")
     hottest = max(rows, key=lambda row: row["best"])
     without = len(Province) - len(rows)
     told = _("The hottest market is in %(province)s, with a cautious score of %(score)s.") % {

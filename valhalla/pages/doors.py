@@ -1,4 +1,4 @@
-"""Who is let into the pages that stand among the admin's screens."""
+"""Access control for the pages among the admin's screens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ View = Callable[[HttpRequest], HttpResponse]
 
 
 def for_managers(view: View) -> View:
-    """Let in whom the admin lets in, managers and auditors, to look and to do nothing."""
+    """Let users in whom admin lets in, managers and auditors, for viewing only."""
 
     @wraps(view)
     def guarded(request: HttpRequest) -> HttpResponse:

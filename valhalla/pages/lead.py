@@ -1,4 +1,4 @@
-"""A lead's time line: everything that was done for her, decided about her and offered to her, in order."""
+"""A lead's timeline: everything done for them, decided about them and offered to them, in order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from governance.kpi.names import metric_label
 from valhalla.pages.doors import for_managers
 
 MOST_CALLS, MOST_KPIS = 300, 300
-# What an event's detail calls the row that it counts. One call may have written rows of thousands of leads.
+# The keys in an event's detail that name the row it counts. One call may have written rows for thousands of
+# leads.
 NAMED = {
     "task": "followups.followuptask",
     "ladder": "followups.ladder",
@@ -34,14 +35,14 @@ NOT_A_LEADS = "feedback"  # a buyer's
 
 
 def timeline(lead_id: str) -> list[Happened]:
-    """Return what happened to a lead, the first first; each pack tells its newest, with the KPIs counted."""
+    """Return a lead's history, oldest first: the newest entries of each pack, with their KPI events."""
     told = [happened for answer in timeline_of.ask(lead_id) for happened in answer]
     told += _counted(told)
     return sorted(told, key=lambda happened: happened.at)
 
 
 def _counted(told: Sequence[Happened]) -> list[Happened]:
-    """Return the KPI events of the calls that wrote these rows, without those that count another's."""
+    """Return the KPI events of the calls that wrote these rows, without those that count another row."""
     calls = sorted({one.correlation_id for one in told if one.correlation_id})[:MOST_CALLS]
     hers = ~Q(detail__has_any_keys=[*NAMED, NOT_A_LEADS])
     for key, model in NAMED.items():
@@ -78,7 +79,7 @@ def _shown(told: Sequence[Happened], now: datetime) -> list[dict[str, Any]]:
 
 @for_managers
 def lead_line(request: HttpRequest) -> HttpResponse:
-    """Show the time line of the lead named by `lead`, her id."""
+    """Show the timeline of the lead with the id `lead`."""
     asked = request.GET.get("lead", "").strip().replace("\0", "")[:64]
     lead = Lead.objects.filter(external_id=asked).first()
     told = timeline(asked) if asked else []

@@ -1,7 +1,7 @@
-"""The admin's side bar: every screen under the work that it belongs to, and how much waits there.
+"""The admin's side bar: every screen under the work that it belongs to, and how much work is open there.
 
-A screen that no section names is found under System. The counts are the board's, as its job last counted
-them: one query a page.
+A screen that no section names is listed under System. The counts are the board's, as its job last computed
+them: one query per page.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from followups.services import COUNTED_TO
 from governance.kpi.models import Figure
 from governance.kpi.querysets import figures
 
-FRESH_FOR = timedelta(minutes=15)  # an older count is none
+FRESH_FOR = timedelta(minutes=15)  # older counts are not shown
 
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """A model's screen: `title` in everyday words, where its own name does not say enough.
+    """A model's screen: `title` in everyday words, if the model's name does not say enough.
 
-    `waits` is the figure whose number stands beside it, and `narrows` the filter that shows just those; with
-    a `right`, for those who have it.
+    `waits` is the metric whose count is shown next to it, and `narrows` the filter that shows just those
+    rows; with a `right`, for those who have it.
     """
 
     model: str
@@ -45,7 +45,7 @@ class Screen:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page that is no model's screen, by the name of its address."""
+    """A page that is not a model's screen, by its URL name."""
 
     name: str
     title: str | Promise
@@ -62,8 +62,8 @@ SECTIONS: list[tuple[str | Promise, list[Entry]]] = [
             Page("trace", _("Search")),
             Screen("governance.runbook"),
             Screen("governance.target", _("Targets")),
-            Screen("governance.figure", _("Board metrics")),
             Screen("governance.kpievent"),
+            Page("schedules", _("Schedules")),
         ],
     ),
     (
@@ -87,7 +87,6 @@ SECTIONS: list[tuple[str | Promise, list[Entry]]] = [
             Screen("followups.inboundcontact"),
             Screen("followups.taskcorrection", _("Outcome corrections")),
             Screen("followups.slasnapshot"),
-            Screen("followups.realignrequest"),
             Screen(
                 "followups.lookupevent",
                 _("Access log"),
@@ -170,12 +169,13 @@ SECTIONS: list[tuple[str | Promise, list[Entry]]] = [
     (
         _("System"),
         [
-            Page("schedules", _("Schedules")),
             Screen("django_celery_beat.periodictask", _("When jobs run")),
             Screen("governance.jobslot", _("Job runs")),
             Screen("governance.jobswitch"),
             Screen("governance.outboxmessage", _("Outgoing mail")),
             Screen("governance.backup"),
+            Screen("governance.figure", _("Board metrics")),
+            Screen("followups.realignrequest"),
             Screen("governance.heartbeat"),
             Screen("governance.schedulerlease"),
             Screen("governance.idempotentanswer"),
@@ -188,7 +188,7 @@ SECTIONS: list[tuple[str | Promise, list[Entry]]] = [
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return the side bar of whoever asks: what she may not see is not there. Called by unfold."""
+    """Return the side bar for the current user, without what they may not see. Called by unfold."""
     shown = {
         model._meta.label_lower: screen
         for model, screen in admin.site._registry.items()
@@ -201,6 +201,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         {
             "title": title,
             "separator": number > 0,
+            "collapsible": number == len(SECTIONS) - 1,  # System: tables that few people need, folded away
             "items": [
                 _item(request, entry, counted)
                 for entry in [*entries, *(others if number == len(SECTIONS) - 1 else [])]
@@ -212,7 +213,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def places() -> dict[str, tuple[str | Promise, str | Promise]]:
-    """Return the section and the title of each screen by the address of its list."""
+    """Return the section and the title of each screen by the URL of its list."""
     return {
         _listed(entry): (section, _titled(entry))
         for section, entries in SECTIONS
@@ -222,7 +223,7 @@ def places() -> dict[str, tuple[str | Promise, str | Promise]]:
 
 
 def figures_of(request: HttpRequest) -> dict[str, Figure]:
-    """Return the board's figures, asked once a request."""
+    """Return the board's metrics, loaded once per request."""
     if not hasattr(request, "board_figures"):
         request.board_figures = figures()  # type: ignore[attr-defined]  # read here alone
     found: dict[str, Figure] = request.board_figures  # type: ignore[attr-defined]  # set above
@@ -230,7 +231,7 @@ def figures_of(request: HttpRequest) -> dict[str, Figure]:
 
 
 def _fresh(counted: Mapping[str, Figure]) -> dict[str, int]:
-    """Return the counts that are fresh enough to send somebody there."""
+    """Return the counts that are fresh enough to act on."""
     since = timezone.now() - FRESH_FOR
     return {
         name: figure.value

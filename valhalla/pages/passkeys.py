@@ -1,4 +1,4 @@
-"""The second factors that somebody has, the page that adds a passkey, and what a browser is asked to sign."""
+"""A user's second factors, the page that adds a passkey, and the challenges for the browser."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from valhalla.pages.second_factor import half_in, let_in, next_page, person_of
 @require_POST
 @never_cache
 def passkey_options(request: HttpRequest) -> HttpResponse:
-    """Answer what a browser needs to sign with one of the person's passkeys: JSON, with a new challenge."""
+    """Return what a browser needs to sign with one of the person's passkeys: JSON, with a new challenge."""
     user = person_of(request)
     if user is None:
         return _said(gettext("You are no longer signed in. Load the page again."), 401)
@@ -65,7 +65,7 @@ def _said(sentence: str, status: int) -> JsonResponse:
 @never_cache
 @login_required
 def second_factors(request: HttpRequest) -> HttpResponse:
-    """Show one's own second factors; a POST names (`rename`, `name`) or removes (`remove`) a passkey.
+    """Show the user's own second factors; a POST renames (`rename`, `name`) or removes (`remove`) a passkey.
 
     `?rename=` shows the form for a new name in the passkey's row.
     """
@@ -93,7 +93,7 @@ def _change(request: HttpRequest, user: Any) -> None:
         )  # fmt: skip
         mark = request.session.get(PASSED)
         if mark is not None and not is_there(user, mark):
-            # it opened this session too: the person proved just now who they are, and goes on
+            # it opened this session too: the person proved just now who they are, so the session continues
             request.session.pop(PASSED)
             other = other_mark(user)
             if other is not None:
@@ -116,9 +116,9 @@ def _sentence(refusal: Refused) -> str:
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def new_passkey(request: HttpRequest) -> HttpResponse:
-    """Add a passkey: `begin` answers what the browser is to make (JSON), `passkey` and `name` store it.
+    """Add a passkey: `begin` returns the browser's options (JSON), `passkey` and `name` store it.
 
-    Also for those who must have a second factor and have none yet, before anything else opens to them.
+    Also open to users who must have a second factor and have none yet, before any other page.
     """
     user = person_of(request)
     if user is None:

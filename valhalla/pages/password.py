@@ -1,4 +1,4 @@
-"""One's own password, the links with which people set one, and the page that uses such a link."""
+"""The page for changing one's password, the links for setting one, and the page that uses such a link."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class NewPasswordForm(forms.Form):
 
 
 class OwnPasswordForm(NewPasswordForm):
-    """And the old one, which proves who asks."""
+    """A new password, with the old one as proof of identity."""
 
     old = forms.CharField(max_length=LONGEST_PASSWORD, strip=False)
 
@@ -63,7 +63,7 @@ def _tell(form: forms.Form, refusal: Refused) -> None:
 @never_cache
 @sensitive_post_parameters("old", "new", "again")
 def own_password(request: HttpRequest) -> HttpResponse:
-    """Let people change their own password; whoever got one from somebody else must, before anything else."""
+    """Let people change their own password; those who got one from somebody else must do so first."""
     owes: Any = getattr(request, "owes_password", None)
     user: Any = owes or request.user
     if not user.is_authenticated:
@@ -93,7 +93,7 @@ def own_password(request: HttpRequest) -> HttpResponse:
 @never_cache
 @sensitive_post_parameters("new", "again", "link")
 def use_password_link(request: HttpRequest) -> HttpResponse:
-    """Let whoever has a link set the password of the person it was created for, once."""
+    """Let the holder of a link set the password of the person it was created for, once."""
     text = (request.POST if request.method == "POST" else request.GET).get("link", "")[:100]
     user = person_of_link(text)
     if user is None:
@@ -112,7 +112,7 @@ def use_password_link(request: HttpRequest) -> HttpResponse:
 
 
 def link_path(link: Link) -> str:
-    """Return the path of a link; what it carries is in the query, which the proxy's log leaves out."""
+    """Return the path of a link; the secret is in the query string, which the proxy's log leaves out."""
     return f"{reverse('use_password_link')}?{urlencode({'link': link.text})}"
 
 
@@ -120,7 +120,7 @@ def link_path(link: Link) -> str:
 @never_cache
 @login_required
 def password_link(request: HttpRequest, pk: int) -> HttpResponse:
-    """Create a link with which somebody sets their password: shown once here, or mailed to them."""
+    """Create a link for setting a password: shown here once, or e-mailed to the person."""
     if not request.user.has_perm(create_link.right):
         raise PermissionDenied
     user = User.objects.filter(pk=pk).first() if pk < 2**63 else None

@@ -1,6 +1,6 @@
-"""The figures of the last 30 days as pictures, each with its table: for whoever looks rather than reads.
+"""The reports page: the metrics of the last 30 days as charts, each with its table.
 
-All of them were counted before by jobs or stand in bounded rows: a fixed number of queries, however large the
+All of them were computed before by jobs or are in bounded rows: a fixed number of queries, however large the
 tables are.
 """
 
@@ -30,14 +30,14 @@ from valhalla.pages.board import shade
 from valhalla.pages.doors import for_managers
 from valhalla.pages.navigation import figures_of
 
-NODES = 120  # the hottest, of which the heat map and the rates are drawn
-MARKETS = 20  # in a picture; more could not be read
+NODES = 120  # the hottest, for the heat map and the rates
+MARKETS = 20  # in a chart; more would not be readable
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 220, 56, 12, 12, 28
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A rate with the interval that holds the true one with a chance of 90 %; places are in percent."""
+    """A rate with its 90 % credible interval, in percent."""
 
     told: str
     interval: str
@@ -50,8 +50,7 @@ class Span:
 def span(hits: int, misses: int) -> Span | None:
     """Return hits of hits + misses with the 5 % and 95 % quantiles of Beta(hits + 1, misses + 1).
 
-    That is the posterior of a rate after a uniform prior, the one by which markets are scored too. None where
-    nothing was counted.
+    That is the posterior of a rate with a uniform prior, which also scores markets. None without any events.
     """
     counted = hits + misses
     if not counted:
@@ -67,7 +66,7 @@ def span(hits: int, misses: int) -> Span | None:
 
 @for_managers
 def plots(request: HttpRequest) -> HttpResponse:
-    """Show the pictures, in four queries beside those of every admin page."""
+    """Show the charts, in four queries besides those of every admin page."""
     today = local_day(timezone.now())
     nodes = list(BuyerLiquidityNode.objects.hottest_first()[:NODES])
     goal = targets().get("followup_sla")
@@ -85,7 +84,7 @@ def plots(request: HttpRequest) -> HttpResponse:
 
 
 def _sla(today: date, goal: float | None) -> dict[str, Any] | None:
-    """Return each day's share of tasks done within two allowed hours; None without any."""
+    """Return each day's share of tasks completed within two allowed hours; None without any."""
     days = list(
         SlaSnapshot.objects.filter(
             dimension="ALL", value="", day__gte=today - RATES_OVER, within_2h__isnull=False
@@ -215,7 +214,7 @@ def _heat(nodes: Sequence[BuyerLiquidityNode]) -> list[dict[str, Any]]:
 
 
 def _offers(counted: dict[str, Any]) -> dict[str, Any] | None:
-    """Return offers and acceptance by market beside the share of the ARV; None where there are none."""
+    """Return offers, acceptance and share of the ARV by market; None if there are none."""
     rows = counted["offers_by_market"].value if "offers_by_market" in counted else []
     if not rows:
         return None

@@ -1,6 +1,6 @@
-"""The jobs: when each ran last, what it did, when it runs next; run now, pause with a reason, go on.
+"""The jobs page: when each job last ran, its result, and its next run; run now, pause with a reason, resume.
 
-Three questions whatever the number of runs: the rows with their newest run, those runs, who paused what.
+Three queries whatever the number of runs: the rows with their newest run, those runs, who paused what.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ KNOWN = {schedule.name: schedule for schedule in SCHEDULES}
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A job in words; `state` is good, watch or bad, `stops` what stands still while it is paused."""
+    """A job as displayed; `state` is good, watch or bad, `stops` what does not happen while it is paused."""
 
     pk: int
     name: str
@@ -84,7 +84,7 @@ def schedules(request: HttpRequest) -> HttpResponse:
 
 @login_required
 def act_on_schedule(request: HttpRequest, pk: int) -> HttpResponse:
-    """Run a job now, pause it or let it go on."""
+    """Run a job now, pause it or resume it."""
     if not by_of(request).may(switch_job.right):
         raise PermissionDenied
     return require_POST(_act)(request, pk)
@@ -109,28 +109,28 @@ def _act(request: HttpRequest, pk: int) -> HttpResponse:
         else:
             keep_figures({"paused_jobs": paused_jobs()}, at)
             if changed:
-                said = _("%(job)s is paused.") if act == "pause" else _("%(job)s goes on.")
+                said = _("%(job)s is paused.") if act == "pause" else _("%(job)s is resumed.")
                 messages.success(request, said % {"job": row.name})
     return redirect("schedules")
 
 
 def _run_now(request: HttpRequest, task: str, by: By, at: datetime) -> str:
-    """Run a job once: by a worker where there is a broker, else in this request.
+    """Run a job once: on a worker if there is a broker, else in this request.
 
-    Returns what the admin's log keeps of it; nothing where nothing was begun.
+    Returns what the admin log records of it; nothing if nothing was started.
     """
     current_app.loader.import_default_modules()
     if task not in SLOTS:
         messages.error(request, _("%(job)s cannot be run by hand.") % {"job": task})
         return ""
     if is_running(task, at):
-        messages.warning(request, _("%(job)s is running just now; nothing was begun.") % {"job": task})
+        messages.warning(request, _("%(job)s is running right now; nothing was started.") % {"job": task})
         return ""
     if settings.BROKER_CONFIGURED:
         try:
             current_app.tasks[task].apply_async(kwargs={"by_hand": by.username}, retry=False)
         except OperationalError:
-            messages.error(request, _("The broker does not answer; nothing was begun."))
+            messages.error(request, _("The broker does not answer; nothing was started."))
             return ""
         messages.success(request, _("%(job)s was handed to a worker.") % {"job": task})
         return _("Run by hand: handed to a worker.")
@@ -143,7 +143,7 @@ def _run_now(request: HttpRequest, task: str, by: By, at: datetime) -> str:
         return _("Run by hand: failed (%(error)s).") % {"error": type(problem).__name__}
     if not begun:
         messages.warning(
-            request, _("%(job)s ran by hand within this minute; nothing was begun.") % {"job": task}
+            request, _("%(job)s ran by hand within this minute; nothing was started.") % {"job": task}
         )
         return ""
     told = told_result(task, result)
@@ -151,26 +151,25 @@ def _run_now(request: HttpRequest, task: str, by: By, at: datetime) -> str:
     return _("Run by hand: %(result)s.") % {"result": told}
 
 
-# --- in words -----------------------------------------------------------------------------------------------
+# --- display ------------------------------------------------------------------------------------------------
 
 
 def _silent(lines: Sequence[Line], at: datetime) -> str:
-    """Return in words that no job is started by itself; nothing where the jobs run or cannot show it."""
+    """Return a warning that no job runs automatically; blank if the jobs run or it cannot be known."""
     last = last_beat()
     if any(line.is_paused and line.task == "governance.heartbeat" for line in lines):
         return ""
     if last is None:
-        return _("Nothing is started by itself: the scheduler has never been seen. Start the job process.")
+        return _("No job starts by itself: the scheduler has never run. Start the job process.")
     if at - last < BEAT_WITHIN:
         return ""
     return _(
-        "Nothing is started by itself: the scheduler has not been seen since %(when)s. Start the job "
-        "process again."
+        "No job starts by itself: the scheduler has not run since %(when)s. Start the job process again."
     ) % {"when": _moment(last)}
 
 
 def lines_at(at: datetime) -> list[Line]:
-    """Return every job in words as of `at`, those that are paused first."""
+    """Return every job for display as of `at`, paused ones first."""
     newest = JobSlot.objects.filter(job=OuterRef("task")).order_by("-slot").values("pk")[:1]
     rows = list(
         PeriodicTask.objects.select_related("interval", "crontab")
@@ -204,7 +203,7 @@ def _line(row: Any, run: JobSlot | None, switch: JobSwitch | None, at: datetime)
 
 
 def _last(row: Any, run: JobSlot | None, at: datetime) -> tuple[str, str, str]:
-    """Return in words when a job ran, what came of it, and its light."""
+    """Return when a job last ran and its result, for display, and its status light."""
     if run is None:
         due = _due(row, run, at)
         is_late = row.last_run_at is not None or due is None or due <= at
@@ -219,7 +218,7 @@ def _last(row: Any, run: JobSlot | None, at: datetime) -> tuple[str, str, str]:
             return _("failed %(ago)s (%(error)s)") % {"ago": _ago(begun, at), "error": run.error}, "", "bad"
     if run.started_at > at - TAKE_OVER_AFTER:
         return _("runs since %(ago)s") % {"ago": _moment(run.started_at)}, "", "good"
-    return _("began %(ago)s and never ended") % {"ago": _ago(run.started_at, at)}, "", "bad"
+    return _("started %(ago)s and never finished") % {"ago": _ago(run.started_at, at)}, "", "bad"
 
 
 def _ago(then: datetime, at: datetime) -> str:
@@ -234,7 +233,7 @@ def _moment(then: datetime) -> str:
 
 
 def _next(row: Any, run: JobSlot | None, at: datetime) -> str:
-    """Return in words when a job runs next."""
+    """Return when a job runs next, for display."""
     due = _due(row, run, at)
     if due is None:
         return "–"
@@ -247,9 +246,9 @@ def _next(row: Any, run: JobSlot | None, at: datetime) -> str:
 
 
 def _due(row: Any, run: JobSlot | None, at: datetime) -> datetime | None:
-    """Return when a job is or was due next: one of the day that is done, not before tomorrow.
+    """Return when a job is or was next due: a daily one that is done, not before tomorrow.
 
-    One that never ran was first due as its times say from its last change on.
+    One that never ran was first due at its first scheduled time after its last change.
     """
     if row.interval is not None:
         begun: datetime = row.last_run_at or row.start_time or at

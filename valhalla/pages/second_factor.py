@@ -1,4 +1,4 @@
-"""The second page of the login, and the page on which somebody enrols their authenticator application."""
+"""The second page of the login, and the page on which somebody enrols their authenticator app."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from valhalla.fresh import note_proof
 
 log = logging.getLogger(__name__)
 
-KEY = "code_key"  # in the session: the sealed seed of an application that has not shown a right code yet
+KEY = "code_key"  # in the session: the encrypted seed of an app that has not produced a right code yet
 
 page = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -54,7 +54,7 @@ page = require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 @sensitive_post_parameters("code", "passkey")
 def second_page(request: HttpRequest) -> HttpResponse:
-    """Ask for a passkey, a code of the application or one of the backup codes, whatever the person has."""
+    """Ask for a passkey, a code from the app or one of the backup codes, whatever the person has."""
     user = person_of(request)
     if user is None:
         return redirect_to_login(next_page(request))
@@ -64,7 +64,7 @@ def second_page(request: HttpRequest) -> HttpResponse:
     if not (with_app or with_passkey):
         if must_have_one(user):
             return redirect(f"{reverse('second_factor_new')}?{urlencode({'next': next_page(request)})}")
-        request.session.pop(OWED, None)  # it was reset since the password
+        request.session.pop(OWED, None)  # it was reset since the password was entered
         return redirect(next_page(request))
     wrong: Any = ""
     status = 200
@@ -85,7 +85,7 @@ def second_page(request: HttpRequest) -> HttpResponse:
 
 
 def _given(request: HttpRequest, user: User) -> tuple[Mark | None, str, Any]:
-    """Return the mark of what was given if it is right, of what kind it is, and else why it is not."""
+    """Check the proof; return its session mark if it is right, its kind, and otherwise why it is not."""
     passkey = request.POST.get("passkey", "")
     if passkey:
         try:
@@ -104,11 +104,11 @@ def _given(request: HttpRequest, user: User) -> tuple[Mark | None, str, Any]:
 @never_cache
 @sensitive_post_parameters("code")
 def enrol(request: HttpRequest) -> HttpResponse:
-    """Show a new secret until its application shows a right code; then the backup codes, once."""
+    """Show a new secret until its app produces a right code; then the backup codes, once."""
     user = person_of(request)
     if user is None:
         return redirect_to_login(request.get_full_path())
-    if half_in(request) and has_one(user):  # what they have comes first
+    if half_in(request) and has_one(user):  # an existing second factor has to be used first
         return redirect(f"{reverse('second_factor')}?{urlencode({'next': next_page(request)})}")
     if device_of(user) is not None:
         return redirect("second_factors")
@@ -150,13 +150,13 @@ def half_in(request: HttpRequest) -> bool:
 
 
 def person_of(request: HttpRequest) -> User | None:
-    """Return who gave their password, whether or not they still owe a second factor."""
+    """Return who entered their password, whether or not they still owe a second factor."""
     user: Any = getattr(request, "half_in", None) or request.user
     return user if user.is_authenticated else None
 
 
 def next_page(request: HttpRequest) -> str:
-    """Return the path that `next` names, if it is one of this site's; a bare word would name a view."""
+    """Return the path in `next`, if it is one of this site's; a bare word would name a view."""
     given = request.POST.get("next") or request.GET.get("next") or ""
     own = given.startswith("/") and url_has_allowed_host_and_scheme(
         given, allowed_hosts={request.get_host()}, require_https=request.is_secure()
@@ -165,9 +165,9 @@ def next_page(request: HttpRequest) -> str:
 
 
 def _waiting_seed(request: HttpRequest, user: User) -> str:
-    """Return the sealed seed that the session holds; a new one where it holds none that opens.
+    """Return the encrypted seed in the session; a new one if it has none that can be decrypted.
 
-    Raises Unavailable where nothing may be sealed.
+    Raises Unavailable if nothing can be encrypted.
     """
     SecondFactorKey.require()
     sealed = str(request.session.get(KEY, ""))
@@ -178,9 +178,9 @@ def _waiting_seed(request: HttpRequest, user: User) -> str:
 
 @transaction.atomic
 def _enrolled(user: User, sealed: str, code: str, *, first: bool) -> tuple[Authenticator, list[str]] | None:
-    """Keep the device and backup codes if the code is right and they have no device; else return None.
+    """Store the device and backup codes if the code is right and they have no device; else return None.
 
-    `first`: nor any other second factor. Backup codes that the person has already go on to hold.
+    `first`: only without any other second factor. Backup codes that the person already has stay valid.
     """
     if not is_from_application(code):
         return None
@@ -198,7 +198,7 @@ def _enrolled(user: User, sealed: str, code: str, *, first: bool) -> tuple[Authe
 
 
 def let_in(request: HttpRequest, mark: Mark) -> None:
-    """Open the session: the second factor of this mark was right."""
+    """Open the session after a right second factor with this mark."""
     request.session.cycle_key()
     request.session.pop(OWED, None)
     request.session[PASSED] = mark
@@ -206,10 +206,10 @@ def let_in(request: HttpRequest, mark: Mark) -> None:
 
 
 def _picture(address: str) -> str:
-    """Return the QR code as SVG, dark on light in either scheme, since cameras want it so."""
+    """Return the QR code as SVG, dark on light in either colour scheme, since cameras need it so."""
     out = io.BytesIO()
     segno.make(address, micro=False).save(
         out, kind="svg", scale=5, border=4, dark="#000", light="#fff", xmldecl=False, svgclass="qr",
         lineclass=None,
     )  # fmt: skip
-    return mark_safe(out.getvalue().decode())  # drawn from our own text, no word of it inside
+    return mark_safe(out.getvalue().decode())  # drawn from our own text, without user input

@@ -1,4 +1,4 @@
-"""Where somebody is signed in: each of their sessions, and the end of those that are not this one."""
+"""Where somebody is signed in: each of their sessions, and ending the others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_SHOWN = 50
 @never_cache
 @login_required
 def sessions(request: HttpRequest) -> HttpResponse:
-    """Show the open sessions of whoever asks; a POST ends one (`end`, its id) or all others (`others`)."""
+    """Show the user's own open sessions; a POST ends one (`end`, its id) or all others (`others`)."""
     by, at, this = by_of(request), timezone.now(), request.session.get(SIGN_IN, 0)
     if request.method == "POST":
         chosen = request.POST.get("end", "")

@@ -1,4 +1,4 @@
-"""The words of the admin's theme, which brings no French: named here so that the catalogue holds them."""
+"""Texts of the admin's theme, which has no French: listed here so that the catalogue contains them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tokens that people issue to themselves: which of them work, a new one, and the end of one."""
+"""The tokens that people issue to themselves: list, issue and revoke."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PARTS = (
 
 
 class OwnTokenForm(forms.Form):
-    """What a token is for, and the proof of who asks for it."""
+    """A token's label and options, and the proof of identity."""
 
     label = forms.CharField(label=_("Label"), max_length=LABEL_LENGTH)
     days = forms.IntegerField(label=_("Days"), min_value=1, max_value=MAX_DAYS, initial=MAX_DAYS)
@@ -63,7 +63,7 @@ def _shown(rows: Iterable[ApiToken]) -> list[dict[str, Any]]:
 @sensitive_post_parameters("proof", "passkey")
 @login_required
 def tokens(request: HttpRequest) -> HttpResponse:
-    """Show one's own tokens; a POST revokes one (`revoke`, its id) or issues another, shown once."""
+    """Show the user's own tokens; a POST revokes one (`revoke`, its id) or issues another, shown once."""
     user: Any = request.user
     if not user.has_perm(ISSUE_OWN):
         raise PermissionDenied

@@ -1,6 +1,6 @@
 """The trace: everything that one call touched, in order, across all packs, found by its correlation id.
 
-Every model that keeps a correlation id is asked by itself, also one that is made tomorrow.
+Every model with a correlation id is included automatically.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from valhalla.pages.doors import for_managers
 
 MOST_OF_A_KIND = 100
 MOST_LEADS = 20
-MOST_TYPED = 200  # signs, of a name or an address
+MOST_TYPED = 200  # characters of a name or an address
 # when a row was written: the first of these that its model has and that is set
 WHEN = (
     "history_date", "completed_at", "released_at", "created_at", "at", "tripped_at", "since", "asked_at",
     "started_at", "updated_at",
 )  # fmt: skip
 WHO = ("actor", "changed_by", "asked_by")
-# Tables without an index on the id: people add to them, a few rows a month.
+# Tables without an index on the id: people add a few rows a month to them.
 FEW = frozenset(
     {
         "governance.DoNotCallImport", "governance.Removal", "governance.Erasure", "governance.RiskThrottle",
@@ -45,7 +45,7 @@ FEW = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """A row that a call wrote; `url` is blank where the reader has no screen for it."""
+    """A row that a call wrote; `url` is blank if the reader has no screen for it."""
 
     at: datetime
     kind: str
@@ -56,14 +56,14 @@ class Trail:
 
 @dataclass(frozen=True, slots=True)
 class Further:
-    """A kind of which a call wrote more rows than are shown; `url` is its list of them all, if it has one."""
+    """A kind of row of which a call wrote more than are shown; `url` is the full list, if there is one."""
 
     kind: str
     url: str
 
 
 def traced() -> Iterator[type[models.Model]]:
-    """Return every model that keeps correlation ids; of versioned rows, only their versions."""
+    """Return every model that stores correlation ids; of versioned rows, only their versions."""
     for model in apps.get_models():
         names = {field.name for field in model._meta.concrete_fields}
         if "correlation_id" in names and not issubclass(model, Versioned):
@@ -71,7 +71,7 @@ def traced() -> Iterator[type[models.Model]]:
 
 
 def trails(correlation_id: str, request: HttpRequest) -> tuple[list[Trail], list[Further]]:
-    """Return what a call touched, the first first, and the kinds of which it touched more."""
+    """Return what a call touched, oldest first, and the kinds of which it touched more."""
     found: list[Trail] = []
     further: list[Further] = []
     for model in traced():
@@ -123,7 +123,7 @@ def _address(model: type[models.Model], page: str, key: Any, request: HttpReques
 
 
 def leads_like(text: str, request: HttpRequest) -> list[Lead]:
-    """Return the first leads with this id, name, phone number or e-mail address, as their list finds them."""
+    """Return the first leads with this id, name, phone number or e-mail address, matched as in their list."""
     screen = admin.site._registry[Lead]
     found, _repeats = screen.get_search_results(request, screen.get_queryset(request), text)
     return list(found.order_by("-pk")[:MOST_LEADS])
@@ -131,7 +131,7 @@ def leads_like(text: str, request: HttpRequest) -> list[Lead]:
 
 @for_managers
 def trace(request: HttpRequest) -> HttpResponse:
-    """Show what the call named by `id` touched, or the leads that it finds where there is no such call."""
+    """Show what the call with this `id` touched, or the leads that match if there is no such call."""
     asked = request.GET.get("id", "").strip().replace("\0", "")[:MOST_TYPED]
     rows, further = trails(asked, request) if asked else ([], [])
     context = {

@@ -1,1 +1,1 @@
-"""Django's backend for PostgreSQL, with two things that every request does done more cheaply."""
+"""Django's backend for PostgreSQL, with two per-request operations made cheaper."""

@@ -1,4 +1,4 @@
-"""Settings name this folder as the database's engine."""
+"""The database backend; settings name this folder as the engine."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from psycopg.types.datetime import TimestamptzLoader
 
 
 class UtcLoader(TimestamptzLoader):
-    """Reads an instant by Python's own parser, in a tenth of the time that psycopg's takes."""
+    """Parses timestamps with Python's own parser, in a tenth of psycopg's time."""
 
-    timezone = UTC  # what Django asks a loader; for another zone it brings its own
+    timezone = UTC  # the method that Django expects of a loader; for another zone it uses its own
 
     def load(self, data: Any) -> datetime:
         try:
             at = datetime.fromisoformat(str(data, "ascii"))
-        except ValueError:  # infinity, or a year that Python has not
+        except ValueError:  # infinity, or a year that Python does not support
             return super().load(data)
         return at if at.tzinfo is UTC else at.astimezone(UTC)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Looks at a kept connection before it is used again, instead of asking the server each time."""
+    """Checks an open connection before reusing it, without a query to the server."""
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         connection = super().get_new_connection(conn_params)
@@ -32,7 +32,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return connection
 
     def is_usable(self) -> bool:
-        """Say whether the connection works; a server that went away leaves its farewell to be read."""
+        """Return whether the connection works; a server that closed it leaves a message to be read."""
         if self.connection is None or self.connection.closed:
             return False
         waiting = select.poll()

@@ -1,4 +1,4 @@
-"""The words of the side bar, for the head of the page that an entry leads to."""
+"""Template tags with the side bar's titles, for page headers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ register = template.Library()
 
 @register.simple_tag
 def crumbs(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the way to a page in the side bar's words instead of those of applications and models."""
+    """Return the breadcrumbs of a page with the side bar's titles instead of those of apps and models."""
     known = places()
     place = next((known[str(part["link"])] for part in parts if str(part.get("link")) in known), None)
     if place is None:
@@ -26,7 +26,7 @@ def crumbs(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @register.simple_tag(takes_context=True)
 def doing(context: template.Context) -> str:
-    """Return what a page does with the rows that its head names; blank where it is their list or form."""
+    """Return what a page does with the rows in its header; blank for their list or form."""
     opts, title = context.get("opts"), str(context.get("title") or "")
     is_form = context.get("adminform") and not context.get("add")
     if opts is None or context.get("cl") or is_form:

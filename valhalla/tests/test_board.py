@@ -178,7 +178,7 @@ def test_a_tripwire_stands_beside_what_was_and_what_counts_as_a_drop() -> None:
         "80\xa0%", "good", "steady", "Before: 90\xa0%, limit: 72\xa0%",
     )  # fmt: skip
     assert (steady.share, steady.aim) == (0.8, "72.0")
-    assert steady.note.startswith("At this volume the smallest drop it can see is")
+    assert steady.note.startswith("At this volume the smallest drop it can detect is")
 
 
 def test_tripwires_come_with_the_gravest_first_and_the_many_in_one() -> None:
@@ -205,7 +205,7 @@ def test_tripwires_come_with_the_gravest_first_and_the_many_in_one() -> None:
 
 def test_a_board_without_tripwires_says_so() -> None:
     RegressionPolicy.objects.update(enabled=False)
-    assert tripwire_tiles()["Tripwires"].note == "No tripwire watches a figure."
+    assert tripwire_tiles()["Tripwires"].note == "No tripwire is watching a metric."
 
 
 def tripwire_tiles() -> dict[str, Tile]:
@@ -241,9 +241,9 @@ def test_the_map_shades_the_hottest_province_darkest_and_says_which_it_is(
 def test_old_figures_are_called_old(client: Client, person: Callable[..., User]) -> None:
     client.force_login(person(Role.MANAGER))
     keep_figures({"nobodys_leads": 0}, timezone.now() - timedelta(hours=1))
-    assert "That is old" in client.get("/admin/").content.decode()
+    assert "This is out of date" in client.get("/admin/").content.decode()
     keep_figures({"nobodys_leads": 0}, timezone.now())
-    assert "That is old" not in client.get("/admin/").content.decode()
+    assert "This is out of date" not in client.get("/admin/").content.decode()
 
 
 def test_admin_opens_on_the_board_for_manager_and_auditor_in_their_language(

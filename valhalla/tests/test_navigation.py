@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -94,3 +95,14 @@ def test_the_side_bar_speaks_french(client: Client, person: People) -> None:
     translation.activate("en")
     assert "Heures d’appel permises" in page
     assert "Politiques de contact" in page
+
+
+def test_technical_tables_are_folded_away_until_one_of_them_is_open(client: Client, person: People) -> None:
+    client.force_login(person(Role.MANAGER, "mona"))
+    system = "<summary[^>]*><h2[^>]*>System</h2>"
+    for address, is_open in (("/admin/", False), (reverse("admin:governance_heartbeat_changelist"), True)):
+        page = client.get(address).content.decode()
+        found = re.search(rf"<details([^>]*)>\s*{system}", page)
+        assert found
+        assert found[1].endswith(" open") is is_open
+        assert re.search(r"<details[^>]* open>\s*<summary[^>]*><h2[^>]*>Operations<", page)

@@ -204,7 +204,7 @@ def violations(page: Page) -> list[str]:
 
 def test_a_person_logs_in_and_out(login: Page) -> None:
     fill(login, PASSWORD)
-    expect(login.get_by_role("heading", name="Nothing here")).to_be_visible()
+    expect(login.get_by_role("heading", name="Page not found")).to_be_visible()
     expect(login.get_by_text("ann", exact=True)).to_be_visible()
     expect(login.get_by_role("link", name="Administration")).to_be_visible()
 
@@ -221,7 +221,7 @@ def test_a_wrong_password_says_so_and_keeps_the_name(login: Page) -> None:
     expect(login.get_by_label("Name")).to_have_value("ann")
     expect(login.get_by_label("Password")).to_have_value("")
     fill(login, PASSWORD)
-    expect(login.get_by_role("heading", name="Nothing here")).to_be_visible()
+    expect(login.get_by_role("heading", name="Page not found")).to_be_visible()
 
 
 def test_the_language_button_stays_on_the_page(login: Page) -> None:
@@ -252,7 +252,7 @@ def test_axe_finds_nothing(login: Page, scheme: str) -> None:
     expect(login.get_by_role("alert")).to_be_visible()
     assert violations(login) == []
     fill(login, PASSWORD)
-    expect(login.get_by_role("heading", name="Nothing here")).to_be_visible()
+    expect(login.get_by_role("heading", name="Page not found")).to_be_visible()
     assert violations(login) == []
 
 
@@ -262,7 +262,7 @@ def test_a_phone_needs_no_sideways_scrolling(login: Page) -> None:
         wide = login.evaluate("document.documentElement.scrollWidth")
         assert wide <= 320
         fill(login, password)
-    expect(login.get_by_role("heading", name="Nothing here")).to_be_visible()
+    expect(login.get_by_role("heading", name="Page not found")).to_be_visible()
     assert login.evaluate("document.documentElement.scrollWidth") <= 320
 
 

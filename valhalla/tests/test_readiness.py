@@ -324,7 +324,7 @@ def test_policies_that_are_switched_off_are_there(production: Any) -> None:
     assert not BuyerLiquidityNode.objects.exists()
     assert status(NOW).ok_to_enable_go_live
     info = [one.message for one in status(NOW).info if one.id == "buyer_liquidity_ready"]
-    assert info == ["No buyer has answered yet; figures begin with the first one."]
+    assert info == ["No buyer has responded yet. Metrics start with the first response."]
 
 
 def test_a_province_with_a_template_of_its_own_needs_no_other(production: Any) -> None:

@@ -307,7 +307,7 @@ def test_a_page_whose_call_was_ended_says_so(client: Client, person: Callable[..
         engage()
     thread.join(20)
     assert answers[0].status_code == 503
-    assert "ask again in a moment" in answers[0].content.decode()
+    assert "try again in a moment" in answers[0].content.decode()
     assert FollowUpTask.objects.get(pk=task.pk).status == "OPEN"
 
 

@@ -129,8 +129,8 @@ WALKS: dict[str, Callable[[Scene], str]] = {
     "followups.management.commands.import_leads.Command.handle": lambda scene: scene.command(
         "import_leads", str(scene.sheet), "--ladder", f"--report={scene.sheet.parent}"
     ),
-    "followups.admin.transfer.TransfersLeads._seen": lambda scene: scene.spreadsheet(),
-    "followups.admin.transfer.TransfersLeads._write": lambda scene: scene.spreadsheet(),
+    "followups.admin.transfer.TransfersLeads.look": lambda scene: scene.spreadsheet(),
+    "followups.admin.transfer.TransfersLeads.write": lambda scene: scene.spreadsheet(),
     "followups.pages.desk.next_one": lambda scene: scene.page("/followups/next/", {}),
     "followups.pages.acts.start": lambda scene: scene.page(f"{PAGES}/{scene.task.pk}/start/", {}),
     "followups.pages.acts.complete": lambda scene: scene.page(

@@ -123,13 +123,13 @@ def test_the_page_tells_in_words_and_a_manager_runs_and_pauses_there(
     address = f"/admin/schedules/{row.pk}/"
 
     said = client.post(address, {"act": "run"}, follow=True).content.decode()
-    assert "followups.dispatch_due ran: there was nothing to do." in said
+    assert "followups.dispatch_due ran: nothing to do." in said
     assert "every minute · ran" in said
-    assert ", by mona, by hand · there was nothing to do" in said
+    assert ", by mona, by hand · nothing to do" in said
     assert JobSlot.objects.get().job == DISPATCH
     logged = LogEntry.objects.get()
     assert (logged.user.get_username(), logged.object_repr.split(":")[0]) == ("mona", DISPATCH)
-    assert logged.change_message == "Run by hand: there was nothing to do."
+    assert logged.change_message == "Run by hand: nothing to do."
     under_way = JobSlot.objects.create(job=DISPATCH, slot="under way", started_at=timezone.now())
     client.post(address, {"act": "run"})
     under_way.delete()
@@ -205,9 +205,9 @@ def test_the_page_says_in_front_that_nothing_is_started_by_itself(
     def said() -> str:
         return str(client.get("/admin/schedules/").context["silent"])
 
-    assert said().startswith("Nothing is started by itself: the scheduler has never been seen.")
+    assert said().startswith("No job starts by itself: the scheduler has never run.")
     beat(now - timedelta(minutes=6))
-    assert said().startswith("Nothing is started by itself: the scheduler has not been seen since ")
+    assert said().startswith("No job starts by itself: the scheduler has not run since ")
     switch_job("governance.heartbeat", paused=True, by=by("MANAGER"), at=now, reason="quiet")
     assert said() == "", "a paused heartbeat shows nothing either way"
     switch_job("governance.heartbeat", paused=False, by=by("MANAGER"), at=now, reason="on")

@@ -126,11 +126,14 @@ def test_a_leads_time_line_tells_her_ladder_decisions_and_kpis_in_order(mona: Cl
 
     kinds = [one.kind for one in told]
     assert kinds[:3] == ["lead", "refused", "ladder"]
-    assert [one.title for one in told if one.kind == "kpi"] == ["Ladders begun", "Follow-ups within 2 hours"]
+    assert [one.title for one in told if one.kind == "kpi"] == [
+        "Ladders started",
+        "Follow-ups within 2 hours",
+    ]
     assert kinds.count("due") == FollowUpTask.objects.filter(lead__external_id="L-1").count() > 0
     assert [one.at for one in told] == sorted(one.at for one in told)
     page = mona.get("/admin/lead/?lead=L-1").content.decode()
-    assert "Ladder began" in page
+    assert "Ladder started" in page
     assert "/admin/trace/?id=c-5" in page
 
 

@@ -1,4 +1,4 @@
-"""Prove that every liquidity node equals a recount of its feedback, or repair those that do not."""
+"""``manage.py rebuild_liquidity``: compares every liquidity node with a recount, and can repair it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from governance.core.actors import By
 
 
 class Command(BaseCommand):
-    """Ends with 1 where a node differs and was not repaired."""
+    """Exits with 1 if a node differs and was not repaired."""
 
     help = (
         "Recount every liquidity node from its feedback and print what differs. Feedback may go on meanwhile."

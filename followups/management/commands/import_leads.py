@@ -82,14 +82,12 @@ class Command(GuardedCommand):
             ) from None
         except DatabaseError as problem:
             said = " ".join(str(problem).split())
-            raise CommandError(
-                _("The database could not take the leads: %(said)s") % {"said": said}
-            ) from None
+            raise CommandError(_("The leads could not be stored: %(said)s") % {"said": said}) from None
         if options["ladder"]:
             self.say([_("%(count)s ladders started.") % {"count": f"{counts.ladders:,}"}])
             if counts.waiting:
                 self.say([counts.waiting_line()])
-        self.say([_("What was refused, left empty or remarked on: %(path)s") % {"path": report.path}])
+        self.say([_("Report of refused rows, emptied cells and remarks: %(path)s") % {"path": report.path}])
         if options["dry_run"]:
             self.say([_("This was a dry run: nothing was stored.")])
 

@@ -1,4 +1,4 @@
-"""The screens of accounts in admin, one module a subject."""
+"""Admin classes for accounts, one module per subject."""
 
 from governance.accounts.admin import log, sessions, tokens, users, work
 

@@ -1,4 +1,4 @@
-"""What the screens of accounts share."""
+"""Code shared by the accounts' admin classes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from governance.core.errors import Refused
 
 
 class PersonSelect(AutocompleteSelect):
-    """A person, found by typing; what is no id at all is refused by the form instead of asked for."""
+    """An autocomplete field for a person; the form refuses a value that is not an id without a query."""
 
     def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
         ids = [one for one in value if str(one).isascii() and str(one).isdecimal() and len(str(one)) < 19]
@@ -26,7 +26,7 @@ class PersonSelect(AutocompleteSelect):
 
 
 class FindsPerson(ChoosesRows):
-    """A screen whose `user` is found by typing."""
+    """An admin class whose `user` is an autocomplete field."""
 
     autocomplete_fields = ("user",)
 
@@ -38,7 +38,7 @@ class FindsPerson(ChoosesRows):
 
 
 def tell_form(form: forms.Form, refusal: Refused) -> None:
-    """Show a refusal beside the fields it names, else beside the reason."""
+    """Add a refusal to the form, at the fields it names, or else at the reason."""
     told = {name: said for name, said in refusal.errors.items() if name in form.fields}
     for name, said in (told or {"reason": [refusal.message]}).items():
         form.add_error(name, [str(sentence) for sentence in said])
@@ -53,7 +53,7 @@ def ask(
     rows: list[str],
     says: list[str],
 ) -> HttpResponse:
-    """Show the form between the choice of rows and the action."""
+    """Show the form between selecting the rows and the action."""
     title = getattr(screen, name).short_description
     return ask_why(
         screen, request, form, name, title, chosen=[row.pk for row in chosen], rows=rows, says=says

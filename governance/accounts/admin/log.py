@@ -1,4 +1,4 @@
-"""Who changed whose account, and how."""
+"""Admin classes for the history of accounts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from governance.accounts.models import AccountChange, RoleChange
 from governance.core.admin.base import (
     ReadOnlyAdmin,
 )
+from governance.core.admin.display import column
 
 
 @admin.register(AccountChange)
 class AccountChangeAdmin(ReadOnlyAdmin):
-    """Who did what to whose account. The rows are written once: nobody changes or deletes them."""
+    """Who did what to whose account. Append-only: nobody changes or deletes rows."""
 
     list_display = ("at", "actor", "kind", "person", "role_display", "concerned_token")
     list_filter = ("kind", "at")
@@ -46,6 +47,4 @@ class RoleChangeAdmin(ReadOnlyAdmin):
     def was(self, change: RoleChange) -> str:
         return access_display(change.get_role_before_display(), change.active_before)
 
-    @admin.display(description=_("afterwards"))
-    def became(self, change: RoleChange) -> str:
-        return access_display(change.get_role_display(), change.active)
+    became = column(_("afterwards"), lambda change: access_display(change.get_role_display(), change.active))

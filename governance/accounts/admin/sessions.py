@@ -1,4 +1,4 @@
-"""Who is signed in."""
+"""The admin class for sessions."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from governance.core.admin.base import (
     WhyForm,
     by_of,
 )
+from governance.core.admin.display import column
 
 
 class StateFilter(admin.SimpleListFilter):
-    """Who is signed in now, unless something else is asked for."""
+    """Filters sessions by state; shows open ones by default."""
 
     title = _("state")
     parameter_name = "state"
@@ -48,7 +49,7 @@ class StateFilter(admin.SimpleListFilter):
 
 @admin.register(SignIn)
 class SignInAdmin(ReadOnlyAdmin):
-    """Who is signed in, from where and with what. An ended session's next request goes to the login."""
+    """Who is signed in, from where and with what. The next request of an ended session goes to the login."""
 
     list_display = (
         "user", "role", "device", "address", "started_at", "last_seen", "code_given", "state",
@@ -105,21 +106,14 @@ class SignInAdmin(ReadOnlyAdmin):
         messages.success(request, text % {"count": len(ended)})
         return None
 
-    @admin.display(description=_("role"), ordering="user__role")
-    def role(self, row: SignIn) -> str:
-        return str(row.user.get_role_display())
-
-    @admin.display(description=_("device"))
-    def device(self, row: SignIn) -> str:
-        return device_in_words(row.browser, row.system)
+    role = column(_("role"), "user.get_role_display", ordering="user__role")
+    device = column(_("device"), lambda row: device_in_words(row.browser, row.system))
 
     @admin.display(description=_("with a second factor"), ordering="second_factor")
     def code_given(self, row: SignIn) -> str:
         return gettext("yes") if row.second_factor else gettext("no")
 
-    @admin.display(description=_("last seen"), ordering="seen_at")
-    def last_seen(self, row: SignIn) -> str:
-        return ago(row.seen_at)
+    last_seen = column(_("last seen"), lambda row: ago(row.seen_at), ordering="seen_at")
 
     @admin.display(description=_("state"))
     def state(self, row: SignIn) -> str:

@@ -1,4 +1,4 @@
-"""Tokens of service clients and people."""
+"""The admin class for tokens of service clients and people."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ from governance.core.admin.base import (
     WhyForm,
     by_of,
 )
+from governance.core.admin.display import column
 
 
 class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
-    """What a new token is for."""
+    """A new token's label and options."""
 
     scopes = forms.MultipleChoiceField(
         label=_("Scopes"), choices=[(scope, scope) for scope in SCOPES], required=False,
@@ -62,7 +63,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at r
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(FindsPerson, ServiceAdmin):
-    """Tokens. A manager issues those of service clients; the secret is shown once, at that moment."""
+    """Tokens. Managers issue those of service clients; the secret is shown once, right after that."""
 
     form = TokenForm
     list_display = (
@@ -93,7 +94,7 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
         return obj is None and super().has_change_permission(request, obj)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
-        # after saving there is the page that shows the secret once, and nothing else
+        # saving leads only to the page that shows the secret once
         context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -164,30 +165,18 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
         self.message_user(request, text % {"count": ended})
         return None
 
-    @admin.display(description=_("person"), ordering="user__username")
-    def person(self, token: ApiToken) -> str:
-        return str(token.user)
-
-    @admin.display(description=_("issued"), ordering="created")
-    def issued(self, token: ApiToken) -> Any:
-        return token.created
-
-    @admin.display(description=_("ends"), ordering="expiry")
-    def ends(self, token: ApiToken) -> Any:
-        return token.expiry
+    person = column(_("person"), "user", ordering="user__username")
+    issued = column(_("issued"), "created", ordering="created")
+    ends = column(_("ends"), "expiry", ordering="expiry")
 
     @admin.display(description=_("last used"), ordering="last_used_at")
     def last_used(self, token: ApiToken) -> str:
         return gettext("never") if token.last_used_at is None else ago(token.last_used_at)
 
-    @admin.display(description=_("token id"), ordering="digest")
-    def short_id(self, token: ApiToken) -> str:
-        return token.short_id
+    short_id = column(_("token id"), "short_id", ordering="digest")
 
     @admin.display(description=_("issued by"), ordering="issued_by")
     def issuer_display(self, token: ApiToken) -> str:
         return token.issued_by or gettext("not recorded")
 
-    @admin.display(description=_("scopes"))
-    def scopes_told(self, token: ApiToken) -> str:
-        return ", ".join(token.scopes) or "–"
+    scopes_told = column(_("scopes"), lambda token: ", ".join(token.scopes) or "–")

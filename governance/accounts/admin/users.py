@@ -1,4 +1,4 @@
-"""People: who they are, their role, and who may change it."""
+"""Admin classes for people, their roles, and groups."""
 
 from __future__ import annotations
 
@@ -26,9 +26,6 @@ from unfold.forms import (
     UnfoldReadOnlyPasswordHashWidget,
     UserChangeForm,
 )
-from unfold.widgets import (
-    UnfoldAdminTextareaWidget,
-)
 
 from governance.accounts.account_log import Kind, record
 from governance.accounts.admin.common import ask, tell_form
@@ -49,18 +46,13 @@ from governance.accounts.services import (
 from governance.accounts.wording import ROLE_SAYS, roles_in_words
 from governance.core import hooks
 from governance.core.actors import Role, owner_key
-from governance.core.admin.base import (
-    ChoosesRows,
-    ReadOnlyAdmin,
-    ShowsRefusals,
-    WhyForm,
-    by_of,
-)
+from governance.core.admin.base import ChoosesRows, ReadOnlyAdmin, ShowsRefusals, WhyForm, by_of, reason_field
+from governance.core.admin.display import column
 from governance.core.errors import Invalid, Refused
 from governance.core.moments import moment_in_words
 
 ACCESS = ("role", "is_active")
-MOST_CHANGES = 10  # of roles, on a person's screen; all of them have a list
+MOST_CHANGES = 10  # of roles, on a person's page; there is a full list of all
 MOST_COUNTED = 100  # open tasks of one person
 
 
@@ -75,7 +67,7 @@ def _open_tasks(count: int) -> str:
 
 
 class PasswordIsKept(UnfoldReadOnlyPasswordHashWidget):  # type: ignore[misc]  # unfold has no types
-    """Says that there is a password, where the theme shows parts of its digest."""
+    """Shows that there is a password, where the theme shows parts of its digest."""
 
     def get_context(self, name: str, value: Any, attrs: Any) -> Any:
         context = super().get_context(name, value, attrs)
@@ -93,14 +85,13 @@ class NewPersonForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript 
 
 
 class PersonForm(UserChangeForm):  # type: ignore[misc]  # unfold has no types
-    """A person, with the password named and not shown; another role or activity asks why."""
+    """A person, without their password; changing the role or deactivating requires a reason."""
 
-    change_reason = forms.CharField(
-        label=_("Reason for this change"), required=False, max_length=REASON_LENGTH,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+    change_reason = reason_field(
+        _("Reason for this change"), REASON_LENGTH, required=False,
         help_text=_(
-            "Needed, in at least 10 characters, when the role changes or the person is switched on or off. "
-            "Kept with the change."
+            "Needed, in at least 10 characters, when the role changes or the person is switched on "
+            "or off. Stored with the change."
         ),
     )  # fmt: skip
 
@@ -121,7 +112,7 @@ def access_display(role: Any, active: bool) -> str:
 
 @admin.register(User)
 class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # unfold has no types
-    """People. The role alone says what somebody may do; nobody is deleted, only switched off."""
+    """People. Permissions follow from the role alone; nobody is deleted, only deactivated."""
 
     form = PersonForm
     add_form = NewPersonForm
@@ -166,7 +157,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
     )
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # whoever sets a superuser's password is one
+        # setting a superuser's password would be a way to become one
         guarded = obj is not None and obj.is_superuser and not request.user.is_superuser
         return not guarded and super().has_change_permission(request, obj)
 
@@ -174,7 +165,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
         return False
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """Lead to the password link, or for oneself to the password: nobody types somebody else's."""
+        """Redirect to the password link, or for oneself to the password page."""
         user = self.get_object(request, unquote(id))
         if user is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, id)  # type: ignore[no-any-return]  # untyped
@@ -190,7 +181,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
         return redirect("password_link", pk=obj.pk)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
-        # who is found by typing on the form of a new token
+        # users offered by autocomplete on the form for a new token
         if request.GET.get("model_name") == "apitoken":
             queryset = queryset & service_clients()
         return super().get_search_results(request, queryset, search_term)
@@ -207,7 +198,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
         fields = super().get_readonly_fields(request, obj)
         if obj is None:
             return fields
-        # every record names people by it: under another's name somebody would act as them
+        # every record names people by it: under another person's name somebody would act as them
         fields = (*fields, "username")
         return (*fields, "role") if obj.pk == request.user.pk else fields
 
@@ -349,9 +340,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
         )
         return format_html_join("", "<p>{}: {} → {} · {} · {}</p>", lines) or gettext("none yet")
 
-    @admin.display(description=_("name"), ordering="last_name")
-    def full_name(self, user: User) -> str:
-        return user.get_full_name()
+    full_name = column(_("name"), "get_full_name", ordering="last_name")
 
     @admin.display(description=_("works on"))
     def works_on(self, user: User) -> str:
@@ -363,14 +352,14 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
 
 
 admin.site.unregister(Group)
-# their screens show secrets and backup codes
+# their pages show secrets and backup codes
 admin.site.unregister(TOTPDevice)
 admin.site.unregister(StaticDevice)
 
 
 @admin.register(Group)
 class GroupAdmin(ReadOnlyAdmin):
-    """Roles as Django's groups, to look at: what a role may do is decided in the program."""
+    """Roles as Django's groups, for viewing: the program decides what a role may do."""
 
     list_display = ("called", "people")
     ordering = ("name",)
@@ -380,10 +369,5 @@ class GroupAdmin(ReadOnlyAdmin):
     def called(self, group: Group) -> str:
         return capfirst(str(Role(group.name).label)) if group.name in Role else group.name
 
-    @admin.display(description=_("may do"))
-    def may(self, group: Group) -> str:
-        return str(ROLE_SAYS[Role(group.name)]) if group.name in Role else "–"
-
-    @admin.display(description=_("people"))
-    def people(self, group: Group) -> int:
-        return group.user_set.count()
+    may = column(_("may do"), lambda group: str(ROLE_SAYS[Role(group.name)]) if group.name in Role else "–")
+    people = column(_("people"), lambda group: group.user_set.count())

@@ -1,4 +1,4 @@
-"""When people work and what they work on: work profiles and absences."""
+"""Admin classes for work profiles and absences."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from governance.core.admin.base import (
     NamedCells,
     by_of,
 )
+from governance.core.admin.display import column
 from governance.core.channels import CHANNELS
 from governance.core.hours import read_windows, typed_week, week_windows, write_day
 from governance.core.places import CANADIAN_ZONES, Province
@@ -47,15 +48,15 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
     provinces = forms.MultipleChoiceField(
         label=_("Provinces"), choices=Province.choices, required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text=_("None ticked: all."),
+        help_text=_("No selection means all."),
     )  # fmt: skip
     channels = forms.MultipleChoiceField(
         label=_("Channels"), choices=CHANNEL_NOUNS, required=False,
-        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: all."),
+        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("No selection means all."),
     )  # fmt: skip
     languages = forms.MultipleChoiceField(
         label=_("Languages"), choices=LANGUAGE_NAMES, required=False,
-        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: all."),
+        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("No selection means all."),
     )  # fmt: skip
     zone = forms.ChoiceField(
         label=_("Time zone"), choices=[(zone, zone) for zone in CANADIAN_ZONES],
@@ -65,9 +66,9 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
     shifts = WeekField(
         label=_("Shifts"), required=False,
         help_text=_(
-            "In the person’s own time zone, such as 9:00–12:00, 13:00–17:00; an empty day has no shift. A "
-            "night goes to 24:00 and begins again at 0:00 of the next day. Without any shift every hour is "
-            "one."
+            "In the person’s own time zone, such as 9:00–12:00, 13:00–17:00; an empty day has no "
+            "shift. A night goes to 24:00 and begins again at 0:00 of the next day. Without shifts "
+            "every hour counts."
         ),
     )  # fmt: skip
 
@@ -83,7 +84,7 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
         self.initial["shifts"] = typed_week(read_windows(self.instance.shifts))
 
     def clean_shifts(self) -> list[dict[str, Any]]:
-        """Return the week as it is kept; hours that did not change keep the windows they are in."""
+        """Return the weekly shifts as stored; hours that did not change keep their windows."""
         week, kept = self.cleaned_data["shifts"], self.instance.shifts
         if [write_day(spans) for spans in week] == typed_week(read_windows(kept)):
             return list(kept)
@@ -91,7 +92,7 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
 
 
 class TellsProfile:
-    """A screen of work profiles, in words for those who only look."""
+    """An admin class that shows a work profile as text to users who may only view it."""
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if self.has_change_permission(request, obj):  # type: ignore[attr-defined]  # an admin's
@@ -101,17 +102,9 @@ class TellsProfile:
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return ("provinces_told", "channels_told", "languages_told", "week")
 
-    @admin.display(description=_("provinces"))
-    def provinces_told(self, profile: WorkProfile) -> str:
-        return ", ".join(profile.provinces) or str(_("all"))
-
-    @admin.display(description=_("channels"))
-    def channels_told(self, profile: WorkProfile) -> str:
-        return ", ".join(_channels(profile)) or str(_("all"))
-
-    @admin.display(description=_("languages"))
-    def languages_told(self, profile: WorkProfile) -> str:
-        return ", ".join(_languages(profile)) or str(_("all"))
+    provinces_told = column(_("provinces"), lambda profile: ", ".join(profile.provinces) or str(_("all")))
+    channels_told = column(_("channels"), lambda profile: ", ".join(_channels(profile)) or str(_("all")))
+    languages_told = column(_("languages"), lambda profile: ", ".join(_languages(profile)) or str(_("all")))
 
     @admin.display(description=_("shifts"))
     def week(self, profile: WorkProfile) -> str:
@@ -119,7 +112,7 @@ class TellsProfile:
 
 
 class WorkProfileInline(FewRows, TellsProfile, StackedInline):  # type: ignore[misc]  # unfold has no types
-    """The work profile on a person's screen."""
+    """The work profile on a person's page."""
 
     model = WorkProfile
     form = WorkProfileForm
@@ -129,7 +122,7 @@ class WorkProfileInline(FewRows, TellsProfile, StackedInline):  # type: ignore[m
 
 
 class AbsenceInline(FewRows, NamedCells, TabularInline):  # type: ignore[misc]  # unfold has no types
-    """A person's absences on their screen."""
+    """A person's absences on their page."""
 
     model = Absence
     fields = ("starts_at", "ends_at", "reason")
@@ -139,7 +132,7 @@ class AbsenceInline(FewRows, NamedCells, TabularInline):  # type: ignore[misc]  
 
 @admin.register(WorkProfile)
 class WorkProfileAdmin(TellsProfile, ChoosesRows):
-    """Who works on what, side by side; a profile is made on its person's screen."""
+    """Who works on what; a profile is created on its person's page."""
 
     form = WorkProfileForm
     list_display = ("user", "provinces_told", "channels_told", "languages_told", "zone", "week")
@@ -159,7 +152,7 @@ class WorkProfileAdmin(TellsProfile, ChoosesRows):
 
 @admin.register(Absence)
 class AbsenceAdmin(FindsPerson):
-    """Who is away when; meanwhile their due tasks are offered to the others."""
+    """Who is off when; meanwhile their due tasks are offered to others."""
 
     list_display = ("user", "starts_at", "ends_at", "reason", "marked_by")
     list_filter = ("starts_at", "ends_at")

@@ -1,4 +1,4 @@
-"""Shapes in and out of the gate's endpoint and of the kept decisions."""
+"""Serializers of the gate's endpoint and of stored decisions."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ POINT_LENGTH = 254
 
 
 class ScoreField(FractionField):
-    """A score, 0 to 1; blank it is not known."""
+    """A score from 0 to 1; blank means unknown."""
 
     def to_internal_value(self, data: Any) -> Any:
         return None if isinstance(data, str) and not data.strip() else super().to_internal_value(data)
 
 
 class ContactQuestion(Question):
-    """What GET /can-contact takes: a channel, a place or lead, and when: as given, an instant, or now."""
+    """The input of GET /can-contact: a channel, a place or lead, and a local time, an instant, or now."""
 
     province = ProvinceField(required=False)
     market = MarketField(default=None)
@@ -121,7 +121,7 @@ def as_answer(answer: Answer) -> dict[str, Any]:
 
 
 def asked_of_gate(asked: dict[str, Any]) -> dict[str, Any]:
-    """Return a read question as the arguments of `can_contact`, without the instant."""
+    """Return the validated parameters as arguments of `can_contact`, without the instant."""
     score: Decimal | None = asked.get("lead_score")
     return {
         "channel": asked["channel"],
@@ -137,7 +137,7 @@ def asked_of_gate(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 class DecisionSerializer(serializers.ModelSerializer[ContactDecision]):
-    """A decision as it was kept; phones and addresses appear as keyed hashes alone."""
+    """A stored decision; phones and addresses appear only as keyed hashes."""
 
     class Meta:
         model = ContactDecision

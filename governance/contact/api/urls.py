@@ -1,4 +1,4 @@
-"""The gate's path (under /api/governance/market/) and those under /api/governance/contact/."""
+"""The gate's URL (under /api/governance/market/) and those under /api/governance/contact/."""
 
 from django.urls import path
 

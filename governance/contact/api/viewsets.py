@@ -1,4 +1,4 @@
-"""The gate's endpoint and the decisions that it kept."""
+"""The gate's endpoint and its stored decisions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from governance.core.rest.viewsets import CollectionViewSet, ServiceViewSet
 
 
 class GateViewSet(ServiceViewSet):
-    """May this person be contacted? A question; nothing is kept of it."""
+    """May this person be contacted? A query; nothing is stored."""
 
     rights: ClassVar[dict[str, str]] = {"can_contact": "governance.view_operations"}
     questions: ClassVar[frozenset[str]] = frozenset({"can_contact"})
@@ -26,7 +26,7 @@ class GateViewSet(ServiceViewSet):
 
 
 class DecisionViewSet(CollectionViewSet):
-    """What the gate answered where someone contacted or was refused to, newest first."""
+    """The gate's decisions where somebody contacted a lead or was refused, newest first."""
 
     rights: ClassVar[dict[str, str]] = {
         "list": "governance.view_contactdecision",

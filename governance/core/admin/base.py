@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -119,12 +120,16 @@ class ReadOnlyAdmin(LongList):
         return False
 
 
+def reason_field(label: Any, max_length: int = 200, help_text: Any = "", **more: Any) -> forms.CharField:
+    """Return the field that asks for a reason, two lines high."""
+    widget = UnfoldAdminTextareaWidget(attrs={"rows": 2})
+    return forms.CharField(label=label, max_length=max_length, help_text=help_text, widget=widget, **more)
+
+
 class WhyForm(forms.Form):
     """Why several rows change."""
 
-    reason = forms.CharField(
-        label=_("Reason"), max_length=200, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2})
-    )
+    reason = reason_field(_("Reason"))
 
 
 def ask_why(
@@ -141,6 +146,19 @@ def ask_why(
         "opts": screen.opts, "title": title, "form": form, "action": action, **more,
     }  # fmt: skip
     return TemplateResponse(request, "admin/ask_why.html", context)
+
+
+def act_on_each(request: HttpRequest, rows: Iterable[Any], act: Callable[[Any], object]) -> int:
+    """Do something with one row after another, warn of each that is refused, and return how many were not."""
+    done = 0
+    for row in rows:
+        try:
+            act(row)
+        except Refused as refusal:
+            messages.warning(request, f"{row}: {refusal}")
+        else:
+            done += 1
+    return done
 
 
 class Warned(Refused):
@@ -169,14 +187,18 @@ def explained(form: forms.BaseForm, name: str = "change_reason") -> None:
         ) if field.help_text else _("At least 10 characters.")  # fmt: skip
 
 
-class ReasonForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets the model
-    """A form that asks why, every time."""
+class ChangeReasonForm(forms.Form):
+    """A form that asks why something changes."""
 
-    change_reason = forms.CharField(
-        label=_("Reason for this change"), widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+    change_reason = reason_field(
+        _("Reason for this change"),
         max_length=500,
         help_text=_("Stored with the version, so that the change can be explained later."),
-    )  # fmt: skip
+    )
+
+
+class ReasonForm(ChangeReasonForm, forms.ModelForm):  # type: ignore[type-arg]  # the admin sets the model
+    """A row's form that asks why, every time."""
 
 
 def pretty_json(value: Any, margin: str = "") -> str:
@@ -310,13 +332,9 @@ class ServiceAdmin(ShowsRefusals, LongList):
         return shown
 
 
-class RestoreForm(forms.Form):
+class RestoreForm(ChangeReasonForm):
     """Why an old version comes back; `seen_version` notices that somebody else was faster."""
 
-    change_reason = forms.CharField(
-        label=_("Reason for this change"), widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
-        max_length=500,
-    )  # fmt: skip
     seen_version = forms.IntegerField(widget=forms.HiddenInput, min_value=0, max_value=2**31 - 1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from django.contrib import admin
@@ -22,11 +23,11 @@ _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,10})?")
 Words = Mapping[str, Any]
 
 
-def amount(value: Decimal | None) -> str:
+def amount(value: Decimal | float | None) -> str:
     """Return an amount as the reader's language writes it; cents only where there are some."""
     if value is None:
         return NOTHING
-    return number_format(value, 0 if value == value.to_integral_value() else 2, force_grouping=True)
+    return number_format(value, 0 if value == int(value) else 2, force_grouping=True)
 
 
 def number(value: Any, places: int | None = None) -> str:
@@ -34,25 +35,41 @@ def number(value: Any, places: int | None = None) -> str:
     return NOTHING if value is None else number_format(value, places, force_grouping=True)
 
 
-def in_cad(name: str, label: Any, of: str = "") -> Callable[[Any, Any], str]:
+def column(
+    description: Any, value: str | Callable[[Any], Any], *, ordering: Any = None, boolean: bool | None = None,
+    words: Words | None = None, nothing: Any = None,
+) -> Callable[[Any, Any], Any]:  # fmt: skip
+    """Return a column of a list or form: a row's attribute or method, or what `value` says of the row.
+
+    An attribute may be named through others, such as “lead.external_id”. `words` says what is stored as
+    people do; `nothing` stands for what is empty.
+    """
+    read: Callable[[Any], Any] = attrgetter(value) if isinstance(value, str) else value
+
+    @admin.display(description=description, ordering=ordering, boolean=boolean)
+    def shown(_screen: Any, row: Any) -> Any:
+        found = read(row)
+        found = found() if callable(found) else found
+        found = found if words is None else str(words.get(found, found))
+        return str(nothing) if nothing is not None and found in (None, "") else found
+
+    return shown
+
+
+def in_cad(name: str, label: Any, of: str = "") -> Callable[[Any, Any], Any]:
     """Return a column that shows the amount `name`, of the row itself or of what its `of` names."""
-
-    @admin.display(description=format_lazy("{}, CAD", label), ordering=f"{of}__{name}" if of else name)
-    def shown(_screen: Any, row: Any) -> str:
-        return amount(getattr(getattr(row, of) if of else row, name))
-
-    return shown
+    read = attrgetter(f"{of}.{name}" if of else name)
+    ordering = f"{of}__{name}" if of else name
+    return column(format_lazy("{}, CAD", label), lambda row: amount(read(row)), ordering=ordering)
 
 
-def as_share(name: str, label: Any) -> Callable[[Any, Any], str]:
+def as_share(name: str, label: Any, places: int = 2) -> Callable[[Any, Any], Any]:
     """Return a column that shows the fraction `name` in per cent."""
-
-    @admin.display(description=label, ordering=name)
-    def shown(_screen: Any, row: Any) -> str:
-        value = getattr(row, name)
-        return NOTHING if value is None else percent(value)
-
-    return shown
+    return column(
+        label,
+        lambda row: NOTHING if getattr(row, name) is None else percent(getattr(row, name), places),
+        ordering=name,
+    )
 
 
 def there(at: Any, zone: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django import forms
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
@@ -15,10 +14,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminTextareaWidget
 
 from governance.core.actors import By
-from governance.core.admin.base import ask_why, by_of, explained
+from governance.core.admin.base import ChangeReasonForm, act_on_each, ask_why, by_of, explained
 from governance.core.errors import Refused
 
 MOST_SWITCHED = 200
@@ -114,16 +112,6 @@ class LiveAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             return [" ".join(map(str, said)) for said in refusal.errors.values()] or [str(refusal.message)]
 
 
-class SwitchForm(forms.Form):
-    """Why many rows are switched on or off."""
-
-    change_reason = forms.CharField(
-        label=_("Reason for this change"), widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
-        max_length=500,
-        help_text=_("Stored with the version, so that the change can be explained later."),
-    )  # fmt: skip
-
-
 class SwitchesMany(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     """A list whose rows can be switched on and off together, with a reason: `switch` calls the service."""
 
@@ -136,7 +124,7 @@ class SwitchesMany(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         return bool(self.has_change_permission(request))
 
     def _switch(self, request: HttpRequest, rows: QuerySet[Any], action: str) -> HttpResponse | None:
-        form = SwitchForm(request.POST if "apply" in request.POST else None)
+        form = ChangeReasonForm(request.POST if "apply" in request.POST else None)
         if getattr(self, "careful", False):
             explained(form)
         chosen = list(rows.order_by("pk")[:MOST_SWITCHED])
@@ -144,17 +132,13 @@ class SwitchesMany(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             title = getattr(self, action).short_description
             pks = [row.pk for row in chosen]
             return ask_why(self, request, form, action, title, chosen=pks, rows=chosen)
-        by, done = by_of(request), 0
-        for row in chosen:
-            try:
-                with transaction.atomic():
-                    self.switch(
-                        row, enabled=action == "switch_on", by=by, reason=form.cleaned_data["change_reason"]
-                    )
-            except Refused as refusal:
-                messages.warning(request, f"{row}: {refusal}")
-            else:
-                done += 1
+        by, reason = by_of(request), form.cleaned_data["change_reason"]
+
+        @transaction.atomic
+        def switch(row: Any) -> None:
+            self.switch(row, enabled=action == "switch_on", by=by, reason=reason)
+
+        done = act_on_each(request, chosen, switch)
         text = (
             ngettext("%(count)s is on.", "%(count)s are on.", done)
             if action == "switch_on"

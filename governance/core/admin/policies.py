@@ -18,11 +18,10 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminTextareaWidget
 
 from governance.core.actors import By
-from governance.core.admin.base import by_of, explained
-from governance.core.admin.transfer import Amount, Cell, Preview, Row, TakesRows
+from governance.core.admin.base import by_of, explained, reason_field
+from governance.core.admin.transfer import Amount, Preview, Row, TakesRows
 from governance.core.errors import Invalid, Refused
 from governance.core.places import Place
 
@@ -34,11 +33,11 @@ TRUE, FALSE = ("yes", "oui", "true", "vrai", "1"), ("no", "non", "false", "faux"
 class WhyImportForm(forms.Form):
     """Why policies change."""
 
-    reason = forms.CharField(
-        label=_("Reason for this change"), max_length=500,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+    reason = reason_field(
+        _("Reason for this change"),
+        max_length=500,
         help_text=_("Stored with each version, so that the change can be explained later."),
-    )  # fmt: skip
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -48,7 +47,7 @@ class WhyImportForm(forms.Form):
 def read_yes(text: str) -> bool:
     """Return what yes or no means. Raises ValidationError."""
     if text.casefold() not in TRUE + FALSE:
-        raise ValidationError(gettext("Write yes or no."))
+        raise ValidationError(gettext("Enter yes or no."))
     return text.casefold() in TRUE
 
 
@@ -96,8 +95,9 @@ class TransfersPolicies(TakesRows):
     whole = True
     options_form = WhyImportForm
     import_note = _(
-        "A file is imported as a whole: while a row is wrong, nothing is. A dash empties a cell. The version "
-        "says which one you changed, so that nobody’s change is lost; leave it out to change what is there."
+        "A file is imported as a whole: if one row is wrong, nothing is imported. A dash empties "
+        "a cell. The version says which one you changed, so that nobody’s change is lost; leave "
+        "it out to change the current one."
     )
     policy_columns: ClassVar[Sequence[tuple[str, Any]]] = ()
 
@@ -148,21 +148,20 @@ class TransfersPolicies(TakesRows):
         columns = self.columns(request)
         seen = Preview()
         keys = [name for name, _label in self.key_columns]
-        with transaction.atomic():
-            self.hold(rows)
-            for row in rows:
-                wrong: ValidationError | Invalid
-                try:
-                    with transaction.atomic():
-                        self._take(row, seen, named, by, at, options.get("reason", ""))
-                    continue
-                except (ValidationError, Invalid) as problem:
-                    wrong = problem
-                except Refused as refusal:
-                    wrong = ValidationError({"version": [str(refusal.message)]})
-                _refuse(seen, row, columns, wrong, " / ".join(filter(None, (row[name] for name in keys))))
-            if dry_run:
-                transaction.set_rollback(True)
+        self.hold(rows)
+        for row in rows:
+            said: dict[str, list[str]]
+            try:
+                with transaction.atomic():
+                    self._take(row, seen, named, by, at, options.get("reason", ""))
+                continue
+            except ValidationError as wrong:
+                said = wrong.message_dict
+            except Invalid as wrong:
+                said = {name: [str(text) for text in texts] for name, texts in wrong.errors.items()}
+            except Refused as refusal:
+                said = {"version": [str(refusal.message)]}
+            seen.refuse(" / ".join(filter(None, (row[name] for name in keys))), row, columns, said)
         return seen
 
     def _take(
@@ -172,7 +171,7 @@ class TransfersPolicies(TakesRows):
         same = (which.province, which.market_key) if isinstance(which, Place) else which
         first = named.setdefault(same, row["row"])
         if first != row["row"]:
-            said = gettext("The file names this one twice, first in its row %(row)s.") % {"row": first}
+            said = gettext("The file has this one twice, first in row %(row)s.") % {"row": first}
             raise ValidationError({self.key_columns[-1][0]: [said]})
         before = self.known(which).select_for_update().first()
         unchanged = copy.copy(before)
@@ -185,7 +184,8 @@ class TransfersPolicies(TakesRows):
             return
         if expected is not None and expected != known:
             said = gettext(
-                "This was changed meanwhile: it has version %(now)s, not %(expected)s. Read it again first."
+                "This was changed in the meantime: it has version %(now)s, not %(expected)s. Read it "
+                "again first."
             ) % {"now": known, "expected": expected}  # fmt: skip
             raise ValidationError({"version": [said]})
         row["version"] = str(known)  # what was seen is what may be overwritten
@@ -227,17 +227,3 @@ def version_of(text: str) -> int | None:
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
         raise ValidationError({"version": [gettext("A version is a whole number.")]})
     return int(text)
-
-
-def _refuse(
-    seen: Preview, row: Row, columns: Sequence[tuple[str, Any]], wrong: ValidationError | Invalid, name: str
-) -> None:
-    said: dict[str, list[str]] = (
-        {name: [str(text) for text in texts] for name, texts in wrong.errors.items()}
-        if isinstance(wrong, Invalid)
-        else wrong.message_dict
-    )
-    names = {name for name, _label in columns}
-    rest = [text for name, texts in said.items() if name not in names for text in texts]
-    cells = [Cell(name, label, row[name], said.get(name, [])) for name, label in columns]
-    seen.wrong.append((name, row, rest, cells))

@@ -1,17 +1,16 @@
 """Taking rows in from a spreadsheet and giving them out, for admin screens of any table.
 
 A file is read, compared and shown before anything is written; rows that cannot be used are mended on the
-page and tried again. What was read travels with the page: nothing of it is kept on the server.
+page and tried again. What was read travels with the page, signed: nothing of it is kept on the server.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from tempfile import SpooledTemporaryFile
@@ -19,7 +18,9 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import messages
+from django.core import signing
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.files.uploadedfile import UploadedFile
 from django.db import models, transaction
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -35,19 +36,19 @@ from import_export.widgets import Widget
 from tablib import Dataset
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
-from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from governance.core import hooks
 from governance.core.actors import By
-from governance.core.admin.base import CONFIRMED, Warned, by_of, stamp
+from governance.core.admin.base import CONFIRMED, Warned, by_of, reason_field, stamp
 from governance.core.errors import Invalid, Refused
 from governance.core.spreadsheets import FORMULA_SIGNS, safe
-from governance.core.strict_json import read_json
 from governance.core.transactions import in_turn
 
 MOST_ROWS = 2_000
 ROWS_AT_ONCE = 25  # of one transaction: a quarter of a second
-MOST_BYTES = 700_000  # of a file, and of the rows that travel with the page
+MOST_BYTES = 700_000  # of a file
+MOST_PACKED = 900_000  # characters that travel with the page; what a request may carry is 1 MB
 MOST_IN_MEMORY = 1_000_000  # bytes of an export; what is more waits in a file that has no name
 SHOWN = 50  # rows shown of each kind
 DOMAIN = "BACK_OFFICE"
@@ -102,7 +103,7 @@ class Day(Widget):  # type: ignore[misc]  # import_export has no types
         try:
             return date.fromisoformat(value)
         except ValueError:
-            raise ValueError(gettext("This is not a day; write it as 2026-11-24.")) from None
+            raise ValueError(gettext("This is not a date; write it as 2026-11-24.")) from None
 
     def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
         return "" if value is None else value.isoformat()
@@ -153,7 +154,7 @@ class ServiceResource(ModelResource):  # type: ignore[misc]  # import_export has
         (key,) = self._meta.import_id_fields
         first = self.named.setdefault(row[key], row["row"])
         if first != row["row"]:
-            said = gettext("The file names this one twice, first in its row %(row)s.")
+            said = gettext("The file has this one twice, first in row %(row)s.")
             raise ValidationError({key: [said % {"row": first}]})
 
     def import_field(self, field: Any, instance: Any, row: Any, is_m2m: bool = False, **kwargs: Any) -> None:
@@ -187,15 +188,14 @@ class ServiceResource(ModelResource):  # type: ignore[misc]  # import_export has
 # --- reading a file -----------------------------------------------------------------------------------------
 
 
-def read_rows(content: bytes, columns: Sequence[tuple[str, Any]], key: str) -> tuple[list[Row], list[str]]:
+def read_rows(content: bytes, columns: Sequence[tuple[str, Any]], key: str) -> Rows:
     """Return the rows of a CSV file by column, and the headings that are none of ours.
 
     Headings are taken in English, in the language of the page or as the column is called inside. Each row
     carries its number in the file. Raises ValidationError with what is wrong with the file.
     """
     if len(content) > MOST_BYTES:
-        size = {"size": MOST_BYTES // 1000}
-        raise ValidationError(gettext("The file is larger than %(size)s kB; import it in parts.") % size)
+        raise ValidationError(too_large())
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -229,7 +229,11 @@ def read_rows(content: bytes, columns: Sequence[tuple[str, Any]], key: str) -> t
         raise ValidationError(said % {"most": number_format(MOST_ROWS, force_grouping=True)})
     if not rows:
         raise ValidationError(gettext("The file has no rows below its headings."))
-    return rows, unknown
+    return Rows(rows, unknown)
+
+
+def too_large() -> str:
+    return gettext("The file is larger than %(size)s kB; import it in parts.") % {"size": MOST_BYTES // 1000}
 
 
 def _names(columns: Sequence[tuple[str, Any]]) -> dict[str, str]:
@@ -242,22 +246,6 @@ def _names(columns: Sequence[tuple[str, Any]]) -> dict[str, str]:
 
 def _folded(text: str) -> str:
     return re.sub(r"[\W_]+", " ", text.casefold()).strip()
-
-
-def rows_of_page(text: str, columns: Sequence[tuple[str, Any]]) -> list[Row]:
-    """Return the rows that travelled with the page. Raises ValidationError where they were tampered with."""
-    names = {name for name, _label in columns} | {"row"}
-    try:
-        rows = read_json(text)
-    except ValueError:
-        rows = None
-    good = isinstance(rows, list) and 0 < len(rows) <= MOST_ROWS and all(
-        isinstance(row, dict) and set(row) == names and all(isinstance(cell, str) for cell in row.values())
-        for row in rows
-    )  # fmt: skip
-    if not good:
-        raise ValidationError(gettext("The page lost its rows; choose the file again."))
-    return list(rows)
 
 
 # --- what a page shows --------------------------------------------------------------------------------------
@@ -287,6 +275,7 @@ class Preview:
     same: int = 0
     wrong: list[tuple[str, Row, list[str], list[Cell]]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # what must be confirmed before it is written
+    notes: list[tuple[int, str, str]] = field(default_factory=list)  # what is to be read once it is written
 
     @property
     def good(self) -> int:
@@ -304,6 +293,15 @@ class Preview:
         self.same += other.same
         self.wrong += other.wrong
         self.warnings += other.warnings
+
+    def refuse(
+        self, name: str, row: Row, columns: Sequence[tuple[str, Any]], said: Mapping[str, list[str]]
+    ) -> None:
+        """Add a wrong row with what is said of it by column; what is of no column is said of the row."""
+        names = {name for name, _label in columns}
+        rest = [text for column, texts in said.items() if column not in names for text in texts]
+        cells = [Cell(column, label, row[column], said.get(column, [])) for column, label in columns]
+        self.wrong.append((name, row, rest, cells))
 
 
 def take(
@@ -328,6 +326,7 @@ def take(
 
 
 def _sort(found: Preview, row: Row, result: Any, resource: Any, columns: Sequence[tuple[str, Any]]) -> None:
+    (key,) = resource._meta.import_id_fields
     if result.import_type == RowResult.IMPORT_TYPE_NEW:
         found.new.append(row)
     elif result.import_type == RowResult.IMPORT_TYPE_SKIP:
@@ -337,16 +336,11 @@ def _sort(found: Preview, row: Row, result: Any, resource: Any, columns: Sequenc
             (label, *(resource.fields[name].export(one) for one in (result.original, result.instance)))
             for name, label in columns
         ]
-        (key,) = resource._meta.import_id_fields
         found.changed.append((row[key], [(label, old, new) for label, old, new in shown if old != new]))
     elif result.import_type == RowResult.IMPORT_TYPE_INVALID:
         said = result.validation_error
         by_field = said.message_dict if hasattr(said, "error_dict") else {"": said.messages}
-        names = {name for name, _label in columns}
-        rest = [text for name, texts in by_field.items() if name not in names for text in texts]
-        cells = [Cell(name, label, row[name], by_field.get(name, [])) for name, label in columns]
-        (key,) = resource._meta.import_id_fields
-        found.wrong.append((row[key], row, rest, cells))
+        found.refuse(row[key], row, columns, by_field)
     else:
         raise result.errors[0].error
 
@@ -363,10 +357,10 @@ class UploadForm(forms.Form):
 class WhyExportForm(forms.Form):
     """Why rows leave the house."""
 
-    reason = forms.CharField(
-        label=_("Reason"), max_length=200, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+    reason = reason_field(
+        _("Reason"),
         help_text=_("What the file is for. No names, numbers or addresses: this is kept for good."),
-    )  # fmt: skip
+    )
 
 
 class GivesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
@@ -430,16 +424,118 @@ class GivesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         raise NotImplementedError
 
 
-class TakesRows(GivesRows):
-    """A screen whose rows can be imported, too: read, compared, shown, mended, and written when confirmed.
+class TakesFiles(GivesRows):
+    """A screen that takes a file in: read, compared, shown, mended, and written when confirmed.
+
+    What was read, a dataclass that is falsy when nothing is left of it, travels with the page, signed for one
+    person. Subclasses implement what raises NotImplementedError.
+    """
+
+    actions_list: ClassVar[Any] = ["import_rows", "export_rows"]
+    import_template = "admin/import_rows.html"
+    options_form: type[forms.Form] | None = None
+    too_large: Any = staticmethod(too_large)
+
+    def has_import_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.has_transfer_permission(request)
+
+    def read_file(self, request: HttpRequest, file: UploadedFile[Any]) -> Any:
+        """Return what a file holds. Raises ValidationError."""
+        raise NotImplementedError
+
+    def mended(self, values: Any, typed: Mapping[str, Any]) -> Any:
+        """Return a file from the values of its fields, with what was typed over its cells."""
+        raise NotImplementedError
+
+    def look(self, request: HttpRequest, file: Any) -> Preview:
+        """Return what a file would do."""
+        raise NotImplementedError
+
+    def write(self, request: HttpRequest, file: Any, options: Mapping[str, Any]) -> tuple[Any, Preview]:
+        """Write the good rows and tell what was done; return what is left, and what a page shows of it.
+
+        Raises Refused, of all of them.
+        """
+        raise NotImplementedError
+
+    def page_of(self, request: HttpRequest, file: Any, seen: Preview | None) -> dict[str, Any]:
+        """Return what else the page shows: what the screen takes, and of a file what it alone knows."""
+        raise NotImplementedError
+
+    @action(description=_("Import"), url_path="import", permissions=["import"])
+    def import_rows(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_import_permission(request):
+            raise PermissionDenied
+        salt = f"{self.opts.label_lower} to import {by_of(request).key}"
+        file: Any = None
+        seen: Preview | None = None
+        done = Preview()
+        packed = ""
+        form = UploadForm()
+        asked = "_import" in request.POST
+        options = self.options_form(request.POST if asked else None) if self.options_form else None
+        try:
+            if "rows" in request.POST:
+                file = self.mended(signing.loads(request.POST["rows"], salt=salt), request.POST)
+            elif request.method == "POST":
+                form = UploadForm(request.POST, request.FILES)
+                if form.is_valid():
+                    file = self.read_file(request, form.cleaned_data["file"])
+            if file and asked and (options is None or options.is_valid()):
+                try:
+                    file, done = self.write(request, file, options.cleaned_data if options else {})
+                except Refused as refusal:
+                    messages.error(request, str(refusal))
+                if not file and not done.notes:
+                    return HttpResponseRedirect(self._list_address())
+            if file:
+                seen = self.look(request, file)
+                packed = signing.dumps(astuple(file), salt=salt, compress=True)
+                if len(packed) > MOST_PACKED:
+                    raise ValidationError(self.too_large())
+        except signing.BadSignature:
+            messages.error(request, gettext("The page lost its rows; choose the file again."))
+        except ValidationError as wrong:
+            file = seen = None
+            for said in wrong.messages:
+                messages.error(request, said)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": gettext("Import %(what)s") % {"what": self.opts.verbose_name_plural},
+            "form": form,
+            "options": options,
+            "rows": packed,
+            "preview": seen,
+            "done": done,
+            "shown": SHOWN,
+            "shown_wrong": SHOWN,
+            "back": self._list_address(),
+            "media": self.media + form.media,
+            **self.page_of(request, file, seen),
+        }
+        return TemplateResponse(request, self.import_template, context)
+
+
+@dataclass(slots=True)
+class Rows:
+    """The rows of a file, and the headings that are none of ours."""
+
+    rows: list[Row]
+    unknown: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class TakesRows(TakesFiles):
+    """A screen whose rows are imported column by column.
 
     Subclasses implement `columns` and `take`. Where `whole`, a file with a wrong row is not written at all.
     """
 
-    actions_list: ClassVar[Any] = ["import_rows", "export_rows"]
     key: str
     whole = False
-    options_form: type[forms.Form] | None = None
     import_note: Any = ""
 
     def columns(self, request: HttpRequest) -> list[tuple[str, Any]]:
@@ -488,77 +584,44 @@ class TakesRows(GivesRows):
             seen.add(done)
         return seen, len(ordered)
 
-    @action(description=_("Import"), url_path="import", permissions=["transfer"])
-    def import_rows(self, request: HttpRequest) -> HttpResponse:
-        if not self.has_transfer_permission(request):
-            raise PermissionDenied
+    def read_file(self, request: HttpRequest, file: UploadedFile[Any]) -> Rows:
+        return read_rows(file.read(), self.columns(request), self.key)
+
+    def mended(self, values: Any, typed: Mapping[str, Any]) -> Rows:
+        return mended(values[0], typed)
+
+    def look(self, request: HttpRequest, file: Rows) -> Preview:
+        return self._in_parts(request, file.rows, dry_run=True, options={})[0]
+
+    def page_of(self, request: HttpRequest, file: Rows | None, seen: Preview | None) -> dict[str, Any]:
         columns = self.columns(request)
-        rows: list[Row] = []
-        unknown: list[str] = []
-        preview: Preview | None = None
-        form = UploadForm()
-        asked = "_import" in request.POST
-        options = self.options_form(request.POST if asked else None) if self.options_form else None
-        try:
-            if "rows" in request.POST:
-                rows = mended(rows_of_page(request.POST["rows"], columns), request.POST)
-            elif request.method == "POST":
-                form = UploadForm(request.POST, request.FILES)
-                if form.is_valid():
-                    rows, unknown = read_rows(form.cleaned_data["file"].read(), columns, self.key)
-            if rows and asked and (options is None or options.is_valid()):
-                try:
-                    rows = self._write(request, rows, options.cleaned_data if options else {})
-                except Warned as found:
-                    messages.error(request, str(found))
-                if not rows:
-                    return HttpResponseRedirect(self._list_address())
-            if rows:
-                preview, _all = self._in_parts(request, rows, dry_run=True, options={})
-        except ValidationError as wrong:
-            rows = []
-            for said in wrong.messages:
-                messages.error(request, said)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": gettext("Import %(what)s") % {"what": self.opts.verbose_name_plural},
-            "form": form,
-            "options": options,
+        return {
             "note": self.import_note,
             "columns": columns,
             "key": dict(columns)[self.key],
-            "unknown": unknown,
-            "rows": json.dumps(rows, ensure_ascii=False),
-            "preview": preview,
-            "warned": Warned(preview.warnings) if preview and preview.warnings else None,
-            "writable": preview and preview.good and not (self.whole and preview.wrong),
+            "unknown": file.unknown if file else (),
+            "warned": Warned(seen.warnings) if seen and seen.warnings else None,
+            "writable": seen and seen.good and not (self.whole and seen.wrong),
             "whole": self.whole,
-            "shown": SHOWN,
-            "shown_wrong": SHOWN,
-            "wrong_slice": f":{SHOWN}",
-            "back": self._list_address(),
-            "media": self.media + form.media,
         }
-        return TemplateResponse(request, "admin/import_rows.html", context)
 
-    def _write(self, request: HttpRequest, rows: list[Row], options: Mapping[str, Any]) -> list[Row]:
+    def write(self, request: HttpRequest, file: Rows, options: Mapping[str, Any]) -> tuple[Rows, Preview]:
         """Write the good rows and tell what was done; return the others.
 
         Of a file that is taken whole nothing is written while one of its rows is wrong. Raises Warned where
         what it would do is dangerous and was not confirmed.
         """
         if self.whole:
-            looked, _all = self._in_parts(request, rows, dry_run=True, options=options)
+            looked, _all = self._in_parts(request, file.rows, dry_run=True, options=options)
             if looked.wrong:
-                return rows
+                return file, Preview()
             if looked.warnings and request.POST.get(CONFIRMED) != stamp(looked.warnings):
                 raise Warned(looked.warnings)
-        done, taken = self._in_parts(request, rows, dry_run=False, options=options)
-        if done.good or not (done.wrong or taken < len(rows)):
+        done, taken = self._in_parts(request, file.rows, dry_run=False, options=options)
+        if done.good or not (done.wrong or taken < len(file)):
             messages.success(request, told(len(done.new), len(done.changed), done.same))
-        rest = list(self.in_order(rows))[taken:]  # somebody changed a row of these in between
-        return [*(row for _name, row, _said, _cells in done.wrong), *rest]
+        rest = self.in_order(file.rows)[taken:]  # somebody changed a row of these in between
+        return Rows([*(row for _name, row, _said, _cells in done.wrong), *rest]), done
 
 
 def told(new: int, changed: int, same: int) -> str:
@@ -602,7 +665,7 @@ class TransfersRows(TakesRows):
             yield [str(resource.fields[name].export(row) or "") for name, _label in columns]
 
 
-def mended(rows: Sequence[Row], typed: Mapping[str, Any]) -> list[Row]:
+def mended(rows: Sequence[Row], typed: Mapping[str, Any]) -> Rows:
     """Return the rows with what was typed over their cells; a row whose box “leave out” is ticked is gone."""
     found = []
     for row in rows:
@@ -615,4 +678,4 @@ def mended(rows: Sequence[Row], typed: Mapping[str, Any]) -> list[Row]:
             if name != "row"
         }
         found.append({**cells, "row": number})
-    return found
+    return Rows(found)

@@ -1,1 +1,1 @@
-"""What every REST entry point shares."""
+"""Code shared by every REST entry point."""

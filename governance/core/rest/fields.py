@@ -1,4 +1,4 @@
-"""Fields that REST inputs share: places, numbers, instants, JSON."""
+"""Serializer fields shared by REST inputs: places, numbers, instants, JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MONEY_MAX = Decimal("999999999.99")
 
 
 class ProvinceField(serializers.CharField):
-    """One of the thirteen codes, read without regard to case."""
+    """One of the thirteen codes, in any case."""
 
     def to_internal_value(self, data: Any) -> str:
         try:
@@ -40,7 +40,7 @@ class LabelField(serializers.CharField):
 
 
 class MarketField(LabelField):
-    """A market; blank or left out it is ALL."""
+    """A market; blank or omitted means ALL."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("default", ALL)
@@ -61,7 +61,7 @@ class NumberField(serializers.DecimalField):
 
 
 class MoneyField(NumberField):
-    """CAD with at most two places, 0 to 999,999,999.99."""
+    """CAD with at most two decimal places, 0 to 999,999,999.99."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_digits=11, decimal_places=2, min_value=Decimal(0), max_value=MONEY_MAX, **kwargs)
@@ -81,7 +81,7 @@ class FractionField(serializers.Field):  # type: ignore[type-arg]  # generic ove
 
 
 def _plain_number(data: Any) -> str:
-    """Return a number as text with ASCII digits only; floats keep the digits that JSON showed."""
+    """Return a number as text with ASCII digits only; floats keep the digits of the JSON."""
     if isinstance(data, bool) or not isinstance(data, int | float | str | Decimal):
         raise serializers.ValidationError(_("A number is needed."))
     text = str(data).strip()
@@ -118,7 +118,7 @@ INSTANT_SENTENCE = gettext_lazy(
 
 
 class InstantField(serializers.Field):  # type: ignore[type-arg]  # generic over what it reads, not over us
-    """An instant that names its zone; one that does not could mean any of nine hours."""
+    """An instant with its offset; without one it could mean any of nine hours."""
 
     def to_internal_value(self, data: Any) -> datetime:
         try:

@@ -1,4 +1,4 @@
-"""Filters and orderings of collections: an unknown one is refused, for a typo must not widen an answer."""
+"""Filters and orderings of collections: unknown ones are refused, since a typo must not widen an answer."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rest_framework import filters
 from rest_framework.request import Request
 
 from governance.core.errors import Invalid
+from governance.core.places import fold, read_label
 from governance.core.rest.fields import INSTANT_SENTENCE, read_instant
 
 
@@ -27,13 +28,13 @@ class _InstantFormField(forms.Field):
 
 
 class InstantFilter(django_filters.Filter):  # type: ignore[misc]  # django-filter has no types
-    """Narrows by an instant that names its zone."""
+    """Filters by an instant with an offset."""
 
     field_class = _InstantFormField
 
 
 class YesNoFilter(django_filters.TypedChoiceFilter):  # type: ignore[misc]  # django-filter has no types
-    """Narrows by true, false or (`nullable`) null, and refuses any other word instead of ignoring it."""
+    """Filters by true, false or (`nullable`) null, and refuses any other word instead of ignoring it."""
 
     def __init__(self, *args: Any, nullable: bool = False, **kwargs: Any) -> None:
         words = ["true", "false", *(["null"] if nullable else [])]
@@ -45,6 +46,27 @@ class YesNoFilter(django_filters.TypedChoiceFilter):  # type: ignore[misc]  # dj
         if value == "null":
             return qs.filter(**{f"{self.field_name}__isnull": True})
         return qs.filter(**{self.field_name: value == "true"})
+
+
+class EventFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
+    """What every collection of rows that are written once can be narrowed by: who, in which call and when."""
+
+    actor = django_filters.CharFilter()
+    correlation_id = django_filters.CharFilter()
+    since = InstantFilter(field_name="created_at", lookup_expr="gte")
+    until = InstantFilter(field_name="created_at", lookup_expr="lt")
+
+
+class MarketFilter(django_filters.CharFilter):  # type: ignore[misc]  # django-filter has no types
+    """Narrows by a market's name, without accents as everywhere; what is no label is no market's name."""
+
+    def filter(self, qs: Any, value: Any) -> Any:
+        if not value:
+            return qs
+        try:
+            return super().filter(qs, fold(read_label(value)))
+        except DjangoValidationError:
+            return qs.none()
 
 
 class StrictFilters(django_filters.DjangoFilterBackend):  # type: ignore[misc]  # django-filter has no types
@@ -61,7 +83,7 @@ class StrictFilters(django_filters.DjangoFilterBackend):  # type: ignore[misc]  
             )
         for key, value in request.query_params.items():
             if "\0" in value or len(value) > 400:
-                raise Invalid({key: [_("This value cannot be used.")]})
+                raise Invalid({key: [_("This value is not valid.")]})
         return super().filter_queryset(request, queryset, view)
 
 

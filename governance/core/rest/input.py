@@ -1,4 +1,4 @@
-"""How a REST entry point reads its input and learns who acts."""
+"""Reading the input and the actor of a REST call."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ CORRELATION = re.compile(f"[!-~]{{1,{CORRELATION_LENGTH}}}")
 
 
 class Input(serializers.Serializer):  # type: ignore[type-arg]  # generic over instances, which inputs have none of
-    """The base of every POST's input: who it is done for, and in which call.
+    """The base of every POST's input: whom it is done for, and in which call.
 
-    An input that `keeps_unknown` takes parameters that it does not know as well, as `unknown`.
+    An input that `keeps_unknown` also takes parameters that it does not know, as `unknown`.
     """
 
     keeps_unknown: ClassVar[bool] = False
@@ -42,7 +42,7 @@ class Question(Input):
 
 
 def gather(request: Request) -> tuple[dict[str, Any], set[str]]:
-    """Return the parameters, the body winning over the query string, and the keys a JSON body named."""
+    """Return the parameters, the body winning over the query string, and the keys of a JSON body."""
     given: dict[str, Any] = {key: values[-1] for key, values in request.query_params.lists() if values}
     strict: set[str] = set()
     if request.method in {"POST", "PUT", "PATCH", "DELETE"}:
@@ -61,13 +61,13 @@ def gather(request: Request) -> tuple[dict[str, Any], set[str]]:
     return given, strict
 
 
-# What a browser and the framework add to a form or a query string of their own accord.
+# What browsers and the framework add to a form or a query string by themselves.
 NOT_OURS = frozenset({"csrfmiddlewaretoken", "format"})
 KEY_LENGTH = 60
 
 
 def read(request: Request, input_class: type[serializers.Serializer[Any]]) -> dict[str, Any]:
-    """Return the validated parameters of a request. Raises Invalid naming each field that is wrong."""
+    """Return the validated parameters of a request. Raises Invalid naming each invalid field."""
     given, strict = gather(request)
     form = input_class(data=given)
     unknown = strict - set(form.fields)
@@ -87,7 +87,7 @@ def read(request: Request, input_class: type[serializers.Serializer[Any]]) -> di
 
 
 def _usable(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters that nobody declared, in order. Raises Invalid for what could not be stored."""
+    """Return undeclared parameters, in order. Raises Invalid for what could not be stored."""
     for key, value in given.items():
         if not key.strip() or len(key) > KEY_LENGTH or not key.isprintable():
             raise Invalid(
@@ -108,7 +108,7 @@ def _usable(given: Mapping[str, Any]) -> dict[str, Any]:
 def who(request: Request, data: Mapping[str, Any] | None = None) -> By:
     """Return who acts, for whom, in which call.
 
-    Raises Forbidden `actor_mismatch` where a person names another actor than herself.
+    Raises Forbidden `actor_mismatch` if a person names an actor other than themselves.
     """
     user = request.user
     named = dict(data or {})
@@ -138,5 +138,5 @@ def who(request: Request, data: Mapping[str, Any] | None = None) -> By:
 
 
 def from_office(request: Any) -> bool:
-    """Say whether a request comes from an address named in OFFICE_ADDRESSES."""
+    """Return whether a request comes from an address in OFFICE_ADDRESSES."""
     return bool(hooks.is_office.first(getattr(request, "_request", request)))

@@ -1,4 +1,4 @@
-"""Pages by cursor."""
+"""Cursor pagination."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class NewestFirst(pagination.CursorPagination):
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any] | None:
         try:
             return super().paginate_queryset(queryset, request, view)
-        except (OverflowError, ValueError):  # a forged cursor names an instant, or a number, that is none
+        except (OverflowError, ValueError):  # a forged cursor with an invalid instant or number
             raise exceptions.NotFound(self.invalid_cursor_message) from None
 
     def decode_cursor(self, request: Request) -> Any:
@@ -32,6 +32,6 @@ class NewestFirst(pagination.CursorPagination):
         ordering = super().get_ordering(request, queryset, view)
         if any(name.lstrip("-") == "id" for name in ordering):
             return ordering
-        # the cursor needs a unique end, else rows with equal values can repeat or be missed;
-        # it goes the way of the rest, so that one index answers both ways
+        # the cursor needs a unique last column, else rows with equal values can repeat or be missed; it has
+        # the direction of the others, so that one index serves both
         return (*ordering, "-id" if ordering[-1].startswith("-") else "id")

@@ -1,4 +1,4 @@
-"""Who may call an action."""
+"""Permissions of REST actions."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from governance.core import hooks
 
 
 class NamedRight(permissions.BasePermission):
-    """The view names the right of each action; an action without one is refused to everybody."""
+    """The view names the permission of each action; an action without one is refused to everybody."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if not request.user.is_authenticated:
             return False
         action = getattr(view, "action", None)
-        if action is None:  # no action answers this method: a viewset itself says so, with 405
+        if action is None:  # no action answers this method: the viewset itself answers 405
             return hasattr(view, "action_map")
         right = getattr(view, "rights", {}).get(action)
-        # not `path`: it begins with what stands before this program, which none of its addresses does
+        # not `path`: it begins with the script prefix, which no route includes
         path = request._request.path_info
         return right is not None and right in hooks.rights_at(request.user, request.auth, path)

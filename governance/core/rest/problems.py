@@ -43,7 +43,7 @@ def problem(
 
 
 def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer an exception of a view as a problem; None lets what is no refusal go on."""
+    """Answer a view's exception with a problem; None lets anything that is not a refusal propagate."""
     request = context["request"]
     correlation_id = str(getattr(request._request, "correlation_id", ""))
     headers: dict[str, str] = {}
@@ -88,16 +88,16 @@ def _sentence(errors: Any) -> str:
         while isinstance(first, list | dict):
             first = next(iter(first.values() if isinstance(first, dict) else first), "")
         return f"{field}: {first}"
-    return _("Some values cannot be used.")
+    return _("Some values are not valid.")
 
 
 def problem_text(status: int, code: str, detail: Any, correlation_id: str = "") -> str:
-    """Return a problem as JSON text, for answers that are made outside of a view."""
+    """Return a problem as JSON text, for responses outside of a view."""
     return json.dumps(problem(status, code, detail, correlation_id=correlation_id))
 
 
 def problem_http(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
-    """Return a problem for an API call that never reached its view."""
+    """Return a problem response for an API call that never reached its view."""
     correlation_id = str(getattr(request, "correlation_id", ""))
     return HttpResponse(
         problem_text(status, code, detail, correlation_id), status=status, content_type=PROBLEM

@@ -1,6 +1,6 @@
-"""How many calls a token made in the last minute, counted by all web processes of a machine together.
+"""The rate limit of tokens: calls in the last minute, counted across all web processes of a machine.
 
-The counts lie in a small file under VAR, which never grows, and are read and written under a lock of a few of
+The counts are in a small file under VAR, which never grows, and are read and written with a lock on a few of
 its bytes: a call costs microseconds and no query. See docs/decisions/calls-per-minute.md.
 """
 
@@ -20,18 +20,18 @@ from django.conf import settings
 log = logging.getLogger(__name__)
 
 MINUTE = 60
-SLOT = struct.Struct("<8sIIII")  # whose, which minute, calls in it, calls in the minute before, unused
-# A token's count lies in any slot of the shelf that its digest names: room for 4,096 tokens at a time.
+SLOT = struct.Struct("<8sIIII")  # token, minute, calls in it, calls in the minute before, unused
+# A token's count is in any slot of the shelf that its digest selects: capacity for 4,096 tokens at a time.
 SHELVES, SLOTS = 256, 16
 SHELF = SLOT.size * SLOTS
 _file: tuple[Path, int] | None = None
-_threads = threading.Lock()  # the system's lock keeps processes apart, not the threads of one
+_threads = threading.Lock()  # the system's lock separates processes, not the threads of one
 
 
 def wait_for(calls: int, before: int, into: float, most: int) -> int:
-    """Return 0 where one more call is within `most` a minute, else after how many seconds it would be.
+    """Return 0 if one more call stays within `most` per minute, else after how many seconds it would.
 
-    The last 60 seconds are this minute's `calls` and, of the minute `before`, the share that still lies in
+    The last 60 seconds are this minute's `calls` and, of the minute `before`, the share that is still within
     them, `into` seconds after this minute began: twice the number around a full minute is refused.
     """
     if calls + before * (MINUTE - into) / MINUTE + 1 <= most:
@@ -49,10 +49,10 @@ def _up(seconds: float) -> int:
 
 
 def seconds_to_wait(digest: str, most: int) -> int:
-    """Count a call of the token with this digest; return 0, or after how many seconds it may make the next.
+    """Count a call of the token with this digest; return 0, or the seconds until the next is allowed.
 
-    A call that is refused is not counted. Where the file cannot be used the call is let through: who may call
-    does not depend on it.
+    A refused call is not counted. If the file cannot be used, the call is allowed: permissions do not depend
+    on it.
     """
     now = time.time()
     minute, into = floor(now / MINUTE), now % MINUTE
@@ -82,7 +82,7 @@ def seconds_to_wait(digest: str, most: int) -> int:
 
 
 def _slot(shelf: list[tuple[bytes, int, int, int, int]], whose: bytes) -> int:
-    """Return the number of a token's slot: its own, or the one whose token called longest ago and least."""
+    """Return the number of a token's slot: its own, or that of the least recently and least used token."""
     for number, slot in enumerate(shelf):
         if slot[0] == whose:
             return number

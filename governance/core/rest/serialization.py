@@ -39,6 +39,6 @@ class _Encoder(JSONEncoder):
 
 
 class JSONRenderer(renderers.JSONRenderer):
-    """JSON alone; there is no browsable page."""
+    """JSON only; there is no browsable page."""
 
     encoder_class = _Encoder

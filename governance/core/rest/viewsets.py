@@ -1,4 +1,4 @@
-"""The two kinds of REST entry points: actions that call a service, and collections to read."""
+"""The two kinds of REST entry points: actions that call a service, and read-only collections."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from governance.core.rest.input import gather, read, who
 
 
 class ServiceViewSet(viewsets.ViewSet):
-    """Actions that read their input, call one service and answer.
+    """Actions that read their input, call one service and respond.
 
     `rights` names the permission of each action; an action without one is refused to everybody. `questions`
-    are actions that answer also a POST, so that what is asked stays out of addresses and logs: their answers
-    can name people and are never stored under an Idempotency-Key. Nor are those of `repeatable` actions:
-    asked again they do nothing more, and they commit step by step, where a stored answer is one transaction.
+    are actions that also answer a POST, so that their parameters stay out of URLs and logs: their answers can
+    name people and are never stored under an Idempotency-Key. Nor are those of `repeatable` actions:
+    repeated, they do nothing more, and they commit step by step, whereas a stored answer is one transaction.
     """
 
     rights: ClassVar[dict[str, str]] = {}
@@ -47,7 +47,7 @@ class ServiceViewSet(viewsets.ViewSet):
         key = request.headers.get("Idempotency-Key")
         unstored = self.questions | self.repeatable
         if request.method == "POST" and key is not None and self.action not in unstored:
-            # as_view has put the action's method there; the one that runs it once takes its place
+            # as_view has put the action's method there; replace it with the one that runs it once
             setattr(self, "post", partial(self._once, key, getattr(self, "post")))  # noqa: B009, B010  # mypy refuses to assign a method
 
     def _once(
@@ -59,10 +59,11 @@ class ServiceViewSet(viewsets.ViewSet):
 
         def handle() -> tuple[int, str, bool]:
             try:
-                # no savepoint here: it would undo what a refusal keeps (Refused.keep); verbs have their own
+                # no savepoint here: it would undo what a refusal stores (Refused.keep); services have their
+                # own
                 answer = handler(request, *args, **kwargs)
             except Exception as refusal:
-                answer = self.handle_exception(refusal)  # raises again what is no refusal
+                answer = self.handle_exception(refusal)  # re-raises anything that is not a refusal
             text = force_str(request.accepted_renderer.render(answer.data, renderer_context={}))
             stored = answer.status_code < 300
             kept.update(response=answer)

@@ -1,4 +1,4 @@
-"""Shapes in and out of the switches' endpoints."""
+"""Serializers of the switches' endpoints."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ REASON_LENGTH = 500
 
 
 class SwitchInput(Input):
-    """What every switch takes; the release of the kill switch needs its reason."""
+    """The input of every switch; releasing the kill switch requires a reason."""
 
     reason = serializers.CharField(required=False, allow_blank=True, max_length=REASON_LENGTH)
 
 
 def as_state(state: GoLiveState, *, enforced: bool) -> dict[str, Any]:
-    """Return both switches; `enforced` says whether this installation obeys them."""
+    """Return both switches; `enforced` says whether this installation enforces them."""
     return {
         "go_live_enabled": state.go_live_enabled,
         "kill_switch_engaged": state.kill_switch_engaged,
@@ -33,7 +33,7 @@ def as_state(state: GoLiveState, *, enforced: bool) -> dict[str, Any]:
 
 
 def as_checklist(lines: Sequence[ChecklistLine]) -> dict[str, Any]:
-    """Return what must hold before go-live; `title` says what holds where a line is ok."""
+    """Return the conditions for go-live; `title` states the condition as it is when ok."""
     return {
         "ok_to_enable_go_live": all(line.ok for line in lines),
         "checklist": [

@@ -1,4 +1,4 @@
-"""Paths under /api/governance/go-live/."""
+"""URLs under /api/governance/go-live/."""
 
 from django.urls import path
 

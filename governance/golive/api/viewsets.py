@@ -1,4 +1,4 @@
-"""Reading and turning the two switches: go-live and the kill switch."""
+"""Endpoints for reading and changing the two switches: go-live and the kill switch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from governance.golive.services import ENGAGE, SWITCH, checklist, set_go_live, s
 
 
 class GoLiveViewSet(ServiceViewSet):
-    """The switches that stop verbs which set something in motion."""
+    """The switches that stop actions with an effect on people or money."""
 
     rights: ClassVar[dict[str, str]] = {
         "state": "governance.view_operations",

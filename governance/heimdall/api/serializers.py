@@ -1,4 +1,4 @@
-"""Shapes in and out of Heimdall's endpoints; every rate and confidence is a fraction 0 to 1."""
+"""Serializers of Heimdall's endpoints; every rate and confidence is a fraction 0 to 1."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REASON_LENGTH = 500
 
 
 class DomainField(serializers.CharField):
-    """A domain's name, read without regard to case."""
+    """A domain's name, in any case."""
 
     def to_internal_value(self, data: Any) -> str:
         try:
@@ -30,13 +30,13 @@ class DomainField(serializers.CharField):
 
 
 class DomainQuestion(Question):
-    """What the lists take: a domain narrows."""
+    """The parameters of the lists: an optional domain filter."""
 
     domain = DomainField(required=False)
 
 
 class PolicyInput(Input):
-    """What POST /policies/upsert takes; what is left out keeps its value."""
+    """The input of POST /policies/upsert; omitted values stay as they are."""
 
     domain = DomainField()
     min_confidence_prod = FractionField(required=False)
@@ -48,7 +48,7 @@ class PolicyInput(Input):
 
 
 class PromoteInput(Input):
-    """What POST /promote takes."""
+    """The input of POST /promote."""
 
     domain = DomainField()
     reason = serializers.CharField(required=False, allow_blank=True, max_length=REASON_LENGTH)
@@ -56,14 +56,14 @@ class PromoteInput(Input):
 
 
 class TrialInput(Input):
-    """What POST /sandbox/trial takes."""
+    """The input of POST /sandbox/trial."""
 
     domain = DomainField()
     success = serializers.BooleanField()
 
 
 class RecommendInput(Input):
-    """What POST /recommend takes; `subject` is what it is about, for offers the lead."""
+    """The input of POST /recommend; `subject` is what it is about, for offers the lead."""
 
     domain = DomainField()
     confidence = FractionField()
@@ -105,7 +105,7 @@ def _as_thresholds(asked: Thresholds | None) -> dict[str, Any]:
 
 
 def as_scorecard(policy: HeimdallPolicy, card: Scorecard, since: date) -> dict[str, Any]:
-    """Return a domain's scorecard beside what its policy asks; `shortfall` is null where it carries use."""
+    """Return a domain's scorecard with its policy's minimums; `shortfall` is null if it meets them."""
     asked = policy.thresholds
     lacking = rules.shortfall(asked, card)
     return {

@@ -1,4 +1,4 @@
-"""Paths under /api/governance/heimdall/."""
+"""URLs under /api/governance/heimdall/."""
 
 from django.urls import path
 

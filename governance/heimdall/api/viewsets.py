@@ -1,4 +1,4 @@
-"""Heimdall's endpoints: shape in, one call, shape out."""
+"""Heimdall's endpoints: parse the input, call a service, serialize the result."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DOMAINS = 200
 
 
 class HeimdallViewSet(ServiceViewSet):
-    """What machines must show, what they showed, what they recommend, and letting them into production."""
+    """Policies, scorecards, trials, recommendations and promotion of machines."""
 
     rights: ClassVar[dict[str, str]] = {
         "policies": "governance.view_operations",
@@ -65,7 +65,7 @@ class HeimdallViewSet(ServiceViewSet):
         return Response({"ok": True, "day": today, "scorecard": rows})
 
     def _asked(self, since: date | None = None, until: date | None = None) -> list[HeimdallPolicy]:
-        """Read the policies that a list asks for, by domain; with days, their scorecard of these."""
+        """Return the requested policies, by domain; with days, including their scorecards over these."""
         asked, _by = self.read(DomainQuestion)
         rows = HeimdallPolicy.objects.order_by("domain")
         if "domain" in asked:

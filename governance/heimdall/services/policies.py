@@ -102,7 +102,8 @@ def _require_same_bar(policy: HeimdallPolicy, before: rules.Thresholds, by: By) 
         raise Invalid(wrong.message_dict) from wrong
     if by.may(PROMOTE) and rules.lowered(before, policy.thresholds):
         message = _(
-            "Lower what is asked in one change, and switch production use on in another, with its own reason."
+            "Lower the requirements in one change, and switch production use on in another, with its "
+            "own reason."
         )
         raise Refused("lowered_and_promoted", message, errors={"prod_use_enabled": [message]})
 

@@ -141,7 +141,9 @@ class Judgement:
             Misuse.UNKNOWN: _("There is no recommendation with this recommendation_id."),
             Misuse.OTHER_DOMAIN: _("This recommendation was made for something else: %(domain)s."),
             Misuse.OTHER_SUBJECT: _("This recommendation was made for %(subject)s and no other."),
-            Misuse.USED: _("This recommendation was used before, and holds once. Ask for a new one."),
+            Misuse.USED: _(
+                "This recommendation was used before, and each can be used once. Request a new one."
+            ),
         }
         names = {"domain": found.domain, "subject": found.subject} if found else {}
         return sentences[Misuse(self.reason)] % names

@@ -96,17 +96,17 @@ def in_words(
     if asked is None or reason == Reason.PROD_USE_DISABLED:
         return _("Production use of %(domain)s is off: a manager has not promoted it.") % {"domain": domain}
     if reason == Reason.CONFIDENCE_BELOW_THRESHOLD:
-        return _("The recommendation’s confidence is %(confidence)s; at least %(least)s is asked for.") % {
+        return _("The recommendation’s confidence is %(confidence)s; at least %(least)s is required.") % {
             "confidence": format(confidence.normalize(), "f"),
             "least": format(asked.min_confidence.normalize(), "f"),
         }
     if reason == Reason.INSUFFICIENT_SANDBOX_TRIALS:
-        return _("Sandbox trials in the last %(days)s days: %(trials)s; asked for: %(least)s.") % {
+        return _("Sandbox trials in the last %(days)s days: %(trials)s; required: %(least)s.") % {
             "days": settings.HEIMDALL_TRIAL_DAYS,
             "trials": card.trials,
             "least": asked.min_trials,
         }
-    return _("Of the sandbox trials of the last %(days)s days %(rate)s succeeded; asked for: %(least)s.") % {
+    return _("Of the sandbox trials of the last %(days)s days %(rate)s succeeded; required: %(least)s.") % {
         "days": settings.HEIMDALL_TRIAL_DAYS,
         "rate": shown_rate(card.success_rate or NONE),
         "least": percent(asked.min_success_rate),
@@ -125,7 +125,8 @@ def policy_of(domain: str) -> HeimdallPolicy:
         raise Invalid(
             {
                 "domain": [
-                    _("%(domain)s has no Heimdall policy: a manager makes one first.") % {"domain": name}
+                    _("%(domain)s has no Heimdall policy: a manager must create one first.")
+                    % {"domain": name}
                 ]
             }
         )

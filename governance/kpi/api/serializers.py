@@ -1,4 +1,4 @@
-"""A KPI event as its collection shows it."""
+"""The serializer of KPI events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from governance.kpi.models import KpiEvent
 
 
 class KpiEventSerializer(serializers.ModelSerializer[KpiEvent]):
-    """An event with who caused it, in which call."""
+    """An event with its actor and call."""
 
     class Meta:
         model = KpiEvent

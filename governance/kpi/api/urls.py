@@ -1,4 +1,4 @@
-"""Paths under /api/governance/kpi/."""
+"""URLs under /api/governance/kpi/."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The KPI events' collection."""
+"""The collection of KPI events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from governance.kpi.models import KpiEvent
 
 
 class KpiEventViewSet(CollectionViewSet):
-    """What happened, newest first."""
+    """KPI events, newest first."""
 
     rights: ClassVar[dict[str, str]] = {
         "list": "governance.view_kpievent",

@@ -1,4 +1,4 @@
-"""``manage.py erase_person``: show what is known of a person, and with ``--yes`` erase it."""
+"""``manage.py erase_person``: shows what is stored about a person, and with ``--yes`` erases it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Command(GuardedCommand):
             for kind, pk in found:
                 self.show(preview(kind, pk, by=by))
             if not options["yes"]:
-                self.stdout.write(_("Nothing was changed. With --yes and --why this is erased, for good."))
+                self.stdout.write(_("Nothing was changed. Add --yes and --why to erase this permanently."))
                 return
             for kind, pk in found:
                 done = erase_person(kind, pk, why=options["why"].upper(), by=by, at=timezone.now())
@@ -88,7 +88,7 @@ class Command(GuardedCommand):
         self.stdout.write("\n".join(lines))
 
     def actor(self, username: str) -> By:
-        """Return who erases: the command itself, or the person named, with her rights and no others."""
+        """Return the actor: the command itself, or the named person with their own permissions."""
         correlation_id = f"erase-{uuid.uuid4().hex}"
         if not username:
             return By.system("erase_person", correlation_id)

@@ -1,4 +1,4 @@
-"""``manage.py import_do_not_call FILE --date DAY``: the national do-not-call list, as of a day."""
+"""``manage.py import_do_not_call FILE --date DAY``: imports the national do-not-call list of a day."""
 
 from __future__ import annotations
 

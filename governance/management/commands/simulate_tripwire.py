@@ -1,4 +1,4 @@
-"""``manage.py simulate_tripwire``: the tripwires' rules tried on made streams."""
+"""``manage.py simulate_tripwire``: tries the tripwires' rules on simulated events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prove that the risk ledger equals a recount of its reservations."""
+"""``manage.py verify_risk``: checks that the risk ledger matches a recount of its reservations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from governance.risk.services import recount
 
 
 class Command(BaseCommand):
-    """Ends with 1 where a figure differs."""
+    """Exits with 1 if a figure differs."""
 
     help = "Recount risk from its reservations and print what differs. Reserving waits meanwhile."
 

@@ -1,4 +1,4 @@
-"""Shapes in and out of the market policies' endpoints."""
+"""Serializers of the market policies' endpoints."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REASON_LENGTH = 500
 
 
 class PoliciesQuestion(Question):
-    """What GET /policies takes: all of it narrows, `limit` is 1000 at most."""
+    """The parameters of GET /policies: filters, and a `limit` of at most 1000."""
 
     province = ProvinceField(required=False)
     market = MarketField(default=None, allow_blank=False)
@@ -37,7 +37,7 @@ class PoliciesQuestion(Question):
 
 
 class EffectiveQuestion(Question):
-    """What GET /effective takes; without `at` it asks about now."""
+    """The parameters of GET /effective; `at` defaults to now."""
 
     province = ProvinceField()
     market = MarketField()
@@ -45,7 +45,7 @@ class EffectiveQuestion(Question):
 
 
 class PolicyInput(Input):
-    """What POST /policies/upsert and /simulate take; what is left out keeps its value.
+    """The input of POST /policies/upsert and /simulate; omitted values stay as they are.
 
     With `effective_from` the change is scheduled, and the policy stays as it is until then.
     """
@@ -61,14 +61,14 @@ class PolicyInput(Input):
 
 
 class CancelInput(Input):
-    """What POST /policies/cancel takes."""
+    """The input of POST /policies/cancel."""
 
     id = WholeNumberField(min_value=1, max_value=ID_MAX)
     reason = serializers.CharField(max_length=REASON_LENGTH)
 
 
 def as_change(change: ScheduledChange) -> dict[str, Any]:
-    """Return a scheduled change; `changes` names what it changes and nothing else."""
+    """Return a scheduled change; `changes` has only the values that it changes."""
     return {
         "id": change.pk,
         "province": change.province,
@@ -83,7 +83,7 @@ def as_change(change: ScheduledChange) -> dict[str, Any]:
 
 
 def as_policy(policy: MarketPolicy, scheduled: Sequence[ScheduledChange] = ()) -> dict[str, Any]:
-    """Return a policy as the list and the upsert answer it, with the changes that are yet to begin."""
+    """Return a policy as the list and the upsert answer it, with its pending changes."""
     return {
         "id": policy.pk,
         "province": policy.province,
@@ -102,7 +102,7 @@ def as_policy(policy: MarketPolicy, scheduled: Sequence[ScheduledChange] = ()) -
 def as_effective(
     place: Place, policy: PolicyRow | None, scheduled: Sequence[ScheduledChange]
 ) -> dict[str, Any]:
-    """Return what decides for a place, since when, and what is scheduled there."""
+    """Return the policy that applies to a place, since when, and the pending changes there."""
     return {
         "found": policy is not None,
         "province": place.province,

@@ -1,4 +1,4 @@
-"""Paths under /api/governance/market/ that the policies answer."""
+"""URLs of the policies under /api/governance/market/."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The market policies' endpoints: shape in, one call, shape out."""
+"""The market policies' endpoints: parse the input, call a service, serialize the result."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ VIA_API = "via API"
 
 
 class MarketPolicyViewSet(ServiceViewSet):
-    """Which rules a market has, and changing them."""
+    """Market policies: list, look up, change, schedule, simulate."""
 
     rights: ClassVar[dict[str, str]] = {
         "policies": "governance.view_operations",
@@ -72,7 +72,7 @@ class MarketPolicyViewSet(ServiceViewSet):
         else:
             schedule_change(place, by=by, at=timezone.now(), effective_from=start, **changes)
             policy = get_effective_policy(place)
-        if policy is None:  # a province's first one, yet to begin
+        if policy is None:  # the first policy of a province, not yet in effect
             scheduled = [as_change(change) for change in scheduled_for(place)]
             return Response(
                 {

@@ -1,4 +1,4 @@
-"""Shapes in and out of the risk guard's endpoints."""
+"""Serializers of the risk guard's endpoints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ID_MAX = 2**63 - 1
 
 
 class EngineField(serializers.CharField):
-    """An engine's code, read without regard to case."""
+    """An engine's code, in any case."""
 
     def to_internal_value(self, data: Any) -> str:
         try:
@@ -30,7 +30,7 @@ class EngineField(serializers.CharField):
 
 
 class CodeField(serializers.CharField):
-    """A code, which is no sentence; blank where there is none."""
+    """A code, not a sentence; may be blank."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(required=False, allow_blank=True, default="", **kwargs)
@@ -43,14 +43,14 @@ class CodeField(serializers.CharField):
 
 
 class PoliciesQuestion(Question):
-    """What GET /policies takes; all of it narrows."""
+    """The parameters of GET /policies: filters."""
 
     engine = EngineField(required=False)
     enabled = serializers.BooleanField(required=False)
 
 
 class PolicyInput(Input):
-    """What POST /policies/upsert takes; what is left out keeps its value, and a cap of 0 is none."""
+    """The input of POST /policies/upsert; omitted values stay as they are, and a cap of 0 means no cap."""
 
     engine = EngineField()
     enabled = serializers.BooleanField(required=False)
@@ -63,10 +63,10 @@ class PolicyInput(Input):
 
 
 class ReserveInput(Input):
-    """What POST /check-and-reserve takes.
+    """The input of POST /check-and-reserve.
 
-    Some clients send `reason` for `purpose`, as a code or as a sentence. A sentence is not stored, for what
-    is written here is never deleted and must name no person; `warnings` says so.
+    Some clients send `reason` for `purpose`, as a code or as a sentence. A sentence is not stored, since
+    these rows are never deleted and must not name a person; `warnings` says so.
     """
 
     engine = EngineField()
@@ -87,14 +87,14 @@ class ReserveInput(Input):
 
 
 class SettleInput(Input):
-    """What POST /settle takes."""
+    """The input of POST /settle."""
 
     reservation_id = WholeNumberField(min_value=1, max_value=ID_MAX)
     realized_loss = MoneyField()
 
 
 class ReleaseInput(Input):
-    """What POST /release takes; `reason` is a code."""
+    """The input of POST /release; `reason` is a code."""
 
     reservation_id = WholeNumberField(min_value=1, max_value=ID_MAX)
     reason = CodeField()
@@ -173,7 +173,7 @@ def as_snapshot(found: Snapshot) -> dict[str, Any]:
 
 
 def as_engine_use(found: EngineUse) -> dict[str, Any]:
-    """Return each cap beside what counts against it; `cap`, `left` and `share` are null without a cap."""
+    """Return each cap with its use; `cap`, `left` and `share` are null without a cap."""
     return {
         "engine": found.engine,
         "enabled": found.policy.enabled,
@@ -192,7 +192,7 @@ def as_engine_use(found: EngineUse) -> dict[str, Any]:
 
 
 class RiskEventSerializer(serializers.ModelSerializer[RiskEvent]):
-    """An event with what decided it; decimals inside `detail` stay text."""
+    """An event with the basis of its decision; decimals inside `detail` stay text."""
 
     class Meta:
         model = RiskEvent

@@ -1,4 +1,4 @@
-"""Paths under /api/governance/risk/."""
+"""URLs under /api/governance/risk/."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The risk guard's endpoints: shape in, one call, shape out."""
+"""The risk guard's endpoints: parse the input, call a service, serialize the result."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ POLICIES = 500
 
 
 class RiskViewSet(ServiceViewSet):
-    """Caps, what is used of them, and reservations."""
+    """Caps, their use, and reservations."""
 
     rights: ClassVar[dict[str, str]] = {
         "policies": "governance.view_operations",

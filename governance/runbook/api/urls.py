@@ -1,4 +1,4 @@
-"""Paths under /api/governance/runbook/."""
+"""URLs under /api/governance/runbook/."""
 
 from django.urls import path
 

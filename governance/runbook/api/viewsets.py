@@ -1,4 +1,4 @@
-"""Reading the runbook."""
+"""Endpoints for reading the runbook."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from governance.runbook import services
 
 
 class RunbookViewSet(ServiceViewSet):
-    """What still stands between this installation and go-live."""
+    """What still blocks go-live."""
 
     rights: ClassVar[dict[str, str]] = {
         "status": "governance.view_runbook",

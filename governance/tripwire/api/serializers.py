@@ -1,4 +1,4 @@
-"""Shapes in and out of the tripwires' endpoints."""
+"""Serializers of the tripwires' endpoints."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ VERSION_MAX = 2**31 - 1
 
 
 class OneTripwire(Input):
-    """A metric, named by its domain and its own name."""
+    """A metric, identified by its domain and name."""
 
     domain = serializers.CharField(max_length=DOMAIN_LENGTH)
     metric = serializers.CharField(max_length=METRIC_LENGTH)
 
 
 class PoliciesQuestion(Question):
-    """What GET /policies and /state take; all of it narrows."""
+    """The parameters of GET /policies and /state: filters."""
 
     domain = serializers.CharField(required=False, max_length=DOMAIN_LENGTH)
     metric = serializers.CharField(required=False, max_length=METRIC_LENGTH)
@@ -33,7 +33,7 @@ class PoliciesQuestion(Question):
 
 
 class PolicyInput(OneTripwire):
-    """What POST /policies/upsert takes; what is left out keeps its value."""
+    """The input of POST /policies/upsert; omitted values stay as they are."""
 
     engine = serializers.CharField(required=False, allow_blank=True, max_length=ENGINE_LENGTH)
     measure = serializers.ChoiceField(MEASURES, required=False)
@@ -49,14 +49,14 @@ class PolicyInput(OneTripwire):
 
 
 class EvaluateInput(Input):
-    """What POST /evaluate takes: nothing for all tripwires, or the domain and metric of one."""
+    """The input of POST /evaluate: nothing for all tripwires, or the domain and metric of one."""
 
     domain = serializers.CharField(required=False, max_length=DOMAIN_LENGTH)
     metric = serializers.CharField(required=False, max_length=METRIC_LENGTH)
 
 
 class KpiInput(OneTripwire):
-    """What POST /kpi takes; `value` is in the metric's own unit."""
+    """The input of POST /kpi; `value` is in the metric's own unit."""
 
     success = serializers.BooleanField(required=False, allow_null=True, default=None)
     value = NumberField(max_digits=14, decimal_places=4, required=False, allow_null=True, default=None)
@@ -64,7 +64,7 @@ class KpiInput(OneTripwire):
 
 
 class ReleaseInput(OneTripwire):
-    """What POST /release takes; the reason is required."""
+    """The input of POST /release; the reason is required."""
 
     reason = serializers.CharField(required=False, allow_blank=True, max_length=REASON_LENGTH)
 
@@ -91,7 +91,7 @@ def as_policy(policy: RegressionPolicy) -> dict[str, Any]:
 
 
 def as_state(state: RegressionState) -> dict[str, Any]:
-    """Return what the last look found; what there is nothing to say of yet is null."""
+    """Return the last evaluation's result; values that are not known yet are null."""
     return {
         "domain": state.policy.domain,
         "metric": state.policy.metric,

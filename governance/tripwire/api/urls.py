@@ -1,4 +1,4 @@
-"""Paths under /api/governance/regression/."""
+"""URLs under /api/governance/regression/."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The tripwires' endpoints: shape in, one call, shape out."""
+"""The tripwires' endpoints: parse the input, call a service, serialize the result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VIA_API = "via API"
 
 
 class RegressionViewSet(ServiceViewSet):
-    """How metrics are watched, what was found, and what is done about it."""
+    """Tripwire policies, states, evaluation, events and alert resets."""
 
     rights: ClassVar[dict[str, str]] = {
         "policies": "governance.view_operations",

@@ -1,4 +1,4 @@
-"""Prove that kept offers are as they were computed."""
+"""``manage.py verify_evidence``: checks that stored offers are as they were computed."""
 
 from __future__ import annotations
 

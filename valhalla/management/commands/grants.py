@@ -1,4 +1,4 @@
-"""``manage.py grants``: the SQL that parts the database's owner from the role Valhalla works as."""
+"""``manage.py grants``: the SQL that separates the database's owner from the role Valhalla works as."""
 
 from __future__ import annotations
 

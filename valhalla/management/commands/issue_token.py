@@ -1,4 +1,4 @@
-"""``manage.py issue_token NAME``: a key for a program, printed once."""
+"""``manage.py issue_token NAME``: a token for a program, printed once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``manage.py make_manager USERNAME --reason TEXT``: the operator's way out where no manager is left."""
+"""``manage.py make_manager USERNAME --reason TEXT``: a new manager when none is left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``manage.py migrate``: Django's own, one at a time and each migration whole."""
+"""``manage.py migrate``: Django's own, one at a time, each migration atomic."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Command(migrate.Command):
     """Works as the owner of the tables, and waits for another migrate; see valhalla/migrating.py."""
 
     def handle(self, *args: Any, **options: Any) -> Any:
-        if options["plan"] or options["check_unapplied"]:  # they only read
+        if options["plan"] or options["check_unapplied"]:  # read-only
             return super().handle(*args, **options)
         connection = connections[options["database"]]
         with (
@@ -31,7 +31,7 @@ class Command(migrate.Command):
             return said
 
     def check(self, *args: Any, **kwargs: Any) -> None:
-        """Check all but the database: the triggers whose lack would be complained of are made here."""
+        """Run all checks except the database's, which would report triggers that migrate creates."""
         super().check(*args, **{**kwargs, "databases": None})
 
     def _say_that_it_waits(self) -> None:

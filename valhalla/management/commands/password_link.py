@@ -1,4 +1,4 @@
-"""``manage.py password_link USERNAME``: a link with which somebody sets their password, once."""
+"""``manage.py password_link USERNAME``: a one-time link for setting a password."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``manage.py reset_second_factor USERNAME --reason TEXT``: the operator's way back in for somebody."""
+"""``manage.py reset_second_factor USERNAME --reason TEXT``: lets somebody set up a new second factor."""
 
 from __future__ import annotations
 

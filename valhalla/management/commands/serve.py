@@ -13,7 +13,7 @@ from valhalla.supervision import CannotStart
 
 class Command(BaseCommand):
     help = "Prepare the database and serve: the web server and the job processes, until Ctrl-C."
-    requires_system_checks = []  # running.prepare() runs them in its order
+    requires_system_checks = []  # running.prepare() runs them in the right order
     demo = False
 
     def add_arguments(self, parser: CommandParser) -> None:

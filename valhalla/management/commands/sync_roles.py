@@ -1,4 +1,4 @@
-"""``manage.py sync_roles``: the table of valhalla/roles.py, shown in admin as groups."""
+"""``manage.py sync_roles``: shows the table of valhalla/roles.py in admin as groups."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Command(BaseCommand):
             self.stdout.write("\n".join(said or ["The groups show the roles already."]))
 
     def sync_rights(self, role: Role) -> list[str]:
-        """Give the role's group exactly its rights; a right that no model declares is named and left out."""
+        """Give the role's group exactly its permissions; report and skip one that no model declares."""
         known = {f"{app}.{name}": pk for pk, app, name in _permissions()}
         group, made = Group.objects.get_or_create(name=role.value)
         has = set(group.permissions.values_list("pk", flat=True))
