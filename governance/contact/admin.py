@@ -197,10 +197,9 @@ class CityZoneAdmin(RemovableReferenceAdmin):
 
 
 def read_point(text: str) -> tuple[str, tuple[str, ...]]:
-    """Return the kind of a phone number or e-mail address, and its keyed hash under the current and each
-    kept key.
+    """Return the kind of a phone number or e-mail address, and its keyed hashes.
 
-    Raises ValidationError.
+    One hash for the current and for each kept key. Raises ValidationError.
     """
     kind, value = (EMAIL, read_email(text)) if "@" in text else (PHONE, read_phone(text))
     return kind, every_digest(kind, value)
