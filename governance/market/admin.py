@@ -29,7 +29,6 @@ from governance.market.pictures import laws_of, small_week
 from governance.market.querysets import scheduled_of
 from governance.market.rules import read_rules
 from governance.market.services import (
-    EDIT,
     cancel_scheduled,
     schedule_change,
     simulate_policy,
@@ -349,7 +348,7 @@ class ScheduledChangeAdmin(ReadOnlyAdmin):
     )  # fmt: skip
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm(EDIT))
+        return bool(request.user.has_perm(cancel_scheduled.right))
 
     @admin.action(description=_("Cancel scheduled changes"), permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:

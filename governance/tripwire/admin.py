@@ -26,7 +26,7 @@ from governance.core.errors import Refused
 from governance.core.numbers import percent
 from governance.tripwire.models import REASON_LENGTH, RegressionFiring, RegressionPolicy, RegressionState
 from governance.tripwire.querysets import OpenDays, local_day
-from governance.tripwire.services import POLICY_FIELDS, RELEASE, release_tripwire, seen_by, upsert_policy
+from governance.tripwire.services import POLICY_FIELDS, release_tripwire, seen_by, upsert_policy
 from governance.tripwire.why import light, why
 from governance.tripwire.wording import figure, label, note, policy_in_words, power, sentences
 
@@ -100,7 +100,7 @@ class RegressionStateAdmin(ReadOnlyAdmin):
             raise Http404
         if request.method != "POST":
             return self._page(request, state, ReleaseForm())
-        if not by_of(request).may(RELEASE):
+        if not by_of(request).may(release_tripwire.right):
             raise PermissionDenied
         return self._release(request, state, ReleaseForm(request.POST))
 
@@ -135,7 +135,7 @@ class RegressionStateAdmin(ReadOnlyAdmin):
             "state": state,
             "look": {"light": stands.state, "says": stands.says, "note": note(state), "power": _power(state)},
             "firing": firing and {"sentences": sentences(firing)[:-1], "why": why(firing.seen, "fired")},
-            "form": form if firing and by_of(request).may(RELEASE) else None,
+            "form": form if firing and by_of(request).may(release_tripwire.right) else None,
             "refusal": refusal,
             # on the day of the firing both are the same
             "now": None if firing and firing.seen["series"] == seen["series"] else why(seen, "seen"),
