@@ -66,7 +66,18 @@ class NoteField(forms.CharField):
         super().__init__(label=_("Note"), required=False, **kwargs)
 
 
-class OfALead(forms.Form):
+class RefusableForm(forms.Form):
+    """A form that shows a service's refusal where it belongs."""
+
+    def refuse(self, refusal: Refused) -> None:
+        """Show a service's refusal at the fields that it names, else above them."""
+        for name, sentences in refusal.errors.items():
+            self.add_error(name if name in self.fields else None, [str(one) for one in sentences])
+        if not refusal.errors:
+            self.add_error(None, str(refusal))
+
+
+class OfALead(RefusableForm):
     """A form whose times are read on one lead's clock."""
 
     def __init__(self, *args: Any, zone: str, at: datetime, **kwargs: Any) -> None:
@@ -77,13 +88,6 @@ class OfALead(forms.Form):
             if isinstance(field, LocalTimeField):
                 field.zone = zone
                 field.widget.attrs["max" if name == "contacted_at" else "min"] = now
-
-    def refuse(self, refusal: Refused) -> None:
-        """Show a service's refusal where it belongs: at the fields that it names, else above them."""
-        for name, sentences in refusal.errors.items():
-            self.add_error(name if name in self.fields else None, [str(one) for one in sentences])
-        if not refusal.errors:
-            self.add_error(None, str(refusal))
 
 
 class CompleteForm(OfALead):
@@ -138,7 +142,7 @@ class CompleteForm(OfALead):
         )
 
 
-class ConsentForm(forms.Form):
+class ConsentForm(RefusableForm):
     """What a person agreed to, and how that can be proved."""
 
     channel = forms.ChoiceField(label=_("They agreed to"), choices=CHANNEL_CHOICES)
@@ -154,13 +158,6 @@ class ConsentForm(forms.Form):
         label=_("Where is it kept?"), max_length=LONGEST_REFERENCE,
         help_text=_("The number of the recording, or the date of the reply."),
     )  # fmt: skip
-
-    def refuse(self, refusal: Refused) -> None:
-        """Show a service's refusal at the fields that it names, else above them."""
-        for name, sentences in refusal.errors.items():
-            self.add_error(name if name in self.fields else None, [str(one) for one in sentences])
-        if not refusal.errors:
-            self.add_error(None, str(refusal))
 
 
 class SnoozeForm(OfALead):

@@ -51,7 +51,7 @@ def ticked_of(data: QueryDict) -> list[int]:
     return [int(text) for text in ticked if len(text) <= 18]
 
 
-@needs("followups.start_task")
+@needs(services.start_task.right)
 @posted
 def start(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Ask the gate and begin; five minutes remain."""
@@ -65,7 +65,7 @@ def start(request: HttpRequest, pk: int) -> HttpResponseBase:
     return to_task(request, pk)
 
 
-@needs("followups.complete_task")
+@needs(services.complete_task.right)
 @posted
 def complete(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Record how a contact went; the next task follows."""
@@ -146,7 +146,7 @@ def _say(request: HttpRequest, name: str, done: Completed) -> None:
     messages.success(request, f"{text} {wording.next_sentence(done.next_task)}")
 
 
-@needs("followups.complete_task")
+@needs(services.complete_task.right)
 @posted
 def opt_out(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Record, on a task in any state, that the person does not want to hear from us."""
@@ -164,7 +164,7 @@ def opt_out(request: HttpRequest, pk: int) -> HttpResponseBase:
     return _go_on(request, look.task, pressed=True)
 
 
-@needs("governance.undo_opt_out")
+@needs(services.undo_opt_out.right)
 def undo_opt_out(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Take back an opt-out that the same person recorded by key; the task in front stays where it is."""
     if request.method != "POST":
@@ -196,7 +196,7 @@ def _taken_back(press: OptOutPress) -> str:
     return f"{text} {wording.next_sentence(current_task(task.lead_id))}"
 
 
-@needs("followups.plan_task")
+@needs(services.snooze_task.right)
 @posted
 def snooze(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Put a task aside."""
@@ -223,7 +223,7 @@ def snooze(request: HttpRequest, pk: int) -> HttpResponseBase:
     return _go_on(request)
 
 
-@needs("followups.plan_task")
+@needs(services.skip_task.right)
 @posted
 def skip(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Leave a task out for a reason."""
@@ -245,7 +245,7 @@ def skip(request: HttpRequest, pk: int) -> HttpResponseBase:
     return _go_on(request)
 
 
-@needs("governance.record_heard_consent")
+@needs(services.record_heard_consent.right)
 @posted
 def consent(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Record that the person agreed to be contacted by a channel; the task stays in front."""
@@ -270,7 +270,7 @@ def consent(request: HttpRequest, pk: int) -> HttpResponseBase:
     return to_task(request, pk)
 
 
-@needs("followups.correct_task")
+@needs(services.correct_task.right)
 @posted
 def correct(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Correct a completed task's outcome; the task in front stays where it is."""

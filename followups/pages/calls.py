@@ -43,7 +43,7 @@ def read_sought(text: str) -> dict[str, str]:
     return {"lead_id": text}
 
 
-@needs("followups.lookup")
+@needs(services.look_up.right)
 def find(request: HttpRequest) -> HttpResponseBase:
     """Find leads by phone, e-mail or id, whoever owns them; by POST, for numbers stand in no address."""
     if request.method != "POST":
@@ -126,7 +126,7 @@ def _found(row: dict[str, Any], told: Told, by: By, form: InboundForm | None = N
     }
 
 
-@needs("followups.record_inbound")
+@needs(services.record_inbound.right)
 def inbound(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Record that a lead called or wrote; the same form sent again records nothing more."""
     if request.method != "POST":

@@ -15,13 +15,15 @@ from followups.models import ContactPoint, FollowUpTask, Lead
 from followups.rules import CALLBACK, HANDOVER, NOT_INTERESTED, NOT_NOW, SOLD_OR_LISTED, STOPPING
 from followups.rules.completion import START_LASTS
 from followups.services.closers import Closers, closers_for
+from followups.services.completing import complete_task
+from followups.services.consents import record_heard_consent
 from followups.services.corrections import may_be_corrected
 from followups.services.planning import LONGEST_SNOOZE
 from followups.services.previewing import after_step, lawful_times
 from followups.services.reading import Look
 from followups.services.sharing import leads_with_number
 from governance.contact.rules import OVERRIDABLE
-from governance.contact.services import HEARD
+from governance.contact.services import suppress
 from governance.core import hooks
 from governance.core.actors import By, owner_key
 from governance.core.channels import CALL, CHANNELS
@@ -145,8 +147,8 @@ def card(
         "points": [(wording.point_text(other.value), other) for other in look.desk.points],
         "properties": look.properties,
         "offer": hooks.standing_offer.first(lead.external_id),
-        "may_opt_out": by.may("followups.complete_task")
-        and by.may("governance.suppress")
+        "may_opt_out": by.may(complete_task.right)
+        and by.may(suppress.right)
         and look.hers
         and lead.status != Lead.Status.DEAD,
         "refusal": refusal,
@@ -154,7 +156,7 @@ def card(
         "snooze": snooze or SnoozeForm(zone=zone, at=at, auto_id="snooze_%s"),
         "skip": skip or SkipForm(zone=zone, at=at, auto_id="skip_%s"),
         "consent": (consent or ConsentForm(initial={"channel": "SMS"}, auto_id="consent_%s"))
-        if by.may(HEARD) and look.hers and lead.erasure_id is None
+        if by.may(record_heard_consent.right) and look.hers and lead.erasure_id is None
         else None,
         "correcting": correcting,
         "correctable": may_be_corrected(task, by, at),

@@ -328,7 +328,7 @@ def _soon(task: FollowUpTask, at: datetime) -> dict[str, Any]:
 # --- what is held -------------------------------------------------------------------------------------------
 
 
-@needs("followups.claim_task")
+@needs(services.next_task.right)
 def next_one(request: HttpRequest) -> HttpResponseBase:
     """Put the most urgent task that may be contacted now in front; asked twice it is the same one."""
     if request.method != "POST":
@@ -351,7 +351,7 @@ def _opens(request: HttpRequest, by: By, at: datetime) -> str:
     return _opening(beside(by=by, at=at, size=1, filters=filters_of(chosen_of(request))), at)
 
 
-@needs("followups.claim_task")
+@needs(services.release_claim.right)
 def release_all(request: HttpRequest) -> HttpResponseBase:
     """Give back everything that the person holds."""
     if request.method != "POST":
@@ -368,7 +368,7 @@ def release_all(request: HttpRequest) -> HttpResponseBase:
     return to_list(request)
 
 
-@needs("followups.claim_task")
+@needs(services.release_claim.right)
 @posted
 def release(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Give one task back."""
@@ -382,7 +382,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponseBase:
     return to_list(request)
 
 
-@needs("followups.claim_task")
+@needs(services.renew_claim.right)
 @posted
 def renew(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Lengthen the lease while the page stays open; says nothing of one that has ended, the news do."""

@@ -56,7 +56,7 @@ def _percent(fraction: Decimal | None) -> str:
     return "–" if fraction is None else f"{round(fraction * 100)} %"
 
 
-@needs("followups.reassign")
+@needs(services.reassign_found.right)
 def team(request: HttpRequest) -> HttpResponse:
     """Show who works on what, what waits longest, who is away; and let tasks change hands."""
     by, at = who(request), timezone.now()
@@ -127,7 +127,7 @@ def _first(row: dict[str, Any] | None, late: dict[int, int]) -> dict[str, Any] |
     }
 
 
-@needs("followups.reassign")
+@needs(services.reassign_found.right)
 def give(request: HttpRequest) -> HttpResponseBase:
     """Give all open tasks of one person to another, up to 500 at a time."""
     by, at = who(request), timezone.now()
@@ -154,7 +154,7 @@ def give(request: HttpRequest) -> HttpResponseBase:
     return redirect("followups:team")
 
 
-@needs("followups.reassign")
+@needs(services.reassign_tasks.right)
 @posted
 def reassign(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Give one task, and what remains of its ladder, to somebody else."""

@@ -43,6 +43,7 @@ from governance.contact.services import lift_suppression, record_consent, suppre
 from governance.contact.statements import state_consent, state_exempt_calls
 from governance.contact.transfer import TransfersStops
 from governance.core.admin.base import (
+    WHY_AND_VERSION,
     DeletesWithReason,
     HistoryAdmin,
     ReadOnlyAdmin,
@@ -374,16 +375,11 @@ class ConsentStatementAdmin(HistoryAdmin):
     nothing_yet = _("State how consent for texts and for e-mail is obtained: go-live waits for both.")
     list_display = ("channel", "how", "version", "changed_by", "updated_at")
     history_list_display = ("version", "how")
-    readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id")
+    fixed = ("channel",)
     fieldsets = (
         (None, {"fields": ("channel", "how")}),
-        (_("Why"), {"fields": ("change_reason", "seen_version")}),
-        (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
+        *WHY_AND_VERSION,
     )
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = super().get_readonly_fields(request, obj)
-        return (*fields, "channel") if obj is not None else fields
 
     def serve(self, request: HttpRequest, obj: ConsentStatement, form: Any, change: bool) -> ConsentStatement:
         return state_consent(
@@ -406,16 +402,11 @@ class AreaCodeStatementAdmin(HistoryAdmin):
     list_filter = ("only_exempt",)
     search_fields = ("area_code",)
     history_list_display = ("version", "only_exempt")
-    readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id")
+    fixed = ("area_code",)
     fieldsets = (
         (None, {"fields": ("area_code", "only_exempt")}),
-        (_("Why"), {"fields": ("change_reason", "seen_version")}),
-        (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
+        *WHY_AND_VERSION,
     )
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = super().get_readonly_fields(request, obj)
-        return (*fields, "area_code") if obj is not None else fields
 
     def serve(
         self, request: HttpRequest, obj: AreaCodeStatement, form: Any, change: bool

@@ -10,12 +10,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 
 from governance.core.actors import By
 from governance.core.places import Place
+
+if TYPE_CHECKING:
+    from governance.core.verbs import Execution
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -186,8 +189,11 @@ class Happened:
     pk: int = 0
 
 
-# --- what core's entry points need of governance, provided in GovernanceConfig.ready() ----------------------
+# --- what core's verbs and entry points need of governance, provided in GovernanceConfig.ready() ------------
 
+# (execution class): let a verb of this class begin, inside its transaction; raises Unavailable where go-live
+# or the kill switch stops it
+admit: Provider[[Execution], None] = Provider("admit")
 # (user, token, correlation_id=…): the actor, with their permissions and work profile
 actor_of: Provider[..., By] = Provider("actor_of")
 # (role, or None for a superuser): the permissions of a role

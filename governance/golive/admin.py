@@ -38,12 +38,12 @@ TURNS: dict[str, tuple[str, Turn, Any]] = {
         gettext_lazy("The kill switch is released."),
     ),
     "enable": (
-        SWITCH,
+        set_go_live.right,
         lambda by, at, reason: set_go_live(True, by=by, at=at, reason=reason),
         gettext_lazy("Go-live is on."),
     ),
     "disable": (
-        SWITCH,
+        set_go_live.right,
         lambda by, at, reason: set_go_live(False, by=by, at=at, reason=reason),
         gettext_lazy("Go-live is off."),
     ),

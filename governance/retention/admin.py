@@ -43,7 +43,7 @@ class RetentionPeriodAdmin(HistoryAdmin):
     form = PeriodForm
     list_display = ("__str__", "kept", "least", "why", "version", "changed_by", "updated_at")
     history_list_display = ("days", "version")
-    readonly_fields = ("__str__", "least", "why", "version", "changed_by", "reason", "updated_at")
+    readonly_fields = ("__str__", "least", "why")
     ordering = ("subject",)
     fieldsets = (
         (None, {"fields": ("__str__", "why", "least", "days")}),

@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from governance.core.actors import By
-from governance.core.admin.base import DifferencesInWords, ReadOnlyAdmin, by_of, pretty_json
+from governance.core.admin.base import WHY_AND_VERSION, DifferencesInWords, ReadOnlyAdmin, by_of, pretty_json
 from governance.core.admin.careful import CarefulAdmin
 from governance.core.admin.display import amount, column
 from governance.core.admin.filters import one_of
@@ -158,7 +158,8 @@ class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, CarefulAdmin):
     list_filter = ("enabled", "updated_at")
     ordering = ("engine",)
     asked_by_address = ("engine",)
-    readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id", "meaning")
+    readonly_fields = ("meaning",)
+    fixed = ("engine",)
     fieldsets = (
         (None, {"fields": ("engine", "enabled")}),
         (
@@ -167,14 +168,8 @@ class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, CarefulAdmin):
                 "fields": (*((name, no_cap_name(name)) for name in CAPS), "meaning"),
             },
         ),
-        (_("Why"), {"fields": ("change_reason", "seen_version")}),
-        (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
+        *WHY_AND_VERSION,
     )
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = super().get_readonly_fields(request, obj)
-        # changing a policy's engine would cap an engine that nobody decided on
-        return (*fields, "engine") if obj is not None else fields
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         shown = {"risk": as_gauges(snapshot(timezone.now()))}

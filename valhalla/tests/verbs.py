@@ -19,7 +19,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from governance.core.hooks import Hook
-from governance.golive.services import Execution
+from governance.core.verbs import Execution
 
 PACKAGES = ("governance", "followups", "buyers", "offers", "valhalla")
 DOORS = frozenset({"admin", "api", "commands", "tasks", "views", "pages", "flows"})

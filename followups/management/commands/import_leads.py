@@ -22,7 +22,6 @@ from followups.intake.report import Report
 from followups.intake.services import Bar, import_leads
 from governance.accounts.rules import by_user
 from governance.core.actors import ACTOR_LENGTH, By
-from governance.core.errors import Refused
 from governance.management.guarded import GuardedCommand
 
 
@@ -74,8 +73,6 @@ class Command(GuardedCommand):
             )
         except UnreadableFile as wrong:
             raise CommandError(str(wrong)) from None
-        except Refused as refusal:
-            raise CommandError(str(refusal)) from None
         except OSError as wrong:
             raise CommandError(
                 _("%(path)s: %(reason)s.") % {"path": wrong.filename or path, "reason": wrong.strerror}

@@ -49,7 +49,7 @@ class YesNoFilter(django_filters.TypedChoiceFilter):  # type: ignore[misc]  # dj
 
 
 class EventFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
-    """The common filters of append-only collections: actor, call and time."""
+    """Narrows a collection of append-only rows by actor, correlation id and time."""
 
     actor = django_filters.CharFilter()
     correlation_id = django_filters.CharFilter()
@@ -58,7 +58,7 @@ class EventFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-fil
 
 
 class MarketFilter(django_filters.CharFilter):  # type: ignore[misc]  # django-filter has no types
-    """Filters by a market's name, ignoring accents; refuses a value that is not a valid label."""
+    """Narrows by a market's name, without accents; an invalid name matches nothing."""
 
     def filter(self, qs: Any, value: Any) -> Any:
         if not value:

@@ -36,12 +36,12 @@ class RiskViewSet(ServiceViewSet):
 
     rights: ClassVar[dict[str, str]] = {
         "policies": "governance.view_operations",
-        "upsert": "governance.edit_policies",
+        "upsert": services.upsert_policy.right,
         "ledger": "governance.view_risk",
         "snapshot": "governance.view_risk",
-        "reserve": "governance.reserve_risk",
-        "settle": "governance.reserve_risk",
-        "release": "governance.reserve_risk",
+        "reserve": services.reserve_exposure.right,
+        "settle": services.settle.right,
+        "release": services.release.right,
     }
 
     def policies(self, request: object) -> Response:
