@@ -35,7 +35,7 @@ from governance.core.actors import By
 from governance.core.channels import CALL, CHANNELS
 from governance.core.hooks import Moves, PolicyDraft
 from governance.core.places import ALL
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.market.timeline import PolicyRow
 
 log = logging.getLogger(__name__)
