@@ -12,17 +12,18 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from buyers import rules
 from buyers.models import Buyer, BuyerActivity, BuyerFeedbackEvent, BuyerLiquidityNode
 from buyers.rules import ACTIVE_FOR, ACTIVE_KINDS, COUNTED_IN, Counts
 from governance.core.actors import By
 from governance.core.details import read_detail
-from governance.core.errors import Forbidden, Invalid, Refused
+from governance.core.errors import Invalid, Refused
 from governance.core.hooks import Liquidity
 from governance.core.places import Place
 from governance.core.property_types import PropertyType
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.kpi.names import BUYER_FEEDBACK
 from governance.kpi.services import emit_kpi
 from governance.market.names import spelled
@@ -56,7 +57,7 @@ class _Feedback:
         return self.event in ACTIVE_KINDS and bool(self.buyer_id and self.deal_id)
 
 
-@verb(Execution.PROD_EXEC)
+@verb(Execution.PROD_EXEC, right=RECORD, refusal=gettext_lazy("Your role does not allow recording feedback."))
 def record_feedback(
     place: Place,
     property_type: str,
@@ -75,8 +76,6 @@ def record_feedback(
     without a buyer id only the rates change. Raises Forbidden without the permission, Invalid naming each
     invalid field, Unavailable while production actions are off.
     """
-    if not by.may(RECORD):
-        raise Forbidden("not_allowed", _("Your role does not allow recording feedback."))
     given = _read_feedback(place, property_type, event, buyer_id, deal_id, detail)
     if not given.counts_once:
         return _record(given, by=by, at=at)
@@ -372,14 +371,12 @@ def _check_activity(
 # --- buyers ------------------------------------------------------------------------------------------------
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=CHANGE_BUYER, refusal=gettext_lazy("Changing a buyer needs a manager."))
 def save_buyer(buyer: Buyer, *, by: By, at: datetime) -> Buyer:
     """Create or change a buyer; phone and e-mail are stored normalized.
 
     Raises Forbidden without the permission, Invalid naming each invalid field, Refused `buyer_erased`.
     """
-    if not by.may(CHANGE_BUYER):
-        raise Forbidden("not_allowed", _("Changing a buyer needs a manager."))
     if buyer._state.adding:
         buyer.created_at = at
     elif Buyer.objects.select_for_update().get(pk=buyer.pk).erasure_id is not None:

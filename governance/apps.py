@@ -20,12 +20,14 @@ class GovernanceConfig(AppConfig):
         from governance.contact.querysets import city_names, laws_week
         from governance.contact.timeline import timeline
         from governance.core import append_only, hooks
+        from governance.golive.services import admit
         from governance.kpi.services import emit_kpi
         from governance.outbox.services import answer_once
         from governance.retention import database, periods, registry
         from governance.risk.querysets import board_figures
         from governance.runbook import checks, services  # noqa: F401  # registers the readiness checks
 
+        hooks.admit.provide(admit)
         hooks.actor_of.provide(by_user)
         hooks.rights_at.provide(rights_at)
         hooks.answer_once.provide(answer_once)

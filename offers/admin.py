@@ -95,7 +95,8 @@ class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, CarefulAdmin):
     search_fields = ("market_key",)
     search_help_text = _("Market, without accents")
     ordering = ("province", "market")
-    readonly_fields = ("version", "changed_by", "reason", "updated_at", "example")
+    readonly_fields = ("example",)
+    fixed = ("province", "market")
     fieldsets = (
         (None, {"fields": ("province", "market", "enabled")}),
         (
@@ -118,11 +119,6 @@ class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, CarefulAdmin):
     share = as_share("max_arv_multiplier", _("share of the ARV"))
     fee = in_cad("default_assignment_fee", _("assignment fee"))
     buffer = in_cad("default_fees_buffer", _("fees buffer"))
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = super().get_readonly_fields(request, obj)
-        # changing a policy's place would give a place a policy that nobody decided on
-        return (*fields, "province", "market") if obj is not None else fields
 
     def serve(self, request: HttpRequest, obj: OfferPolicy, form: Any, change: bool) -> models.Model:
         return upsert_policy(

@@ -28,6 +28,7 @@ from rest_framework.authentication import get_authorization_header
 from governance.accounts import security_log
 from governance.accounts.lockout import typed_name
 from governance.accounts.proof import LONGEST_PASSWORD, proofs_of, prove
+from governance.accounts.second_factor import reset_second_factor
 from governance.accounts.second_step import device_of
 from governance.accounts.services import MANAGE
 from governance.accounts.webauthn import are_possible
@@ -35,9 +36,10 @@ from governance.core.client_address import client_address
 from governance.core.errors import Refused, Unavailable
 from governance.core.http import is_api
 from governance.core.rest.problems import problem_http
-from governance.golive.services import SWITCH
+from governance.golive.services import set_go_live
 from governance.models import User
-from governance.retention.erasing import ERASE
+from governance.retention.erasing import erase_person
+from governance.risk.services import upsert_policy
 
 RECENT = int(timedelta(minutes=30).total_seconds())  # since the proof, or since it last let something through
 AT_MOST = int(timedelta(hours=2).total_seconds())  # since the proof
@@ -129,16 +131,16 @@ def _changes_passkey(request: HttpRequest) -> bool:
 _PEOPLE = "admin:governance_user"
 _TOKENS = "admin:governance_apitoken"
 _CAPS = "admin:governance_riskpolicy"
-EDIT_CAPS = "governance.edit_policies"
+EDIT_CAPS = upsert_policy.right
 
 ACTIONS: tuple[Action, ...] = (
     Action("export", _("Export of records"), _always, _transfers, screens="_export_rows"),
     Action(
-        "switches", _("Go-live and release of the kill switch"), _turns, _right(SWITCH),
+        "switches", _("Go-live and release of the kill switch"), _turns, _right(set_go_live.right),
         views=("admin:governance_golivestate_change",),
     ),
     Action(
-        "switches_api", _("Go-live and release of the kill switch"), _always, _right(SWITCH),
+        "switches_api", _("Go-live and release of the kill switch"), _always, _right(set_go_live.right),
         views=("go-live-enable", "go-live-disable", "kill-switch-release"),
     ),
     Action(
@@ -169,7 +171,8 @@ ACTIONS: tuple[Action, ...] = (
         "passkey", _("Passkey"), _changes_passkey, _always, views=("second_factors",), every_time=True,
     ),
     Action(
-        "second_factor", _("Second factor"), _applies("reset_second_factor"), _right(MANAGE),
+        "second_factor", _("Second factor"), _applies("reset_second_factor"),
+        _right(reset_second_factor.right),
         views=(f"{_PEOPLE}_changelist",), every_time=True,
     ),
     Action(
@@ -188,7 +191,7 @@ ACTIONS: tuple[Action, ...] = (
         every_time=True,
     ),
     Action(
-        "erase", _("Deletion of personal information"), _always, _right(ERASE), screens="_erase",
+        "erase", _("Deletion of personal information"), _always, _right(erase_person.right), screens="_erase",
         every_time=True,
     ),
 )  # fmt: skip

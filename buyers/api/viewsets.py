@@ -29,7 +29,7 @@ class LiquidityViewSet(ServiceViewSet):
     rights: ClassVar[dict[str, str]] = {
         "nodes": "governance.view_operations",
         "score": "governance.view_operations",
-        "feedback": "buyers.record_feedback",
+        "feedback": record_feedback.right,
     }
 
     def nodes(self, request: object) -> Response:

@@ -125,5 +125,5 @@ def of_leads(queryset: QuerySet[Any], search_term: str) -> QuerySet[Any]:
 
 
 def tell(request: HttpRequest, refusal: Refused) -> None:
-    for sentences in refusal.errors.values() or [[refusal.message]]:
-        messages.error(request, " ".join(map(str, sentences)))
+    for sentence in refusal.sentences:
+        messages.error(request, sentence)

@@ -90,7 +90,7 @@ class LadderAdmin(ActsWithReason):
     why_ended = column(_("why it ended"), lambda ladder: why_ended(ladder.stop_reason))
 
     def has_stop_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("followups.stop_ladder"))
+        return bool(request.user.has_perm(services.stop_ladder.right))
 
     @admin.action(description=_("Stop"), permissions=["stop"])
     def stop(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:

@@ -166,15 +166,13 @@ class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
     ordering = ("-created_at", "-id")
     inlines: ClassVar[list[Any]] = [ContactPointInline, PropertyInline]
     readonly_fields = ("created_at", "updated_at", "actor", "acting_for", "correlation_id")
+    fixed = ("external_id",)
     fieldsets = (
         *((title, {"fields": columns_of(group)}) for group, title in GROUPS.items()),
         (_("Dates"), {"fields": ("created_at", "updated_at", "actor", "acting_for", "correlation_id")}),
     )
 
     place = column(_("place"), lambda lead: f"{lead.province} · {lead.market}", ordering="province")
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return (*self.readonly_fields, "external_id") if obj is not None else self.readonly_fields
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -215,10 +215,10 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
 
     def has_skip_permission(self, request: HttpRequest) -> bool:
         # a VA skips her own on her page; a list of everybody's is a manager's
-        return bool(request.user.has_perm("followups.reassign"))
+        return bool(request.user.has_perm(services.reassign_tasks.right))
 
     def has_stop_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("followups.stop_ladder"))
+        return bool(request.user.has_perm(services.stop_ladder.right))
 
     @admin.action(description=_("Skip"), permissions=["skip"])
     def skip(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
@@ -235,7 +235,7 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
         return self.stop_ladders(request, queryset, ids, _("Stop the ladders of tasks"))
 
     def has_reassign_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("followups.reassign"))
+        return bool(request.user.has_perm(services.reassign_tasks.right))
 
     @admin.action(description=_("Reassign"), permissions=["reassign"])
     def reassign(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:

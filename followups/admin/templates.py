@@ -15,7 +15,7 @@ from followups.models import LadderTemplate
 from followups.rules import read_steps
 from followups.steps import OptionalStepsField, StepsField, steps_in_words, time_line, when
 from governance.core.actors import By
-from governance.core.admin.base import DifferencesInWords, HistoryAdmin, VersionForm, by_of
+from governance.core.admin.base import WHY_AND_VERSION, DifferencesInWords, HistoryAdmin, VersionForm, by_of
 from governance.core.admin.display import column
 from governance.core.admin.live import LiveAdmin, SwitchesMany, live
 from governance.core.channels import CHANNELS
@@ -75,16 +75,16 @@ class LadderTemplateAdmin(TransfersTemplates, SwitchesMany, LiveAdmin, HistoryAd
     ordering = ("province", "market")
     history_list_display = ("version", "enabled", "changed_by")
     readonly_fields = (
-        "version", "changed_by", "reason", "updated_at", "correlation_id", "line", "scripts",
+        "line", "scripts",
         "nurture_scripts",
     )  # fmt: skip
     shown_instead: ClassVar[dict[str, str]] = {"steps": "scripts", "nurture_steps": "nurture_scripts"}
+    fixed = ("province", "market")
     fieldsets = (
         (None, {"fields": ("province", "market", "enabled")}),
         (_("What is done"), {"fields": ("steps", "line")}),
         (_("When nobody answers"), {"fields": ("rest_days", "nurture_steps")}),
-        (_("Why"), {"fields": ("change_reason", "seen_version")}),
-        (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
+        *WHY_AND_VERSION,
     )
 
     where = column(_("province"), "get_province_display", nothing=_("everywhere else"), ordering="province")
@@ -92,11 +92,6 @@ class LadderTemplateAdmin(TransfersTemplates, SwitchesMany, LiveAdmin, HistoryAd
     @admin.display(description=_("steps"))
     def told(self, template: LadderTemplate) -> str:
         return " · ".join(str(CHANNELS[step.channel].name) for step in read_steps(template.steps))
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = super().get_readonly_fields(request, obj)
-        # a template that moved would hold for a place that nobody decided it for
-        return (*fields, "province", "market") if obj is not None else fields
 
     def serve(self, request: HttpRequest, obj: LadderTemplate, form: Any, change: bool) -> LadderTemplate:
         return services.save_template(

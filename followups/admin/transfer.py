@@ -37,7 +37,7 @@ from followups.intake.reader import (
 )
 from followups.intake.report import Counts, Difference, NoReport
 from followups.intake.rules import Problem
-from followups.intake.services import IMPORT, Points, import_leads
+from followups.intake.services import Points, import_leads
 from followups.models import ContactPoint, Lead
 from followups.points import lead_facts
 from governance.contact.rules import suppressing
@@ -56,7 +56,8 @@ from governance.core.admin.transfer import (
 )
 from governance.core.channels import CHANNELS
 from governance.core.errors import Refused
-from governance.golive.services import Execution, require
+from governance.core.verbs import Execution
+from governance.golive.services import require
 from governance.kpi.services import emit_kpi
 
 MOST_LEADS = 5_000
@@ -265,7 +266,7 @@ class TransfersLeads(TakesFiles):
     )
 
     def has_import_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return bool(request.user.has_perm(IMPORT))
+        return bool(request.user.has_perm(import_leads.right))
 
     def read_file(self, request: HttpRequest, file: UploadedFile[Any]) -> Sheet:
         return sheet_of_file(file)

@@ -1,4 +1,4 @@
-"""The REST doors of follow-ups: read the input, call one service, answer."""
+"""The REST entry points of follow-ups: parse the input, call one service, respond."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _queue(data: dict[str, Any]) -> dict[str, Any]:
 
 
 class LadderViewSet(ServiceViewSet):
-    rights: ClassVar[dict[str, str]] = {"create": "followups.create_ladder", "stop": "followups.stop_ladder"}
+    rights: ClassVar[dict[str, str]] = {"create": services.CREATE_LADDER, "stop": services.stop_ladder.right}
 
     def create(self, request: Request) -> Response:
         data, by = self.read(shapes.CreateLadderInput)
@@ -55,19 +55,19 @@ class LadderViewSet(ServiceViewSet):
 
 class TaskViewSet(ServiceViewSet):
     rights: ClassVar[dict[str, str]] = {
-        "start": "followups.start_task",
-        "complete": "followups.complete_task",
-        "renew": "followups.claim_task",
-        "release": "followups.claim_task",
-        "snooze": "followups.plan_task",
-        "skip": "followups.plan_task",
-        "reassign": "followups.reassign",
-        "reassign_many": "followups.reassign",
-        "correct": "followups.correct_task",
-        "lookup": "followups.lookup",
-        "inbound": "followups.record_inbound",
+        "start": services.start_task.right,
+        "complete": services.complete_task.right,
+        "renew": services.renew_claim.right,
+        "release": services.release_claim.right,
+        "snooze": services.snooze_task.right,
+        "skip": services.skip_task.right,
+        "reassign": services.reassign_tasks.right,
+        "reassign_many": services.reassign_found.right,
+        "correct": services.correct_task.right,
+        "lookup": services.look_up.right,
+        "inbound": services.record_inbound.right,
         "due": "governance.view_operations",
-        "claim": "followups.claim_task",
+        "claim": services.claim_due.right,
         "sla": "governance.view_operations",
     }
     questions: ClassVar[frozenset[str]] = frozenset({"lookup"})
@@ -240,6 +240,6 @@ class TaskCollection(CollectionViewSet):
 
     def get_queryset(self) -> QuerySet[FollowUpTask]:
         tasks = FollowUpTask.objects.visible_to(who(self.request), timezone.now()).select_related("lead")
-        # a cursor has no place for tasks that are held, whose due time is not known
+        # a cursor cannot include blocked tasks, which have no due time
         by_due = "due_at" in self.request.query_params.get("ordering", "")
         return tasks.filter(due_at__isnull=False) if by_due else tasks

@@ -25,8 +25,7 @@ from followups.intake.rules import CITY_LENGTH, problem
 from followups.models import ContactPoint, FollowUpTask, Ladder, LadderTemplate, Lead
 from followups.points import read_point
 from followups.rules import read_steps
-from followups.services.guards import require_right
-from followups.services.ladders import begin, require_gate, require_owner, template_of
+from followups.services.ladders import CREATE_LADDER, begin, require_gate, require_owner, template_of
 from followups.services.leads import add_points
 from followups.services.locked_task import WRITTEN_FIELDS
 from followups.services.locks import lock_leads, lock_numbers
@@ -41,11 +40,11 @@ from governance.contact.services import GateBook, Where
 from governance.core.actors import By
 from governance.core.errors import Refused
 from governance.core.places import ALL, Place, fold, fold_city
-from governance.golive.services import Execution, require, verb
+from governance.core.verbs import Execution, needs_right, require_right, verb
+from governance.golive.services import require
 from governance.market.names import spellings
 
 IMPORT = "followups.import_leads"
-CREATE_LADDER = "followups.create_ladder"
 # What one transaction takes: on SQLite it holds the one writer, and a switch must wait for it no longer than
 # half a second.
 BATCH = 50
@@ -90,6 +89,7 @@ class Import:
     )  # of markets, by province and key
 
 
+@needs_right(IMPORT)
 def import_leads(
     source: Path | Sheet,
     *,
@@ -113,7 +113,6 @@ def import_leads(
     Raises UnreadableFile before anything is stored; Forbidden without the right; Unavailable before the first
     ladder while production verbs are off (the leads stay).
     """
-    require_right(by, IMPORT)
     if ladders:
         require_right(by, CREATE_LADDER)
         require_owner(owner, by)

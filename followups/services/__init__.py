@@ -8,7 +8,7 @@ from followups.services.corrections import correct_task
 from followups.services.due import due_tasks
 from followups.services.figures import COUNTED_TO, board_figures, open_work, work_waiting
 from followups.services.inbound import found_lead, look_up, record_inbound, zone_of
-from followups.services.ladders import NewLadder, begin, create_ladder, stop_ladder
+from followups.services.ladders import CREATE_LADDER, NewLadder, begin, create_ladder, stop_ladder
 from followups.services.leads import (
     LeadDetails,
     facts_of,
@@ -38,6 +38,7 @@ from followups.services.waiting import doubled_ladders, mark_shared
 __all__ = [
     "TooManyLookups",
     "COUNTED_TO",
+    "CREATE_LADDER",
     "Completed",
     "Completion",
     "LeadDetails",

@@ -16,10 +16,10 @@ from followups.rules import Urgency
 from followups.rules.outcomes import NO_CLAIM
 from followups.services.closing import new_claim_token
 from followups.services.due import due_tasks
-from followups.services.guards import holds, name_key, require_object, require_right
+from followups.services.guards import holds, name_key, require_object
 from governance.core.actors import By, owner_key
 from governance.core.errors import NotFound, Refused
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 
 LEASE = timedelta(minutes=15)
 LONGEST = timedelta(hours=2)
@@ -27,7 +27,7 @@ MOST = 10
 MOST_HANDOVERS = 200
 
 
-@verb(Execution.PROD_EXEC)
+@verb(Execution.PROD_EXEC, right="followups.claim_task")
 def claim_due(
     *, by: By, at: datetime, limit: int = MOST, filters: Mapping[str, Any] | None = None
 ) -> tuple[str, Sequence[int], datetime]:
@@ -38,7 +38,6 @@ def claim_due(
     Returns the claim token, the ids in their order and the lease's end. Nobody else holds them: on
     PostgreSQL rows that others are taking are passed over, on SQLite there is one writer.
     """
-    require_right(by, "followups.claim_task")
     wanted = FollowUpTask.objects.due(at).free_for(by, at)
     if filters:
         wanted = wanted.filter(**filters)
@@ -88,14 +87,13 @@ def _task(task_id: int, by: By, at: datetime) -> FollowUpTask:
     return task
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right="followups.claim_task")
 def renew_claim(task_id: int, *, by: By, at: datetime, claim_token: str) -> datetime:
     """Lengthen a live claim to 15 minutes from now, up to 2 hours in all, and return its end.
 
     A start's 60 minutes are never shortened. Raises Refused `claim_lost` where it has ended or somebody else
     holds the task, NotFound and Forbidden for another's task.
     """
-    require_right(by, "followups.claim_task")
     task = _task(task_id, by, at)
     if not (holds(task, by, at) and task.claim_token == claim_token and task.claimed_at and task.claim_until):
         raise Refused("claim_lost", _("This claim has ended; claim the task again."))
@@ -104,13 +102,12 @@ def renew_claim(task_id: int, *, by: By, at: datetime, claim_token: str) -> date
     return until
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right="followups.claim_task")
 def release_claim(task_id: int, *, by: By, at: datetime, claim_token: str = "") -> bool:
     """Give one's claim back; True if it was held. Releasing twice changes nothing.
 
     A manager may end anybody's. Raises NotFound and Forbidden for another's task.
     """
-    require_right(by, "followups.claim_task")
     task = _task(task_id, by, at)
     mine = owner_key(task.claimed_by) == name_key(by)
     if not task.claim_token or not (mine or by.may("followups.work_any_task")):

@@ -46,7 +46,6 @@ from followups.services.guards import (
     require_not_waiting,
     require_object,
     require_open,
-    require_right,
     require_sequence,
 )
 from followups.services.locked_task import WRITTEN_FIELDS, LockedTask, as_answer, lock_task, touched
@@ -62,8 +61,8 @@ from governance.contact.rules import Verdict, suppressing
 from governance.contact.services import Door, decision, suppress
 from governance.core.actors import By, Role, owner_key
 from governance.core.channels import CHANNELS
-from governance.core.errors import Forbidden, Invalid, Refused
-from governance.golive.services import Execution, verb
+from governance.core.errors import Forbidden, Invalid, Refused, not_allowed
+from governance.core.verbs import Execution, needs_right, verb
 from governance.kpi.services import Kpi, emit_kpis
 from governance.outbox.services import post_message
 from governance.retention.erasing import erased_points
@@ -133,11 +132,11 @@ def _refusal(locked: LockedTask, contact: Contact) -> Refused | Forbidden:
     assert contact.verdict is not None
     refusal = _denied(locked, Door.COMPLETE, contact.verdict, contact.at)
     if contact.may_not_override:
-        return Forbidden("not_allowed", _("Your role does not override the gate."), keep=refusal.keep)
+        return not_allowed(_("Your role does not override the gate."), keep=refusal.keep)
     return refusal
 
 
-@verb(Execution.PROD_EXEC)
+@verb(Execution.PROD_EXEC, right="followups.start_task")
 def start_task(
     task_id: int,
     *,
@@ -151,7 +150,6 @@ def start_task(
     Extends the actor's claim to 60 minutes. Started again within these 5 minutes it answers the same and
     writes nothing. Raises Refused `contact_denied`, `out_of_sequence`, `task_closed`, `claimed_by_other`.
     """
-    require_right(by, "followups.start_task")
     locked = lock_task(task_id, by=by, at=at)
     task = locked.task
     require_open(task)
@@ -216,6 +214,7 @@ class AlsoOn(Protocol):
     def record(self, done: Completed, completion: Completion) -> None: ...
 
 
+@needs_right("followups.complete_task")
 def complete_task(
     task_id: int, completion: Completion, *, by: By, at: datetime, also_on: AlsoOn | None = None
 ) -> Completed:
@@ -231,7 +230,6 @@ def complete_task(
     Invalid for an outcome, time or next that cannot be; NotFound and Forbidden for another's task, except
     that everybody may record an opt-out, and whoever started or completed it what came of it.
     """
-    require_right(by, "followups.complete_task")
     if completion.outcome and completion.outcome not in FollowUpTask.Outcome.values:
         raise Invalid({"outcome": [_("There is no such outcome.")]})
     if completion.outcome in HAPPENED or completion.happened:

@@ -11,11 +11,11 @@ from followups.models import ContactPoint
 from followups.services.guards import require_not_erased
 from followups.services.locked_task import LockedTask, lock_task
 from governance.contact.rules import ConsentRow
-from governance.contact.services import HEARD, consent_expiry, record_consent
+from governance.contact.services import HEARD, NOT_THIS_KIND, consent_expiry, record_consent
 from governance.core.actors import By
 from governance.core.channels import CHANNELS
-from governance.core.errors import Forbidden, Invalid, Refused
-from governance.golive.services import Execution, verb
+from governance.core.errors import Invalid, Refused
+from governance.core.verbs import Execution, verb
 
 if TYPE_CHECKING:
     from governance.contact.models import Consent
@@ -35,7 +35,7 @@ def _point(locked: LockedTask, channel: str) -> ContactPoint | None:
     return locked.point_for(channel)
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=HEARD, refusal=NOT_THIS_KIND)
 def record_heard_consent(
     task_id: int, *, by: By, at: datetime, channel: str, wording: str, evidence: str, reference: str
 ) -> Consent:
@@ -47,8 +47,6 @@ def record_heard_consent(
     Raises Forbidden without the right, NotFound and Forbidden for another's task, Invalid for what is
     missing, Refused `no_contact_point` where no number or address of the lead takes it, `lead_erased`.
     """
-    if not by.may(HEARD):
-        raise Forbidden("not_allowed", _("Your role does not record this kind of consent."))
     wrong: dict[str, list[str]] = {}
     if channel not in CHANNELS:
         wrong["channel"] = [_("There is no such channel.")]

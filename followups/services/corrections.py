@@ -13,20 +13,20 @@ from followups.rules import ADVANCING
 from followups.rules.completion import Completion, check_next
 from followups.services.closing import current_task
 from followups.services.completing import Completed, leads_that_share
-from followups.services.guards import name_key, require_not_erased, require_right
+from followups.services.guards import name_key, require_not_erased
 from followups.services.locked_task import LockedTask, lock_task
 from followups.services.plans import advance, effects
 from followups.services.reversal import ladder_in_the_way, reverse_outcome, write_correction
 from followups.services.waiting import rejudge
-from governance.contact.services import LIFT, lift_suppression
+from governance.contact.services import lift_suppression
 from governance.core.actors import By, owner_key
 from governance.core.errors import Forbidden, Invalid, Refused
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 
 Outcome, Status = FollowUpTask.Outcome, FollowUpTask.Status
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right="followups.correct_task")
 def correct_task(task_id: int, completion: Completion, *, by: By, at: datetime, reason: str) -> Completed:
     """Correct a completed task's outcome to `completion.outcome`, for a reason.
 
@@ -37,7 +37,6 @@ def correct_task(task_id: int, completion: Completion, *, by: By, at: datetime, 
     Raises Refused `not_completed`, `ladder_active` where another ladder runs by now; Forbidden
     `too_late_to_correct`, `not_your_task`, `needs_manager`; Invalid for an outcome or reason that cannot be.
     """
-    require_right(by, "followups.correct_task")
     outcome = completion.outcome
     if outcome not in Outcome.values:
         raise Invalid({"outcome": [_("There is no such outcome.")]})
@@ -66,12 +65,12 @@ def correct_task(task_id: int, completion: Completion, *, by: By, at: datetime, 
 
 def may_be_corrected(task: FollowUpTask, by: By, at: datetime) -> bool:
     """Say whether `correct_task` would take a correction of this task by this person now."""
-    if task.status != Status.COMPLETED or not by.may("followups.correct_task"):
+    if task.status != Status.COMPLETED or not by.may(correct_task.right):
         return False
     if task.lead.erasure_id is not None or _not_theirs(task, by, at) is not None:
         return False
     standing = task.standing_outcome
-    if standing == Outcome.OPTED_OUT and not by.may(LIFT):
+    if standing == Outcome.OPTED_OUT and not by.may(lift_suppression.right):
         return False
     return ladder_in_the_way(task, standing) is None
 
@@ -93,7 +92,7 @@ def _not_theirs(task: FollowUpTask, by: By, at: datetime) -> Forbidden | None:
 
 
 def _end_stop(locked: LockedTask, reason: str) -> None:
-    if not locked.by.may(LIFT):
+    if not locked.by.may(lift_suppression.right):
         raise Forbidden(
             "needs_manager",
             _("This outcome is an opt-out; only a manager can undo it."),

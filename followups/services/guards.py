@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 OPEN = FollowUpTask.Status.OPEN
 
 
-def require_right(by: By, right: str) -> None:
-    if not by.may(right):
-        raise Forbidden("not_allowed", _("Your role does not allow this."))
-
-
 def name_key(by: By) -> str:
     """Return the key of who does the work: for whom a service client acts, else who is signed in."""
     return owner_key(by.working_name)

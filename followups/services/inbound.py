@@ -16,7 +16,7 @@ from followups.rules.outcomes import Plan, decide_outcome, decide_waiting, is_in
 from followups.services.cases import load_case, wanted_of, with_gate
 from followups.services.closing import current_task
 from followups.services.consents import inquiry_of
-from followups.services.guards import require_not_erased, require_right
+from followups.services.guards import require_not_erased
 from followups.services.locked_task import LockedTask, as_answer, facts_of_points, task_for_lead
 from followups.services.locks import lock_leads
 from followups.services.lookup_limits import check_lookups
@@ -27,7 +27,7 @@ from governance.core.actors import By
 from governance.core.channels import CALL, CHANNELS
 from governance.core.errors import Invalid, NotFound
 from governance.core.moments import local
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.kpi.services import emit_kpi
 
 MOST_FOUND = 10
@@ -35,7 +35,7 @@ Outcome = FollowUpTask.Outcome
 INBOUND_OUTCOMES = (Outcome.REACHED, Outcome.REPLIED, Outcome.OPTED_OUT)
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right="followups.record_inbound")
 def record_inbound(
     lead_id: str,
     *,
@@ -54,7 +54,6 @@ def record_inbound(
     has inquired: that is recorded as a consent of six months. Returns the row and what comes next. Raises
     NotFound `lead_not_found`, Invalid for an outcome or next that cannot be.
     """
-    require_right(by, "followups.record_inbound")
     if channel not in CHANNELS:
         raise Invalid({"channel": [_("There is no such channel.")]})
     if outcome and outcome not in INBOUND_OUTCOMES:
@@ -102,7 +101,7 @@ def _decide(locked: LockedTask, said: Completion) -> Plan:
     return decide_waiting(replace(case, gate=locked.lead_gate), wanted)
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right="followups.lookup")
 def look_up(
     *, by: By, at: datetime, phone: str = "", email: str = "", lead_id: str = "", office: bool = False
 ) -> list[dict[str, Any]]:
@@ -111,7 +110,6 @@ def look_up(
     Raises Invalid unless exactly one of the three is given, TooManyLookups for somebody who looks up many
     people; an `office` of many people may look up ten times as many.
     """
-    require_right(by, "followups.lookup")
     given = [
         (kind, text)
         for kind, text in ((digests.PHONE, phone), (digests.EMAIL, email), (digests.LEAD, lead_id)) if text

@@ -15,7 +15,7 @@ from followups.rules import Planned, Step, due_times, read_steps
 from followups.rules.lead_gate import with_contact
 from followups.rules.outcomes import PERSON_ACTIVE, current_of
 from followups.services.closing import cancel_open
-from followups.services.guards import require_not_erased, require_right
+from followups.services.guards import require_not_erased
 from followups.services.leads import LeadDetails, fill_in, find_or_create, give_points, not_stored
 from followups.services.locked_task import as_answer, facts_of_points, put_due
 from followups.services.locks import lock_leads, lock_numbers
@@ -39,8 +39,10 @@ from governance.contact.services import Gate, GateBook, Where, open_book, questi
 from governance.core.actors import By, Role, owner_key
 from governance.core.channels import CHANNELS
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.kpi.services import emit_kpi
+
+CREATE_LADDER = "followups.create_ladder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +111,10 @@ def create_ladder(
         raise
 
 
-@verb(Execution.PROD_EXEC)
+@verb(Execution.PROD_EXEC, right=CREATE_LADDER)
 def _create(
     lead_id: str, province: str, market: str, details: LeadDetails, *, owner: str, by: By, at: datetime
 ) -> NewLadder:
-    require_right(by, "followups.create_ladder")
     require_owner(owner, by)
     lead, points, _new = find_or_create(lead_id, province, market, details, by=by, at=at)
     made = begin(lead, points, by=by, at=at, owner=owner)
@@ -121,7 +122,7 @@ def _create(
     return replace(made, warnings=warnings, waiting_for=waiting_for(made.behind, by=by, at=at))
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=CREATE_LADDER)
 def keep_details(
     lead_id: str, province: str, market: str, details: LeadDetails, *, by: By, at: datetime
 ) -> tuple[list[str], list[str]]:
@@ -131,7 +132,6 @@ def keep_details(
     Open tasks take a number that they lacked, and are judged by a city, market or score that was not known.
     Raises Forbidden without the right, Invalid for another province, Refused `lead_erased`.
     """
-    require_right(by, "followups.create_ladder")
     lead = Lead.objects.select_for_update().filter(external_id=lead_id).first()
     if lead is None:
         return [], list(details.extra)
@@ -315,13 +315,12 @@ def _task(
     return task
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right="followups.stop_ladder")
 def stop_ladder(ladder_id: int, *, by: By, at: datetime, reason: str) -> Ladder:
     """Stop a ladder for a reason; its open steps are cancelled and their claims end.
 
     Raises Refused `ladder_ended` for one that has ended.
     """
-    require_right(by, "followups.stop_ladder")
     if not reason.strip():
         raise Invalid({"reason": [_("Say why the ladder stops.")]})
     ladder = Ladder.objects.filter(pk=ladder_id).first()

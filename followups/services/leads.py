@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from followups.fields import FIELD_OF_KIND, POINTS, VALUES, LeadValues
 from followups.models import ContactPoint, FollowUpTask, Lead
@@ -18,15 +19,16 @@ from followups.services.guards import require_not_erased
 from followups.services.locked_task import WRITTEN_FIELDS, facts_of_points
 from followups.services.locks import lock_leads
 from followups.services.rekeying import take_stored_digests
-from followups.services.waiting import rejudge
+from followups.services.waiting import CHANGE_LEAD, rejudge
 from governance.core import hooks
 from governance.core.actors import By
 from governance.core.channels import CHANNELS
-from governance.core.errors import Forbidden, Invalid
+from governance.core.errors import Invalid
 from governance.core.places import ALL, Place, fold
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, require_right, verb
 from governance.market.names import spelled
 
+NOT_BY_HAND = gettext_lazy("Only a manager changes leads by hand.")
 # What decides whose clock and which policy count.
 GATE_FIELDS = ("province", "market", "city", "zone", "score")
 # How much of what a source sends besides is kept: keys, values under one key, and bytes of JSON in all.
@@ -234,7 +236,7 @@ def save_lead(lead: Lead, *, by: By, at: datetime) -> Lead:
     from followups.services.rescheduling import realign_leads
 
     fresh = lead.pk is None
-    require_lead_right(by, "add" if fresh else "change")
+    require_right(by, "followups.add_lead" if fresh else CHANGE_LEAD, NOT_BY_HAND)
     lead.market = spelled(lead.place).market
     if fresh:
         lead.created_at = at
@@ -254,10 +256,9 @@ def save_lead(lead: Lead, *, by: By, at: datetime) -> Lead:
     return lead
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=CHANGE_LEAD, refusal=NOT_BY_HAND)
 def settle_points(lead_id: int, *, by: By, at: datetime) -> None:
     """After a lead's numbers were changed by hand, give her open tasks the first usable one of their kind."""
-    require_lead_right(by, "change")
     lock_leads([lead_id])
     give_points(lead_id, by=by)
     rejudge([lead_id], by=by, at=at)
@@ -274,8 +275,3 @@ def give_points(lead_id: int, *, by: By) -> None:
         first = next((point for point in usable.values() if point.kind == kind), None)
         if task.contact_point_id != (first.pk if first else None):
             FollowUpTask.objects.filter(pk=task.pk).update(contact_point=first, **by.written())
-
-
-def require_lead_right(by: By, what: str) -> None:
-    if not by.may(f"followups.{what}_lead"):
-        raise Forbidden("not_allowed", _("Only a manager changes leads by hand."))

@@ -14,7 +14,7 @@ from followups.services.ladders import begin
 from followups.services.locked_task import WRITTEN_FIELDS, touched
 from governance.core.actors import By
 from governance.core.errors import Refused, Unavailable
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 
 log = logging.getLogger(__name__)
 

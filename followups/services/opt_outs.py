@@ -23,11 +23,11 @@ from followups.services.presses import UNDO_LASTS
 from followups.services.reversal import CLOSED_BY, resume_ladder, write_correction
 from followups.services.waiting import rejudge
 from governance.contact.rules import suppressing
-from governance.contact.services import UNDO, lift_press
+from governance.contact.services import NOT_TAKEN_BACK, UNDO, lift_press
 from governance.core.actors import By
 from governance.core.channels import CALL, CHANNELS
-from governance.core.errors import Forbidden, NotFound, Refused
-from governance.golive.services import Execution, verb
+from governance.core.errors import NotFound, Refused
+from governance.core.verbs import Execution, needs_right, verb
 
 LEADS_AT_ONCE = 6  # brought back in one transaction
 MOST_SHOWN = 5
@@ -45,6 +45,7 @@ def presses_to_undo(by: By, at: datetime) -> list[OptOutPress]:
     return list(mine.select_related("task__lead").order_by("-at", "-pk")[:MOST_SHOWN])
 
 
+@needs_right(UNDO, refusal=NOT_TAKEN_BACK)
 def undo_opt_out(press_id: int, *, by: By, at: datetime) -> OptOutPress:
     """Take back an opt-out that the same person recorded by key at most ten minutes ago.
 
@@ -64,11 +65,9 @@ def undo_opt_out(press_id: int, *, by: By, at: datetime) -> OptOutPress:
             return press
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=UNDO, refusal=NOT_TAKEN_BACK)
 def _undo_part(press_id: int, *, by: By, at: datetime) -> OptOutPress:
     """Do the next part of an undo; its last one sets `undone_at`."""
-    if not by.may(UNDO):
-        raise Forbidden("not_allowed", _("Your role does not undo opt-outs."))
     found = OptOutPress.objects.filter(pk=press_id, pressed_by=name_key(by)).first()
     if found is None:
         raise NotFound(_("You recorded no such opt-out."), code="press_not_found")

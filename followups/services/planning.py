@@ -14,21 +14,21 @@ from followups.models import FollowUpTask, Ladder
 from followups.rules.outcomes import ADVANCE, NO_CLAIM, decide_skip, decide_snooze, next_open
 from followups.services.cases import load_case, with_gate
 from followups.services.closing import CLAIM_FIELDS, end_claim
-from followups.services.guards import require_claim, require_open, require_right
+from followups.services.guards import require_claim, require_open
 from followups.services.locked_task import WRITTEN_FIELDS, lock_task, touched
 from followups.services.locks import lock_leads
 from followups.services.plans import write_plan
 from governance.contact.reasons import sentence
 from governance.core.actors import By, owner_key
 from governance.core.errors import Invalid, NotFound, Refused
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 
 LONGEST_SNOOZE = timedelta(days=14)
 MOST_REASSIGNED = 500
 COUNTED = 10_000
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right="followups.plan_task")
 def snooze_task(
     task_id: int, *, by: By, at: datetime, until: datetime, claim_token: str = ""
 ) -> FollowUpTask:
@@ -36,7 +36,6 @@ def snooze_task(
 
     Raises Invalid for a time that is past or too far, Refused `contact_denied` where none is allowed.
     """
-    require_right(by, "followups.plan_task")
     locked = lock_task(task_id, by=by, at=at)
     task = locked.task
     require_open(task)
@@ -57,12 +56,11 @@ def snooze_task(
     return task
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right="followups.plan_task")
 def skip_task(
     task_id: int, *, by: By, at: datetime, reason: str, claim_token: str = ""
 ) -> tuple[FollowUpTask, FollowUpTask | None]:
     """Skip an open task for a reason; returns it and what comes next for the lead."""
-    require_right(by, "followups.plan_task")
     if not reason.strip():
         raise Invalid({"reason": [_("Say why this task is skipped.")]})
     locked = lock_task(task_id, by=by, at=at)
@@ -76,7 +74,7 @@ def skip_task(
     return task, following or locked.by_id(next_open(case, plan))
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right="followups.reassign")
 def reassign_tasks(task_ids: Sequence[int], owner: str, *, by: By, at: datetime, reason: str) -> int:
     """Give open tasks, and what remains of their ladders, to another owner; claims on them end.
 
@@ -84,7 +82,6 @@ def reassign_tasks(task_ids: Sequence[int], owner: str, *, by: By, at: datetime,
     Invalid without a reason or with more than 500 ids; NotFound `task_not_found` and Refused `task_closed`
     where one alone is named.
     """
-    require_right(by, "followups.reassign")
     if not reason.strip():
         raise Invalid({"reason": [_("Say why the tasks are reassigned.")]})
     if not task_ids or len(task_ids) > MOST_REASSIGNED:
@@ -104,7 +101,7 @@ def reassign_tasks(task_ids: Sequence[int], owner: str, *, by: By, at: datetime,
     return moved
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right="followups.reassign")
 def reassign_found(
     filters: Mapping[str, Any], owner: str, *, by: By, at: datetime, reason: str
 ) -> tuple[int, int]:
@@ -113,7 +110,6 @@ def reassign_found(
     Returns how many tasks changed hands and how many of the found remain for another call
     (counted up to 10,000).
     """
-    require_right(by, "followups.reassign")
     found = FollowUpTask.objects.filter(status=FollowUpTask.Status.OPEN, **filters)
     found = found.exclude(owner_key=owner_key(owner))
     ids = list(found.order_by("pk").values_list("pk", flat=True)[:MOST_REASSIGNED])

@@ -14,18 +14,17 @@ from followups.querysets import ids_of_all
 from followups.rules import Urgency
 from followups.services.claims import MOST_HANDOVERS, lease
 from followups.services.due import due_tasks
-from followups.services.guards import require_right
 from governance.accounts.querysets import active
 from governance.core.actors import By
 from governance.core.places import Province
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 
 OF_EACH_KIND = 15  # candidates of each kind of urgency
 OF_EACH_PROVINCE = 6
 ROUNDS = 4
 
 
-@verb(Execution.PROD_EXEC)
+@verb(Execution.PROD_EXEC, right="followups.claim_task")
 def next_task(*, by: By, at: datetime, filters: Mapping[str, Any] | None = None) -> int | None:
     """Lease the most urgent due task that may be contacted now for 15 minutes and return its id.
 
@@ -33,7 +32,6 @@ def next_task(*, by: By, at: datetime, filters: Mapping[str, Any] | None = None)
     and `filters` narrow what they are given, what they hold included. None where nothing that is due may be
     contacted now and is free.
     """
-    require_right(by, "followups.claim_task")
     _one_at_a_time(by)
     for again in range(ROUNDS):
         found = most_urgent(by, at, filters or {})

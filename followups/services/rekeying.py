@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from followups.models import ContactPoint
 from followups.services.locks import lock_leads, lock_numbers
 from governance.contact import digests
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 
 BATCH = 100  # points: their leads are locked meanwhile, or SQLite’s one writer is held
 

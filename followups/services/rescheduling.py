@@ -36,7 +36,7 @@ from governance.core.channels import CALL, CHANNELS
 from governance.core.compiled import update_rows
 from governance.core.hooks import Moves, PolicyDraft
 from governance.core.places import ALL
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.market.timeline import PolicyRow
 
 log = logging.getLogger(__name__)

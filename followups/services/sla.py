@@ -15,7 +15,7 @@ from followups.models import FollowUpTask, SlaSnapshot
 from followups.rules import Answered, sla
 from governance.accounts.querysets import managers
 from governance.core.actors import By
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.kpi.services import Kpi, emit_kpis
 from governance.outbox.services import post_message
 

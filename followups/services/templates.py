@@ -10,12 +10,11 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from followups.models import LadderTemplate
-from followups.services.guards import require_right
 from governance.core.actors import By
 from governance.core.errors import Invalid
 from governance.core.places import Place
+from governance.core.verbs import Execution, verb
 from governance.core.versions import revise
-from governance.golive.services import Execution, verb
 from governance.market.names import spelled
 
 EDIT = "followups.edit_templates"
@@ -29,7 +28,7 @@ class Rest:
     steps: Sequence[Any] | None = None
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=EDIT)
 def save_template(
     province: str,
     market: str,
@@ -48,7 +47,6 @@ def save_template(
     they began with. Raises Forbidden without the right, Invalid without a reason or for steps that cannot be,
     Refused `stale_version` when `expected_version` (0 for a new one) is not the row's.
     """
-    require_right(by, EDIT)
     if not reason.strip():
         raise Invalid({"change_reason": [_("Say why the template changes.")]})
 

@@ -10,17 +10,19 @@ from typing import Any
 from django.db import connection
 from django.db.models import Count, FilteredRelation, Q
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
 from followups.rules.outcomes import PERSON_ACTIVE
 from followups.services.locks import lock_leads, lock_numbers
 from governance.core.actors import By
 from governance.core.channels import CHANNELS
-from governance.core.errors import Forbidden, Invalid, NotFound
+from governance.core.errors import Invalid, NotFound
 from governance.core.places import fold
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 
 NUMBER_SHARED = "number_shared"
+CHANGE_LEAD = "followups.change_lead"
 AT_ONCE = 5  # leads judged anew with the ladder they waited for; the job takes the rest
 MOST_NUMBERS = 1000
 OPEN = FollowUpTask.Status.OPEN
@@ -186,15 +188,17 @@ def rejudge(lead_ids: Sequence[int], *, by: By, at: datetime) -> None:
     _judge_anew(others.exclude(pk__in=ids), realign_locked, by=by, at=at)
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(
+    Execution.OBSERVE_ONLY,
+    right=CHANGE_LEAD,
+    refusal=gettext_lazy("Only a manager marks a number as shared."),
+)
 def mark_shared(point_id: int, shared_as: str, *, by: By, at: datetime) -> None:
     """Mark a number, on every lead that holds it, as an agent's, a property manager's or an estate's.
 
     Then no lead waits for another because of it; with a blank `shared_as` they do again. Raises Forbidden
     without the right to change leads, Invalid for an unknown mark.
     """
-    if not by.may("followups.change_lead"):
-        raise Forbidden("not_allowed", _("Only a manager marks a number as shared."))
     if shared_as and shared_as not in ContactPoint.Shared.values:
         raise Invalid({"shared_as": [_("There is no such mark.")]})
     point = ContactPoint.objects.filter(pk=point_id).first()

@@ -13,13 +13,15 @@ from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.accounts.account_log import Kind, record
 from governance.accounts.models import User
 from governance.accounts.rules import by_user
-from governance.accounts.services import MANAGE
+from governance.accounts.services import MANAGE, guard_superuser
 from governance.core.actors import By, Role
-from governance.core.errors import Forbidden, Invalid, Refused
+from governance.core.errors import Invalid, Refused, not_allowed
+from governance.core.verbs import needs_right
 
 log = logging.getLogger(__name__)
 
@@ -45,22 +47,19 @@ class Link:
 
 
 @transaction.atomic
+@needs_right(MANAGE, refusal=gettext_lazy("Only a manager creates password links."))
 def create_link(username: str, *, by: By, at: datetime) -> Link:
     """Create a link for setting a person's password, once, within 24 hours. The old one works until then.
 
     Raises Forbidden without the permission, for oneself, and for a superuser unless the operator or another
     superuser does it; Refused `unknown_person`, `inactive`, and `no_password` for a service client.
     """
-    if not (by.is_system or by.may(MANAGE)):
-        raise Forbidden("not_allowed", _("Only a manager creates password links."))
     user = User.objects.filter(username__iexact=username).first()
     if user is None:
         raise Refused("unknown_person", _("There is no person with this username."))
     if user.pk == by.user_id:
-        raise Forbidden("not_allowed", _("Change your own password on the page Password."))
-    guarded = user.is_superuser and not by.is_system
-    if guarded and not User.objects.filter(username=by.username, is_superuser=True).exists():
-        raise Forbidden("not_allowed", _("Only a superuser creates a password link for a superuser."))
+        raise not_allowed(_("Change your own password on the page Password."))
+    guard_superuser(user, by, _("Only a superuser creates a password link for a superuser."))
     if not user.is_active:
         raise Refused("inactive", _("%(name)s is no longer active.") % {"name": user.username})
     if user.role == Role.SERVICE:
@@ -106,7 +105,7 @@ def set_own_password(user_id: int, new: str, *, by: By, at: datetime) -> User:
     one in use.
     """
     if by.user_id != user_id:
-        raise Forbidden("not_allowed", _("People set their own password; give somebody a password link."))
+        raise not_allowed(_("People set their own password; give somebody a password link."))
     user = User.objects.select_for_update().get(pk=user_id)
     if user.check_password(new):
         raise Invalid({"new": [_("This is the password you have. Choose another one.")]})

@@ -7,21 +7,24 @@ from datetime import datetime
 
 from django.db import transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from django_otp_webauthn.models import WebAuthnCredential
 
 from governance.accounts.account_log import Kind, record
 from governance.accounts.models import SignIn, User
-from governance.accounts.services import MANAGE, require_reason
+from governance.accounts.services import MANAGE, guard_superuser, require_reason
 from governance.accounts.sign_ins import close_all_of
 from governance.core.actors import By
-from governance.core.errors import Forbidden, Refused
+from governance.core.errors import Refused, not_allowed
+from governance.core.verbs import needs_right
 
 log = logging.getLogger(__name__)
 
 
 @transaction.atomic
+@needs_right(MANAGE, refusal=gettext_lazy("Only a manager resets a second factor."))
 def reset_second_factor(username: str, *, by: By, at: datetime, reason: str) -> bool:
     """Remove a person's device, passkeys and backup codes, and end their sessions.
 
@@ -29,17 +32,13 @@ def reset_second_factor(username: str, *, by: By, at: datetime, reason: str) -> 
     for oneself, and for a superuser unless the operator or another superuser does it; Invalid without a
     reason; Refused `unknown_person`.
     """
-    if not (by.is_system or by.may(MANAGE)):
-        raise Forbidden("not_allowed", _("Only a manager resets a second factor."))
     require_reason(reason)
     user = User.objects.select_for_update().filter(username__iexact=username).first()
     if user is None:
         raise Refused("unknown_person", _("There is no person with this username."))
     if user.pk == by.user_id:
-        raise Forbidden("not_allowed", _("Somebody else must reset your second factor."))
-    guarded = user.is_superuser and not by.is_system
-    if guarded and not User.objects.filter(username=by.username, is_superuser=True).exists():
-        raise Forbidden("not_allowed", _("Only a superuser resets a superuser’s second factor."))
+        raise not_allowed(_("Somebody else must reset your second factor."))
+    guard_superuser(user, by, _("Only a superuser resets a superuser’s second factor."))
     kinds = (TOTPDevice, StaticDevice, WebAuthnCredential)
     gone = sum(kind.objects.filter(user=user).delete()[0] for kind in kinds)
     if gone:

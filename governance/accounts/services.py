@@ -13,15 +13,17 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.accounts.account_log import Kind, record
 from governance.accounts.models import CALLS_PER_MINUTE, Absence, ApiToken, RoleChange, User, WorkProfile
 from governance.accounts.querysets import managers
 from governance.accounts.rules import POLICY, check_profile
 from governance.core.actors import ACTOR_LENGTH, CORRELATION_LENGTH, By, Role
-from governance.core.errors import Forbidden, Invalid, Refused
+from governance.core.errors import Forbidden, Invalid, Refused, not_allowed
 from governance.core.hours import Window
 from governance.core.reasons import require_explanation
+from governance.core.verbs import needs_right, require_right
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ LABEL_LENGTH = 80
 REASON_LENGTH = 200
 MANAGE = "governance.manage_people"
 ISSUE_OWN = "governance.issue_own_token"
+NOT_PLANNING = gettext_lazy("Only a manager plans when people work.")
 MOST_AT_ONCE = 100
 LONGEST_ABSENCE = timedelta(days=366)
 
@@ -97,14 +100,13 @@ def _require_may_issue(user: User | None, scopes: Sequence[str], by: By) -> None
         return
     if user is not None and user.pk == by.user_id:
         if by.role == Role.SERVICE or not by.may(ISSUE_OWN):
-            raise Forbidden("not_allowed", _("A manager issues the tokens of service clients."))
+            raise not_allowed(_("A manager issues the tokens of service clients."))
         if by.token_id:
-            raise Forbidden("not_allowed", _("A token issues no further tokens: sign in to do that."))
+            raise not_allowed(_("A token issues no further tokens: sign in to do that."))
         if POLICY in scopes:
             raise Invalid({"scopes": [_("The scope “policy” is for service clients only.")]})
         return
-    if not by.may(MANAGE):
-        raise Forbidden("not_allowed", _("Only a manager issues tokens to service clients."))
+    require_right(by, MANAGE, _("Only a manager issues tokens to service clients."))
     if user is None:
         raise Refused("unknown_person", _("There is no person with this username."))
     if user.role != Role.SERVICE or user.is_superuser:
@@ -142,8 +144,8 @@ def revoke_token(token: ApiToken, *, by: By, at: datetime, reason: str = "") -> 
 
     Raises Forbidden without the right, which everybody has for a token of their own.
     """
-    if not (by.is_system or by.user_id == token.user_id or by.may(MANAGE)):
-        raise Forbidden("not_allowed", _("Only a manager revokes somebody else’s token."))
+    if by.user_id != token.user_id:
+        require_right(by, MANAGE, _("Only a manager revokes somebody else’s token."))
     columns = {
         "revoked_at": at,
         "revoked_by": by.working_name,
@@ -193,8 +195,7 @@ def make_manager(username: str, *, by: By, at: datetime, reason: str) -> bool:
 
 def _set_access(user: User, changes: Mapping[str, Any], *, by: By, at: datetime, reason: str) -> bool:
     """Change role or activity, and keep why. `user` itself is changed too, for callers that go on with it."""
-    if not (by.is_system or by.may(MANAGE)):
-        raise Forbidden("not_allowed", _("Only a manager changes roles and who is active."))
+    require_right(by, MANAGE, _("Only a manager changes roles and who is active."))
     # in one order, so that two who demote each other wait and then see who is left
     list(managers().select_for_update().order_by("pk").values_list("pk", flat=True))
     now = User.objects.select_for_update().get(pk=user.pk)
@@ -202,9 +203,7 @@ def _set_access(user: User, changes: Mapping[str, Any], *, by: By, at: datetime,
         return False
     if by.user_id == now.pk and changes.get("role", now.role) != now.role:
         raise Forbidden("own_role", _("Nobody changes their own role: another manager does."))
-    guarded = now.is_superuser and not by.is_system
-    if guarded and not User.objects.filter(username=by.username, is_superuser=True).exists():
-        raise Forbidden("not_allowed", _("Only a superuser changes a superuser’s access."))
+    guard_superuser(now, by, _("Only a superuser changes a superuser’s access."))
     why = require_explanation(reason, most=REASON_LENGTH)
     manages = now.is_active and now.role == Role.MANAGER
     stays = changes.get("is_active", now.is_active) and changes.get("role", now.role) == Role.MANAGER
@@ -241,6 +240,7 @@ def _set_access(user: User, changes: Mapping[str, Any], *, by: By, at: datetime,
 
 
 @transaction.atomic
+@needs_right(MANAGE, refusal=NOT_PLANNING)
 def mark_away(
     user_ids: Sequence[int], first: date, last: date, *, by: By, at: datetime, reason: str
 ) -> list[Absence]:
@@ -249,7 +249,7 @@ def mark_away(
     Who is away all that time already gets no second absence, so that a repeat changes nothing. Raises
     Forbidden without the right, Invalid for days that cannot be, without a reason, or for nobody.
     """
-    people = _chosen(user_ids, by, reason)
+    people = _chosen(user_ids, reason)
     today = at.astimezone(ZoneInfo(DEFAULT_ZONE)).date()
     if last < first:
         raise Invalid({"last": [_("The last day is before the first.")]})
@@ -275,6 +275,7 @@ def mark_away(
 
 
 @transaction.atomic
+@needs_right(MANAGE, refusal=NOT_PLANNING)
 def set_shifts(
     user_ids: Sequence[int], windows: Sequence[Window], *, by: By, at: datetime, reason: str
 ) -> list[User]:
@@ -284,7 +285,7 @@ def set_shifts(
     """
     shifts = [window.as_json() for window in windows]
     changed = []
-    for user in _chosen(user_ids, by, reason):
+    for user in _chosen(user_ids, reason):
         profile = getattr(user, "work_profile", None) or WorkProfile(user=user)
         if profile.pk and profile.shifts == shifts:
             continue
@@ -296,6 +297,13 @@ def set_shifts(
     return changed
 
 
+def guard_superuser(user: User, by: By, refusal: str) -> None:
+    """Raise Forbidden, with `refusal`, for a superuser unless the operator or another superuser acts."""
+    guarded = user.is_superuser and not by.is_system
+    if guarded and not User.objects.filter(username=by.username, is_superuser=True).exists():
+        raise not_allowed(refusal)
+
+
 def require_reason(reason: str) -> None:
     """Raise Invalid unless somebody said, in at most 200 characters, why."""
     if not reason.strip():
@@ -304,10 +312,8 @@ def require_reason(reason: str) -> None:
         raise Invalid({"reason": [_("At most %(most)d characters.") % {"most": REASON_LENGTH}]})
 
 
-def _chosen(user_ids: Sequence[int], by: By, reason: str) -> list[User]:
-    """Return the active people of these ids, locked. Raises Forbidden and Invalid."""
-    if not by.may(MANAGE):
-        raise Forbidden("not_allowed", _("Only a manager plans when people work."))
+def _chosen(user_ids: Sequence[int], reason: str) -> list[User]:
+    """Return the active people of these ids, locked. Raises Invalid."""
     require_reason(reason)
     rows = User.objects.filter(pk__in=list(user_ids)[:MOST_AT_ONCE], is_active=True).order_by("pk")
     found = list(rows.select_for_update(of=("self",)).select_related("work_profile"))

@@ -12,17 +12,18 @@ from datetime import datetime, timedelta
 from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.accounts.devices import read_device
 from governance.accounts.models import SignIn, User
 from governance.accounts.services import MANAGE, MOST_AT_ONCE, REASON_LENGTH, require_reason
 from governance.core.actors import By, Role
-from governance.core.errors import Forbidden
+from governance.core.verbs import needs_right, require_right
 
 log = logging.getLogger(__name__)
 
 Ended = SignIn.Ended
+NOT_OF_OTHERS = gettext_lazy("Only a manager ends somebody else’s sessions.")
 IDLE = timedelta(minutes=30)
 IDLE_ON_SHIFT = timedelta(hours=4)
 AT_MOST = timedelta(hours=12)
@@ -66,14 +67,16 @@ def end_sessions(ids: Sequence[int], *, by: By, at: datetime, reason: str = "") 
     """
     rows = _locked(SignIn.objects.filter(pk__in=list(ids)[:MOST_AT_ONCE]))
     if any(row.user_id != by.user_id for row in rows):
-        _require(by, reason)
+        require_right(by, MANAGE, NOT_OF_OTHERS)
+        require_reason(reason)
     return _end(rows, Ended.HAND, at=at, by=by, reason=reason.strip()[:REASON_LENGTH])
 
 
 @transaction.atomic
+@needs_right(MANAGE, refusal=NOT_OF_OTHERS)
 def end_everything(user_ids: Sequence[int], *, by: By, at: datetime, reason: str) -> list[SignIn]:
     """End all sessions of people, with a reason. Raises Forbidden and Invalid as `end_sessions` does."""
-    _require(by, reason)
+    require_reason(reason)
     rows = _locked(SignIn.objects.filter(user__in=list(user_ids)[:MOST_AT_ONCE]))
     return _end(rows, Ended.HAND, at=at, by=by, reason=reason.strip())
 
@@ -104,12 +107,6 @@ def close_left_behind(at: datetime) -> int:
     """End the sessions that nobody came back to, and return how many."""
     rows = SignIn.objects.filter(Q(seen_at__lte=at - IDLE_ON_SHIFT) | Q(started_at__lte=at - AT_MOST))
     return len(close(rows, Ended.AWAY, at=at))
-
-
-def _require(by: By, reason: str) -> None:
-    if not by.may(MANAGE):
-        raise Forbidden("not_allowed", _("Only a manager ends somebody else’s sessions."))
-    require_reason(reason)
 
 
 def _locked(rows: QuerySet[SignIn]) -> list[SignIn]:

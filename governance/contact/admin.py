@@ -43,6 +43,7 @@ from governance.contact.services import lift_suppression, record_consent, suppre
 from governance.contact.statements import state_consent, state_exempt_calls
 from governance.contact.transfer import TransfersStops
 from governance.core.admin.base import (
+    WHY_AND_VERSION,
     DeletesWithReason,
     HistoryAdmin,
     ReadOnlyAdmin,
@@ -197,10 +198,9 @@ class CityZoneAdmin(RemovableReferenceAdmin):
 
 
 def read_point(text: str) -> tuple[str, tuple[str, ...]]:
-    """Return the kind of a phone number or e-mail address, and its keyed hash under the current and each
-    kept key.
+    """Return the kind of a phone number or e-mail address, and its keyed hashes.
 
-    Raises ValidationError.
+    One hash for the current and for each kept key. Raises ValidationError.
     """
     kind, value = (EMAIL, read_email(text)) if "@" in text else (PHONE, read_phone(text))
     return kind, every_digest(kind, value)
@@ -369,22 +369,17 @@ class ConsentAdmin(EvidenceOfPoints):
 
 @admin.register(ConsentStatement)
 class ConsentStatementAdmin(HistoryAdmin):
-    """How consent for texts and for e-mail is obtained; go-live waits until both are stated."""
+    """Statements on how consent for texts and e-mail is obtained; go-live requires both."""
 
     form = VersionForm
     nothing_yet = _("State how consent for texts and for e-mail is obtained: go-live waits for both.")
     list_display = ("channel", "how", "version", "changed_by", "updated_at")
     history_list_display = ("version", "how")
-    readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id")
+    fixed = ("channel",)
     fieldsets = (
         (None, {"fields": ("channel", "how")}),
-        (_("Why"), {"fields": ("change_reason", "seen_version")}),
-        (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
+        *WHY_AND_VERSION,
     )
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = super().get_readonly_fields(request, obj)
-        return (*fields, "channel") if obj is not None else fields
 
     def serve(self, request: HttpRequest, obj: ConsentStatement, form: Any, change: bool) -> ConsentStatement:
         return state_consent(
@@ -407,16 +402,11 @@ class AreaCodeStatementAdmin(HistoryAdmin):
     list_filter = ("only_exempt",)
     search_fields = ("area_code",)
     history_list_display = ("version", "only_exempt")
-    readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id")
+    fixed = ("area_code",)
     fieldsets = (
         (None, {"fields": ("area_code", "only_exempt")}),
-        (_("Why"), {"fields": ("change_reason", "seen_version")}),
-        (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
+        *WHY_AND_VERSION,
     )
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = super().get_readonly_fields(request, obj)
-        return (*fields, "area_code") if obj is not None else fields
 
     def serve(
         self, request: HttpRequest, obj: AreaCodeStatement, form: Any, change: bool
@@ -468,7 +458,7 @@ class AreaCodeListAdmin(ReadOnlyAdmin):
 
 @admin.register(DoNotCallImport)
 class DoNotCallImportAdmin(ReadOnlyAdmin):
-    """When the national do-not-call list was imported, by manage.py import_do_not_call."""
+    """Imports of the national do-not-call list by manage.py import_do_not_call."""
 
     nothing_yet = _("The national list was never imported: run manage.py import_do_not_call.")
     list_display = ("list_date", "at", "codes_told", "numbers", "added", "unreadable", "actor")

@@ -16,6 +16,7 @@ from pathlib import Path
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.contact.digests import PHONE, area_code, every_digest
 from governance.contact.models import (
@@ -29,8 +30,8 @@ from governance.contact.national_list import LASTS_DAYS, LOCAL, WARN_DAYS
 from governance.core import hooks
 from governance.core.actors import By
 from governance.core.channels import CALL
-from governance.core.errors import Forbidden, Invalid
-from governance.golive.services import Execution, verb
+from governance.core.errors import Invalid
+from governance.core.verbs import Execution, needs_right, verb
 
 IMPORT = "governance.import_do_not_call"
 BATCH = 1000
@@ -51,6 +52,7 @@ class UnreadableList(Invalid):
     """The file is not a list of telephone numbers."""
 
 
+@needs_right(IMPORT, refusal=gettext_lazy("Only a manager imports the do-not-call list."))
 def import_do_not_call(
     path: Path, *, list_date: date, by: By, at: datetime, area_codes: Iterable[str] = (),
     say: Callable[[int], None] = lambda count: None,
@@ -66,8 +68,6 @@ def import_do_not_call(
     Invalid for a date after tomorrow or an invalid area code, UnreadableList for a file without numbers,
     OSError.
     """
-    if not by.may(IMPORT):
-        raise Forbidden("not_allowed", _("Only a manager imports the do-not-call list."))
     # a day of slack: the list may be dated in UTC, whose day begins up to 5 hours before Toronto's
     if list_date > at.astimezone(LOCAL).date() + timedelta(days=1):
         raise Invalid({"list_date": [_("The list cannot be dated in the future.")]})

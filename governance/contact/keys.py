@@ -12,7 +12,7 @@ from governance.contact.models import Consent, HashKeyCheck, Suppression
 from governance.core.actors import By
 from governance.core.errors import NotFound, Refused
 from governance.core.key_file import FIRST_KEY
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.kpi.services import emit_kpi
 
 DOMAIN = "BACK_OFFICE"

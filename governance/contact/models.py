@@ -1,4 +1,4 @@
-"""What the gate reads (the law's hours, closures, clocks, suppressions, consents) and what it keeps."""
+"""The gate's data: legal hours, closures, time zones, suppressions, consents, and its decisions."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ CANADA = "CA"
 
 
 class StatutoryHours(models.Model):
-    """Hours in which the law lets a channel be used, from a date on, in one jurisdiction.
+    """The hours in which the law allows a channel, from a date on, in one jurisdiction.
 
-    For a local day the rows of a jurisdiction with the newest `valid_from` not after it hold; every
+    For a local day the rows of a jurisdiction with the newest `valid_from` not after it apply; every
     jurisdiction that has rows for the channel must allow the minute.
     """
 
@@ -54,7 +54,7 @@ class StatutoryHours(models.Model):
         from governance.core.hours import read_windows
 
         if not self.days or not self.start or not self.end:
-            return  # the form says that they are needed
+            return  # the form reports that they are required
         (window,) = read_windows([{"days": self.days, "start": self.start, "end": self.end}])
         self.days = list(window.days)
 
@@ -62,7 +62,8 @@ class StatutoryHours(models.Model):
 class Closure(models.Model):
     """A day, or the rest of one, on which nobody is contacted, or a public holiday that is worked.
 
-    A province's row beats the one for all of Canada. A row with a citation is law and no override lifts it.
+    A province's row overrides the one for all of Canada. A row with a citation is law and no override lifts
+    it.
     """
 
     province = models.CharField(
@@ -105,7 +106,7 @@ class Closure(models.Model):
 
 
 class CityZone(models.Model):
-    """The clock that a city keeps."""
+    """A city's time zone."""
 
     province = models.CharField(_("province"), max_length=2, choices=Province.choices)
     city = models.CharField(_("city"), max_length=80)
@@ -135,9 +136,9 @@ class CityZone(models.Model):
 
 
 class Suppression(Written, AppendOnly):
-    """A row that stops contact with a point (phone or e-mail), or ends such a stop.
+    """A row that suppresses contact with a point (phone or e-mail), or ends a suppression.
 
-    The point is kept as a keyed hash only. `channel` blank: every channel.
+    The point is stored only as a keyed hash. A blank `channel` means every channel.
     """
 
     class Action(models.TextChoices):
@@ -183,7 +184,7 @@ class Suppression(Written, AppendOnly):
 
 
 class Consent(Written, AppendOnly):
-    """A consent, or its withdrawal, as Canada's anti-spam law (S.C. 2010, c. 23, s. 6 and 10) asks for it."""
+    """A consent, or its withdrawal, as required by Canada's anti-spam law (S.C. 2010, c. 23, s. 6 and 10)."""
 
     class Kind(models.TextChoices):
         EXPRESS = "EXPRESS", _("express")
@@ -219,7 +220,7 @@ class Consent(Written, AppendOnly):
 
 
 class ConsentStatement(Versioned):
-    """How consent for a channel is obtained, as a manager stated it; every earlier statement is kept.
+    """A manager's statement on how consent for a channel is obtained; every earlier statement is kept.
 
     Canada's anti-spam law (S.C. 2010, c. 23, s. 13) puts the burden of proving consent on the sender.
     """
@@ -246,7 +247,7 @@ class ConsentStatement(Versioned):
 
 
 class DoNotCallImport(Written, AppendOnly):
-    """The national do-not-call list was read in: as of which day, how many numbers, how many were new."""
+    """An import of the national do-not-call list: its day, how many numbers, how many were new."""
 
     list_date = models.DateField(_("list of"))
     file_digest = models.CharField(_("file’s digest"), max_length=DIGEST_LENGTH)
@@ -270,15 +271,15 @@ class DoNotCallImport(Written, AppendOnly):
 
 
 def validate_area_code(value: str) -> None:
-    """Refuse what is no area code of the North American plan."""
+    """Refuse a value that is not an area code of the North American plan."""
     if re.fullmatch(r"[2-9][0-9]{2}", value, re.ASCII) is None:
         raise ValidationError(_("An area code has three digits, such as 416."))
 
 
 class AreaCodeList(models.Model):
-    """The newest national do-not-call list of an area code; the imports tell the earlier ones.
+    """The newest national do-not-call list of an area code; the imports have the earlier ones.
 
-    `previous_date` is the list before it, by which a call that is recorded late is judged.
+    `previous_date` is the list before it, used to judge a call that is recorded late.
     """
 
     area_code = models.CharField(_("area code"), max_length=3, primary_key=True)
@@ -300,7 +301,7 @@ class AreaCodeList(models.Model):
 class AreaCodeStatement(Versioned):
     """A manager's statement that only exempt numbers of an area code are called; every version is kept.
 
-    Exempt are numbers whose holders gave express consent to calls there, or with whom there is a business
+    Numbers are exempt if their holders gave express consent to calls there, or if there was a business
     relationship in the last 18 months or an inquiry in the last 6.
     """
 
@@ -327,7 +328,7 @@ class AreaCodeStatement(Versioned):
 
 
 class ContactDecision(Written, AppendOnly):
-    """What the gate answered where someone contacted, or was refused to, with the versions that it used."""
+    """The gate's decision when somebody contacted a lead or was refused, with the versions that it used."""
 
     class Door(models.TextChoices):
         START = "START", _("start")

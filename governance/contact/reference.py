@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 from governance.contact.models import CANADA, CityZone, Closure, StatutoryHours
 from governance.core import hooks
 from governance.core.actors import By
-from governance.core.errors import Forbidden, Invalid
-from governance.golive.services import Execution, verb
+from governance.core.errors import Invalid
+from governance.core.verbs import Execution, require_right, verb
 
 Reference = Closure | StatutoryHours | CityZone
 
@@ -24,8 +24,7 @@ def _where(row: Reference) -> str:
 
 
 def _check(row: Reference, verb_name: str, by: By, reason: str) -> None:
-    if not by.may(f"governance.{verb_name}_{row._meta.model_name}"):
-        raise Forbidden("not_allowed", _("Only a manager changes this."))
+    require_right(by, f"governance.{verb_name}_{row._meta.model_name}", _("Only a manager changes this."))
     if not reason.strip():
         raise Invalid({"change_reason": [_("Say why this changes.")]})
 

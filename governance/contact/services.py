@@ -10,6 +10,7 @@ from typing import Any, assert_never
 from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.contact import digests
 from governance.contact.frequency import ContactRow, InboundRow, unprompted
@@ -55,9 +56,9 @@ from governance.contact.rules import (
 from governance.core import hooks
 from governance.core.actors import By
 from governance.core.channels import CALL, CHANNELS
-from governance.core.errors import Forbidden, Invalid, NotFound
+from governance.core.errors import Invalid, NotFound
 from governance.core.places import ALL, Place, fold_city
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, require_right, verb
 from governance.market.reading import Timelines, policies_at, policy_as_kept
 from governance.market.rules import kept_rules
 from governance.market.timeline import Piece, PolicyRow, pieces_at, with_draft
@@ -525,13 +526,15 @@ def judge_again(kept: ContactDecision) -> Verdict:
 SUPPRESS, LIFT, CONSENT = "governance.suppress", "governance.lift_suppression", "governance.record_consent"
 UNDO = "governance.undo_opt_out"
 HEARD, INQUIRED = "governance.record_heard_consent", "governance.record_inquiry"
+NOT_TAKEN_BACK = gettext_lazy("Your role does not undo opt-outs.")
+NOT_THIS_KIND = gettext_lazy("Your role does not record this kind of consent.")
 # what those who talk with people record as well; the rest is a manager's
 _RIGHT_TO_RECORD: Mapping[str, str] = {
     Consent.Kind.EXPRESS: HEARD, Consent.Kind.INQUIRY: INQUIRED, Consent.Kind.WITHDRAWN: SUPPRESS,
 }  # fmt: skip
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=SUPPRESS, refusal=gettext_lazy("Your role does not record opt-outs."))
 def suppress(
     points: Sequence[str],
     *,
@@ -547,8 +550,6 @@ def suppress(
     Asks neither gate nor go-live. `press` names the press of a key by which `lift_press` finds these stops;
     `others` are the points' hashes under other keys, under which what is under way is looked for too.
     """
-    if not by.may(SUPPRESS):
-        raise Forbidden("not_allowed", _("Your role does not record opt-outs."))
     Suppression.objects.bulk_create(
         Suppression(
             point_digest=digest, channel=channel, source=source, press=press or None, at=at, **by.written()
@@ -558,7 +559,7 @@ def suppress(
     hooks.on_suppressed.ask(sorted({*points, *others}), channel, by, at)
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=LIFT, refusal=gettext_lazy("Only a manager ends a suppression."))
 def lift_suppression(
     points: Sequence[str], *, by: By, at: datetime, reason: str, channel: str = "", others: Sequence[str] = ()
 ) -> None:
@@ -566,8 +567,6 @@ def lift_suppression(
 
     `others` are the points' hashes under other keys.
     """
-    if not by.may(LIFT):
-        raise Forbidden("not_allowed", _("Only a manager ends a suppression."))
     if not reason.strip():
         raise Invalid({"reason": [_("Say why the suppression ends.")]})
     ended = set(points)
@@ -583,11 +582,9 @@ def lift_suppression(
     )  # fmt: skip
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=UNDO, refusal=NOT_TAKEN_BACK)
 def lift_press(points: Sequence[str], press: str, *, by: By, at: datetime) -> None:
     """End the stops of one press of a key and no others. The rows of before remain."""
-    if not by.may(UNDO):
-        raise Forbidden("not_allowed", _("Your role does not undo opt-outs."))
     stops = Suppression.objects.filter(
         point_digest__in=points, press=press, action=Suppression.Action.SUPPRESS
     )
@@ -637,8 +634,8 @@ def record_consent(
     an instant after `at` or for evidence that is missing.
     """
     withdrawn = kind == Consent.Kind.WITHDRAWN
-    if not (by.may(CONSENT) or by.may(_RIGHT_TO_RECORD.get(kind, CONSENT))):
-        raise Forbidden("not_allowed", _("Your role does not record this kind of consent."))
+    if not by.may(CONSENT):
+        require_right(by, _RIGHT_TO_RECORD.get(kind, CONSENT), NOT_THIS_KIND)
     if kind == Consent.Kind.EXPRESS and not (by.may(CONSENT) or evidence.strip()):
         raise Invalid({"evidence": [_("This is needed: the sender must be able to prove consent.")]})
     if obtained_at > at:

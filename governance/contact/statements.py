@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.contact.models import (
     STATEMENT_LENGTH,
@@ -15,15 +16,19 @@ from governance.contact.models import (
 )
 from governance.core.actors import By
 from governance.core.channels import WRITTEN_CHOICES
-from governance.core.errors import Forbidden, Invalid
+from governance.core.errors import Invalid
 from governance.core.reasons import require_explanation
+from governance.core.verbs import Execution, verb
 from governance.core.versions import revise
-from governance.golive.services import Execution, verb
 
 CONSENT, EXEMPT = "governance.record_consent", "governance.state_exempt_calls"
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(
+    Execution.OBSERVE_ONLY,
+    right=CONSENT,
+    refusal=gettext_lazy("Only a manager states how consent is obtained."),
+)
 def state_consent(
     channel: str, how: str, *, by: By, at: datetime, reason: str, expected_version: int | None = None
 ) -> ConsentStatement:
@@ -32,8 +37,6 @@ def state_consent(
     Raises Forbidden without the permission, Invalid without a text or a reason, Refused `stale_version` when
     `expected_version` (0 for the first) is not the row's.
     """
-    if not by.may(CONSENT):
-        raise Forbidden("not_allowed", _("Only a manager states how consent is obtained."))
     if not reason.strip():
         raise Invalid({"change_reason": [_("Say why this changes.")]})
     if len(how.strip()) > STATEMENT_LENGTH or "\0" in how:
@@ -57,7 +60,11 @@ def unstated_channels() -> list[str]:
     return [channel for channel, _noun in WRITTEN_CHOICES if channel not in stated]
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(
+    Execution.OBSERVE_ONLY,
+    right=EXEMPT,
+    refusal=gettext_lazy("Only a manager states which numbers are called."),
+)
 def state_exempt_calls(
     area_code: str,
     only_exempt: bool,
@@ -73,8 +80,6 @@ def state_exempt_calls(
     area code or a reason of fewer than 10 or more than 1,000 characters, Refused `stale_version` when
     `expected_version` (0 for the first) is not the row's.
     """
-    if not by.may(EXEMPT):
-        raise Forbidden("not_allowed", _("Only a manager states which numbers are called."))
     why = require_explanation(reason, most=STATEMENT_LENGTH, field="change_reason")
     code = area_code.strip()
     try:

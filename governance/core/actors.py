@@ -1,4 +1,4 @@
-"""Who acts: passed by every door to every verb as `by`."""
+"""Actors: every entry point passes one to every service as `by`."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Role(models.TextChoices):
 
 @dataclass(frozen=True, slots=True)
 class By:
-    """The signed-in person or program, for whom it acts, and the call's correlation id.
+    """The signed-in person or program, whom it acts for, and the call's correlation id.
 
-    `rights` are permission names such as ``followups.stop_ladder``; a job (`system`) has every right. The
-    work profile (`provinces`, `channels`, `languages`) narrows what is offered; empty means everything.
-    `token_id` names the token that the call was made with; empty in a browser and in jobs.
+    `rights` are permission names such as ``followups.stop_ladder``; a job (`system`) has every one. The work
+    profile (`provinces`, `channels`, `languages`) restricts what is offered; empty means everything.
+    `token_id` is that of the call's token; empty in a browser and in jobs.
     """
 
     username: str
@@ -46,7 +46,7 @@ class By:
 
     @classmethod
     def system(cls, job: str, correlation_id: str = "") -> Self:
-        """Return the actor of a job or command, named by it."""
+        """Return the actor of a job or command, named after it."""
         return cls(username=job, role="SYSTEM", correlation_id=correlation_id or job, is_system=True)
 
     def may(self, right: str) -> bool:
@@ -54,12 +54,12 @@ class By:
 
     @property
     def key(self) -> str:
-        """The name as owners and claims are compared: lower-case."""
+        """Return the name as owners and claims are compared: lower-case."""
         return owner_key(self.username)
 
     @property
     def working_name(self) -> str:
-        """Who does the work: the person for whom a service client acts, else whoever is signed in."""
+        """Return who does the work: the person whom a service client acts for, else the signed-in user."""
         return self.acting_for or self.username
 
     def written(self) -> dict[str, Any]:
@@ -76,12 +76,12 @@ class By:
 
 
 def owner_key(owner: str) -> str:
-    """Return an owner's name as it is compared: trimmed and without regard to case."""
+    """Return an owner's name as it is compared: trimmed, ignoring case."""
     return owner.strip().lower()
 
 
 class Written(models.Model):
-    """Who wrote a row, for whom, in which call and with which token (null: none, or it was not kept yet)."""
+    """Who wrote a row, for whom, in which call and with which token (null: none or not stored yet)."""
 
     actor = models.CharField(_("actor"), max_length=ACTOR_LENGTH, blank=True, default="", editable=False)
     acting_for = models.CharField(

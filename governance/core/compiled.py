@@ -1,6 +1,6 @@
-"""Questions whose SQL is worked out once and not at every call, which is half of what a small read costs.
+"""Queries whose SQL is compiled once and not at every call, which is half the cost of a small read.
 
-Such a question is an ordinary queryset with a `Slot` wherever a value comes later:
+Such a query is an ordinary queryset with a `Slot` wherever a value comes later:
 
     @Prepared
     def of_province() -> QuerySet[MarketPolicy]:
@@ -25,7 +25,7 @@ MOST_PARAMETERS = 30_000  # of one statement; PostgreSQL takes 65,535
 
 
 class Slot(Value):
-    """A value that is named when the question is asked; `field` says of what kind it is."""
+    """A value that is passed when the query runs; `field` determines its type."""
 
     def __init__(self, name: str, field: Field[Any, Any] | None = None) -> None:
         super().__init__(None, output_field=field or CharField())
@@ -35,7 +35,7 @@ class Slot(Value):
         return "%s", [self]
 
     def __str__(self) -> str:
-        # a lookup that changes its text, such as iexact, would put the slot itself into the SQL
+        # a lookup that changes its text, such as iexact, would put the placeholder itself into the SQL
         raise TypeError("this lookup cannot be prepared")
 
     def bind(self, value: Any, connection: Any) -> Any:
@@ -43,7 +43,7 @@ class Slot(Value):
 
 
 class Listed(Slot):
-    """A list of texts or numbers that is named when the question is asked; goes with `any_of`."""
+    """A list of texts or numbers that is passed when the query runs; for use with `any_of`."""
 
     def bind(self, value: Any, connection: Any) -> Any:
         values = list(value)
@@ -69,7 +69,7 @@ class AnyOf(Lookup):
 
 
 class Prepared:
-    """A question that can be asked many times; `build` makes its queryset, when it is asked first."""
+    """A query that can run many times; `build` makes its queryset when it first runs."""
 
     def __init__(self, build: Callable[[], Any]) -> None:
         functools.update_wrapper(self, build)
@@ -85,7 +85,7 @@ class Prepared:
         bound = tuple(
             slot.bind(values[slot.name], connection) if isinstance(slot, Slot) else slot for slot in slots
         )
-        mine = copy.copy(compiler)  # other threads have connections of their own
+        mine = copy.copy(compiler)  # other threads have their own connections
         mine.connection = connection
         mine.as_sql = lambda *args, **kwargs: (sql, bound)
         return list(queryset._iterable_class(_Asked(queryset, mine)))
@@ -98,7 +98,7 @@ class Prepared:
 
 
 class _Asked:
-    """What Django's iterables want of a queryset, with a compiler that has nothing left to work out."""
+    """The interface that Django's iterables expect of a queryset, with an already compiled query."""
 
     def __init__(self, queryset: Any, compiler: Any) -> None:
         self.db = DEFAULT_DB_ALIAS

@@ -10,6 +10,9 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+NOT_ALLOWED = "not_allowed"
+NO_RIGHT = _("Your role does not allow this.")
+
 
 class Refused(Exception):
     """The request was understood and is refused.
@@ -40,6 +43,11 @@ class Refused(Exception):
     def __str__(self) -> str:
         return str(self.message)
 
+    @property
+    def sentences(self) -> list[str]:
+        """What a person reads: what each field says, else the message."""
+        return [" ".join(map(str, said)) for said in self.errors.values()] or [str(self.message)]
+
 
 class Invalid(Refused):
     """The input is invalid; `errors` has the messages by field."""
@@ -56,6 +64,11 @@ class Forbidden(Refused):
     """The person may not do that."""
 
     status = 403
+
+
+def not_allowed(message: Any = NO_RIGHT, *, keep: Callable[[], None] | None = None) -> Forbidden:
+    """Return the refusal of somebody whose rights do not reach that far; `message` says whose would."""
+    return Forbidden(NOT_ALLOWED, message, keep=keep)
 
 
 class NotFound(Refused):

@@ -10,12 +10,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 
 from governance.core.actors import By
 from governance.core.places import Place
+
+if TYPE_CHECKING:
+    from governance.core.verbs import Execution
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -129,7 +132,7 @@ class PolicyDraft:
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """What a change would do to open tasks.
+    """The effect of a change on open tasks.
 
     `looked_at` counts the tasks judged, `moved` those that get another time, `held` those that become
     blocked, `returned` the blocked ones that get a time; `first_at` is the earliest time that is lost or
@@ -186,8 +189,11 @@ class Happened:
     pk: int = 0
 
 
-# --- what core's entry points need of governance, provided in GovernanceConfig.ready() ----------------------
+# --- what core's verbs and entry points need of governance, provided in GovernanceConfig.ready() ------------
 
+# (execution class): let a verb of this class begin, inside its transaction; raises Unavailable where go-live
+# or the kill switch stops it
+admit: Provider[[Execution], None] = Provider("admit")
 # (user, token, correlation_id=…): the actor, with their permissions and work profile
 actor_of: Provider[..., By] = Provider("actor_of")
 # (role, or None for a superuser): the permissions of a role

@@ -1,4 +1,4 @@
-"""Fractions: read from input, and written as percentages."""
+"""Fractions: parsing, and formatting as percentages."""
 
 from __future__ import annotations
 

@@ -1,34 +1,20 @@
-"""Execution classes: every verb declares one and is checked inside its own transaction."""
+"""The two switches: what they come to, which verbs they stop, and who turns them."""
 
 from __future__ import annotations
 
 import enum
-import functools
-from collections.abc import Callable, Sequence
-from contextvars import ContextVar
+from collections.abc import Sequence
 from datetime import datetime
-from typing import ParamSpec, TypeVar
 
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from governance.core import hooks
 from governance.core.actors import By
-from governance.core.errors import Forbidden, Invalid, Refused, Unavailable
-from governance.core.transactions import in_transaction
+from governance.core.errors import Invalid, Refused, Unavailable
+from governance.core.verbs import Execution, require_right, verb
 from governance.golive import lock
 from governance.golive.models import GoLiveState
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-class Execution(enum.Enum):
-    """What a verb may set in motion."""
-
-    PROD_EXEC = "production"
-    SANDBOX_EXEC = "sandbox"
-    OBSERVE_ONLY = "observe"
 
 
 class Standing(enum.Enum):
@@ -83,43 +69,6 @@ def admit(execution: Execution) -> None:
     require(execution)
 
 
-_in_verb: ContextVar[bool] = ContextVar("in_verb", default=False)
-
-
-def verb(execution: Execution) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a function a verb: one transaction, its execution class checked in it.
-
-    A refusal rolls the transaction back; what it must leave behind (`Refused.keep`) is written afterwards by
-    the outermost verb, for an inner one's would be rolled back with it (a verb that goes on after another's
-    refusal calls its `keep` itself). Where the verb owns the transaction a deadlock, or a busy SQLite, is
-    tried again; Unavailable `busy` is raised where that did not help.
-    """
-
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        @functools.wraps(function)
-        def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            def work() -> R:
-                admit(execution)
-                return function(*args, **kwargs)
-
-            nested = _in_verb.get()
-            entered = _in_verb.set(True)
-            try:
-                return in_transaction(work)
-            except Refused as refusal:
-                if refusal.keep is not None and not nested:
-                    keep, refusal.keep = refusal.keep, None
-                    in_transaction(keep)
-                raise
-            finally:
-                _in_verb.reset(entered)
-
-        run.execution = execution  # type: ignore[attr-defined]  # read by the test that lists all verbs
-        return run
-
-    return decorate
-
-
 class Blocked(Refused):
     """Go-live cannot be enabled yet; `extra` carries the blockers."""
 
@@ -158,7 +107,7 @@ def _switch(by: By, at: datetime, reason: str, **changes: bool) -> GoLiveState:
     return row
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=SWITCH, refusal=_("Only a manager switches go-live."))
 def set_go_live(enabled: bool, *, by: By, at: datetime, reason: str) -> GoLiveState:
     """Switch go-live. Switching to what it is changes nothing.
 
@@ -166,8 +115,6 @@ def set_go_live(enabled: bool, *, by: By, at: datetime, reason: str) -> GoLiveSt
     nothing of theirs is committed any more. Raises Forbidden without the right, Blocked for enabling while
     the runbook names a blocker.
     """
-    if not by.may(SWITCH):
-        raise Forbidden("not_allowed", _("Only a manager switches go-live."))
     if enabled:
         blocking = [line for line in checklist(at) if not line.ok]
         if blocking:
@@ -184,8 +131,7 @@ def set_kill_switch(engaged: bool, *, by: By, at: datetime, reason: str) -> GoLi
     Engaging waits for the verbs that it stops, as disabling go-live does; call it where nothing else of the
     transaction makes them wait. Raises Forbidden without the right, Invalid where a release names no reason.
     """
-    if not by.may(ENGAGE if engaged else SWITCH):
-        raise Forbidden("not_allowed", _("Your role does not switch the kill switch that way."))
+    require_right(by, ENGAGE if engaged else SWITCH, _("Your role does not switch the kill switch that way."))
     if not engaged and not reason.strip():
         raise Invalid({"reason": [_("Say why the kill switch is released.")]})
     if engaged:

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from governance.core.admin.base import ReadOnlyAdmin, by_of
+from governance.core.admin.base import WHY_AND_VERSION, ReadOnlyAdmin, by_of
 from governance.core.admin.careful import CarefulAdmin, CarefulForm
 from governance.core.admin.display import as_share, column, facts
 from governance.core.numbers import percent
@@ -59,7 +59,7 @@ class DomainFilter(admin.SimpleListFilter):
 
 @admin.register(HeimdallPolicy)
 class HeimdallPolicyAdmin(CarefulAdmin):
-    """What each machine must show before it may drive production, next to what it has shown."""
+    """Heimdall policies: each domain's minimums next to its scorecard."""
 
     form = PolicyForm
     asked_by_address = ("domain",)
@@ -71,9 +71,10 @@ class HeimdallPolicyAdmin(CarefulAdmin):
     ordering = ("domain",)
     history_list_display = ("version", "prod_use_enabled")
     readonly_fields = (
-        "version", "changed_by", "reason", "updated_at", "correlation_id", "carried", "trials_shown",
+        "carried", "trials_shown",
         "rate_shown", "days_shown",
     )  # fmt: skip
+    fixed = ("domain",)
     fieldsets = (
         (None, {"fields": ("domain", "prod_use_enabled")}),
         (
@@ -84,21 +85,12 @@ class HeimdallPolicyAdmin(CarefulAdmin):
             gettext_lazy("What was shown"),
             {"fields": ("carried", "trials_shown", "rate_shown", "days_shown")},
         ),
-        (gettext_lazy("Why"), {"fields": ("change_reason", "seen_version")}),
-        (
-            gettext_lazy("This version"),
-            {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")},
-        ),
+        *WHY_AND_VERSION,
     )
 
     def get_queryset(self, request: HttpRequest) -> Any:
         since, until = window(timezone.now())
         return super().get_queryset(request).with_scorecard(since, until)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = super().get_readonly_fields(request, obj)
-        # changing a policy's domain would promote a machine that nobody has tried
-        return (*fields, "domain") if obj is not None else fields
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Leave out the current figures if there are none: on a new policy, and on an old version."""

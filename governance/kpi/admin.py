@@ -72,7 +72,7 @@ class TargetAdmin(HistoryAdmin):
     form = VersionForm
     list_display = ("metric", "told", "version", "changed_by", "reason", "updated_at")
     history_list_display = ("comparison", "value", "version")
-    readonly_fields = ("metric", "version", "changed_by", "reason", "updated_at")
+    readonly_fields = ("metric",)
     ordering = ("id",)
     fieldsets = (
         (None, {"fields": ("metric", "comparison", "value")}),

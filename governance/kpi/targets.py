@@ -7,9 +7,11 @@ from decimal import Decimal
 
 from django.db import transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.core.actors import By
-from governance.core.errors import Forbidden, Invalid, NotFound
+from governance.core.errors import Invalid, NotFound
+from governance.core.verbs import needs_right
 from governance.core.versions import revise
 from governance.kpi.models import Target
 
@@ -17,6 +19,7 @@ EDIT = "governance.change_target"
 
 
 @transaction.atomic
+@needs_right(EDIT, refusal=gettext_lazy("Only a manager changes targets."))
 def set_target(
     metric: str,
     *,
@@ -32,8 +35,6 @@ def set_target(
     Raises Forbidden without the permission, NotFound for an unknown metric, Invalid for an impossible value
     or without a reason, Refused `stale_version` when `expected_version` is not the row's.
     """
-    if not by.may(EDIT):
-        raise Forbidden("not_allowed", _("Only a manager changes targets."))
     if not reason.strip():
         raise Invalid({"change_reason": [_("Say why this changes.")]})
 

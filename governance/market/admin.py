@@ -29,7 +29,6 @@ from governance.market.pictures import laws_of, small_week
 from governance.market.querysets import scheduled_of
 from governance.market.rules import read_rules
 from governance.market.services import (
-    EDIT,
     cancel_scheduled,
     schedule_change,
     simulate_policy,
@@ -94,7 +93,7 @@ class MarketNameAdmin(ReadOnlyAdmin):
 
 @admin.register(MarketPolicy)
 class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
-    """When and how each market's leads may be contacted; every save is a version with its reason."""
+    """Market policies; every save is a version with its reason."""
 
     form = PolicyForm
     differences = RulesThatDiffer
@@ -123,6 +122,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
     )
     actions_detail: ClassVar[Any] = ["copy"]
 
+    fixed = ("province", "market")
     fieldsets = (
         (None, {"fields": ("province", "market", "enabled", "timezone", "scheduled")}),
         (
@@ -147,11 +147,6 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
             (title, {**options, "fields": [name for name in options["fields"] if name != "week_shown"]})
             for title, options in fieldsets
         ]
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = super().get_readonly_fields(request, obj)
-        # changing a policy's place would give a place a policy that nobody decided on
-        return (*fields, "province", "market") if obj is not None else fields
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         initial = super().get_changeform_initial_data(request)
@@ -353,7 +348,7 @@ class ScheduledChangeAdmin(ReadOnlyAdmin):
     )  # fmt: skip
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm(EDIT))
+        return bool(request.user.has_perm(cancel_scheduled.right))
 
     @admin.action(description=_("Cancel scheduled changes"), permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:

@@ -12,13 +12,14 @@ from django.core.exceptions import ValidationError
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.core import hooks
 from governance.core.actors import By
-from governance.core.errors import Forbidden, Invalid, NotFound, Refused
+from governance.core.errors import Invalid, NotFound, Refused
 from governance.core.places import ALL, Place
+from governance.core.verbs import Execution, verb
 from governance.core.versions import checked, revise
-from governance.golive.services import Execution, verb
 from governance.market.models import MarketPolicy, ScheduledChange
 from governance.market.names import spelled
 from governance.market.reading import policies_at
@@ -28,6 +29,7 @@ from governance.market.timeline import Change, PolicyRow, applied, in_force, pie
 log = logging.getLogger(__name__)
 
 EDIT = "governance.edit_policies"
+NOT_EDITING = gettext_lazy("Changing a market policy needs a manager, or a token with the policy scope.")
 MOST_SCHEDULED = 20  # for one place
 FURTHEST = timedelta(days=5 * 366)
 
@@ -38,7 +40,7 @@ def get_effective_policy(place: Place) -> MarketPolicy | None:
     return policy
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=EDIT, refusal=NOT_EDITING)
 def upsert_policy(
     place: Place,
     *,
@@ -55,7 +57,6 @@ def upsert_policy(
     No change makes no version. Raises Forbidden without the right, Invalid for rules or a zone that cannot be
     used, Refused `stale_version` when `expected_version` is not the row's.
     """
-    _require_right(by)
     waiting = _begin(place.province, at)
     policy: MarketPolicy
     policy, changed = revise(
@@ -69,7 +70,7 @@ def upsert_policy(
     return policy
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=EDIT, refusal=NOT_EDITING)
 def schedule_change(
     place: Place,
     *,
@@ -90,7 +91,6 @@ def schedule_change(
     policy's present one, `already_scheduled` where another change begins at the same instant,
     `too_many_scheduled` above 20.
     """
-    _require_right(by)
     if not at < effective_from <= at + FURTHEST:
         raise Invalid({"effective_from": [_("Enter a time in the future, at most five years away.")]})
     waiting = _begin(place.province, at)
@@ -148,14 +148,13 @@ def schedule_change(
     return change
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=EDIT, refusal=NOT_EDITING)
 def cancel_scheduled(change_id: int, *, by: By, at: datetime, reason: str) -> ScheduledChange:
     """Cancel a scheduled change before it begins. A second time changes nothing.
 
     Raises Forbidden without the right, NotFound for an unknown one, Invalid without a reason, Refused
     `already_in_force` for one that has begun.
     """
-    _require_right(by)
     if not reason.strip():
         raise Invalid({"reason": [_("Say why the change is cancelled.")]})
     found = ScheduledChange.objects.filter(pk=change_id).first()
@@ -201,13 +200,6 @@ def _apply_due(province: str, at: datetime) -> int:
     before = ScheduledChange.objects.due(at).filter(province=province).count()
     _begin(province, at)
     return before
-
-
-def _require_right(by: By) -> None:
-    if not by.may(EDIT):
-        raise Forbidden(
-            "not_allowed", _("Changing a market policy needs a manager, or a token with the policy scope.")
-        )
 
 
 def _lock(province: str) -> None:

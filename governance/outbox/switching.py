@@ -6,25 +6,28 @@ from datetime import datetime
 
 from django.db import transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
 from governance.core.actors import By
-from governance.core.errors import Forbidden, Invalid, NotFound
+from governance.core.errors import Invalid, NotFound
+from governance.core.verbs import needs_right
 from governance.core.versions import revise
 from governance.outbox.models import JobSwitch
 
 MANAGE = "governance.manage_schedules"
+NOT_MANAGING = gettext_lazy("Only a manager runs or pauses jobs.")
 REASON_LENGTH = 500
 
 
 @transaction.atomic
+@needs_right(MANAGE, refusal=NOT_MANAGING)
 def switch_job(task: str, *, paused: bool, by: By, at: datetime, reason: str) -> bool:
     """Pause or resume a job; return False if nothing changes. A run in progress is not interrupted.
 
     A missed run is made up once, at the next tick. Raises Forbidden without the permission, NotFound for an
     unknown job, Invalid without a reason.
     """
-    require_right(by)
     if not 0 < len(reason.strip()) <= REASON_LENGTH:
         raise Invalid({"reason": [_("Say why this changes, in at most 500 characters.")]})
     rows = PeriodicTask.objects.filter(task=task)
@@ -42,12 +45,6 @@ def switch_job(task: str, *, paused: bool, by: By, at: datetime, reason: str) ->
     rows.update(enabled=not paused)
     PeriodicTasks.update_changed()  # the scheduler does not notice `update`
     return True
-
-
-def require_right(by: By) -> None:
-    """Raise Forbidden for actors who may neither run nor pause jobs."""
-    if not by.may(MANAGE):
-        raise Forbidden("not_allowed", _("Only a manager runs or pauses jobs."))
 
 
 def paused_jobs() -> list[str]:

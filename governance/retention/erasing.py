@@ -19,8 +19,8 @@ from governance.contact import digests
 from governance.contact.models import Consent, ContactDecision, Suppression
 from governance.contact.services import suppress
 from governance.core.actors import By
-from governance.core.errors import Forbidden, Invalid, NotFound, Refused
-from governance.golive.services import Execution, verb
+from governance.core.errors import Invalid, NotFound, Refused
+from governance.core.verbs import Execution, needs_right, verb
 from governance.outbox.models import IdempotentAnswer, OutboxMessage
 from governance.retention import database, registry
 from governance.retention.models import Erasure
@@ -29,6 +29,7 @@ from governance.retention.registry import Person, Stay, Trace, Who, mentioned
 from governance.retention.rules import ERASED, Words
 
 ERASE = "governance.erase_person"
+NOT_ERASING = gettext_lazy("Only a manager erases a person.")
 MOST_FOUND = 20
 
 
@@ -79,14 +80,9 @@ def find_people(
     return found
 
 
-def _require_right(by: By) -> None:
-    if not by.may(ERASE):
-        raise Forbidden("not_allowed", _("Only a manager erases a person."))
-
-
+@needs_right(ERASE, refusal=NOT_ERASING)
 def preview(kind: str, record_id: int, *, by: By) -> Preview:
     """Return what erasing a record would do. Raises Forbidden without the permission, NotFound."""
-    _require_right(by)
     person = registry.keeper_of(kind).read(record_id)
     if person is None:
         raise _unknown()
@@ -112,7 +108,7 @@ def _unknown() -> NotFound:
     )
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=ERASE, refusal=NOT_ERASING)
 def erase_person(kind: str, record_id: int, *, why: str, by: By, at: datetime) -> Erasure:
     """Erase a record and everything that names its person, and return the row that records it.
 
@@ -124,7 +120,6 @@ def erase_person(kind: str, record_id: int, *, why: str, by: By, at: datetime) -
     Raises Forbidden without the permission, Invalid for an unknown `why`, NotFound `person_not_found` for a
     record that is unknown or already erased.
     """
-    _require_right(by)
     if why not in Why.values:
         raise Invalid({"why": [_("Say why: one of %(known)s.") % {"known": ", ".join(Why.values)}]})
     keeper = registry.keeper_of(kind)

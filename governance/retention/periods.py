@@ -8,10 +8,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from governance.core.actors import By
-from governance.core.errors import Forbidden, Invalid, NotFound
+from governance.core.errors import Invalid, NotFound
 from governance.core.seeding import SEED
+from governance.core.verbs import Execution, verb
 from governance.core.versions import revise
-from governance.golive.services import Execution, verb
 from governance.retention.models import RetentionPeriod
 from governance.retention.registry import Rule
 
@@ -94,7 +94,11 @@ RULES = (
 )  # fmt: skip
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(
+    Execution.OBSERVE_ONLY,
+    right=CHANGE,
+    refusal=gettext_lazy("Only a manager changes how long something is kept."),
+)
 def set_period(
     subject: str,
     days: int | None,
@@ -109,8 +113,6 @@ def set_period(
     Raises Forbidden without the right, NotFound for an unknown subject, Invalid for a period below the least
     one or without a reason, Refused `stale_version` when `expected_version` is not the row's.
     """
-    if not by.may(CHANGE):
-        raise Forbidden("not_allowed", _("Only a manager changes how long something is kept."))
     if not reason.strip():
         raise Invalid({"change_reason": [_("Say why this changes.")]})
     rows = RetentionPeriod.objects.filter(subject=subject)

@@ -20,12 +20,12 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
 from governance.core.admin.base import by_of
 from governance.core.errors import Refused
-from governance.retention.erasing import ERASE, erase_person, preview
+from governance.retention.erasing import erase_person, preview
 from governance.retention.reasons import Why
 
 
 class EraseForm(forms.Form):
-    """Why a person is erased, and a confirmation."""
+    """The reason for erasing a person, and a confirmation."""
 
     why = forms.ChoiceField(
         label=_("Why"), choices=[("", "–"), *Why.choices], widget=UnfoldAdminSelectWidget,
@@ -53,7 +53,7 @@ class ErasesPeople(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         return not erased and super().has_change_permission(request, obj)
 
     def has_erase_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        if not request.user.has_perm(ERASE):
+        if not request.user.has_perm(erase_person.right):
             return False
         found = self.get_object(request, unquote(str(object_id)))
         return found is None or found.erasure_id is None

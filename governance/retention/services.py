@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 
 from governance.accounts.sign_ins import close_left_behind
 from governance.core.actors import By
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.retention import database, registry
 from governance.retention.models import Removal
 from governance.retention.periods import periods

@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from governance.core.actors import By
-from governance.core.admin.base import DifferencesInWords, ReadOnlyAdmin, by_of, pretty_json
+from governance.core.admin.base import WHY_AND_VERSION, DifferencesInWords, ReadOnlyAdmin, by_of, pretty_json
 from governance.core.admin.careful import CarefulAdmin
 from governance.core.admin.display import amount, column
 from governance.core.admin.filters import one_of
@@ -110,7 +110,7 @@ CAP_NAMES = {
 
 
 def danger_display(danger: Danger) -> str:
-    """Return a sentence on the danger of changing a cap."""
+    """Return a warning about a dangerous change of a cap."""
 
     def shown(figure: Any) -> str:
         places = 0 if figure == int(figure) else 2
@@ -144,7 +144,7 @@ OF_ENGINE = one_of("engine", _("engine"), _engines)
 
 @admin.register(RiskPolicy)
 class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, CarefulAdmin):
-    """The caps of each engine below their use; every save is a version with its reason."""
+    """Risk policies, with each engine's use of its caps; every save is a version with its reason."""
 
     form = RiskPolicyForm
     differences = CapsThatDiffer
@@ -158,7 +158,8 @@ class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, CarefulAdmin):
     list_filter = ("enabled", "updated_at")
     ordering = ("engine",)
     asked_by_address = ("engine",)
-    readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id", "meaning")
+    readonly_fields = ("meaning",)
+    fixed = ("engine",)
     fieldsets = (
         (None, {"fields": ("engine", "enabled")}),
         (
@@ -167,14 +168,8 @@ class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, CarefulAdmin):
                 "fields": (*((name, no_cap_name(name)) for name in CAPS), "meaning"),
             },
         ),
-        (_("Why"), {"fields": ("change_reason", "seen_version")}),
-        (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
+        *WHY_AND_VERSION,
     )
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = super().get_readonly_fields(request, obj)
-        # changing a policy's engine would cap an engine that nobody decided on
-        return (*fields, "engine") if obj is not None else fields
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         shown = {"risk": as_gauges(snapshot(timezone.now()))}
@@ -203,7 +198,7 @@ class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, CarefulAdmin):
 
 @admin.register(RiskEngine)
 class RiskEngineAdmin(ReadOnlyAdmin):
-    """What is reserved now, of all days."""
+    """Each engine's open risk, of all days."""
 
     list_display = (
         "engine", _figure(RiskEngine, "open_risk"), _figure(RiskEngine, "open_cap", "–"),
@@ -214,7 +209,7 @@ class RiskEngineAdmin(ReadOnlyAdmin):
 
 @admin.register(RiskLedgerDay)
 class RiskLedgerDayAdmin(ReadOnlyAdmin):
-    """What each engine used in each UTC day, with the caps of that day."""
+    """Each engine's use by UTC day, with the caps of that day."""
 
     list_display = (
         "day", "engine", _figure(RiskLedgerDay, "realized_loss"), _figure(RiskLedgerDay, "loss_cap", "–"),
@@ -257,7 +252,7 @@ class RiskThrottleAdmin(ReadOnlyAdmin):
 
 @admin.register(RiskEvent)
 class RiskEventAdmin(ReadOnlyAdmin):
-    """What was reserved, denied, ended and throttled, with the basis of each decision."""
+    """Risk events: reservations, denials, ends and throttles, with the basis of each decision."""
 
     list_display = (
         "created_at", "kind", "engine", _figure(RiskEvent, "amount"), _figure(RiskEvent, "realized_loss"),

@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 
 from governance.core.actors import By
 from governance.core.errors import Refused
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.runbook.models import Backup
 
 

@@ -15,8 +15,9 @@ from governance.core.actors import By
 from governance.core.errors import Forbidden, Invalid, Refused, Unavailable
 from governance.core.hooks import ChecklistLine
 from governance.core.rest.viewsets import ServiceViewSet
+from governance.core.verbs import Execution, verb
 from governance.golive.models import GoLiveState
-from governance.golive.services import Execution, set_go_live, set_kill_switch, state, verb
+from governance.golive.services import set_go_live, set_kill_switch, state
 from governance.kpi.models import KpiEvent
 from governance.kpi.services import emit_kpi
 from governance.tests.factories import NOW

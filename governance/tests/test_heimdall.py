@@ -14,8 +14,8 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from governance.core.actors import By
 from governance.core.append_only import Unchangeable
 from governance.core.errors import Forbidden, Invalid, Refused, Unavailable
+from governance.core.verbs import Execution, verb
 from governance.golive.models import GoLiveState
-from governance.golive.services import Execution, verb
 from governance.heimdall import seeds
 from governance.heimdall.models import (
     HeimdallEvent,

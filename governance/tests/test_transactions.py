@@ -21,7 +21,7 @@ from governance.core.actors import By
 from governance.core.errors import Refused, Unavailable
 from governance.core.rest.viewsets import ServiceViewSet
 from governance.core.transactions import TRIES, Turns, WriterBusy, _turns, in_transaction
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.kpi.models import KpiEvent
 from governance.kpi.services import emit_kpi
 from governance.market.models import MarketPolicy

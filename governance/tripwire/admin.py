@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
 from governance.core.actors import By
-from governance.core.admin.base import ReadOnlyAdmin, by_of, reason_field
+from governance.core.admin.base import WHY_AND_VERSION, ReadOnlyAdmin, by_of, reason_field
 from governance.core.admin.careful import CarefulAdmin
 from governance.core.admin.display import as_share, column
 from governance.core.admin.filters import on_board
@@ -26,7 +26,7 @@ from governance.core.errors import Refused
 from governance.core.numbers import percent
 from governance.tripwire.models import REASON_LENGTH, RegressionFiring, RegressionPolicy, RegressionState
 from governance.tripwire.querysets import OpenDays, local_day
-from governance.tripwire.services import POLICY_FIELDS, RELEASE, release_tripwire, seen_by, upsert_policy
+from governance.tripwire.services import POLICY_FIELDS, release_tripwire, seen_by, upsert_policy
 from governance.tripwire.why import light, why
 from governance.tripwire.wording import figure, label, note, policy_in_words, power, sentences
 
@@ -34,7 +34,7 @@ EARLIER = 20
 
 
 class ReleaseForm(forms.Form):
-    """Why a tripwire's alert is reset."""
+    """The reason for resetting a tripwire's alert."""
 
     change_reason = reason_field(
         gettext_lazy("Reason"), REASON_LENGTH, gettext_lazy("What was found and done; kept with the firing.")
@@ -100,7 +100,7 @@ class RegressionStateAdmin(ReadOnlyAdmin):
             raise Http404
         if request.method != "POST":
             return self._page(request, state, ReleaseForm())
-        if not by_of(request).may(RELEASE):
+        if not by_of(request).may(release_tripwire.right):
             raise PermissionDenied
         return self._release(request, state, ReleaseForm(request.POST))
 
@@ -135,7 +135,7 @@ class RegressionStateAdmin(ReadOnlyAdmin):
             "state": state,
             "look": {"light": stands.state, "says": stands.says, "note": note(state), "power": _power(state)},
             "firing": firing and {"sentences": sentences(firing)[:-1], "why": why(firing.seen, "fired")},
-            "form": form if firing and by_of(request).may(RELEASE) else None,
+            "form": form if firing and by_of(request).may(release_tripwire.right) else None,
             "refusal": refusal,
             # on the day of the firing both are the same
             "now": None if firing and firing.seen["series"] == seen["series"] else why(seen, "seen"),
@@ -190,7 +190,7 @@ class RegressionFiringAdmin(ReadOnlyAdmin):
 
 @admin.register(RegressionPolicy)
 class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
-    """How each metric is monitored; every save is a version with its reason."""
+    """Tripwire policies; every save is a version with its reason."""
 
     history_list_display = ("version",)
     list_display = (
@@ -202,7 +202,8 @@ class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
     search_help_text = gettext_lazy("Metric or domain (starts with)")
     ordering = ("domain", "metric")
     asked_by_address = ("domain", "metric")
-    readonly_fields = ("version", "changed_by", "reason", "updated_at", "correlation_id", "meaning")
+    readonly_fields = ("meaning",)
+    fixed = ("domain", "metric")
     fieldsets = (
         (None, {"fields": ("domain", "metric", "measure", "enabled")}),
         (gettext_lazy("What counts as a drop"), {"fields": ("max_drop_fraction", "max_false_alarm")}),
@@ -217,17 +218,8 @@ class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
             },
         ),
         (gettext_lazy("What it does"), {"fields": ("action", "engine", "meaning")}),
-        (gettext_lazy("Why"), {"fields": ("change_reason", "seen_version")}),
-        (
-            gettext_lazy("This version"),
-            {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")},
-        ),
+        *WHY_AND_VERSION,
     )
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = super().get_readonly_fields(request, obj)
-        # changing a policy's metric would monitor something that nobody decided on
-        return (*fields, "domain", "metric") if obj is not None else fields
 
     def serve(self, request: HttpRequest, obj: RegressionPolicy, form: Any, change: bool) -> models.Model:
         return upsert_policy(

@@ -38,9 +38,9 @@ class OfferViewSet(ServiceViewSet):
 
     rights: ClassVar[dict[str, str]] = {
         "policies": "governance.view_operations",
-        "upsert": "offers.edit_policies",
-        "compute": "offers.compute_offer",
-        "outcome": "offers.record_outcome",
+        "upsert": upsert_policy.right,
+        "compute": compute_offer.right,
+        "outcome": record_outcome.right,
     }
 
     def policies(self, request: object) -> Response:

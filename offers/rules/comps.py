@@ -213,12 +213,12 @@ def tukey_fences(prices: Sequence[Decimal]) -> tuple[Decimal, Decimal, Decimal]:
 def comps_statistics(
     comps: Sequence[Comp], *, arv: Decimal, assumptions: Mapping[str, Any], today: date
 ) -> dict[str, Any]:
-    """Return what the sales say, numbers as text: count used, median, spread, outliers, grade.
+    """Return statistics of the sales, numbers as text: count used, median, spread, outliers, grade.
 
-    Used are the sales at most 0.5 mile away, 6 months old and 20 % larger or smaller than the assumption
-    `subject_sqft`, without those beyond Tukey's fences. What is not known of a sale does not exclude it, but
-    it is listed under `unverified` and keeps the grade from A and B. `spread` is the interquartile range in
-    CAD, `relative_spread` that divided by the median. Comps are named by their place in the list, from 1.
+    It uses sales at most 0.5 mile away, 6 months old and 20 % larger or smaller than the assumption
+    `subject_sqft`, without those beyond Tukey's fences. An unknown value does not exclude a sale, but it
+    is listed under `unverified` and the grade cannot be A or B. `spread` is the interquartile range in CAD,
+    `relative_spread` that divided by the median. Comps are identified by their position, from 1.
 
     | grade | sales used | relative spread | distance, age and size of each known |
     |-------|------------|-----------------|--------------------------------------|

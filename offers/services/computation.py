@@ -9,13 +9,14 @@ from decimal import Decimal
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.core import hooks
 from governance.core.actors import By
-from governance.core.errors import Forbidden, Invalid, Refused
+from governance.core.errors import Invalid, Refused
 from governance.core.places import Place
 from governance.core.property_types import PropertyType
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.heimdall.rules import WHOLESALE_OFFER
 from governance.heimdall.services import Judgement, judge_recommendation, mark_used
 from governance.kpi.names import OFFER_GENERATED
@@ -40,7 +41,11 @@ class Computed:
     reservation_id: int | None
 
 
-@verb(Execution.SANDBOX_EXEC)
+@verb(
+    Execution.SANDBOX_EXEC,
+    right=COMPUTE,
+    refusal=gettext_lazy("Computing an offer needs a closer or a manager."),
+)
 def compute_offer(
     place: Place,
     *,
@@ -67,8 +72,6 @@ def compute_offer(
     Raises Forbidden without the permission, Invalid for invalid amounts, and Refused `offer_policy_disabled`,
     `market_too_cold`, `heimdall_refused`, `no_offer`, `risk_denied`.
     """
-    if not by.may(COMPUTE):
-        raise Forbidden("not_allowed", _("Computing an offer needs a closer or a manager."))
     arv, repairs = _amount("arv", arv), _amount("repairs", repairs)
     place = spelled(place, keep=not dry_run)
     if not dry_run:

@@ -10,10 +10,11 @@ from typing import Any
 
 from django.db import models
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.core.actors import By
-from governance.core.errors import Forbidden, Invalid, NotFound, Refused
-from governance.golive.services import Execution, verb
+from governance.core.errors import Invalid, NotFound, Refused
+from governance.core.verbs import Execution, verb
 from governance.kpi.names import WHOLESALE
 from governance.kpi.services import Kpi, emit_kpis
 from offers import rules
@@ -78,7 +79,11 @@ class _Case:
         return rows[-1] if rows else None
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(
+    Execution.OBSERVE_ONLY,
+    right=RECORD,
+    refusal=gettext_lazy("Recording an outcome needs a closer or a manager."),
+)
 def record_outcome(
     evidence_id: int,
     outcome: str,
@@ -95,8 +100,6 @@ def record_outcome(
     missing, and Refused `outcome_differs` (recorded with other data), `superseded` (not the lead's newest
     offer), `outcome_out_of_order`, `price_above_mao` (allowed with a manager's reason).
     """
-    if not by.may(RECORD):
-        raise Forbidden("not_allowed", _("Recording an outcome needs a closer or a manager."))
     _check_figures(outcome, figures)
     case = _hold(evidence_id)
     held = rules.standing(case.mine)
@@ -120,7 +123,7 @@ def record_outcome(
     return Recorded(rows[-1], state, already_recorded=False)
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=CORRECT, refusal=gettext_lazy("Only a manager corrects an outcome."))
 def correct_outcome(
     evidence_id: int,
     outcome: str,
@@ -137,8 +140,6 @@ def correct_outcome(
     Forbidden for anyone but a manager, NotFound, Invalid without a reason or with invalid data, and Refused
     `nothing_to_correct`, `outcome_out_of_order` (a later outcome depends on this one), `price_above_mao`.
     """
-    if not by.may(CORRECT):
-        raise Forbidden("not_allowed", _("Only a manager corrects an outcome."))
     if not reason:
         raise Invalid({"reason": [_("A correction needs a reason.")]})
     if not void:

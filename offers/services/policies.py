@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.core.actors import By
-from governance.core.errors import Forbidden
 from governance.core.places import Place
+from governance.core.verbs import Execution, verb
 from governance.core.versions import revise
-from governance.golive.services import Execution, verb
 from governance.market.names import spelled
 from offers.models import OfferPolicy
 
@@ -34,7 +33,11 @@ def get_effective_policy(place: Place) -> OfferPolicy | None:
     return policy
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(
+    Execution.OBSERVE_ONLY,
+    right=EDIT,
+    refusal=gettext_lazy("Changing an offer policy needs a manager, or a token with the policy scope."),
+)
 def upsert_policy(
     place: Place,
     changes: Mapping[str, Any],
@@ -50,10 +53,6 @@ def upsert_policy(
     no version. Raises Forbidden without the permission, Invalid for values out of bounds, Refused
     `stale_version` when `expected_version` is not the row's (0: there is none yet).
     """
-    if not by.may(EDIT):
-        raise Forbidden(
-            "not_allowed", _("Changing an offer policy needs a manager, or a token with the policy scope.")
-        )
 
     def fresh() -> OfferPolicy:
         general = get_effective_policy(place)

@@ -24,7 +24,6 @@ from django.views.decorators.http import require_http_methods
 from governance.accounts.passwords import Link, create_link, person_of_link, set_own_password, use_link
 from governance.accounts.proof import LONGEST_PASSWORD
 from governance.accounts.rules import by_user
-from governance.accounts.services import MANAGE
 from governance.core.admin.base import by_of
 from governance.core.errors import Invalid, Refused
 from governance.core.moments import moment_in_words
@@ -122,7 +121,7 @@ def link_path(link: Link) -> str:
 @login_required
 def password_link(request: HttpRequest, pk: int) -> HttpResponse:
     """Create a link for setting a password: shown here once, or e-mailed to the person."""
-    if not request.user.has_perm(MANAGE):
+    if not request.user.has_perm(create_link.right):
         raise PermissionDenied
     user = User.objects.filter(pk=pk).first() if pk < 2**63 else None
     if user is None:

@@ -36,7 +36,7 @@ from governance.kpi.figures import keep_figures
 from governance.outbox.jobs import SLOTS, TAKE_OVER_AFTER, is_running, run_by_hand
 from governance.outbox.models import JobSlot, JobSwitch
 from governance.outbox.services import BEAT_WITHIN, last_beat
-from governance.outbox.switching import MANAGE, paused_jobs, require_right, switch_job
+from governance.outbox.switching import paused_jobs, switch_job
 from governance.outbox.wording import schedule_in_words, told_result
 from valhalla.pages.doors import for_managers
 from valhalla.schedules import LOCAL, SCHEDULES
@@ -77,7 +77,7 @@ def schedules(request: HttpRequest) -> HttpResponse:
         "lines": lines,
         "silent": _silent(lines, at),
         "paused": [line for line in lines if line.is_paused],
-        "may": request.user.has_perm(MANAGE),
+        "may": request.user.has_perm(switch_job.right),
     }
     return TemplateResponse(request, "admin/schedules.html", context)
 
@@ -85,10 +85,8 @@ def schedules(request: HttpRequest) -> HttpResponse:
 @login_required
 def act_on_schedule(request: HttpRequest, pk: int) -> HttpResponse:
     """Run a job now, pause it or resume it."""
-    try:
-        require_right(by_of(request))
-    except Refused:
-        raise PermissionDenied from None
+    if not by_of(request).may(switch_job.right):
+        raise PermissionDenied
     return require_POST(_act)(request, pk)
 
 
@@ -106,8 +104,7 @@ def _act(request: HttpRequest, pk: int) -> HttpResponse:
         try:
             changed = switch_job(row.task, paused=act == "pause", by=by, at=at, reason=reason)
         except Refused as refusal:
-            told = [str(said) for sentences in refusal.errors.values() for said in sentences]
-            messages.error(request, " ".join(told) or str(refusal))
+            messages.error(request, " ".join(refusal.sentences))
         else:
             keep_figures({"paused_jobs": paused_jobs()}, at)
             if changed:

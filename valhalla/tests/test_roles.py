@@ -20,7 +20,7 @@ from governance.models import User
 from valhalla.roles import EVERY_RIGHT, ROLE_RIGHTS
 
 ROOT = Path(__file__).resolve().parents[2]
-ASKING = {"may", "has_perm", "needs", "permission_required"}
+ASKING = {"may", "has_perm", "needs", "needs_right", "permission_required"}
 
 
 def sync() -> str:

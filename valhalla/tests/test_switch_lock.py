@@ -29,9 +29,10 @@ from followups.tests.scenes import NOW, SOMEBODY, begin
 from governance.core.errors import Refused
 from governance.core.places import Place
 from governance.core.rest.viewsets import ServiceViewSet
+from governance.core.verbs import Execution, verb
 from governance.golive import lock
 from governance.golive.models import GoLiveState
-from governance.golive.services import Execution, set_go_live, set_kill_switch, state, verb
+from governance.golive.services import set_go_live, set_kill_switch, state
 from governance.heimdall.models import HeimdallEvent
 from governance.heimdall.services import record_trial
 from governance.kpi.models import KpiEvent

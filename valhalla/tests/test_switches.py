@@ -30,8 +30,9 @@ from followups.tasks import dispatch_due
 from followups.tests.scenes import NOW, SOMEBODY, begin
 from governance.contact.models import Consent, Suppression
 from governance.core.actors import By
+from governance.core.verbs import Execution
 from governance.golive.models import GoLiveState
-from governance.golive.services import Execution, set_kill_switch
+from governance.golive.services import set_kill_switch
 from governance.heimdall.models import HeimdallScorecardDay
 from governance.kpi.models import KpiEvent
 from governance.risk.models import RiskEvent

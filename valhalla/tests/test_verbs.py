@@ -10,8 +10,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from governance.core.errors import Unavailable
+from governance.core.verbs import Execution
 from governance.golive.models import GoLiveState
-from governance.golive.services import Execution
 from valhalla.tests.verbs import (
     door_functions,
     execution_of,
@@ -104,7 +104,7 @@ def without_class() -> set[str]:
 def test_every_verb_has_an_execution_class() -> None:
     unknown = without_class() - READS - STEPS - WHOLES
     assert sorted(name for name in unknown if not name.startswith(BELOW)) == [], (
-        "put @verb(Execution.…) of governance.golive.services on these, or say here why they need none"
+        "put @verb(Execution.…) of governance.core.verbs on these, or say here why they need none"
     )
 
 

@@ -1,4 +1,4 @@
-"""``manage.py import_leads FILE.csv``: leads from a spreadsheet, created and updated by their external id."""
+"""``manage.py import_leads FILE.csv``: creates and updates leads from a spreadsheet by their external id."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from followups.intake.report import Report
 from followups.intake.services import Bar, import_leads
 from governance.accounts.rules import by_user
 from governance.core.actors import ACTOR_LENGTH, By
-from governance.core.errors import Refused
 from governance.management.guarded import GuardedCommand
 
 
@@ -74,8 +73,6 @@ class Command(GuardedCommand):
             )
         except UnreadableFile as wrong:
             raise CommandError(str(wrong)) from None
-        except Refused as refusal:
-            raise CommandError(str(refusal)) from None
         except OSError as wrong:
             raise CommandError(
                 _("%(path)s: %(reason)s.") % {"path": wrong.filename or path, "reason": wrong.strerror}
@@ -95,7 +92,7 @@ class Command(GuardedCommand):
         self.stdout.write("\n".join(lines))
 
     def actor(self, username: str) -> By:
-        """Return who imports: the command itself, or the person named, with her rights and no others."""
+        """Return the actor: the command itself, or the named person with their own permissions."""
         correlation_id = f"import-{uuid.uuid4().hex}"
         if not username:
             return By.system("import_leads", correlation_id)
@@ -107,5 +104,5 @@ class Command(GuardedCommand):
 
 
 def bar(what: str, total: int) -> AbstractContextManager[Bar]:
-    """Return a progress bar on the terminal, or none where the output goes elsewhere."""
+    """Return a progress bar on the terminal, or none if the output goes elsewhere."""
     return tqdm(desc=what, total=total, file=sys.stderr, disable=None, leave=False, unit="")

@@ -15,7 +15,6 @@ from unfold.decorators import action
 from governance.accounts.admin.common import ask
 from governance.accounts.models import SignIn
 from governance.accounts.services import (
-    MANAGE,
     MOST_AT_ONCE,
 )
 from governance.accounts.sign_ins import end_everything, end_sessions, signed_in
@@ -50,7 +49,7 @@ class StateFilter(admin.SimpleListFilter):
 
 @admin.register(SignIn)
 class SignInAdmin(ReadOnlyAdmin):
-    """Who is signed in, from where and with what. The next request of an ended session goes to the login."""
+    """Sessions, with address and device. The next request of an ended session goes to the login."""
 
     list_display = (
         "user", "role", "device", "address", "started_at", "last_seen", "code_given", "state",
@@ -68,7 +67,7 @@ class SignInAdmin(ReadOnlyAdmin):
     readonly_fields = ("role", "device", "code_given")
 
     def has_end_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(MANAGE)
+        return request.user.has_perm(end_everything.right)
 
     @action(description=_("End these sessions"), permissions=["end"])
     def end(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:

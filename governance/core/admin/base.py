@@ -43,6 +43,11 @@ from governance.core.versions import BOOKKEEPING, Versioned, restored
 ASKED_BY_FILTERS = ("exact", "gte", "lt", "isnull", "isempty", "id__exact")
 MOST_LISTED = 10_000  # rows of a list that can be paged through; more are found by search and filters
 CONFIRMED = "confirmed"  # in what a form sends: the stamp of the warnings that were read
+VERSION = ("version", "changed_by", "reason", "updated_at", "correlation_id")
+WHY_AND_VERSION = (  # what the forms of versioned rows end with
+    (_("Why"), {"fields": ("change_reason", "seen_version")}),
+    (_("This version"), {"fields": VERSION}),
+)
 LINE = 76  # characters that a form's text area shows without wrapping
 
 
@@ -149,7 +154,7 @@ def ask_why(
 
 
 def act_on_each(request: HttpRequest, rows: Iterable[Any], act: Callable[[Any], object]) -> int:
-    """Do something with one row after another, warn of each that is refused, and return how many were not."""
+    """Apply an action to each row, show a warning for each refusal, and return how many succeeded."""
     done = 0
     for row in rows:
         try:
@@ -303,6 +308,12 @@ class ServiceAdmin(ShowsRefusals, LongList):
     actions: ClassVar[Any] = None
     # form field -> what those who only look see in its place
     shown_instead: ClassVar[dict[str, str]] = {}
+    # read-only once the row exists: a policy that moved would apply to what nobody decided on
+    fixed: ClassVar[tuple[str, ...]] = ()
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_readonly_fields(request, obj)
+        return (*fields, *self.fixed) if obj is not None else fields
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -424,8 +435,7 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # n
             except Warned as found:
                 warned = found
             except Refused as refused:
-                told = [str(sentence) for sentences in refused.errors.values() for sentence in sentences]
-                refusal = " ".join(told) or str(refused.message)
+                refusal = " ".join(refused.sentences)
             else:
                 messages.success(request, gettext("The old version is in force again."))
                 return HttpResponseRedirect(history)
@@ -461,6 +471,8 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # n
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
+        if issubclass(self.model, Versioned):
+            fields = (*fields, *VERSION)
         if not getattr(request, "shows_history", False):
             return fields
         return tuple({*fields, *(field.name for field in self.model._meta.fields)})
@@ -491,8 +503,8 @@ class DeletesWithReason(ModelAdmin):  # type: ignore[misc]  # unfold has no type
         try:
             return super().delete_view(request, object_id, extra_context)  # type: ignore[no-any-return]  # untyped
         except Refused as refusal:
-            for sentences in refusal.errors.values() or [[refusal.message]]:
-                messages.error(request, " ".join(map(str, sentences)))
+            for sentence in refusal.sentences:
+                messages.error(request, sentence)
             return HttpResponseRedirect(request.get_full_path())
 
 

@@ -39,10 +39,10 @@ def column(
     description: Any, value: str | Callable[[Any], Any], *, ordering: Any = None, boolean: bool | None = None,
     words: Words | None = None, nothing: Any = None,
 ) -> Callable[[Any, Any], Any]:  # fmt: skip
-    """Return a column of a list or form: a row's attribute or method, or what `value` says of the row.
+    """Return a column of a list or form: a row's attribute or method, or `value` called with the row.
 
-    An attribute may be named through others, such as “lead.external_id”. `words` says what is stored as
-    people do; `nothing` stands for what is empty.
+    An attribute may be reached through others, such as “lead.external_id”. `words` maps stored values to
+    labels; `nothing` replaces an empty value.
     """
     read: Callable[[Any], Any] = attrgetter(value) if isinstance(value, str) else value
 

@@ -109,7 +109,7 @@ class LiveAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         try:
             return self.foresee(request, form.instance)
         except Refused as refusal:
-            return [" ".join(map(str, said)) for said in refusal.errors.values()] or [str(refusal.message)]
+            return refusal.sentences
 
 
 class SwitchesMany(ModelAdmin):  # type: ignore[misc]  # unfold has no types

@@ -297,7 +297,7 @@ class Preview:
     def refuse(
         self, name: str, row: Row, columns: Sequence[tuple[str, Any]], said: Mapping[str, list[str]]
     ) -> None:
-        """Add a wrong row with what is said of it by column; what is of no column is said of the row."""
+        """Add a wrong row with its errors by column; errors of no column belong to the row."""
         names = {name for name, _label in columns}
         rest = [text for column, texts in said.items() if column not in names for text in texts]
         cells = [Cell(column, label, row[column], said.get(column, [])) for column, label in columns]
@@ -425,10 +425,10 @@ class GivesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
 
 class TakesFiles(GivesRows):
-    """A screen that takes a file in: read, compared, shown, mended, and written when confirmed.
+    """A screen that imports a file: read, compared, shown, corrected, and written when confirmed.
 
-    What was read, a dataclass that is falsy when nothing is left of it, travels with the page, signed for one
-    person. Subclasses implement what raises NotImplementedError.
+    What was read, a dataclass that is falsy once it is empty, travels with the page, signed for one user.
+    Subclasses implement what raises NotImplementedError.
     """
 
     actions_list: ClassVar[Any] = ["import_rows", "export_rows"]
@@ -444,7 +444,7 @@ class TakesFiles(GivesRows):
         raise NotImplementedError
 
     def mended(self, values: Any, typed: Mapping[str, Any]) -> Any:
-        """Return a file from the values of its fields, with what was typed over its cells."""
+        """Return a file from the values of its fields, with the corrections typed into its cells."""
         raise NotImplementedError
 
     def look(self, request: HttpRequest, file: Any) -> Preview:
@@ -452,14 +452,14 @@ class TakesFiles(GivesRows):
         raise NotImplementedError
 
     def write(self, request: HttpRequest, file: Any, options: Mapping[str, Any]) -> tuple[Any, Preview]:
-        """Write the good rows and tell what was done; return what is left, and what a page shows of it.
+        """Write the good rows and report it; return the remaining file and what was done.
 
-        Raises Refused, of all of them.
+        Raises Refused for the file as a whole.
         """
         raise NotImplementedError
 
     def page_of(self, request: HttpRequest, file: Any, seen: Preview | None) -> dict[str, Any]:
-        """Return what else the page shows: what the screen takes, and of a file what it alone knows."""
+        """Return the rest of the page's context."""
         raise NotImplementedError
 
     @action(description=_("Import"), url_path="import", permissions=["import"])

@@ -49,7 +49,7 @@ class YesNoFilter(django_filters.TypedChoiceFilter):  # type: ignore[misc]  # dj
 
 
 class EventFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
-    """What every collection of rows that are written once can be narrowed by: who, in which call and when."""
+    """Narrows a collection of append-only rows by actor, correlation id and time."""
 
     actor = django_filters.CharFilter()
     correlation_id = django_filters.CharFilter()
@@ -58,7 +58,7 @@ class EventFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-fil
 
 
 class MarketFilter(django_filters.CharFilter):  # type: ignore[misc]  # django-filter has no types
-    """Narrows by a market's name, without accents as everywhere; what is no label is no market's name."""
+    """Narrows by a market's name, without accents; an invalid name matches nothing."""
 
     def filter(self, qs: Any, value: Any) -> Any:
         if not value:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from governance.core.errors import Refused
+from governance.core.errors import NO_RIGHT, NOT_ALLOWED, Refused
 
 PROBLEM = "application/problem+json"
 
@@ -64,8 +64,8 @@ def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None
     elif isinstance(exc, Http404):
         status, code, detail, errors, extra = 404, "not_found", _("There is no such thing here."), {}, {}
     elif isinstance(exc, PermissionDenied | exceptions.PermissionDenied):
-        status, code, errors, extra = 403, "not_allowed", {}, {}
-        detail = _("Your role does not allow this.")
+        status, code, errors, extra = 403, NOT_ALLOWED, {}, {}
+        detail = NO_RIGHT
         if "CSRF" in str(exc):
             detail = _("The page is too old to be used; load it again.")
     elif isinstance(exc, exceptions.APIException):

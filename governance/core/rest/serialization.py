@@ -15,7 +15,7 @@ from governance.core.strict_json import UnreadableJSON, read_json
 
 
 class StrictJSONParser(parsers.JSONParser):
-    """JSON in UTF-8 with finite numbers, at most 32 deep, without NUL and lone surrogates."""
+    """JSON in UTF-8 with finite numbers, at most 32 levels deep, without NUL and lone surrogates."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         try:

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from governance.core.rest.viewsets import ServiceViewSet
 from governance.golive.api.serializers import SwitchInput, as_checklist, as_state
 from governance.golive.models import GoLiveState
-from governance.golive.services import checklist, set_go_live, set_kill_switch, state
+from governance.golive.services import ENGAGE, SWITCH, checklist, set_go_live, set_kill_switch, state
 
 
 class GoLiveViewSet(ServiceViewSet):
@@ -21,10 +21,10 @@ class GoLiveViewSet(ServiceViewSet):
     rights: ClassVar[dict[str, str]] = {
         "state": "governance.view_operations",
         "checklist": "governance.view_runbook",
-        "enable": "governance.switch_go_live",
-        "disable": "governance.switch_go_live",
-        "engage": "governance.engage_kill_switch",
-        "release": "governance.switch_go_live",
+        "enable": set_go_live.right,
+        "disable": set_go_live.right,
+        "engage": ENGAGE,
+        "release": SWITCH,
     }
 
     def state(self, request: object) -> Response:

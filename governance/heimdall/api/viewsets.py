@@ -26,6 +26,7 @@ from governance.heimdall.querysets import card_of
 from governance.heimdall.rules import Scorecard
 from governance.heimdall.services import (
     POLICY_FIELDS,
+    PROMOTE,
     promote,
     recommend,
     record_trial,
@@ -42,12 +43,12 @@ class HeimdallViewSet(ServiceViewSet):
 
     rights: ClassVar[dict[str, str]] = {
         "policies": "governance.view_operations",
-        "upsert": "governance.edit_policies",
+        "upsert": upsert_policy.right,
         "scorecard": "governance.view_heimdall",
         "today": "governance.view_heimdall",
-        "trial": "governance.run_heimdall",
-        "recommend": "governance.run_heimdall",
-        "promote": "governance.promote_heimdall",
+        "trial": record_trial.right,
+        "recommend": recommend.right,
+        "promote": PROMOTE,
     }
 
     def policies(self, request: object) -> Response:

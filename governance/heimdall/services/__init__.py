@@ -1,6 +1,6 @@
 """Verbs of Heimdall: policies, sandbox trials, recommendations, and the gate at the moment of use."""
 
-from governance.heimdall.services.policies import POLICY_FIELDS, promote, upsert_policy
+from governance.heimdall.services.policies import POLICY_FIELDS, PROMOTE, promote, upsert_policy
 from governance.heimdall.services.recommendations import (
     Judgement,
     judge_recommendation,
@@ -14,6 +14,7 @@ from governance.heimdall.services.verdicts import Verdict, gate, in_words, score
 
 __all__ = [
     "POLICY_FIELDS",
+    "PROMOTE",
     "Judgement",
     "Verdict",
     "gate",

@@ -8,11 +8,12 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.core.actors import By
-from governance.core.errors import Forbidden, Invalid, Refused
+from governance.core.errors import Invalid, Refused
+from governance.core.verbs import Execution, require_right, verb
 from governance.core.versions import revise
-from governance.golive.services import Execution, verb
 from governance.heimdall import rules
 from governance.heimdall.models import HeimdallEvent, HeimdallPolicy
 from governance.heimdall.services.verdicts import in_words, policy_of, read_domain, scorecard, tell
@@ -22,7 +23,11 @@ POLICY_FIELDS = ("min_confidence_prod", "min_sandbox_trials", "min_sandbox_succe
 Kind = HeimdallEvent.Kind
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(
+    Execution.OBSERVE_ONLY,
+    right=EDIT,
+    refusal=gettext_lazy("Changing a Heimdall policy needs a manager, or a token with the policy scope."),
+)
 def upsert_policy(
     domain: str,
     changes: Mapping[str, Any],
@@ -39,10 +44,6 @@ def upsert_policy(
     nothing of that. Raises Forbidden without the right, Invalid for values out of bounds, Refused
     `stale_version`, `lowered_and_promoted` or `promotion_refused`.
     """
-    if not by.may(EDIT):
-        raise Forbidden(
-            "not_allowed", _("Changing a Heimdall policy needs a manager, or a token with the policy scope.")
-        )
     return _change(domain, changes, by=by, at=at, reason=reason, expected_version=expected_version)
 
 
@@ -109,8 +110,7 @@ def _require_same_bar(policy: HeimdallPolicy, before: rules.Thresholds, by: By) 
 
 def _require_promotable(policy: HeimdallPolicy, by: By, at: datetime) -> None:
     """Refuse to switch production use on without the right, or while the scorecard does not carry it."""
-    if not by.may(PROMOTE):
-        raise Forbidden("not_allowed", _("Only a manager switches production use on."))
+    require_right(by, PROMOTE, _("Only a manager switches production use on."))
     try:
         policy.clean_fields(exclude={"changed_by", "updated_at"})
     except ValidationError as wrong:  # what cannot be judged by is told as such, not as a lack of trials

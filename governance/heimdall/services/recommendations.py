@@ -12,11 +12,12 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.core.actors import By
 from governance.core.details import read_detail
-from governance.core.errors import Forbidden, Invalid, Refused
-from governance.golive.services import Execution, verb
+from governance.core.errors import Invalid, Refused
+from governance.core.verbs import Execution, verb
 from governance.heimdall import rules
 from governance.heimdall.models import (
     SUBJECT_LENGTH,
@@ -32,15 +33,17 @@ RUN = "governance.run_heimdall"
 Kind = HeimdallEvent.Kind
 
 
-@verb(Execution.SANDBOX_EXEC)
+@verb(
+    Execution.SANDBOX_EXEC,
+    right=RUN,
+    refusal=gettext_lazy("Your role does not allow recording sandbox trials."),
+)
 def record_trial(domain: str, *, success: bool, by: By, at: datetime) -> HeimdallScorecardDay:
     """Count a sandbox trial in its domain's scorecard of the day (UTC) and return that day.
 
     Raises Forbidden without the right, Invalid for a domain without a policy, Unavailable under the kill
     switch.
     """
-    if not by.may(RUN):
-        raise Forbidden("not_allowed", _("Your role does not allow recording sandbox trials."))
     policy = policy_of(domain)
     day = at.astimezone(UTC).date()
     rows = HeimdallScorecardDay.objects.filter(domain=policy.domain, day=day)
@@ -58,7 +61,11 @@ def record_trial(domain: str, *, success: bool, by: By, at: datetime) -> Heimdal
     return counted
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(
+    Execution.OBSERVE_ONLY,
+    right=RUN,
+    refusal=gettext_lazy("Your role does not allow recording recommendations."),
+)
 def recommend(
     domain: str,
     confidence: Decimal,
@@ -73,8 +80,6 @@ def recommend(
     Keeping it sets nothing in motion: the gate is asked again when it is used. Raises Forbidden without the
     right, Invalid for a domain without a policy, a confidence that is no fraction, a detail with free text.
     """
-    if not by.may(RUN):
-        raise Forbidden("not_allowed", _("Your role does not allow recording recommendations."))
     policy = policy_of(domain)
     if len(subject) > SUBJECT_LENGTH:
         raise Invalid({"subject": [_("At most %(length)s characters.") % {"length": SUBJECT_LENGTH}]})

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from governance.core.actors import By
-from governance.core.errors import Refused
+from governance.management.guarded import VerbCommand
 from governance.runbook.backups import back_up
 
 
-class Command(BaseCommand):
+class Command(VerbCommand):
     help = (
         "Write the whole database into a new file while Valhalla runs, read the file back and record it, so "
         "that the runbook knows how old the newest backup is."
@@ -30,8 +30,6 @@ class Command(BaseCommand):
         folder: Path = options["to"] or Path(settings.VAR) / "backups"
         try:
             made = back_up(folder, by=By.system("backup"), at=timezone.now())
-        except Refused as refusal:
-            raise CommandError(str(refusal)) from None
         except OSError as wrong:
             raise CommandError(f"{wrong.filename or folder}: {wrong.strerror}.") from None
         self.stdout.write(f"{made.file}: {made.size:,} bytes, {made.rows:,} rows read back.")

@@ -12,7 +12,6 @@ from django.utils.translation import gettext as _
 
 from governance.accounts.rules import by_user
 from governance.core.actors import By
-from governance.core.errors import Refused
 from governance.management.guarded import GuardedCommand
 from governance.retention.erasing import Preview, erase_person, find_people, preview
 from governance.retention.reasons import Why
@@ -46,27 +45,23 @@ class Command(GuardedCommand):
         if options["yes"] and not options["why"]:
             raise CommandError(_("--why is needed to erase."))
         by = self.actor(options["by"])
-        try:
-            found = find_people(
-                lead_id=options["lead"],
-                buyer_id=options["buyer"],
-                phone=options["phone"],
-                email=options["email"],
+        found = find_people(
+            lead_id=options["lead"],
+            buyer_id=options["buyer"],
+            phone=options["phone"],
+            email=options["email"],
+        )
+        for kind, pk in found:
+            self.show(preview(kind, pk, by=by))
+        if not options["yes"]:
+            self.stdout.write(_("Nothing was changed. Add --yes and --why to erase this permanently."))
+            return
+        for kind, pk in found:
+            done = erase_person(kind, pk, why=options["why"].upper(), by=by, at=timezone.now())
+            self.stdout.write(
+                _("Personal information deleted: %(kind)s %(id)s, and %(rows)s related rows.")
+                % {"kind": done.get_kind_display(), "id": pk, "rows": done.rows}
             )
-            for kind, pk in found:
-                self.show(preview(kind, pk, by=by))
-            if not options["yes"]:
-                self.stdout.write(_("Nothing was changed. Add --yes and --why to erase this permanently."))
-                return
-            for kind, pk in found:
-                done = erase_person(kind, pk, why=options["why"].upper(), by=by, at=timezone.now())
-                self.stdout.write(
-                    _("Personal information deleted: %(kind)s %(id)s, and %(rows)s related rows.")
-                    % {"kind": done.get_kind_display(), "id": pk, "rows": done.rows}
-                )
-        except Refused as refusal:
-            told = [str(text) for texts in refusal.errors.values() for text in texts]
-            raise CommandError(" ".join(told) or str(refusal)) from None
 
     def show(self, seen: Preview) -> None:
         lines = [seen.person.label]

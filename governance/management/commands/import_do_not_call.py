@@ -11,7 +11,6 @@ from django.utils import timezone
 
 from governance.contact.do_not_call import import_do_not_call
 from governance.core.actors import By
-from governance.core.errors import Refused
 from governance.management.guarded import GuardedCommand
 
 
@@ -38,9 +37,6 @@ class Command(GuardedCommand):
             done = import_do_not_call(
                 path, list_date=options["date"], by=by, at=timezone.now(), area_codes=options["area_codes"]
             )
-        except Refused as refusal:
-            told = [str(sentence) for sentences in refusal.errors.values() for sentence in sentences]
-            raise CommandError(" ".join(told) or str(refusal)) from None
         except OSError as wrong:
             raise CommandError(f"{wrong.filename or path}: {wrong.strerror}.") from None
         self.stdout.write(

@@ -40,9 +40,9 @@ class MarketPolicyViewSet(ServiceViewSet):
     rights: ClassVar[dict[str, str]] = {
         "policies": "governance.view_operations",
         "effective": "governance.view_operations",
-        "upsert": "governance.edit_policies",
-        "cancel": "governance.edit_policies",
-        "simulate": "governance.edit_policies",
+        "upsert": upsert_policy.right,
+        "cancel": cancel_scheduled.right,
+        "simulate": upsert_policy.right,
     }
 
     def policies(self, request: object) -> Response:

@@ -36,12 +36,12 @@ class RiskViewSet(ServiceViewSet):
 
     rights: ClassVar[dict[str, str]] = {
         "policies": "governance.view_operations",
-        "upsert": "governance.edit_policies",
+        "upsert": services.upsert_policy.right,
         "ledger": "governance.view_risk",
         "snapshot": "governance.view_risk",
-        "reserve": "governance.reserve_risk",
-        "settle": "governance.reserve_risk",
-        "release": "governance.reserve_risk",
+        "reserve": services.reserve_exposure.right,
+        "settle": services.settle.right,
+        "release": services.release.right,
     }
 
     def policies(self, request: object) -> Response:
@@ -88,7 +88,7 @@ class RiskViewSet(ServiceViewSet):
 
 
 class RiskEventViewSet(CollectionViewSet):
-    """What was reserved, denied, ended and throttled, newest first."""
+    """Risk events, newest first."""
 
     rights: ClassVar[dict[str, str]] = {"list": "governance.view_risk", "retrieve": "governance.view_risk"}
     queryset = RiskEvent.objects.order_by("-created_at", "-id")

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.core.actors import By
-from governance.core.errors import Forbidden, Invalid
+from governance.core.errors import Invalid
+from governance.core.verbs import Execution, verb
 from governance.core.versions import revise
-from governance.golive.services import Execution, verb
 from governance.risk import rules
 from governance.risk.models import RiskEngine, RiskPolicy
 
@@ -26,7 +26,11 @@ POLICY_FIELDS = (
 )
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(
+    Execution.OBSERVE_ONLY,
+    right=EDIT,
+    refusal=gettext_lazy("Changing a risk policy needs a manager, or a token with the policy scope."),
+)
 def upsert_policy(
     engine: str,
     changes: Mapping[str, Any],
@@ -43,10 +47,6 @@ def upsert_policy(
     Raises Forbidden without the right, Invalid for values out of bounds, Refused `stale_version` when
     `expected_version` is not the row's (0: there is none yet).
     """
-    if not by.may(EDIT):
-        raise Forbidden(
-            "not_allowed", _("Changing a risk policy needs a manager, or a token with the policy scope.")
-        )
     try:
         code = rules.read_engine(engine)
     except ValidationError as wrong:

@@ -15,11 +15,12 @@ from django.core.exceptions import ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Case, F, IntegerField, Q, Value, When
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.core.actors import By
-from governance.core.errors import Forbidden, Invalid
+from governance.core.errors import Invalid
 from governance.core.money import CentsField
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.risk import rules
 from governance.risk.models import RiskEngine, RiskEvent, RiskLedgerDay, RiskPolicy, RiskReservation
 from governance.risk.querysets import policies_with_throttle
@@ -49,7 +50,11 @@ class Reserved:
     ledger_snapshot: dict[str, Any]
 
 
-@verb(Execution.PROD_EXEC)
+@verb(
+    Execution.PROD_EXEC,
+    right=RESERVE,
+    refusal=gettext_lazy("Reserving risk needs a closer, a manager or a service client."),
+)
 def reserve_exposure(engine: str, amount: Decimal, *, by: By, at: datetime, purpose: str = "") -> Reserved:
     """Reserve what an engine may lose, CAD, until `settle` or `release` ends it; `purpose` is a code.
 
@@ -57,8 +62,6 @@ def reserve_exposure(engine: str, amount: Decimal, *, by: By, at: datetime, purp
     an exception, and is kept as an event. Raises Forbidden without the right, Invalid for an engine, amount
     or purpose that is none.
     """
-    if not by.may(RESERVE):
-        raise Forbidden("not_allowed", _("Reserving risk needs a closer, a manager or a service client."))
     code, amount, purpose = _read(engine, amount, purpose)
     day = at.astimezone(UTC).date()
     known = _load((code, GLOBAL), day)

@@ -11,16 +11,18 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Value
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.core.actors import ACTOR_LENGTH, By
-from governance.core.errors import Forbidden, Invalid, NotFound, Refused
+from governance.core.errors import Invalid, NotFound, Refused
 from governance.core.money import CentsField
-from governance.golive.services import Execution, verb
+from governance.core.verbs import Execution, verb
 from governance.risk import rules
 from governance.risk.models import RiskEngine, RiskEvent, RiskLedgerDay, RiskReservation
 from governance.risk.rules import GLOBAL, ZERO, Ending, EndPlan, Held
 from governance.risk.services.reservations import RESERVE
 
+NOT_ENDING = gettext_lazy("Ending a reservation needs a closer, a manager or a service client.")
 BATCH = 500  # about two seconds
 
 
@@ -32,14 +34,14 @@ class Ended:
     already_ended: bool
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=RESERVE, refusal=NOT_ENDING)
 def settle(reservation_id: int, realized_loss: Decimal, *, by: By, at: datetime) -> Ended:
     """End a reservation with what of it was lost, CAD, counted in the ledger of the day it was made.
 
     Settled again with the same loss it answers the first time. Raises Forbidden without the right, NotFound,
     Invalid for a loss outside 0 to the reserved amount, Refused `reservation_closed` if it ended otherwise.
     """
-    reservation = _find(reservation_id, by)
+    reservation = _find(reservation_id)
     try:
         loss = rules.read_amount(realized_loss, most=reservation.amount)
     except ValidationError as wrong:
@@ -48,7 +50,7 @@ def settle(reservation_id: int, realized_loss: Decimal, *, by: By, at: datetime)
     return _end(reservation, rules.plan_settlement(_held(reservation), loss), by=by, at=at)
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=RESERVE, refusal=NOT_ENDING)
 def release(reservation_id: int, *, by: By, at: datetime, code: str = "") -> Ended:
     """Give back what was reserved and not used; `code` says why.
 
@@ -56,7 +58,7 @@ def release(reservation_id: int, *, by: By, at: datetime, code: str = "") -> End
     again, or after it expired, it answers the first time. Raises Forbidden without the right, NotFound,
     Invalid for a code that is a sentence, Refused `reservation_closed` where it was settled.
     """
-    reservation = _find(reservation_id, by)
+    reservation = _find(reservation_id)
     try:
         code = rules.read_code(code)
     except ValidationError as wrong:
@@ -87,11 +89,7 @@ def release_stale(*, by: By, at: datetime, limit: int = BATCH) -> int:
     return sum(expire(number, by=by, at=at) for number in stale)
 
 
-def _find(reservation_id: int, by: By) -> RiskReservation:
-    if not by.may(RESERVE):
-        raise Forbidden(
-            "not_allowed", _("Ending a reservation needs a closer, a manager or a service client.")
-        )
+def _find(reservation_id: int) -> RiskReservation:
     possible = 0 < reservation_id <= models.BigIntegerField.MAX_BIGINT  # SQLite cannot even ask for more
     if not possible:
         raise _unknown()

@@ -8,10 +8,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import Value
 from django.db.models.functions import Greatest
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.core.actors import ACTOR_LENGTH, By
-from governance.core.errors import Forbidden, Invalid
-from governance.golive.services import Execution, verb
+from governance.core.errors import Invalid
+from governance.core.verbs import Execution, verb
 from governance.risk.models import REASON_LENGTH, RiskEvent, RiskThrottle
 
 RELEASE_THROTTLE = "governance.release_throttle"
@@ -35,14 +36,16 @@ def throttle(engine: str, tripwire: str, *, by: By, at: datetime) -> bool:
     return True
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(
+    Execution.OBSERVE_ONLY,
+    right=RELEASE_THROTTLE,
+    refusal=gettext_lazy("Only a manager releases a throttle."),
+)
 def release_throttle(tripwire: str, *, by: By, at: datetime, reason: str) -> int:
     """Let go of every engine that `tripwire` holds back, and return how many; again it releases none.
 
     Raises Forbidden for anyone but a manager, Invalid without a reason.
     """
-    if not by.may(RELEASE_THROTTLE):
-        raise Forbidden("not_allowed", _("Only a manager releases a throttle."))
     if not reason.strip():
         raise Invalid({"reason": [_("Say why the throttle is released.")]})
     held = list(

@@ -28,11 +28,11 @@ class RegressionViewSet(ServiceViewSet):
 
     rights: ClassVar[dict[str, str]] = {
         "policies": "governance.view_operations",
-        "upsert": "governance.edit_policies",
+        "upsert": services.upsert_policy.right,
         "state": "governance.view_tripwires",
-        "evaluate": "governance.evaluate_tripwires",
-        "kpi": "governance.record_kpi",
-        "release": "governance.release_throttle",
+        "evaluate": services.evaluate_tripwires.right,
+        "kpi": services.record_kpi.right,
+        "release": services.release_tripwire.right,
     }
 
     repeatable = frozenset({"evaluate"})

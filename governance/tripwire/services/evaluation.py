@@ -7,11 +7,13 @@ from datetime import datetime
 from typing import assert_never
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.accounts.querysets import managers
 from governance.core.actors import By
-from governance.core.errors import Forbidden, Invalid, NotFound, Refused
-from governance.golive.services import Execution, set_kill_switch, verb
+from governance.core.errors import Invalid, NotFound, Refused
+from governance.core.verbs import Execution, needs_right, verb
+from governance.golive.services import set_kill_switch
 from governance.outbox.services import post_message
 from governance.risk.services import throttle
 from governance.tripwire.models import RegressionFiring, RegressionPolicy, RegressionState
@@ -28,6 +30,7 @@ EVALUATE = "governance.evaluate_tripwires"
 Action = RegressionPolicy.Action
 
 
+@needs_right(EVALUATE, refusal=gettext_lazy("Your role does not evaluate tripwires."))
 def evaluate_tripwires(
     at: datetime, *, by: By, domain: str | None = None, metric: str | None = None
 ) -> list[RegressionState]:
@@ -37,8 +40,6 @@ def evaluate_tripwires(
     twice nothing more happens: an action is taken once, until a release. Raises Forbidden without the right,
     Invalid where only one of domain and metric is named, NotFound and Refused `tripwire_disabled`.
     """
-    if not by.may(EVALUATE):
-        raise Forbidden("not_allowed", _("Your role does not evaluate tripwires."))
     everything = domain is None and metric is None
     if everything:
         wanted = list(listed_states(enabled=True).values_list("pk", flat=True)[:POLICIES])

@@ -9,11 +9,12 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.core.actors import By
 from governance.core.details import read_detail
-from governance.core.errors import Forbidden, Invalid
-from governance.golive.services import Execution, verb
+from governance.core.errors import Invalid
+from governance.core.verbs import Execution, verb
 from governance.kpi.querysets import is_event_of
 from governance.kpi.services import emit_kpi
 from governance.tripwire.names import read_names
@@ -21,7 +22,7 @@ from governance.tripwire.names import read_names
 RECORD = "governance.record_kpi"
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=RECORD, refusal=gettext_lazy("Your role does not record events."))
 def record_kpi(
     domain: str,
     metric: str,
@@ -37,8 +38,6 @@ def record_kpi(
     `detail` holds figures and codes; its `corrects` is the id of an earlier event of the same metric in whose
     place this one counts. Raises Forbidden without the right, Invalid naming the field.
     """
-    if not by.may(RECORD):
-        raise Forbidden("not_allowed", _("Your role does not record events."))
     domain, metric = read_names(domain, metric)
     try:
         kept = read_detail(dict(detail or {}))

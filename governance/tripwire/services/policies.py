@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.core.actors import By
-from governance.core.errors import Forbidden
+from governance.core.verbs import Execution, verb
 from governance.core.versions import revise
-from governance.golive.services import Execution, verb
 from governance.tripwire.models import RegressionPolicy, RegressionState
 from governance.tripwire.names import read_names
 from governance.tripwire.services.states import begin_anew
@@ -31,7 +30,11 @@ POLICY_FIELDS = (
 WINDOWS = ("measure", "window_events", "baseline_events")
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(
+    Execution.OBSERVE_ONLY,
+    right=EDIT,
+    refusal=gettext_lazy("Changing a tripwire needs a manager, or a token with the policy scope."),
+)
 def upsert_policy(
     domain: str,
     metric: str,
@@ -49,10 +52,6 @@ def upsert_policy(
     without the right, Invalid for values that cannot be, Refused `stale_version` when `expected_version` is
     not the row's.
     """
-    if not by.may(EDIT):
-        raise Forbidden(
-            "not_allowed", _("Changing a tripwire needs a manager, or a token with the policy scope.")
-        )
     domain, metric = read_names(domain, metric)
     watched: list[Any] = []
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from governance.core.actors import ACTOR_LENGTH, By
-from governance.core.errors import Forbidden, Invalid, NotFound
-from governance.golive.services import Execution, verb
+from governance.core.errors import Invalid, NotFound
+from governance.core.verbs import Execution, verb
 from governance.risk.services import release_throttle
 from governance.tripwire.models import REASON_LENGTH, RegressionFiring, RegressionState
 from governance.tripwire.names import read_names
@@ -17,7 +18,7 @@ from governance.tripwire.services.states import begin_anew
 RELEASE = "governance.release_throttle"
 
 
-@verb(Execution.OBSERVE_ONLY)
+@verb(Execution.OBSERVE_ONLY, right=RELEASE, refusal=gettext_lazy("Only a manager releases a tripwire."))
 def release_tripwire(domain: str, metric: str, *, by: By, at: datetime, reason: str) -> RegressionState:
     """Release a tripwire that fired, and every engine that it holds back; return its state.
 
@@ -25,8 +26,6 @@ def release_tripwire(domain: str, metric: str, *, by: By, at: datetime, reason: 
     switch, where it was engaged, is released by its own verb. Where nothing is to release nothing changes.
     Raises Forbidden for anyone but a manager, Invalid without a reason, NotFound.
     """
-    if not by.may(RELEASE):
-        raise Forbidden("not_allowed", _("Only a manager releases a tripwire."))
     reason = reason.strip()
     if not reason:
         raise Invalid({"reason": [_("Say why the tripwire is released.")]})

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from governance.accounts.services import make_manager
 from governance.core.actors import By
-from governance.core.errors import Refused
+from governance.management.guarded import VerbCommand
 
 
-class Command(BaseCommand):
+class Command(VerbCommand):
     help = "Give a person the role manager and switch them on, whatever they were before."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -23,11 +23,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         name = options["username"]
-        try:
-            changed = make_manager(
-                name, by=By.system("make_manager"), at=timezone.now(), reason=options["reason"]
-            )
-        except Refused as refusal:
-            fields = [" ".join(map(str, told)) for told in refusal.errors.values()]
-            raise CommandError(" ".join(fields) or str(refusal)) from None
+        changed = make_manager(
+            name, by=By.system("make_manager"), at=timezone.now(), reason=options["reason"]
+        )
         self.stdout.write(f"{name} is a manager now." if changed else f"{name} is an active manager already.")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from governance.core.errors import Refused
+from governance.management.guarded import VerbCommand
 from valhalla import contact_key
 
 
-class Command(BaseCommand):
+class Command(VerbCommand):
     help = (
         "Add a key to those that opt-outs are found with, write new ones with it, and give the contact "
         "points its hashes. Interrupted, it is simply run again. Former keys are kept, since opt-outs of "
@@ -25,14 +25,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         number = options["drop"]
-        try:
-            if number is None:
-                current, moved = contact_key.rotate()
-            else:
-                contact_key.drop(number)
-        except Refused as refusal:
-            raise CommandError(str(refusal)) from None
         if number is None:
+            current, moved = contact_key.rotate()
             self.stdout.write(f"Key {current} is the current one; {moved:,} contact points were moved to it.")
         else:
+            contact_key.drop(number)
             self.stdout.write(f"Key {number} was dropped.")

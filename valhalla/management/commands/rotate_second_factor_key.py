@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from governance.accounts.second_factor_keys import unreadable_sentence
-from governance.core.errors import Refused
+from governance.management.guarded import VerbCommand
 from valhalla import second_factor_key
 
 
-class Command(BaseCommand):
+class Command(VerbCommand):
     help = (
         "Add a key and encrypt the seeds of all authenticator applications with it. Interrupted, it is "
         "simply run again. The former key is kept until it is dropped."
@@ -25,14 +25,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         number = options["drop"]
-        try:
-            if number is not None:
-                second_factor_key.drop(number)
-                self.stdout.write(f"Key {number} was dropped.")
-                return
-            current, sealed = second_factor_key.rotate()
-        except Refused as refusal:
-            raise CommandError(str(refusal)) from None
+        if number is not None:
+            second_factor_key.drop(number)
+            self.stdout.write(f"Key {number} was dropped.")
+            return
+        current, sealed = second_factor_key.rotate()
         self.stdout.write(
             f"Key {current} is the current one; {sealed.count:,} second factors were encrypted with it."
         )
