@@ -129,7 +129,7 @@ def update_rows(rows: Sequence[Model], names: Sequence[str]) -> int:
         return 0
     connection = connections[DEFAULT_DB_ALIAS]
     model, fields = type(rows[0]), tuple(dict.fromkeys(names))
-    columns = [model._meta.get_field(name) for name in fields]
+    columns = _columns(model, fields)
     values = [
         [column.get_db_prep_save(getattr(row, column.attname), connection) for column in columns] + [row.pk]
         for row in rows
@@ -154,7 +154,7 @@ def _update_one(model: type[Model], names: tuple[str, ...]) -> str:
 def _update_many(model: type[Model], names: tuple[str, ...], count: int) -> str:
     connection = connections[DEFAULT_DB_ALIAS]
     table, key, columns = _quoted(model, names)
-    fields = [*(model._meta.get_field(name) for name in names), model._meta.pk]
+    fields = [*_columns(model, names), model._meta.pk]
     row = "({})".format(", ".join(f"%s::{field.cast_db_type(connection)}" for field in fields))
     listed = ", ".join([row] * count)
     written = ", ".join(f"{one} = new.{one}" for one in columns)
@@ -164,7 +164,17 @@ def _update_many(model: type[Model], names: tuple[str, ...], count: int) -> str:
     )
 
 
+def _columns(model: type[Model], names: Sequence[str]) -> list[Any]:
+    return [model._meta.get_field(name) for name in names]
+
+
 def _quoted(model: type[Model], names: Sequence[str]) -> tuple[str, str, list[str]]:
-    quote = connections[DEFAULT_DB_ALIAS].ops.quote_name
-    columns = [quote(model._meta.get_field(name).column) for name in names]
-    return quote(model._meta.db_table), quote(model._meta.pk.column), columns
+    table, key, *columns = (
+        connections[DEFAULT_DB_ALIAS].ops.quote_name(name)
+        for name in (
+            model._meta.db_table,
+            str(model._meta.pk.column),
+            *(field.column for field in _columns(model, names)),
+        )
+    )
+    return table, key, columns
