@@ -19,6 +19,7 @@ from followups.services.waiting import rejudge, release_after
 from governance.contact.services import lift_suppression, suppress
 from governance.core.actors import By
 from governance.core.channels import CALL
+from governance.core.compiled import update_rows
 from governance.kpi.services import Kpi, emit_kpis
 
 
@@ -111,10 +112,7 @@ def _write_tasks(locked: LockedTask, plan: Plan, known: Mapping[int, FollowUpTas
     columns = [*sorted(fields), *WRITTEN_FIELDS]
     # two rows of one ladder are never current, not even between two rows of one statement
     for rows in [others, gains] if loses else [[*others, *gains]]:
-        if len(rows) == 1:
-            rows[0].save(update_fields=columns)
-        elif rows:
-            FollowUpTask.objects.bulk_update(rows, columns)
+        update_rows(rows, columns)
 
 
 def _write_ladder(locked: LockedTask, plan: Plan) -> None:
