@@ -142,7 +142,9 @@ def test_a_correction_is_decided_before_it_writes(by: People, first: str, second
     finish(made.tasks[0], by("VA"), outcome=first)
     with CaptureQueriesContext(connection) as captured:
         correct(made.tasks[0], manager, second)
-    found = (re.match(r'(?:INSERT INTO|UPDATE) "(\w+)"', query["sql"]) for query in captured.captured_queries)
+    found = (
+        re.search(r'(?:INSERT INTO|UPDATE) "(\w+)"', query["sql"]) for query in captured.captured_queries
+    )
     written = Counter(match[1] for match in found if match)
     assert written.pop("followups_followuptask") == of_tasks
     assert set(written.values()) == {1}, written
