@@ -22,7 +22,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class Execution(enum.Enum):
-    """What a verb may set in motion."""
+    """The effects that an action can have."""
 
     PROD_EXEC = "production"
     SANDBOX_EXEC = "sandbox"
