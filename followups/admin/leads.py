@@ -60,7 +60,7 @@ class ContactPointInline(FewRows, NamedCells, TabularInline):  # type: ignore[mi
 
 
 class PropertyInline(FewRows, NamedCells, TabularInline):  # type: ignore[misc]  # unfold has no types
-    """What the lead may sell."""
+    """The houses that the lead may sell."""
 
     model = Property
     extra = 0

@@ -53,7 +53,7 @@ class TaskCorrectionAdmin(ReadOnlyAdmin):
 
 @admin.register(InboundContact)
 class InboundContactAdmin(ReadOnlyAdmin):
-    """Who called or wrote, and the result."""
+    """Inbound contacts, with their results."""
 
     nothing_yet = _("No call or message from a seller has been recorded yet.")
     list_display = ("at", "lead", "channel", "outcome", "next", "actor")
@@ -96,7 +96,7 @@ class BurstFilter(admin.SimpleListFilter):
 
 @admin.register(LookupEvent)
 class LookupEventAdmin(ReadOnlyAdmin):
-    """Who looked up a person, by a keyed hash. Managers see above the list who looked up many."""
+    """Look-ups of people, by keyed hash. Managers see above the list who looked up many."""
 
     list_before_template = "admin/followups/lookupevent/bursts.html"
     nothing_yet = _("Nobody has looked anyone up by number or address yet.")
@@ -115,7 +115,7 @@ class LookupEventAdmin(ReadOnlyAdmin):
 
 @admin.register(SlaSnapshot)
 class SlaSnapshotAdmin(ReadOnlyAdmin):
-    """How quickly each day's tasks were answered."""
+    """Daily SLA figures."""
 
     list_display = (
         "day",

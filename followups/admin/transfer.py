@@ -69,7 +69,7 @@ EXPORTED_AT_ONCE = 500
 
 
 class LaddersForm(forms.Form):
-    """Whether the leads of a file start their ladders, and who owns them."""
+    """The choice to start ladders for a file's leads, and their owner."""
 
     ladders = forms.BooleanField(
         label=_("Start ladders"), required=False, widget=UnfoldBooleanWidget,

@@ -91,7 +91,7 @@ def split_notes(notes: str) -> tuple[str, tuple[str, ...]]:
 def notes_with(known: str, given: Given) -> str:
     """Return a lead's notes after an import: the file's replace the known ones, extensions are added.
 
-    Where the file says nothing new they are returned as they are, to the last blank.
+    If the file has nothing new they are returned unchanged, to the last space.
     """
     text, extensions = split_notes(known)
     wanted = given.notes or text

@@ -142,7 +142,7 @@ _SHOWN = 80  # characters of a value that a sentence quotes
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What was wrong with a cell or a row.
+    """A problem with a cell or a row.
 
     `field` is the lead's field, the heading of an unknown column, or ``line``; `limit` counts characters.
     """
@@ -182,7 +182,7 @@ def _unprintable(sign: str) -> bool:
 
 
 def printable(text: str) -> str:
-    """Return `text` with control characters and lone surrogates escaped (``\x00``)."""
+    """Return `text` with control characters and lone surrogates escaped (``\\x00``)."""
     if text.isprintable():
         return text
     return "".join(ascii(sign)[1:-1] if _unprintable(sign) else sign for sign in text)

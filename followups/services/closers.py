@@ -26,7 +26,7 @@ MOST_TIMES = 3
 
 @dataclass(frozen=True, slots=True)
 class Closers:
-    """Whether a closer who takes the lead is on shift; `times` are their next free times if none is."""
+    """The closers' availability for a lead; `times` are their next free times if none is on shift."""
 
     on_shift: bool
     times: tuple[datetime, ...] = ()

@@ -34,7 +34,7 @@ def snooze_task(
 ) -> FollowUpTask:
     """Snooze a task until the first allowed instant from `until` on, within 14 days; its SLA keeps running.
 
-    Raises Invalid for a time that is past or too far, Refused `contact_denied` where none is allowed.
+    Raises Invalid for a time that is past or too far, Refused `contact_denied` if none is allowed.
     """
     locked = lock_task(task_id, by=by, at=at)
     task = locked.task

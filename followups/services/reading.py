@@ -118,7 +118,7 @@ def look_at(task_id: int, *, by: By, at: datetime) -> Look:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the person who answers a call must know: the lead's houses and latest contacts, newest first."""
+    """A lead for the person who answers a call: houses and latest contacts, newest first."""
 
     lead: Lead
     properties: list[Property]

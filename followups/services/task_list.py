@@ -34,7 +34,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """When the first of the waiting tasks may be contacted, in which zones, and how many then."""
+    """The next time at which waiting tasks may be contacted, in which zones, and how many then."""
 
     at: datetime
     zones: tuple[str, ...]

@@ -27,7 +27,7 @@ LAST_DONE = 20
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was done: tasks, leads reached and replies; `sla` is the fraction done within 2 allowed hours."""
+    """A day's metrics: tasks, leads reached, replies; `sla` is the fraction done in 2 allowed hours."""
 
     done: int = 0
     reached: int = 0

@@ -22,7 +22,7 @@ EDIT = "followups.edit_templates"
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What follows an unanswered ladder: days of rest, then the nurture steps; None is the default."""
+    """The plan after an unanswered ladder: days of rest, then the nurture steps; None is the default."""
 
     days: int | None = None
     steps: Sequence[Any] | None = None

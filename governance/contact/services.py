@@ -251,7 +251,7 @@ _NOTHING: tuple[list[Any], ...] = ([], [], [], [])
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What is stored about some points, by keyed hash: the only place that builds the gate's question."""
+    """Stored data on some points, by keyed hash; only this class builds the gate's question."""
 
     by_digest: Mapping[str, tuple[list[Any], ...]]
     lists: Mapping[str, AreaList]

@@ -1,4 +1,4 @@
-"""The two switches: what they come to, which verbs they stop, and who turns them."""
+"""The two switches: their effective state, the verbs they stop, and changing them."""
 
 from __future__ import annotations
 

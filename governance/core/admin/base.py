@@ -44,7 +44,7 @@ ASKED_BY_FILTERS = ("exact", "gte", "lt", "isnull", "isempty", "id__exact")
 MOST_LISTED = 10_000  # rows of a list that can be paged through; others are found by search and filters
 CONFIRMED = "confirmed"  # form field: the stamp of the warnings that were read
 VERSION = ("version", "changed_by", "reason", "updated_at", "correlation_id")
-WHY_AND_VERSION = (  # what the forms of versioned rows end with
+WHY_AND_VERSION = (  # the last fields of the forms of versioned rows
     (_("Why"), {"fields": ("change_reason", "seen_version")}),
     (_("This version"), {"fields": VERSION}),
 )
@@ -126,7 +126,7 @@ class ReadOnlyAdmin(LongList):
 
 
 def reason_field(label: Any, max_length: int = 200, help_text: Any = "", **more: Any) -> forms.CharField:
-    """Return the field that asks for a reason, two lines high."""
+    """Return a form field for a reason, two lines high."""
     widget = UnfoldAdminTextareaWidget(attrs={"rows": 2})
     return forms.CharField(label=label, max_length=max_length, help_text=help_text, widget=widget, **more)
 
@@ -193,7 +193,7 @@ def explained(form: forms.BaseForm, name: str = "change_reason") -> None:
 
 
 class ChangeReasonForm(forms.Form):
-    """A form that asks why something changes."""
+    """A form with a reason for a change."""
 
     change_reason = reason_field(
         _("Reason for this change"),
@@ -203,7 +203,7 @@ class ChangeReasonForm(forms.Form):
 
 
 class ReasonForm(ChangeReasonForm, forms.ModelForm):  # type: ignore[type-arg]  # the admin sets the model
-    """A row's form that asks why, every time."""
+    """A row's form that always requires a reason."""
 
 
 def pretty_json(value: Any, margin: str = "") -> str:
@@ -308,7 +308,7 @@ class ServiceAdmin(ShowsRefusals, LongList):
     actions: ClassVar[Any] = None
     # form field -> what read-only users see instead
     shown_instead: ClassVar[dict[str, str]] = {}
-    # read-only once the row exists: a policy that moved would apply to what nobody decided on
+    # read-only once the row exists: changing them would apply the policy elsewhere
     fixed: ClassVar[tuple[str, ...]] = ()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -344,7 +344,7 @@ class ServiceAdmin(ShowsRefusals, LongList):
 
 
 class RestoreForm(ChangeReasonForm):
-    """Why an old version is restored; `seen_version` detects concurrent changes."""
+    """The reason for restoring an old version; `seen_version` detects concurrent changes."""
 
     seen_version = forms.IntegerField(widget=forms.HiddenInput, min_value=0, max_value=2**31 - 1)
 
@@ -370,7 +370,7 @@ class DifferencesInWords(HistoricalRecordContextHelper):  # type: ignore[misc]  
 class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # neither has types
     """A service's admin class with every earlier version, which can be compared and restored as a new one.
 
-    Restoring goes through `serve`, as any other change does: with its reason, its rules and its refusals.
+    Restoring goes through `serve`, like any other change: with its reason, its validation and its refusals.
     """
 
     careful: ClassVar[bool] = False  # whether every reason needs at least 10 characters

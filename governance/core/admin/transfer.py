@@ -1,7 +1,7 @@
-"""Taking rows in from a spreadsheet and giving them out, for admin screens of any table.
+"""Import and export of spreadsheets, for admin classes of any table.
 
-A file is read, compared and shown before anything is written; rows that cannot be used are mended on the
-page and tried again. What was read travels with the page, signed: nothing of it is kept on the server.
+A file is read, compared and shown before anything is written; invalid rows are corrected on the
+page and tried again. The data is in the page, signed: nothing of it is stored on the server.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from governance.core.transactions import in_turn
 MOST_ROWS = 2_000
 ROWS_AT_ONCE = 25  # of one transaction: a quarter of a second
 MOST_BYTES = 700_000  # of a file
-MOST_PACKED = 900_000  # characters that travel with the page; what a request may carry is 1 MB
+MOST_PACKED = 900_000  # characters of data in the page; a request is limited to 1 MB
 MOST_IN_MEMORY = 1_000_000  # bytes of an export; larger ones are in an unnamed file
 SHOWN = 50  # rows shown of each kind
 DOMAIN = "BACK_OFFICE"
@@ -275,7 +275,7 @@ class Preview:
     same: int = 0
     wrong: list[tuple[str, Row, list[str], list[Cell]]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # to be confirmed before it is written
-    notes: list[tuple[int, str, str]] = field(default_factory=list)  # what is to be read once it is written
+    notes: list[tuple[int, str, str]] = field(default_factory=list)  # remarks to read once it is written
 
     @property
     def good(self) -> int:
@@ -297,7 +297,7 @@ class Preview:
     def refuse(
         self, name: str, row: Row, columns: Sequence[tuple[str, Any]], said: Mapping[str, list[str]]
     ) -> None:
-        """Add a wrong row with its errors by column; errors of no column belong to the row."""
+        """Add an invalid row with its errors by column; errors without a column belong to the row."""
         names = {name for name, _label in columns}
         rest = [text for column, texts in said.items() if column not in names for text in texts]
         cells = [Cell(column, label, row[column], said.get(column, [])) for column, label in columns]
@@ -425,10 +425,10 @@ class GivesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
 
 class TakesFiles(GivesRows):
-    """A screen that imports a file: read, compared, shown, corrected, and written when confirmed.
+    """An admin class that imports a file: read, compared, shown, corrected, and written when confirmed.
 
-    What was read, a dataclass that is falsy once it is empty, travels with the page, signed for one user.
-    Subclasses implement what raises NotImplementedError.
+    The data, a dataclass that is falsy once it is empty, is in the page, signed for one user.
+    Subclasses implement the methods that raise NotImplementedError.
     """
 
     actions_list: ClassVar[Any] = ["import_rows", "export_rows"]
@@ -440,19 +440,19 @@ class TakesFiles(GivesRows):
         return self.has_transfer_permission(request)
 
     def read_file(self, request: HttpRequest, file: UploadedFile[Any]) -> Any:
-        """Return what a file holds. Raises ValidationError."""
+        """Return a file's data. Raises ValidationError."""
         raise NotImplementedError
 
     def mended(self, values: Any, typed: Mapping[str, Any]) -> Any:
-        """Return a file from the values of its fields, with the corrections typed into its cells."""
+        """Return the data from the form's fields, with the corrections typed into its cells."""
         raise NotImplementedError
 
     def look(self, request: HttpRequest, file: Any) -> Preview:
-        """Return what a file would do."""
+        """Return a preview of the import."""
         raise NotImplementedError
 
     def write(self, request: HttpRequest, file: Any, options: Mapping[str, Any]) -> tuple[Any, Preview]:
-        """Write the good rows and report it; return the remaining file and what was done.
+        """Write the valid rows and report it; return the remaining data and what was done.
 
         Raises Refused for the file as a whole.
         """
@@ -519,7 +519,7 @@ class TakesFiles(GivesRows):
 
 @dataclass(slots=True)
 class Rows:
-    """The rows of a file, and the headings that are none of ours."""
+    """The rows of a file, and its unknown headings."""
 
     rows: list[Row]
     unknown: list[str] = field(default_factory=list)
@@ -529,9 +529,9 @@ class Rows:
 
 
 class TakesRows(TakesFiles):
-    """A screen whose rows are imported column by column.
+    """An admin class whose rows are imported by column.
 
-    Subclasses implement `columns` and `take`. Where `whole`, a file with a wrong row is not written at all.
+    Subclasses implement `columns` and `take`. If `whole`, a file with an invalid row is not written at all.
     """
 
     key: str

@@ -103,7 +103,7 @@ def recommend(
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Whether a recommendation may drive production, and why not: `reason` is GATE_PASS or a refusal's.
+    """The judgement on a recommendation: `reason` is GATE_PASS or a refusal's.
 
     `recommendation` is None if there is none, `verdict` if the gate was not asked.
     """
