@@ -56,7 +56,7 @@ RATES = (RESPONSE_RATE, CLOSE_RATE)
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """How one kind of feedback counts.
+    """A kind of feedback, and how it counts.
 
     `column` counts it in the node, `is_hit` says on which side of its rate. `is_active` events show an active
     buyer and count once per buyer and deal. `is_answer` is the success of the KPI event.
@@ -167,7 +167,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class FeedbackPlan:
-    """What one feedback writes: the node's figures, how they change, and the buyer's activity.
+    """The changes for one feedback: the node's figures, how they change, and the buyer's activity.
 
     `activity` is None if the buyer's row does not change.
     """

@@ -1,4 +1,4 @@
-"""The pack's job."""
+"""Celery tasks of buyers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether follow-ups are ready for go-live."""
+"""The follow-ups' readiness check for go-live."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from governance.runbook.registry import Finding, Severity, check
     screen="admin:followups_laddertemplate_changelist",
 )
 def followup_ladder_ready(at: datetime) -> list[Finding]:
-    """Each province has a template, its own or the one for everywhere; one that is switched off is present.
+    """Check that each province has a template, its own or the general one; one that is off counts.
 
-    At least one is on, and each one's steps can be read.
+    At least one is on, and the steps of each are valid.
     """
     templates = {
         template.province: template for template in LadderTemplate.objects.filter(market_key=ALL)

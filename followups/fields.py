@@ -1,4 +1,4 @@
-"""A lead's fields, described once: import, export, REST, admin and erasure read this table.
+"""A lead's fields, described once for import, export, REST, admin and erasure.
 
 A new column of lead files is a row of `FIELDS` with a value in `LeadValues`, a column of `Lead` and its
 migration.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Kind(Enum):
-    """What a field holds. `OWN` is what each of its readers treats in a way of its own."""
+    """The type of a field. `OWN` is handled separately by each of its readers."""
 
     TEXT = auto()
     CHOICE = auto()
@@ -34,7 +34,7 @@ class Kind(Enum):
 
 
 class Group(Enum):
-    """The part of the admin screen on which a field stands."""
+    """The section of the admin page with a field."""
 
     PERSON = auto()
     PLACE = auto()
@@ -44,14 +44,15 @@ class Group(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LeadField:
-    """A field of a lead under the name that `Lead` and REST have for it.
+    """A field of a lead under its name in `Lead` and REST.
 
-    `headings` are the columns of lead files, in English and French, the surest first: of two columns for a
-    field the surer is it, the other is extra. Blank, it is in no file, and needs no `label`, which reports,
-    previews and exports show. `read` reads a cell; without it the importer reads the cell with others.
+    `headings` are the columns of lead files, in English and French, the most reliable first: of two columns
+    for a field the more reliable one is used, the other is extra. If blank, it is in no file, and needs no
+    `label`, which reports, previews and exports show. `read` reads a cell; without it the importer reads the
+    cell together with others.
 
-    A field without a `group` is no column of `Lead`. A value that is `of_place` goes when the lead moves;
-    one that is not `personal` outlives an erasure.
+    A field without a `group` is no column of `Lead`. A value that is `of_place` is removed when the lead
+    moves; one that is not `personal` survives an erasure.
     """
 
     name: str
@@ -66,7 +67,7 @@ class LeadField:
     personal: bool = True
 
 
-# In the order of the columns of an export, of the collection's answer and of the admin screen.
+# In the order of the columns of an export, of the collection's answer and of the admin page.
 FIELDS = (
     LeadField(
         "external_id", Kind.OWN, Group.PERSON,
@@ -142,7 +143,7 @@ FIELDS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeadValues:
-    """What a source says of a lead; blank and None say nothing. `score` is a fraction, `cost` in CAD."""
+    """A source's values for a lead; blank and None mean unknown. `score` is a fraction, `cost` in CAD."""
 
     name: str = ""
     city: str = ""
@@ -164,7 +165,7 @@ NUMBERS = tuple(field.name for field in FIELDS if field.kind in (Kind.FRACTION, 
 VALUES = (*(field.name for field in FIELDS if field.kind in (Kind.TEXT, Kind.CHOICE)), *NUMBERS)
 FILE_VALUES = tuple(name for name in VALUES if BY_NAME[name].headings)
 OF_PLACE = tuple(field.name for field in FIELDS if field.of_place)
-# what an erasure makes of the values
+# the values after an erasure
 BLANK = {name: None if name in NUMBERS else "" for name in VALUES if BY_NAME[name].personal}
 
 
@@ -173,5 +174,5 @@ def columns_of(group: Group) -> tuple[str, ...]:
 
 
 def label_of(name: str) -> StrOrPromise:
-    """Return how reports and previews call a column of a file: an unknown one by its heading."""
+    """Return the label of a file's column in reports and previews: for an unknown one its heading."""
     return next((field.label for field in FILE if field.name == name), name)

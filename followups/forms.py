@@ -1,4 +1,4 @@
-"""What people type on the due-task pages. Times are the lead's: her clock, not the reader's."""
+"""Forms of the due-task pages. Times are in the lead's local time, not the reader's."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ INBOUND: Final = ("REACHED", "REPLIED", "OPTED_OUT")
 
 
 class LocalTimeField(forms.DateTimeField):
-    """A time on the clock of `zone`; its value is the instant in UTC."""
+    """A time in the time zone `zone`; its value is the instant in UTC."""
 
     widget = forms.DateTimeInput(format=TYPED, attrs={"type": "datetime-local"})
 
@@ -57,7 +57,7 @@ class LocalTimeField(forms.DateTimeField):
 
 
 class NoteField(forms.CharField):
-    """What somebody writes beside an outcome. It is never cut and never refused for its length."""
+    """The note on an outcome. It is never cut and never refused for its length."""
 
     widget = forms.Textarea(attrs={"rows": 2})
     counted_from, part = NOTE_COUNTED_FROM, NOTE_PART
@@ -78,7 +78,7 @@ class RefusableForm(forms.Form):
 
 
 class OfALead(RefusableForm):
-    """A form whose times are read on one lead's clock."""
+    """A form whose times are in one lead's local time."""
 
     def __init__(self, *args: Any, zone: str, at: datetime, **kwargs: Any) -> None:
         self.zone = zone
@@ -121,7 +121,7 @@ class CompleteForm(OfALead):
     def __init__(self, *args: Any, channel: str, may_override: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         row = CHANNELS.get(channel)
-        names: Iterable[str] = row.outcomes if row else OUTCOMES  # without a channel every outcome is taken
+        names: Iterable[str] = row.outcomes if row else OUTCOMES  # without a channel any outcome is valid
         self.fields["outcome"].choices = [(name, OUTCOMES[name]) for name in names]  # type: ignore[attr-defined]  # a ChoiceField
         self.fields["outcome"].initial = row.default_outcome if row else None
         self.fields["next"].choices = [("", _("a closer takes over")), *NEXT.items()]  # type: ignore[attr-defined]  # a ChoiceField
@@ -143,7 +143,7 @@ class CompleteForm(OfALead):
 
 
 class ConsentForm(RefusableForm):
-    """What a person agreed to, and how that can be proved."""
+    """What a person agreed to, and the evidence."""
 
     channel = forms.ChoiceField(label=_("They agreed to"), choices=CHANNEL_CHOICES)
     wording = forms.CharField(
@@ -161,7 +161,7 @@ class ConsentForm(RefusableForm):
 
 
 class SnoozeForm(OfALead):
-    """Until when a task is put aside."""
+    """Until when a task is snoozed."""
 
     until = LocalTimeField(
         label=_("Put aside until"),
@@ -170,13 +170,13 @@ class SnoozeForm(OfALead):
 
 
 class SkipForm(OfALead):
-    """Why a task is left out."""
+    """Why a task is skipped."""
 
     reason = forms.CharField(label=_("Why is it skipped?"), max_length=200)
 
 
 class InboundForm(OfALead):
-    """What a lead who called or wrote had to say."""
+    """What a lead who called or wrote wanted."""
 
     channel = forms.ChoiceField(label=_("How did they reach us?"), choices=CHANNEL_CHOICES, initial=CALL)
     outcome = forms.ChoiceField(
@@ -195,14 +195,14 @@ class InboundForm(OfALead):
 
 
 class ReassignForm(forms.Form):
-    """Whose open tasks go to whom, and why."""
+    """Whose open tasks are reassigned to whom, and why."""
 
     whose = forms.ChoiceField(label=_("All open tasks of"))
     owner = forms.ChoiceField(label=_("go to"))
     reason = forms.CharField(label=_("Why?"), max_length=200)
 
     def offer(self, names: Sequence[str]) -> None:
-        """Offer these people, and nobody at all on either side."""
+        """Offer these people, and "unassigned", on either side."""
         for name, none in (
             ("whose", _("nobody (unassigned tasks)")),
             ("owner", _("nobody: offered to everybody")),
@@ -220,7 +220,7 @@ class ReassignForm(forms.Form):
 
 
 class QueueForm(forms.Form):
-    """What the due list is narrowed to."""
+    """The filters of the due list."""
 
     whose = forms.ChoiceField(
         label=_("Whose"), required=False,
@@ -245,6 +245,6 @@ class QueueForm(forms.Form):
         super().__init__({name: data.get(name, "") for name in self.base_fields}, **kwargs)
 
     def chosen(self) -> dict[str, str]:
-        """Return what was chosen; an unknown word chooses nothing."""
+        """Return the filters; ignore invalid values."""
         self.is_valid()
         return {name: value for name, value in self.cleaned_data.items() if value}

@@ -1,4 +1,4 @@
-"""Leads, the ladders that follow them up, and the tasks of each ladder."""
+"""Leads, their ladders, and the tasks of each ladder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IN_QUEUE = Q(is_current=True, due_at__isnull=False)
 
 
 class Lead(Written, PlaceModel):
-    """A person who may sell a house. Personal data lives here and in her contact points alone."""
+    """A person who may sell a house. Only this row and its contact points hold personal information."""
 
     class Status(models.TextChoices):
         NEW = "NEW", _("new")
@@ -88,7 +88,7 @@ class Lead(Written, PlaceModel):
         indexes = [
             models.Index(fields=["correlation_id"], name="lead_trace"),  # trace of one call
             models.Index(fields=["-created_at", "-id"], name="lead_newest"),  # the collection
-            models.Index(fields=["province", "market_key"], name="lead_by_place"),  # realigning, filters
+            models.Index(fields=["province", "market_key"], name="lead_by_place"),  # rescheduling, filters
             models.Index(
                 fields=["status"], name="lead_unsettled",
                 condition=Q(status__in=["NEW", "WORKING", "HANDED_OVER"]),
@@ -115,8 +115,9 @@ class Lead(Written, PlaceModel):
         super().save(*args, **kwargs)
 
     def fold_keys(self) -> None:
-        """Set what follows from city and market: how their clocks are looked up."""
-        # some scripts grow when they are folded; what is cut matches no city, so every clock must allow it
+        """Set the keys derived from city and market, for looking up their time zones."""
+        # some scripts grow when they are folded; a truncated key matches no city, so every time zone must
+        # allow it
         self.city_key = fold_city(self.city)[:KEY_LENGTH]
         self.market_city_key = "" if self.market == ALL else fold_city(self.market)[:KEY_LENGTH]
 
@@ -163,7 +164,7 @@ class ContactPoint(models.Model):
             )
         ]  # fmt: skip
         indexes = [
-            models.Index(fields=["digest"], name="point_by_digest"),  # opt-outs, lookup
+            models.Index(fields=["digest"], name="point_by_digest"),  # opt-outs, look-ups
             models.Index(  # the area codes that are called
                 Substr("value", 1, 5), name="point_by_area_code", condition=Q(kind="PHONE")
             ),
@@ -173,7 +174,7 @@ class ContactPoint(models.Model):
         return self.value
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save under the hash by which other leads that have the number or address find it."""
+        """Save with the hash by which other leads with the number or address find it."""
         if kwargs.get("update_fields") is None and digests.several_keys():
             from followups.services.rekeying import take_stored_digests
 
@@ -187,12 +188,12 @@ class ContactPoint(models.Model):
 
     @property
     def other_digests(self) -> tuple[str, ...]:
-        """Its hashes under the other contact keys; nothing while there is one key."""
+        """Return its hashes under the other contact keys; nothing while there is one key."""
         return digests.other_digests(self.kind, self.value, self.digest)
 
     @property
     def facts(self) -> PointFacts:
-        """This point as the gate sees it."""
+        """Return this point as the gate sees it."""
         return PointFacts(self.kind, self.digest, digests.area_code(self.value), self.other_digests)
 
 
@@ -225,7 +226,7 @@ def default_steps() -> list[dict[str, Any]]:
 
 
 class LadderTemplate(PlaceModel, Versioned):
-    """The steps that a new ladder takes. A running ladder keeps those that it began with."""
+    """The steps of a new ladder. A running ladder keeps those that it started with."""
 
     province = models.CharField(
         _("province"), max_length=2, choices=Province.choices, blank=True, default="",
@@ -261,12 +262,12 @@ class LadderTemplate(PlaceModel, Versioned):
 
     @property
     def rests(self) -> int:
-        """How many days an unanswered lead rests; 0 where no nurture ladder follows."""
+        """Return how many days an unanswered lead rests; 0 if no nurture ladder follows."""
         return REST_DAYS if self.rest_days is None else self.rest_days
 
     @property
     def nurture(self) -> tuple[Step, ...]:
-        """The steps of the nurture ladder."""
+        """Return the steps of the nurture ladder."""
         return read_steps(self.nurture_steps) if self.nurture_steps else NURTURE_STEPS
 
     def clean(self) -> None:
@@ -281,7 +282,7 @@ class LadderTemplate(PlaceModel, Versioned):
 
 
 class Ladder(Written):
-    """One lead's way through the steps of a template, as they were when it began."""
+    """One lead's ladder, with the steps of the template as they were when it started."""
 
     class Status(models.TextChoices):
         ACTIVE = "ACTIVE", _("active")
@@ -298,7 +299,7 @@ class Ladder(Written):
     status = models.CharField(_("status"), max_length=9, choices=Status.choices, default=Status.ACTIVE)
     stop_reason = models.CharField(_("why it ended"), max_length=200, blank=True, default="")
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
-    # its place among the ladders of one number; none: it began before ladders waited for one another
+    # its place among the ladders of one number; none: it started before ladders waited for each other
     queued_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
@@ -320,7 +321,7 @@ class Ladder(Written):
 
 
 class FollowUpTask(Written):
-    """One thing to do for a lead: a step of its ladder, a promised callback, or a handover to a closer."""
+    """A task for a lead: a step of their ladder, a scheduled callback, or a handoff to a closer."""
 
     class Kind(models.TextChoices):
         LADDER = "LADDER", _("ladder")
@@ -467,11 +468,11 @@ class FollowUpTask(Written):
             models.Index(  # next, claiming and the top of the list
                 fields=["due_at", "id"], name="task_due_handover", condition=IN_QUEUE & Q(kind="HANDOVER")
             ),
-            models.Index(  # telling the managers
+            models.Index(  # notifying the managers
                 fields=["alert_at"], name="task_unopened",
                 condition=Q(kind="HANDOVER", status="OPEN", opened_at=None, alerted_at=None),
             ),
-            models.Index(  # the day of each person
+            models.Index(  # a person's day
                 fields=["completed_at"], name="task_done_at", condition=Q(status="COMPLETED"),
                 include=["completed_by", "outcome", "due_at", "sla_2h_at"],
             ),
@@ -495,7 +496,7 @@ class FollowUpTask(Written):
             ),
             models.Index(fields=["claim_until"], name="task_claimed", condition=Q(claim_until__isnull=False)),
             models.Index(fields=["claim_token"], name="task_of_claim", condition=~Q(claim_token="")),
-            # realigning a province, realigning everywhere, reassigning
+            # rescheduling a province, rescheduling everywhere, reassigning
             models.Index(
                 fields=["province", "lead"], name="task_open_in", condition=IS_OPEN, include=["due_at"]
             ),
@@ -506,7 +507,7 @@ class FollowUpTask(Written):
                 name="task_done_by", condition=Q(status="COMPLETED"),
             ),
             models.Index(fields=["origin"], name="task_promised_in", condition=Q(origin__isnull=False)),
-            models.Index(  # how often a number or address was contacted: the gate
+            models.Index(  # the frequency cap of the gate
                 fields=["contact_point", "contacted_at"], name="task_contacts",
                 condition=Q(status="COMPLETED", kind="LADDER"),
             ),
@@ -531,7 +532,7 @@ class FollowUpTask(Written):
 
     @property
     def standing_outcome(self) -> str:
-        """The outcome that counts: as corrected, else as recorded; blank while there is none."""
+        """Return the outcome that counts: as corrected, else as recorded; blank while there is none."""
         return self.corrected_to or self.outcome
 
     @property
@@ -544,7 +545,7 @@ class FollowUpTask(Written):
 
 
 class TaskCorrection(Written):
-    """What a completed task's outcome was corrected from and to; the task keeps its first outcome."""
+    """A completed task's outcome before and after a correction; the task keeps its first outcome."""
 
     task = models.ForeignKey(FollowUpTask, models.PROTECT, related_name="corrections", verbose_name=_("task"))
     from_outcome = models.CharField(_("corrected from"), max_length=12, choices=FollowUpTask.Outcome.choices)
@@ -565,10 +566,10 @@ class TaskCorrection(Written):
 
 
 class OptOutPress(models.Model):
-    """An opt-out that somebody recorded on a page with one key, and what it stopped: for its undo alone.
+    """An opt-out that somebody recorded on a page with one key, and what it stopped, for its undo.
 
-    `previous` is the task's outcome of before, blank where it had none; `stopped` holds digests, and what
-    leads, ladders and tasks were.
+    `previous` is the task's previous outcome, blank if it had none; `stopped` holds digests, and the previous
+    states of leads, ladders and tasks.
     """
 
     token = models.CharField(max_length=PRESS_LENGTH, unique=True)
@@ -590,7 +591,7 @@ class OptOutPress(models.Model):
 
 
 class InboundContact(Written):
-    """A lead called or wrote; `outcome` blank: nobody has answered her yet."""
+    """An inbound contact of a lead; a blank `outcome` means that nobody has answered them yet."""
 
     lead = models.ForeignKey(Lead, models.PROTECT, related_name="inbound", verbose_name=_("lead"))
     channel = models.CharField(_("channel"), max_length=CODE_LENGTH, choices=CHANNEL_CHOICES)
@@ -608,7 +609,7 @@ class InboundContact(Written):
         indexes = [
             models.Index(fields=["-at", "-id"], name="inbound_newest"),
             models.Index(fields=["correlation_id"], name="inbound_trace"),  # trace of one call
-            models.Index(fields=["actor", "at"], name="inbound_of_person"),  # what look-ups ended in
+            models.Index(fields=["actor", "at"], name="inbound_of_person"),  # the results of look-ups
         ]
 
     def __str__(self) -> str:
@@ -616,7 +617,7 @@ class InboundContact(Written):
 
 
 class LookupEvent(Written, AppendOnly):
-    """Somebody looked a person up; by what is kept as a keyed hash."""
+    """A look-up of a person, who is stored as a keyed hash."""
 
     kind = models.CharField(_("looked up by"), max_length=5)
     digest = models.CharField(_("keyed hash"), max_length=64)
@@ -629,7 +630,7 @@ class LookupEvent(Written, AppendOnly):
         indexes = [
             models.Index(fields=["-at", "-id"], name="lookup_newest"),
             models.Index(fields=["correlation_id"], name="lookup_trace"),  # trace of one call
-            models.Index(fields=["actor", "at"], name="lookup_of_person"),  # how many of late
+            models.Index(fields=["actor", "at"], name="lookup_of_person"),  # recent counts
         ]
         permissions = [("review_lookups", "See who looked up many people")]
 
@@ -638,7 +639,7 @@ class LookupEvent(Written, AppendOnly):
 
 
 class RealignRequest(models.Model):
-    """Due times somewhere must be judged anew; `cursor` is the last lead that was done."""
+    """A request to recompute due times somewhere; `cursor` is the last lead that was done."""
 
     province = models.CharField(_("province"), max_length=2, blank=True, default="")
     asked_by = models.CharField(_("asked by"), max_length=ACTOR_LENGTH, blank=True, default="")
@@ -660,7 +661,7 @@ class RealignRequest(models.Model):
 
 
 class SlaSnapshot(models.Model):
-    """How a day's tasks were answered, for one group (`dimension` ALL, PROVINCE, CHANNEL, STEP or OWNER)."""
+    """A day's SLA for one group (`dimension` ALL, PROVINCE, CHANNEL, STEP or OWNER)."""
 
     day = models.DateField(_("day"))
     dimension = models.CharField(_("by"), max_length=10)

@@ -1,4 +1,4 @@
-"""Contact points as they are stored, and the digests by which suppressions find them."""
+"""Contact points as stored, and the digests by which suppressions find them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def stored_digests(kind: str, value: str) -> tuple[str, ...]:
 
 
 def lead_digest(external_id: str) -> str:
-    """Return the hash under which a lead's own opt-out is remembered, numbers or none."""
+    """Return the hash under which a lead's own opt-out is stored, with or without numbers."""
     return digests.digest(digests.LEAD, external_id)
 
 

@@ -1,4 +1,4 @@
-"""Questions about leads and tasks."""
+"""Queries on leads and tasks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Joined(Aggregate):
 
 
 def contacts_of(listed: Any, since: Any) -> list[models.QuerySet[Any]]:
-    """Return, for the gate, the contacts with points since an instant, and what came in from their leads.
+    """Return, for the gate, the contacts with points since an instant, and their leads' inbound contacts.
 
     A contact is a ladder's completed step that reached out and did not turn out to be a wrong number.
     """
@@ -75,10 +75,10 @@ def _as_personal(rows: models.QuerySet[Any], what: str, digest: str, at: str) ->
 
 
 class LeadQuerySet(PlaceQuerySet):
-    """Leads."""
+    """Queries on leads."""
 
     def visible_to(self, by: By, at: datetime) -> Self:
-        """Keep what the actor may see: everything, or the leads with own or unowned work."""
+        """Return what the actor may see: everything, or the leads with own or unowned tasks."""
         if by.may("followups.view_all"):
             return self
         from followups.models import FollowUpTask
@@ -87,11 +87,11 @@ class LeadQuerySet(PlaceQuerySet):
         return self.filter(Exists(tasks))
 
     def to_nurture(self, at: datetime) -> Self:
-        """Keep leads whose rest is over, unless somebody gave them another date since."""
+        """Return leads whose rest is over, unless somebody gave them another date since."""
         return self.filter(nurture_at__lte=at, status="NOT_NOW", follow_up_at=F("nurture_at"))
 
     def nobodys(self) -> Self:
-        """Keep leads that are neither won nor dead and have no open task and no date."""
+        """Return leads that are neither won nor dead and have no open task and no date."""
         from followups.models import FollowUpTask
 
         open_tasks = FollowUpTask.objects.filter(lead=OuterRef("pk"), status="OPEN")
@@ -100,7 +100,7 @@ class LeadQuerySet(PlaceQuerySet):
 
 
 class LadderTemplateQuerySet(PlaceQuerySet):
-    """Ladder templates; a row without a province holds where a province has none."""
+    """Queries on ladder templates; a row without a province applies to provinces without one."""
 
     def candidates(self, place: SomePlace) -> Self:
         return self.filter(
@@ -115,13 +115,13 @@ MOST_UNANSWERED = 100
 
 
 class TaskQuerySet(models.QuerySet[Any]):
-    """Follow-up tasks."""
+    """Queries on follow-up tasks."""
 
     def open(self) -> Self:
         return self.filter(status="OPEN")
 
     def due(self, at: datetime) -> Self:
-        """Keep current steps whose time has come and that are not snoozed, oldest first."""
+        """Return current steps that are due and not snoozed, oldest first."""
         return (
             self.filter(is_current=True, due_at__lte=at)
             .filter(Q(snoozed_until=None) | Q(snoozed_until__lte=at))
@@ -129,10 +129,10 @@ class TaskQuerySet(models.QuerySet[Any]):
         )
 
     def of_urgency(self, rank: Urgency, at: datetime) -> Self:
-        """Keep due tasks of a kind of urgency, as `rules.urgency` ranks them.
+        """Return due tasks of a kind of urgency, as `rules.urgency` ranks them.
 
-        What closes soon only the gate can tell: there, and of the rest, nothing is left out. Of leads who
-        wait for an answer, the hundred who have waited longest count.
+        Only the gate knows what closes soon: for that kind, and for the rest, nothing is left out. Of leads
+        who wait for an answer, only the hundred who have waited longest are included.
         """
         match rank:
             case Urgency.HANDOVER | Urgency.CALLBACK:
@@ -152,22 +152,22 @@ class TaskQuerySet(models.QuerySet[Any]):
                 assert_never(unknown)
 
     def late(self, at: datetime) -> Self:
-        """Keep due tasks that are more than two hours of allowed contact past their time."""
+        """Return due tasks that are more than two hours of allowed contact late."""
         return self.due(at).filter(sla_2h_at__lt=at)
 
     def held(self) -> Self:
-        """Keep open tasks for which no permitted contact time is known; those that wait for a lead aside."""
+        """Return open tasks without a permitted contact time, except those that wait for another lead."""
         return self.open().filter(due_at=None).exclude(held_reason="person_active")
 
     def of_unknown_owners(self) -> Self:
-        """Keep open tasks whose owner is the name of no active user."""
+        """Return open tasks whose owner is not the name of an active user."""
         return self.open().exclude(owner_key="").exclude(owner_key__in=active().values("key"))
 
     def unclaimed(self, at: datetime) -> Self:
         return self.filter(Q(claim_until=None) | Q(claim_until__lte=at))
 
     def offered_to(self, by: By, at: datetime) -> Self:
-        """Keep the actor's own tasks and those that nobody at work owns; handovers are offered to closers.
+        """Return the actor's own tasks and those that nobody at work owns; handoffs are offered to closers.
 
         A manager, a closer's reading and a service client see everything through `visible_to`.
         """
@@ -181,7 +181,7 @@ class TaskQuerySet(models.QuerySet[Any]):
         return self if by.may("followups.view_all") else self.offered_to(by, at)
 
     def fitting(self, by: By) -> Self:
-        """Keep what the actor's work profile names: provinces, channels and languages; her own always."""
+        """Return tasks in the actor's work profile (provinces, channels, languages), plus the actor's own."""
         fits = Q()
         if by.provinces:
             fits &= Q(province__in=by.provinces)
@@ -192,12 +192,12 @@ class TaskQuerySet(models.QuerySet[Any]):
         return self.filter(Q(owner_key=by.key) | fits) if fits else self
 
     def free_for(self, by: By, at: datetime) -> Self:
-        """Keep what nobody holds, fits the actor's work profile and is the actor's to do."""
+        """Return unclaimed tasks that the actor may work and that match the actor's work profile."""
         wanted = self.unclaimed(at).fitting(by)
         return wanted if by.may("followups.work_any_task") else wanted.offered_to(by, at)
 
     def with_clocks(self) -> Self:
-        """Add what `city_zone` says of the lead's city and market, for the gate."""
+        """Add the rows of `city_zone` for the lead's city and market, for the gate."""
         return self.annotate(
             city_zone=Coalesce(
                 zone_of_city(OuterRef("lead__province"), OuterRef("lead__city_key")), models.Value("")
@@ -218,14 +218,14 @@ class TaskQuerySet(models.QuerySet[Any]):
         )
 
     def of_lead_of(self, task_id: int) -> Self:
-        """Keep a task, its ladder's other steps, and what is open or running for its lead, in order.
+        """Return a task, its ladder's other steps, and what is open or running for its lead, in order.
 
         Adds `newer_ladder`: whether the lead has had a later ladder than the task's.
         """
         from followups.models import Ladder
 
         task = self.model._default_manager.filter(pk=task_id)
-        # PostgreSQL answers an OR by an index where the lead is the same; else it walks through the table
+        # PostgreSQL uses an index for an OR if the lead is the same; else it scans the table
         of_lead = self.filter(lead_id=Subquery(task.values("lead_id")[:1]))
         same_ladder = Q(ladder_id=Subquery(task.values("ladder_id")[:1]))
         later = Ladder.objects.filter(lead=OuterRef("lead"), pk__gt=OuterRef("ladder"))
@@ -234,10 +234,10 @@ class TaskQuerySet(models.QuerySet[Any]):
 
 
 def ids_of_all(questions: Sequence[tuple[models.QuerySet[Any], Sequence[str]]]) -> list[int]:
-    """Return the ids that several bounded questions answer, each once, in one query.
+    """Return the ids from several bounded queries, each once, in one query.
 
-    A question with places is asked once for each, its value `??` standing for the place. Django itself joins
-    no bounded questions on SQLite.
+    A query with places is run once for each, its value `??` standing for the place. Django itself cannot
+    combine bounded queries on SQLite.
     """
     parts: list[str] = []
     values: list[Any] = []
@@ -252,13 +252,13 @@ def ids_of_all(questions: Sequence[tuple[models.QuerySet[Any], Sequence[str]]]) 
 
 
 MARKED = 500
-SOMEBODY, SOME_TIME = "??somebody", datetime(2000, 1, 1, tzinfo=UTC)  # stand for who asks, and when
+SOMEBODY, SOME_TIME = "??somebody", datetime(2000, 1, 1, tzinfo=UTC)  # for the actor and the instant
 
 
 def mark_of(by: By, at: datetime, filters: Mapping[str, str], task_id: int | None) -> str:
-    """Return a text that tells one state of the queue, the switches and one task from another, in one query.
+    """Return a text that differs between states of the queue, the switches and one task, in one query.
 
-    Looks at the oldest 500 due tasks and at the newest, at who holds which, and at the task in front.
+    Covers the oldest 500 due tasks and the newest, their claims, and the task in front.
     """
     sql, given = _mark_sql(by.role, by.may("followups.view_all"), tuple(sorted(filters)))
     said = {SOMEBODY: by.key, _instant(SOME_TIME): _instant(at), "??task": task_id}
@@ -274,7 +274,7 @@ def _instant(at: datetime) -> Any:
 
 @functools.cache
 def _mark_sql(role: str, sees_all: bool, filters: tuple[str, ...]) -> tuple[str, list[Any]]:
-    """Return the question as one kind of person asks it, worked out once: every page asks it all day."""
+    """Return the SQL for one kind of actor, compiled once: every page runs it all day."""
     from followups.models import FollowUpTask
 
     rights = frozenset({"followups.view_all"} if sees_all else ())
@@ -295,9 +295,9 @@ def _mark_sql(role: str, sees_all: bool, filters: tuple[str, ...]) -> tuple[str,
 def called_area_codes(known: Sequence[str] = ()) -> list[str]:
     """Return the area codes, other than the known ones, of the numbers of open CALL tasks, in one query.
 
-    It leaps from code to code: each prefix of a number is the next entry of an index after the one before.
-    Only of unknown codes numbers are read, until the first that an open call has. BETWEEN and LIMIT keep
-    PostgreSQL on that index where most numbers share a prefix.
+    It jumps from code to code: each prefix of a number is the next index entry after the previous one.
+    Numbers are read only for unknown codes, until the first that an open call has. BETWEEN and LIMIT keep
+    PostgreSQL on that index if most numbers share a prefix.
     """
     codes = [*known, ""]
     marks = ", ".join(["%s"] * len(codes))
@@ -320,7 +320,7 @@ def called_area_codes(known: Sequence[str] = ()) -> list[str]:
                 WHERE point.kind = 'PHONE' AND SUBSTR(point.value, 1, 5) BETWEEN prefix.start AND prefix.start
                 AND task.status = 'OPEN' AND task.channel = 'CALL'
                 LIMIT 1) END = 1
-            """,  # as many marks as there are known codes, and no value
+            """,  # as many placeholders as there are known codes, without values
             codes,
         )
         return [code for (code,) in cursor.fetchall()]

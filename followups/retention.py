@@ -1,4 +1,4 @@
-"""How long follow-ups keep what, and a lead as erasing her sees it: where her data lie, and what is left."""
+"""Retention periods of follow-ups, and leads as records that can be erased: their data, and what stays."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from governance.retention.registry import LEAD, Person, Rule, Trace, Who
 from governance.retention.rules import ERASED, Words
 
 MOST_NAMED = 10
-# What our own code writes as a reason; whatever else stands there, somebody typed.
+# The reasons that our own code writes; any other was typed by somebody.
 CODES = ("", ERASED, "no_contact_point", "corrected", "suppressed", "replaced", *FollowUpTask.Outcome.values)
 
 RULES = (

@@ -1,4 +1,4 @@
-"""The default ladder: six steps over seven days, wherever nothing nearer is defined."""
+"""Seed data: the default ladder, six steps over seven days, unless a more specific one exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A ladder's steps as a manager edits them: a row per step, drawn on a line of time."""
+"""Form fields for a ladder's steps: a row per step, drawn on a timeline."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EDGE = 4  # per cent of the line's width left free on either side
 
 
 def when(step: Step) -> str:
-    """Return how long after the first step was due a step comes, as people say it."""
+    """Return how long after the first step was due a step comes, for display."""
     minutes = step.days * 1440 + step.minutes
     if not minutes:
         return _("at once")
@@ -42,7 +42,7 @@ def when(step: Step) -> str:
 
 
 def time_line(steps: Sequence[Step]) -> SafeString:
-    """Draw steps on a line: early hours wide, later days close together, as a logarithm."""
+    """Draw steps on a logarithmic timeline: early hours wide, later days close together."""
     spans = [math.log1p(step.delay.total_seconds() / 60) for step in steps]
     longest = max(spans) or 1
     marks = [
@@ -58,7 +58,7 @@ def time_line(steps: Sequence[Step]) -> SafeString:
 
 
 def steps_in_words(steps: Sequence[Step]) -> SafeString:
-    """Return steps one under the other, with what is said in either language."""
+    """Return steps below each other as text, with their scripts in both languages."""
     rows = [
         (number, CHANNELS[step.channel].name, when(step), said(step))
         for number, step in enumerate(steps, start=1)
@@ -72,7 +72,7 @@ def said(step: Step) -> SafeString:
 
 
 def typed_from(step: Mapping[str, Any]) -> dict[str, str]:
-    """Return a kept step as the form's row shows it."""
+    """Return a stored step as the form's row shows it."""
     (unit, amount) = next(iter(step.get("delay", {"minutes": 0}).items()))
     if unit == "minutes" and amount and amount % 60 == 0:
         unit, amount = "hours", amount // 60
@@ -111,7 +111,7 @@ class StepsWidget(forms.Widget):
 
 
 class StepsField(forms.Field):
-    """Steps in the shape in which they are kept, put in the order of their times."""
+    """Steps as stored, in the order of their times."""
 
     widget = StepsWidget
 
@@ -147,7 +147,7 @@ class StepsField(forms.Field):
 
 
 class OptionalStepsField(StepsField):
-    """Steps that may be left out, which is None."""
+    """Optional steps; omitted they are None."""
 
     def to_python(self, value: Any) -> Any:
         return super().to_python(value) if value else None

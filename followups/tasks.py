@@ -1,4 +1,4 @@
-"""The jobs of follow-ups; valhalla/schedules.py says when."""
+"""Celery tasks of follow-ups; valhalla/schedules.py says when."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from governance.outbox.services import drain_outbox
 
 @job("followups.dispatch_due", every="minute")
 def dispatch_due(at: datetime) -> dict[str, int]:
-    """Free expired claims, bring back tasks, realign, start nurture ladders, report handoffs, send mail."""
+    """Free expired claims, unblock tasks, reschedule, start nurture ladders, report handoffs, send mail."""
     return each(
         at,
         claims_freed=services.free_expired_claims,
@@ -26,18 +26,18 @@ def dispatch_due(at: datetime) -> dict[str, int]:
 
 @job("followups.escalate_overdue", every="5 minutes")
 def escalate_overdue(at: datetime) -> int:
-    """Count late tasks as missed, once, and tell the managers."""
+    """Count late tasks as missed, once, and notify the managers."""
     return services.escalate_overdue(at)
 
 
 @job("followups.realign_due", every="day")
 def realign_due(at: datetime) -> int:
-    """Judge every future due time anew."""
+    """Recompute every future due time."""
     services.request_realigning("", By.system("followups.realign_due"), at)
     return services.realign_due(at)
 
 
 @job("followups.snapshot_sla", every="day")
 def snapshot_sla(at: datetime) -> int:
-    """Keep yesterday's SLA."""
+    """Store yesterday's SLA."""
     return services.snapshot_sla(at)

@@ -1,4 +1,4 @@
-"""What follow-ups tell of a lead's time line."""
+"""The follow-ups' entries in a lead's timeline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST = 300  # of each kind; nobody reads further back
 
 
 def timeline(lead_id: str) -> list[Happened]:
-    """Return how a lead came in, her ladders, tasks, calls to us and corrections: in five queries."""
+    """Return how a lead came in, their ladders, tasks, inbound contacts and corrections, in five queries."""
     lead = Lead.objects.filter(external_id=lead_id).first()
     if lead is None:
         return []

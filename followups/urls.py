@@ -1,4 +1,4 @@
-"""The pages under /followups/."""
+"""The URLs under /followups/."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""Tasks, times and the gate's answers in the words of the pages."""
+"""Tasks, times and the gate's answers as text for the pages."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ OUTCOMES = {
     "WRONG_NUMBER": gettext_lazy("Wrong number or address"),
     "OPTED_OUT": gettext_lazy("Opted out: never contact again"),
 }
-# A day and hour make sense only with these; a person who opted out is told no next time.
+# A day and hour make sense only with these; a person who opted out is not shown a next time.
 OF_THE_CLOCK = frozenset(
     {"holiday", "outside_statutory_hours", "outside_contact_window", "no_windows_defined", "too_soon"}
 )
 
 
-NOTE_PART = 4000  # characters of a note; what is longer is shown as a continued note
+NOTE_PART = 4000  # characters of a note; longer ones are shown as a continued note
 
 
 def moment(at: datetime, zone: str) -> str:
-    """Return an instant on the zone's clock, its short name included: “Tue 24 Nov, 10:05 EST”."""
+    """Return an instant in the time zone, with its short name: “Tue 24 Nov, 10:05 EST”."""
     # Translators: letters of Django's filter "date"; French has months in small letters: D j b, H:i T
     return date_format(local(at, zone), _("D j M, H:i T"))
 
 
 def clock(at: datetime, zone: str) -> str:
-    """Return the hour on the zone's clock: “10:05 EST”."""
+    """Return the local time in the zone: “10:05 EST”."""
     return date_format(local(at, zone), "H:i T")
 
 
 def soon(at: datetime, zone: str, today: date) -> str:
-    """Return a near instant as people say it: “today 17:30”, “tomorrow 9:00”, else its day and hour."""
+    """Return a near instant for display: “today 17:30”, “tomorrow 9:00”, else its day and hour."""
     there = local(at, zone)
     hour = date_format(there, "H:i")
     if there.date() == today:
@@ -68,7 +68,7 @@ def soon(at: datetime, zone: str, today: date) -> str:
 
 
 def duration(minutes: int) -> str:
-    """Return minutes as people say them: “35 min”, “3 h 20 min”, “2 days”."""
+    """Return minutes for display: “35 min”, “3 h 20 min”, “2 days”."""
     if minutes < 60:
         return _("%(minutes)s min") % {"minutes": max(0, minutes)}
     if minutes < 24 * 60:
@@ -87,7 +87,7 @@ def overdue(minutes: int) -> str:
 
 
 def task_name(kind: str, step: int | None, steps: int | None) -> str:
-    """Return which of the lead's tasks it is."""
+    """Return a task's display name among the lead's tasks."""
     if kind == FollowUpTask.Kind.CALLBACK:
         return _("Scheduled callback")
     if kind == FollowUpTask.Kind.HANDOVER:
@@ -105,7 +105,7 @@ def gate_sentence(reason: str, zone: str, then: datetime | None, at: datetime | 
 
 
 def why_ended(reason: str) -> str:
-    """Return why a ladder or task ended or is held: a code in words, else what a person wrote."""
+    """Return why a ladder or task ended or is blocked: text for a code, else what a person wrote."""
     ended: Mapping[str, object] = {
         **OUTCOMES,
         **SENTENCES,
@@ -116,7 +116,7 @@ def why_ended(reason: str) -> str:
 
 
 def note_parts(note: str) -> list[str]:
-    """Return a note in parts of at most 4,000 characters, cut between words where there are any."""
+    """Return a note in parts of at most 4,000 characters, split between words if there are any."""
     parts = []
     while len(note) > NOTE_PART:
         end = max(note.rfind(" ", 0, NOTE_PART), note.rfind("\n", 0, NOTE_PART)) + 1 or NOTE_PART
@@ -126,21 +126,21 @@ def note_parts(note: str) -> list[str]:
 
 
 def point_text(value: str) -> str:
-    """Return a phone number as Canadians read it; anything else as it is."""
+    """Return a phone number in Canadian format; anything else as it is."""
     if len(value) == 12 and value.startswith("+1"):
         return f"({value[2:5]}) {value[5:8]}-{value[8:]}"
     return value
 
 
 def point_link(channel: str, value: str, text: str = "") -> str:
-    """Return the address that opens the telephone, messages or mail, with `text` in it where that can be."""
+    """Return the URL that opens the phone, messages or mail, with `text` in it if possible."""
     row = CHANNELS[channel]
     body = f"?{urlencode({'body': text}, quote_via=quote)}" if row.written and text else ""
     return f"{row.link}:{quote(value, safe='@' if row.kind == EMAIL else '+')}{body}"
 
 
 def next_sentence(task: FollowUpTask | None) -> str:
-    """Return what comes next for a lead and when, on its own clock."""
+    """Return a lead's next step and its time, in the lead's local time."""
     if task is None:
         return _("Nothing more is planned for this lead.")
     if task.due_at is None:

@@ -34,7 +34,7 @@ def _never_below_zero(*names: str) -> models.Q:
 
 
 class OfferPolicy(PlaceModel, Versioned):
-    """How offers of one market, or of ALL of a province, are computed. Every earlier version is kept."""
+    """The terms for offers in one market, or in ALL of a province. Every earlier version is kept."""
 
     enabled = models.BooleanField(
         _("enabled"),
@@ -341,7 +341,7 @@ class OfferOutcome(Written, AppendOnly):
 
 
 class OutcomeReason(models.Model):
-    """Why a manager corrected an outcome or allowed a price.
+    """A manager's reason for correcting an outcome or allowing a price.
 
     Separate from the outcome, because it is free text: append-only rows must hold none.
     """

@@ -1,4 +1,4 @@
-"""What the collections of leads and tasks can be narrowed by."""
+"""Filters of the collections of leads and tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the follow-up endpoints take and give."""
+"""Serializers of the follow-up endpoints."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MAX_ID = 2**63 - 1
 
 
 class WhenField(InstantField):
-    """An instant, or a date that stands for noon UTC of it."""
+    """An instant, or a date, which means noon UTC on it."""
 
     def to_internal_value(self, data: Any) -> datetime:
         if isinstance(data, str) and re.fullmatch(r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}\s*", data, re.ASCII):
@@ -46,14 +46,14 @@ class WhenField(InstantField):
 
 
 class TextField(serializers.CharField):
-    """Text that may be blank or left out."""
+    """Text that may be blank or omitted."""
 
     def __init__(self, max_length: int, **kwargs: Any) -> None:
         super().__init__(max_length=max_length, required=False, allow_blank=True, default="", **kwargs)
 
 
 class ChannelField(serializers.ChoiceField):
-    """A channel by its code, read without regard to case."""
+    """A channel by its code, in any case."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(choices=list(CHANNELS), **kwargs)
@@ -63,7 +63,7 @@ class ChannelField(serializers.ChoiceField):
 
 
 class PointField(TextField):
-    """A phone number or e-mail address, read as it is stored."""
+    """A phone number or e-mail address in its stored form."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -78,7 +78,7 @@ class PointField(TextField):
 
 
 class LeadIdField(serializers.CharField):
-    """A lead's id as its source calls it: 1 to 64 printable characters."""
+    """A lead's id in its source: 1 to 64 printable characters."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=64, **kwargs)
@@ -91,7 +91,7 @@ class LeadIdField(serializers.CharField):
 
 
 class CreateLadderInput(Input):
-    """What POST /ladder/create takes; what it does not know is kept with the lead, as her source sent it."""
+    """The input of POST /ladder/create; unknown parameters are stored with the lead as sent."""
 
     keeps_unknown = True
 
@@ -108,7 +108,7 @@ LEAD_INPUTS = (*VALUES, *FIELD_OF_KIND.values())
 
 
 def _lead_input(field: LeadField) -> serializers.Field[Any, Any, Any, Any]:
-    """Return the input that a field of a lead is read with; its column says how long a text may be."""
+    """Return the input for a field of a lead; its column determines the maximum length."""
     match field.kind:
         case Kind.POINT:
             return PointField(field.point)
@@ -183,7 +183,7 @@ class ReassignInput(Input):
 
 
 class ReassignManyInput(ReassignInput):
-    """Tasks by their ids, or those that a filter finds."""
+    """Tasks by their ids, or those that match a filter."""
 
     ids = JSONObjectField(list, required=False, default=None)
     of_owner = serializers.CharField(max_length=ACTOR_LENGTH, required=False, allow_blank=True, default=None)

@@ -1,4 +1,4 @@
-"""The addresses under /api/followups/."""
+"""URLs under /api/followups/."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The REST doors of follow-ups: read the input, call one service, answer."""
+"""The REST entry points of follow-ups: parse the input, call one service, respond."""
 
 from __future__ import annotations
 
@@ -240,6 +240,6 @@ class TaskCollection(CollectionViewSet):
 
     def get_queryset(self) -> QuerySet[FollowUpTask]:
         tasks = FollowUpTask.objects.visible_to(who(self.request), timezone.now()).select_related("lead")
-        # a cursor has no place for tasks that are held, whose due time is not known
+        # a cursor cannot include blocked tasks, which have no due time
         by_due = "due_at" in self.request.query_params.get("ordering", "")
         return tasks.filter(due_at__isnull=False) if by_due else tasks

@@ -1,1 +1,1 @@
-"""The due-task pages: permission, call, answer."""
+"""The due-task pages: check the permission, call the service, respond."""

@@ -1,4 +1,4 @@
-"""What is done with the task in front: start, record, put aside, skip, correct."""
+"""Actions on the task in front: start, record, snooze, skip, correct."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STOPPED = ("kill_switch_engaged", "go_live_disabled")
 
 
 def read_said(data: QueryDict) -> QueryDict:
-    """Put what one button says, such as `REACHED:CALLBACK:2026-11-26T14:30`, into the form's fields."""
+    """Put a button's value, such as `REACHED:CALLBACK:2026-11-26T14:30`, into the form's fields."""
     said = data.get("said", "")
     if not said:
         return data
@@ -40,13 +40,13 @@ def read_said(data: QueryDict) -> QueryDict:
     read["outcome"] = outcome
     if kind:
         read["next"] = kind
-    if when or kind == HANDOVER:  # a button without a time means at once, whatever is typed beside it
+    if when or kind == HANDOVER:  # a button without a time means at once, whatever time is typed in the form
         read["next_at"] = when
     return read
 
 
 def ticked_of(data: QueryDict) -> list[int]:
-    """Return the other leads with the number on which the outcome is recorded too."""
+    """Return the other leads with the number for which the outcome is recorded too."""
     ticked = (text for text in data.getlist("also")[:100] if text.isascii() and text.isdigit())
     return [int(text) for text in ticked if len(text) <= 18]
 
@@ -54,7 +54,7 @@ def ticked_of(data: QueryDict) -> list[int]:
 @needs(services.start_task.right)
 @posted
 def start(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """Ask the gate and begin; five minutes remain."""
+    """Ask the gate and start the contact; five minutes remain to begin."""
     by, at = who(request), timezone.now()
     try:
         services.start_task(pk, by=by, at=at)
@@ -71,7 +71,7 @@ def complete(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Record how a contact went; the next task follows."""
     by, at = who(request), timezone.now()
     said = read_said(request.POST)
-    # recorded all day, so in few queries: the card is read only to show what was wrong with it
+    # recorded all day, so with few queries: the card is loaded only to show errors
     look, zone, theirs = None, "UTC", True
     if said.get("outcome") in HAPPENED:
         look, zone = _seen_or_closed(pk, by, at)
@@ -93,15 +93,15 @@ def complete(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 
 def _has_times(said: QueryDict) -> bool:
-    """Say whether times were typed, on the lead's clock."""
+    """Return whether times were typed, in the lead's local time."""
     return bool(said.get("next_at") or said.get("contacted_at"))
 
 
 def _seen_or_closed(pk: int, by: By, at: datetime) -> tuple[Look | None, str]:
-    """Return the card and clock of a task; the clock alone where it was given to somebody else meanwhile.
+    """Return the card and time zone of a task; only the zone if it was given to somebody else meanwhile.
 
-    What the person did is recorded all the same, and nothing of a lead who is another's is shown. Raises
-    Http404 where there is no such task.
+    What the person did is still recorded, and nothing is shown of a lead who is another's. Raises Http404 if
+    there is no such task.
     """
     try:
         look = find(pk, by, at)
@@ -131,7 +131,7 @@ def _refused(
 def _go_on(
     request: HttpRequest, done: FollowUpTask | None = None, *, pressed: bool = False
 ) -> HttpResponseBase:
-    """Go on with the next task: the page's script asks for it at once, else the list offers it."""
+    """Continue with the next task: the page's script requests it at once, else the list offers it."""
     if is_part(request):
         return desk(request, who(request), timezone.now(), done=done, go_on=True, pressed=pressed)
     return to_list(request, **({"done": done.pk} if done else {}))
@@ -166,7 +166,7 @@ def opt_out(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 @needs(services.undo_opt_out.right)
 def undo_opt_out(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """Take back an opt-out that the same person recorded by key; the task in front stays where it is."""
+    """Undo an opt-out that the same person recorded by key; the task in front stays."""
     if request.method != "POST":
         return to_list(request)
     by, at = who(request), timezone.now()
@@ -199,7 +199,7 @@ def _taken_back(press: OptOutPress) -> str:
 @needs(services.snooze_task.right)
 @posted
 def snooze(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """Put a task aside."""
+    """Snooze a task."""
     by, at = who(request), timezone.now()
     look = find(pk, by, at)
     quick = request.POST.get("quick", "")
@@ -226,7 +226,7 @@ def snooze(request: HttpRequest, pk: int) -> HttpResponseBase:
 @needs(services.skip_task.right)
 @posted
 def skip(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """Leave a task out for a reason."""
+    """Skip a task with a reason."""
     by, at = who(request), timezone.now()
     look = find(pk, by, at)
     form = SkipForm(request.POST, zone=look.zone, at=at, auto_id="skip_%s")
@@ -248,7 +248,7 @@ def skip(request: HttpRequest, pk: int) -> HttpResponseBase:
 @needs(services.record_heard_consent.right)
 @posted
 def consent(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """Record that the person agreed to be contacted by a channel; the task stays in front."""
+    """Record that the person agreed to be contacted on a channel; the task in front stays."""
     by, at = who(request), timezone.now()
     look = find(pk, by, at)
     form = ConsentForm(request.POST, auto_id="consent_%s")
@@ -273,7 +273,7 @@ def consent(request: HttpRequest, pk: int) -> HttpResponseBase:
 @needs(services.correct_task.right)
 @posted
 def correct(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """Correct a completed task's outcome; the task in front stays where it is."""
+    """Correct a completed task's outcome; the task in front stays."""
     by, at = who(request), timezone.now()
     said: dict[str, Any] = read_said(request.POST).dict()
     reason = str(said.get("reason", "")).strip() or _("Corrected on the due-task page")

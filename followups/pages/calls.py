@@ -1,4 +1,4 @@
-"""A seller calls back or writes: whoever answers finds her, sees what was before, and records it."""
+"""Inbound contacts: the person who answers finds the lead, sees the history, and records the contact."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from governance.core.rest.input import from_office
 from governance.outbox.services import answer_once
 
 ONCE = re.compile(r"[0-9a-f]{32}")
-SHOWN = 3  # leads that are shown whole; of more the number says which
+SHOWN = 3  # leads that are shown in full; of more only the number is shown
 
 
 def read_sought(text: str) -> dict[str, str]:
-    """Say what somebody looks for: an e-mail address, a phone number, or else a lead's id."""
+    """Return what a search term is: an e-mail address, a phone number, or else a lead's id."""
     text = text.strip()[:254]
     if "@" in text:
         return {"email": text}
@@ -45,7 +45,7 @@ def read_sought(text: str) -> dict[str, str]:
 
 @needs(services.look_up.right)
 def find(request: HttpRequest) -> HttpResponseBase:
-    """Find leads by phone, e-mail or id, whoever owns them; by POST, for numbers stand in no address."""
+    """Find leads by phone, e-mail or id, whoever owns them; by POST, so that numbers stay out of URLs."""
     if request.method != "POST":
         return to_list(request)
     by, at = who(request), timezone.now()
@@ -77,7 +77,7 @@ def find(request: HttpRequest) -> HttpResponseBase:
 
 
 def _found(row: dict[str, Any], told: Told, by: By, form: InboundForm | None = None) -> dict[str, Any]:
-    """Return a lead in words, with all that whoever answers must know."""
+    """Return a lead for display, with everything that the person who answers must know."""
     lead, zone = told.lead, row["zone"]
     at = timezone.now()
     last = row["last_contact"]
@@ -128,7 +128,7 @@ def _found(row: dict[str, Any], told: Told, by: By, form: InboundForm | None = N
 
 @needs(services.record_inbound.right)
 def inbound(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """Record that a lead called or wrote; the same form sent again records nothing more."""
+    """Record that a lead called or wrote; submitting the same form again records nothing more."""
     if request.method != "POST":
         return to_list(request)
     by, at = who(request), timezone.now()
@@ -164,7 +164,7 @@ def inbound(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 
 def _again(request: HttpRequest, lead: Lead, by: By, form: InboundForm, status: int) -> HttpResponse:
-    """Show the lead again with what was wrong; nobody is looked up anew."""
+    """Show the lead again with the errors, without another look-up."""
     at = timezone.now()
     row = services.found_lead(lead, at)
     told = told_of([lead.pk])[0]

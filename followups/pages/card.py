@@ -1,4 +1,4 @@
-"""One task as the page shows it: everything in words, and what each outcome would set in motion."""
+"""A task's card: everything for display, and the consequences of each outcome."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def name_of(lead: Lead) -> str:
 
 
 def contact(look: Look, by: By, at: datetime, stopped: str) -> dict[str, Any]:
-    """Return the part of a card that changes by itself: the clock there, the gate, whose the task is.
+    """Return the part of a card that updates itself: the local time, the gate, the task's owner.
 
     `stopped` says why nobody may be contacted at all.
     """
@@ -133,7 +133,7 @@ def card(
     consent: ConsentForm | None = None,
     correcting: bool = False,
 ) -> dict[str, Any]:
-    """Return all that a card shows; the forms are those that were refused, if one was."""
+    """Return the card's context; `forms` are those with errors, if any."""
     task, lead, zone = look.task, look.task.lead, look.zone
     shown: dict[str, Any] = {
         **contact(look, by, at, stopped),
@@ -172,7 +172,7 @@ def card(
         shown["instead"] = instead(task)
     reason = refusal.extra.get("reason") if refusal else ""
     denied = refusal is not None and refusal.code == "contact_denied"
-    # while nobody may be contacted, what is recorded has happened before
+    # while nobody may be contacted, anything recorded has already happened
     shown["all_the_same"] = denied or bool(stopped)
     shown["denied"] = denied
     shown["overridable"] = denied and reason in OVERRIDABLE | {"holiday"}
@@ -182,7 +182,7 @@ def card(
 def complete_form(
     data: Any, look: Look | None, by: By, at: datetime, *, zone: str = "UTC", happened: bool = False
 ) -> CompleteForm:
-    """Return the form of a card; without one it takes every outcome, and reads times in `zone`."""
+    """Return the form of a card; without one it accepts every outcome, and reads times in `zone`."""
     return CompleteForm(
         data, initial={"happened": happened}, zone=look.zone if look else zone, at=at,
         channel=look.task.channel if look else "", may_override=by.may("governance.override_gate"),
@@ -191,7 +191,7 @@ def complete_form(
 
 
 def script_of(look: Look) -> dict[str, str]:
-    """Return the step's script in the lead's language, in the other where that one is missing, filled in."""
+    """Return the step's script in the lead's language, or else in the other one, filled in."""
     step = look.step
     wanted = look.task.lead.language or (get_language() or "en")[:2]
     by_language = {"en": step.script_en, "fr": step.script_fr} if step else {}
@@ -202,7 +202,7 @@ def script_of(look: Look) -> dict[str, str]:
 
 
 def _filled_in(text: str, look: Look) -> str:
-    """Put the lead's facts where a script has {name}, {first_name}, {city} or {address}."""
+    """Fill in the lead's facts for {name}, {first_name}, {city} and {address} in a script."""
     lead = look.task.lead
     address = look.properties[0].address if look.properties else ""
     facts = {
@@ -214,11 +214,11 @@ def _filled_in(text: str, look: Look) -> str:
     return text
 
 
-# --- what each outcome sets in motion -----------------------------------------------------------------------
+# --- the consequences of each outcome -----------------------------------------------------------------------
 
 
 def outcomes(look: Look, at: datetime) -> list[dict[str, Any]]:
-    """Return the outcomes of the task's channel, each with its key and what would follow."""
+    """Return the outcomes of the task's channel, each with its key and its consequences."""
     return [
         {
             "name": name,
@@ -264,7 +264,7 @@ def _other_point(look: Look) -> ContactPoint | None:
 
 
 def later(look: Look, by: By, at: datetime) -> dict[str, Any]:
-    """Return what may come after a lead was reached: lawful times for a callback, dates, and the rest."""
+    """Return the next steps after a lead was reached: permitted times for a callback, dates, and the rest."""
     today = local(at, look.zone).replace(hour=10, minute=0)
     dates = [
         (_("in 1 month"), today + timedelta(days=30)),
@@ -275,7 +275,7 @@ def later(look: Look, by: By, at: datetime) -> dict[str, Any]:
     plain = plain_next(closers.on_shift)
     offered = offered_times(closers, look.zone, at)
     callbacks = _quick(look, CALL, at, within=timedelta(days=14))
-    keys = iter(range(len(plain) + 1, 10))  # one digit each, as far as they go
+    keys = iter(range(len(plain) + 1, 10))  # one digit each, while there are any left
     return {
         "plain": plain,
         "no_closer": not closers.on_shift,
@@ -288,19 +288,19 @@ def later(look: Look, by: By, at: datetime) -> dict[str, Any]:
 
 
 def plain_next(closer_on_shift: bool) -> list[tuple[str, Any]]:
-    """Return what may come next without a time, each with its label; a closer may not be there."""
+    """Return the next steps without a time, each with its label; a closer may not be available."""
     hand_off = wording.HAND_OFF_NOW if closer_on_shift else wording.HAND_OFF_ANYWAY
     return [(HANDOVER, hand_off), *((kind, wording.NEXT[kind]) for kind in (NOT_INTERESTED, SOLD_OR_LISTED))]
 
 
 def offered_times(closers: Closers, zone: str, at: datetime) -> list[tuple[str, str]]:
-    """Return the closers' next free times on the lead's clock, and each as a form sends it."""
+    """Return the closers' next free times in the lead's local time, and each as a form sends it."""
     today = local(at, zone).date()
     return [(wording.soon(when, zone, today), f"{local(when, zone):{TYPED}}") for when in closers.times]
 
 
 def _quick(look: Look, channel: str, at: datetime, *, within: timedelta) -> list[tuple[str, str]]:
-    """Return times to choose with one tap, each lawful: how the lead would say it, and what a form sends."""
+    """Return permitted times to choose with one click: for display, and as a form sends them."""
     today = local(at, look.zone).date()
     return [
         (wording.soon(when, look.zone, today), f"{local(when, look.zone):{TYPED}}")
@@ -326,11 +326,11 @@ def instead(task: FollowUpTask) -> list[dict[str, str]]:
     ]
 
 
-# --- what happened before -----------------------------------------------------------------------------------
+# --- history ------------------------------------------------------------------------------------------------
 
 
 def past(other: FollowUpTask, look: Look) -> dict[str, Any]:
-    """Return a task of the lead's history in words."""
+    """Return a task of the lead's history for display."""
     when = ""
     if done := other.contacted_at or other.completed_at:
         when = wording.moment(done, look.zone)
@@ -357,7 +357,7 @@ def past(other: FollowUpTask, look: Look) -> dict[str, Any]:
 
 
 def _closed(reason: str) -> str:
-    """Return why a task was closed; what programs wrote in codes is put into words."""
+    """Return why a task was closed, with text for the codes of programs."""
     known: Mapping[str, str] = {
         **{name: str(label) for name, label in Outcome.choices},
         "suppressed": _("opted out"),

@@ -1,4 +1,4 @@
-"""The desk: one task in front, the list beside it, both kept up to date."""
+"""The desk: one task in front and the list next to it, both kept up to date."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ PAGE_SIZE = 50
 
 
 def find(pk: int, by: By, at: datetime) -> Look:
-    """Return the task for a page. Raises Http404 where there is none for this person."""
+    """Return the task for a page. Raises Http404 if there is none for this person."""
     try:
         return look_at(pk, by=by, at=at)
     except NotFound as none:
@@ -68,7 +68,7 @@ def due(request: HttpRequest) -> HttpResponse:
 
 @needs(SEE)
 def task(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show the desk with this task in front, with all there is of its lead."""
+    """Show the desk with this task in front, with all data on its lead."""
     by, at = who(request), timezone.now()
     correcting = request.GET.get("correct") == "1"
     return desk(request, by, at, look=find(pk, by, at), correcting=correcting)
@@ -89,13 +89,13 @@ def desk(
     status: int | None = None,
     **more: Any,
 ) -> HttpResponse:
-    """Answer the page, or to its script the part in front, with a task's card or the way to the next one.
+    """Return the page, or for its script the front part, with a task's card or the button for the next.
 
     `done` is the task that was just recorded, `pressed` says that it was an opt-out by key, `nothing` that no
     task may be worked on now and `opening` when the next one may; `more` goes to the card.
     """
     answer = status or (refusal.status if refusal else 200)
-    # what may be taken back stays on the page by itself; it is read anew where it may have changed
+    # what can be undone stays on the page; it is loaded again if it may have changed
     presses = services.presses_to_undo(by, at) if pressed or not is_part(request) else None
     pressed_now = next((press for press in presses or () if done and press.task_id == done.pk), None)
     context: dict[str, Any] = {
@@ -126,7 +126,7 @@ def desk(
 
 
 def _opening(found: Beside, at: datetime) -> str:
-    """Return when and where work opens and how many tasks wait, blank where some may be contacted now."""
+    """Return when and where work opens and how many tasks wait; blank if some may be contacted now."""
     opening = found.opening
     if opening is None:
         return ""
@@ -156,7 +156,7 @@ def _just_done(text: str) -> FollowUpTask | None:
 
 
 def _undo(found: FollowUpTask, by: By, at: datetime) -> dict[str, Any] | None:
-    """Return what the task that was just recorded may be corrected to, if by this person and now."""
+    """Return what the person may correct the just recorded task to now."""
     if not may_be_corrected(found, by, at):
         return None
     return {
@@ -166,7 +166,7 @@ def _undo(found: FollowUpTask, by: By, at: datetime) -> dict[str, Any] | None:
 
 
 def _press(press: OptOutPress) -> dict[str, Any]:
-    """Return an opt-out that may be taken back, and until when by the server's clock."""
+    """Return an opt-out that can be undone, and until when by the server's clock."""
     until = press.at + UNDO_LASTS
     return {
         "pk": press.pk,
@@ -178,7 +178,7 @@ def _press(press: OptOutPress) -> dict[str, Any]:
 
 
 def presses(by: By, at: datetime) -> list[dict[str, Any]]:
-    """Return the person's opt-outs by key that may be taken back, as the page shows them."""
+    """Return the person's opt-outs by key that can be undone, for the page."""
     return [_press(press) for press in services.presses_to_undo(by, at)]
 
 
@@ -226,12 +226,12 @@ def _list(request: HttpRequest, by: By, at: datetime, in_front: int | None) -> d
 
 
 def _rings(row: dict[str, Any]) -> bool:
-    """Say whether a handoff is worth a sound: it may be called now and nobody has taken it."""
+    """Return whether to announce a handoff: the lead may be called now and nobody has claimed it."""
     return bool(row["contact"]["ok"]) and not row["claimed_by"]
 
 
 def _version(by: By, at: datetime, filters: dict[str, Any], in_front: int | None, until: datetime) -> str:
-    """Return what the page sends back to ask for news: a digest of what it shows, and until when it is so."""
+    """Return the version that the page sends to ask for news: a digest of its contents, and its expiry."""
     return f"{_digest(mark(by=by, at=at, filters=filters, task_id=in_front))}.{int(until.timestamp())}"
 
 
@@ -241,7 +241,7 @@ def _digest(text: str) -> str:
 
 @needs(SEE)
 def news(request: HttpRequest) -> HttpResponse:
-    """Answer what has changed since the page was shown, 204 where nothing has."""
+    """Return the changes since the page was shown, 204 if there are none."""
     by, at = who(request), timezone.now()
     known, _dot, until = request.GET.get("v", "")[:60].partition(".")
     in_front = task_named(request.GET.get("task", ""))
@@ -285,7 +285,7 @@ def _group(group: Group, by: By, at: datetime) -> dict[str, Any]:
 
 
 def _row(row: dict[str, Any], by: By, at: datetime) -> dict[str, Any]:
-    """Return a due task in a line."""
+    """Return a due task for the list."""
     held = bool(row["claimed_by"]) and owner_key(row["claimed_by"]) == by.key
     left = row["claim_until"] - at if held and row["claim_until"] else None
     return {
@@ -325,12 +325,12 @@ def _soon(task: FollowUpTask, at: datetime) -> dict[str, Any]:
     }
 
 
-# --- what is held -------------------------------------------------------------------------------------------
+# --- claims -------------------------------------------------------------------------------------------------
 
 
 @needs(services.next_task.right)
 def next_one(request: HttpRequest) -> HttpResponseBase:
-    """Put the most urgent task that may be contacted now in front; asked twice it is the same one."""
+    """Put the most urgent task that may be contacted now in front; repeated, it returns the same one."""
     if request.method != "POST":
         return to_list(request)
     by, at = who(request), timezone.now()
@@ -340,12 +340,12 @@ def next_one(request: HttpRequest) -> HttpResponseBase:
         return desk(request, by, at, refusal=refusal)
     if pk is not None:
         return to_task(request, pk)
-    # in front: what was just recorded stays said, and to correct
+    # in front: the task just recorded stays shown, and can be corrected
     return desk(request, by, at, nothing=True, opening=_opens(request, by, at))
 
 
 def _opens(request: HttpRequest, by: By, at: datetime) -> str:
-    """Return when work opens for whoever asked for a task and got none, blank while nobody is contacted."""
+    """Return when work opens if the person got no task; blank while nobody may be contacted."""
     if stopped(request):
         return ""
     return _opening(beside(by=by, at=at, size=1, filters=filters_of(chosen_of(request))), at)
@@ -353,13 +353,13 @@ def _opens(request: HttpRequest, by: By, at: datetime) -> str:
 
 @needs(services.release_claim.right)
 def release_all(request: HttpRequest) -> HttpResponseBase:
-    """Give back everything that the person holds."""
+    """Release everything that the person has claimed."""
     if request.method != "POST":
         return to_list(request)
     by, at = who(request), timezone.now()
     given = 0
     for pk, token in held_claims(by, at):
-        with contextlib.suppress(Refused):  # it became somebody else's meanwhile: it is not held any more
+        with contextlib.suppress(Refused):  # reassigned meanwhile: no longer claimed
             given += services.release_claim(pk, by=by, at=at, claim_token=token)
     messages.success(
         request,
@@ -371,7 +371,7 @@ def release_all(request: HttpRequest) -> HttpResponseBase:
 @needs(services.release_claim.right)
 @posted
 def release(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """Give one task back."""
+    """Release one task."""
     by, at = who(request), timezone.now()
     look = find(pk, by, at)
     try:
@@ -385,7 +385,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponseBase:
 @needs(services.renew_claim.right)
 @posted
 def renew(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """Lengthen the lease while the page stays open; says nothing of one that has ended, the news do."""
+    """Renew the claim while the page stays open; the news report one that has ended."""
     by, at = who(request), timezone.now()
     look = find(pk, by, at)
     with contextlib.suppress(Refused):

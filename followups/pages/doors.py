@@ -1,4 +1,4 @@
-"""What the due-task pages have in common: who is let in, and how a part of a page is answered."""
+"""Code shared by the due-task pages: access control, and responses with a part of a page."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from governance.golive.banner import banner_of
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 SEE = "followups.view_followuptask"
-# what the page's script swaps in whatever the status says; another page's error is none of its parts
+# the page's script swaps these in whatever the status; another page's error is not one of its parts
 PART = "X-Part"
 
 
 def is_part(request: HttpRequest) -> bool:
-    """Say whether the page's script asks for a part of it, not the browser for a page."""
+    """Return whether the page's script requests a part, not the browser a page."""
     htmx = getattr(request, "htmx", None)
     return htmx is not None and bool(htmx) and not htmx.history_restore_request
 
 
 def where_she_is(request: HttpRequest) -> str:
-    """Return the path of the page on which the browser stands, for coming back to it."""
+    """Return the path of the browser's current page, for coming back to it."""
     path = request.htmx.current_url_abs_path if is_part(request) else None  # type: ignore[attr-defined]  # django-htmx
     if path and url_has_allowed_host_and_scheme(path, allowed_hosts=None):
         return str(path)
@@ -42,9 +42,10 @@ def where_she_is(request: HttpRequest) -> str:
 
 
 def needs(right: str) -> Callable[[View[P]], View[P]]:
-    """Let in who is signed in and has the right: others log in, or are told that they may not.
+    """Let in signed-in users with the permission: others log in, or see that they may not.
 
-    A part of a page is answered 401 with the way to log in and back, for its script to offer.
+    A request for a part is answered 401 with the link for logging in and coming back, for its script to
+    offer.
     """
 
     def decorate(view: View[P]) -> View[P]:
@@ -64,7 +65,7 @@ def needs(right: str) -> Callable[[View[P]], View[P]]:
 
 
 def posted(view: View[[int]]) -> View[[int]]:
-    """Answer anything but a POST with the task's page: who logs in again comes back by GET."""
+    """Answer anything but a POST with the task's page: after another login the browser comes back by GET."""
 
     @wraps(view)
     def answer(request: HttpRequest, pk: int) -> HttpResponseBase:
@@ -78,13 +79,13 @@ def who(request: HttpRequest) -> By:
 
 
 def chosen_of(request: HttpRequest) -> dict[str, str]:
-    """Return what the list is narrowed to."""
+    """Return the list's filters."""
     known = QueueForm.base_fields.keys() & request.GET.keys()
     return QueueForm(request.GET).chosen() if known else {}
 
 
 def queue_of(request: HttpRequest) -> str:
-    """Return what the list is narrowed to, as the query string that every link and form carries on."""
+    """Return the list's filters as the query string for every link and form."""
     chosen = chosen_of(request)
     return f"?{urlencode(chosen)}" if chosen else ""
 
@@ -95,7 +96,7 @@ def page_of(request: HttpRequest) -> int:
 
 
 def task_named(text: str) -> int | None:
-    """Return the task whose id a page sends along, None where it names none that could be."""
+    """Return the task whose id a page sends along, None if the id is invalid."""
     return int(text) if re.fullmatch(r"[0-9]{1,19}", text, re.ASCII) and int(text) < 2**63 else None
 
 
@@ -109,7 +110,7 @@ def to_task(request: HttpRequest, pk: int) -> HttpResponseRedirect:
 
 
 def stopped(request: HttpRequest) -> str:
-    """Say why nobody is contacted at the moment: the switches' sentence, blank while all is live."""
+    """Return why nobody may be contacted now: the switches' sentence, blank while everything is live."""
     banner = banner_of(request)
     return banner.sentence if banner is not None and banner.stops else ""
 
@@ -117,7 +118,7 @@ def stopped(request: HttpRequest) -> str:
 def part(
     request: HttpRequest, template: str, context: Mapping[str, Any], *, status: int = 200, url: str = ""
 ) -> HttpResponse:
-    """Answer a part of a page; `url` becomes the page's address."""
+    """Return a part of a page; `url` becomes the page's URL."""
     answer = render(request, template, dict(context), status=status)
     answer[PART] = "1"
     if url:

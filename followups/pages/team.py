@@ -1,4 +1,4 @@
-"""The day of whoever works, and the team's for managers: who works on what, and what changes hands."""
+"""The day of the current user, and the team's for managers: who works on what, and reassigning tasks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from governance.core.errors import Refused
 
 @needs(SEE)
 def day(request: HttpRequest) -> HttpResponse:
-    """Show what the person has done today beside the team's median."""
+    """Show the user's day next to the team's median."""
     by, at = who(request), timezone.now()
     found = day_of(by, at)
     mine, team = _percent(found.mine.sla), _percent(found.team.sla)
@@ -40,7 +40,7 @@ def day(request: HttpRequest) -> HttpResponse:
 
 
 def _last(task: FollowUpTask) -> dict[str, Any]:
-    """Return a completed task in a line, with its outcome as it counts."""
+    """Return a completed task for the list, with its outcome as it counts."""
     assert task.completed_at is not None
     return {
         "pk": task.pk,
@@ -58,7 +58,7 @@ def _percent(fraction: Decimal | None) -> str:
 
 @needs(services.reassign_found.right)
 def team(request: HttpRequest) -> HttpResponse:
-    """Show who works on what, what waits longest, who is away; and let tasks change hands."""
+    """Show who works on what, what has waited longest, who is off; reassign tasks."""
     by, at = who(request), timezone.now()
     return _team_page(request, by, at, ReassignForm(auto_id="give_%s"))
 
@@ -129,7 +129,7 @@ def _first(row: dict[str, Any] | None, late: dict[int, int]) -> dict[str, Any] |
 
 @needs(services.reassign_found.right)
 def give(request: HttpRequest) -> HttpResponseBase:
-    """Give all open tasks of one person to another, up to 500 at a time."""
+    """Reassign all open tasks of one person to another, up to 500 at a time."""
     by, at = who(request), timezone.now()
     if request.method != "POST":
         return redirect("followups:team")
@@ -157,7 +157,7 @@ def give(request: HttpRequest) -> HttpResponseBase:
 @needs(services.reassign_tasks.right)
 @posted
 def reassign(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """Give one task, and what remains of its ladder, to somebody else."""
+    """Reassign one task, and the rest of its ladder."""
     by, at = who(request), timezone.now()
     look = find(pk, by, at)
     owner, reason = request.POST.get("owner", "")[:150].strip(), request.POST.get("reason", "")[:200]

@@ -1,4 +1,4 @@
-"""The ladder's sums: delays, gaps, due times, outcomes and how quickly tasks were answered."""
+"""The calculations of ladders: delays, gaps, due times, outcomes and the SLA."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_DELAY_DAYS = 365
 
 ADVANCING = frozenset({"SENT", "NO_ANSWER", "LEFT_MESSAGE"})
 STOPPING = frozenset({"REACHED", "REPLIED"})
-# What the person did, or what turned out: it is recorded whatever gate, go-live and sequence say.
+# What the person did, or what turned out: recorded whatever the gate, go-live and sequence say.
 HAPPENED = frozenset({"REPLIED", "WRONG_NUMBER", "OPTED_OUT"})
 
 CALLBACK, HANDOVER, NOT_NOW = "CALLBACK", "HANDOVER", "NOT_NOW"
@@ -36,8 +36,8 @@ LEAD_STATUS_AFTER = {
 }  # fmt: skip
 
 
-# Somebody who says of themselves that they want to sell. A clause must say it from its first word on: what is
-# doubtful (a question, an "if", a "not", somebody else's wish, an offer to sell us something) is none.
+# A person who says that they want to sell. A clause must say it from its first word on: anything doubtful (a
+# question, an "if", a "not", somebody else's wish, an offer to sell us something) does not count.
 _GREETING = (
     r"(?:(?:hi|hello|hey|yes|yeah|yep|yup|ok|okay|sure|actually|and|so|well|thanks|thank you|good"
     r" (?:morning|day|afternoon|evening)|oui|bonjour|bonsoir|allô|allo|salut|et|bien|merci|there)\b\W*)*"
@@ -90,9 +90,10 @@ _STOP = re.compile(
 
 
 def wants_to_sell(text: str) -> bool:
-    """Say whether a message, or a note of one, says that the person wants to sell: an inquiry of ours.
+    """Return whether a message, or a note of one, says that the person wants to sell: an inquiry.
 
-    Implied consent rests on it for six months (S.C. 2010, c. 23, s. 10(10)), so what is doubtful is not one.
+    Implied consent is based on it for six months (S.C. 2010, c. 23, s. 10(10)), so doubtful cases do not
+    count.
     """
     text = text.replace("’", "'")[:4000]
     if _STOP.search(text):
@@ -105,7 +106,7 @@ def _says_so(sentence: str) -> bool:
         return False
     clauses = re.split(r"[,:]|\s-+\s|[–—]", sentence)
     if sentence.rstrip().endswith("?"):
-        del clauses[-1]  # the question itself; what was said before it stands
+        del clauses[-1]  # the question itself; what was said before it counts
     return any(_SAYS_SO.match(clause) for clause in clauses)
 
 
@@ -124,7 +125,7 @@ class Step:
         return timedelta(days=self.days, minutes=self.minutes)
 
     def after(self, first_due: datetime, zone: str) -> datetime:
-        """Return when the cadence puts this step: minutes are elapsed time, days keep the local wall time."""
+        """Return the step's time in the cadence: minutes are elapsed time, days keep the local wall time."""
         at = add_local_days(first_due, self.days, zone) if self.days else first_due
         return at + timedelta(minutes=self.minutes)
 
@@ -147,10 +148,10 @@ DEFAULT_STEPS = (
 )
 
 
-# An unanswered lead rests so many days, then a short ladder asks again; a template may say otherwise.
+# An unanswered lead rests for so many days, then a short ladder asks again; a template can differ.
 REST_DAYS = 90
 NURTURE_STEPS = (Step("SMS"), Step("CALL", days=2), Step("SMS", days=9))
-ASK_AGAIN = timedelta(days=7)  # where contact is not allowed on the day
+ASK_AGAIN = timedelta(days=7)  # if contact is not allowed on the day
 
 
 def _wrong(message: str, **values: Any) -> ValidationError:
@@ -189,7 +190,7 @@ def _read_step(number: int, item: object) -> Step:
 
 
 def read_steps(raw: object) -> tuple[Step, ...]:
-    """Read a template's steps. Raises ValidationError naming the step that is wrong."""
+    """Read a template's steps. Raises ValidationError naming the invalid step."""
     if not isinstance(raw, Sequence) or isinstance(raw, str) or not 1 <= len(raw) <= MAX_STEPS:
         raise _wrong(_("A ladder has 1 to %(most)s steps."), most=MAX_STEPS)
     steps = tuple(_read_step(number, item) for number, item in enumerate(raw, start=1))
@@ -202,9 +203,10 @@ def read_steps(raw: object) -> tuple[Step, ...]:
 
 
 def gap_before(steps: Sequence[Step], number: int) -> timedelta:
-    """Return the least time between step `number` (from 1) and the one before it.
+    """Return the minimum time between step `number` (from 1) and the previous one.
 
-    30 minutes, or 2 hours where the cadence leaves 12 hours or more between them; never more than that.
+    30 minutes, or 2 hours if the cadence leaves 12 hours or more between them; never more than the cadence
+    leaves.
     """
     if number <= 1:
         return timedelta()
@@ -214,7 +216,7 @@ def gap_before(steps: Sequence[Step], number: int) -> timedelta:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A step with its times; `due_at` is None where no instant within 60 days is allowed."""
+    """A step with its times; `due_at` is None if no instant within 60 days is allowed."""
 
     number: int
     step: Step
@@ -230,7 +232,7 @@ def due_times(
 ) -> list[Planned]:
     """Return every step's scheduled and due time for a ladder that starts at `start`.
 
-    `first_allowed(channel, at)` answers the first instant at or after `at` that the gate allows, or None.
+    `first_allowed(channel, at)` returns the first instant at or after `at` that the gate allows, or None.
     """
     planned: list[Planned] = []
     first_due = first_allowed(steps[0].channel, start)
@@ -269,11 +271,11 @@ def urgency(
     closes_at: datetime | None, score: Decimal | None, lead_since: datetime,
     unanswered_since: datetime | None,
 ) -> tuple[Urgency, datetime, Decimal, int]:  # fmt: skip
-    """Return what tasks are sorted by, the most urgent first: the list, Next and claims share this ranking.
+    """Return the sort key of tasks, the most urgent first: the list, Next and claims share this ranking.
 
-    Within one kind the oldest comes first (handovers by deadline), then the higher score. `closes_at` is when
-    allowed contact ends, None where none is allowed now; `lead_since` is when the lead was created. The kinds
-    that the database can tell are `TaskQuerySet.of_urgency`.
+    Within one kind the oldest comes first (handoffs by deadline), then the higher score. `closes_at` is when
+    allowed contact ends, None if none is allowed now; `lead_since` is when the lead was created.
+    `TaskQuerySet.of_urgency` has the kinds that the database can determine.
     """
     rank, since = Urgency.REST, due_at
     if kind == HANDOVER:
@@ -315,8 +317,8 @@ class Answered:
 def sla(tasks: Iterable[Answered], at: datetime) -> dict[str, Any]:
     """Return counts and fractions of how tasks were answered.
 
-    Within x = completed within x / (completed + open ones past x): undone work never looks good. Fractions
-    are None where nothing is counted.
+    Within x = completed within x / (completed + open ones past x), so unfinished work never improves it.
+    Fractions are None without any task.
     """
     counted = done = 0
     within = [0, 0, 0]

@@ -1,4 +1,4 @@
-"""Starting and completing a task: when the contact was, what the gate says, and what the row says then."""
+"""Starting and completing a task: the time of the contact, the gate's answer, and the row's new values."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PAGE_BUTTON, TYPED, DIALER = "PAGE_BUTTON", "TYPED", "DIALER"
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What is said of a finished task; `contacted_at` None means when it was started, else now."""
+    """The input for a finished task; `contacted_at` None means when it was started, else now."""
 
     outcome: str = ""
     next: str = ""
@@ -47,12 +47,12 @@ class Completion:
     happened: bool = False
     claim_token: str = ""
     source: str = PAGE_BUTTON
-    by_key: bool = False  # an opt-out that the person who records it may take back for ten minutes
+    by_key: bool = False  # an opt-out that the person who records it may undo for ten minutes
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who completes: the key of whoever does the work, whether it is a program, what else they may do."""
+    """The actor who completes: the key of their name, whether it is a program, and other permissions."""
 
     name: str
     key: str
@@ -62,7 +62,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the task's row says of its start and its deadlines; `earlier` are contacts of steps before it."""
+    """The task's stored start and deadlines; `earlier` are contacts of previous steps."""
 
     province: str = ""
     started_at: datetime | None = None
@@ -76,10 +76,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A contact and what the gate says of it; `allowed` is None where we contacted nobody.
+    """A contact and the gate's answer; `allowed` is None if we did not contact anybody.
 
-    `verdict` is what is kept as a decision, None where the gate was not asked; `is_refused` where it refuses
-    a contact that has not happened yet.
+    `verdict` is stored as a decision, None if the gate was not asked; `is_refused` if it refuses a contact
+    that has not happened yet.
     """
 
     at: datetime
@@ -103,7 +103,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class CompletionPlan:
-    """What completing a task writes: its row, the gate's decision, KPI events and what follows."""
+    """What completing a task writes: its row, the gate's decision, KPI events and the consequences."""
 
     contact: Contact
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -113,7 +113,7 @@ class CompletionPlan:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Who holds a task and who started it, by name; `is_held` whether the claim is the actor's and live."""
+    """Who has claimed a task and who started it, by name; `is_held` if the actor has a live claim."""
 
     started_by: str = ""
     claimed_by: str = ""
@@ -124,9 +124,9 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class StartPlan:
-    """What the gate says of a contact that begins now, and what the task's row says from then on.
+    """The gate's answer to a contact that begins now, and the task's new values.
 
-    Without `values` the same person has started it already: the first start's decision and claim stand.
+    Without `values` the same person has started it already: the first start's decision and claim apply.
     """
 
     verdict: Verdict
@@ -136,7 +136,7 @@ class StartPlan:
 def decide_start(
     case: Case, record: Record, claim: Claim, actor: Actor, *, source: str, new_token: str
 ) -> StartPlan:
-    """Ask the gate for a contact that begins now; allowed, it lengthens the actor's claim to 60 minutes."""
+    """Ask the gate for a contact that begins now; if allowed, extend the actor's claim to 60 minutes."""
     task, at = case.task, case.at
     verdict = case.asked.judge(task.channel, at, task.kind, task.point)
     if not verdict.ok or _is_repeated(record, claim, actor, at):
@@ -156,7 +156,7 @@ def decide_start(
 
 
 def _is_repeated(record: Record, claim: Claim, actor: Actor, at: datetime) -> bool:
-    """Say whether the same person started this contact less than 5 minutes ago and still holds the task."""
+    """Return whether the same person started this contact less than 5 minutes ago and still has the claim."""
     if record.started_at is None or not record.is_decided or claim.until is None:
         return False
     is_theirs = claim.started_by == actor.name == claim.claimed_by
@@ -164,7 +164,7 @@ def _is_repeated(record: Record, claim: Claim, actor: Actor, at: datetime) -> bo
 
 
 def check_next(completion: Completion, at: datetime) -> None:
-    """Refuse a next step that does not go with the outcome, or has no time where it needs one."""
+    """Refuse a next step that does not match the outcome, or lacks a required time."""
     if not completion.next:
         return
     if completion.next not in NEXT:
@@ -205,10 +205,10 @@ def contact_time(case: Case, record: Record, completion: Completion, actor: Acto
 
 
 def _is_of_the_start(record: Record, actor: Actor, at: datetime) -> bool:
-    """Say whether a completion without a time belongs to the task's start.
+    """Return whether a completion without a time belongs to the task's start.
 
-    A program starts for whoever logs the call, and logs what a person started; another person's start that
-    came to nothing says nothing of this contact.
+    A program starts for the person who logs the call, and logs what a person started; another person's
+    unfinished start has nothing to do with this contact.
     """
     if record.started_at is None or at - record.started_at > MOST_BACK:
         return False
@@ -216,7 +216,7 @@ def _is_of_the_start(record: Record, actor: Actor, at: datetime) -> bool:
 
 
 def asks_gate(record: Record, completion: Completion, contacted_at: datetime) -> bool:
-    """Say whether the gate judges this contact now: not what was asked at the start, nor what they did."""
+    """Return whether to ask the gate now: not if it was asked at the start, nor for what the person did."""
     if record.is_decided and contacted_at == record.started_at:
         return False
     return completion.outcome not in HAPPENED or completion.happened
@@ -234,7 +234,7 @@ def with_number(case: Case, record: Record, completion: Completion, contacted_at
 def completion_needs_gate(
     case: Case, record: Record, completion: Completion, wanted: Wanted, contacted_at: datetime
 ) -> bool:
-    """Say whether `decide_completion` will ask the gate."""
+    """Return whether `decide_completion` will ask the gate."""
     task = case.task
     if asks_gate(record, completion, contacted_at):
         return True
@@ -244,17 +244,17 @@ def completion_needs_gate(
 
 
 def is_overdue(case: Case) -> bool:
-    """Say whether the allowed minutes since the task was due will be counted."""
+    """Return whether the allowed minutes since the task was due will be counted."""
     return case.task.due_at is not None and case.at > case.task.due_at
 
 
 def decide_contact(
     case: Case, record: Record, completion: Completion, actor: Actor, contacted_at: datetime, is_late: bool
 ) -> Contact:
-    """Judge the contact: by what was said at its start, else by the gate now, with an override or without."""
+    """Judge the contact: by the decision at its start, else by the gate now, with or without an override."""
     contact = Contact(contacted_at, is_late)
     if record.is_decided and contacted_at == record.started_at:
-        return replace(contact, allowed=True)  # the gate was asked when it was started, and said yes
+        return replace(contact, allowed=True)  # the gate was asked when it was started, and allowed it
     if not asks_gate(record, completion, contacted_at):
         return contact
     task = case.task
@@ -269,7 +269,7 @@ def decide_contact(
 
 
 def response_minutes(case: Case) -> tuple[Decimal | None, Decimal | None]:
-    """Return how long after its due time the task is completed: in allowed minutes, and by the wall clock."""
+    """Return how late the task is completed: in allowed minutes, and by the wall clock."""
     task, at = case.task, case.at
     if task.due_at is None:
         return None, None
@@ -283,7 +283,7 @@ def response_minutes(case: Case) -> tuple[Decimal | None, Decimal | None]:
 def completed_row(
     case: Case, record: Record, completion: Completion, actor: Actor, contact: Contact
 ) -> tuple[dict[str, Any], list[Event]]:
-    """Return what the completed task's row says, and the KPI events of its completion."""
+    """Return the completed task's values, and the KPI events of its completion."""
     task, at = case.task, case.at
     minutes, wall = response_minutes(case)
     inside = record.late_from is None or at <= record.late_from
@@ -324,7 +324,7 @@ def decide_completion(
     case: Case, record: Record, completion: Completion, actor: Actor, wanted: Wanted,
     contacted_at: datetime, is_late: bool,
 ) -> CompletionPlan:  # fmt: skip
-    """Decide the whole of a completion of an open task; a refused contact is all that a refusal says."""
+    """Decide a completion of an open task; if the contact is refused, the plan has only the refusal."""
     contact = decide_contact(case, record, completion, actor, contacted_at, is_late)
     if contact.is_refused:
         return CompletionPlan(contact)
@@ -338,7 +338,7 @@ def decide_completion(
 
 
 def _counts(case: Case, contact: Contact) -> bool:
-    """Say whether a contact counts for the cap: one judged now does, an earlier start unless it answered."""
+    """Return whether a contact counts for the cap: one judged now, or an earlier start that was no answer."""
     if contact.verdict is not None:
         return True
     task = case.task

@@ -1,4 +1,4 @@
-"""The gate as it answers for one lead: every number, every channel, any instant, from what was read once."""
+"""The gate for one lead: every number, every channel, any instant, from data that was loaded once."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def first_usable(points: Iterable[PointState], channel: str) -> PointState | Non
 
 
 def due_values(kind: str, due_at: datetime | None, gate: Gate, held_reason: str) -> dict[str, Any]:
-    """Return a task's due time with the instants at which its allowed clock reaches 5, 30 and 120 minutes.
+    """Return a task's due time with the instants at which its allowed minutes reach 5, 30 and 120.
 
-    A handover also gets its deadline and the instant at which the managers are told, by the same clock.
+    A handoff also gets its deadline and the instant at which the managers are notified, counted the same way.
     """
     limits = LATE_AFTER | (HANDOVER_LIMITS if kind == HANDOVER else {})
     values: dict[str, Any] = {
@@ -98,7 +98,7 @@ class LeadGate:
         return question_for(self.questions, self.points, channel, kind, point)
 
     def planned(self, channel: str, kind: str, point: PointState | None = None) -> Question:
-        """Return the question for a contact that is planned now, perhaps for later."""
+        """Return the question for a contact that is planned now, possibly for later."""
         question = self.question(channel, kind, point)
         return replace(question, planned_at=self.at) if question.numbers else question
 
@@ -112,17 +112,17 @@ class LeadGate:
         return self.of(channel).next_allowed(self.planned(channel, kind, point), at)
 
     def is_too_soon(self, channel: str, at: datetime, point: PointState | None = None) -> bool:
-        """Say whether a step at an instant meets the cap of contacts."""
+        """Return whether a step at an instant reaches the frequency cap."""
         verdict = self.judge(channel, at, LADDER, point)
         return any(check.reason == "too_soon" for check in verdict.checks)
 
     def holding_reason(self, channel: str, at: datetime, kind: str, point: PointState | None = None) -> str:
-        """Return why no instant is allowed, for a task that is held."""
+        """Return why no instant is allowed, for a blocked task."""
         verdict = self.of(channel).judge(self.planned(channel, kind, point), at)
         return verdict.refused_before_time() or verdict.reason
 
     def list_is_stale(self, channel: str, kind: str, point: PointState | None) -> bool:
-        """Say whether the national list of a number is too old for a call now, and nothing exempts it."""
+        """Return whether the national list of a number is too old for a call now, without an exemption."""
         return channel == CALL and self.question(channel, kind, point).lists(self.at).refused
 
     def with_consent(self, consent: ConsentRow) -> LeadGate:
@@ -137,7 +137,7 @@ class LeadGate:
         return replace(self, questions=questions)
 
     def counting(self, channel: str, point: PointState | None, at: datetime) -> LeadGate:
-        """Return the gate once a contact at an instant, made or planned, counts in its questions."""
+        """Return the gate once a contact at an instant, made or planned, is counted."""
         used = point or self.point_for(channel)
         if used is None:
             return self

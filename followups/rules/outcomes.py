@@ -1,4 +1,4 @@
-"""What follows from an outcome: decided on what a verb has loaded, returned as a plan, written elsewhere."""
+"""The consequences of an outcome: decided on loaded data, returned as a plan, written elsewhere."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WORKING, DEAD, LEAD_NOT_NOW = "WORKING", "DEAD", "NOT_NOW"
 REPLIED, WRONG_NUMBER, OPTED_OUT = "REPLIED", "WRONG_NUMBER", "OPTED_OUT"
 NO_POINT = "no_contact_point"
 PERSON_ACTIVE = "person_active"
-SET_ASIDE = frozenset({PERSON_ACTIVE, STALE})  # held steps for which the others of the ladder do not wait
+SET_ASIDE = frozenset({PERSON_ACTIVE, STALE})  # blocked steps that the others of the ladder do not wait for
 NO_CLAIM: dict[str, Any] = {"claimed_by": "", "claim_token": "", "claimed_at": None, "claim_until": None}
 SKIPPED_VALUES: dict[str, Any] = {"status": SKIPPED, "is_current": False, "held_reason": "", **NO_CLAIM}
 
@@ -54,12 +54,12 @@ def waits(task: Held) -> bool:
 
 
 def is_set_aside(task: Held) -> bool:
-    """Say whether a step is held while the ladder goes on: for another lead's ladder, or for a newer list."""
+    """Return whether a step is blocked by another lead's ladder or an old list while the ladder continues."""
     return task.status == OPEN and task.held_reason in SET_ASIDE
 
 
 def current_of(tasks: Iterable[Task]) -> Task | None:
-    """Return the step that is to be done next: the first open one that is not set aside."""
+    """Return the current step: the first open one that is not set aside."""
     remaining = [task for task in tasks if task.status == OPEN]
     free = (task for task in remaining if not is_set_aside(task))
     return next(free, remaining[0] if remaining else None)
@@ -84,7 +84,7 @@ class TaskState:
 
 @dataclass(frozen=True, slots=True)
 class LadderState:
-    """A ladder with the steps that it began with."""
+    """A ladder with the steps that it started with."""
 
     id: int
     status: str
@@ -94,13 +94,13 @@ class LadderState:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a verb has loaded of a task and its lead.
+    """A task and its lead as a service has loaded them.
 
-    `tasks` are the task itself, its ladder's, those of the ladder that runs and whatever else is open, in
-    order of their steps; `ladder` is the one that runs, `own_ladder` the task's. `gate` is None where nothing
-    will be asked of it; `gate_without` is the gate once the task's number is retired, `hours` the task's
-    channel by itself, for counting allowed minutes. `rest_days` is how long a lead rests who answered none of
-    the ladder's steps, None where that cannot come up.
+    `tasks` are the task itself, its ladder's, those of the running ladder and everything else that is open,
+    in order of their steps; `ladder` is the running one, `own_ladder` the task's. `gate` is None if it will
+    not be asked; `gate_without` is the gate once the task's number is retired, `hours` the task's channel by
+    itself, for counting allowed minutes. `rest_days` is how long a lead rests who answered none of the
+    ladder's steps, None if that cannot happen.
     """
 
     at: datetime
@@ -117,33 +117,33 @@ class Case:
 
     @property
     def asked(self) -> LeadGate:
-        """The gate, where the verb has loaded it."""
+        """Return the gate, if the service has loaded it."""
         assert self.gate is not None
         return self.gate
 
     @property
     def running(self) -> list[TaskState]:
-        """The tasks of the ladder that runs, in order."""
+        """Return the tasks of the running ladder, in order."""
         ladder = self.ladder
         return [] if ladder is None else [task for task in self.tasks if task.ladder_id == ladder.id]
 
     def having(self, *changed: TaskState) -> Case:
-        """Return the case with these tasks in the place of what they were."""
+        """Return the case with these tasks replacing their earlier states."""
         new = {task.id: task for task in changed}
         tasks = tuple(new.get(task.id, task) for task in self.tasks)
         return replace(self, task=new.get(self.task.id, self.task), tasks=tasks)
 
     def without(self, point: PointState) -> tuple[PointState, ...]:
-        """Return the points as they are once this one is retired."""
+        """Return the points once this one is retired."""
         return tuple(replace(p, usable=False) if p.id == point.id else p for p in self.points)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What was said with an outcome; `owner` gets the callback, a time counts only with a `next`.
+    """The input with an outcome; `owner` gets the callback, a time counts only with a `next`.
 
-    `inquiry` is the consent that lies in what was said, see `is_inquiry`; recorded with the outcome, it
-    counts for the call that is planned.
+    `inquiry` is the consent implied by the contact, see `is_inquiry`; recorded with the outcome, it counts
+    for the planned call.
     """
 
     outcome: str
@@ -153,7 +153,7 @@ class Wanted:
     inquiry: ConsentRow | None = None
 
 
-ADVANCE = Wanted("NO_ANSWER")  # what nothing but the next step follows from
+ADVANCE = Wanted("NO_ANSWER")  # outcomes with no other consequence than the next step
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The running ladder's end; `stopped` where the caller stops what else must stop."""
+    """The running ladder's end; `stopped` if the caller stops everything else."""
 
     status: str
     reason: str
@@ -175,11 +175,11 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a verb does to a lead and its tasks.
+    """What a service changes on a lead and its tasks.
 
-    `changes` are new values by task id (moved, made current, skipped). `repointed` are promised tasks that
-    take another number. `lead` are new values of the lead, `created` those of a callback or handover.
-    `next_id` is the task that comes next, where it is a known one. `gate` has what was planned counted in.
+    `changes` are new values by task id (moved, made current, skipped). `repointed` are scheduled callbacks
+    and handoffs that get another number. `lead` are new values of the lead, `created` those of a callback or
+    handoff. `next_id` is the next task, if it exists already. `gate` includes the planned contacts.
     """
 
     changes: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
@@ -198,15 +198,15 @@ class Plan:
 
 
 def is_inquiry(next: str, note: str) -> bool:
-    """Say whether what came in is an inquiry: they ask for a closer's call, or say they want to sell.
+    """Return whether an inbound contact is an inquiry: they ask for a closer's call, or want to sell.
 
-    Someone who asks who we are has inquired of nothing. `next` is what was chosen, blank where nothing was.
+    Asking who we are is not an inquiry. `next` is the chosen next step, blank if none was.
     """
     return next == HANDOVER or wants_to_sell(note)
 
 
 def needs_gate(case: Case, wanted: Wanted, *, just_done: bool) -> bool:
-    """Say whether `decide_outcome` will ask the gate."""
+    """Return whether `decide_outcome` will ask the gate."""
     if wanted.outcome in STOPPING:
         return (wanted.next or HANDOVER) in (CALLBACK, HANDOVER)
     if wanted.outcome == OPTED_OUT:
@@ -225,7 +225,7 @@ def needs_gate(case: Case, wanted: Wanted, *, just_done: bool) -> bool:
 
 
 def _is_pushed(remaining: Sequence[TaskState], done: TaskState | None) -> bool:
-    """Say whether any of these open steps comes after something that it could be too soon after."""
+    """Return whether any of these open steps could be too soon after the one before."""
     follows = False
     for task in remaining:
         if done is not None and (task.step or 0) > (done.step or 0):
@@ -237,7 +237,7 @@ def _is_pushed(remaining: Sequence[TaskState], done: TaskState | None) -> bool:
 
 
 def may_rest(case: Case, wanted: Wanted, *, newer_ladder: bool) -> bool:
-    """Say whether `decide_outcome` could put the lead aside: this was the last step and nothing is open."""
+    """Return whether `decide_outcome` could let the lead rest: this was the last step and nothing is open."""
     left = any(task.status == OPEN and task.id != case.task.id for task in case.tasks)
     if wanted.outcome not in ADVANCING or case.lead_status != WORKING or left or newer_ladder:
         return False
@@ -246,9 +246,9 @@ def may_rest(case: Case, wanted: Wanted, *, newer_ladder: bool) -> bool:
 
 
 def decide_outcome(case: Case, wanted: Wanted, *, just_done: bool) -> Plan:
-    """Decide what follows from the outcome of the case's task.
+    """Decide the consequences of the outcome of the case's task.
 
-    `just_done` is whether this very call closed the task: what would come too soon after it is pushed back.
+    `just_done` is whether this very call closed the task: a step too soon after it is moved later.
     """
     done = case.task if just_done else None
     if wanted.outcome in ADVANCING:
@@ -268,9 +268,9 @@ def decide_outcome(case: Case, wanted: Wanted, *, just_done: bool) -> Plan:
 def decide_advance(case: Case, done: TaskState | None, *, reason: str = "") -> Plan:
     """Make the running ladder's next open step current, or end (with `reason`) a ladder that has none.
 
-    What would come too soon after `done`, a step that was completed or skipped just now, is pushed back.
+    A step too soon after `done`, which was completed or skipped just now, is moved later.
     """
-    if case.ladder is None:  # the last step of the task's own was corrected to unanswered
+    if case.ladder is None:  # the last step of the task's own ladder was corrected to unanswered
         return Plan(lead=_rest(case, case.own_ladder), gate=case.gate)
     remaining = [task for task in case.running if task.status == OPEN]
     if not remaining:
@@ -315,7 +315,7 @@ def decide_skip(case: Case, reason: str) -> Plan:
 
 @dataclass(frozen=True, slots=True)
 class Snooze:
-    """Until when a task is put aside, or why it cannot be: no instant in the days ahead is allowed."""
+    """Until when a task is snoozed, or why it cannot be: no instant in the days ahead is allowed."""
 
     until: datetime | None
     reason: str = ""
@@ -323,7 +323,7 @@ class Snooze:
 
 
 def decide_snooze(case: Case, until: datetime, latest: datetime) -> Snooze:
-    """Return the first allowed instant at or after `until`, refused where it is after `latest`."""
+    """Return the first allowed instant at or after `until`, refused if it is after `latest`."""
     task, gate = case.task, case.asked
     lawful = gate.first_allowed(task.channel, until, task.kind, task.point)
     if lawful is not None and lawful <= latest:
@@ -351,7 +351,7 @@ def _ended(case: Case, reason: str, *, stopped: bool = False) -> Ended | None:
 def lead_values(
     status: str, at: datetime, *, follow_up_at: datetime | None = None, nurture: bool = False
 ) -> dict[str, Any]:
-    """Return what a lead becomes; with `nurture` a nurture ladder starts at `follow_up_at`."""
+    """Return the lead's new values; with `nurture` a nurture ladder starts at `follow_up_at`."""
     return {
         "status": status,
         "follow_up_at": follow_up_at,
@@ -365,7 +365,7 @@ def _ended_by_itself(ladder: LadderState) -> bool:
 
 
 def _rest(case: Case, ladder: LadderState | None) -> Mapping[str, Any]:
-    """Put aside a lead who answered none of the steps of their last ladder, until a nurture ladder starts."""
+    """Let a lead who answered none of the steps of their last ladder rest, until a nurture ladder starts."""
     if ladder is None or not _ended_by_itself(ladder) or not case.rest_days or case.lead_status != WORKING:
         return {}
     if any(task.status == OPEN for task in case.tasks):
@@ -375,13 +375,13 @@ def _rest(case: Case, ladder: LadderState | None) -> Mapping[str, Any]:
 
 
 def _decide_stop(case: Case, wanted: Wanted) -> Plan:
-    """End the ladder of a lead who was reached, and make the callback or handover that they asked for.
+    """End the ladder of a lead who was reached, and create the callback or handoff that they asked for.
 
-    A handover is due at once, or at `next_at` if a time was agreed. Asked for again it makes no second one:
-    what waits for that time stays, else it is promised for the new one.
+    A handoff is due at once, or at `next_at` if a time was agreed. A repeated request creates no second one:
+    one waiting for that time stays, else it is moved to the new one.
     """
     kind = wanted.next or HANDOVER
-    next_at = wanted.next_at if wanted.next else None  # a time belongs to what was asked for
+    next_at = wanted.next_at if wanted.next else None  # a time belongs to the chosen next step
     ended = _ended(case, wanted.outcome)
     lead = lead_values(LEAD_STATUS_AFTER[kind], case.at, follow_up_at=next_at if kind == NOT_NOW else None)
     inquiry = wanted.inquiry is not None
@@ -393,7 +393,7 @@ def _decide_stop(case: Case, wanted: Wanted) -> Plan:
 
 
 def with_promise(plan: Plan, case: Case, kind: str, next_at: datetime | None, asked_for: Wanted) -> Plan:
-    """Add a callback or handover to a plan, or name the one that waits for the same time already."""
+    """Add a callback or handoff to a plan, or refer to the one that waits for the same time already."""
     wanted = max(next_at or case.at, case.at) if kind == HANDOVER else next_at or case.at
     at_once = kind == HANDOVER and wanted == case.at
     same = [task for task in case.tasks if task.kind == kind and task.status == OPEN]
@@ -415,7 +415,7 @@ def with_promise(plan: Plan, case: Case, kind: str, next_at: datetime | None, as
 
 
 def _decide_wrong_number(case: Case, done: TaskState | None) -> Plan:
-    """Retire the number and go on with the next one; steps whose channel has none left are skipped."""
+    """Retire the number and continue with the next one; skip steps whose channel has none left."""
     wrong = case.task.point
     if wrong is None:
         return decide_advance(case, done, reason=NO_POINT)
@@ -445,7 +445,7 @@ def _decide_wrong_number(case: Case, done: TaskState | None) -> Plan:
 
 
 def decide_date_only(case: Case, wanted: Wanted) -> Plan:
-    """End the ladder of a lead whose callback or handover was promised under another lead of theirs."""
+    """End the ladder of a lead whose callback or handoff was scheduled under another lead of theirs."""
     kind = wanted.next or HANDOVER
     ended = _ended(case, wanted.outcome)
     lead = lead_values(LEAD_STATUS_AFTER[kind], case.at, follow_up_at=wanted.next_at)
@@ -460,7 +460,7 @@ def decide_waiting(case: Case, wanted: Wanted) -> Plan:
 
 
 def next_open(case: Case, plan: Plan) -> int | None:
-    """Return the task that is next for the lead once the plan is written: the current one due first."""
+    """Return the lead's next task once the plan is written: the current one due first."""
     if plan.next_id is not None:
         return plan.next_id
     left = [

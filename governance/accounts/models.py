@@ -317,7 +317,7 @@ class Authenticator(TOTPDevice):  # type: ignore[misc]  # django-otp has no type
 
 
 class WorkProfile(models.Model):
-    """What a person works on and when. An empty list means everything."""
+    """A person's provinces, channels, languages and shifts. An empty list means everything."""
 
     user = models.OneToOneField(User, models.CASCADE, related_name="work_profile", verbose_name=_("person"))
     provinces = models.JSONField(_("provinces"), default=list, blank=True)

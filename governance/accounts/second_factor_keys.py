@@ -25,7 +25,7 @@ MOST_NAMED = 10
 
 @dataclass(slots=True)
 class Sealed:
-    """How many seeds were encrypted with the current key, and whose cannot be read."""
+    """The result of an encryption run: the number of seeds, and the users whose seed cannot be read."""
 
     count: int = 0
     unreadable: list[str] = field(default_factory=list)  # usernames

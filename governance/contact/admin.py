@@ -369,7 +369,7 @@ class ConsentAdmin(EvidenceOfPoints):
 
 @admin.register(ConsentStatement)
 class ConsentStatementAdmin(HistoryAdmin):
-    """How consent for texts and for e-mail is obtained; go-live waits until both are stated."""
+    """Statements on how consent for texts and e-mail is obtained; go-live requires both."""
 
     form = VersionForm
     nothing_yet = _("State how consent for texts and for e-mail is obtained: go-live waits for both.")
@@ -458,7 +458,7 @@ class AreaCodeListAdmin(ReadOnlyAdmin):
 
 @admin.register(DoNotCallImport)
 class DoNotCallImportAdmin(ReadOnlyAdmin):
-    """When the national do-not-call list was imported, by manage.py import_do_not_call."""
+    """Imports of the national do-not-call list by manage.py import_do_not_call."""
 
     nothing_yet = _("The national list was never imported: run manage.py import_do_not_call.")
     list_display = ("list_date", "at", "codes_told", "numbers", "added", "unreadable", "actor")

@@ -220,7 +220,7 @@ def _personal_rows() -> Any:
 
 @dataclass(slots=True)
 class PersonalRows:
-    """What is stored about some contact points: suppressions, consents, our contacts and inbound ones.
+    """Stored data on some contact points: suppressions, consents, our contacts and inbound ones.
 
     `lists` are the newest national do-not-call lists by area code.
     """
@@ -239,7 +239,7 @@ def personal_rows(
     area_codes: Iterable[str] = (),
     others: Mapping[str, str] | None = None,
 ) -> PersonalRows:
-    """Return what is stored about these points and area codes, in one query.
+    """Return the stored data on these points and area codes, in one query.
 
     All of their suppressions and consents; contacts and inbound contacts of the days before `at`, or, for
     None, none of these and no list. `others` maps the points' hashes under other keys to their own: rows

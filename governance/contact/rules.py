@@ -153,7 +153,7 @@ class Calendar:
 
 
 class Hours:
-    """When contact is allowed, as instants."""
+    """The spans of time in which contact is allowed."""
 
     def spans(self, since: datetime, until: datetime) -> Iterator[Span]:
         """Yield the open spans between two instants, in order; adjacent ones may be separate."""
@@ -195,7 +195,7 @@ class Hours:
 
 
 class OpenHours(Hours):
-    """When a calendar allows contact in every one of some time zones."""
+    """The spans in which a calendar allows contact in every one of several time zones."""
 
     def __init__(self, calendar: Calendar, zones: Sequence[str]) -> None:
         self.calendar = calendar

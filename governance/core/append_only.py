@@ -190,7 +190,7 @@ def bodies_of_functions(connection: BaseDatabaseWrapper) -> dict[str, str]:
 
 
 def _with_arguments(connection: BaseDatabaseWrapper) -> dict[str, tuple[str, ...]]:
-    """Return the PostgreSQL triggers that have arguments, with those."""
+    """Return the arguments of the PostgreSQL triggers that have any."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT tgname, tgargs FROM pg_trigger WHERE NOT tgisinternal AND tgnargs > 0")
         return {

@@ -132,7 +132,7 @@ class PolicyDraft:
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """What a change would do to open tasks.
+    """The effect of a change on open tasks.
 
     `looked_at` counts the tasks judged, `moved` those that get another time, `held` those that become
     blocked, `returned` the blocked ones that get a time; `first_at` is the earliest time that is lost or

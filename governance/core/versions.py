@@ -93,7 +93,7 @@ def revise(
 
 
 def checked(row: Versioned) -> None:
-    """Normalize the values as they are stored. Raises Invalid for what the model refuses."""
+    """Normalize a row's values to their stored form. Raises Invalid for what the model refuses."""
     try:
         row.full_clean(exclude=BOOKKEEPING, validate_unique=False, validate_constraints=False)
     except ValidationError as wrong:

@@ -55,7 +55,7 @@ def _why(help_text: Any) -> forms.CharField:
 
 
 class TurnForm(forms.Form):
-    """Which switch to change, and why."""
+    """The switch to change, and the reason."""
 
     turn = forms.ChoiceField(choices=[(name, name) for name in TURNS])
     change_reason = _why(gettext_lazy("Stored with the change and shown to everybody while it is in force."))
@@ -84,7 +84,7 @@ class TurnForm(forms.Form):
 
 @admin.register(GoLiveState)
 class GoLiveStateAdmin(HistoryAdmin):
-    """Whether production actions run at all."""
+    """The page of the two switches."""
 
     history_list_display = ("go_live_enabled", "kill_switch_engaged", "changed_by")
     fieldsets = (

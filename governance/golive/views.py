@@ -19,7 +19,7 @@ REASON_LENGTH = 500
 
 
 class WhyForm(forms.Form):
-    """Why everything is stopped."""
+    """The reason for stopping everything."""
 
     reason = forms.CharField(
         label=gettext_lazy("Reason"), max_length=REASON_LENGTH, widget=forms.Textarea(attrs={"rows": 2})

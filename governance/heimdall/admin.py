@@ -59,7 +59,7 @@ class DomainFilter(admin.SimpleListFilter):
 
 @admin.register(HeimdallPolicy)
 class HeimdallPolicyAdmin(CarefulAdmin):
-    """What each machine must show before it may drive production, next to what it has shown."""
+    """Heimdall policies: each domain's minimums next to its scorecard."""
 
     form = PolicyForm
     asked_by_address = ("domain",)

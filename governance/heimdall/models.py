@@ -43,7 +43,7 @@ def _fraction(label: Any, **options: Any) -> models.DecimalField[Any, Any]:
 
 
 class HeimdallPolicy(Versioned):
-    """What a domain's recommendations need before they may drive production. Every version is kept."""
+    """A domain's minimums for driving production. Every version is kept."""
 
     domain = models.CharField(
         _("domain"), max_length=rules.DOMAIN_LENGTH, unique=True, validators=[validate_domain],

@@ -38,7 +38,7 @@ class Reason(TextChoices):
 
 
 class Misuse(TextChoices):
-    """Why a recommendation is refused before the gate is asked at all."""
+    """The reasons to refuse a recommendation before the gate is asked."""
 
     MISSING = "recommendation_missing", _("none was named")
     UNKNOWN = "recommendation_unknown", _("no such recommendation")
@@ -83,7 +83,7 @@ def first_day(at: datetime, days: int) -> date:
 
 @dataclass(frozen=True, slots=True)
 class Recommended:
-    """What a recommendation was made for, and whether it was used; a blank subject stands for any."""
+    """A recommendation's domain and subject, and whether it was used; a blank subject stands for any."""
 
     domain: str
     subject: str

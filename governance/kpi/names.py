@@ -20,7 +20,7 @@ FOLLOWUPS, NOTIFY, BACK_OFFICE = "FOLLOWUPS", "NOTIFY", "BACK_OFFICE"
 
 
 class Unit(enum.Enum):
-    """What an event's value counts."""
+    """The unit of an event's value."""
 
     NUMBER = "number"
     MINUTES = "minutes"

@@ -37,7 +37,7 @@ def count_since(domain: str, metric: str, since: datetime) -> int:
 
 
 def newest_since(domain: str, metric: str, since: datetime, most: int) -> list[KpiEvent]:
-    """Return the newest events of a metric from `since` on, at most so many, newest first."""
+    """Return at most the given number of a metric's events from `since` on, newest first."""
     rows = KpiEvent.objects.filter(domain=domain, metric=metric, created_at__gte=since)
     return list(rows.only("actor", "created_at", "detail").order_by("-created_at")[:most])
 

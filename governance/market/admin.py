@@ -93,7 +93,7 @@ class MarketNameAdmin(ReadOnlyAdmin):
 
 @admin.register(MarketPolicy)
 class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
-    """When and how each market's leads may be contacted; every save is a version with its reason."""
+    """Market policies; every save is a version with its reason."""
 
     form = PolicyForm
     differences = RulesThatDiffer

@@ -63,7 +63,7 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
 
 @admin.register(JobSlot)
 class JobSlotAdmin(ReadOnlyAdmin):
-    """Each run of each job."""
+    """Runs of jobs."""
 
     list_display = ("started_at", "job", "finished_at", "result_told", "error", "by_hand")
     fields = ("job", "slot", "started_at", "finished_at", "result_told", "error", "by_hand")
@@ -79,7 +79,7 @@ class JobSlotAdmin(ReadOnlyAdmin):
 
 @admin.register(JobSwitch)
 class JobSwitchAdmin(HistoryAdmin):
-    """Which jobs were paused, by whom and why; the jobs page pauses and resumes them."""
+    """Pauses of jobs, with who and why; the jobs page pauses and resumes them."""
 
     list_display = ("task", "paused", "changed_by", "reason", "updated_at")
     history_list_display = ("paused", "version")
@@ -95,21 +95,21 @@ class JobSwitchAdmin(HistoryAdmin):
 
 @admin.register(Heartbeat)
 class HeartbeatAdmin(ReadOnlyAdmin):
-    """When the scheduler last reported that it is alive."""
+    """The scheduler's last heartbeat."""
 
     list_display = ("name", "at")
 
 
 @admin.register(SchedulerLease)
 class SchedulerLeaseAdmin(ReadOnlyAdmin):
-    """Which scheduler process fires the jobs now."""
+    """The scheduler process that fires the jobs now."""
 
     list_display = ("name", "holder", "expires_at")
 
 
 @admin.register(IdempotentAnswer)
 class IdempotentAnswerAdmin(ReadOnlyAdmin):
-    """Which requests with an Idempotency-Key were answered; the answers themselves are not shown."""
+    """Answered requests with an Idempotency-Key, without the answers."""
 
     list_display = ("created_at", "user", "key", "status")
     list_filter = ("status", "created_at")
@@ -155,7 +155,7 @@ class ScheduledJobForm(PeriodicTaskForm):  # type: ignore[misc]  # no types
 
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(ChoosesRows):
-    """When each job runs. A change takes effect at the next tick, and no restart undoes it."""
+    """The jobs' schedules. A change takes effect at the next tick, and no restart undoes it."""
 
     form = ScheduledJobForm
     list_display = ("name", "enabled", "when", "begun_last", "begun")

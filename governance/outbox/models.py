@@ -105,7 +105,7 @@ class JobSlot(models.Model):
 
 
 class JobSwitch(Versioned):
-    """Whether a job is paused, with who, when and why; its first pause creates the row."""
+    """A job's pause, with who, when and why; its first pause creates the row."""
 
     task = models.CharField(_("job"), max_length=200, unique=True)
     paused = models.BooleanField(_("paused"), default=False)
@@ -120,7 +120,7 @@ class JobSwitch(Versioned):
 
 
 class SchedulerLease(models.Model):
-    """Which scheduler process may fire; another takes the row over once it has expired."""
+    """The scheduler process that may fire; another takes the row over once it has expired."""
 
     name = models.CharField(_("name"), max_length=40, unique=True)
     holder = models.CharField(_("holder"), max_length=80)
@@ -135,7 +135,7 @@ class SchedulerLease(models.Model):
 
 
 class Heartbeat(models.Model):
-    """When the scheduler last reported that it is alive."""
+    """The scheduler's last heartbeat."""
 
     name = models.CharField(_("name"), max_length=40, unique=True)
     at = models.DateTimeField(_("last beat"))

@@ -1,4 +1,4 @@
-"""The package's job."""
+"""Celery tasks of the outbox."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class RetentionPeriodAdmin(HistoryAdmin):
 
 @admin.register(Removal)
 class RemovalAdmin(ReadOnlyAdmin):
-    """What the retention job removed, step by step."""
+    """The retention job's removals, step by step."""
 
     nothing_yet = _("Nothing is past its retention period yet; the nightly job removes what is.")
     list_display = ("at", "subject_told", "count", "before", "until", "actor")
@@ -100,7 +100,7 @@ class RemovalAdmin(ReadOnlyAdmin):
 
 @admin.register(Erasure)
 class ErasureAdmin(ReadOnlyAdmin):
-    """Who was erased when and why, without anything that could identify the person."""
+    """Erasures, with when and why, and nothing that could identify the person."""
 
     nothing_yet = _("Nobody has been erased yet. You erase a person on the screen of a lead or buyer.")
     list_display = ("at", "kind", "record_id", "why", "rows_told", "actor")

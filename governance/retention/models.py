@@ -20,7 +20,7 @@ MOST_DAYS = 36_525  # a hundred years
 
 
 class RetentionPeriod(Versioned):
-    """How many days the rows of a subject are kept; blank means forever. Every earlier version is kept."""
+    """The days for which a subject's rows are kept; blank means forever. Every earlier version is kept."""
 
     subject = models.CharField(_("subject"), max_length=40, unique=True, editable=False)
     days = models.PositiveIntegerField(
@@ -52,7 +52,7 @@ class RetentionPeriod(Versioned):
 
 
 class Removal(Written, AppendOnly):
-    """What the retention job removed in one step: rows older than `before`, the youngest of them `until`.
+    """One step of the retention job: it removed rows older than `before`, the youngest of them `until`.
 
     On PostgreSQL inserting the row removes the data: the database function `valhalla_remove_expired` checks
     it, fills in the result, and deletes. `digest` is a SHA-256 of the removed rows as the database writes

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Why(models.TextChoices):
-    """Why a person is erased. A code, since the record of an erasure must not name the person."""
+    """The reason for erasing a person. A code, since the record must not name the person."""
 
     REQUESTED = "REQUESTED", _("the person asked for it")
     NOT_NEEDED = "NOT_NEEDED", _("no longer needed")

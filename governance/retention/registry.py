@@ -24,7 +24,7 @@ LEAD, BUYER = "LEAD", "BUYER"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What may be removed as one subject: rows of `model` whose column `age` is older than the period.
+    """A retention rule: rows of `model` may be removed once their column `age` is older than the period.
 
     `days` is the period until a manager changes it (None: forever), `least_days` the minimum for managers.
     Rows stay for which the SQL condition `only_if` on the alias `t` is false. `part` names the table and key
@@ -102,7 +102,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """What stays about a person, and why it may."""
+    """Data on a person that stays, with the reason."""
 
     what: Any
     count: int

@@ -25,7 +25,7 @@ from governance.retention.reasons import Why
 
 
 class EraseForm(forms.Form):
-    """Why a person is erased, and a confirmation."""
+    """The reason for erasing a person, and a confirmation."""
 
     why = forms.ChoiceField(
         label=_("Why"), choices=[("", "–"), *Why.choices], widget=UnfoldAdminSelectWidget,

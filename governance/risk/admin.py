@@ -110,7 +110,7 @@ CAP_NAMES = {
 
 
 def danger_display(danger: Danger) -> str:
-    """Return a sentence on the danger of changing a cap."""
+    """Return a warning about a dangerous change of a cap."""
 
     def shown(figure: Any) -> str:
         places = 0 if figure == int(figure) else 2
@@ -144,7 +144,7 @@ OF_ENGINE = one_of("engine", _("engine"), _engines)
 
 @admin.register(RiskPolicy)
 class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, CarefulAdmin):
-    """The caps of each engine below their use; every save is a version with its reason."""
+    """Risk policies, with each engine's use of its caps; every save is a version with its reason."""
 
     form = RiskPolicyForm
     differences = CapsThatDiffer
@@ -198,7 +198,7 @@ class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, CarefulAdmin):
 
 @admin.register(RiskEngine)
 class RiskEngineAdmin(ReadOnlyAdmin):
-    """What is reserved now, of all days."""
+    """Each engine's open risk, of all days."""
 
     list_display = (
         "engine", _figure(RiskEngine, "open_risk"), _figure(RiskEngine, "open_cap", "–"),
@@ -209,7 +209,7 @@ class RiskEngineAdmin(ReadOnlyAdmin):
 
 @admin.register(RiskLedgerDay)
 class RiskLedgerDayAdmin(ReadOnlyAdmin):
-    """What each engine used in each UTC day, with the caps of that day."""
+    """Each engine's use by UTC day, with the caps of that day."""
 
     list_display = (
         "day", "engine", _figure(RiskLedgerDay, "realized_loss"), _figure(RiskLedgerDay, "loss_cap", "–"),
@@ -252,7 +252,7 @@ class RiskThrottleAdmin(ReadOnlyAdmin):
 
 @admin.register(RiskEvent)
 class RiskEventAdmin(ReadOnlyAdmin):
-    """What was reserved, denied, ended and throttled, with the basis of each decision."""
+    """Risk events: reservations, denials, ends and throttles, with the basis of each decision."""
 
     list_display = (
         "created_at", "kind", "engine", _figure(RiskEvent, "amount"), _figure(RiskEvent, "realized_loss"),

@@ -241,7 +241,7 @@ class RiskThrottle(Written):
 
 
 class RiskEvent(Written, AppendOnly):
-    """What was reserved, denied, ended or throttled, with the caps and the use that decided it."""
+    """A reservation, denial, end or throttle, with the caps and the use that decided it."""
 
     class Kind(models.TextChoices):
         RESERVED = "RESERVED", _("reserved")

@@ -110,7 +110,7 @@ class Throttle:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why an amount does not fit; `measure` is the cap that it would exceed."""
+    """The reason why an amount does not fit; `measure` is the cap that it would exceed."""
 
     code: str
     engine: str
@@ -137,7 +137,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class ReservationPlan:
-    """What a reservation writes and answers: either a denial, or a count for its engine and for GLOBAL."""
+    """The plan of a reservation: either a denial, or a count for its engine and for GLOBAL."""
 
     amount: Decimal
     denial: Denial | None
@@ -222,7 +222,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class EndPlan:
-    """What ending a reservation writes: the open risk and exposure that it frees, and the loss."""
+    """The plan for ending a reservation: the open risk and exposure that it frees, and the loss."""
 
     ending: Ending
     state: str

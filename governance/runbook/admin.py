@@ -21,7 +21,7 @@ from governance.runbook.services import status
 
 @admin.register(Runbook)
 class RunbookAdmin(ReadOnlyAdmin):
-    """What still blocks go-live, checked again at each view."""
+    """The runbook, checked again at each view."""
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return obj is None and bool(request.user.has_perm("governance.view_runbook"))

@@ -11,7 +11,7 @@ from governance.golive.models import GoLiveState
 
 
 class Runbook(GoLiveState):
-    """What still blocks go-live; no table, an admin page only."""
+    """A model without a table, for the runbook's admin page."""
 
     class Meta:
         proxy = True

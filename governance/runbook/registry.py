@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Severity(models.TextChoices):
-    """What a finding prevents: go-live, a quiet night, nothing."""
+    """The severity of a finding: it blocks go-live, needs attention, or only informs."""
 
     BLOCKER = "BLOCKER", _("blocker")
     WARN = "WARN", _("warning")

@@ -34,7 +34,7 @@ EARLIER = 20
 
 
 class ReleaseForm(forms.Form):
-    """Why a tripwire's alert is reset."""
+    """The reason for resetting a tripwire's alert."""
 
     change_reason = reason_field(
         gettext_lazy("Reason"), REASON_LENGTH, gettext_lazy("What was found and done; kept with the firing.")
@@ -190,7 +190,7 @@ class RegressionFiringAdmin(ReadOnlyAdmin):
 
 @admin.register(RegressionPolicy)
 class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
-    """How each metric is monitored; every save is a version with its reason."""
+    """Tripwire policies; every save is a version with its reason."""
 
     history_list_display = ("version",)
     list_display = (

@@ -39,7 +39,7 @@ def _events(label: Any, default: int, help_text: Any) -> models.PositiveIntegerF
 
 
 class RegressionPolicy(Versioned):
-    """How one metric is monitored, and what happens when it drops. Every earlier version is kept."""
+    """The monitoring of one metric, and the action when it drops. Every earlier version is kept."""
 
     class Action(models.TextChoices):
         NOTIFY = "NOTIFY", _("notify the managers")

@@ -107,7 +107,7 @@ def days_between(domain: str, metric: str, since: datetime, until: datetime) -> 
 
 @dataclass
 class OpenDays:
-    """How far a day is open: the share of the provinces in use whose policy has hours on it.
+    """How open days are: the share of the provinces in use whose policy has hours on a day.
 
     A province is in use while its policy for all markets is enabled. Loaded once for many days.
     """

@@ -37,7 +37,7 @@ from governance.tripwire.streams import CORRELATION, EVENTS_A_DAY, FIRST_DAY, St
 
 
 class Measure(enum.StrEnum):
-    """What is monitored about a metric's events."""
+    """The statistic of a metric's events that is monitored."""
 
     SUCCESS_RATE = "SUCCESS_RATE"
     MEAN = "MEAN"

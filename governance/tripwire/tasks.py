@@ -1,4 +1,4 @@
-"""The package's job."""
+"""Celery tasks of tripwires."""
 
 from __future__ import annotations
 

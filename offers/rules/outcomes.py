@@ -74,7 +74,7 @@ def verdicts(held: Mapping[int, str]) -> dict[str, bool | None]:
 
 
 def lead_verdict(rows: Iterable[Row], metric: str) -> bool | None:
-    """Return how a lead counts in a rate: as its newest offer that counts."""
+    """Return how a lead counts in a rate: by the newest offer that counts."""
     by_offer: dict[int, list[Row]] = {}
     for row in rows:
         by_offer.setdefault(row.evidence_id, []).append(row)

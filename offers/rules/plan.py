@@ -59,7 +59,7 @@ class MarketScore:
 
 @dataclass(frozen=True, slots=True)
 class HeimdallAnswer:
-    """Whether a recommendation may drive the offer, and its verdict as evidence stores it."""
+    """Heimdall's answer on a recommendation, with its verdict as evidence stores it."""
 
     ok: bool
     verdict: Mapping[str, Any] | None
@@ -81,7 +81,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class NoOffer:
-    """Why there is no offer; `score_low` is that of a market that is too cold, None if not known."""
+    """The reason for no offer; `score_low` is that of a market that is too cold, None if not known."""
 
     code: str
     score_low: Decimal | None = None

@@ -28,7 +28,7 @@ class Timeline:
         return other
 
     def at(self, when: datetime, deed: Callable[..., object], *args: Any, **given: Any) -> None:
-        """Have something done at an instant, which it is given as `at`: a verb, or a step of the story."""
+        """Schedule a service or a step of the story for an instant, which is passed to it as `at`."""
         due: Callable[..., object] = partial(deed, *args, **given)
         heapq.heappush(self._waiting, (when, next(self._order), due))
 

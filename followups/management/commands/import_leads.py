@@ -1,4 +1,4 @@
-"""``manage.py import_leads FILE.csv``: leads from a spreadsheet, created and updated by their external id."""
+"""``manage.py import_leads FILE.csv``: creates and updates leads from a spreadsheet by their external id."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Command(GuardedCommand):
         self.stdout.write("\n".join(lines))
 
     def actor(self, username: str) -> By:
-        """Return who imports: the command itself, or the person named, with her rights and no others."""
+        """Return the actor: the command itself, or the named person with their own permissions."""
         correlation_id = f"import-{uuid.uuid4().hex}"
         if not username:
             return By.system("import_leads", correlation_id)
@@ -104,5 +104,5 @@ class Command(GuardedCommand):
 
 
 def bar(what: str, total: int) -> AbstractContextManager[Bar]:
-    """Return a progress bar on the terminal, or none where the output goes elsewhere."""
+    """Return a progress bar on the terminal, or none if the output goes elsewhere."""
     return tqdm(desc=what, total=total, file=sys.stderr, disable=None, leave=False, unit="")

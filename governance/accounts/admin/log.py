@@ -15,7 +15,7 @@ from governance.core.admin.display import column
 
 @admin.register(AccountChange)
 class AccountChangeAdmin(ReadOnlyAdmin):
-    """Who did what to whose account. Append-only: nobody changes or deletes rows."""
+    """The log of account changes. Append-only: nobody changes or deletes rows."""
 
     list_display = ("at", "actor", "kind", "person", "role_display", "concerned_token")
     list_filter = ("kind", "at")
@@ -33,7 +33,7 @@ class AccountChangeAdmin(ReadOnlyAdmin):
 
 @admin.register(RoleChange)
 class RoleChangeAdmin(ReadOnlyAdmin):
-    """Who was given which role, by whom and why."""
+    """The log of role changes."""
 
     list_display = ("changed_at", "user", "was", "became", "changed_by", "reason")
     list_filter = ("role", "changed_at")

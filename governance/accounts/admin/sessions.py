@@ -49,7 +49,7 @@ class StateFilter(admin.SimpleListFilter):
 
 @admin.register(SignIn)
 class SignInAdmin(ReadOnlyAdmin):
-    """Who is signed in, from where and with what. The next request of an ended session goes to the login."""
+    """Sessions, with address and device. The next request of an ended session goes to the login."""
 
     list_display = (
         "user", "role", "device", "address", "started_at", "last_seen", "code_given", "state",

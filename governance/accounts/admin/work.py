@@ -43,7 +43,7 @@ def _languages(profile: WorkProfile) -> list[str]:
 
 
 class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
-    """What a person works on and when."""
+    """The form of a work profile."""
 
     provinces = forms.MultipleChoiceField(
         label=_("Provinces"), choices=Province.choices, required=False,
@@ -132,7 +132,7 @@ class AbsenceInline(FewRows, NamedCells, TabularInline):  # type: ignore[misc]  
 
 @admin.register(WorkProfile)
 class WorkProfileAdmin(TellsProfile, ChoosesRows):
-    """Who works on what; a profile is created on its person's page."""
+    """Work profiles; each is created on its person's page."""
 
     form = WorkProfileForm
     list_display = ("user", "provinces_told", "channels_told", "languages_told", "zone", "week")
@@ -152,7 +152,7 @@ class WorkProfileAdmin(TellsProfile, ChoosesRows):
 
 @admin.register(Absence)
 class AbsenceAdmin(FindsPerson):
-    """Who is off when; meanwhile their due tasks are offered to others."""
+    """Absences, during which a person's due tasks are offered to others."""
 
     list_display = ("user", "starts_at", "ends_at", "reason", "marked_by")
     list_filter = ("starts_at", "ends_at")

@@ -88,7 +88,7 @@ class RiskViewSet(ServiceViewSet):
 
 
 class RiskEventViewSet(CollectionViewSet):
-    """What was reserved, denied, ended and throttled, newest first."""
+    """Risk events, newest first."""
 
     rights: ClassVar[dict[str, str]] = {"list": "governance.view_risk", "retrieve": "governance.view_risk"}
     queryset = RiskEvent.objects.order_by("-created_at", "-id")

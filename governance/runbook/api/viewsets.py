@@ -13,7 +13,7 @@ from governance.runbook import services
 
 
 class RunbookViewSet(ServiceViewSet):
-    """What still blocks go-live."""
+    """The runbook's status: what still blocks go-live."""
 
     rights: ClassVar[dict[str, str]] = {
         "status": "governance.view_runbook",
