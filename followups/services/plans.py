@@ -21,6 +21,7 @@ from followups.services.presses import Before, note_press, points_of_person
 from followups.services.waiting import rejudge, release_after
 from governance.contact.services import suppress
 from governance.core.channels import CALL
+from governance.core.compiled import update_rows
 
 
 def write_plan(
@@ -92,10 +93,7 @@ def _write_tasks(locked: LockedTask, plan: Plan, known: Mapping[int, FollowUpTas
     columns = [*sorted(fields), *WRITTEN_FIELDS]
     # two rows of one ladder are never current, not even between two rows of one statement
     for rows in [others, gains] if loses else [[*others, *gains]]:
-        if len(rows) == 1:
-            rows[0].save(update_fields=columns)
-        elif rows:
-            FollowUpTask.objects.bulk_update(rows, columns)
+        update_rows(rows, columns)
 
 
 def _end_ladder(locked: LockedTask, plan: Plan) -> None:

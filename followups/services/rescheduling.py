@@ -33,6 +33,7 @@ from governance.contact.national_list import STALE
 from governance.contact.services import GateBook, Where, questions_of_people
 from governance.core.actors import By
 from governance.core.channels import CALL, CHANNELS
+from governance.core.compiled import update_rows
 from governance.core.hooks import Moves, PolicyDraft
 from governance.core.places import ALL
 from governance.core.verbs import Execution, verb
@@ -129,7 +130,7 @@ def realign_locked(lead_ids: Sequence[int], *, at: datetime, by: By) -> int:
             pk__in=[task.pk for task in changed if not task.is_current], is_current=True
         ).update(is_current=False)
         fields = [*DUE_FIELDS, *PLACE_FIELDS, *QUEUE_FIELDS, *WRITTEN_FIELDS]
-        FollowUpTask.objects.bulk_update(changed, fields, batch_size=200)
+        update_rows(changed, fields)
     return len(changed)
 
 

@@ -44,7 +44,6 @@ class Issued:
 
     text: str = field(repr=False)
     token: ApiToken
-    made_person: bool
 
 
 @transaction.atomic
@@ -72,7 +71,6 @@ def issue_token(
     if role and role not in Role.values:
         raise _no_role()
     user = User.objects.select_for_update().filter(username__iexact=username).first()
-    made = user is None
     _require_may_issue(user, scopes, by)
     if user is None:
         user = _new_person(username, role or Role.SERVICE)
@@ -91,7 +89,7 @@ def issue_token(
     )  # fmt: skip
     told = {"scopes": token.scopes, "ends": str(token.expiry.date())}
     record(Kind.ISSUED, user, by=by, at=at, token=token.short_id, details=told)
-    return Issued(text, token, made)
+    return Issued(text, token)
 
 
 def _require_may_issue(user: User | None, scopes: Sequence[str], by: By) -> None:

@@ -14,11 +14,14 @@ from __future__ import annotations
 import copy
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import CharField, Field, Lookup, Value
+from django.db.models import CharField, Field, Lookup, Model, Value
+
+MOST_PARAMETERS = 30_000  # of one statement; PostgreSQL takes 65,535
 
 
 class Slot(Value):
@@ -115,3 +118,63 @@ class _Query:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._query, name)
+
+
+def update_rows(rows: Sequence[Model], names: Sequence[str]) -> int:
+    """Write these fields of saved rows of one model, 30,000 values a statement; return how many rows.
+
+    It writes what `bulk_update` writes, whose CASE for each row and field takes milliseconds to work out.
+    """
+    if not rows:
+        return 0
+    connection = connections[DEFAULT_DB_ALIAS]
+    model, fields = type(rows[0]), tuple(dict.fromkeys(names))
+    columns = _columns(model, fields)
+    values = [
+        [column.get_db_prep_save(getattr(row, column.attname), connection) for column in columns] + [row.pk]
+        for row in rows
+    ]
+    with connection.cursor() as cursor:
+        if connection.vendor != "postgresql":
+            cursor.executemany(_update_one(model, fields), values)
+            return len(rows)
+        for start in range(0, len(values), most := MOST_PARAMETERS // (len(fields) + 1)):
+            part = values[start : start + most]
+            cursor.execute(_update_many(model, fields, len(part)), list(chain.from_iterable(part)))
+    return len(rows)
+
+
+@functools.lru_cache(maxsize=256)
+def _update_one(model: type[Model], names: tuple[str, ...]) -> str:
+    table, key, columns = _quoted(model, names)
+    return f"UPDATE {table} SET {', '.join(f'{one} = %s' for one in columns)} WHERE {key} = %s"
+
+
+@functools.lru_cache(maxsize=256)
+def _update_many(model: type[Model], names: tuple[str, ...], count: int) -> str:
+    connection = connections[DEFAULT_DB_ALIAS]
+    table, key, columns = _quoted(model, names)
+    fields = [*_columns(model, names), model._meta.pk]
+    row = "({})".format(", ".join(f"%s::{field.cast_db_type(connection)}" for field in fields))
+    listed = ", ".join([row] * count)
+    written = ", ".join(f"{one} = new.{one}" for one in columns)
+    return (
+        f"UPDATE {table} SET {written} FROM (VALUES {listed}) AS new ({', '.join(columns)}, {key}) "
+        f"WHERE {table}.{key} = new.{key}"
+    )
+
+
+def _columns(model: type[Model], names: Sequence[str]) -> list[Any]:
+    return [model._meta.get_field(name) for name in names]
+
+
+def _quoted(model: type[Model], names: Sequence[str]) -> tuple[str, str, list[str]]:
+    table, key, *columns = (
+        connections[DEFAULT_DB_ALIAS].ops.quote_name(name)
+        for name in (
+            model._meta.db_table,
+            str(model._meta.pk.column),
+            *(field.column for field in _columns(model, names)),
+        )
+    )
+    return table, key, columns

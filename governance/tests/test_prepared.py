@@ -5,17 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.core.exceptions import FieldDoesNotExist
+from django.db import connection, connections, transaction
 from django.db.models import DateField, DateTimeField
 from django.db.models.sql.compiler import SQLCompiler
 from django.test.utils import CaptureQueriesContext
 
 from governance.accounts.querysets import tokens_of
-from governance.core.compiled import Listed, Prepared, Slot
-from governance.models import ApiToken, Closure, KpiEvent, MarketPolicy, Suppression, User
+from governance.core import compiled
+from governance.core.compiled import Listed, Prepared, Slot, update_rows
+from governance.models import ApiToken, Closure, HeimdallPolicy, KpiEvent, MarketPolicy, Suppression, User
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 NOW = datetime(2026, 11, 25, 15, 0, tzinfo=UTC)
@@ -137,3 +140,51 @@ def test_threads_ask_on_connections_of_their_own() -> None:
         thread.join(60)
     assert len(found) == 8 * 13
     assert set(found) == set(MarketPolicy.objects.values_list("province", flat=True))
+
+
+# --- writing ------------------------------------------------------------------------------------------------
+
+
+def test_rows_are_written_as_bulk_update_writes_them_in_one_statement() -> None:
+    names = ["market", "enabled", "timezone", "rules"]
+    rows = list(MarketPolicy.objects.order_by("id"))
+    for number, row in enumerate(rows):
+        row.market, row.enabled, row.timezone = f"IT'S {number} %s", number % 2 == 0, ""
+        row.rules = {"a": [number, None, 'ü "%s"']} if number % 3 else {}
+    before = list(MarketPolicy.objects.order_by("id").values(*names))
+    with transaction.atomic():
+        MarketPolicy.objects.bulk_update(rows, names)
+        expected = list(MarketPolicy.objects.order_by("id").values(*names))
+        transaction.set_rollback(True)
+    assert list(MarketPolicy.objects.order_by("id").values(*names)) == before
+    with CaptureQueriesContext(connection) as written:
+        assert update_rows(rows, names) == len(rows)
+    assert len(written) == 1
+    assert list(MarketPolicy.objects.order_by("id").values(*names)) == expected
+    assert [row["market"] for row in expected] == [row.market for row in rows]
+
+
+def test_a_missing_value_a_decimal_and_a_foreign_key_are_written(
+    person: Callable[..., User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna, bo = person("VA", "anna"), person("VA", "bo")
+    ApiToken.objects.create(user=anna, expiry=timedelta(days=1), scopes=["policy"])
+    token = ApiToken.objects.get()
+    token.user, token.last_used_at, token.expiry = bo, NOW, None
+    update_rows([token], ["user", "last_used_at", "expiry"])
+    assert list(ApiToken.objects.values_list("user", "last_used_at", "expiry")) == [(bo.pk, NOW, None)]
+    policies = list(HeimdallPolicy.objects.order_by("id"))
+    for number, policy in enumerate(policies):
+        policy.min_confidence_prod = Decimal(number) / 8
+    monkeypatch.setattr(compiled, "MOST_PARAMETERS", 5)  # several statements
+    update_rows(policies, ["min_confidence_prod"])
+    kept = HeimdallPolicy.objects.order_by("id").values_list("min_confidence_prod", flat=True)
+    assert list(kept) == [Decimal(number) / 8 for number in range(len(policies))]
+
+
+def test_no_rows_need_no_statement_and_an_unknown_field_is_an_error() -> None:
+    with CaptureQueriesContext(connection) as written:
+        assert update_rows([], ["market"]) == 0
+    assert len(written) == 0
+    with pytest.raises(FieldDoesNotExist):
+        update_rows([MarketPolicy()], ["no_such_field"])

@@ -97,8 +97,13 @@ def named_in(function: FunctionType) -> tuple[FunctionType, ...]:
         if isinstance(node, ast.ImportFrom) and node.module:
             source = importlib.import_module(node.module)
             local |= {alias.asname or alias.name: getattr(source, alias.name, None) for alias in node.names}
+    read = {  # a verb whose right is read is not called
+        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "right"
+    }
     for node in ast.walk(tree):
         thing: Any = None
+        if id(node) in read:
+            continue
         if isinstance(node, ast.Name):
             thing = local.get(node.id) or known.get(node.id)
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
