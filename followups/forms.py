@@ -67,7 +67,7 @@ class NoteField(forms.CharField):
 
 
 class RefusableForm(forms.Form):
-    """A form that shows a service's refusal where it belongs."""
+    """A form that shows a service's refusal at the fields that it names."""
 
     def refuse(self, refusal: Refused) -> None:
         """Show a service's refusal at the fields that it names, else above them."""
@@ -91,7 +91,7 @@ class OfALead(RefusableForm):
 
 
 class CompleteForm(OfALead):
-    """How a contact went."""
+    """The outcome of a contact."""
 
     outcome = forms.ChoiceField(label=_("What happened?"), choices=())
     next = forms.ChoiceField(
@@ -143,7 +143,7 @@ class CompleteForm(OfALead):
 
 
 class ConsentForm(RefusableForm):
-    """What a person agreed to, and the evidence."""
+    """A person's consent, with the evidence."""
 
     channel = forms.ChoiceField(label=_("They agreed to"), choices=CHANNEL_CHOICES)
     wording = forms.CharField(
@@ -170,13 +170,13 @@ class SnoozeForm(OfALead):
 
 
 class SkipForm(OfALead):
-    """Why a task is skipped."""
+    """The reason for skipping a task."""
 
     reason = forms.CharField(label=_("Why is it skipped?"), max_length=200)
 
 
 class InboundForm(OfALead):
-    """What a lead who called or wrote wanted."""
+    """The outcome of an inbound contact."""
 
     channel = forms.ChoiceField(label=_("How did they reach us?"), choices=CHANNEL_CHOICES, initial=CALL)
     outcome = forms.ChoiceField(

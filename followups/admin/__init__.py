@@ -1,3 +1,3 @@
-"""Leads, templates, ladders and tasks on the managers' screens. Personal data is shown with leads alone."""
+"""Admin classes for leads, templates, ladders and tasks. Personal information is shown with leads only."""
 
 from followups.admin import ladders, leads, records, tasks, templates  # noqa: F401  # registers their screens

@@ -1,4 +1,4 @@
-"""What the lists of tasks and ladders share: acting on many rows with a reason, and whose they are."""
+"""Code shared by the lists of tasks and ladders: bulk actions with a reason, and filters by owner."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WHO_OWNS = (Role.VA, Role.CLOSER, Role.MANAGER)
 
 
 class OwnerForm(WhyForm):
-    """To whom tasks go; empty: to nobody, so that everybody is offered them."""
+    """The new owner of tasks; empty makes them unassigned, so that everybody is offered them."""
 
     owner = forms.CharField(
         label=_("New owner"), max_length=ACTOR_LENGTH, required=False, widget=UnfoldAdminTextInputWidget,
@@ -42,7 +42,7 @@ class OwnerForm(WhyForm):
 
 
 class ActsWithReason(ReadOnlyAdmin):
-    """A list whose rows change by actions that ask why and call a service."""
+    """A list whose actions ask for a reason and call a service for each row."""
 
     actions: Any = None
 
@@ -57,9 +57,9 @@ class ActsWithReason(ReadOnlyAdmin):
         title: Any,
         said: Callable[[int], str],
     ) -> HttpResponse | None:
-        """Ask why, then call the service `act` for one id after another, up to 100 of them.
+        """Ask for a reason, then call the service `act` for each id, up to 100 of them.
 
-        Says which were refused and why, and with `said` how many were not.
+        Shows which were refused and why, and with `said` how many were not.
         """
         form = WhyForm(request.POST if "apply" in request.POST else None)
         if not form.is_valid():
@@ -83,7 +83,7 @@ class ActsWithReason(ReadOnlyAdmin):
     def ask(
         self, request: HttpRequest, queryset: QuerySet[Any], form: WhyForm, action: str, title: Any, most: int
     ) -> HttpResponse:
-        """Show the form between the choice of rows and the action."""
+        """Show the form between selecting the rows and the action."""
         chosen = request.POST.getlist("_selected_action")[:most]
         more = max(0, len(chosen) - 20)
         rows = [f"{row.lead.external_id} · {row}" for row in queryset.select_related("lead")[:20]]
@@ -91,7 +91,7 @@ class ActsWithReason(ReadOnlyAdmin):
 
 
 class OwnerFilter(admin.SimpleListFilter):
-    """Whose tasks: of one person, or nobody's."""
+    """Filters tasks by owner, or unassigned ones."""
 
     title = _("owner")
     parameter_name = "owner"
@@ -112,12 +112,12 @@ class OwnerFilter(admin.SimpleListFilter):
 
 
 def is_known(owner: str) -> bool:
-    """Tell whether an owner's name is that of somebody who can work her tasks; nobody's is."""
+    """Return whether an owner's name is that of somebody who can work their tasks; a blank one is."""
     return not owner.strip() or active().filter(role__in=WHO_OWNS, key=owner_key(owner)).exists()
 
 
 def of_leads(queryset: QuerySet[Any], search_term: str) -> QuerySet[Any]:
-    """Keep what belongs to leads whose id begins so, up to 100 of them, found through its index."""
+    """Return the rows of leads whose id begins like this, up to 100 of them, found through its index."""
     if not search_term.strip():
         return queryset
     found = Lead.objects.filter(external_id__startswith=search_term.strip()).order_by("external_id")

@@ -1,4 +1,4 @@
-"""Each lead's way through a template."""
+"""Each lead's ladder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _steps(ladder: Ladder) -> tuple[Step, ...]:
 
 
 class DoubledFilter(admin.SimpleListFilter):
-    """Ladders that follow up the same person beside one another; they began before ladders waited."""
+    """Ladders that follow up the same person at the same time; they started before ladders waited."""
 
     title = _("same person")
     parameter_name = "doubled"
@@ -37,7 +37,7 @@ class DoubledFilter(admin.SimpleListFilter):
 
 @admin.register(Ladder)
 class LadderAdmin(ActsWithReason):
-    """Each lead's way through a template."""
+    """Each lead's ladder."""
 
     list_display = (
         "id",
@@ -76,7 +76,7 @@ class LadderAdmin(ActsWithReason):
     )
 
     class Media:
-        css: ClassVar[dict[str, Any]] = {"all": ["policies.css"]}  # the line of time
+        css: ClassVar[dict[str, Any]] = {"all": ["policies.css"]}  # the timeline
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -1,4 +1,4 @@
-"""Leads with how they are reached and what they may sell."""
+"""The admin class for leads, with their contact points and properties."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from governance.retention.screen import ErasesPeople
 
 
 class PointFormSet(BaseInlineFormSet):  # type: ignore[type-arg]  # no subscript at run time
-    """A lead's numbers and addresses; the same one written in two ways is one too many."""
+    """A lead's numbers and addresses; refuses the same one in two spellings."""
 
     def clean(self) -> None:
         super().clean()
@@ -51,7 +51,7 @@ class PointFormSet(BaseInlineFormSet):  # type: ignore[type-arg]  # no subscript
 
 
 class ContactPointInline(FewRows, NamedCells, TabularInline):  # type: ignore[misc]  # unfold has no types
-    """How a lead can be reached, in the order in which it is tried."""
+    """A lead's contact points, in the order in which they are tried."""
 
     model = ContactPoint
     formset = PointFormSet
@@ -60,7 +60,7 @@ class ContactPointInline(FewRows, NamedCells, TabularInline):  # type: ignore[mi
 
 
 class PropertyInline(FewRows, NamedCells, TabularInline):  # type: ignore[misc]  # unfold has no types
-    """What the lead may sell."""
+    """The houses that the lead may sell."""
 
     model = Property
     extra = 0
@@ -77,7 +77,7 @@ class PropertyInline(FewRows, NamedCells, TabularInline):  # type: ignore[misc] 
 
 
 class LeadForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
-    """A lead as a manager edits one."""
+    """The form of a lead."""
 
     zone = forms.ChoiceField(
         label=_("Time zone"),
@@ -103,7 +103,7 @@ GROUPS = {Group.PERSON: None, Group.PLACE: _("Where"), Group.WORTH: _("Worth"), 
 
 
 class NobodysFilter(admin.SimpleListFilter):
-    """Leads that nobody will ever hear of again unless somebody looks."""
+    """Leads without a next step, which nobody would contact again."""
 
     title = _("without a next step")
     parameter_name = "nobodys"
@@ -116,7 +116,7 @@ class NobodysFilter(admin.SimpleListFilter):
 
 
 class ScoreFilter(admin.SimpleListFilter):
-    """Scores by the bounds that policies are wont to have."""
+    """Filters scores by the usual limits of policies."""
 
     title = _("score")
     parameter_name = "score"
@@ -141,7 +141,7 @@ class ScoreFilter(admin.SimpleListFilter):
 
 @admin.register(Lead)
 class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
-    """Leads. A change of where one lives puts her due times where her own clock allows them."""
+    """Leads. If one moves, their due times are moved to permitted times in the new time zone."""
 
     person_kind = LEAD
     lead_key = "external_id"
@@ -177,9 +177,9 @@ class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Find a number or address however it is written, through its index; an id by its beginning.
+        """Find a number or address in any format, through its index; an id by its beginning.
 
-        Anything else is looked for in ids and names.
+        Anything else is searched in ids and names.
         """
         text = search_term.strip()
         for kind in (ContactPoint.Kind.EMAIL, ContactPoint.Kind.PHONE):
@@ -192,7 +192,7 @@ class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
             if found.exists() or kind == ContactPoint.Kind.EMAIL:
                 return found, False
         if any(sign.isdigit() for sign in text) and " " not in text:
-            # an id: its index answers, while a part of a name is looked for in every row
+            # an id: its index answers, while a part of a name needs a scan of all rows
             return queryset.filter(external_id__startswith=text), False
         return super().get_search_results(request, queryset, search_term)  # type: ignore[no-any-return]  # untyped
 

@@ -1,4 +1,4 @@
-"""What people and jobs leave behind: corrections, calls from sellers, look-ups, figures of a day."""
+"""Admin classes for corrections, inbound contacts, look-ups and daily SLA figures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GROUPED = {
 
 @admin.register(RealignRequest)
 class RealignRequestAdmin(ReadOnlyAdmin):
-    """Due times that must be judged anew, and how far that is."""
+    """Requests to recompute due times, and their progress."""
 
     list_display = ("id", "province", "asked_by", "asked_at", "moved", "done_at")
     list_filter: ClassVar[list[Any]] = [("done_at", admin.EmptyFieldListFilter), "province", "asked_at"]
@@ -42,7 +42,7 @@ class RealignRequestAdmin(ReadOnlyAdmin):
 
 @admin.register(TaskCorrection)
 class TaskCorrectionAdmin(ReadOnlyAdmin):
-    """Outcomes that were corrected, and why."""
+    """Corrected outcomes, with their reasons."""
 
     nothing_yet = _("No outcome has been corrected yet.")
     list_display = ("task", "from_outcome", "to_outcome", "actor", "reason", "at")
@@ -53,7 +53,7 @@ class TaskCorrectionAdmin(ReadOnlyAdmin):
 
 @admin.register(InboundContact)
 class InboundContactAdmin(ReadOnlyAdmin):
-    """Who called or wrote, and what came of it."""
+    """Inbound contacts, with their results."""
 
     nothing_yet = _("No call or message from a seller has been recorded yet.")
     list_display = ("at", "lead", "channel", "outcome", "next", "actor")
@@ -68,7 +68,7 @@ MOST_SHOWN = 50  # bursts above the list
 
 
 def bursts_of(request: HttpRequest) -> list[Burst]:
-    """Return the bursts of the last three days, asked once a request; none for who may not review them."""
+    """Return the bursts of the last three days, queried once per request; none without the permission."""
     if not hasattr(request, "lookup_bursts"):
         may = request.user.has_perm(REVIEW)
         request.lookup_bursts = bursts_at(timezone.now()) if may else []  # type: ignore[attr-defined]  # read here alone
@@ -77,7 +77,7 @@ def bursts_of(request: HttpRequest) -> list[Burst]:
 
 
 class BurstFilter(admin.SimpleListFilter):
-    """Look-ups of the people who looked up many, since their first burst began."""
+    """Filters look-ups by people who looked up many, since their first burst began."""
 
     title, parameter_name = _("bursts"), "bursts"
 
@@ -96,14 +96,14 @@ class BurstFilter(admin.SimpleListFilter):
 
 @admin.register(LookupEvent)
 class LookupEventAdmin(ReadOnlyAdmin):
-    """Who looked a person up; by what is kept as a hash. Managers see above it who looked up many."""
+    """Look-ups of people, by keyed hash. Managers see above the list who looked up many."""
 
     list_before_template = "admin/followups/lookupevent/bursts.html"
     nothing_yet = _("Nobody has looked anyone up by number or address yet.")
     list_display = ("at", "actor", "kind", "found")
     search_fields = ("actor__exact",)
     search_help_text = _("Full username")
-    # whose values are known: reading them out of the table walks through all of it
+    # with known values: reading them from the table would scan all of it
     list_filter = (BurstFilter, one_of("kind", _("looked up by"), LOOKED_UP_BY.items), "at")
     ordering = ("-at", "-id")
 
@@ -115,7 +115,7 @@ class LookupEventAdmin(ReadOnlyAdmin):
 
 @admin.register(SlaSnapshot)
 class SlaSnapshotAdmin(ReadOnlyAdmin):
-    """How quickly each day's tasks were answered."""
+    """Daily SLA figures."""
 
     list_display = (
         "day",

@@ -1,4 +1,4 @@
-"""What is to be done and what was done."""
+"""The admin class for tasks."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class OverdueFilter(admin.SimpleListFilter):
 
 
 class ContactableFilter(admin.SimpleListFilter):
-    """Due tasks whose lead may be contacted at this minute, or may not.
+    """Due tasks whose lead may, or may not, be contacted right now.
 
-    The gate is asked for each of the 500 that are due longest.
+    Asks the gate for each of the 500 that have been due longest.
     """
 
     title = _("contact now")
@@ -66,7 +66,7 @@ class ContactableFilter(admin.SimpleListFilter):
 
 
 class OutcomeFilter(admin.SimpleListFilter):
-    """The outcome that counts, as the list shows it: as corrected, else as recorded."""
+    """Filters by the outcome that counts, as the list shows it: as corrected, else as recorded."""
 
     title = _("outcome")
     parameter_name = "outcome"
@@ -81,7 +81,7 @@ class OutcomeFilter(admin.SimpleListFilter):
 
 
 class HeldFilter(admin.SimpleListFilter):
-    """Tasks that no lawful time is known for."""
+    """Tasks without a permitted contact time."""
 
     title = _("held")
     parameter_name = "held"
@@ -114,7 +114,7 @@ OF_SLA = on_board(
 
 @admin.register(FollowUpTask)
 class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
-    """What is to be done and what was done; tasks are worked on the due-task page and through the API."""
+    """Open and done tasks; they are worked on the due-task page and through the API."""
 
     lead_key = "lead.external_id"
     list_display = (
@@ -214,7 +214,7 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
         return of_leads(queryset, search_term), False
 
     def has_skip_permission(self, request: HttpRequest) -> bool:
-        # a VA skips her own on her page; a list of everybody's is a manager's
+        # VAs skip their own on their page; the list of everybody's tasks is for managers
         return bool(request.user.has_perm(services.reassign_tasks.right))
 
     def has_stop_permission(self, request: HttpRequest) -> bool:

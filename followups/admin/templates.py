@@ -1,4 +1,4 @@
-"""The steps that new ladders take."""
+"""The admin class for ladder templates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from governance.core.channels import CHANNELS
 
 
 class TemplateForm(VersionForm):
-    """A ladder template as a manager edits it."""
+    """The form of a ladder template."""
 
     steps = StepsField(
         label=_("Steps"),
@@ -47,7 +47,7 @@ class TemplateForm(VersionForm):
 
 
 class StepsThatDiffer(DifferencesInWords):
-    """Shows the steps of two versions as people say them, with what is to be said."""
+    """Shows the steps of two versions as text, with their scripts."""
 
     DEFAULT_MAX_DISPLAYED_DELTA_CHANGE_CHARS = 1000
 
@@ -63,7 +63,7 @@ class StepsThatDiffer(DifferencesInWords):
 
 @admin.register(LadderTemplate)
 class LadderTemplateAdmin(TransfersTemplates, SwitchesMany, LiveAdmin, HistoryAdmin):
-    """The steps that new ladders take; every save is a version with its reason."""
+    """The steps of new ladders; every save is a version with its reason."""
 
     form = TemplateForm
     differences = StepsThatDiffer

@@ -33,7 +33,7 @@ SECTION = re.compile(r"^\[([0-9]{1,2})\][ \t]*$", re.MULTILINE)
 
 
 def _steps(text: str) -> list[dict[str, Any]]:
-    """Return the steps that a cell such as “SMS, CALL 30 min, SMS 3 h, CALL 1 day” names."""
+    """Return the steps in a cell such as “SMS, CALL 30 min, SMS 3 h, CALL 1 day”."""
     found = []
     for part in filter(None, (" ".join(part.split()) for part in re.split(r"[,;\n]", text))):
         step = STEP.fullmatch(part.upper())
@@ -57,7 +57,7 @@ def _written(step: Step) -> str:
 
 
 def _scripts(text: str) -> dict[int, str]:
-    """Return the scripts of a cell by step: each below a line with its step’s number, such as [2]."""
+    """Return the scripts in a cell by step: each below a line with its step’s number, such as [2]."""
     if text in EMPTIED:
         return {}
     before, *rest = SECTION.split(text.replace("\r\n", "\n"))
@@ -73,7 +73,7 @@ READERS = {"enabled": read_yes, "steps": _steps, **dict.fromkeys(SCRIPTS, _scrip
 
 
 class TransfersTemplates(TransfersPolicies):
-    """The ladder templates' screen with its import and export."""
+    """Import and export for the ladder templates' admin class."""
 
     import_note = _(
         "A file is imported as a whole: if one row is wrong, nothing is imported. A dash as the "
@@ -119,7 +119,7 @@ class TransfersTemplates(TransfersPolicies):
 
 
 def _put(steps: list[Any], kept: Sequence[Step], name: str, scripts: Mapping[int, str] | None) -> None:
-    """Give steps their scripts, or those that steps of their number and channel have.
+    """Give steps their scripts, or those of existing steps with their number and channel.
 
     Raises ValidationError.
     """

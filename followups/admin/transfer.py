@@ -1,6 +1,6 @@
-"""Leads taken in from a spreadsheet and given out: what the importer would do is seen before it does it.
+"""Import and export of leads: the page previews what the importer would do.
 
-The sheet travels with the page, signed and packed; nothing of it is kept on the server.
+The sheet is in the page, signed and compressed; nothing of it is stored on the server.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ from governance.kpi.services import emit_kpi
 MOST_LEADS = 5_000
 MOST_FILE_BYTES = 3_000_000
 MOST_COLUMNS = 200
-MOST_FIELDS = 600  # inputs of a page; a form of more than 1,000 is not taken
+MOST_FIELDS = 600  # inputs on a page; a form of more than 1,000 is refused
 SHOWN_LETTERS = 200
 EXPORTED_AT_ONCE = 500
 
 
 class LaddersForm(forms.Form):
-    """Whether the leads of a file start their ladders, and whose they are."""
+    """The choice to start ladders for a file's leads, and their owner."""
 
     ladders = forms.BooleanField(
         label=_("Start ladders"), required=False, widget=UnfoldBooleanWidget,
@@ -102,7 +102,7 @@ def sheet_of_file(file: UploadedFile[Any]) -> Sheet:
     """Return an uploaded file's rows. Raises ValidationError with what is wrong with the file."""
     if (file.size or 0) > MOST_FILE_BYTES:
         raise ValidationError(too_large())
-    with tempfile.NamedTemporaryFile(prefix="leads-", suffix=".csv") as kept:  # for its owner's eyes alone
+    with tempfile.NamedTemporaryFile(prefix="leads-", suffix=".csv") as kept:  # readable only by its owner
         for chunk in file.chunks():
             kept.write(chunk)
         kept.flush()
@@ -121,7 +121,7 @@ def sheet_of_file(file: UploadedFile[Any]) -> Sheet:
 
 
 def mended(sheet: Sheet, typed: Mapping[str, Any]) -> Sheet:
-    """Return the sheet with what was typed over its cells; a row whose box “leave out” is ticked is gone."""
+    """Return the sheet with the corrections typed on the page, without the rows ticked “leave out”."""
     found: dict[int, dict[int, str]] = {}
     for name, text in typed.items():
         mark, _dash, rest = name.partition("-")
@@ -135,19 +135,19 @@ def mended(sheet: Sheet, typed: Mapping[str, Any]) -> Sheet:
         cells = {
             place: text
             for place, text in found.get(row.line, {}).items()
-            # a page gives line breaks back in its own way
+            # browsers send line breaks in their own way
             if place >= len(row.cells) or text.splitlines() != row.cells[place].splitlines()
         }
         rows.append(sheet.mended(row, cells) if cells else row)
     return Sheet(sheet.headings, rows, sheet.separator)
 
 
-# --- what the importer would do -----------------------------------------------------------------------------
+# --- previewing the import ----------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class LeadsPreview(Preview):
-    """A preview with what the importer remarks on; `emptied` holds rows with cells that it cannot read."""
+    """A preview with the importer's remarks; `emptied` holds rows with cells that it cannot read."""
 
     repeated: int = 0
     ignored: int = 0
@@ -159,7 +159,7 @@ class LeadsPreview(Preview):
 
 
 class Listening(NoReport):
-    """Hears what the importer does with a sheet, and keeps what a page shows of it."""
+    """Receives the importer's reports on a sheet, and keeps what a page shows."""
 
     def __init__(self, sheet: Sheet) -> None:
         self.seen = LeadsPreview()
@@ -174,7 +174,7 @@ class Listening(NoReport):
         shown = [
             (label_of(name), old[:SHOWN_LETTERS], new[:SHOWN_LETTERS])
             for name, old, new in differences
-            if name != "market"  # the city says it
+            if name != "market"  # the city implies it
         ]
         self.seen.changed.append((lead_id, shown))
 
@@ -251,11 +251,11 @@ class Listening(NoReport):
         ]
 
 
-# --- screens ------------------------------------------------------------------------------------------------
+# --- admin classes ------------------------------------------------------------------------------------------
 
 
 class TransfersLeads(TakesFiles):
-    """The leads' screen with its import and export."""
+    """Import and export for the leads' admin class."""
 
     import_template = "admin/followups/lead/import.html"
     options_form = LaddersForm
@@ -292,17 +292,17 @@ class TransfersLeads(TakesFiles):
     def write(
         self, request: HttpRequest, file: Sheet, options: Mapping[str, Any]
     ) -> tuple[Sheet, LeadsPreview]:
-        """Have the importer store the sheet, tell what it did, and return what is to be mended."""
+        """Let the importer store the sheet, report what it did, and return the rows to be corrected."""
         by, at, ladders = by_of(request), timezone.now(), options["ladders"]
         if ladders:
-            require(Execution.PROD_EXEC)  # she may untick the box; nothing was stored yet
+            require(Execution.PROD_EXEC)  # the user may clear the box; nothing was stored yet
         listening = Listening(file)
         counts = Counts()
         try:
             counts = import_leads(
                 file, by=by, at=at, report=listening, ladders=ladders, owner=options["owner"], counts=counts
             )
-        except Refused as refusal:  # production verbs were switched off meanwhile: the leads stay
+        except Refused as refusal:  # production actions were switched off meanwhile: the leads stay
             messages.warning(request, str(refusal))
         detail = {
             "table": self.opts.label_lower, "created": counts.created, "updated": counts.updated,
@@ -353,7 +353,7 @@ def _cell(lead: Lead, column: LeadField, reached: Mapping[str, str], *, stopped:
 
 
 def _stopped(leads: Sequence[Lead], points: Points) -> dict[int, set[str]]:
-    """Return of which kinds a lead's points are stopped for any channel, by primary key; in one query."""
+    """Return the kinds of each lead's points that are suppressed for any channel, in one query."""
     people = {
         lead.pk: (
             [

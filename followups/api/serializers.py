@@ -126,7 +126,7 @@ def _lead_input(field: LeadField) -> serializers.Field[Any, Any, Any, Any]:
     return TextField(column.max_length)
 
 
-NOTE_MOST = 1_048_576  # characters: a note never stops an outcome, the limit of a body (1 MB) comes first
+NOTE_MOST = 1_048_576  # characters: a note never stops an outcome; a body is limited to 1 MB
 
 
 class TaskInput(Input):

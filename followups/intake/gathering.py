@@ -1,7 +1,7 @@
 """The rows of one file by lead, on disk: a lead that occurs on several rows is stored once.
 
-Applied one after the other, the earlier rows of a file would undo what its later ones said each time the file
-is imported. So the whole file is gathered first, in a private file of SQLite's that vanishes with it, and a
+Applied one after the other, the earlier rows of a file would undo the later ones each time the file is
+imported. So the whole file is collected first, in a private SQLite file that is deleted afterwards, and a
 file of any size needs little memory.
 """
 
@@ -26,9 +26,9 @@ _EXTENSION = re.compile(r"ext\. [0-9]{1,7}")
 
 @dataclass(frozen=True, slots=True)
 class Given(LeadValues):
-    """What a file says of a lead; blank and None say nothing.
+    """A file's data on a lead; blank and None mean unknown.
 
-    `points` are (kind, value) as they are stored, `extensions` lines such as ``ext. 12`` that go below the
+    `points` are (kind, value) as stored, `extensions` lines such as ``ext. 12`` that are added below the
     notes.
     """
 
@@ -40,9 +40,9 @@ class Given(LeadValues):
     extra: dict[str, str] = field(default_factory=dict)
 
     def then(self, later: Given) -> Given:
-        """Return what both rows say: the later one's values where it has any, points and extensions of both.
+        """Return both rows merged: the later one's values if it has any, points and extensions of both.
 
-        Where the province changes, the city and postal code of before went with the province.
+        If the province changes, the earlier city and postal code are dropped.
         """
         values = {
             name: getattr(later, name)
@@ -79,7 +79,7 @@ def _all_of(one: Sequence[T], other: Sequence[T]) -> tuple[T, ...]:
 
 
 def split_notes(notes: str) -> tuple[str, tuple[str, ...]]:
-    """Return notes and the extensions that stand on the last lines below them."""
+    """Return notes and the extensions on the last lines below them."""
     lines = notes.strip().split("\n")
     count = 0
     while count < len(lines) and _EXTENSION.fullmatch(lines[-1 - count]):
@@ -89,9 +89,9 @@ def split_notes(notes: str) -> tuple[str, tuple[str, ...]]:
 
 
 def notes_with(known: str, given: Given) -> str:
-    """Return the notes that a lead has after a file: its notes replace those known, extensions stay and join.
+    """Return a lead's notes after an import: the file's replace the known ones, extensions are added.
 
-    Where the file says nothing new they are returned as they are, to the last blank.
+    If the file has nothing new they are returned unchanged, to the last space.
     """
     text, extensions = split_notes(known)
     wanted = given.notes or text
@@ -102,13 +102,13 @@ def notes_with(known: str, given: Given) -> str:
 
 
 def same_city(one: str, other: str) -> bool:
-    """Say whether two names are one city however they are written; an unknown city is any."""
+    """Return whether two names are the same city in any spelling; an unknown city matches any."""
     return not one or not other or fold_city(one) == fold_city(other)
 
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """A lead of the file, by its place in the order in which leads first occur, and her last line."""
+    """A lead of the file, by its position of first occurrence, and its last line."""
 
     place: int
     line: int
@@ -119,7 +119,7 @@ class Gathering:
     """The leads of one file. Use as a context manager."""
 
     def __init__(self) -> None:
-        # "" is a file that SQLite makes for this connection alone (mode 0600) and removes at once.
+        # "" is a file that SQLite creates for this connection only (mode 0600) and removes at once.
         self._rows = sqlite3.connect("", isolation_level=None)
         self._rows.execute("PRAGMA journal_mode = OFF")
         self._rows.execute("BEGIN")
@@ -137,7 +137,7 @@ class Gathering:
         self._rows.close()
 
     def add(self, line: int, given: Given) -> tuple[int, bool]:
-        """Add a row. Return the lead's line before (0: none), and whether this one says anything new."""
+        """Add a row. Return the lead's previous line (0: none), and whether this one has anything new."""
         known = self._rows.execute(
             "SELECT place, line, given FROM lead WHERE external_id = ?", (given.external_id,)
         ).fetchone()
@@ -164,11 +164,11 @@ class Gathering:
             last = rows[-1][0]
 
     def remember(self, stored: Sequence[tuple[int, int]]) -> None:
-        """Keep the primary keys of stored leads: (primary key, place) each."""
+        """Store the primary keys of stored leads: (primary key, place) each."""
         self._rows.executemany("UPDATE lead SET pk = ? WHERE place = ?", stored)
 
     def refuse(self, refusals: Sequence[tuple[str, int]]) -> None:
-        """Keep why leads start no ladder: (reason, primary key) each."""
+        """Store why leads start no ladder: (reason, primary key) each."""
         self._rows.executemany("UPDATE lead SET refusal = ? WHERE pk = ?", refusals)
 
     def stored(self, size: int, *, unrefused: bool = False) -> Iterator[list[tuple[int, int]]]:

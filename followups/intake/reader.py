@@ -1,4 +1,4 @@
-"""A lead spreadsheet (CSV) -> its rows, one at a time, in the memory of one row whatever the file's size."""
+"""A lead spreadsheet (CSV) -> its rows, one at a time, in the memory of one row for any file size."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class UnreadableFile(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class LeadRow(LeadValues):
-    """A lead as it was read. `line` is the physical line it begins on; what could not be read is blank.
+    """A lead as it was read. `line` is the first physical line; values that could not be read are blank.
 
-    `problems` names what was left empty or kept with a remark. `phone` is E.164, `market` ALL where no city
-    is known, `extra` what other columns hold by their heading, and ``date_added``.
+    `problems` names what was left empty or kept with a remark. `phone` is E.164, `market` ALL without a known
+    city, `extra` the other columns by their heading, and ``date_added``.
     """
 
     line: int
@@ -65,7 +65,7 @@ class IgnoredRow:
 
 # --- headings -------------------------------------------------------------------------------------------
 
-# A name in two columns: where there is one for the whole, the parts are extra.
+# A name in two columns: if there is one for the full name, the parts are extra.
 _NAME_PARTS: Final = {
     "first_name": "First Name|Given Name|Prénom",
     "last_name": "Last Name|Family Name|Surname|Nom de famille|Nom",
@@ -84,26 +84,26 @@ _ALIASES: Final = dict(_aliases())
 
 @dataclass(frozen=True, slots=True)
 class Headings:
-    """Which column holds what. `names` are the headings, each once; `extra` the columns of no known field."""
+    """The meaning of the columns. `names` are the headings, each once; `extra` the unknown columns."""
 
     names: tuple[str, ...]
     columns: dict[str, int]
     extra: tuple[int, ...] = field(default=())
 
     def named(self, cells: list[str]) -> dict[str, str]:
-        """Return the cells by heading, fit to be shown; cells beyond the heading as ``column 12``."""
+        """Return the cells by heading, for display; cells beyond the headings as ``column 12``."""
         names = [*self.names, *(f"column {n + 1}" for n in range(len(self.names), len(cells)))]
         return {name: rules.printable(cell) for name, cell in zip(names, cells, strict=False)}
 
     def fit(self, cells: list[str]) -> bool:
-        """Say whether there is a cell for every heading and none beyond, empty ones aside."""
+        """Return whether there is a cell for every heading and none beyond, except empty ones."""
         width = len(self.names)
         return len(cells) >= width and not any(cell.strip() for cell in cells[width:])
 
     def swallowed(self, cells: list[str], rest: list[str], separator: str) -> bool:
-        """Say whether a row of several physical lines is several rows in truth.
+        """Return whether a row of several physical lines is really several rows.
 
-        So it is if the cells do not fit, or if one of `rest`, the lines after its first, would make a lead.
+        So it is if the cells do not fit, or if one of `rest`, the lines after its first, would be a lead.
         """
         if not self.fit(cells):
             return True
@@ -111,19 +111,19 @@ class Headings:
         return any(
             len(line) == len(self.names)
             and line[known].strip()
-            and line[place].count('"') != 1  # that one closes a cell of several lines
+            and line[place].count('"') != 1  # that one ends a cell of several lines
             and rules.read_province(line[place])[0]
             for line in csv.reader(rest, delimiter=separator, quoting=csv.QUOTE_NONE)
         )
 
 
 def read_headings(cells: list[str]) -> Headings:
-    """Map the heading's cells to fields by English or French names; case, accents and signs are ignored."""
+    """Map the headings to fields by English or French names; case, accents and symbols are ignored."""
     keys = [rules.folded(cell) for cell in cells]
     columns: dict[str, int] = {}
     for name, aliases in _ALIASES.items():
         if name == "name" and "PRENOM" in keys:
-            aliases = tuple(alias for alias in aliases if alias != "NOM")  # there it is the family name
+            aliases = tuple(alias for alias in aliases if alias != "NOM")  # there it means the family name
         ranked = [(aliases.index(key), n) for n, key in enumerate(keys) if key in aliases]
         if ranked and min(ranked)[1] not in columns.values():
             columns[name] = min(ranked)[1]
@@ -149,11 +149,11 @@ class _TooLarge(Exception):
 
 
 class _CutLine(str):
-    """The beginning of a physical line that is longer than `LINE_LIMIT`; the rest was passed over."""
+    """The beginning of a physical line that is longer than `LINE_LIMIT`; the rest was skipped."""
 
 
 class _Lines:
-    """Physical lines for the csv module, which may be given back.
+    """Physical lines for the csv module, which can be returned for another attempt.
 
     A quotation mark that is never closed must not swallow the rows after it.
     """
@@ -182,7 +182,7 @@ class _Lines:
         return self._taken[1:]
 
     def give_back(self) -> None:
-        """Hand out again all lines of the record but its first."""
+        """Return all lines of the record but its first to be read again."""
         rest = self.rest
         self._again.extendleft(reversed(rest))
         self.number -= len(rest)
@@ -218,7 +218,7 @@ class _Record:
 
 
 def _records(file: TextIO, separator: str, headings: Headings | None = None) -> Iterator[_Record]:
-    """Read rows. Two stray quotation marks can make one row of several; with `headings` that is noticed."""
+    """Read rows. Two stray quotation marks can merge several rows into one; `headings` detect that."""
     lines = _Lines(file)
     rows = csv.reader(lines, delimiter=separator, strict=True)
     while True:
@@ -282,7 +282,7 @@ def _bad_line(path: Path, encoding: str) -> int | None:
 
 
 def _looks_like_utf8(path: Path) -> bool:
-    """Say whether a file that is not wholly UTF-8 holds more letters in UTF-8 than bytes that cannot be."""
+    """Return whether a file with invalid UTF-8 has more UTF-8 letters than invalid bytes."""
     good = bad = 0
     for text in codecs.iterdecode(_chunks(path), "utf-8", "replace"):
         wrong = text.count("\ufffd")
@@ -292,9 +292,9 @@ def _looks_like_utf8(path: Path) -> bool:
 
 
 def _encoding(path: Path) -> str:
-    """Return the encoding that holds for the whole file, found by reading it in pieces.
+    """Return the encoding of the whole file, found by reading it in pieces.
 
-    A line alone could deceive: French quotation marks in Windows-1252 can look like UTF-8.
+    A single line can be misleading: French quotation marks in Windows-1252 can look like UTF-8.
     """
     head = next(_chunks(path), b"")[:4096]
     _refuse_binary(head)
@@ -320,7 +320,7 @@ def _open(path: Path, encoding: str) -> TextIO:
 
 
 def _first_record(path: Path, encoding: str, separator: str) -> _Record | None:
-    """Return the first row that is not blank; Excel's line ``sep=;`` is passed over."""
+    """Return the first row that is not blank; skip Excel's line ``sep=;``."""
     with _open(path, encoding) as file:
         for record in _records(file, separator):
             written = separator.join(record.cells).strip()
@@ -367,8 +367,8 @@ def count_lines(path: Path) -> int:
 def read_leads(path: Path, *, today: date) -> Iterator[LeadRow | RefusedRow | IgnoredRow]:
     """Return the rows of the file at `path` in their order (UTF-8 or Windows-1252; , ; tab or |).
 
-    `today` is the day of the import: a later date is remarked on. Raises UnreadableFile at once if the file
-    is missing, empty, no text, in no known encoding, or has no heading for the id or the province.
+    `today` is the day of the import: later dates get a remark. Raises UnreadableFile at once if the file is
+    missing, empty, no text, in no known encoding, or has no heading for the id or the province.
     """
     try:
         layout = _layout(path)
@@ -381,7 +381,7 @@ def read_leads(path: Path, *, today: date) -> Iterator[LeadRow | RefusedRow | Ig
 
 @dataclass(frozen=True, slots=True)
 class SheetRow:
-    """A row of a sheet as it was written. `code` says why its cells could not be told apart."""
+    """A row of a sheet as it was written. `code` says why its cells could not be separated."""
 
     line: int
     cells: list[str]
@@ -390,7 +390,7 @@ class SheetRow:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A small file in memory, whose rows can be mended before they are read."""
+    """A small file in memory, whose rows can be corrected before they are read."""
 
     headings: list[str]
     rows: list[SheetRow]
@@ -406,7 +406,7 @@ class Sheet:
             yield _row(_Record(row.line, row.cells, row.code), headings, today)
 
     def mended(self, row: SheetRow, cells: dict[int, str]) -> SheetRow:
-        """Return a row with other cells by their place; a line that could not be read is tried again."""
+        """Return a row with replaced cells by their position; retry a line that could not be read."""
         if row.code == "line_too_large":
             return row
         found = [cells.get(n, cell) for n, cell in enumerate(row.cells)]
@@ -421,9 +421,9 @@ class Sheet:
 
 
 def read_sheet(path: Path, *, most: int) -> Sheet:
-    """Return the file at `path` as a sheet, blank lines left out. Raises UnreadableFile as `read_leads` does.
+    """Return the file at `path` as a sheet, without blank lines. Raises UnreadableFile as `read_leads` does.
 
-    Of a file with more than `most` rows no more are read.
+    Reads no more than `most` rows.
     """
     layout = _layout(path)
     rows: list[SheetRow] = []

@@ -1,4 +1,4 @@
-"""What an import did: its counts, and a CSV of every cell and row that is not as the spreadsheet had it."""
+"""The report of an import: its counts, and a CSV of every cell and row that was not stored as written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from followups.intake.rules import Problem, printable
 from governance.core.spreadsheets import safe
 from governance.retention.rules import Words
 
-Difference = tuple[str, str, str]  # field, before, afterwards
+Difference = tuple[str, str, str]  # field, before, after
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +31,10 @@ ALREADY_ACTIVE, HAD_LADDER = "already_active", "followed_up_before"
 
 @dataclass(slots=True)
 class Counts:
-    """Rows of the file, and what became of its leads.
+    """Counts of the file's rows, and the results for its leads.
 
     rows = leads + repeated + refused + ignored, and leads = created + updated + unchanged. `left_empty` and
-    `kept` count cells, `repeated_changed` the repeated rows that said something new, `waiting` those of the
+    `kept` count cells, `repeated_changed` the repeated rows with something new, `waiting` those of the
     `ladders` that wait for another lead with the same number.
     """
 
@@ -98,15 +98,15 @@ class Counts:
 
 
 def safe_cell(cell: Any) -> str:
-    """Return a cell that no spreadsheet takes for a formula, without signs that cannot be shown."""
+    """Return a cell that no spreadsheet reads as a formula, without unprintable characters."""
     return printable(safe(str(cell)))
 
 
 class Report:
-    """The CSV report: UTF-8 with a byte-order mark for Excel, readable by its owner alone.
+    """The CSV report: UTF-8 with a byte-order mark for Excel, readable only by its owner.
 
-    Use as a context manager. It takes its name only when it is complete; an import that was cut short leaves
-    the report of before.
+    Use as a context manager. It gets its name only when it is complete; an interrupted import leaves the
+    previous report.
     """
 
     def __init__(self, path: Path) -> None:
@@ -116,7 +116,7 @@ class Report:
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._part.unlink(missing_ok=True)
-        # made anew, so that neither a link nor another mode can be there already
+        # created from scratch, so that neither a link nor another mode can be there already
         handle = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self._file = os.fdopen(handle, "w", encoding="utf-8-sig", newline="")
         self._rows = csv.writer(self._file)
@@ -140,23 +140,23 @@ class Report:
         self._rows.writerow([line, *map(safe_cell, (lead_id, field, value, effect, reason, row))])
 
     def created(self, line: int, given: Given) -> None:
-        """Hear of a lead whom the file creates, or would; the CSV names only what is not as written."""
+        """Record a lead whom the file creates, or would; the CSV lists only what is not stored as written."""
 
     def changed(self, line: int, lead_id: str, differences: Sequence[Difference]) -> None:
-        """Hear of a known lead whom the file changes, or would."""
+        """Record a known lead whom the file changes, or would."""
 
     def problem(self, line: int, lead_id: str, found: Problem) -> None:
         self.add(line, lead_id, found.field, found.value, found.effect, found.message)
 
     def unused(self, row: RefusedRow | IgnoredRow) -> None:
-        """Report a row that made no lead, with what stood in it."""
+        """Report a row that created no lead, with its contents."""
         found = row.problem
         written = " | ".join(row.cells.values())
         self.add(row.line, "", found.field, found.value, found.effect, found.message, written)
 
 
 class NoReport(Report):
-    """For an import that nobody reads the report of."""
+    """For an import whose report nobody reads."""
 
     def __init__(self) -> None: ...
 
@@ -173,9 +173,9 @@ class NoReport(Report):
 
 
 def strike_from_reports(lead_id: str, words: Words) -> int:
-    """Take a person's rows out of the reports of earlier imports; returns how many there were.
+    """Remove a person's rows from the reports of earlier imports; return how many there were.
 
-    Reports that were put elsewhere with ``--report`` are not known here.
+    Reports that were written elsewhere with ``--report`` are not known here.
     """
     struck = 0
     for path in sorted((settings.VAR / "imports").glob("*-report.csv")):
@@ -192,6 +192,6 @@ def strike_from_reports(lead_id: str, words: Words) -> int:
                 csv.writer(file).writerows([head, *kept])
             part.replace(path)
             struck += len(rows) - len(kept)
-        except (OSError, ValueError, csv.Error) as problem:  # somebody else's file; the database is done
+        except (OSError, ValueError, csv.Error) as problem:  # another account's file; the database is done
             log.error("a person could not be struck from %s: %s", path.name, type(problem).__name__)
     return struck

@@ -1,7 +1,7 @@
-"""One cell of a lead spreadsheet -> its value, and a named problem where it could not be read as it stands.
+"""One cell of a lead spreadsheet -> its value, and a named problem if it could not be read as it is.
 
-Every rule takes the text of a cell and answers ``(value, problem)``; no text makes a rule raise. A value that
-could not be read is blank, and its problem says what was written there.
+Every rule takes the text of a cell and returns ``(value, problem)``; no text makes a rule raise. A value that
+could not be read is blank, and its problem quotes the text.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from governance.core.places import ALL, Province, read_label
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
-# Longest texts, in characters. A longer cell is left empty and reported; a longer id refuses the row.
+# Maximum lengths in characters. A longer cell is left empty and reported; a longer id refuses the row.
 ID_LENGTH: Final = 64
 NAME_LENGTH: Final = 200
 CITY_LENGTH: Final = 80
 EMAIL_LENGTH: Final = 254
 SOURCE_LENGTH: Final = 80
-NOTES_LENGTH: Final = 19_900  # an extension still fits behind
+NOTES_LENGTH: Final = 19_900  # an extension still fits after it
 EXTRA_LENGTH: Final = 2_000
 SCORE_PLACES: Final = 4
 
 Effect = Literal["refused", "ignored", "left_empty", "kept"]
 
-# What became of the cell or the row, and the sentence for it.
+# What happened to the cell or the row, and the sentence for it.
 _PROBLEMS: Final[dict[str, tuple[Effect, StrOrPromise]]] = {
     "id_missing": ("refused", gettext_lazy("The lead has no id; the line was refused.")),
     "id_too_long": (
@@ -142,7 +142,7 @@ _SHOWN = 80  # characters of a value that a sentence quotes
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What was wrong with a cell or a row.
+    """A problem with a cell or a row.
 
     `field` is the lead's field, the heading of an unknown column, or ``line``; `limit` counts characters.
     """
@@ -154,12 +154,12 @@ class Problem:
 
     @property
     def effect(self) -> Effect:
-        """Say what became of the row (``refused``, ``ignored``) or the cell (``left_empty``, ``kept``)."""
+        """Return the effect on the row (``refused``, ``ignored``) or the cell (``left_empty``, ``kept``)."""
         return _PROBLEMS[self.code][0]
 
     @property
     def message(self) -> str:
-        """Return the sentence, in the language that is active now."""
+        """Return the sentence, in the active language."""
         from followups.fields import label_of  # which names the rules of this module
 
         value = self.value if len(self.value) <= _SHOWN else f"{self.value[: _SHOWN - 1]}…"
@@ -171,7 +171,7 @@ class Problem:
 
 
 def problem(field: str, code: str, value: str, limit: int = 0) -> Problem:
-    """Return the problem `code`, its value made fit for every screen, file and database."""
+    """Return the problem `code`, with its value safe for every screen, file and database."""
     return Problem(field, code, printable(value), limit)
 
 
@@ -182,7 +182,7 @@ def _unprintable(sign: str) -> bool:
 
 
 def printable(text: str) -> str:
-    """Return `text` with control characters and lone surrogates written out (``\\x00``)."""
+    """Return `text` with control characters and lone surrogates escaped (``\\x00``)."""
     if text.isprintable():
         return text
     return "".join(ascii(sign)[1:-1] if _unprintable(sign) else sign for sign in text)
@@ -201,12 +201,12 @@ def clean(text: str, field: str) -> tuple[str, Problem | None]:
 
 
 def without_quote(text: str) -> str:
-    """Return `text` without the quote that an export puts before what a spreadsheet takes for a formula."""
+    """Return `text` without the quote that an export puts before a potential formula."""
     return text[1:] if text[:2] in _QUOTED else text
 
 
 def single_spaced(text: str) -> str:
-    """Return `text` in NFC, trimmed, with one space wherever there was white space of any kind."""
+    """Return `text` in NFC, trimmed, with one space for any white space."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
@@ -236,8 +236,8 @@ def read_external_id(text: str) -> tuple[str, Problem | None]:
 
 # --- province -------------------------------------------------------------------------------------------
 
-# Names and abbreviations in English and French: Canada Post's symbols of today and before, those of the
-# Canadian Style and of the Office québécois de la langue française, and what people write besides.
+# Names and abbreviations in English and French: Canada Post's current and former symbols, those of the
+# Canadian Style and of the Office québécois de la langue française, and common ones.
 _PROVINCE_NAMES: Final[dict[Province, str]] = {
     Province.BC: "BC|British Columbia|Brit. Col.|Colombie-Britannique|C.-B.|Col.-Brit.",
     Province.AB: "AB|Alberta|Alta.|Alb.",
@@ -259,7 +259,7 @@ _PROVINCE_NAMES: Final[dict[Province, str]] = {
 _PROVINCES: Final[dict[str, str]] = {
     folded(name): province.value for province, names in _PROVINCE_NAMES.items() for name in names.split("|")
 }
-# Without their French marks these two are American states (Nebraska, Tennessee).
+# Without their French accents these two are American states (Nebraska, Tennessee).
 _MARKED_PROVINCES: Final[dict[str, str]] = {"NE": "NS", "TN": "NL"}
 _PROVINCE_FRAME: Final = re.compile(r"^(?:PROVINCE(?:OF|DE|DU)|THE)|CANADA$")
 
@@ -296,11 +296,11 @@ _WRITTEN = {
     "JR": "Jr", "SR": "Sr", "II": "II", "III": "III", "IV": "IV", "MR": "Mr", "MRS": "Mrs", "MS": "Ms",
     "DR": "Dr", "ST": "St", "STE": "Ste", "MME": "Mme", "MLLE": "Mlle", "AND": "and", "ET": "et", "NG": "Ng",
 }  # fmt: skip
-# Short names that are surely names; other words of two letters may be initials ("JP").
+# Short words that are certainly names; other words of two letters may be initials ("JP").
 _SHORT_NAMES = frozenset(
     "AL BO CY ED JO TY LI WU XU YU HO LE LO MA HU HE DO VU VO AU OH KO SU TU LU YE XI TA LY VY NA".split()
 )
-# De la Cruz or De La Cruz, van Dyk or Van Dyk: only its owner knows.
+# De la Cruz or De La Cruz, van Dyk or Van Dyk: only the person knows.
 _PARTICLES = frozenset(
     "DE DES DU LA LE LES VAN VON DER DEN TEN TER DI DA DOS DAS DO DEL DELLA DELLE EL AL BIN IBN".split()
 )
@@ -323,7 +323,7 @@ def _plain(word: str) -> str:
 
 
 def _differ_in_case_alone(one: str, other: str) -> bool:
-    # The Turkish letters i and the German ß do not come back from upper case as they were.
+    # The Turkish letters i and the German ß do not survive a round trip through upper case.
     return len(one) == len(other) and one.casefold() == other.casefold()
 
 
@@ -332,7 +332,7 @@ def _capital(word: str) -> str:
 
 
 def _piece_case(piece: str) -> str | None:
-    """Return one run of letters in name case, or None where the case is not sure."""
+    """Return a run of letters in name case, or None if the case is not certain."""
     plain = _plain(piece)
     if piece in _WRITTEN:
         return _WRITTEN[piece]
@@ -370,10 +370,10 @@ def _word_case(word: str) -> str | None:
 
 
 def name_case(name: str) -> str:
-    """Return a name written in capitals in name case, or as it is where the right case is not sure.
+    """Return a name written in capitals in name case, or unchanged if the right case is not certain.
 
-    Kept as they are: companies, initials of two letters, particles (de la, van der), Mac… and Fitz…, and
-    anything that is not in capitals throughout.
+    Unchanged: companies, initials of two letters, particles (de la, van der), Mac… and Fitz…, and anything
+    that is not entirely in capitals.
     """
     words = name.split(" ")
     if not name.isupper() or not all(_NAME_SIGNS.fullmatch(word) for word in words):
@@ -390,7 +390,7 @@ def name_case(name: str) -> str:
 
 
 def read_name(text: str) -> tuple[str, Problem | None]:
-    """Return the name single-spaced, "Last, First" as "First Last", capitals in name case where sure."""
+    """Return the name single-spaced, "Last, First" as "First Last", capitals in name case if certain."""
     name = single_spaced(text)
     if len(name) > NAME_LENGTH:
         return too_long(name, "name", NAME_LENGTH)
@@ -410,7 +410,7 @@ _CITY_NAMES = {"BAIE-D'URFÉ": "Baie-D'Urfé", "LASALLE": "LaSalle"}
 
 
 def city_case(city: str) -> str:
-    """Return a city written in one case as a map writes it, or as it is where that is not sure."""
+    """Return a city written in one case with the usual capitals, or unchanged if that is not certain."""
     if len(city) <= 3 or not (city.isupper() or city.islower()):
         return city
     plain_city = city.replace("’", "'")
@@ -470,7 +470,7 @@ _POSTAL_CODE = re.compile(
 
 
 def read_postal_code(text: str) -> tuple[str, Problem | None]:
-    """Return ``A1A 1A1`` (or the first three signs alone, as Canada Post's forward sortation area)."""
+    """Return ``A1A 1A1`` (or only the first three characters, Canada Post's forward sortation area)."""
     code = single_spaced(text)
     if not code:
         return "", None
@@ -494,7 +494,7 @@ def read_phone(text: str) -> tuple[str, str, Problem | None]:
     """Return the number in E.164, its extension, and a problem.
 
     A number without a country code is a North American one. It must exist in the numbering plan; a cell that
-    holds anything besides one number is not taken apart.
+    holds anything else besides one number is not split.
     """
     written = " ".join(unicodedata.normalize("NFKC", text).split())
     if not written:
@@ -515,7 +515,7 @@ def read_phone(text: str) -> tuple[str, str, Problem | None]:
 
 
 class _InternationalEmail(EmailValidator):
-    """Django's check with letters of any script before the @ (RFC 6531), as in ``andré@example.com``."""
+    """Django's validator with letters of any script before the @ (RFC 6531), as in ``andré@example.com``."""
 
     user_regex = re.compile(r"[-!#$%&'*+/=?^`{}|~\w]+(?:\.[-!#$%&'*+/=?^`{}|~\w]+)*\Z")
 
@@ -596,7 +596,7 @@ def _calendar_day(year: int, month: int, day: int) -> date | None:
 
 
 def read_date(text: str, *, today: date) -> tuple[str, Problem | None]:
-    """Return the date as ISO text, or as it is written (trimmed) with a problem.
+    """Return the date as ISO text, or unchanged (trimmed) with a problem.
 
     With the year last, the order of day and month is clear only if one of them is above 12 or both are the
     same. An ISO date with a time stays as it is.
@@ -624,7 +624,7 @@ def read_date(text: str, *, today: date) -> tuple[str, Problem | None]:
         return written, problem("date_added", "date_unreadable", text)
     if day is None:
         return written, problem("date_added", "date_impossible", text)
-    # ISO also where it lies ahead: else the same file would read differently once the day has come.
+    # ISO even for a future date: else the same file would read differently once the day has come
     return iso or day.isoformat(), problem("date_added", "date_future", text) if day > today else None
 
 
@@ -632,7 +632,7 @@ def read_date(text: str, *, today: date) -> tuple[str, Problem | None]:
 
 
 def read_notes(text: str, *, extension: str = "") -> tuple[str, Problem | None]:
-    """Return the notes as written, trimmed at the ends, the phone's extension on a last line of its own."""
+    """Return the trimmed notes, with the phone's extension on a last line of its own."""
     notes, found = too_long(text.strip(), "notes", NOTES_LENGTH)
     return "\n".join(part for part in (notes, f"ext. {extension}" if extension else "") if part), found
 
@@ -644,7 +644,7 @@ _FIGURE = re.compile(r"[-+]?[0-9][0-9 .,'’]*[%$]?|[-+]?[.,][0-9]+%?|\$ ?[0-9][
 
 
 def is_total(cells: list[str]) -> bool:
-    """Say whether a line is a total: its first word says so, and every other cell is empty or a figure."""
+    """Return whether a line is a total: its first word says so, and every other cell is empty or a number."""
     filled = [" ".join(unicodedata.normalize("NFKC", cell).split()) for cell in cells if cell.strip()]
     return (
         bool(filled)

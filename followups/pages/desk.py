@@ -92,7 +92,7 @@ def desk(
     """Return the page, or for its script the front part, with a task's card or the button for the next.
 
     `done` is the task that was just recorded, `pressed` says that it was an opt-out by key, `nothing` that no
-    task may be worked on now and `opening` when the next one may; `more` goes to the card.
+    task may be worked now and `opening` when the next one may; `more` is passed to the card.
     """
     answer = status or (refusal.status if refusal else 200)
     # what can be undone stays on the page; it is loaded again if it may have changed

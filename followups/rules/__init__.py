@@ -250,7 +250,7 @@ def due_times(
 
 
 class Urgency(IntEnum):
-    """Why a task comes before others, the most urgent first."""
+    """The kinds of urgency, the most urgent first."""
 
     HANDOVER = 0
     CALLBACK = 1

@@ -1,4 +1,7 @@
-"""The verbs of follow-ups. Each is one transaction with its KPI events; `by` and `at` come from the door."""
+"""The services of follow-ups.
+
+Each is one transaction with its KPI events; the entry point passes `by` and `at`.
+"""
 
 from followups.rules.completion import Completion
 from followups.services.claims import claim_due, free_expired_claims, release_claim, renew_claim

@@ -1,4 +1,4 @@
-"""Claims: a lease on due tasks under a token, so that two people never hold the same one."""
+"""Claims: a lease on due tasks under a token, so that two people never work the same one."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ MOST_HANDOVERS = 200
 def claim_due(
     *, by: By, at: datetime, limit: int = MOST, filters: Mapping[str, Any] | None = None
 ) -> tuple[str, Sequence[int], datetime]:
-    """Lease up to `limit` (at most 10) due tasks to the actor for 15 minutes.
+    """Claim up to `limit` (at most 10) due tasks for the actor for 15 minutes.
 
-    Handovers that may be called now come first, then the oldest.
+    Handoffs that may be called now come first, then the oldest.
 
-    Returns the claim token, the ids in their order and the lease's end. Nobody else holds them: on
-    PostgreSQL rows that others are taking are passed over, on SQLite there is one writer.
+    Returns the claim token, the ids in their order and the lease's end. Nobody else can claim them: on
+    PostgreSQL rows that others are claiming are skipped, on SQLite there is one writer.
     """
     wanted = FollowUpTask.objects.due(at).free_for(by, at)
     if filters:
@@ -54,7 +54,7 @@ def claim_due(
 
 
 def handovers_now(by: By, at: datetime, filters: Mapping[str, Any]) -> list[int]:
-    """Return the free handovers that may be called now, the earliest deadline first."""
+    """Return the unclaimed handoffs that may be called now, the earliest deadline first."""
     free = FollowUpTask.objects.due(at).free_for(by, at).filter(**filters)
     ids = list(free.of_urgency(Urgency.HANDOVER, at).values_list("pk", flat=True)[:MOST_HANDOVERS])
     if not ids:
@@ -66,7 +66,7 @@ def handovers_now(by: By, at: datetime, filters: Mapping[str, Any]) -> list[int]
 
 
 def lease(ids: Sequence[int], by: By, at: datetime) -> str:
-    """Let the actor hold these tasks for 15 minutes and return the token; the caller has locked them."""
+    """Claim these tasks for the actor for 15 minutes and return the token; the caller has locked them."""
     token = new_claim_token()
     if ids:
         FollowUpTask.objects.filter(pk__in=ids).update(
@@ -89,10 +89,10 @@ def _task(task_id: int, by: By, at: datetime) -> FollowUpTask:
 
 @verb(Execution.OBSERVE_ONLY, right="followups.claim_task")
 def renew_claim(task_id: int, *, by: By, at: datetime, claim_token: str) -> datetime:
-    """Lengthen a live claim to 15 minutes from now, up to 2 hours in all, and return its end.
+    """Renew a live claim to 15 minutes from now, up to 2 hours in all, and return its end.
 
-    A start's 60 minutes are never shortened. Raises Refused `claim_lost` where it has ended or somebody else
-    holds the task, NotFound and Forbidden for another's task.
+    A start's 60 minutes are never shortened. Raises Refused `claim_lost` if it has ended or somebody else has
+    claimed the task, NotFound and Forbidden for another's task.
     """
     task = _task(task_id, by, at)
     if not (holds(task, by, at) and task.claim_token == claim_token and task.claimed_at and task.claim_until):
@@ -104,7 +104,7 @@ def renew_claim(task_id: int, *, by: By, at: datetime, claim_token: str) -> date
 
 @verb(Execution.OBSERVE_ONLY, right="followups.claim_task")
 def release_claim(task_id: int, *, by: By, at: datetime, claim_token: str = "") -> bool:
-    """Give one's claim back; True if it was held. Releasing twice changes nothing.
+    """Release one's claim; return True if there was one. Releasing twice changes nothing.
 
     A manager may end anybody's. Raises NotFound and Forbidden for another's task.
     """
@@ -119,7 +119,7 @@ def release_claim(task_id: int, *, by: By, at: datetime, claim_token: str = "") 
 
 @verb(Execution.OBSERVE_ONLY)
 def free_expired_claims(at: datetime, limit: int = 1000) -> int:
-    """Clear leases that have ended; returns how many. They count as free before that already."""
+    """Clear expired claims; return how many. They already count as free."""
     ended = FollowUpTask.objects.filter(claim_until__lte=at, claim_until__isnull=False).order_by(
         "claim_until"
     )

@@ -1,4 +1,4 @@
-"""Whether a closer is on shift for a lead, and else when the next ones are free to call."""
+"""Whether a closer is on shift for a lead, and otherwise the closers' next free times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from governance.accounts.rules import on_shift, shifts_between
 from governance.core.actors import By, Role
 from governance.core.channels import CALL
 
-SLOT = timedelta(minutes=30)  # that a closer's call takes
+SLOT = timedelta(minutes=30)  # of a closer's call
 APART = timedelta(hours=2)  # between the times that are offered
 AHEAD = timedelta(days=7)
 MOST_CLOSERS = 200
@@ -26,7 +26,7 @@ MOST_TIMES = 3
 
 @dataclass(frozen=True, slots=True)
 class Closers:
-    """Whether a closer who takes the lead is on shift; `times` are their next free times where none is."""
+    """The closers' availability for a lead; `times` are their next free times if none is on shift."""
 
     on_shift: bool
     times: tuple[datetime, ...] = ()
@@ -35,10 +35,10 @@ class Closers:
 def closers_for(lead: Lead, *, by: By, at: datetime, desk: Callable[[], LockedTask] | None = None) -> Closers:
     """Return whether a closer is on shift for a lead now, in one query; else up to 3 of their free times.
 
-    A closer takes the lead if their work profile does. A free time is 30 minutes of a shift, lawful for a
-    call there, within 7 days, for which fewer calls are booked than closers are at work; the handoffs that
-    wait already come first. `desk` gives the lead's, where one is open; it is asked only where nobody is on
-    shift. A closer who hands over is there.
+    A closer takes the lead if their work profile does. A free time is 30 minutes of a shift, permitted for a
+    call there, within 7 days, for which fewer calls are booked than closers are at work; waiting handoffs
+    come first. `desk` returns the lead's locked task, if there is one; it is called only if nobody is on
+    shift. A closer who hands off is available.
     """
     if by.role == Role.CLOSER:
         return Closers(True)
@@ -107,7 +107,7 @@ def _free_times(
 
 
 def _slot_of(at: datetime) -> datetime:
-    """Return when the half hour of an instant began."""
+    """Return the start of the half hour of an instant."""
     at = at.astimezone(UTC)
     return at.replace(minute=at.minute // 30 * 30, second=0, microsecond=0)
 
@@ -119,7 +119,7 @@ def _next_slot(at: datetime) -> datetime:
 
 
 def _booked(closers: Sequence[Any], at: datetime, until: datetime) -> tuple[int, Counter[datetime]]:
-    """Return how many handoffs wait already, and how many calls are promised in each half hour."""
+    """Return how many handoffs are waiting, and how many calls are scheduled in each half hour."""
     current = FollowUpTask.objects.filter(is_current=True, due_at__lte=until).order_by("due_at")
     handovers = current.filter(kind=HANDOVER).values_list("due_at", flat=True)
     callbacks = current.filter(kind=CALLBACK, due_at__gt=at - SLOT, owner_key__in=[c.key for c in closers])

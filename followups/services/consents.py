@@ -1,4 +1,4 @@
-"""Consent where it is heard: what a person agrees to in a call or a reply, and what an inquiry implies."""
+"""Recording consent: what a person agrees to in a call or a reply, and what an inquiry implies."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def _point(locked: LockedTask, channel: str) -> ContactPoint | None:
 def record_heard_consent(
     task_id: int, *, by: By, at: datetime, channel: str, wording: str, evidence: str, reference: str
 ) -> Consent:
-    """Record that the person of a task agreed to be contacted by a channel: an express consent.
+    """Record that the person of a task agreed to be contacted on a channel: an express consent.
 
     `wording` is what they agreed to (at most 100 characters), `evidence` RECORDING or REPLY, `reference`
-    where it is kept (at most 150). As every express consent it ends earlier stops of that channel.
+    where it is stored (at most 150). Like every express consent it ends earlier suppressions of that channel.
 
-    Raises Forbidden without the right, NotFound and Forbidden for another's task, Invalid for what is
-    missing, Refused `no_contact_point` where no number or address of the lead takes it, `lead_erased`.
+    Raises Forbidden without the permission, NotFound and Forbidden for another's task, Invalid for missing
+    input, Refused `no_contact_point` if no number or address of the lead fits, `lead_erased`.
     """
     wrong: dict[str, list[str]] = {}
     if channel not in CHANNELS:
@@ -73,7 +73,7 @@ def record_heard_consent(
 
 
 def inquiry_of(locked: LockedTask) -> ConsentRow | None:
-    """Return the consent that an inquiry of the lead will be recorded as; None where nothing reaches them."""
+    """Return the consent to record for an inquiry of the lead; None without a contact point."""
     channel = locked.task.channel
     point = _point(locked, channel)
     if point is None:
@@ -82,7 +82,7 @@ def inquiry_of(locked: LockedTask) -> ConsentRow | None:
 
 
 def record_inquiry(locked: LockedTask, *, evidence: str) -> None:
-    """Record that the lead has inquired of us, see `rules.outcomes.is_inquiry`."""
+    """Record an inquiry of the lead, see `rules.outcomes.is_inquiry`."""
     channel = locked.task.channel
     point = _point(locked, channel)
     if point is None:

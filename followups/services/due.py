@@ -48,10 +48,10 @@ def due_tasks(
 ) -> list[dict[str, Any]]:
     """Return the current steps that are due, oldest first, in a fixed number of queries.
 
-    `offset` passes over the first ones. With `contactable` or `order="urgent"` the oldest 2,000 and every
-    handover are looked through. VAs see their own and unowned. `overdue_minutes` are minutes of allowed
-    contact. `with_closing` adds `closes_at`, when allowed contact ends, and `late`, two allowed hours past
-    due, and leaves counting the minutes to `count_overdue`.
+    `offset` skips the first ones. With `contactable` or `order="urgent"` the oldest 2,000 and every handoff
+    are considered. VAs see their own and unowned ones. `overdue_minutes` are minutes of allowed contact.
+    `with_closing` adds `closes_at`, when allowed contact ends, and `late`, two allowed hours past due, and
+    leaves counting the minutes to `count_overdue`.
     """
     wanted = dict(filters or {})
     plain = contactable is None and order == "due"
@@ -64,7 +64,7 @@ def due_tasks(
         rows = _question(by, at, wanted)[read]
     rows = list(rows)
     if not plain and len(rows) == LOOKED_THROUGH:
-        # the handovers that just came are the youngest of all, and the most urgent
+        # the latest handoffs are the youngest of all, and the most urgent
         seen = {row[0] for row in rows}
         handed_over = _question(by, at, wanted).of_urgency(Urgency.HANDOVER, at)[:MOST]
         rows += [row for row in handed_over if row[0] not in seen]
@@ -84,7 +84,7 @@ def due_tasks(
 
 
 def count_overdue(rows: Sequence[dict[str, Any]], at: datetime) -> None:
-    """Put in the minutes of allowed contact since each row's due time, once it is known which are shown."""
+    """Fill in the minutes of allowed contact since each row's due time, once it is known which are shown."""
     for row in rows:
         row["overdue_minutes"] = int(row["overdue_minutes"].open_minutes(row["due_at"], at))
 
@@ -104,7 +104,7 @@ def _question(by: Any, at: Any, filters: Mapping[str, Any]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Somebody:
-    """Whoever asks: her role and whether she sees everything, while her name comes later."""
+    """The actor as a query parameter: their role and whether they see everything; the name comes later."""
 
     role: str
     sees_all: bool
@@ -116,7 +116,7 @@ class _Somebody:
 
 @functools.lru_cache(maxsize=200)
 def _prepared(role: str, sees_all: bool, filters: tuple[str, ...], first: int, last: int) -> Prepared:
-    """Return the question as one kind of person asks it with some filters."""
+    """Return the compiled query for one kind of actor and some filters."""
     slots = {name: Listed(name) if name.endswith("any_of") else Slot(name) for name in filters}
     at = Slot("at", DateTimeField())
     return Prepared(lambda: _question(_Somebody(role, sees_all), at, slots)[first:last])
@@ -149,7 +149,7 @@ def _with_contact(
 
 
 def _other_digests(points: Collection[str]) -> dict[str, str]:
-    """Return these points by their hashes under other contact keys; asks nothing while there is one key."""
+    """Return these points by their hashes under other contact keys; no query while there is one key."""
     if not digests.several_keys():
         return {}
     rows = ContactPoint.objects.filter(digest__in=points).order_by().values_list("kind", "value", "digest")

@@ -1,4 +1,4 @@
-"""What follow-ups contribute to the operations board."""
+"""The follow-ups' metrics for the operations board."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from followups.services.lookup_bursts import bursts_at
 from followups.services.sla import sla_of
 from governance.kpi.querysets import RATES_OVER, rate_since
 
-COUNTED_TO = 10_000  # a longer backlog is no better known by its exact length
+COUNTED_TO = 10_000  # for a longer backlog the exact length does not matter
 
 OPEN_COUNTED_TO = 100
 
 
 def work_waiting(at: datetime) -> dict[str, int]:
-    """Return how many tasks are `due`, `late` (two allowed hours past their time) and `held`.
+    """Return how many tasks are `due`, `late` (two allowed hours past their time) and `held` (blocked).
 
     `person_active` are those that wait for another lead of the same person; they are not among the `held`.
-    Each is counted to 10,001: in three queries that read so many rows of an index at most.
+    Each is counted up to 10,001, in three queries that read at most so many rows of an index.
     """
     due = FollowUpTask.objects.due(at)[: COUNTED_TO + 1]
     waiting = due.aggregate(due=Count("pk"), late=Count("pk", filter=Q(sla_2h_at__lt=at)))
@@ -38,13 +38,13 @@ def work_waiting(at: datetime) -> dict[str, int]:
 
 
 def open_work(owners: Sequence[str]) -> dict[str, int]:
-    """Return how many open tasks each owner has, counted to 101: a query an owner, read from an index."""
+    """Return how many open tasks each owner has, counted up to 101: a query per owner, read from an index."""
     rows = FollowUpTask.objects.open().order_by("pk")
     return {key: rows.filter(owner_key=key)[: OPEN_COUNTED_TO + 1].count() for key in owners}
 
 
 def board_figures(at: datetime) -> dict[str, Any]:
-    """Return leads and tasks that need somebody, the SLA, compliance, and look-up bursts."""
+    """Return the metrics of leads and tasks that need attention, the SLA, compliance, and look-up bursts."""
     strangers = FollowUpTask.objects.of_unknown_owners()
     whole = sla_of(at=at)["sla"]
     return {

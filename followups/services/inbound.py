@@ -1,4 +1,4 @@
-"""A seller calls back or writes: whoever answers finds her and records it."""
+"""Inbound contacts: the person who answers looks up the lead and records the contact."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def record_inbound(
     next_at: datetime | None = None,
     note: str = "",
 ) -> tuple[InboundContact, FollowUpTask | None]:
-    """Record that a lead called or wrote, at any hour and whatever gate and go-live say.
+    """Record that a lead called or wrote, at any hour and regardless of gate and go-live.
 
-    Without an outcome she waits for an answer: a callback is due at the next allowed instant, ahead of the
-    rest. REACHED and REPLIED take `next` as a completion does, OPTED_OUT suppresses her. Who wants to sell
-    has inquired: that is recorded as a consent of six months. Returns the row and what comes next. Raises
-    NotFound `lead_not_found`, Invalid for an outcome or next that cannot be.
+    Without an outcome the lead waits for an answer: a callback is due at the next allowed instant, ahead of
+    the rest. REACHED and REPLIED take `next` as a completion does, OPTED_OUT suppresses the lead. A lead who
+    wants to sell makes an inquiry: that is recorded as a consent for six months. Returns the row and the next
+    task. Raises NotFound `lead_not_found`, Invalid for an impossible outcome or next step.
     """
     if channel not in CHANNELS:
         raise Invalid({"channel": [_("There is no such channel.")]})
@@ -90,7 +90,7 @@ def record_inbound(
 
 
 def _decide(locked: LockedTask, said: Completion) -> Plan:
-    """Load what else is open for the lead and decide what follows from what came in."""
+    """Load what else is open for the lead and decide the consequences of the contact."""
     case, wanted = load_case(locked), wanted_of(locked, said)
     if said.outcome != Outcome.OPTED_OUT and is_inquiry(said.next, said.note):
         wanted = replace(wanted, inquiry=inquiry_of(locked))
@@ -105,10 +105,10 @@ def _decide(locked: LockedTask, said: Completion) -> Plan:
 def look_up(
     *, by: By, at: datetime, phone: str = "", email: str = "", lead_id: str = "", office: bool = False
 ) -> list[dict[str, Any]]:
-    """Return the leads (at most 10, newest first) that hold a number or address, or have an id. Logged.
+    """Return the leads (at most 10, newest first) that have a number, address or id. Logged.
 
     Raises Invalid unless exactly one of the three is given, TooManyLookups for somebody who looks up many
-    people; an `office` of many people may look up ten times as many.
+    people; an `office` address may look up ten times as many.
     """
     given = [
         (kind, text)
@@ -131,13 +131,13 @@ def look_up(
 
 
 def zone_of(lead: Lead, at: datetime) -> str:
-    """Return the clock that a lead lives by."""
+    """Return the lead's time zone."""
     book, where = open_book(lead.place, at, city=lead.city, zone=lead.zone)
     return book.gate(where, CALL).zone
 
 
 def found_lead(lead: Lead, at: datetime) -> dict[str, Any]:
-    """Return a lead as a look-up answers her, for whoever has looked her up already."""
+    """Return a lead as a look-up shows them, for somebody who has looked them up already."""
     return _found(lead, list(lead.points.all()), at)
 
 

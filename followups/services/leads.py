@@ -1,4 +1,4 @@
-"""Leads as they come in: created, their blanks filled, their contact points read."""
+"""Incoming leads: create them, fill their blanks, read their contact points."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from governance.core.verbs import Execution, require_right, verb
 from governance.market.names import spelled
 
 NOT_BY_HAND = gettext_lazy("Only a manager changes leads by hand.")
-# What decides whose clock and which policy count.
+# The fields that determine the time zone and the policy.
 GATE_FIELDS = ("province", "market", "city", "zone", "score")
-# How much of what a source sends besides is kept: keys, values under one key, and bytes of JSON in all.
+# How much additional data of a source is stored: keys, values under one key, and bytes of JSON in all.
 MOST_KEYS, MOST_VALUES, MOST_BYTES = 100, 10, 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class LeadDetails(LeadValues):
-    """What is said of a lead, with a way to reach them and what else the source sent."""
+    """The data on a lead, with contact points and everything else the source sent."""
 
     phone: str = ""
     email: str = ""
@@ -58,7 +58,7 @@ def find_or_create(
 ) -> tuple[Lead, list[ContactPoint], bool]:
     """Return the locked lead, their points, and whether they are new; a known lead is filled in.
 
-    Raises Invalid where a new lead has no province, or a known one lives in another.
+    Raises Invalid if a new lead has no province, or a known one lives in another.
     """
     lead = Lead.objects.select_for_update().filter(external_id=external_id).first()
     if lead is None:
@@ -73,7 +73,7 @@ def find_or_create(
         try:
             with transaction.atomic():
                 lead.save(force_insert=True)
-        except IntegrityError:  # somebody created her at the same moment
+        except IntegrityError:  # somebody created the lead at the same moment
             return find_or_create(external_id, province, market, details, by=by, at=at)
         return lead, add_points(lead, details.points(), []), True
     points, _names = fill_in(lead, province, market, details, by=by, at=at)
@@ -83,10 +83,10 @@ def find_or_create(
 def fill_in(
     lead: Lead, province: str, market: str, details: LeadDetails, *, by: By, at: datetime
 ) -> tuple[list[ContactPoint], list[str]]:
-    """Add to a locked lead what a source says; return the lead's points and the names of what was new.
+    """Add a source's data to a locked lead; return the lead's points and the names of what was new.
 
-    Only blanks are filled. Another number or address joins those that are there, and any other value that
-    differs is kept in `extra` under its own name. Raises Invalid for another province.
+    Only blanks are filled. Another number or address is added to the existing ones, and any other value that
+    differs is stored in `extra` under its own name. Raises Invalid for another province.
     """
     if province and province != lead.province:
         raise Invalid(
@@ -130,9 +130,9 @@ def _same(name: str, sent: Any, there: Any) -> bool:
 
 
 def kept_besides(there: Mapping[str, Any], sent: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a source sent besides, with what it sends now: a second value joins the first in a list.
+    """Return a source's additional data merged with new data: a second value joins the first in a list.
 
-    What would be too much is left out: a key past the hundredth, all but the newest ten values of one, and
+    Data beyond the limits is left out: keys past the hundredth, all but the newest ten values of one, and
     whatever would make it more than 64 KB.
     """
     kept = dict(there)
@@ -152,7 +152,7 @@ def kept_besides(there: Mapping[str, Any], sent: Mapping[str, Any]) -> dict[str,
 
 
 def not_stored(lead: Lead, details: LeadDetails) -> list[str]:
-    """Return the names of what a source sent besides that was too much to store with the lead."""
+    """Return the names of a source's additional data that was too much to store with the lead."""
     lost = []
     for name, value in details.extra.items():
         there = lead.extra.get(name)
@@ -198,11 +198,11 @@ def facts_of(lead_id: str) -> hooks.LeadFacts | None:
 
 
 def stop_for_suppressed(suppressed: Iterable[str], channel: str, by: By, at: datetime) -> None:
-    """Stop what contacts suppressed points: whole ladders, or for one channel hold its tasks."""
+    """Stop what contacts suppressed points: whole ladders, or for one channel block its tasks."""
     from followups.rules.outcomes import NO_CLAIM
     from followups.services.ladders import stop_ladders_of
 
-    # a number that turned out not to be a lead's says nothing of her
+    # a number that turned out not to be a lead's does not matter to them
     held = ContactPoint.objects.filter(digest__in=list(suppressed), status=ContactPoint.Status.USABLE)
     lead_ids = sorted(set(held.values_list("lead_id", flat=True)))
     if not lead_ids:
@@ -228,9 +228,9 @@ def stop_for_suppressed(suppressed: Iterable[str], channel: str, by: By, at: dat
 
 @verb(Execution.OBSERVE_ONLY)
 def save_lead(lead: Lead, *, by: By, at: datetime) -> Lead:
-    """Save a lead that was changed by hand; where she lives elsewhere now, judge her due times anew.
+    """Save a lead that was edited by hand; if they live elsewhere now, recompute their due times.
 
-    What is saved was cleaned before. Raises Forbidden without the right to add or change leads, Refused
+    The lead has been cleaned before. Raises Forbidden without the permission to add or change leads, Refused
     `lead_erased`.
     """
     from followups.services.rescheduling import realign_leads
@@ -258,14 +258,14 @@ def save_lead(lead: Lead, *, by: By, at: datetime) -> Lead:
 
 @verb(Execution.OBSERVE_ONLY, right=CHANGE_LEAD, refusal=NOT_BY_HAND)
 def settle_points(lead_id: int, *, by: By, at: datetime) -> None:
-    """After a lead's numbers were changed by hand, give her open tasks the first usable one of their kind."""
+    """After a lead's numbers were edited by hand, give their open tasks the first usable one of its kind."""
     lock_leads([lead_id])
     give_points(lead_id, by=by)
     rejudge([lead_id], by=by, at=at)
 
 
 def give_points(lead_id: int, *, by: By) -> None:
-    """Give a locked lead's open tasks the first usable point of their kind, where theirs is not usable."""
+    """Give a locked lead's open tasks the first usable point of its kind, if theirs is not usable."""
     points = list(ContactPoint.objects.filter(lead=lead_id).order_by("order", "id"))
     usable = {point.pk: point for point in points if point.status == ContactPoint.Status.USABLE}
     for task in FollowUpTask.objects.filter(lead=lead_id, status=FollowUpTask.Status.OPEN):

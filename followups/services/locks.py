@@ -1,4 +1,4 @@
-"""Locks that the verbs take before they read: leads in one order, then their numbers in one order."""
+"""Locks that services take before they read: leads in a fixed order, then their numbers in a fixed order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db import connection
 
 from followups.models import Lead
 
-LOCKS = 0x76616C68  # the family of our advisory locks on numbers
+LOCKS = 0x76616C68  # the namespace of our advisory locks on numbers
 
 
 def lock_leads(lead_ids: Iterable[int]) -> None:
@@ -21,8 +21,8 @@ def lock_leads(lead_ids: Iterable[int]) -> None:
 def lock_numbers(found: Iterable[str]) -> None:
     """Lock numbers (keyed hashes) in one fixed order until the transaction ends.
 
-    Whoever begins or ends a ladder takes them after its lead's row, so that of two ladders for one number
-    the second sees the first. SQLite's one writer needs no lock.
+    Starting or ending a ladder takes them after its lead's row, so that of two ladders for one number the
+    second sees the first. SQLite's one writer needs no lock.
     """
     if connection.vendor != "postgresql":
         return
@@ -31,7 +31,7 @@ def lock_numbers(found: Iterable[str]) -> None:
     keys = sorted({int.from_bytes(part, "big", signed=True) for part in parts})
     if not keys:
         return
-    # one statement: what it selects is worked out from left to right
+    # one statement: its select list is evaluated from left to right
     sql = "SELECT " + ", ".join(["pg_advisory_xact_lock(%s, %s)"] * len(keys))
     with connection.cursor() as cursor:
         cursor.execute(sql, [part for key in keys for part in (LOCKS, key)])

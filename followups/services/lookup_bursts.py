@@ -1,4 +1,4 @@
-"""Who looked up many people of late, for the managers: read from the KPI events of the limits."""
+"""Bursts of look-ups, for the managers: read from the KPI events of the limits."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from governance.kpi.querysets import newest_since
 
 DOMAIN, NOTICED_METRIC, REFUSED_METRIC = "FOLLOWUPS", "lookup_burst", "lookups_refused"
 WINDOW = timedelta(minutes=10)
-KEPT_IN_SIGHT = timedelta(days=3)  # a burst of Friday evening is still there on Monday morning
-APART = timedelta(hours=1)  # without a note: what follows is another burst
+KEPT_IN_SIGHT = timedelta(days=3)  # a burst on Friday evening is still shown on Monday morning
+APART = timedelta(hours=1)  # without an event: the next one is another burst
 MOST_READ = 1000  # events of each kind
 
 
@@ -27,9 +27,9 @@ class Burst:
 
 
 def bursts_at(at: datetime) -> list[Burst]:
-    """Return the bursts of the last three days, newest first; in two queries that read 1,000 events at most.
+    """Return the bursts of the last three days, newest first, in two queries that read at most 1,000 events.
 
-    `since` is the beginning of the ten minutes in which the 31st look-up was made.
+    `since` is the beginning of the ten minutes with the 31st look-up.
     """
     of_person: dict[str, list[Burst]] = defaultdict(list)
     events = [
@@ -45,7 +45,7 @@ def bursts_at(at: datetime) -> list[Burst]:
         burst.until, burst.refused = when, burst.refused + refused
         if not refused:
             burst.most = max(burst.most, count)
-        else:  # what was refused was not looked up
+        else:  # a refused look-up did not take place
             burst.most = max(burst.most, count - 1)
     found = [burst for bursts in of_person.values() for burst in bursts]
     return sorted(found, key=lambda burst: (burst.until, burst.name), reverse=True)

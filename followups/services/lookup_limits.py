@@ -1,4 +1,4 @@
-"""How many people somebody may look up: who answers calls needs few, who copies the list needs many."""
+"""Limits on look-ups of people: answering calls needs few, copying the list needs many."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from governance.kpi.figures import keep_figures
 from governance.kpi.services import emit_kpi
 from governance.outbox.services import post_message
 
-NOTICED, MOST = 30, 120  # look-ups in ten minutes without an inbound contact: managers hear of more; the most
-EACH = 10  # look-ups above that: noted again, so that two at the same instant cannot pass it by
-OFFICE_FACTOR = 10  # of an address named in OFFICE_ADDRESSES
+NOTICED, MOST = 30, 120  # look-ups in ten minutes without an inbound contact: to notify; the maximum
+EACH = 10  # look-ups above that: notify again, so that two at the same instant cannot skip it
+OFFICE_FACTOR = 10  # of an address in OFFICE_ADDRESSES
 
 
 class TooManyLookups(Refused):
-    """Somebody looked up as many people as anybody may in ten minutes; after `wait` seconds one more."""
+    """Somebody reached the limit of look-ups in ten minutes; after `wait` seconds one more is allowed."""
 
     status = 429
 
@@ -37,7 +37,7 @@ class TooManyLookups(Refused):
 
 
 def check_lookups(*, by: By, at: datetime, office: bool) -> None:
-    """Count the look-up that is about to be made, and tell managers of the first one above 30 in ten minutes.
+    """Count the coming look-up, and notify managers of the first one above 30 in ten minutes.
 
     Those that ended in a recorded inbound contact are not counted, one for each contact. Service clients have
     the limit of their token. Raises TooManyLookups above 120; ten times as many from an office.
@@ -47,7 +47,7 @@ def check_lookups(*, by: By, at: datetime, office: bool) -> None:
     factor = OFFICE_FACTOR if office else 1
     since = at - WINDOW
     of_late = LookupEvent.objects.filter(actor=by.username, at__gt=since)
-    looked = of_late.count()  # no more than the most and the contacts below
+    looked = of_late.count()  # no more than the maximum and the contacts below
     if looked < NOTICED * factor:
         return
     ended_well = InboundContact.objects.filter(actor=by.username, at__gt=since).count()

@@ -1,4 +1,4 @@
-"""Nurture: leads who did not answer are asked again, by a short ladder, once their rest is over."""
+"""Nurture: leads who did not answer are asked again, with a short ladder, after their rest."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ LEADS_A_RUN = 50
 
 
 def start_nurture(at: datetime, *, limit: int = LEADS_A_RUN, seconds: float = SECONDS) -> int:
-    """Start the nurture ladders of leads whose rest is over; returns how many began.
+    """Start the nurture ladders of leads whose rest is over; return how many started.
 
-    Each lead is a transaction of its own. While a switch stops ladders nothing begins, and a later run goes
-    on; a lead who may not be contacted now, or whose ladder fails, is asked about again a week later.
+    Each lead is a separate transaction. While a switch stops ladders none starts, and a later run continues;
+    a lead who may not be contacted now, or whose ladder fails, is tried again a week later.
     """
     by = By.system("followups.dispatch_due")
     until = time.monotonic() + seconds
@@ -55,7 +55,7 @@ def _start(lead_id: int, *, by: By, at: datetime) -> bool:
     if lead is None:
         return False
     if FollowUpTask.objects.filter(lead=lead, status=FollowUpTask.Status.OPEN).exists():
-        # somebody is at work on this lead; a date that is over would hide it once they are done
+        # somebody is working on this lead; a past date would hide them afterwards
         lead.follow_up_at = lead.nurture_at = None
         lead.save(update_fields=["follow_up_at", "nurture_at"])
         return False

@@ -32,9 +32,9 @@ COUNTED = 10_000
 def snooze_task(
     task_id: int, *, by: By, at: datetime, until: datetime, claim_token: str = ""
 ) -> FollowUpTask:
-    """Put a task aside until the first allowed instant at or after `until`, within 14 days; its SLA runs on.
+    """Snooze a task until the first allowed instant from `until` on, within 14 days; its SLA keeps running.
 
-    Raises Invalid for a time that is past or too far, Refused `contact_denied` where none is allowed.
+    Raises Invalid for a time that is past or too far, Refused `contact_denied` if none is allowed.
     """
     locked = lock_task(task_id, by=by, at=at)
     task = locked.task
@@ -60,7 +60,7 @@ def snooze_task(
 def skip_task(
     task_id: int, *, by: By, at: datetime, reason: str, claim_token: str = ""
 ) -> tuple[FollowUpTask, FollowUpTask | None]:
-    """Skip an open task for a reason; returns it and what comes next for the lead."""
+    """Skip an open task with a reason; return it and the lead's next task."""
     if not reason.strip():
         raise Invalid({"reason": [_("Say why this task is skipped.")]})
     locked = lock_task(task_id, by=by, at=at)
@@ -76,17 +76,17 @@ def skip_task(
 
 @verb(Execution.OBSERVE_ONLY, right="followups.reassign")
 def reassign_tasks(task_ids: Sequence[int], owner: str, *, by: By, at: datetime, reason: str) -> int:
-    """Give open tasks, and what remains of their ladders, to another owner; claims on them end.
+    """Give open tasks, and the rest of their ladders, to another owner; claims on them end.
 
-    Of many ids those that are no open tasks are passed over. Returns how many tasks changed hands. Raises
+    Of several ids those that are not open tasks are skipped. Returns how many tasks were reassigned. Raises
     Invalid without a reason or with more than 500 ids; NotFound `task_not_found` and Refused `task_closed`
-    where one alone is named.
+    for a single id.
     """
     if not reason.strip():
         raise Invalid({"reason": [_("Say why the tasks are reassigned.")]})
     if not task_ids or len(task_ids) > MOST_REASSIGNED:
         raise Invalid({"ids": [_("Name 1 to %(most)s tasks.") % {"most": MOST_REASSIGNED}]})
-    known = [pk for pk in task_ids if pk <= BigIntegerField.MAX_BIGINT]  # larger ones no database reads
+    known = [pk for pk in task_ids if pk <= BigIntegerField.MAX_BIGINT]  # no database accepts larger ones
     named = FollowUpTask.objects.filter(pk__in=known, status=FollowUpTask.Status.OPEN)
     found = list(named.values_list("pk", "lead_id", "ladder_id"))
     if not found and len(task_ids) == 1:
@@ -105,10 +105,10 @@ def reassign_tasks(task_ids: Sequence[int], owner: str, *, by: By, at: datetime,
 def reassign_found(
     filters: Mapping[str, Any], owner: str, *, by: By, at: datetime, reason: str
 ) -> tuple[int, int]:
-    """Reassign up to 500 open tasks that a filter finds and the new owner does not have yet.
+    """Reassign up to 500 open tasks that match a filter and do not belong to the new owner yet.
 
-    Returns how many tasks changed hands and how many of the found remain for another call
-    (counted up to 10,000).
+    Returns how many tasks were reassigned and how many matches remain for another call (counted up to
+    10,000).
     """
     found = FollowUpTask.objects.filter(status=FollowUpTask.Status.OPEN, **filters)
     found = found.exclude(owner_key=owner_key(owner))

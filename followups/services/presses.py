@@ -1,4 +1,4 @@
-"""Opt-outs that one key records: what each is about to stop is stored, so that it can be undone."""
+"""Opt-outs recorded with one key: what each is about to stop is stored, so that it can be undone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Status = FollowUpTask.Status
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What a task said before an opt-out was recorded on it."""
+    """A task's state before an opt-out was recorded on it."""
 
     outcome: str
     next: str
@@ -42,7 +42,7 @@ def points_of_person(locked: LockedTask) -> list[str]:
 
 
 def note_press(locked: LockedTask, points: Sequence[str], before: Before) -> str:
-    """Keep what an opt-out is about to stop, for its undo; returns what names the press."""
+    """Store what an opt-out is about to stop, for its undo; return the press's id."""
     usable = ContactPoint.objects.filter(digest__in=points, status=ContactPoint.Status.USABLE)
     lead_ids = sorted({locked.lead.pk, *usable.values_list("lead_id", flat=True)})
     leads = Lead.objects.filter(pk__in=lead_ids).values_list("pk", "status", "follow_up_at", "nurture_at")
@@ -68,6 +68,6 @@ def _text(at: datetime | None) -> str:
 
 
 def presses_of_others(by: By, at: datetime) -> set[str]:
-    """Return what names the presses of other people that may still be taken back."""
+    """Return the ids of other people's presses that can still be undone."""
     live = OptOutPress.objects.filter(undone_at=None, at__gt=at - UNDO_LASTS)
     return set(live.exclude(pressed_by=name_key(by)).values_list("token", flat=True))

@@ -1,4 +1,4 @@
-"""What would follow, worked out before it happens: nothing is written and nothing more is read."""
+"""Previews of consequences: nothing is written and nothing more is read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_TIMES = 5
 
 
 def after_step(look: Look, at: datetime) -> FollowUpTask | None:
-    """Return the ladder's next step with the due time that completing the task at `at` would give it."""
+    """Return the ladder's next step with the due time if the task is completed at `at`."""
     task, desk = look.task, look.desk
     if task.ladder_id is None:
         return None
@@ -38,7 +38,7 @@ def after_step(look: Look, at: datetime) -> FollowUpTask | None:
 
 
 def lawful_times(look: Look, channel: str, at: datetime, *, within: timedelta) -> list[datetime]:
-    """Return up to five lawful instants that people propose, on the lead's clock, soonest first."""
+    """Return up to five permitted instants that people suggest, in the lead's local time, soonest first."""
     found: list[datetime] = []
     for wanted in _proposed(at, look.zone):
         lawful = look.desk.first_allowed(channel, wanted)

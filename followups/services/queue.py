@@ -1,4 +1,4 @@
-"""The task in front: the most urgent one that may be contacted now, leased to whoever asks for it."""
+"""The next task: the most urgent one that may be contacted now, claimed for the person who asks."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ ROUNDS = 4
 
 @verb(Execution.PROD_EXEC, right="followups.claim_task")
 def next_task(*, by: By, at: datetime, filters: Mapping[str, Any] | None = None) -> int | None:
-    """Lease the most urgent due task that may be contacted now for 15 minutes and return its id.
+    """Claim the most urgent due task that may be contacted now for 15 minutes and return its id.
 
-    What the person holds already comes first, so that asking twice gives the same task. Their work profile
-    and `filters` narrow what they are given, what they hold included. None where nothing that is due may be
-    contacted now and is free.
+    What the person has already claimed comes first, so that a repeat returns the same task. Their work
+    profile and `filters` restrict the choice, claimed tasks included. None if no due task may be contacted
+    now and is free.
     """
     _one_at_a_time(by)
     for again in range(ROUNDS):
@@ -41,20 +41,20 @@ def next_task(*, by: By, at: datetime, filters: Mapping[str, Any] | None = None)
         ids = [row["id"] for row in found]
         if not ids:
             return None
-        # others may be taking the same ones at this moment: pass over those, and at last wait for them
+        # others may be claiming the same ones at this moment: skip those, and finally wait for them
         if taken := _take(ids, by, at, wait=again == ROUNDS - 1):
             return taken
     return None
 
 
 def _one_at_a_time(by: By) -> None:
-    """Let two clicks of one person wait for each other. SQLite's one writer does without."""
+    """Let two clicks of one person wait for each other. SQLite's one writer needs no lock."""
     if connection.features.has_select_for_update and by.user_id is not None:
         list(active().filter(pk=by.user_id).select_for_update(of=("self",)).values_list("pk"))
 
 
 def most_urgent(by: By, at: datetime, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what Next chooses from: what the person holds, else what may be contacted now, by urgency."""
+    """Return the candidates for Next: the person's claims, else what may be contacted now, by urgency."""
     ids = ids_of_all(list(_candidates(by, at, filters)))
     rows = due_tasks(
         by=by, at=at, limit=len(ids), filters={"pk__any_of": ids}, contactable=True, order="urgent"
@@ -71,10 +71,10 @@ def most_urgent(by: By, at: datetime, filters: Mapping[str, Any]) -> list[dict[s
 
 
 def _candidates(by: By, at: datetime, filters: Mapping[str, Any]) -> Iterator[tuple[Any, Sequence[Any]]]:
-    """Yield questions for a few tasks of each kind of urgency, with the values that each is asked anew for.
+    """Yield queries for a few tasks of each kind of urgency, with the values to run each with.
 
-    The oldest of all may wait for their window while a younger one elsewhere is urgent, so each kind and
-    each province is asked for its own.
+    The oldest of all may wait for their window while a younger one elsewhere is urgent, so each kind and each
+    province has its own query.
     """
     held = FollowUpTask.objects.due(at).filter(
         claimed_by__iexact=by.working_name, claim_until__gt=at, **filters
@@ -87,15 +87,15 @@ def _candidates(by: By, at: datetime, filters: Mapping[str, Any]) -> Iterator[tu
     yield free.of_urgency(Urgency.YOUNG, at).order_by("-created_at", "-pk")[:OF_EACH_KIND], ()
     places = [filters["province"]] if "province" in filters else list(by.provinces) or Province.values
     yield free.filter(province=PLACE)[:OF_EACH_PROVINCE], places
-    if by.provinces and "province" not in filters:  # her own come from everywhere
+    if by.provinces and "province" not in filters:  # the person's own come from everywhere
         yield free.filter(owner_key=by.key)[:OF_EACH_PROVINCE], ()
 
 
-PLACE = "??"  # stands for the province where a question is asked of each
+PLACE = "??"  # stands for the province in queries that are run for each
 
 
 def _take(ids: Sequence[int], by: By, at: datetime, *, wait: bool) -> int | None:
-    """Claim the first of these that nobody holds or is taking; None where others were faster."""
+    """Claim the first of these that nobody has claimed or is claiming; None if others were faster."""
     order = Case(*(When(pk=pk, then=Value(n)) for n, pk in enumerate(ids)), output_field=IntegerField())
     free = FollowUpTask.objects.filter(pk__in=ids, is_current=True).unclaimed(at).order_by(order)
     if connection.features.has_select_for_update_skip_locked:

@@ -1,4 +1,4 @@
-"""What the pages read: the due list with its counts, and one task with all there is of its lead."""
+"""Data for the pages: the due list with its counts, and one task with all data on its lead."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_HELD = 100
 
 
 def add_facts(rows: list[dict[str, Any]]) -> None:
-    """Add to rows of `due_tasks` the steps of the ladder, city, until when they are held, and the start."""
+    """Add to rows of `due_tasks` the ladder's steps, the city, the claim's end, and the start."""
     of_ladder = FollowUpTask.objects.filter(ladder=OuterRef("ladder")).order_by().values("ladder")
     found = FollowUpTask.objects.filter(pk__in=[row["id"] for row in rows]).annotate(
         steps=Subquery(of_ladder.annotate(steps=Count("pk")).values("steps"))
@@ -43,9 +43,9 @@ def add_facts(rows: list[dict[str, Any]]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A task on a page: the gate's answer now, the lead's tasks oldest first, and what comes before it.
+    """A task on a page: the gate's answer now, the lead's tasks oldest first, and an earlier open step.
 
-    `hers` says whether the task is the person's to work on, `first` is the open step that comes before it.
+    `hers` says whether the task is the person's to work, `first` is the open step before it.
     """
 
     desk: LockedTask
@@ -66,7 +66,7 @@ class Look:
 
     @property
     def zone(self) -> str:
-        """The clock that the person at the other end lives by."""
+        """Return the lead's time zone."""
         return self.desk.gate(self.task.channel).zone
 
     @property
@@ -77,11 +77,11 @@ class Look:
 
 
 def look_at(task_id: int, *, by: By, at: datetime) -> Look:
-    """Return a task for reading, nothing locked. Raises NotFound `task_not_found` also for another's task."""
+    """Return a task for reading, without locks. Raises NotFound `task_not_found` also for another's task."""
     tasks = FollowUpTask.objects.filter(pk=task_id).with_clocks()
     tasks = tasks.select_related("lead", "ladder", "contact_point")
     task = tasks.visible_to(by, at).first()
-    if task is None:  # what the person completed may be somebody else's by now, and be theirs to correct
+    if task is None:  # the task may be somebody else's by now, and still theirs to correct
         task = tasks.filter(
             status=FollowUpTask.Status.COMPLETED, completed_by__iexact=by.working_name
         ).first()
@@ -118,7 +118,7 @@ def look_at(task_id: int, *, by: By, at: datetime) -> Look:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What whoever answers a lead's call must know: her houses, and what was done last, the newest first."""
+    """A lead for the person who answers a call: houses and latest contacts, newest first."""
 
     lead: Lead
     properties: list[Property]
@@ -145,6 +145,6 @@ def told_of(lead_ids: Sequence[int]) -> list[Told]:
 
 
 def held_claims(by: By, at: datetime) -> list[tuple[int, str]]:
-    """Return the tasks that the person holds, each with its claim token."""
+    """Return the tasks that the person has claimed, each with its claim token."""
     mine = FollowUpTask.objects.filter(claimed_by__iexact=by.working_name, claim_until__gt=at)
     return list(mine.order_by("due_at", "pk").values_list("pk", "claim_token")[:MOST_HELD])

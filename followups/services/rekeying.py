@@ -1,7 +1,7 @@
-"""Contact points under the current contact key: they hold their text, so their hashes can be made again.
+"""Rehashing contact points with the current contact key; they hold their text, so this is possible.
 
-All leads that hold one number find one another by its hash, so it changes on all of them at once; until then
-a new lead of the number takes the hash that is stored.
+All leads with one number find one another by its hash, so it changes on all of them at once; until then a new
+lead with the number gets the stored hash.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from followups.services.locks import lock_leads, lock_numbers
 from governance.contact import digests
 from governance.core.verbs import Execution, verb
 
-BATCH = 100  # points: their leads are locked meanwhile, or SQLite’s one writer is held
+BATCH = 100  # points: their leads are locked meanwhile, or SQLite’s write lock is held
 
 
 def take_stored_digests(points: Sequence[ContactPoint]) -> None:
-    """Give points that are about to be stored the hash under which their number or address is stored already.
+    """Give points that are about to be stored the hash under which their number or address is already stored.
 
     Costs one query while several keys are in use and none with one. Locks the numbers until the transaction
     ends.
@@ -34,10 +34,10 @@ def take_stored_digests(points: Sequence[ContactPoint]) -> None:
 
 
 def move_points() -> int:
-    """Give every contact point the current key's hash, in batches of 100; returns how many had another.
+    """Give every contact point the current key's hash, in batches of 100; return how many had another.
 
-    Work goes on meanwhile. Goes through the table until a whole round finds none left, so that it can be
-    interrupted and run again.
+    Other work continues meanwhile. Repeats until a whole pass finds none left, so that it can be interrupted
+    and run again.
     """
     moved = 0
     while True:
@@ -74,7 +74,7 @@ def _move(found: Sequence[tuple[str, str, str]]) -> int:
     lock_leads(locked)
     lock_numbers(current.values())
     points = list(holding)
-    # a lead that got the number since is at work and not locked: its number waits for the next round
+    # a lead that got the number since is being worked on and not locked: its number waits for the next pass
     busy = {(point.kind, point.value) for point in points if point.lead_id not in locked}
     points = [point for point in points if (point.kind, point.value) not in busy]
     for point in points:

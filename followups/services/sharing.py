@@ -1,4 +1,4 @@
-"""All leads that hold the number of a task, and one call's outcome recorded on several of them."""
+"""All leads that have the number of a task, and one call's outcome recorded for several of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Outcome = FollowUpTask.Outcome
 
 @dataclass(frozen=True, slots=True)
 class SharingLead:
-    """Another lead with the number; without `lead_id` and name for those who may not see it."""
+    """Another lead with the number; without `lead_id` and name for people who may not see it."""
 
     id: int
     lead_id: str
@@ -42,7 +42,7 @@ class SharingLead:
 
 
 def leads_with_number(point: ContactPoint | None, *, by: By, at: datetime) -> list[SharingLead]:
-    """Return the other leads, up to 20 and the newest first, that hold the number or address of a point."""
+    """Return the other leads, up to 20 and the newest first, that have a point's number or address."""
     if point is None:
         return []
     holding = ContactPoint.objects.filter(digest=point.digest, status=ContactPoint.Status.USABLE)
@@ -74,14 +74,14 @@ def leads_with_number(point: ContactPoint | None, *, by: By, at: datetime) -> li
 def complete_for(
     task_id: int, completion: Completion, *, by: By, at: datetime, also: Sequence[int] = ()
 ) -> Completed:
-    """Complete a task and record its outcome on other leads with the same number, all or nothing.
+    """Complete a task and record its outcome for other leads with the same number, all or nothing.
 
-    On each of them the first open step of the channel is completed with it, whatever its place; a callback or
-    handover is made once, for the task's own lead, and the others get its date. An opt-out needs no naming:
-    it stops every lead with the number.
+    It completes the first open step of the channel on each of them, whatever its place; a callback or handoff
+    is created once, for the task's own lead, and the others get its date. An opt-out needs no list: it stops
+    every lead with the number.
 
-    Raises what `complete_task` raises, `claimed_by_other` also where somebody else is on that step; Invalid
-    for a lead that has not this number or that has ended.
+    Raises what `complete_task` raises, `claimed_by_other` also if somebody else has claimed that step;
+    Invalid for a lead that does not have this number or that has ended.
     """
     # an opt-out stops every lead with the number anyway
     if not also or completion.outcome == Outcome.OPTED_OUT:
@@ -92,7 +92,7 @@ def complete_for(
 
 @dataclass(slots=True)
 class _Others:
-    """The leads that were ticked; `digest` is the number of the task."""
+    """The ticked leads; `digest` is the number of the task."""
 
     task_id: int
     lead_ids: list[int]
@@ -104,7 +104,7 @@ class _Others:
         """Lock the leads with the task's own, then their numbers. Raises Invalid, see `complete_for`."""
         own = FollowUpTask.objects.filter(pk=self.task_id).select_related("contact_point").first()
         if own is None:
-            return  # the task's own verb says so
+            return  # the task's own service raises it
         self.digest = own.contact_point.digest if own.contact_point else ""
         self.lead_ids = [pk for pk in self.lead_ids if pk != own.lead_id]
         lock_leads([own.lead_id, *self.lead_ids])

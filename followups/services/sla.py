@@ -1,4 +1,4 @@
-"""How quickly tasks are answered: asked for, kept daily, and reported when a task is late."""
+"""The SLA: computed on request, stored daily, and reported when a task is late."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def sla_of(
 
 
 def newest_due(at: datetime) -> list[int]:
-    """Return the ids of the tasks that `sla_of` counts when it is asked for nothing else."""
+    """Return the ids of the tasks that `sla_of` counts by default."""
     due = FollowUpTask.objects.filter(due_at__isnull=False)
     halves = due.filter(status="COMPLETED"), due.filter(status="OPEN", due_at__lte=at)
     rows = [row for half in halves for row in half.order_by("-due_at").values_list("due_at", "pk")[:LAST]]
@@ -95,7 +95,7 @@ def _answered(row: tuple[Any, ...], clock: str) -> Answered:
 
 @verb(Execution.OBSERVE_ONLY)
 def escalate_overdue(at: datetime, *, limit: int = 500) -> int:
-    """Count each task that is past its limit and still open as a missed SLA, once; returns how many."""
+    """Count each task that is past its limit and still open as a missed SLA, once; return how many."""
     by = By.system("followups.escalate_overdue")
     late = FollowUpTask.objects.filter(status="OPEN", sla_counted=False, sla_2h_at__lt=at).order_by(
         "sla_2h_at"
@@ -121,8 +121,8 @@ def escalate_overdue(at: datetime, *, limit: int = 500) -> int:
 
 
 def _digest(at: datetime) -> None:
-    """Write one mail per manager and hour with counts and the oldest five."""
-    # what is late was due before: said so, an index answers
+    """Write one e-mail per manager and hour with counts and the oldest five."""
+    # what is late was due before: stating that lets the query use an index
     late = FollowUpTask.objects.filter(status="OPEN", due_at__lt=at, sla_2h_at__lt=at)
     count = late.count()
     oldest = late.order_by("due_at").values_list("pk", "lead__external_id", "due_at", "owner")[:5]
@@ -140,9 +140,9 @@ def _digest(at: datetime) -> None:
 
 @verb(Execution.OBSERVE_ONLY)
 def report_unopened_handovers(at: datetime, *, limit: int = 200) -> int:
-    """Tell the managers of handovers that nobody opened within 15 allowed minutes, once; returns how many.
+    """Notify the managers of handoffs that nobody opened within 15 allowed minutes, once; return how many.
 
-    Whoever claims or starts a handover has opened it.
+    Claiming or starting a handoff opens it.
     """
     unopened = FollowUpTask.objects.filter(
         kind=FollowUpTask.Kind.HANDOVER, status="OPEN", opened_at=None, alerted_at=None, alert_at__lte=at
@@ -172,7 +172,7 @@ def report_unopened_handovers(at: datetime, *, limit: int = 200) -> int:
 
 
 def snapshot_sla(at: datetime) -> int:
-    """Keep yesterday's SLA (by Toronto's local day) for all and per group; run again it writes the same.
+    """Store yesterday's SLA (by Toronto's local day) for all and per group; a repeat writes the same.
 
     Counts outside of the transaction: no writer waits while 20,000 tasks are read.
     """

@@ -1,4 +1,4 @@
-"""The list beside the task in front: what is due by which window closes first, what waits, what is soon."""
+"""The list next to the task in front: due tasks by closing window, waiting ones, and those due soon."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FRESH_FOR = timedelta(seconds=60)
 
 @dataclass(slots=True)
 class Group:
-    """Tasks that share a clock; `closes_at` where they may be contacted now, else `opens_at` if ever."""
+    """Tasks in the same time zone; `closes_at` if they may be contacted now, else `opens_at` if ever."""
 
     zone: str
     closes_at: datetime | None
@@ -34,7 +34,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """When the first of the waiting tasks may be contacted, in which zones, and how many then."""
+    """The next time at which waiting tasks may be contacted, in which zones, and how many then."""
 
     at: datetime
     zones: tuple[str, ...]
@@ -43,12 +43,12 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """A page of the list: `handovers` lead every page of it, at any hour.
+    """A page of the list: `handovers` are at the top of every page, at any hour.
 
     `allowed` groups are in order of closing, `waiting` ones in order of opening.
 
     Counts are of all that is due, up to 2,000: `open_now` may be contacted, `late` is two hours late.
-    `opening` is None where something may be contacted now, or nothing ever.
+    `opening` is None if something may be contacted now, or nothing ever.
     """
 
     handovers: list[dict[str, Any]]
@@ -78,7 +78,7 @@ def beside(
     whose: str = "",
     order: str = "urgent",
 ) -> Beside:
-    """Return a page of what is due, what may be contacted now first; a page past the last is the last.
+    """Return a page of due tasks, those that may be contacted now first; a page past the last is the last.
 
     Looks through the oldest 2,000. `order` is urgent or due.
     """
@@ -148,7 +148,7 @@ def _is_handover(row: Mapping[str, Any]) -> bool:
 
 
 def _grouped(rows: list[dict[str, Any]], at: datetime) -> tuple[list[Group], list[Group]]:
-    """Put together the rows on whose clocks it is the same time and that close, or open, together."""
+    """Group the rows with the same local time whose windows close, or open, together."""
     allowed: dict[tuple[Any, ...], Group] = {}
     waiting: dict[tuple[Any, ...], Group] = {}
     for row in rows:
@@ -169,7 +169,7 @@ def _grouped(rows: list[dict[str, Any]], at: datetime) -> tuple[list[Group], lis
 
 
 def fresh_until(shown: Beside, at: datetime) -> datetime:
-    """Return when what is shown changes by the clock alone: a window closes or opens, or a minute is over."""
+    """Return when the display changes with time: a window closes or opens, or a minute is over."""
     turns = [group.closes_at for group in shown.allowed] + [group.opens_at for group in shown.waiting]
     turns += [row["contact"]["next_allowed_at"] or row["closes_at"] for row in shown.handovers]
     turns += [row["deadline_at"] for row in shown.handovers]
@@ -179,5 +179,5 @@ def fresh_until(shown: Beside, at: datetime) -> datetime:
 def mark(
     *, by: By, at: datetime, filters: Mapping[str, Any] | None = None, task_id: int | None = None
 ) -> str:
-    """Return a text that differs once the list, the switches or the task in front change, in one query."""
+    """Return a text that changes with the list, the switches or the task in front, in one query."""
     return mark_of(by, at, dict(filters or {}), task_id)

@@ -1,4 +1,4 @@
-"""The day of each person, and who works on what: her figures beside the team's, for her and for managers."""
+"""People's daily metrics, next to the team's, and who works on what, for themselves and for managers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LAST_DONE = 20
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was done: tasks, leads reached and replies; `sla` is the fraction done within 2 allowed hours."""
+    """A day's metrics: tasks, leads reached, replies; `sla` is the fraction done in 2 allowed hours."""
 
     done: int = 0
     reached: int = 0
@@ -37,7 +37,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A person's figures of today and the median of those who have done something today."""
+    """A person's metrics today and the median of those who have done something today."""
 
     mine: Figures
     team: Figures
@@ -50,7 +50,7 @@ def _since(at: datetime) -> datetime:
 
 
 def _done_today(at: datetime) -> dict[str, Figures]:
-    """Return today's figures by person, in one query; a corrected outcome counts as corrected."""
+    """Return today's metrics by person, in one query; a corrected outcome counts as corrected."""
     done = FollowUpTask.objects.filter(status="COMPLETED", completed_at__gte=_since(at), completed_at__lte=at)
     rows = (
         done.annotate(who=Lower("completed_by"), said=Coalesce(NullIf("corrected_to", Value("")), "outcome"))
@@ -77,7 +77,7 @@ def _done_today(at: datetime) -> dict[str, Figures]:
 
 
 def day_of(by: By, at: datetime) -> Day:
-    """Return today's figures of one person beside the team's median, in two queries."""
+    """Return today's metrics of one person next to the team's median, in two queries."""
     done = _done_today(at)
     workers = set(active().filter(role__in=WORKERS).values_list("key", flat=True)[:MOST_PEOPLE])
     team = [figures for name, figures in done.items() if name in workers]
@@ -98,9 +98,9 @@ def last_done(by: By) -> list[FollowUpTask]:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One of the team. `due` counts her own due tasks among the oldest 5,000; `oldest` is the first of all.
+    """A team member. `due` counts their own due tasks among the oldest 5,000; `oldest` is the first of all.
 
-    `holds` are tasks under her live claim, `absent_until` is set while she is away.
+    `holds` are tasks that they have claimed, `absent_until` is set while they are off.
     """
 
     name: str
@@ -114,7 +114,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """Everybody who works, what nobody owns, who is or will be away; `counted` says how many are due."""
+    """Everybody at work, unowned tasks, current and future absences; `counted` says how many are due."""
 
     members: list[Member]
     unowned: int

@@ -1,4 +1,4 @@
-"""The verb of ladder templates: a change is a version with its reason."""
+"""The service of ladder templates: a change is a version with its reason."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EDIT = "followups.edit_templates"
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What follows an unanswered ladder: days of rest, then the nurture steps; None is the default."""
+    """The plan after an unanswered ladder: days of rest, then the nurture steps; None is the default."""
 
     days: int | None = None
     steps: Sequence[Any] | None = None
@@ -41,11 +41,11 @@ def save_template(
     rest: Rest | None = None,
     expected_version: int | None = None,
 ) -> LadderTemplate:
-    """Create or change a place's template (a blank province holds for all) and return it.
+    """Create or change a place's template (a blank province applies everywhere) and return it.
 
-    Without `rest` that part keeps its values. No change makes no version; running ladders keep the steps that
-    they began with. Raises Forbidden without the right, Invalid without a reason or for steps that cannot be,
-    Refused `stale_version` when `expected_version` (0 for a new one) is not the row's.
+    Without `rest` that part keeps its values. Without a change there is no version; running ladders keep the
+    steps that they started with. Raises Forbidden without the permission, Invalid without a reason or for
+    invalid steps, Refused `stale_version` when `expected_version` (0 for a new one) is not the row's.
     """
     if not reason.strip():
         raise Invalid({"change_reason": [_("Say why the template changes.")]})

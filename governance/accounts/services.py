@@ -1,4 +1,4 @@
-"""Verbs of people: tokens for programs, the role that says what somebody may do, and when they work."""
+"""Services of people: issue tokens, change roles, and set when people work."""
 
 from __future__ import annotations
 
@@ -44,7 +44,6 @@ class Issued:
 
     text: str = field(repr=False)
     token: ApiToken
-    made_person: bool
 
 
 @transaction.atomic
@@ -62,17 +61,16 @@ def issue_token(
     """Issue a token of `days` (1 to 90): to a service client, to oneself, or, for the operator, to anybody.
 
     For the operator the person is created with `role` if there is none of that name, without a password.
-    Older tokens of the person live on to their own end: at a rotation the new one is put in place before the
-    old one is revoked. Raises Invalid for a wrong name, role or number of days, Forbidden without the right
-    and `own_token` for somebody else's who is no service client, Refused `unknown_person`, `other_role` where
-    the person has another role, `inactive` where they may not sign in.
+    Older tokens of the person stay valid until they expire: at a rotation the new one is deployed before the
+    old one is revoked. Raises Invalid for a wrong name, role or number of days, Forbidden without the
+    permission and `own_token` for another person's, Refused `unknown_person`, `other_role` if the person has
+    another role, `inactive` if they may not sign in.
     """
     if not 1 <= days <= MAX_DAYS:
         raise Invalid({"days": [_("A token lasts 1 to %(most)d days.") % {"most": MAX_DAYS}]})
     if role and role not in Role.values:
         raise _no_role()
     user = User.objects.select_for_update().filter(username__iexact=username).first()
-    made = user is None
     _require_may_issue(user, scopes, by)
     if user is None:
         user = _new_person(username, role or Role.SERVICE)
@@ -91,11 +89,11 @@ def issue_token(
     )  # fmt: skip
     told = {"scopes": token.scopes, "ends": str(token.expiry.date())}
     record(Kind.ISSUED, user, by=by, at=at, token=token.short_id, details=told)
-    return Issued(text, token, made)
+    return Issued(text, token)
 
 
 def _require_may_issue(user: User | None, scopes: Sequence[str], by: By) -> None:
-    """Refuse tokens with which somebody could act as somebody else."""
+    """Refuse tokens with which somebody could act as another person."""
     if by.is_system:
         return
     if user is not None and user.pk == by.user_id:
@@ -140,9 +138,9 @@ def _new_person(username: str, role: str) -> User:
 
 @transaction.atomic
 def revoke_token(token: ApiToken, *, by: By, at: datetime, reason: str = "") -> bool:
-    """Revoke a token at once and for good; False where it was revoked before.
+    """Revoke a token at once and permanently; return False if it was revoked before.
 
-    Raises Forbidden without the right, which everybody has for a token of their own.
+    Raises Forbidden without the permission, which everybody has for their own tokens.
     """
     if by.user_id != token.user_id:
         require_right(by, MANAGE, _("Only a manager revokes somebody else’s token."))
@@ -163,9 +161,9 @@ def revoke_token(token: ApiToken, *, by: By, at: datetime, reason: str = "") -> 
 def set_role(user: User, role: str, *, by: By, at: datetime, reason: str) -> bool:
     """Give a person another role, which changes at once what they and their tokens may do.
 
-    False where they have it already. Raises Forbidden without the right, for oneself, and for a superuser
-    unless the operator or another superuser does it; Invalid for an unknown role or a reason of less than 10
-    characters; Refused `last_manager` for the last active manager.
+    Returns False if they have it already. Raises Forbidden without the permission, for oneself, and for a
+    superuser unless the operator or another superuser does it; Invalid for an unknown role or a reason of
+    less than 10 characters; Refused `last_manager` for the last active manager.
     """
     if role not in Role.values:
         raise _no_role()
@@ -174,18 +172,18 @@ def set_role(user: User, role: str, *, by: By, at: datetime, reason: str) -> boo
 
 @transaction.atomic
 def set_active(user: User, active: bool, *, by: By, at: datetime, reason: str) -> bool:
-    """Switch a person off, who can then neither sign in nor use a token, or on again.
+    """Deactivate a person, who can then neither sign in nor use a token, or activate them again.
 
-    False where that was so already. Raises what `set_role` raises, but lets people switch themselves off.
+    Returns False if nothing changes. Raises what `set_role` raises, but lets people deactivate themselves.
     """
     return _set_access(user, {"is_active": active}, by=by, at=at, reason=reason)
 
 
 @transaction.atomic
 def make_manager(username: str, *, by: By, at: datetime, reason: str) -> bool:
-    """Make a person an active manager: the operator's way out where nobody else can.
+    """Make a person an active manager, for operators, when nobody else can.
 
-    False where they are one already. Raises Refused `unknown_person`, and what `set_role` raises.
+    Returns False if they are one already. Raises Refused `unknown_person`, and what `set_role` raises.
     """
     user = User.objects.filter(username__iexact=username).first()
     if user is None:
@@ -194,7 +192,7 @@ def make_manager(username: str, *, by: By, at: datetime, reason: str) -> bool:
 
 
 def _set_access(user: User, changes: Mapping[str, Any], *, by: By, at: datetime, reason: str) -> bool:
-    """Change role or activity, and keep why. `user` itself is changed too, for callers that go on with it."""
+    """Change role or active state, and log why. `user` itself is changed too, for the caller."""
     require_right(by, MANAGE, _("Only a manager changes roles and who is active."))
     # in one order, so that two who demote each other wait and then see who is left
     list(managers().select_for_update().order_by("pk").values_list("pk", flat=True))
@@ -244,10 +242,10 @@ def _set_access(user: User, changes: Mapping[str, Any], *, by: By, at: datetime,
 def mark_away(
     user_ids: Sequence[int], first: date, last: date, *, by: By, at: datetime, reason: str
 ) -> list[Absence]:
-    """Mark people away from the first to the last day, both included, each in her own time zone.
+    """Record that people are off from the first to the last day, both included, each in their own time zone.
 
-    Who is away all that time already gets no second absence, so that a repeat changes nothing. Raises
-    Forbidden without the right, Invalid for days that cannot be, without a reason, or for nobody.
+    People who are off all that time already get no second absence, so that a repeat changes nothing. Raises
+    Forbidden without the permission, Invalid for impossible days, without a reason, or without people.
     """
     people = _chosen(user_ids, reason)
     today = at.astimezone(ZoneInfo(DEFAULT_ZONE)).date()
@@ -279,9 +277,9 @@ def mark_away(
 def set_shifts(
     user_ids: Sequence[int], windows: Sequence[Window], *, by: By, at: datetime, reason: str
 ) -> list[User]:
-    """Give people the same weekly shifts, each in her own time zone, and return those to whom that was new.
+    """Give people the same weekly shifts, each in their own time zone, and return those whose shifts changed.
 
-    Raises Forbidden without the right, Invalid without a reason or for nobody.
+    Raises Forbidden without the permission, Invalid without a reason or without people.
     """
     shifts = [window.as_json() for window in windows]
     changed = []
@@ -305,7 +303,7 @@ def guard_superuser(user: User, by: By, refusal: str) -> None:
 
 
 def require_reason(reason: str) -> None:
-    """Raise Invalid unless somebody said, in at most 200 characters, why."""
+    """Raise Invalid unless there is a reason of at most 200 characters."""
     if not reason.strip():
         raise Invalid({"reason": [_("Say why this changes.")]})
     if len(reason.strip()) > REASON_LENGTH:
@@ -323,6 +321,6 @@ def _chosen(user_ids: Sequence[int], reason: str) -> list[User]:
 
 
 def show_role(user: User) -> None:
-    """Put a person into her role's group. Groups only show roles in admin; they give no right."""
+    """Put a person into the group of their role. Groups only show roles in admin; they give no permission."""
     user.groups.remove(*Group.objects.filter(name__in=set(Role.values) - {user.role}))
     user.groups.add(*Group.objects.filter(name=user.role))

@@ -1,4 +1,4 @@
-"""The one gate: whether a person may be contacted, and what is remembered of it."""
+"""The gate: whether a person may be contacted, and the record of it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ Door = ContactDecision.Door
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Where a person is: `zone` her own, else blank; the other two what `city_zone` says, else blank."""
+    """Where a person is: `zone` their own, else blank; the other two from `city_zone`, else blank."""
 
     place: Place
     zone: str = ""
@@ -98,7 +98,7 @@ class Turn:
 class Gate:
     """The gate of one place and channel, ready to judge any number of instants.
 
-    Each is judged by the policy in force at it; `at` is the instant that the gate was opened for.
+    Each is judged by the policy in force then; `at` is the instant that the gate was opened for.
     """
 
     where: Where
@@ -123,7 +123,7 @@ class Gate:
 
     @property
     def zone(self) -> str:
-        """The zone whose wall time counts where one is needed."""
+        """Return the zone whose wall time counts where one is needed."""
         return self.zones[0]
 
     def judge(self, question: Question, at: datetime) -> Verdict:
@@ -136,7 +136,7 @@ class Gate:
     def next_allowed(
         self, question: Question, at: datetime, verdict: Verdict | None = None
     ) -> datetime | None:
-        """Return the first instant from `at` on that is answered yes, or None within 60 days."""
+        """Return the first instant from `at` on that is allowed, or None within 60 days."""
         until = at + HORIZON
         first = self.turns.index(self.turn(at))
         for number, turn in enumerate(self.turns[first:], first):
@@ -155,7 +155,7 @@ class Gate:
 
 @dataclass(slots=True)
 class GateBook:
-    """Policies, the law's hours and closures of some places, read once for many questions."""
+    """Policies, legal hours and closures of some places, loaded once for many questions."""
 
     at: datetime
     policies: Timelines
@@ -166,13 +166,13 @@ class GateBook:
 
     @classmethod
     def load(cls, places: Iterable[Place], at: datetime, *, reach: timedelta = HORIZON) -> GateBook:
-        """Read the book in two queries, closures from two days before `at` to two after `at + reach`."""
+        """Load the data in two queries, closures from two days before `at` to two after `at + reach`."""
         wanted = set(places)
         provinces = {place.province for place in wanted}
         return cls(at, policies_at(wanted, at), *_hours_around(provinces, at, reach))
 
     def put(self, draft: PolicyRow) -> None:
-        """Judge as if a policy were changed: from its `since` on, or from the book's instant on."""
+        """Judge as if a policy were changed: from its `since` on, or from the data's instant on."""
         start = draft.since or self.at
         key = (draft.province, draft.market_key)
         self.policies[key] = with_draft(self.policies.get(key, ()), replace(draft, since=start))
@@ -234,7 +234,7 @@ def _hours_around(
 def open_book(
     place: Place, at: datetime, *, city: str = "", zone: str = "", reach: timedelta = HORIZON
 ) -> tuple[GateBook, Where]:
-    """Return one place's book and where a person of this city is, in two queries."""
+    """Return one place's data and where a person of this city is, in two queries."""
     policies, of_city, of_market = policy_and_clocks(place, fold_city(city), fold_city(place.market), at)
     book = GateBook(at, policies, *_hours_around([place.province], at, reach))
     return book, Where(place, zone, of_city, of_market)
@@ -251,7 +251,7 @@ _NOTHING: tuple[list[Any], ...] = ([], [], [], [])
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What is on record of some points, by keyed hash: the one place where the gate's question is built."""
+    """Stored data on some points, by keyed hash; only this class builds the gate's question."""
 
     by_digest: Mapping[str, tuple[list[Any], ...]]
     lists: Mapping[str, AreaList]
@@ -259,7 +259,7 @@ class Records:
 
     @classmethod
     def of(cls, rows: PersonalRows) -> Records:
-        """Sort what was read; a contact that answers what came in counts as none of ours."""
+        """Sort the loaded rows; a contact that answers an inbound one does not count as ours."""
         by_digest: dict[str, tuple[list[Any], ...]] = {}
         contacts = unprompted(rows.contacts, rows.inbound)
         kinds: Sequence[Sequence[Any]] = (rows.suppressions, rows.consents, contacts, rows.inbound)
@@ -298,7 +298,7 @@ def question_about(
     channel: str, points: Sequence[hooks.PointFacts], score: Decimal | None, *, at: datetime,
     personal: bool = True,
 ) -> Question:  # fmt: skip
-    """Return the question for a person with these points; reads what is on record of them in one query."""
+    """Return the question for a person with these points; loads what is stored about them in one query."""
     return questions_about((channel,), points, score, at=at, personal=personal)[channel]
 
 
@@ -310,7 +310,7 @@ def questions_about(
     at: datetime,
     personal: bool = True,
 ) -> dict[str, Question]:
-    """Return the question of each channel; reads what is on record of all points in one query."""
+    """Return the question of each channel; loads what is stored about all points in one query."""
     return questions_of_people(channels, {0: (points, score)}, at=at, personal=personal)[0]
 
 
@@ -321,10 +321,10 @@ def questions_of_people(
     at: datetime | None,
     personal: bool = True,
 ) -> dict[int, dict[str, Question]]:
-    """Return each person's question of each channel; reads what is on record of them all in one query.
+    """Return each person's question of each channel; loads what is stored about them all in one query.
 
-    `at` is about when it will be judged: contacts of the days before count. None leaves them out, where
-    nobody is contacted.
+    `at` is about when it will be judged: contacts of the days before count. None leaves them out, if nobody
+    is contacted.
     """
     kinds = {channel: CHANNELS[channel].kind for channel in channels}
     asked = {*kinds.values(), digests.LEAD}
@@ -355,7 +355,7 @@ def questions_of_people(
 
 
 def _one_hash_each(points: Iterable[hooks.PointFacts]) -> dict[str, str]:
-    """Return by which one of its hashes each point goes that has several, also where it is named twice."""
+    """Return the one hash to use for each point that has several, also if it is listed twice."""
     known: dict[str, str] = {}
     for point in points:
         if point.others:
@@ -368,7 +368,7 @@ def _one_hash_each(points: Iterable[hooks.PointFacts]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What `can_contact` answers; `citation` names the law where it refuses."""
+    """The result of `can_contact`; `citation` names the law if it refuses."""
 
     channel: str
     verdict: Verdict
@@ -391,10 +391,10 @@ def can_contact(
     zone: str = "",
     as_given: tuple[int, int] | None = None,
 ) -> Answer:
-    """Say whether a contact may start at `at`, or on a weekday and minute `as_given`. Keeps nothing.
+    """Return whether a contact may start at `at`, or on a weekday and minute `as_given`. Stores nothing.
 
-    Raises NotFound for an unknown lead, Invalid where neither a province nor a lead is named, or where the
-    lead lives in another province.
+    Raises NotFound for an unknown lead, Invalid if neither a province nor a lead is given, or if the lead
+    lives in another province.
     """
     lead = hooks.lead_facts.first(lead_id) if lead_id else None
     if lead_id and lead is None:
@@ -459,7 +459,7 @@ def decision(
     lead_id: str = "", task_id: int | None = None, phone_digest: str = "", email_digest: str = "",
     overridden: bool = False, happened: bool = False,
 ) -> ContactDecision:  # fmt: skip
-    """Return the row that keeps a verdict, not yet saved; `at` is the judged instant, `now` the present."""
+    """Return the row that stores a verdict, not yet saved; `at` is the judged instant, `now` the present."""
     policy = gate.turn(at).policy
     scheduled = {"scheduled": list(policy.scheduled)} if policy is not None and policy.scheduled else {}
     return ContactDecision(
@@ -488,16 +488,16 @@ def decision(
 
 
 def judge_again(kept: ContactDecision) -> Verdict:
-    """Judge a kept decision once more from the versions that it names; the answer must be the same.
+    """Judge a stored decision again from the versions that it names; the answer must be the same.
 
-    Reads the policy, the law's rows and the closures as they stood when it was asked.
+    Reads the policy, the law's rows and the closures as they were at the time.
     """
     policy = policy_as_kept(kept.policy_id, kept.policy_version, kept.basis.get("scheduled", ()))
     legal = StatutoryHours.history.as_of(kept.created_at).filter(
         channel=kept.channel, jurisdiction__in=["CA", kept.province]
     )
     closures = Closure.history.as_of(kept.created_at).filter(province__in=["", kept.province])
-    # the very rows that it read: what is recorded later, also with an earlier date, changes nothing
+    # exactly the rows that it read: rows recorded later, even with an earlier date, change nothing
     renamed = dict(kept.basis.get("renamed", ()))
     on_record = personal_rows_by_id(
         kept.basis.get("suppressions", ()), kept.basis.get("consents", ()), renamed
@@ -528,7 +528,7 @@ UNDO = "governance.undo_opt_out"
 HEARD, INQUIRED = "governance.record_heard_consent", "governance.record_inquiry"
 NOT_TAKEN_BACK = gettext_lazy("Your role does not undo opt-outs.")
 NOT_THIS_KIND = gettext_lazy("Your role does not record this kind of consent.")
-# what those who talk with people record as well; the rest is a manager's
+# what VAs and closers record as well; the rest is for managers
 _RIGHT_TO_RECORD: Mapping[str, str] = {
     Consent.Kind.EXPRESS: HEARD, Consent.Kind.INQUIRY: INQUIRED, Consent.Kind.WITHDRAWN: SUPPRESS,
 }  # fmt: skip
@@ -545,10 +545,10 @@ def suppress(
     press: str = "",
     others: Sequence[str] = (),
 ) -> None:
-    """Stop contact with points (keyed hashes) and what is under way to them.
+    """Suppress points (keyed hashes) and stop what is in progress to them.
 
-    Asks neither gate nor go-live. `press` names the press of a key by which `lift_press` finds these stops;
-    `others` are the points' hashes under other keys, under which what is under way is looked for too.
+    Asks neither gate nor go-live. `press` is the key press by which `lift_press` finds these suppressions;
+    `others` are the points' hashes under other keys, under which work in progress is searched too.
     """
     Suppression.objects.bulk_create(
         Suppression(
@@ -563,14 +563,14 @@ def suppress(
 def lift_suppression(
     points: Sequence[str], *, by: By, at: datetime, reason: str, channel: str = "", others: Sequence[str] = ()
 ) -> None:
-    """End a stop for a manager's reason, also where it was written under another key. The rows remain.
+    """End a suppression with a manager's reason, even if it was written under another key. The rows stay.
 
     `others` are the points' hashes under other keys.
     """
     if not reason.strip():
         raise Invalid({"reason": [_("Say why the suppression ends.")]})
     ended = set(points)
-    if others:  # whoever knows the hashes alone, an export for one, must see it ended there too
+    if others:  # readers who have only the hashes, such as an export, must see that it has ended too
         written = Suppression.objects.filter(point_digest__in=sorted(others))
         ended |= set(written.values_list("point_digest", flat=True))
     Suppression.objects.bulk_create(
@@ -584,7 +584,7 @@ def lift_suppression(
 
 @verb(Execution.OBSERVE_ONLY, right=UNDO, refusal=NOT_TAKEN_BACK)
 def lift_press(points: Sequence[str], press: str, *, by: By, at: datetime) -> None:
-    """End the stops of one press of a key and no others. The rows of before remain."""
+    """End only the suppressions of one key press. The earlier rows stay."""
     stops = Suppression.objects.filter(
         point_digest__in=points, press=press, action=Suppression.Action.SUPPRESS
     )
@@ -601,7 +601,7 @@ def lift_press(points: Sequence[str], press: str, *, by: By, at: datetime) -> No
 def consent_expiry(kind: str, obtained: datetime) -> datetime | None:
     """Return when a consent of this kind ends: an inquiry after 6 months, a business relationship after 24.
 
-    Source: S.C. 2010, c. 23 (Canada's anti-spam law), s. 10(10). Express consent has no end.
+    Source: S.C. 2010, c. 23 (Canada's anti-spam law), s. 10(10). Express consent does not end.
     """
     match Consent.Kind(kind):
         case Consent.Kind.INQUIRY:
@@ -628,10 +628,10 @@ def record_consent(
     evidence: str = "",
     others: Sequence[str] = (),
 ) -> Consent:
-    """Record a consent or its withdrawal; a withdrawal also stops the channel.
+    """Record a consent or its withdrawal; a withdrawal also suppresses the channel.
 
-    An express one needs evidence from anybody but a manager. Raises Forbidden without the right, Invalid for
-    an instant after `at` or for evidence that is missing.
+    Express consent needs evidence from anybody but a manager. Raises Forbidden without the permission,
+    Invalid for an instant after `at` or for missing evidence.
     """
     withdrawn = kind == Consent.Kind.WITHDRAWN
     if not by.may(CONSENT):
@@ -651,7 +651,7 @@ def record_consent(
 
 
 def remember_hash_key(at: datetime) -> None:
-    """Keep the fingerprint of the current key, once."""
+    """Store the fingerprint of the current key, once."""
     HashKeyCheck.objects.get_or_create(
         pk=digests.current_key(),
         defaults={"fingerprint": digests.key_fingerprint(), "added_at": at, "moved_at": at},

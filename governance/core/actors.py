@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from django.db import models
@@ -70,9 +70,6 @@ class By:
             "correlation_id": self.correlation_id[:CORRELATION_LENGTH],
             "token_id": self.token_id or None,
         }
-
-    def with_correlation(self, correlation_id: str) -> By:
-        return replace(self, correlation_id=correlation_id)
 
 
 def owner_key(owner: str) -> str:

@@ -45,7 +45,7 @@ class Refused(Exception):
 
     @property
     def sentences(self) -> list[str]:
-        """What a person reads: what each field says, else the message."""
+        """Return the sentences for a person: each field's messages, else the message."""
         return [" ".join(map(str, said)) for said in self.errors.values()] or [str(self.message)]
 
 
@@ -67,7 +67,7 @@ class Forbidden(Refused):
 
 
 def not_allowed(message: Any = NO_RIGHT, *, keep: Callable[[], None] | None = None) -> Forbidden:
-    """Return the refusal of somebody whose rights do not reach that far; `message` says whose would."""
+    """Return the refusal for a missing permission; `message` says who has it."""
     return Forbidden(NOT_ALLOWED, message, keep=keep)
 
 

@@ -191,7 +191,7 @@ class Happened:
 
 # --- what core's verbs and entry points need of governance, provided in GovernanceConfig.ready() ------------
 
-# (execution class): let a verb of this class begin, inside its transaction; raises Unavailable where go-live
+# (execution class): admit a verb of this class, inside its transaction; raises Unavailable if go-live
 # or the kill switch stops it
 admit: Provider[[Execution], None] = Provider("admit")
 # (user, token, correlation_id=…): the actor, with their permissions and work profile

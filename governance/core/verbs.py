@@ -1,4 +1,4 @@
-"""What makes a function a verb: one transaction, what it may set in motion, and the right that it needs."""
+"""The decorator for verbs: one transaction, with an execution class and a permission."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class Execution(enum.Enum):
-    """What a verb may set in motion."""
+    """The effects that an action can have."""
 
     PROD_EXEC = "production"
     SANDBOX_EXEC = "sandbox"
@@ -30,9 +30,9 @@ class Execution(enum.Enum):
 
 
 class NeedsRight(Protocol[P, R_co]):
-    """A function that checks a right; entry points read which one from it.
+    """A function that checks a permission; entry points read its name from the function.
 
-    `right` is blank where a verb asks for none, or for one that depends on its arguments.
+    `right` is blank if a verb needs none, or one that depends on its arguments.
     """
 
     right: str
@@ -41,13 +41,13 @@ class NeedsRight(Protocol[P, R_co]):
 
 
 class Verb(NeedsRight[P, R_co], Protocol[P, R_co]):
-    """A function in its own transaction, which the switches stop as its class says."""
+    """A function in its own transaction, which the switches stop according to its class."""
 
     execution: Execution
 
 
 def require_right(by: By, right: str, refusal: str | Promise = NO_RIGHT) -> None:
-    """Raise Forbidden `not_allowed`, with `refusal` as its sentence, unless the actor has the right."""
+    """Raise Forbidden `not_allowed`, with `refusal` as its sentence, unless the actor has the permission."""
     if not by.may(right):
         raise not_allowed(refusal)
 
@@ -55,9 +55,9 @@ def require_right(by: By, right: str, refusal: str | Promise = NO_RIGHT) -> None
 def needs_right(
     right: str, *, refusal: str | Promise = NO_RIGHT
 ) -> Callable[[Callable[P, R]], NeedsRight[P, R]]:
-    """Check the right of the actor `by`, a keyword, before anything else; the function has it as `right`.
+    """Check the permission of the keyword argument `by` first; the function's `right` names it.
 
-    It is for functions that call verbs one after another; a verb's own is checked by `verb`.
+    Use it for functions that call several verbs; `verb` checks a verb's own permission.
     """
 
     def decorate(function: Callable[P, R]) -> NeedsRight[P, R]:
@@ -71,7 +71,7 @@ def needs_right(
 
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            if "by" in kwargs:  # else the function itself says that it is missing
+            if "by" in kwargs:  # otherwise the function itself reports that it is missing
                 require_right(cast(By, kwargs["by"]), right, refusal)
             return function(*args, **kwargs)
 
@@ -88,14 +88,14 @@ _in_verb: ContextVar[bool] = ContextVar("in_verb", default=False)
 def verb(
     execution: Execution, *, right: str = "", refusal: str | Promise = NO_RIGHT
 ) -> Callable[[Callable[P, R]], Verb[P, R]]:
-    """Make a function a verb: one transaction, its execution class and then its right checked in it.
+    """Decorate a verb: one transaction that checks its execution class and then its permission.
 
-    Without the right the actor `by` is refused with Forbidden `not_allowed` and `refusal` as the sentence.
+    Raises Forbidden `not_allowed` with `refusal` as its sentence if the actor `by` lacks the permission.
 
-    A refusal rolls the transaction back; what it must leave behind (`Refused.keep`) is written afterwards by
-    the outermost verb, for an inner one's would be rolled back with it (a verb that goes on after another's
-    refusal calls its `keep` itself). Where the verb owns the transaction a deadlock, or a busy SQLite, is
-    tried again; Unavailable `busy` is raised where that did not help.
+    A refusal rolls the transaction back; what it must store (`Refused.keep`) is written afterwards by the
+    outermost verb, since an inner one's would be rolled back with it (a verb that continues after another's
+    refusal calls its `keep` itself). A verb that owns the transaction retries after a deadlock or a
+    busy SQLite, and raises Unavailable `busy` if that did not help.
     """
 
     def decorate(function: Callable[P, R]) -> Verb[P, R]:

@@ -1,4 +1,4 @@
-"""The two switches: what they come to, which verbs they stop, and who turns them."""
+"""The two switches: their effective state, the verbs they stop, and changing them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from governance.golive.models import GoLiveState
 
 
 class Standing(enum.Enum):
-    """What the two switches come to: what verbs, the board, the banner and every page go by."""
+    """The effective state of the two switches, which services, the board, the banner and every page use."""
 
-    NOT_ENFORCED = "unbound"  # whatever they say, nothing is stopped
+    NOT_ENFORCED = "unbound"  # nothing is stopped, whatever they are
     KILLED = "killed"
     OFF = "off"
     LIVE = "live"
 
 
 def standing_at(now: GoLiveState) -> Standing:
-    """Return what the switches come to in this installation: the only place where they are judged."""
+    """Return the effective state of the switches in this installation: the only place that decides it."""
     if not settings.GO_LIVE_ENFORCE:
         return Standing.NOT_ENFORCED
     if now.kill_switch_engaged:
@@ -36,14 +36,14 @@ def standing_at(now: GoLiveState) -> Standing:
 
 
 def state() -> GoLiveState:
-    """Return the go-live state; where the row is missing both switches count as off."""
+    """Return the go-live state; if the row is missing both switches count as off."""
     return GoLiveState.objects.filter(pk=1).first() or GoLiveState(pk=1)
 
 
 def require(execution: Execution) -> None:
-    """Raise Unavailable where the switches stop verbs of this class.
+    """Raise Unavailable if the switches stop actions of this class.
 
-    Asks nothing while GO_LIVE_ENFORCE is off.
+    No query while GO_LIVE_ENFORCE is off.
     """
     if execution is Execution.OBSERVE_ONLY or not settings.GO_LIVE_ENFORCE:
         return
@@ -59,10 +59,10 @@ def require(execution: Execution) -> None:
 
 
 def admit(execution: Execution) -> None:
-    """Let a verb of this class begin, inside its transaction, before it locks anything else.
+    """Admit an action of this class, inside its transaction, before it locks anything else.
 
-    Raises Unavailable where a switch stops it. What a switch stops shares its lock until it commits; what
-    records or slows down never waits for one.
+    Raises Unavailable if a switch stops it. An action that a switch can stop shares its lock until it
+    commits; actions that record or slow down never wait for one.
     """
     if execution is not Execution.OBSERVE_ONLY and settings.GO_LIVE_ENFORCE:
         lock.share()
@@ -70,7 +70,7 @@ def admit(execution: Execution) -> None:
 
 
 class Blocked(Refused):
-    """Go-live cannot be enabled yet; `extra` carries the blockers."""
+    """Go-live cannot be enabled yet; `extra` has the blockers."""
 
     status = 412
 
@@ -85,7 +85,7 @@ class Blocked(Refused):
 
 
 def checklist(at: datetime) -> list[hooks.ChecklistLine]:
-    """Return what must hold before go-live, line by line; a line that is not ok keeps it off."""
+    """Return the conditions for go-live, line by line; a line that is not ok keeps it off."""
     return [line for lines in hooks.checklist.ask(at) for line in lines]
 
 
@@ -109,11 +109,11 @@ def _switch(by: By, at: datetime, reason: str, **changes: bool) -> GoLiveState:
 
 @verb(Execution.OBSERVE_ONLY, right=SWITCH, refusal=_("Only a manager switches go-live."))
 def set_go_live(enabled: bool, *, by: By, at: datetime, reason: str) -> GoLiveState:
-    """Switch go-live. Switching to what it is changes nothing.
+    """Switch go-live. Setting it to its current state changes nothing.
 
-    Disabling waits for the verbs that it stops (`lock.take_alone`): once it returns, and is committed,
-    nothing of theirs is committed any more. Raises Forbidden without the right, Blocked for enabling while
-    the runbook names a blocker.
+    Disabling waits for the actions that it stops (`lock.take_alone`): once it returns, and is committed, none
+    of them commits any more. Raises Forbidden without the permission, Blocked for enabling while the runbook
+    has a blocker.
     """
     if enabled:
         blocking = [line for line in checklist(at) if not line.ok]
@@ -126,10 +126,10 @@ def set_go_live(enabled: bool, *, by: By, at: datetime, reason: str) -> GoLiveSt
 
 @verb(Execution.OBSERVE_ONLY)
 def set_kill_switch(engaged: bool, *, by: By, at: datetime, reason: str) -> GoLiveState:
-    """Engage or release the kill switch. Switching to what it is changes nothing.
+    """Engage or release the kill switch. Setting it to its current state changes nothing.
 
-    Engaging waits for the verbs that it stops, as disabling go-live does; call it where nothing else of the
-    transaction makes them wait. Raises Forbidden without the right, Invalid where a release names no reason.
+    Engaging waits for the actions that it stops, as disabling go-live does; call it where nothing else in the
+    transaction makes them wait. Raises Forbidden without the permission, Invalid if a release has no reason.
     """
     require_right(by, ENGAGE if engaged else SWITCH, _("Your role does not switch the kill switch that way."))
     if not engaged and not reason.strip():

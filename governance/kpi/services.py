@@ -1,4 +1,4 @@
-"""Emitting KPI events. Each is written in the transaction of what it counts."""
+"""Emitting KPI events. Each is written in the transaction of the action that it counts."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ def emit_kpi(
 
 
 def kpi_success(domain: str, metric: str, *, by: By, at: datetime, **detail: Any) -> None:
-    """Write an event that went well."""
+    """Write an event that succeeded."""
     emit_kpi(domain, metric, by=by, at=at, success=True, detail=detail)
 
 
 def kpi_fail(domain: str, metric: str, *, by: By, at: datetime, **detail: Any) -> None:
-    """Write an event that went wrong."""
+    """Write an event that failed."""
     emit_kpi(domain, metric, by=by, at=at, success=False, detail=detail)
 
 
 def kpi_value(domain: str, metric: str, value: Decimal, *, by: By, at: datetime, **detail: Any) -> None:
-    """Write an event that is a figure."""
+    """Write an event with a value."""
     emit_kpi(domain, metric, by=by, at=at, value=value, detail=detail)
 
 
@@ -75,7 +75,7 @@ def kpi_value(domain: str, metric: str, value: Decimal, *, by: By, at: datetime,
 def kpi_timed_step(domain: str, metric: str, *, by: By, at: datetime, **detail: Any) -> Iterator[None]:
     """Write, when the block ends, whether it succeeded and how many seconds it took.
 
-    The event of a failed block is written outside the block's own transaction and the exception goes on.
+    The event of a failed block is written outside the block's own transaction and the exception propagates.
     """
     began = time.perf_counter()
 

@@ -1,4 +1,4 @@
-"""The bases of commands that call verbs, and of those that write about people."""
+"""Base classes of commands that call verbs, and of those that write about people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from governance.core.errors import Refused
 
 
 class VerbCommand(BaseCommand):
-    """A command that ends with the sentence of a verb's refusal instead of a traceback."""
+    """A command that prints a verb's refusal as a sentence instead of a traceback."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:

@@ -87,7 +87,7 @@ def _cap(label: Any, help_text: Any) -> forms.IntegerField:
 
 
 class PolicyForm(CarefulForm):
-    """When, how and whom to contact, without typing JSON."""
+    """The form of a market policy, without JSON to type."""
 
     week = WeekField(
         label=gettext_lazy("Contact hours"), required=False, widget=DrawnWeek,

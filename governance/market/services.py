@@ -1,4 +1,4 @@
-"""Verbs of market policies."""
+"""Services of market policies."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FURTHEST = timedelta(days=5 * 366)
 
 
 def get_effective_policy(place: Place) -> MarketPolicy | None:
-    """Return the policy that decides for a place: its own row, else its province's ALL, else None."""
+    """Return the policy that applies to a place: its own row, else its province's ALL, else None."""
     policy: MarketPolicy | None = MarketPolicy.objects.effective(place)
     return policy
 
@@ -52,10 +52,10 @@ def upsert_policy(
     reason: str = "",
     expected_version: int | None = None,
 ) -> MarketPolicy:
-    """Create or change a place's policy; what is left out, also inside `rules`, keeps its value.
+    """Create or change a place's policy; omitted values, also inside `rules`, stay as they are.
 
-    No change makes no version. Raises Forbidden without the right, Invalid for rules or a zone that cannot be
-    used, Refused `stale_version` when `expected_version` is not the row's.
+    Without a change there is no version. Raises Forbidden without the permission, Invalid for invalid rules
+    or an invalid zone, Refused `stale_version` when `expected_version` is not the row's.
     """
     waiting = _begin(place.province, at)
     policy: MarketPolicy
@@ -83,12 +83,12 @@ def schedule_change(
     reason: str = "",
     expected_version: int | None = None,
 ) -> ScheduledChange | None:
-    """Change a place's policy from an instant on; until then it stays as it is. None: nothing would change.
+    """Change a place's policy from an instant on; None if nothing would change.
 
-    Kept is what differs from the policy that would be in force at that instant; what is changed otherwise
-    until then stays changed. Raises Forbidden without the right, Invalid for an instant that is not in the
-    next five years and for what cannot be used, Refused `stale_version` when `expected_version` is not the
-    policy's present one, `already_scheduled` where another change begins at the same instant,
+    Only the differences from the policy that would be in force at that instant are stored; other values that
+    change until then stay changed. Raises Forbidden without the permission, Invalid for an instant that is
+    not in the next five years and for invalid values, Refused `stale_version` when `expected_version` is not
+    the policy's present one, `already_scheduled` if another change takes effect at the same instant,
     `too_many_scheduled` above 20.
     """
     if not at < effective_from <= at + FURTHEST:
@@ -150,10 +150,10 @@ def schedule_change(
 
 @verb(Execution.OBSERVE_ONLY, right=EDIT, refusal=NOT_EDITING)
 def cancel_scheduled(change_id: int, *, by: By, at: datetime, reason: str) -> ScheduledChange:
-    """Cancel a scheduled change before it begins. A second time changes nothing.
+    """Cancel a scheduled change before it takes effect. A repeat changes nothing.
 
-    Raises Forbidden without the right, NotFound for an unknown one, Invalid without a reason, Refused
-    `already_in_force` for one that has begun.
+    Raises Forbidden without the permission, NotFound for an unknown one, Invalid without a reason, Refused
+    `already_in_force` for one that has taken effect.
     """
     if not reason.strip():
         raise Invalid({"reason": [_("Say why the change is cancelled.")]})
@@ -177,10 +177,10 @@ def cancel_scheduled(change_id: int, *, by: By, at: datetime, reason: str) -> Sc
 
 
 def apply_scheduled(at: datetime, *, limit: int = 200) -> int:
-    """Make the scheduled changes that have begun versions of their policies; returns how many.
+    """Apply scheduled changes that are in effect as versions of their policies; return how many.
 
-    The gate judges by them from their instant on, whether or not this has run. A province that fails keeps no
-    other one waiting; its failure is raised in the end.
+    The gate uses them from their instant on, whether or not this has run. A province that fails does not
+    block others; its failure is raised in the end.
     """
     due = ScheduledChange.objects.due(at).values_list("province", flat=True)[:limit]
     done, failure = 0, None
@@ -208,18 +208,18 @@ def _lock(province: str) -> None:
 
 
 def lock_provinces(provinces: Iterable[str]) -> None:
-    """Lock provinces in one fixed order, for whoever changes several in one transaction."""
+    """Lock provinces in one fixed order, for changing several in one transaction."""
     for province in sorted(set(provinces)):
         _lock(province)
 
 
 def _begin(province: str, at: datetime) -> list[ScheduledChange]:
-    """Lock a province's policies and apply what has begun there; returns what is scheduled for later."""
+    """Lock a province's policies and apply changes in effect there; return those scheduled for later."""
     _lock(province)
     waiting = ScheduledChange.objects.pending().filter(province=province).order_by("effective_from", "id")
     rows = list(waiting)
     due = [row for row in rows if row.effective_from <= at]
-    # at the same instant what holds for all markets goes first, since a new market begins with it
+    # at the same instant the change for all markets comes first, since a new market starts with it
     for change in sorted(due, key=lambda row: (row.effective_from, row.market_key != ALL, row.pk)):
         _apply(change, at)
     return [row for row in rows if row.effective_from > at]
@@ -244,7 +244,7 @@ def _apply(change: ScheduledChange, at: datetime) -> None:
 
 
 def _require_usable(province: str, waiting: Sequence[ScheduledChange], at: datetime) -> None:
-    """Refuse what would make a scheduled change unusable, such as a cap a day above that of 7 days."""
+    """Refuse what would make a scheduled change invalid, such as a daily cap above that of 7 days."""
     if not waiting:
         return
     places = {Place(row.province, row.market) for row in waiting}
@@ -300,9 +300,9 @@ def simulate_policy(
     rules: Mapping[str, Any] | None = None,
     timezone: str | None = None,
 ) -> hooks.Moves:
-    """Return what the same change, at once or from an instant on, would do to open tasks; keeps nothing.
+    """Return what the same change, at once or from an instant on, would do to open tasks; store nothing.
 
-    Raises Invalid for rules or a zone that cannot be used.
+    Raises Invalid for invalid rules or an invalid zone.
     """
     start = effective_from or at
     row = in_force(pieces_at(policies_at([place], at), place), start)

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 ANSWERS_KEPT = timedelta(hours=24)
 HEARTBEAT = "jobs"
-BEAT_WITHIN = timedelta(minutes=5)  # an older beat means that no jobs are run
+BEAT_WITHIN = timedelta(minutes=5)  # an older beat means that no jobs run
 LOCK_WAIT = timedelta(seconds=10)
 RETRY_AFTER = timedelta(minutes=2)
 SECONDS = 10.0
@@ -42,14 +42,14 @@ class MismatchedKey(Refused):
 
 
 def request_hash(request: Any) -> str:
-    """Return the digest that tells one request from another."""
+    """Return the digest that identifies a request."""
     return hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _claim_key(user_id: int, key: str, digest: str, at: datetime) -> bool:
-    """Insert the key's row, waiting for a running request that holds it; False if it is there already."""
+    """Insert the key's row, waiting for a running request that holds it; return False if it exists."""
     rows = IdempotentAnswer.objects.filter(user_id=user_id, key=key)
-    if connection.vendor != "postgresql":  # SQLite has one writer: whoever is here has waited already
+    if connection.vendor != "postgresql":  # SQLite has one writer: this request has waited already
         rows.filter(created_at__lt=at - ANSWERS_KEPT).delete()
         if rows.exists():
             return False
@@ -86,10 +86,10 @@ def answer_once(
 ) -> tuple[int, str, bool]:
     """Run `handle` once per user and key and return (status, body, replayed).
 
-    `handle` returns the status, the rendered body and whether the answer is to be stored; it runs in the
-    same transaction as the row that stores its answer, again after a deadlock. A refusal is not stored and
-    may be tried again. Raises MismatchedKey `key_reused` (422) for another request under the key, Refused
-    `key_in_use` after 10 s of waiting for the first (on SQLite, for whoever writes), Unavailable `busy`.
+    `handle` returns the status, the rendered body and whether to store the answer; it runs in the same
+    transaction as the row that stores its answer, again after a deadlock. A refusal is not stored and can be
+    retried. Raises MismatchedKey `key_reused` (422) for another request with the key, Refused `key_in_use`
+    after waiting 10 s for the first (on SQLite, for the writer), Unavailable `busy`.
     """
     digest = request_hash(request)
     mine = IdempotentAnswer.objects.filter(user_id=user_id, key=key)
@@ -97,7 +97,7 @@ def answer_once(
     def once() -> tuple[int, str, bool]:
         while not _claim_key(user_id, key, digest, at):
             stored = mine.first()
-            if stored is None:  # forgotten since, as older than 24 hours
+            if stored is None:  # deleted since, as older than 24 hours
                 continue
             if stored.request_hash != digest:
                 raise MismatchedKey(
@@ -113,7 +113,7 @@ def answer_once(
 
     try:
         return in_transaction(once, patience=LOCK_WAIT.total_seconds())
-    except WriterBusy as busy:  # whose key it is that runs cannot be seen before it is written
+    except WriterBusy as busy:  # the owner of a running key is not visible before its row is written
         raise Refused(
             "key_in_use",
             _("A write is still in progress; try again in a moment with the same key."),
@@ -121,7 +121,7 @@ def answer_once(
 
 
 def purge_answers(at: datetime, limit: int = 5000) -> int:
-    """Forget stored answers older than 24 hours; returns how many."""
+    """Delete stored answers older than 24 hours; return how many."""
     old = IdempotentAnswer.objects.filter(created_at__lt=at - ANSWERS_KEPT).values("pk")[:limit]
     return IdempotentAnswer.objects.filter(pk__in=list(old.values_list("pk", flat=True))).delete()[0]
 
@@ -129,7 +129,7 @@ def purge_answers(at: datetime, limit: int = 5000) -> int:
 def post_message(
     kind: str, to: str, subject: str, body: str, *, once: str, at: datetime, correlation_id: str = ""
 ) -> None:
-    """Write a message to be sent by the draining job; a second one with the same `once` is not written."""
+    """Write a message to be sent by the sending job; a second one with the same `once` is not written."""
     OutboxMessage.objects.bulk_create(
         [
             OutboxMessage(
@@ -142,13 +142,13 @@ def post_message(
 
 
 def drain_outbox(at: datetime, limit: int = 50, seconds: float | None = None) -> int:
-    """Send waiting messages for at most `seconds`, left out 10, and what the last takes; returns how many.
+    """Send queued messages for at most `seconds`, by default 10, plus the time of the last; return how many.
 
-    Each is claimed by a conditional update before it is sent, so two at once never send the same. A sender
-    killed after the mail server took a message and before that was noted sends it again after RETRY_AFTER:
-    mail cannot be sent exactly once. Both copies carry the same Message-ID, by which mail systems know them
-    for one. A message that fails waits 2, 8, 32 and 128 minutes and is given up at the fifth time. While the
-    mail server is away, messages wait and no try is counted.
+    Each is claimed by a conditional update before it is sent, so two senders never send the same. If a sender
+    is killed after the mail server accepted a message and before that was recorded, it is sent again after
+    RETRY_AFTER: mail cannot be sent exactly once. Both copies have the same Message-ID, by which mail systems
+    recognize them as one. A message that fails waits 2, 8, 32 and 128 minutes and fails permanently at the
+    fifth attempt. While the mail server is unreachable, messages wait and no attempt is counted.
     """
     until = time.monotonic() + (SECONDS if seconds is None else seconds)
     waiting = OutboxMessage.objects.filter(sent_at=None, dead_at=None, not_before__lte=at)
@@ -166,7 +166,7 @@ def drain_outbox(at: datetime, limit: int = 50, seconds: float | None = None) ->
 
 
 def _opened(mail: BaseEmailBackend) -> bool:
-    """Open the connection to the mail server, if it is not open; False while the server is away."""
+    """Open the connection to the mail server, if needed; return False while the server is unreachable."""
     try:
         mail.open()
     except Exception as problem:  # SMTP's, the network's, or a folder that cannot be written to
@@ -176,10 +176,10 @@ def _opened(mail: BaseEmailBackend) -> bool:
 
 
 def _send(message: OutboxMessage, mail: BaseEmailBackend, at: datetime) -> int:
-    """Claim and send one message; returns 1 if it was sent."""
+    """Claim and send one message; return 1 if it was sent."""
     row = OutboxMessage.objects.filter(pk=message.pk, sent_at=None, dead_at=None)
     mine = row.filter(attempts=message.attempts, not_before=message.not_before)
-    if message.attempts >= MAX_ATTEMPTS:  # at its last try the sender itself was killed
+    if message.attempts >= MAX_ATTEMPTS:  # the sender itself was killed at the last attempt
         _give_up(message, mine, message.last_error or "killed", at)
         return 0
     wait = RETRY_AFTER * (4**message.attempts if message.attempts + 1 < MAX_ATTEMPTS else 1)
@@ -190,9 +190,9 @@ def _send(message: OutboxMessage, mail: BaseEmailBackend, at: datetime) -> int:
             message.subject, message.body, to=[message.to], connection=mail,
             headers={"Message-ID": message_id(message)},
         ).send()  # fmt: skip
-    except Exception as problem:  # whatever the mail server says, the message stays for the next try
+    except Exception as problem:  # whatever the mail server's error, the message stays for the next attempt
         log.warning("outbox message %s failed: %s", message.pk, type(problem).__name__)
-        mail.close()  # the next message must not meet a connection left in the middle of this one
+        mail.close()  # the next message must not get a connection in the middle of this one
         if message.attempts + 1 >= MAX_ATTEMPTS:
             _give_up(message, row, type(problem).__name__, at)
         else:
@@ -203,14 +203,14 @@ def _send(message: OutboxMessage, mail: BaseEmailBackend, at: datetime) -> int:
 
 
 def message_id(message: OutboxMessage) -> str:
-    """Return the Message-ID of an outbox message, the same at every try."""
+    """Return the Message-ID of an outbox message, the same at every attempt."""
     once = f"{message.dedupe} {message.created_at.isoformat()}"
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
     return f"<{hashlib.sha256(once.encode()).hexdigest()[:32]}@{domain}>"
 
 
 def _give_up(message: OutboxMessage, row: QuerySet[OutboxMessage], why: str, at: datetime) -> None:
-    """Try a message no more and tell the managers, once a day; of a failing notice itself nobody is told."""
+    """Mark a message as failed permanently and notify the managers, once a day; not for failing notices."""
     with transaction.atomic():
         if not row.update(dead_at=at, last_error=why):
             return
@@ -230,16 +230,16 @@ def _give_up(message: OutboxMessage, row: QuerySet[OutboxMessage], why: str, at:
 
 
 def last_beat() -> datetime | None:
-    """Return when the jobs last showed that they are run; None where they never were."""
+    """Return when the jobs last reported that they run; None if never."""
     found: datetime | None = Heartbeat.objects.filter(name=HEARTBEAT).values_list("at", flat=True).first()
     return found
 
 
 def beat(at: datetime) -> dict[str, int]:
-    """Note that jobs are being run at `at`, and forget a batch of old answers.
+    """Record that jobs run at `at`, and delete a batch of old answers.
 
-    The time is moved back only where it lies so far ahead that a wrong clock must have written it. Returns
-    how many answers were forgotten.
+    The time is moved back only if it is so far ahead that a wrong clock must have written it. Returns how
+    many answers were deleted.
     """
     newer = Case(When(at__gt=at + BEAT_WITHIN, then=Value(at)), default=Greatest("at", Value(at)))
     if not Heartbeat.objects.filter(name=HEARTBEAT).update(at=newer):

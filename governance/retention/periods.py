@@ -110,8 +110,8 @@ def set_period(
 ) -> RetentionPeriod:
     """Change how many days a subject's rows are kept, None for forever; create a version if it differs.
 
-    Raises Forbidden without the right, NotFound for an unknown subject, Invalid for a period below the least
-    one or without a reason, Refused `stale_version` when `expected_version` is not the row's.
+    Raises Forbidden without the permission, NotFound for an unknown subject, Invalid for a period below the
+    minimum or without a reason, Refused `stale_version` when `expected_version` is not the row's.
     """
     if not reason.strip():
         raise Invalid({"change_reason": [_("Say why this changes.")]})

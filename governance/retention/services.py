@@ -1,4 +1,4 @@
-"""The retention job's verb: removing rows past their period, in steps that each tell of themselves."""
+"""The retention job's service: removes expired rows, in steps that are each recorded."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from governance.retention.registry import Rule
 log = logging.getLogger(__name__)
 
 BATCH = 1000
-SECONDS = 120.0  # of one run; what remains waits for the next night
+SECONDS = 120.0  # of one run; the rest waits for the next night
 
 
 class NotAllRemoved(Exception):
-    """Of some subjects nothing could be removed; the others were done."""
+    """Nothing could be removed of some subjects; the others were done."""
 
 
 def remove_expired(at: datetime, *, by: By, seconds: float = SECONDS, batch: int = BATCH) -> dict[str, int]:
-    """Remove what is older than its period, oldest first; returns how many rows per subject.
+    """Remove what is older than its period, oldest first; return how many rows per subject.
 
-    Each step is a transaction with the row that tells of it, so that a run may be cut short, repeated, or run
-    beside another. Raises NotAllRemoved after all subjects where the database refused one.
+    Each step is a transaction with the row that records it, so that a run may be interrupted, repeated, or
+    run in parallel. Raises NotAllRemoved after all subjects if the database refused one.
     """
     began = time.monotonic()
     removed: dict[str, int] = {}
@@ -48,12 +48,12 @@ def remove_expired(at: datetime, *, by: By, seconds: float = SECONDS, batch: int
             while time.monotonic() - began < seconds and database.any_expired(connection, rule, before):
                 count = remove_step(rule, before, by=by, at=at, most=batch)
                 removed[rule.subject] = removed.get(rule.subject, 0) + count
-        except DatabaseError as problem:  # such as rows that something else still points at
+        except DatabaseError as problem:  # such as rows that something else still refers to
             log.error("retention of %s failed: %s", rule.subject, type(problem).__name__)
             failed.append(rule.subject)
     close_left_behind(at)
     import_string(f"{settings.SESSION_ENGINE}.SessionStore").clear_expired()
-    # A wrong password counts for 15 minutes; the next sign-in removes it, and this whatever nothing followed.
+    # A wrong password counts for 15 minutes; the next sign-in removes it, and this removes those without one.
     AccessAttempt.objects.filter(attempt_time__lt=at - timedelta(days=1)).delete()
     if failed:
         raise NotAllRemoved(", ".join(failed))
@@ -62,9 +62,9 @@ def remove_expired(at: datetime, *, by: By, seconds: float = SECONDS, batch: int
 
 @verb(Execution.OBSERVE_ONLY)
 def remove_step(rule: Rule, before: datetime, *, by: By, at: datetime, most: int) -> int:
-    """Remove at most `most` rows of a rule older than `before`; returns how many.
+    """Remove at most `most` rows of a rule older than `before`; return how many.
 
-    Raises IntegrityError where the period, or the least one, says no: the database judges that itself.
+    Raises IntegrityError if the period, or its minimum, forbids it: the database checks that itself.
     """
     row = Removal(
         subject=rule.subject,
@@ -76,7 +76,7 @@ def remove_step(rule: Rule, before: datetime, *, by: By, at: datetime, most: int
         **by.written(),
     )
     if connection.vendor == "postgresql":
-        row.save()  # the database's function does it and fills the row in
+        row.save()  # the database function does it and fills in the row
         return Removal.objects.values_list("count", flat=True).get(pk=row.pk)
     for name, value in database.remove_by_hand(connection, rule, before, most).items():
         setattr(row, name, value)

@@ -1,4 +1,4 @@
-"""Asking the runbook: every check, whatever one of them does."""
+"""Running the runbook: every check, even if some raise."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A finding as it is told; `url` is the screen where it is put right, blank where there is none."""
+    """A finding for display; `url` is the screen on which to fix it, blank if there is none."""
 
     id: str
     severity: str
@@ -34,7 +34,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A check with what it found; nothing where all is well."""
+    """A check with its findings; none if all is well."""
 
     id: str
     title: str
@@ -44,7 +44,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The runbook as it stands at one instant."""
+    """The runbook's status at one instant."""
 
     generated_at: datetime
     asked: tuple[Asked, ...]
@@ -66,7 +66,7 @@ class Status:
 
     @property
     def in_order(self) -> list[Asked]:
-        """The checks that found nothing."""
+        """Return the checks without findings."""
         return [asked for asked in self.asked if not asked.found]
 
     @property
@@ -75,7 +75,7 @@ class Status:
 
     @property
     def light(self) -> str:
-        """BLOCKER, WARN or INFO: the worst of what was found."""
+        """Return BLOCKER, WARN or INFO: the most serious finding."""
         return Severity.BLOCKER if self.blockers else Severity.WARN if self.warnings else Severity.INFO
 
     def as_json(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Status:
 
 
 def status(at: datetime) -> Status:
-    """Ask every check and return what they found. A check that raises is a blocker; this never does."""
+    """Run every check and return the findings. A check that raises is a blocker; this never raises."""
     return Status(at, tuple(_ask(known, at) for known in registered()))
 
 
@@ -97,7 +97,7 @@ def _ask(known: Check, at: datetime) -> Asked:
     try:
         with _apart():
             found = tuple(_told(known, one) for one in _findings(known.ask(at)))
-    except Exception as problem:  # whatever it is: what cannot be checked is not known to be in order
+    except Exception as problem:  # any error: what cannot be checked is not known to be in order
         log.exception("the check %s could not be carried out", known.id)
         kind = type(problem).__name__
         sentence = _("This could not be checked (%(problem)s); the log says more.") % {"problem": kind}
@@ -106,7 +106,7 @@ def _ask(known: Check, at: datetime) -> Asked:
 
 
 def _apart() -> AbstractContextManager[Any]:
-    """Keep a check's database error from the transaction around it; without one there is nothing to keep."""
+    """Keep a check's database error from the surrounding transaction; without one nothing is needed."""
     return transaction.atomic() if connection.in_atomic_block else nullcontext()
 
 
@@ -133,7 +133,7 @@ def _title(known: Check) -> str:
 
 
 def checklist(at: datetime) -> list[ChecklistLine]:
-    """Answer the hook `checklist`: every check that can block go-live, and whatever did."""
+    """Answer the hook `checklist`: every check that can block go-live, and every one that does."""
     lines = []
     for asked in status(at).asked:
         blockers = [one for one in asked.found if one.severity == Severity.BLOCKER]
@@ -146,7 +146,7 @@ def checklist(at: datetime) -> list[ChecklistLine]:
 
 
 def board_figures(at: datetime) -> dict[str, Any]:
-    """Answer the hook `figures`: how many blockers and warnings there are, for the board's light."""
+    """Answer the hook `figures`: how many blockers and warnings there are, for the board."""
     runbook = status(at)
     return {"runbook": {"blockers": len(runbook.blockers), "warnings": len(runbook.warnings)}}
 
@@ -174,5 +174,5 @@ def _items(found: list[Found]) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Return a text on one line in which Markdown finds nothing to do."""
+    """Return a text on one line without Markdown syntax."""
     return "".join(f"\\{sign}" if sign in "\\`*_[]<>#|" else sign for sign in " ".join(text.split()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -31,7 +32,7 @@ def switched_off(policy: MarketPolicy) -> None:
 
 
 def test_a_change_keeps_who_made_it_when_why_and_in_which_call(by: MakeBy) -> None:
-    clerk = by("MANAGER", "clerk").with_correlation("call-7")
+    clerk = replace(by("MANAGER", "clerk"), correlation_id="call-7")
     row = ontario(switched_off, clerk)
     for version in (MarketPolicy.objects.get(pk=row.pk), row.history.latest()):
         assert (version.version, version.changed_by, version.reason) == (2, "clerk", "why")

@@ -201,7 +201,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         {
             "title": title,
             "separator": number > 0,
-            "collapsible": number == len(SECTIONS) - 1,  # System: tables that few people need, folded away
+            "collapsible": number == len(SECTIONS) - 1,  # System: tables that few people need, collapsed
             "items": [
                 _item(request, entry, counted)
                 for entry in [*entries, *(others if number == len(SECTIONS) - 1 else [])]

@@ -1,4 +1,4 @@
-"""What the admin screens of all rooms and packs share."""
+"""Base classes of the admin."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ from governance.core.strict_json import read_json
 from governance.core.versions import BOOKKEEPING, Versioned, restored
 
 ASKED_BY_FILTERS = ("exact", "gte", "lt", "isnull", "isempty", "id__exact")
-MOST_LISTED = 10_000  # rows of a list that can be paged through; more are found by search and filters
-CONFIRMED = "confirmed"  # in what a form sends: the stamp of the warnings that were read
+MOST_LISTED = 10_000  # rows of a list that can be paged through; others are found by search and filters
+CONFIRMED = "confirmed"  # form field: the stamp of the warnings that were read
 VERSION = ("version", "changed_by", "reason", "updated_at", "correlation_id")
-WHY_AND_VERSION = (  # what the forms of versioned rows end with
+WHY_AND_VERSION = (  # the last fields of the forms of versioned rows
     (_("Why"), {"fields": ("change_reason", "seen_version")}),
     (_("This version"), {"fields": VERSION}),
 )
@@ -52,7 +52,7 @@ LINE = 76  # characters that a form's text area shows without wrapping
 
 
 def by_of(request: HttpRequest) -> By:
-    """Return the signed-in person of an admin screen or page."""
+    """Return the actor of an admin page's signed-in user."""
     user = request.user
     if isinstance(user, AnonymousUser):
         raise PermissionError("nobody is signed in")
@@ -69,20 +69,20 @@ class FirstThousands(Paginator):  # type: ignore[type-arg]  # no subscript at ru
 
 
 class ChoosesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
-    """A list whose actions say so when what was sent as a chosen row is no id; Django itself would fail.
+    """A list whose actions show an error if a selected row's id is invalid; Django itself would fail.
 
-    So it would for a row that is asked for by a column without a name, and for `id__range=1` in an address.
+    So it would for a row that is looked up by a column without a name, and for `id__range=1` in a URL.
     """
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         return super().get_object(request, object_id, from_field or None)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        """Allow what the list's own filters ask: others walk through the whole table, or cannot be asked."""
+        """Allow only the list's own filters: others scan the whole table, or are invalid."""
         asked = ["pk", "id"]
         one: Any
         for one in self.get_list_filter(request):
-            if isinstance(one, type):  # a filter of our own, which asks what it likes
+            if isinstance(one, type):  # a filter of our own, which queries what it needs
                 asked.append(str(getattr(one, "parameter_name", "")))
                 continue
             name = one if isinstance(one, str) else one[0]
@@ -100,17 +100,17 @@ class ChoosesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
 
 class LongList(ChoosesRows):
-    """A list that opens as quickly with millions of rows: nothing is counted to the end."""
+    """A list that opens as fast with millions of rows: nothing is counted to the end."""
 
     paginator = FirstThousands
     list_per_page = 50
-    nothing_yet: ClassVar[Any] = ""  # what an empty list says
+    nothing_yet: ClassVar[Any] = ""  # the text of an empty list
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 
 
 class ReadOnlyAdmin(LongList):
-    """A screen that shows and changes nothing; superusers included."""
+    """A read-only admin class, for superusers too."""
 
     actions = None
     list_fullwidth = True
@@ -126,13 +126,13 @@ class ReadOnlyAdmin(LongList):
 
 
 def reason_field(label: Any, max_length: int = 200, help_text: Any = "", **more: Any) -> forms.CharField:
-    """Return the field that asks for a reason, two lines high."""
+    """Return a form field for a reason, two lines high."""
     widget = UnfoldAdminTextareaWidget(attrs={"rows": 2})
     return forms.CharField(label=label, max_length=max_length, help_text=help_text, widget=widget, **more)
 
 
 class WhyForm(forms.Form):
-    """Why several rows change."""
+    """The reason for changing several rows."""
 
     reason = reason_field(_("Reason"))
 
@@ -145,7 +145,7 @@ def ask_why(
     title: Any,
     **more: Any,
 ) -> HttpResponse:
-    """Show a form between the choice of rows and an action; `more` is what else its template shows."""
+    """Show a form between selecting the rows and an action; `more` is additional template context."""
     context = {
         **screen.admin_site.each_context(request),
         "opts": screen.opts, "title": title, "form": form, "action": action, **more,
@@ -167,7 +167,7 @@ def act_on_each(request: HttpRequest, rows: Iterable[Any], act: Callable[[Any], 
 
 
 class Warned(Refused):
-    """What would be saved is dangerous: whoever saves it reads the warnings and confirms them."""
+    """Saving would be dangerous: the user has to read the warnings and confirm them."""
 
     def __init__(self, warnings: list[str]) -> None:
         super().__init__("confirm", gettext("Nothing is saved yet: read the warning and confirm it."))
@@ -179,12 +179,12 @@ class Warned(Refused):
 
 
 def stamp(warnings: list[str]) -> str:
-    """Return what confirms these very warnings, and no others."""
+    """Return a stamp that confirms exactly these warnings."""
     return hashlib.sha256("\n".join(warnings).encode()).hexdigest()[:32]
 
 
 def explained(form: forms.BaseForm, name: str = "change_reason") -> None:
-    """Let a form ask for a reason of at least 10 characters."""
+    """Make a form require a reason of at least 10 characters."""
     if field := form.fields.get(name):
         field.validators.append(MinLengthValidator(LEAST, lazy(too_short, str)()))
         field.help_text = format_lazy(
@@ -193,7 +193,7 @@ def explained(form: forms.BaseForm, name: str = "change_reason") -> None:
 
 
 class ChangeReasonForm(forms.Form):
-    """A form that asks why something changes."""
+    """A form with a reason for a change."""
 
     change_reason = reason_field(
         _("Reason for this change"),
@@ -203,11 +203,11 @@ class ChangeReasonForm(forms.Form):
 
 
 class ReasonForm(ChangeReasonForm, forms.ModelForm):  # type: ignore[type-arg]  # the admin sets the model
-    """A row's form that asks why, every time."""
+    """A row's form that always requires a reason."""
 
 
 def pretty_json(value: Any, margin: str = "") -> str:
-    """Return JSON as a person reads it: what fits a line on one line, the rest indented."""
+    """Return JSON for display: what fits on a line on one line, the rest indented."""
     line = json.dumps(value, ensure_ascii=False)
     if len(margin) + len(line) <= LINE or not value or not isinstance(value, dict | list):
         return line
@@ -225,7 +225,7 @@ def pretty_json(value: Any, margin: str = "") -> str:
 
 
 class JSONText(forms.JSONField):
-    """JSON typed by a person: shown indented, read as strictly as the API reads it."""
+    """JSON typed by a person: shown indented, parsed as strictly as in the API."""
 
     empty_values: Any = (None, "")  # an empty list or object is a value
     widget = UnfoldAdminTextareaWidget(attrs={"rows": 14, "class": "font-mono", "spellcheck": "false"})
@@ -253,7 +253,7 @@ class JSONText(forms.JSONField):
 
 
 class VersionForm(ReasonForm):
-    """A form of a versioned row; `seen_version` notices that somebody else was faster."""
+    """A form of a versioned row; `seen_version` detects concurrent changes."""
 
     seen_version = forms.IntegerField(
         label=_("Version that was read"), widget=forms.HiddenInput, required=False, min_value=0,
@@ -267,7 +267,7 @@ class VersionForm(ReasonForm):
 
 
 class ShowsRefusals(ModelAdmin):  # type: ignore[misc]  # unfold has no types
-    """A form that shows a service's refusal beside the fields it names, and keeps what was typed."""
+    """A form that shows a service's refusal at the fields that it names, and keeps the input."""
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
@@ -298,17 +298,17 @@ class ShowsRefusals(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
 
 class ServiceAdmin(ShowsRefusals, LongList):
-    """A screen whose saving calls a service.
+    """An admin class whose saving calls a service.
 
-    Subclasses implement `serve(request, obj, form, change)`. A refusal is shown in the form, which keeps what
-    was typed. Rows are never deleted here.
+    Subclasses implement `serve(request, obj, form, change)`. A refusal is shown in the form, which keeps the
+    input. Rows are never deleted here.
     """
 
     list_fullwidth = True
     actions: ClassVar[Any] = None
-    # form field -> what those who only look see in its place
+    # form field -> what read-only users see instead
     shown_instead: ClassVar[dict[str, str]] = {}
-    # read-only once the row exists: a policy that moved would apply to what nobody decided on
+    # read-only once the row exists: changing them would apply the policy elsewhere
     fixed: ClassVar[tuple[str, ...]] = ()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -328,7 +328,7 @@ class ServiceAdmin(ShowsRefusals, LongList):
         obj._state.adding = False
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave out, for those who only look, what only the form asks for."""
+        """Leave out, for read-only users, the fields that only the form needs."""
         fieldsets = super().get_fieldsets(request, obj)
         may = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
         if may and not getattr(request, "shows_history", False):
@@ -344,13 +344,13 @@ class ServiceAdmin(ShowsRefusals, LongList):
 
 
 class RestoreForm(ChangeReasonForm):
-    """Why an old version comes back; `seen_version` notices that somebody else was faster."""
+    """The reason for restoring an old version; `seen_version` detects concurrent changes."""
 
     seen_version = forms.IntegerField(widget=forms.HiddenInput, min_value=0, max_value=2**31 - 1)
 
 
 class DifferencesInWords(HistoricalRecordContextHelper):  # type: ignore[misc]  # simple_history has no types
-    """Shows what differs between two versions as the screens show it: yes and no, choices by name."""
+    """Shows the differences of two versions like the other pages: yes and no, choices by label."""
 
     DEFAULT_MAX_DISPLAYED_DELTA_CHANGE_CHARS = 400
 
@@ -368,12 +368,12 @@ class DifferencesInWords(HistoricalRecordContextHelper):  # type: ignore[misc]  
 
 
 class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # neither has types
-    """A service's screen with every earlier version, which can be read, compared and restored as a new one.
+    """A service's admin class with every earlier version, which can be compared and restored as a new one.
 
-    Restoring goes through `serve`, as any other change does: with its reason, its rules and its refusals.
+    Restoring goes through `serve`, like any other change: with its reason, its validation and its refusals.
     """
 
-    careful: ClassVar[bool] = False  # whether every reason must explain something
+    careful: ClassVar[bool] = False  # whether every reason needs at least 10 characters
     differences: ClassVar[type[DifferencesInWords]] = DifferencesInWords
     object_history_list_template = "admin/versions.html"
     object_history_form_template = "admin/version.html"
@@ -384,7 +384,7 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # n
     def set_history_delta_changes(
         self, request: HttpRequest, historical_records: Any, foreign_keys_are_objs: bool = True
     ) -> None:
-        """Compare each version with the one before it, in what people decided."""
+        """Compare each version with the previous one, in the fields that people decide."""
         newer: Any = None
         for record in historical_records:
             if newer is not None:
@@ -405,11 +405,11 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # n
         ]
 
     def warnings_of(self, before: Any, after: Any) -> list[str]:
-        """Return in sentences what is dangerous about saving `after` over `before` (None: a new row)."""
+        """Return sentences on the dangers of saving `after` over `before` (None: a new row)."""
         return []
 
     def look_again(self, request: HttpRequest, after: Any) -> None:
-        """Raise Warned where saving this is dangerous and was not confirmed."""
+        """Raise Warned if saving this is dangerous and was not confirmed."""
 
     def may_restore(self, request: HttpRequest, obj: Any) -> bool:
         return issubclass(self.model, Versioned) and self.has_change_permission(request, obj)
@@ -479,13 +479,13 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # n
 
     def history_form_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
-            raise PermissionDenied  # it would save with no more than the right to look
+            raise PermissionDenied  # it would save with view permission only
         request.shows_history = True  # type: ignore[attr-defined]  # read above
         return super().history_form_view(request, *args, **kwargs)  # type: ignore[no-any-return]  # untyped
 
 
 class DeletesWithReason(ModelAdmin):  # type: ignore[misc]  # unfold has no types
-    """A screen whose deleting asks why and calls a service: `remove(request, obj, reason)`."""
+    """An admin class whose deletion asks why and calls a service: `remove(request, obj, reason)`."""
 
     delete_confirmation_template = "admin/delete_with_reason.html"
 
@@ -509,7 +509,10 @@ class DeletesWithReason(ModelAdmin):  # type: ignore[misc]  # unfold has no type
 
 
 class TellsOfLead(ModelAdmin):  # type: ignore[misc]  # unfold has no types
-    """A screen of rows that belong to a lead, with the way to her time line. `lead_key` names her id."""
+    """An admin class of rows that belong to a lead, with a link to their timeline.
+
+    `lead_key` is the lead's id.
+    """
 
     lead_key: str
     actions_detail: ClassVar[Any] = ["time_line"]
@@ -526,7 +529,7 @@ class TellsOfLead(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
 
 class FewRows:
-    """Refuse a form of an inline that names thousands of rows: drawing them takes ten seconds and more."""
+    """Refuse an inline form with thousands of rows: rendering them takes ten seconds and more."""
 
     most_rows = 200
 
@@ -539,7 +542,7 @@ class FewRows:
 
 
 class NamedCells:
-    """Give each cell of an inline table the name of its column: the theme shows it above the column alone."""
+    """Give each cell of an inline table its column's name: the theme shows it only above the column."""
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **given: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **given)  # type: ignore[misc]  # an inline's

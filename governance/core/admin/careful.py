@@ -1,6 +1,6 @@
-"""Edits that can do harm: old and new side by side, a reason that explains, and a second look at warnings.
+"""Edits that can do harm: old and new side by side, a reason, and warnings to confirm.
 
-A warning keeps the form with all that was typed in it; it is saved when the same warnings were confirmed.
+A warning keeps the form with its input; it is saved once the same warnings were confirmed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Difference = tuple[str, str, str]  # the field's label, its old value and its ne
 
 
 class CarefulForm(VersionForm):
-    """A form of a versioned row whose reason must explain something."""
+    """A form of a versioned row whose reason needs at least 10 characters."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -32,15 +32,15 @@ class CarefulForm(VersionForm):
 
 
 class CarefulAdmin(LiveAdmin, HistoryAdmin):
-    """A policies' screen: what would change is shown while somebody types, and warnings are confirmed."""
+    """An admin class of policies that shows changes while somebody types, and asks to confirm warnings."""
 
     careful = True
     form = CarefulForm
     change_form_before_template = "admin/careful.html"
-    derived: ClassVar[frozenset[str]] = frozenset({"market_key"})  # columns that follow others
+    derived: ClassVar[frozenset[str]] = frozenset({"market_key"})  # columns derived from others
 
     def look_again(self, request: HttpRequest, after: Any) -> None:
-        """Raise Warned unless there is nothing to warn of, or these very warnings were confirmed."""
+        """Raise Warned unless there is nothing to warn of, or exactly these warnings were confirmed."""
         warnings = self.warnings_of(self._before(after), after)
         if warnings and request.POST.get(CONFIRMED) != stamp(warnings):
             raise Warned(warnings)
@@ -50,7 +50,7 @@ class CarefulAdmin(LiveAdmin, HistoryAdmin):
         super().save_model(request, obj, form, change)
 
     def differences_of(self, before: models.Model | None, after: models.Model) -> list[Difference]:
-        """Return what people decide about a row and would be another, in words."""
+        """Return the changed fields of a row, for display."""
         helper = self.differences(self.model, None)
         found = []
         for field in self.model._meta.concrete_fields:
@@ -79,7 +79,7 @@ class CarefulAdmin(LiveAdmin, HistoryAdmin):
         return (*super().get_readonly_fields(request, obj), "old_and_new")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Put what changes before the reason for it, on a form that changes a row."""
+        """On a form that changes a row, show the changes before the reason."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None:
             return fieldsets
@@ -97,6 +97,6 @@ class CarefulAdmin(LiveAdmin, HistoryAdmin):
         refusal = getattr(request, "refusal", None)
         if isinstance(refusal, Warned):
             changes = self.differences_of(self._before(form.instance), form.instance)
-            form.errors.pop(NON_FIELD_ERRORS, None)  # said at the top, with what it is about
+            form.errors.pop(NON_FIELD_ERRORS, None)  # shown at the top, with its subject
             context = {**context, "warned": refusal, "changes": changes, "errors": None}
         return super().render_change_form(request, context, *args, **kwargs)

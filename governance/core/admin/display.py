@@ -1,4 +1,4 @@
-"""What is kept for programs, shown to people: amounts, shares, local times, and JSON as a list of facts."""
+"""Display of stored data: amounts, shares, local times, and JSON as a list of facts."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Words = Mapping[str, Any]
 
 
 def amount(value: Decimal | float | None) -> str:
-    """Return an amount as the reader's language writes it; cents only where there are some."""
+    """Return an amount in the reader's locale; cents only if there are some."""
     if value is None:
         return NOTHING
     return number_format(value, 0 if value == int(value) else 2, force_grouping=True)
 
 
 def number(value: Any, places: int | None = None) -> str:
-    """Return a number as the reader's language writes it."""
+    """Return a number in the reader's locale."""
     return NOTHING if value is None else number_format(value, places, force_grouping=True)
 
 
@@ -57,7 +57,7 @@ def column(
 
 
 def in_cad(name: str, label: Any, of: str = "") -> Callable[[Any, Any], Any]:
-    """Return a column that shows the amount `name`, of the row itself or of what its `of` names."""
+    """Return a column that shows the amount `name`, of the row itself or of its attribute `of`."""
     read = attrgetter(f"{of}.{name}" if of else name)
     ordering = f"{of}__{name}" if of else name
     return column(format_lazy("{}, CAD", label), lambda row: amount(read(row)), ordering=ordering)
@@ -73,12 +73,12 @@ def as_share(name: str, label: Any, places: int = 2) -> Callable[[Any, Any], Any
 
 
 def there(at: Any, zone: str) -> str:
-    """Return an instant on the clock of a zone: “Nov. 24, 2026 13:19 PST”."""
+    """Return an instant in a time zone: “Nov. 24, 2026 13:19 PST”."""
     return date_format(local(at, zone), "DATETIME_FORMAT")
 
 
 class _Every:
-    """Holds every key."""
+    """Contains every key."""
 
     def __contains__(self, key: object) -> bool:
         return True
@@ -90,11 +90,11 @@ EVERY = _Every()
 def facts(
     value: Any, words: Words, *, quantities: Container[str] = frozenset(), is_quantity: bool = False
 ) -> str | SafeString:
-    """Return JSON as people read it, its keys in `words`: a list of facts, or a table of rows.
+    """Return JSON for display, its keys labelled by `words`: a list of facts, or a table of rows.
 
-    What `words` does not know is named as it is kept. Numbers under the keys named by `quantities` (`EVERY`:
-    under any) are written as the reader's language writes amounts; all others as they are kept, for they may
-    be versions, row numbers, years or listing numbers: “2026.6” is no amount.
+    Keys without a label in `words` are shown as stored. Numbers under the keys in `quantities` (`EVERY`:
+    under any) are formatted as amounts; all others as stored, since they may be versions, row numbers, years
+    or listing numbers: “2026.6” is not an amount.
     """
     if isinstance(value, Mapping):
         if not value:

@@ -1,4 +1,4 @@
-"""Filters of long lists, which never read a whole table to say what can be chosen."""
+"""Filters of long lists, which never read a whole table for their choices."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Choices = Iterable[tuple[str, Any]]
 
 
 class ValueFilter(admin.SimpleListFilter):
-    """Rows with one value of a column."""
+    """Filters rows by one value of a column."""
 
     column: str
 
@@ -38,7 +38,7 @@ def one_of(column: str, title: Any, choices: Callable[[], Choices]) -> type[Valu
 
 
 def by_index(column: str, title: Any, within: str = "") -> type[ValueFilter]:
-    """Return a filter of a column whose values an index knows; with `within`, once that column is chosen."""
+    """Return a filter with a column's values from its index; with `within`, once that column is chosen."""
 
     class Indexed(ValueFilter):
         def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
@@ -46,7 +46,7 @@ def by_index(column: str, title: Any, within: str = "") -> type[ValueFilter]:
             if within:
                 chosen = request.GET.get(f"{within}__exact", "")
                 if not chosen or "\0" in chosen:
-                    # a value that came without the column above it still narrows, and is seen to
+                    # a value without the column above it still filters, and is visible
                     alone = self.value()
                     return [(alone, alone)] if alone else []
                 rows = rows.filter(**{within: chosen})
@@ -56,7 +56,7 @@ def by_index(column: str, title: Any, within: str = "") -> type[ValueFilter]:
             found = super().queryset(request, queryset)
             if not within or not self.value() or request.GET.get(f"{within}__exact"):
                 return found
-            # named one by one, so that the index that begins with them answers
+            # listed one by one, so that the index that begins with them is used
             above = values_by_index(queryset.model._default_manager.order_by(), within)
             return found.filter(**{f"{within}__in": above})
 
@@ -67,9 +67,9 @@ Counted = tuple[str, Any, Callable[[QuerySet[Any], datetime], QuerySet[Any]]]
 
 
 def on_board(*figures: Counted) -> type[admin.SimpleListFilter]:
-    """Return a filter of the rows that the operations board counts, asked as its figures are.
+    """Return a filter for the rows that the operations board counts, with the same query.
 
-    Each figure has a name for the address, a title, and the question, which takes all rows and the instant.
+    Each entry has a name for the URL, a title, and the query, which takes all rows and the instant.
     """
 
     class OnBoard(admin.SimpleListFilter):

@@ -1,4 +1,4 @@
-"""Forms that say, before anything is saved, what the typed values mean and what they would do."""
+"""Forms that show, before anything is saved, what the input means and what it would do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DRAW, FORESEE = "_draw", "_foresee"
 
 
 def live(name: str, content: Any) -> SafeString:
-    """Mark a part of a form as drawn anew while somebody types."""
+    """Mark a part of a form to be redrawn while somebody types."""
     return format_html('<div id="live-{}" class="live">{}</div>', name, content)
 
 
@@ -33,13 +33,13 @@ def sentences(said: list[str]) -> SafeString:
 
 
 class LiveAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
-    """A form whose parts marked by `live` follow what is typed; nothing is saved by looking.
+    """A form whose parts marked by `live` follow the input; previewing saves nothing.
 
-    Where the form has the read-only field `what_would_change`, its button asks what saving would do, and
+    If the form has the read-only field `what_would_change`, its button asks what saving would do, and
     `foresee` answers it from the draft.
     """
 
-    # what an address may fill in of a new row
+    # the fields of a new row that a URL may fill in
     asked_by_address: ClassVar[tuple[str, ...]] = ("province", "market")
     change_form_after_template = "admin/live.html"
 
@@ -48,7 +48,7 @@ class LiveAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         js: ClassVar[list[str]] = ["policies.js"]
 
     def foresee(self, request: HttpRequest, draft: Any) -> list[str]:
-        """Return in sentences what saving `draft` would do. Raises Refused."""
+        """Return sentences on what saving `draft` would do. Raises Refused."""
         raise NotImplementedError
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class LiveAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         may = self.has_change_permission(request) if object_id else self.has_add_permission(request)
         if wanted and may:
             request.draft = request.POST  # type: ignore[attr-defined]  # read by get_form
-            request.method = "GET"  # shown with what was typed, and not saved
+            request.method = "GET"  # shown with the input, and not saved
         return super().changeform_view(request, object_id, *args, **kwargs)  # type: ignore[no-any-return]  # untyped
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:

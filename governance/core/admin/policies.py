@@ -1,6 +1,6 @@
-"""Policies as a spreadsheet: a file is taken as a whole, or not at all.
+"""Policies as a spreadsheet: a file is imported as a whole, or not at all.
 
-Each row goes through the verb that the form and the API use, so that it has its version, reason and history.
+Each row goes through the service of the form and the API, so that it has its version, reason and history.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TRUE, FALSE = ("yes", "oui", "true", "vrai", "1"), ("no", "non", "false", "faux"
 
 
 class WhyImportForm(forms.Form):
-    """Why policies change."""
+    """The reason for changing policies."""
 
     reason = reason_field(
         _("Reason for this change"),
@@ -45,7 +45,7 @@ class WhyImportForm(forms.Form):
 
 
 def read_yes(text: str) -> bool:
-    """Return what yes or no means. Raises ValidationError."""
+    """Return a yes or no as a boolean. Raises ValidationError."""
     if text.casefold() not in TRUE + FALSE:
         raise ValidationError(gettext("Enter yes or no."))
     return text.casefold() in TRUE
@@ -69,7 +69,7 @@ def write_number(value: Decimal | None) -> str:
 
 
 def read_cells(row: Row, readers: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
-    """Return what the cells that are not blank say. Raises ValidationError by column."""
+    """Return the values of the cells that are not blank. Raises ValidationError by column."""
     found: dict[str, Any] = {}
     wrong: dict[str, list[str]] = {}
     for name, read in readers.items():
@@ -84,10 +84,10 @@ def read_cells(row: Row, readers: Mapping[str, Callable[[str], Any]]) -> dict[st
 
 
 class TransfersPolicies(TakesRows):
-    """A policies' screen with its import and export.
+    """Import and export for an admin class of policies.
 
-    Subclasses implement `cells_of`, `read` and `upsert`, and name their columns besides those that say which
-    one it is (province and market where nothing else is said) and the version.
+    Subclasses implement `cells_of`, `read` and `upsert`, and list their columns besides those of the key
+    (province and market by default) and the version.
     """
 
     key = "province"
@@ -105,38 +105,38 @@ class TransfersPolicies(TakesRows):
         return [*self.key_columns, *self.policy_columns, ("version", _("version"))]
 
     def which(self, row: Row) -> Any:
-        """Return which policy a row is about, such as its place. Raises ValidationError by column."""
+        """Return the key of a row's policy, such as its place. Raises ValidationError by column."""
         return read_place(row)
 
     def known(self, which: Any) -> models.QuerySet[Any]:
-        """Return the policy that a row is about, if there is one."""
+        """Return a row's policy, if there is one."""
         rows: Any = self.model._default_manager
         return rows.of(which)  # type: ignore[no-any-return]  # of whatever model
 
     def hold(self, rows: Sequence[Row]) -> None:
-        """Lock what the policies' verb locks before the policies themselves."""
+        """Lock what the policies' service locks before the policies themselves."""
 
     def key_cells(self, policy: Any) -> list[str]:
         return [policy.province or NOTHING, policy.market]
 
     def warnings_of(self, before: Any, after: Any) -> list[str]:
-        """Return what the screen itself warns of."""
+        """Return the warnings that the form itself would show."""
         return super().warnings_of(before, after)  # type: ignore[no-any-return]  # the screen's
 
     def cells_of(self, policy: Any) -> dict[str, str]:
-        """Return what the columns of a policy show."""
+        """Return a policy's cells."""
         raise NotImplementedError
 
     def read(self, row: Row, which: Any) -> dict[str, Any]:
-        """Return the changes that a row asks for. Raises ValidationError by column."""
+        """Return the changes in a row. Raises ValidationError by column."""
         raise NotImplementedError
 
     def upsert(self, which: Any, changes: dict[str, Any], *, by: By, at: datetime, reason: str) -> Any:
-        """Call the policies' own verb."""
+        """Call the policies' own service."""
         raise NotImplementedError
 
     def in_order(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """Sort, so that two files never wait for each other, and what holds everywhere else goes first."""
+        """Sort, so that two files never deadlock, and general policies come first."""
         keys = [name for name, _label in self.key_columns]
         return sorted(rows, key=lambda row: [row[name].upper().strip("-–") for name in keys])
 
@@ -188,7 +188,7 @@ class TransfersPolicies(TakesRows):
                 "again first."
             ) % {"now": known, "expected": expected}  # fmt: skip
             raise ValidationError({"version": [said]})
-        row["version"] = str(known)  # what was seen is what may be overwritten
+        row["version"] = str(known)  # the version in the preview may be overwritten
         seen.warnings += [f"{saved}: {text}" for text in self.warnings_of(unchanged, saved)]
         if not before:
             seen.new.append(row)
@@ -208,7 +208,7 @@ class TransfersPolicies(TakesRows):
 
 
 def read_place(row: Row) -> Place:
-    """Return the place that a row names. Raises ValidationError by column."""
+    """Return the place in a row. Raises ValidationError by column."""
     wrong: dict[str, list[str]] = {}
     for name, parts in (("province", (row["province"],)), ("market", ("ON", row["market"]))):
         try:
@@ -221,7 +221,7 @@ def read_place(row: Row) -> Place:
 
 
 def version_of(text: str) -> int | None:
-    """Return the version that a cell names, or None. Raises ValidationError."""
+    """Return the version in a cell, or None. Raises ValidationError."""
     if not text or text in EMPTIED:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) < 10):

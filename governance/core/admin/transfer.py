@@ -1,7 +1,7 @@
-"""Taking rows in from a spreadsheet and giving them out, for admin screens of any table.
+"""Import and export of spreadsheets, for admin classes of any table.
 
-A file is read, compared and shown before anything is written; rows that cannot be used are mended on the
-page and tried again. What was read travels with the page, signed: nothing of it is kept on the server.
+A file is read, compared and shown before anything is written; invalid rows are corrected on the
+page and tried again. The data is in the page, signed: nothing of it is stored on the server.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ from governance.core.transactions import in_turn
 MOST_ROWS = 2_000
 ROWS_AT_ONCE = 25  # of one transaction: a quarter of a second
 MOST_BYTES = 700_000  # of a file
-MOST_PACKED = 900_000  # characters that travel with the page; what a request may carry is 1 MB
-MOST_IN_MEMORY = 1_000_000  # bytes of an export; what is more waits in a file that has no name
+MOST_PACKED = 900_000  # characters of data in the page; a request is limited to 1 MB
+MOST_IN_MEMORY = 1_000_000  # bytes of an export; larger ones are in an unnamed file
 SHOWN = 50  # rows shown of each kind
 DOMAIN = "BACK_OFFICE"
 
@@ -60,7 +60,7 @@ Row = dict[str, str]
 
 
 def plain(text: str) -> str:
-    """Return a cell without the quote that `safe` put before it, and without blanks around."""
+    """Return a cell without the quote that `safe` added, trimmed."""
     text = text.strip()
     return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA_SIGNS) else text
 
@@ -110,7 +110,7 @@ class Day(Widget):  # type: ignore[misc]  # import_export has no types
 
 
 def choice_of(text: str, choices: type[models.TextChoices]) -> Any:
-    """Return the choice that a cell names by its value or by its label, in English or the page's language."""
+    """Return a cell's choice by its value or by its label, in English or the page's language."""
     wanted = _folded(text)
     for language in ("en", translation.get_language() or "en"):
         with translation.override(language):
@@ -126,7 +126,7 @@ def choice_of(text: str, choices: type[models.TextChoices]) -> Any:
 class ServiceResource(ModelResource):  # type: ignore[misc]  # import_export has no types
     """The columns of a table's spreadsheet. Each row is written by the table's own service.
 
-    A blank cell leaves what is known as it is. Subclasses implement `serve`.
+    A blank cell leaves the stored value unchanged. Subclasses implement `serve`.
     """
 
     class Meta:
@@ -139,14 +139,14 @@ class ServiceResource(ModelResource):  # type: ignore[misc]  # import_export has
     def __init__(self, *, by: By, at: datetime) -> None:
         super().__init__()
         self.by, self.at = by, at
-        self.named: dict[str, str] = {}  # id -> the row that names it
+        self.named: dict[str, str] = {}  # id -> its row
 
     def serve(self, row: Any) -> None:
         """Write the row. Raises Refused."""
         raise NotImplementedError
 
     def columns(self) -> list[tuple[str, Any]]:
-        """Return the columns by name, each with what people call it."""
+        """Return the columns by name, each with its label."""
         model = self._meta.model
         return [(name, model._meta.get_field(name).verbose_name) for name in self._meta.fields]
 
@@ -168,7 +168,7 @@ class ServiceResource(ModelResource):  # type: ignore[misc]  # import_export has
         except ValidationError as problem:
             wrong = problem.error_dict
         try:
-            instance.clean_fields(exclude=set(wrong))  # as it would be kept, so that it can be compared
+            instance.clean_fields(exclude=set(wrong))  # as it would be stored, so that it can be compared
         except ValidationError as problem:
             wrong = {**problem.error_dict, **wrong}
         if wrong:
@@ -189,10 +189,10 @@ class ServiceResource(ModelResource):  # type: ignore[misc]  # import_export has
 
 
 def read_rows(content: bytes, columns: Sequence[tuple[str, Any]], key: str) -> Rows:
-    """Return the rows of a CSV file by column, and the headings that are none of ours.
+    """Return the rows of a CSV file by column, and the unknown headings.
 
-    Headings are taken in English, in the language of the page or as the column is called inside. Each row
-    carries its number in the file. Raises ValidationError with what is wrong with the file.
+    Headings are accepted in English, in the language of the page or as the column's name. Each row has its
+    number in the file. Raises ValidationError with what is wrong with the file.
     """
     if len(content) > MOST_BYTES:
         raise ValidationError(too_large())
@@ -248,12 +248,12 @@ def _folded(text: str) -> str:
     return re.sub(r"[\W_]+", " ", text.casefold()).strip()
 
 
-# --- what a page shows --------------------------------------------------------------------------------------
+# --- the page's data ----------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class Cell:
-    """A cell of a row that is to be mended."""
+    """A cell of a row to be corrected."""
 
     name: str
     label: Any
@@ -262,20 +262,20 @@ class Cell:
 
     @property
     def has_lines(self) -> bool:
-        """Say whether the cell has several lines, which a field of one line would lose."""
+        """Return whether the cell has several lines, which a one-line input would lose."""
         return "\n" in self.value
 
 
 @dataclass(slots=True)
 class Preview:
-    """What rows would do, or did: new ones, changed ones with their differences, same ones, wrong ones."""
+    """The effects of an import: new rows, changed ones with their differences, unchanged and invalid ones."""
 
     new: list[Row] = field(default_factory=list)
     changed: list[tuple[str, list[tuple[Any, str, str]]]] = field(default_factory=list)
     same: int = 0
     wrong: list[tuple[str, Row, list[str], list[Cell]]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)  # what must be confirmed before it is written
-    notes: list[tuple[int, str, str]] = field(default_factory=list)  # what is to be read once it is written
+    warnings: list[str] = field(default_factory=list)  # to be confirmed before it is written
+    notes: list[tuple[int, str, str]] = field(default_factory=list)  # remarks to read once it is written
 
     @property
     def good(self) -> int:
@@ -297,7 +297,7 @@ class Preview:
     def refuse(
         self, name: str, row: Row, columns: Sequence[tuple[str, Any]], said: Mapping[str, list[str]]
     ) -> None:
-        """Add a wrong row with its errors by column; errors of no column belong to the row."""
+        """Add an invalid row with its errors by column; errors without a column belong to the row."""
         names = {name for name, _label in columns}
         rest = [text for column, texts in said.items() if column not in names for text in texts]
         cells = [Cell(column, label, row[column], said.get(column, [])) for column, label in columns]
@@ -307,9 +307,9 @@ class Preview:
 def take(
     resource: ServiceResource, rows: Sequence[Row], *, dry_run: bool, named: dict[Any, Any] | None = None
 ) -> Preview:
-    """Compare rows with the table and, unless it is a dry run, have the service write the good ones.
+    """Compare rows with the table and, unless it is a dry run, let the service write the valid ones.
 
-    `named` holds what earlier rows of the same file named: its id, and the row.
+    `named` holds the ids of earlier rows in the same file, with the rows.
     """
     resource.named = {} if named is None else named
     columns = resource.columns()
@@ -345,7 +345,7 @@ def _sort(found: Preview, row: Row, result: Any, resource: Any, columns: Sequenc
         raise result.errors[0].error
 
 
-# --- screens ------------------------------------------------------------------------------------------------
+# --- admin classes ------------------------------------------------------------------------------------------
 
 
 class UploadForm(forms.Form):
@@ -355,7 +355,7 @@ class UploadForm(forms.Form):
 
 
 class WhyExportForm(forms.Form):
-    """Why rows leave the house."""
+    """The reason for an export."""
 
     reason = reason_field(
         _("Reason"),
@@ -364,7 +364,7 @@ class WhyExportForm(forms.Form):
 
 
 class GivesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
-    """A screen whose rows are given out as a file, with a reason, to those who may change them.
+    """Exports the rows of an admin class to a file, with a reason, for users who may change them.
 
     Subclasses implement `sheet`.
     """
@@ -396,7 +396,7 @@ class GivesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         return TemplateResponse(request, "admin/export_rows.html", context)
 
     def _export(self, request: HttpRequest, reason: str) -> FileResponse:
-        """Give the rows out as a file; keep who took how many, when and why, and nothing of what they say."""
+        """Export the rows to a file; log who exported how many, when and why, but not their contents."""
         by, at = by_of(request), timezone.now()
         file = SpooledTemporaryFile(max_size=MOST_IN_MEMORY)  # noqa: SIM115  # the answer closes it
         text = io.TextIOWrapper(file, "utf-8-sig", newline="", write_through=True)  # spreadsheets look for it
@@ -416,7 +416,7 @@ class GivesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         return answer
 
     def exported(self, request: HttpRequest) -> models.QuerySet[Any]:
-        """Return the rows that an export gives out."""
+        """Return the rows to export."""
         return self.get_queryset(request).order_by("pk")  # type: ignore[no-any-return]  # unfold has no types
 
     def sheet(self, request: HttpRequest, *, by: By, at: datetime) -> Iterator[list[str]]:
@@ -425,10 +425,10 @@ class GivesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
 
 class TakesFiles(GivesRows):
-    """A screen that imports a file: read, compared, shown, corrected, and written when confirmed.
+    """An admin class that imports a file: read, compared, shown, corrected, and written when confirmed.
 
-    What was read, a dataclass that is falsy once it is empty, travels with the page, signed for one user.
-    Subclasses implement what raises NotImplementedError.
+    The data, a dataclass that is falsy once it is empty, is in the page, signed for one user.
+    Subclasses implement the methods that raise NotImplementedError.
     """
 
     actions_list: ClassVar[Any] = ["import_rows", "export_rows"]
@@ -440,19 +440,19 @@ class TakesFiles(GivesRows):
         return self.has_transfer_permission(request)
 
     def read_file(self, request: HttpRequest, file: UploadedFile[Any]) -> Any:
-        """Return what a file holds. Raises ValidationError."""
+        """Return a file's data. Raises ValidationError."""
         raise NotImplementedError
 
     def mended(self, values: Any, typed: Mapping[str, Any]) -> Any:
-        """Return a file from the values of its fields, with the corrections typed into its cells."""
+        """Return the data from the form's fields, with the corrections typed into its cells."""
         raise NotImplementedError
 
     def look(self, request: HttpRequest, file: Any) -> Preview:
-        """Return what a file would do."""
+        """Return a preview of the import."""
         raise NotImplementedError
 
     def write(self, request: HttpRequest, file: Any, options: Mapping[str, Any]) -> tuple[Any, Preview]:
-        """Write the good rows and report it; return the remaining file and what was done.
+        """Write the valid rows and report it; return the remaining data and what was done.
 
         Raises Refused for the file as a whole.
         """
@@ -519,7 +519,7 @@ class TakesFiles(GivesRows):
 
 @dataclass(slots=True)
 class Rows:
-    """The rows of a file, and the headings that are none of ours."""
+    """The rows of a file, and its unknown headings."""
 
     rows: list[Row]
     unknown: list[str] = field(default_factory=list)
@@ -529,9 +529,9 @@ class Rows:
 
 
 class TakesRows(TakesFiles):
-    """A screen whose rows are imported column by column.
+    """An admin class whose rows are imported by column.
 
-    Subclasses implement `columns` and `take`. Where `whole`, a file with a wrong row is not written at all.
+    Subclasses implement `columns` and `take`. If `whole`, a file with an invalid row is not written at all.
     """
 
     key: str
@@ -539,30 +539,30 @@ class TakesRows(TakesFiles):
     import_note: Any = ""
 
     def columns(self, request: HttpRequest) -> list[tuple[str, Any]]:
-        """Return the columns by name, each with what people call it."""
+        """Return the columns by name, each with its label."""
         raise NotImplementedError
 
     def take(
         self, request: HttpRequest, rows: Sequence[Row], *, dry_run: bool, options: Mapping[str, Any],
         named: dict[Any, Any],
     ) -> Preview:  # fmt: skip
-        """Compare rows with the table and, unless it is a dry run, have the service write the good ones.
+        """Compare rows with the table and, unless it is a dry run, let the service write the valid ones.
 
-        `named` is shared by all parts of a file: it remembers what earlier rows named.
+        `named` is shared by all parts of a file: it remembers the ids of earlier rows.
         """
         raise NotImplementedError
 
     def in_order(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """Return the rows in the order in which they are taken."""
+        """Return the rows in the order in which they are processed."""
         return rows
 
     def _in_parts(
         self, request: HttpRequest, rows: Sequence[Row], *, dry_run: bool, options: Mapping[str, Any]
     ) -> tuple[Preview, int]:
-        """Take the rows part by part, each a transaction of its own; return how many were taken as well.
+        """Process the rows in parts, each a separate transaction; return how many were processed as well.
 
-        On SQLite a transaction holds the one writer, for which a switch must wait. Where the screen takes a
-        file whole, writing stops at the first part with a wrong row.
+        On SQLite a transaction holds the write lock, for which a switch must wait. If the class imports a
+        file as a whole, writing stops at the first part with an invalid row.
         """
         seen, ordered = Preview(), self.in_order(rows)
         named: dict[Any, Any] = {}
@@ -606,10 +606,10 @@ class TakesRows(TakesFiles):
         }
 
     def write(self, request: HttpRequest, file: Rows, options: Mapping[str, Any]) -> tuple[Rows, Preview]:
-        """Write the good rows and tell what was done; return the others.
+        """Write the valid rows and show what was done; return the others.
 
-        Of a file that is taken whole nothing is written while one of its rows is wrong. Raises Warned where
-        what it would do is dangerous and was not confirmed.
+        If a file is imported as a whole, nothing is written while one of its rows is invalid. Raises Warned
+        if it would be dangerous and was not confirmed.
         """
         if self.whole:
             looked, _all = self._in_parts(request, file.rows, dry_run=True, options=options)
@@ -620,12 +620,12 @@ class TakesRows(TakesFiles):
         done, taken = self._in_parts(request, file.rows, dry_run=False, options=options)
         if done.good or not (done.wrong or taken < len(file)):
             messages.success(request, told(len(done.new), len(done.changed), done.same))
-        rest = self.in_order(file.rows)[taken:]  # somebody changed a row of these in between
+        rest = self.in_order(file.rows)[taken:]  # somebody changed one of these rows in between
         return Rows([*(row for _name, row, _said, _cells in done.wrong), *rest]), done
 
 
 def told(new: int, changed: int, same: int) -> str:
-    """Return in words what an import did."""
+    """Return the result of an import as text."""
     text = ngettext(
         "%(new)s added and %(changed)s changed; %(same)s unchanged.",
         "%(new)s added and %(changed)s changed; %(same)s unchanged.",
@@ -635,7 +635,7 @@ def told(new: int, changed: int, same: int) -> str:
 
 
 class TransfersRows(TakesRows):
-    """A screen whose rows a `ServiceResource` reads and writes."""
+    """An admin class whose rows a `ServiceResource` reads and writes."""
 
     resource: type[ServiceResource]
 
@@ -666,7 +666,7 @@ class TransfersRows(TakesRows):
 
 
 def mended(rows: Sequence[Row], typed: Mapping[str, Any]) -> Rows:
-    """Return the rows with what was typed over their cells; a row whose box “leave out” is ticked is gone."""
+    """Return the rows with the corrections typed on the page, without the rows ticked “leave out”."""
     found = []
     for row in rows:
         number = row["row"]

@@ -1,4 +1,4 @@
-"""Verbs of Heimdall: policies, sandbox trials, recommendations, and the gate at the moment of use."""
+"""Services of Heimdall: policies, sandbox trials, recommendations, and the gate at the moment of use."""
 
 from governance.heimdall.services.policies import POLICY_FIELDS, PROMOTE, promote, upsert_policy
 from governance.heimdall.services.recommendations import (

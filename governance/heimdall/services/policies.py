@@ -1,4 +1,4 @@
-"""Verbs of Heimdall's policies: changing one, and switching production use on."""
+"""Services of Heimdall's policies: change one, and switch production use on."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def upsert_policy(
 ) -> HeimdallPolicy:
     """Create or change a domain's policy and return it; `changes` names any of POLICY_FIELDS.
 
-    What is left out keeps its value, and no change makes no version. Switching production use on is promoting
-    and needs that right, and a scorecard that carries what the same change asks for; the same change lowers
-    nothing of that. Raises Forbidden without the right, Invalid for values out of bounds, Refused
+    Omitted values stay as they are; without a change there is no version. Switching production use on is a
+    promotion: it needs that permission, and a scorecard that meets the minimums of the same change, which
+    must not lower any. Raises Forbidden without the permission, Invalid for values out of bounds, Refused
     `stale_version`, `lowered_and_promoted` or `promotion_refused`.
     """
     return _change(domain, changes, by=by, at=at, reason=reason, expected_version=expected_version)
@@ -51,10 +51,10 @@ def upsert_policy(
 def promote(
     domain: str, *, by: By, at: datetime, reason: str = "", expected_version: int | None = None
 ) -> HeimdallPolicy:
-    """Switch a domain's production use on and return its policy; on already, nothing changes.
+    """Switch a domain's production use on and return its policy; if it is on already, nothing changes.
 
-    Raises Forbidden without the right, Invalid for a domain without a policy, Refused `promotion_refused`,
-    with the reason, while the scorecard does not carry it, or `stale_version`.
+    Raises Forbidden without the permission, Invalid for a domain without a policy, Refused
+    `promotion_refused`, with the reason, while the scorecard does not meet the minimums, or `stale_version`.
     """
     policy_of(domain)
     changes = {"prod_use_enabled": True}
@@ -95,7 +95,7 @@ def _change(
 
 
 def _require_same_bar(policy: HeimdallPolicy, before: rules.Thresholds, by: By) -> None:
-    """Refuse to lower the bar and to promote in one change, so that nobody promotes by lowering it."""
+    """Refuse to lower a minimum and to promote in one change, so that nobody promotes by lowering it."""
     try:
         policy.clean_fields(exclude={"changed_by", "updated_at"})
     except ValidationError as wrong:
@@ -109,11 +109,11 @@ def _require_same_bar(policy: HeimdallPolicy, before: rules.Thresholds, by: By) 
 
 
 def _require_promotable(policy: HeimdallPolicy, by: By, at: datetime) -> None:
-    """Refuse to switch production use on without the right, or while the scorecard does not carry it."""
+    """Refuse to switch production use on without the permission, or if the scorecard does not allow it."""
     require_right(by, PROMOTE, _("Only a manager switches production use on."))
     try:
         policy.clean_fields(exclude={"changed_by", "updated_at"})
-    except ValidationError as wrong:  # what cannot be judged by is told as such, not as a lack of trials
+    except ValidationError as wrong:  # an invalid policy is reported as such, not as a lack of trials
         raise Invalid(wrong.message_dict) from wrong
     card = scorecard(policy.domain, at)
     lacking = rules.shortfall(policy.thresholds, card)

@@ -1,4 +1,4 @@
-"""Sandbox trials, recommendations, and their one use in production."""
+"""Sandbox trials, recommendations, and their single use in production."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Kind = HeimdallEvent.Kind
 def record_trial(domain: str, *, success: bool, by: By, at: datetime) -> HeimdallScorecardDay:
     """Count a sandbox trial in its domain's scorecard of the day (UTC) and return that day.
 
-    Raises Forbidden without the right, Invalid for a domain without a policy, Unavailable under the kill
+    Raises Forbidden without the permission, Invalid for a domain without a policy, Unavailable under the kill
     switch.
     """
     policy = policy_of(domain)
@@ -54,7 +54,7 @@ def record_trial(domain: str, *, success: bool, by: By, at: datetime) -> Heimdal
                 HeimdallScorecardDay.objects.create(
                     domain=policy.domain, day=day, trials=1, successes=int(success)
                 )
-        except IntegrityError:  # another made the day's first trial at the same moment
+        except IntegrityError:  # another request created the day's row at the same moment
             rows.update(**one_more)
     tell(policy.domain, Kind.TRIAL, by=by, at=at, success=success, policy_version=policy.version)
     counted: HeimdallScorecardDay = rows.get()
@@ -75,10 +75,10 @@ def recommend(
     subject: str = "",
     detail: Mapping[str, Any] | None = None,
 ) -> tuple[HeimdallRecommendation, Verdict]:
-    """Keep a machine's recommendation and return it with the gate's verdict of now.
+    """Store a machine's recommendation and return it with the gate's current verdict.
 
-    Keeping it sets nothing in motion: the gate is asked again when it is used. Raises Forbidden without the
-    right, Invalid for a domain without a policy, a confidence that is no fraction, a detail with free text.
+    Storing it triggers nothing: the gate is asked again when it is used. Raises Forbidden without the
+    permission, Invalid for a domain without a policy, an invalid confidence, a detail with free text.
     """
     policy = policy_of(domain)
     if len(subject) > SUBJECT_LENGTH:
@@ -103,9 +103,9 @@ def recommend(
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Whether a recommendation may drive production, and why not: `reason` is GATE_PASS or a refusal's.
+    """The judgement on a recommendation: `reason` is GATE_PASS or a refusal's.
 
-    `recommendation` is None where there is none, `verdict` where the gate was not asked.
+    `recommendation` is None if there is none, `verdict` if the gate was not asked.
     """
 
     reason: Reason | Misuse
@@ -118,13 +118,13 @@ class Judgement:
         return self.reason is Reason.GATE_PASS
 
     def refusal(self) -> Refused:
-        """Return what is raised where it may not."""
+        """Return the refusal to raise if it may not."""
         found = self.recommendation
         extra = {"reason": str(self.reason), "recommendation_id": found.pk if found else None}
         return Refused("heimdall_refused", self._sentence(), extra=extra)
 
     def refusal_on_record(self, *, by: By, at: datetime) -> Refused:
-        """Return the same with an event that stays when the refused action is rolled back."""
+        """Return the same with an event that is kept when the refused action is rolled back."""
         refusal = self.refusal()
         refusal.keep = partial(
             tell, self.domain, Kind.REFUSED, by=by, at=at,
@@ -152,10 +152,10 @@ class Judgement:
 def judge_recommendation(
     recommendation_id: str, domain: str, at: datetime, *, subject: str = ""
 ) -> Judgement:
-    """Say whether a recommendation may drive production in `domain` for `subject` now; changes nothing.
+    """Judge whether a recommendation may drive production in `domain` for `subject` now; change nothing.
 
     It may if it was made for that domain and for that subject (or for any), was not used before, and passes
-    the gate of this moment.
+    the gate at this moment.
     """
     text = recommendation_id.strip()
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
@@ -169,10 +169,10 @@ def judge_recommendation(
 
 
 def mark_used(judgement: Judgement, *, by: By, at: datetime) -> None:
-    """Record that a recommendation drives production: the event of its one use.
+    """Record that a recommendation drives production: the event of its single use.
 
     Call it inside the transaction of what it drives: both are done or neither. Raises Refused
-    `heimdall_refused` where another used it since it was judged.
+    `heimdall_refused` if another request has used it since it was judged.
     """
     verdict, found = judgement.verdict, judgement.recommendation
     assert verdict is not None  # nothing is marked that the gate did not pass
@@ -182,14 +182,14 @@ def mark_used(judgement: Judgement, *, by: By, at: datetime) -> None:
                 judgement.domain, Kind.USED, by=by, at=at, recommendation=found, reason=verdict.reason,
                 policy_version=verdict.policy_version,
             )  # fmt: skip
-    except IntegrityError:  # another used it at the same moment
+    except IntegrityError:  # another request used it at the same moment
         raise replace(judgement, reason=Misuse.USED).refusal_on_record(by=by, at=at) from None
 
 
 def may_drive(recommendation_id: str, domain: str, at: datetime, *, subject: str = "") -> Verdict:
-    """Return the verdict on which a recommendation may drive production in `domain` for `subject` now.
+    """Return the verdict that lets a recommendation drive production in `domain` for `subject` now.
 
-    Changes nothing. Raises Refused `heimdall_refused`, with the reason and a sentence, where it may not.
+    Changes nothing. Raises Refused `heimdall_refused`, with the reason and a sentence, if it may not.
     """
     judgement = judge_recommendation(recommendation_id, domain, at, subject=subject)
     if not judgement.ok or judgement.verdict is None:
@@ -200,10 +200,10 @@ def may_drive(recommendation_id: str, domain: str, at: datetime, *, subject: str
 def use_recommendation(
     recommendation_id: str, domain: str, *, by: By, at: datetime, subject: str = ""
 ) -> Verdict:
-    """Let a recommendation drive production, once, and return the verdict on which it did.
+    """Use a recommendation to drive production, once, and return the verdict that allowed it.
 
     Call it inside the transaction of what it drives: both are done or neither. Raises what `may_drive`
-    raises; the refusal is kept as an event.
+    raises; the refusal is stored as an event.
     """
     judgement = judge_recommendation(recommendation_id, domain, at, subject=subject)
     if not judgement.ok or judgement.verdict is None:

@@ -1,4 +1,4 @@
-"""The gate over what is stored, and its answers in words."""
+"""The gate on stored data, and its answers as text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NONE = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the gate answered, and all that it looked at; the scorecard is that of the days since `since`."""
+    """The gate's answer with its inputs; the scorecard is that of the days since `since`."""
 
     reason: str
     domain: str
@@ -42,7 +42,7 @@ class Verdict:
         return self.reason == Reason.GATE_PASS
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as evidence keeps it: plain JSON, fractions as text."""
+        """Return it as evidence stores it: plain JSON, fractions as text."""
         return {
             "reason": str(self.reason),
             "domain": self.domain,
@@ -70,7 +70,7 @@ def scorecard(domain: str, at: datetime) -> Scorecard:
 
 
 def gate(domain: str, confidence: Decimal, at: datetime) -> Verdict:
-    """Say whether a recommendation of this confidence may drive production now, and why not.
+    """Return whether a recommendation of this confidence may drive production now, and why not.
 
     A domain without a policy has no production use.
     """
@@ -92,7 +92,7 @@ def gate(domain: str, confidence: Decimal, at: datetime) -> Verdict:
 def in_words(
     reason: str, domain: str, asked: Thresholds | None, card: Scorecard, confidence: Decimal = NONE
 ) -> str:
-    """Say in words why the gate refuses."""
+    """Return a sentence on why the gate refuses."""
     if asked is None or reason == Reason.PROD_USE_DISABLED:
         return _("Production use of %(domain)s is off: a manager has not promoted it.") % {"domain": domain}
     if reason == Reason.CONFIDENCE_BELOW_THRESHOLD:
@@ -114,7 +114,7 @@ def in_words(
 
 
 def shown_rate(rate: Decimal) -> str:
-    """Return a success rate in percent, cut and not rounded, so that it never looks like what it misses."""
+    """Return a success rate in percent, truncated and not rounded, so that it never looks higher."""
     return percent(rules.cut(rate))
 
 

@@ -1,4 +1,4 @@
-"""Verbs of the risk guard: change caps, reserve, end reservations, hold an engine back and let it go."""
+"""Services of the risk guard: change caps, reserve, end reservations, start and end throttles."""
 
 from governance.risk.services.policies import POLICY_FIELDS, upsert_policy
 from governance.risk.services.reservations import Reserved, as_caps, record_answer, reserve_exposure

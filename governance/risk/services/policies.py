@@ -42,9 +42,9 @@ def upsert_policy(
 ) -> RiskPolicy:
     """Create or change an engine's policy, or GLOBAL's; `changes` names any of POLICY_FIELDS, CAD.
 
-    What is left out keeps its value; in a new row it is off and has no caps. No change makes no version. A
-    cap may be lowered below what is used: then nothing more is reserved until the use is below it again.
-    Raises Forbidden without the right, Invalid for values out of bounds, Refused `stale_version` when
+    Omitted values stay as they are; a new row is off and has no caps. Without a change there is no version. A
+    cap may be lowered below its use: then nothing more is reserved until the use is below it again. Raises
+    Forbidden without the permission, Invalid for values out of bounds, Refused `stale_version` when
     `expected_version` is not the row's (0: there is none yet).
     """
     try:
@@ -57,7 +57,7 @@ def upsert_policy(
             if name in changes:
                 setattr(policy, name, changes[name])
 
-    RiskEngine.objects.hold(code)  # a reservation under way is still judged by the caps that it has read
+    RiskEngine.objects.hold(code)  # a reservation in progress is still judged by the caps that it has read
     policy, _changed = revise(
         RiskPolicy.objects.filter(engine=code),
         lambda: RiskPolicy(engine=code),

@@ -1,4 +1,4 @@
-"""Reservations: does an amount fit under the caps of its engine and of GLOBAL; if so it is counted there."""
+"""Reservations: if an amount fits under the caps of its engine and of GLOBAL, it is counted there."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ RESERVE = "governance.reserve_risk"
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """What a reservation answers. CAD; `reserved` is 0 and `code` says why where it was denied.
+    """A reservation's answer. CAD; if it was denied, `reserved` is 0 and `code` says why.
 
-    The snapshots say by engine what the caps were and what is used of them after this answer.
+    The snapshots have each engine's caps and their use after this answer.
     """
 
     ok: bool
@@ -59,8 +59,8 @@ def reserve_exposure(engine: str, amount: Decimal, *, by: By, at: datetime, purp
     """Reserve what an engine may lose, CAD, until `settle` or `release` ends it; `purpose` is a code.
 
     It must fit under all caps of the engine and of GLOBAL on the UTC day of `at`. A denial is an answer, not
-    an exception, and is kept as an event. Raises Forbidden without the right, Invalid for an engine, amount
-    or purpose that is none.
+    an exception, and is stored as an event. Raises Forbidden without the permission, Invalid for an invalid
+    engine, amount or purpose.
     """
     code, amount, purpose = _read(engine, amount, purpose)
     day = at.astimezone(UTC).date()
@@ -123,7 +123,7 @@ def _read(engine: str, amount: Decimal, purpose: str) -> tuple[str, Decimal, str
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What a reservation is decided by; `without_day` are the scopes that have no ledger of the day yet."""
+    """The facts that decide a reservation; `without_day` are the scopes without a ledger of the day."""
 
     scopes: tuple[Scope, ...]
     throttle: Throttle | None
@@ -132,9 +132,9 @@ class _Known:
 
 
 def _load(engines: tuple[str, str], day: date) -> _Known:
-    """Lock the rows of the engine and of GLOBAL, and then read what decides a reservation."""
+    """Lock the rows of the engine and of GLOBAL, and then load what decides a reservation."""
     locked = RiskEngine.objects.hold(*engines)
-    # read only now: a snapshot from before the wait for the rows would be of the past
+    # read only now: a snapshot from before waiting for the rows would be out of date
     policies = {policy.engine: policy for policy in policies_with_throttle(engines)}
     days = days_of(locked, day)
     uses = uses_of(locked, days)
@@ -158,12 +158,12 @@ def _load(engines: tuple[str, str], day: date) -> _Known:
 
 
 def days_of(engines: Iterable[str], day: date) -> dict[str, RiskLedgerDay]:
-    """Return the ledgers of a day, by the engine's code; none where nothing was counted yet."""
+    """Return the ledgers of a day, by the engine's code; none if nothing was counted yet."""
     return {row.engine: row for row in RiskLedgerDay.objects.filter(day=day, engine__in=list(engines))}
 
 
 def uses_of(locked: Mapping[str, RiskEngine], days: Mapping[str, RiskLedgerDay]) -> dict[str, Use]:
-    """Return what engines use on a day, by their code; zeros where nothing was counted yet."""
+    """Return what engines use on a day, by their code; zeros if nothing was counted yet."""
     uses: dict[str, Use] = {}
     for engine, row in locked.items():
         ledger = days.get(engine)
@@ -178,10 +178,10 @@ def uses_of(locked: Mapping[str, RiskEngine], days: Mapping[str, RiskLedgerDay])
 def _write(
     plan: ReservationPlan, known: _Known, engine: str, purpose: str, day: date, *, by: By, at: datetime
 ) -> int:
-    """Count a reservation in the rows of its engine and of GLOBAL, and return its number.
+    """Count a reservation in the rows of its engine and of GLOBAL, and return its id.
 
-    Each update asks again whether the amount fits, and the caps go into the rows as well, so that the
-    database refuses whatever would exceed them.
+    Each update checks again whether the amount fits, and writes the caps into the rows as well, so that the
+    database refuses anything that would exceed them.
     """
     more = Value(plan.amount, CentsField())
     counted = RiskEngine.objects.filter(
@@ -218,7 +218,7 @@ def _write(
 
 
 def _any_of(counts: Sequence[Count], room: Callable[[Count], Q]) -> Q:
-    """Return the rows of the counted scopes that have room, each by its own cap."""
+    """Return the rows of the counted scopes where it fits, each by its own cap."""
     return functools.reduce(operator.or_, [Q(engine=count.engine) & room(count) for count in counts])
 
 

@@ -36,9 +36,9 @@ class Ended:
 
 @verb(Execution.OBSERVE_ONLY, right=RESERVE, refusal=NOT_ENDING)
 def settle(reservation_id: int, realized_loss: Decimal, *, by: By, at: datetime) -> Ended:
-    """End a reservation with what of it was lost, CAD, counted in the ledger of the day it was made.
+    """End a reservation with its loss, CAD, counted in the ledger of the day on which it was created.
 
-    Settled again with the same loss it answers the first time. Raises Forbidden without the right, NotFound,
+    A repeat with the same loss returns the first result. Raises Forbidden without the permission, NotFound,
     Invalid for a loss outside 0 to the reserved amount, Refused `reservation_closed` if it ended otherwise.
     """
     reservation = _find(reservation_id)
@@ -52,11 +52,12 @@ def settle(reservation_id: int, realized_loss: Decimal, *, by: By, at: datetime)
 
 @verb(Execution.OBSERVE_ONLY, right=RESERVE, refusal=NOT_ENDING)
 def release(reservation_id: int, *, by: By, at: datetime, code: str = "") -> Ended:
-    """Give back what was reserved and not used; `code` says why.
+    """Release a reservation that was not used; `code` says why.
 
-    Open risk and the exposure of the day it was made become free again; the action stays counted. Released
-    again, or after it expired, it answers the first time. Raises Forbidden without the right, NotFound,
-    Invalid for a code that is a sentence, Refused `reservation_closed` where it was settled.
+    Open risk and the exposure of the day on which it was created become free again; the action stays counted.
+    If it was released or has expired before, returns the first result. Raises Forbidden without the
+    permission, NotFound, Invalid for a code that is a sentence, Refused `reservation_closed` if it was
+    settled.
     """
     reservation = _find(reservation_id)
     try:
@@ -69,7 +70,7 @@ def release(reservation_id: int, *, by: By, at: datetime, code: str = "") -> End
 
 @verb(Execution.OBSERVE_ONLY)
 def expire(reservation_id: int, *, by: By, at: datetime) -> bool:
-    """Release a reservation that nobody ended in 72 hours; says whether it still was to be."""
+    """Release a reservation that is still open after 72 hours; return whether it still was."""
     stale = RiskReservation.objects.stale(at).filter(pk=reservation_id).first()
     if stale is None:
         return False
@@ -81,16 +82,16 @@ def expire(reservation_id: int, *, by: By, at: datetime) -> bool:
 
 
 def release_stale(*, by: By, at: datetime, limit: int = BATCH) -> int:
-    """Release what nobody ended in 72 hours, the oldest first, each in its own transaction; returns how many.
+    """Release reservations open for 72 hours, oldest first, each in its own transaction; return how many.
 
-    What is left over the limit waits for the next run.
+    Those above the limit wait for the next run.
     """
     stale = list(RiskReservation.objects.stale(at).values_list("pk", flat=True)[:limit])
     return sum(expire(number, by=by, at=at) for number in stale)
 
 
 def _find(reservation_id: int) -> RiskReservation:
-    possible = 0 < reservation_id <= models.BigIntegerField.MAX_BIGINT  # SQLite cannot even ask for more
+    possible = 0 < reservation_id <= models.BigIntegerField.MAX_BIGINT  # SQLite does not support larger ids
     if not possible:
         raise _unknown()
     return _read(reservation_id)
@@ -117,9 +118,9 @@ def _closed(reservation: RiskReservation) -> Refused:
 
 
 def _lock(reservation: RiskReservation) -> RiskReservation:
-    """Lock the rows of the reservation's engine and of GLOBAL, and then read the reservation again.
+    """Lock the rows of the reservation's engine and of GLOBAL, and then load the reservation again.
 
-    Whoever ends it holds them, so what is read now stays true.
+    Everyone who ends it locks them, so what is read now stays true.
     """
     RiskEngine.objects.hold(reservation.engine, GLOBAL)
     return _read(reservation.pk)
@@ -130,7 +131,7 @@ def _held(reservation: RiskReservation) -> Held:
 
 
 def _end(reservation: RiskReservation, plan: EndPlan, *, by: By, at: datetime, code: str = "") -> Ended:
-    """Do what was planned and answer it; raises Refused `reservation_closed` where it ended otherwise."""
+    """Apply the plan and return the result; raise Refused `reservation_closed` if it ended otherwise."""
     if plan.ending is Ending.REFUSED:
         raise _closed(reservation)
     if plan.ending is Ending.ENDS:

@@ -1,4 +1,4 @@
-"""Holding an engine back, and letting it go again."""
+"""Throttling an engine, and ending a throttle."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ RELEASE_THROTTLE = "governance.release_throttle"
 def throttle(engine: str, tripwire: str, *, by: By, at: datetime) -> bool:
     """Deny the engine's reservations from now on because of `tripwire`, such as "WHOLESALE/followup_sla".
 
-    Says whether that is new: an engine is held back once by the same tripwire. GLOBAL holds every engine
-    back. It asks no right, for it only slows down: whoever may evaluate tripwires causes it.
+    Returns whether that is new: the same tripwire throttles an engine once. GLOBAL throttles every engine. It
+    needs no permission, since it only slows down: anyone who may evaluate tripwires causes it.
     """
     if RiskThrottle.objects.open().filter(engine=engine, tripwire=tripwire).exists():
         return False
@@ -42,7 +42,7 @@ def throttle(engine: str, tripwire: str, *, by: By, at: datetime) -> bool:
     refusal=gettext_lazy("Only a manager releases a throttle."),
 )
 def release_throttle(tripwire: str, *, by: By, at: datetime, reason: str) -> int:
-    """Let go of every engine that `tripwire` holds back, and return how many; again it releases none.
+    """End every throttle of `tripwire`, and return how many; a repeat ends none.
 
     Raises Forbidden for anyone but a manager, Invalid without a reason.
     """

@@ -1,4 +1,4 @@
-"""What is used of the caps, and the proof that it equals the reservations."""
+"""The use of the caps, and the check that it equals the reservations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from governance.risk.services.reservations import days_of, uses_of
 
 @dataclass(frozen=True, slots=True)
 class EngineUse:
-    """An engine's caps beside what is used of them; `throttled_by` names the tripwires that hold it back."""
+    """An engine's caps with their use; `throttled_by` names the tripwires that throttle it."""
 
     engine: str
     policy: RiskPolicy
@@ -37,7 +37,7 @@ class Snapshot:
 
 
 def snapshot(at: datetime) -> Snapshot:
-    """Return every engine's caps beside their use on the UTC day of `at`."""
+    """Return every engine's caps with their use on the UTC day of `at`."""
     day = at.astimezone(UTC).date()
     engines_by_code = {row.engine: row for row in RiskEngine.objects.all()}
     uses = uses_of(engines_by_code, days_of(engines_by_code, day))
@@ -73,7 +73,7 @@ class Difference:
 def recount() -> list[Difference]:
     """Return where engines and ledger differ from a recount of the reservations; empty means nowhere.
 
-    Nothing is reserved or ended meanwhile: it holds every engine. Days before the oldest stored reservation
+    Nothing is reserved or ended meanwhile: it locks every engine. Days before the oldest stored reservation
     are left out: retention may have removed theirs.
     """
     held = RiskEngine.objects.hold(*RiskEngine.objects.values_list("engine", flat=True))

@@ -1,4 +1,4 @@
-"""Verbs of the tripwires: change a policy, evaluate, release, and record an event from outside."""
+"""Services of the tripwires: change a policy, evaluate, reset an alert, and record an external event."""
 
 from governance.tripwire.services.evaluation import evaluate_tripwires
 from governance.tripwire.services.events import record_kpi

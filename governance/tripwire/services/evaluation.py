@@ -1,4 +1,4 @@
-"""Looking at every watched metric, and acting once on what dropped."""
+"""Evaluating every monitored metric, and acting once on drops."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def evaluate_tripwires(
 ) -> list[RegressionState]:
     """Evaluate every enabled tripwire, or the one of `domain` and `metric`, and return their states.
 
-    Each in a transaction of its own: what fails with one stops no other, and is raised at the end. Evaluated
-    twice nothing more happens: an action is taken once, until a release. Raises Forbidden without the right,
-    Invalid where only one of domain and metric is named, NotFound and Refused `tripwire_disabled`.
+    Each in a separate transaction: a failure with one stops no other, and is raised at the end. A repeated
+    evaluation does nothing more: an action is taken once, until a reset. Raises Forbidden without the
+    permission, Invalid if only one of domain and metric is given, NotFound and Refused `tripwire_disabled`.
     """
     everything = domain is None and metric is None
     if everything:
@@ -79,7 +79,7 @@ def _switched_off() -> Refused:
 
 
 class _Engages(Exception):
-    """The tripwire engages the kill switch; nothing of its evaluation was kept."""
+    """The tripwire engages the kill switch; nothing of its evaluation was stored."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -87,10 +87,10 @@ class _Engages(Exception):
 
 
 def _engaging_first(number: int, open_days: OpenDays, *, by: By, at: datetime) -> RegressionState | None:
-    """Evaluate one tripwire; one that stops everything engages the kill switch before it is kept.
+    """Evaluate one tripwire; one that stops everything engages the kill switch before its result is stored.
 
-    Engaging waits for the verbs under way, and so does it outside of the evaluation's transaction. Killed in
-    between, the tripwire is found untripped at the next evaluation and trips then.
+    Engaging waits for the actions in progress, so it happens outside of the evaluation's transaction. If it
+    is killed in between, the next evaluation finds the tripwire untripped and trips it then.
     """
     try:
         return _evaluate(number, open_days, by=by, at=at)
@@ -100,7 +100,7 @@ def _engaging_first(number: int, open_days: OpenDays, *, by: By, at: datetime) -
 
 
 def _tripwire(by: By) -> By:
-    """Whoever had it evaluated does not decide what it does: the tripwire does, as the managers wanted it."""
+    """Return the actor of the tripwire's action: whoever ran the evaluation does not decide it."""
     return By.system("governance.evaluate_tripwires", by.correlation_id)
 
 
@@ -108,11 +108,11 @@ def _tripwire(by: By) -> By:
 def _evaluate(
     number: int, open_days: OpenDays, *, by: By, at: datetime, engaged: bool = False
 ) -> RegressionState | None:
-    """Look at one metric and keep what was found; where it tripped for the first time, act.
+    """Evaluate one metric and store the result; if it tripped for the first time, act.
 
-    The state's row is held, so that two evaluations come one after the other. None where the tripwire was
-    disabled or removed since. A look later than `at` is left as it is. Raises _Engages, unless the kill
-    switch was `engaged` for it already.
+    The state's row is locked, so that two evaluations run one after the other. None if the tripwire was
+    disabled or removed since. An evaluation later than `at` is left as it is. Raises _Engages, unless the
+    kill switch was already `engaged` for it.
     """
     locked = RegressionState.objects.select_for_update(of=("self",)).select_related("policy")
     state: RegressionState | None = locked.filter(pk=number, policy__enabled=True).first()
@@ -133,7 +133,7 @@ def _evaluate(
 
 
 def _fire(state: RegressionState, found: Reading, open_days: OpenDays, *, by: By, at: datetime) -> None:
-    """Keep what was seen, hold the engine back, and tell the managers; a kill switch is engaged by now."""
+    """Store the firing, throttle the engine, and notify the managers; the kill switch is engaged by now."""
     policy = state.policy
     firing = RegressionFiring.objects.create(
         policy=policy, tripped_at=at, action=policy.action,
@@ -144,7 +144,7 @@ def _fire(state: RegressionState, found: Reading, open_days: OpenDays, *, by: By
         case Action.THROTTLE:
             throttle(policy.engine, policy.name, by=_tripwire(by), at=at)
         case Action.KILL_SWITCH | Action.NOTIFY:
-            pass  # engaged before this transaction; whatever it does, the managers are told
+            pass  # engaged before this transaction; the managers are notified whatever the action
         case unknown:
             assert_never(unknown)
     _tell(state, firing, at, by.correlation_id)

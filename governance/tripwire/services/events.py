@@ -1,4 +1,4 @@
-"""Recording an event that happened outside."""
+"""Recording an event from another system."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def record_kpi(
 ) -> int:
     """Record an event of a metric and return its id; `value` is in the metric's own unit.
 
-    `detail` holds figures and codes; its `corrects` is the id of an earlier event of the same metric in whose
-    place this one counts. Raises Forbidden without the right, Invalid naming the field.
+    `detail` holds numbers and codes; its `corrects` is the id of an earlier event of the same metric that
+    this one replaces. Raises Forbidden without the permission, Invalid naming the field.
     """
     domain, metric = read_names(domain, metric)
     try:

@@ -1,6 +1,6 @@
-"""Reading a metric's events and judging them; nothing is written.
+"""Loading a metric's events and judging them; nothing is written.
 
-Only a bounded stretch of a metric's events is read: what the baseline needs until it is frozen, afterwards
+Only a bounded period of a metric's events is read: what the baseline needs until it is frozen, afterwards
 what the windows need.
 """
 
@@ -36,9 +36,9 @@ LONGEST_WINDOW = rules.WINDOWS[-1]
 
 
 def look(state: RegressionState, at: datetime, open_days: OpenDays) -> tuple[Reading, list[list[Any]] | None]:
-    """Judge a metric by the days that are over at `at`; also return its baseline, once there is one, frozen.
+    """Judge a metric by the days that are over at `at`; also return its frozen baseline, once there is one.
 
-    Today is not over: its half would be looked at twice.
+    Today is not over: half of it would be evaluated twice.
     """
     if STATISTICS[state.policy.measure].is_weekly:
         return _look_at_weeks(state, local_day(at), open_days)
@@ -69,10 +69,10 @@ def _look_at_days(state: RegressionState, today: date) -> tuple[Reading, list[li
 def _first_days(
     state: RegressionState, measure: Measure, end: datetime
 ) -> tuple[list[Day], rules.Sample | None]:
-    """Read from the start mark on until the baseline is complete or the days are over."""
+    """Load from the start mark on until the baseline is complete or there are no more days."""
     policy, stretch = state.policy, FIRST_STRETCH
     while True:
-        # whole days: the part of a day on which the stretch ends would be taken for all of it
+        # whole days: the part of a day at the end of the period would be taken for all of it
         until = min(end, start_of(local_day(state.starts_at + stretch)))
         days = days_between(policy.domain, policy.metric, state.starts_at, until)
         baseline = rules.baseline_of(measure, policy.limits, days)
@@ -82,7 +82,7 @@ def _first_days(
 
 
 def _last_days(state: RegressionState, measure: Measure, since: datetime, end: datetime) -> list[Day]:
-    """Read back from the end until the longest window is full or the baseline is reached."""
+    """Load backwards from the end until the longest window is full or the baseline is reached."""
     policy, stretch, counted = state.policy, FIRST_STRETCH, STATISTICS[measure].counted
     while True:
         begin = max(since, start_of(local_day(end - stretch)))
@@ -96,7 +96,7 @@ def _last_days(state: RegressionState, measure: Measure, since: datetime, end: d
 def _look_at_weeks(
     state: RegressionState, today: date, open_days: OpenDays
 ) -> tuple[Reading, list[list[Any]] | None]:
-    """Judge the last full week that counts; weeks in which the engine was held back, or all stood, do not."""
+    """Judge the last full week that counts, without weeks in which the engine or everything was stopped."""
     limits, frozen = state.policy.limits, state.frozen
     if frozen is None:
         weeks, baseline = _first_weeks(state, today, open_days)
@@ -127,7 +127,7 @@ def _first_weeks(
 
 
 def _last_week(state: RegressionState, since: date, today: date, open_days: OpenDays) -> Week | None:
-    """Return the newest full week that counts: mostly the last one, else read further and further back."""
+    """Return the newest full week that counts: usually the last one, else search further back."""
     end, stretch = rules.monday_of(today), WEEK
     while end > since:
         weeks = counting_weeks(state, max(since, end - stretch), end, open_days)
@@ -139,7 +139,7 @@ def _last_week(state: RegressionState, since: date, today: date, open_days: Open
 
 
 def counting_weeks(state: RegressionState, first: date, until: date, open_days: OpenDays) -> list[Week]:
-    """Return the full weeks between two days in which neither a throttle nor a switch held things back."""
+    """Return the full weeks between two days in which neither a throttle nor a switch stopped anything."""
     policy = state.policy
     weeks = weeks_between(policy.domain, policy.metric, first, until, open_days)
     if not weeks:
@@ -156,7 +156,7 @@ def counting_weeks(state: RegressionState, first: date, until: date, open_days: 
 
 
 def first_monday(mark: datetime) -> date:
-    """Return the Monday on which the first week begins that is full after the mark."""
+    """Return the Monday on which the first full week after the mark begins."""
     day = local_day(mark)
     monday = rules.monday_of(day)
     return monday if start_of(monday) >= mark else monday + timedelta(days=7)

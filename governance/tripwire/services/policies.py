@@ -1,4 +1,4 @@
-"""Changing how a metric is watched."""
+"""Changing how a metric is monitored."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def upsert_policy(
     reason: str = "",
     expected_version: int | None = None,
 ) -> RegressionPolicy:
-    """Create or change how a metric is watched; `changes` names any of POLICY_FIELDS.
+    """Create or change how a metric is monitored; `changes` names any of POLICY_FIELDS.
 
-    What is left out keeps its value; a new row begins disabled. No change makes no version. A new row,
+    Omitted values stay as they are; a new row is disabled. Without a change there is no version. A new row,
     another measure and other windows set the start mark: earlier events no longer count. Raises Forbidden
-    without the right, Invalid for values that cannot be, Refused `stale_version` when `expected_version` is
+    without the permission, Invalid for impossible values, Refused `stale_version` when `expected_version` is
     not the row's.
     """
     domain, metric = read_names(domain, metric)

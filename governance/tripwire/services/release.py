@@ -1,4 +1,4 @@
-"""Letting go again after a tripwire fired."""
+"""Resetting the alert of a tripwire that fired."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ RELEASE = "governance.release_throttle"
 
 @verb(Execution.OBSERVE_ONLY, right=RELEASE, refusal=gettext_lazy("Only a manager releases a tripwire."))
 def release_tripwire(domain: str, metric: str, *, by: By, at: datetime, reason: str) -> RegressionState:
-    """Release a tripwire that fired, and every engine that it holds back; return its state.
+    """Reset the alert of a tripwire that fired, and end its throttles; return its state.
 
-    Its start mark is set to `at`: it learns anew what is normal and does not fire on the old events. The kill
-    switch, where it was engaged, is released by its own verb. Where nothing is to release nothing changes.
+    Its start mark is set to `at`: it recomputes its baseline and does not fire on the old events. If the kill
+    switch was engaged, it is released by its own service. If there is nothing to reset, nothing changes.
     Raises Forbidden for anyone but a manager, Invalid without a reason, NotFound.
     """
     reason = reason.strip()

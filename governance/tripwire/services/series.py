@@ -1,4 +1,4 @@
-"""What a look saw, as the page of a tripwire shows it and a firing keeps it."""
+"""The data of an evaluation, as a tripwire's page shows it and a firing stores it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from governance.tripwire.statistics import STATISTICS, Statistic
 
 SHOWN_DAYS = 120 * DAY
 SHOWN_WEEKS = 26 * WEEK
-Point = list[Any]  # its first day, figure, events
+Point = list[Any]  # its first day, value, events
 
 
 def seen_by(state: RegressionState, today: date, open_days: OpenDays) -> dict[str, Any]:
-    """Return the figures of the last look, the policy's numbers and the series, as they can be kept."""
+    """Return the last evaluation's values, the policy's numbers and the series, in their stored form."""
     policy = state.policy
     return {
         "measure": policy.measure,
@@ -39,7 +39,7 @@ def seen_by(state: RegressionState, today: date, open_days: OpenDays) -> dict[st
 def series_of(state: RegressionState, today: date, open_days: OpenDays) -> dict[str, list[Point]]:
     """Return the frozen baseline's points, and those after it of the last 120 days or 26 weeks.
 
-    A point is a day with events, or of a volume a full week that counts; its figure is a rate, a mean or the
+    A point is a day with events, or for a volume a full week that counts; its value is a rate, a mean or the
     events per open day.
     """
     if STATISTICS[state.policy.measure].is_weekly:

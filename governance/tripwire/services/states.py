@@ -1,4 +1,4 @@
-"""What is kept of a look at a metric."""
+"""Storing the result of an evaluation."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from governance.tripwire.rules import Compared, Day, Reading, Sample, Verdict, W
 
 
 def begin_anew(state: RegressionState, at: datetime) -> None:
-    """Set the start mark: what was seen before it no longer counts. The row is not saved."""
+    """Set the start mark: earlier events no longer count. The row is not saved."""
     state.starts_at = at
     state.frozen = None
     keep_reading(state, Reading(Verdict.LEARNING))
 
 
 def keep_reading(state: RegressionState, found: Reading) -> None:
-    """Put what a look found into the state's columns. The row is not saved."""
+    """Write the result of an evaluation into the state's columns. The row is not saved."""
     state.verdict = found.verdict.name
     state.baseline = found.baseline.figure if found.baseline else None
     state.current = found.current.figure if found.current else None
     state.drop_fraction, state.p_value, state.dispersion = found.drop, found.p, found.dispersion
-    # a drop of more than everything cannot be told apart from one that nothing would show
+    # above the maximum: nothing could be detected
     shown = found.smallest is not None and math.isfinite(found.smallest) and found.smallest <= 1
     state.smallest_drop = found.smallest if shown else None
     state.samples = {
