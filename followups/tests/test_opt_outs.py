@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from followups.models import FollowUpTask, Ladder, Lead, OptOutPress, TaskCorrection
+from followups.models import FollowUpTask, Ladder, LadderTemplate, Lead, OptOutPress, TaskCorrection
 from followups.pages.card import instead
 from followups.points import lead_digest
 from followups.services import Completion, complete_task, correct_task, presses_to_undo, record_inbound
@@ -71,6 +71,18 @@ def test_the_undo_ends_the_stop_and_the_ladder_goes_on(by: People) -> None:
     rows = list(Suppression.objects.order_by("id").values_list("action", "press"))
     assert rows == [("SUPPRESS", pressed.token)] * 2 + [("LIFT", pressed.token)] * 2
     assert presses_to_undo(by("VA"), SOON) == []
+
+
+def test_a_ladder_of_two_steps_that_shares_the_number_goes_on_from_its_first(by: People) -> None:
+    template = LadderTemplate.objects.get(province="", market_key="ALL")
+    template.steps = template.steps[:2]
+    template.save()
+    pressed_on, shares = (ladder(by("VA"), lead_id, name=lead_id) for lead_id in ("L-1", "L-2"))
+    pressed = press(pressed_on.tasks[0], by("VA"))
+    assert statuses(shares) == ["CANCELLED"] * 2
+    undo(pressed.pk, by=by("VA"), at=SOON)
+    assert statuses(shares) == ["OPEN"] * 2
+    assert [task.is_current for task in steps_of(shares)] == [True, False]
 
 
 def test_pressed_twice_it_writes_nothing_more(by: People) -> None:
