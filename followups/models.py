@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from followups.querysets import LadderTemplateQuerySet, LeadQuerySet, TaskQuerySet
 from followups.rules import DEFAULT_STEPS, NURTURE_STEPS, REST_DAYS, Step, read_steps
+from followups.rules.lead_gate import PointState
 from governance.contact import digests
 from governance.contact.digests import PRESS_LENGTH
 from governance.core.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Written, owner_key
@@ -185,6 +186,15 @@ class ContactPoint(models.Model):
         from followups.points import read_point
 
         self.value, self.digest = read_point(self.kind, self.value)
+
+    @property
+    def usable(self) -> bool:
+        return self.status == self.Status.USABLE
+
+    @property
+    def state(self) -> PointState:
+        """This point as the rules see it."""
+        return PointState(self.pk, self.kind, self.digest, self.whose, self.usable)
 
     @property
     def other_digests(self) -> tuple[str, ...]:

@@ -25,7 +25,18 @@ from followups.intake.rules import CITY_LENGTH, problem
 from followups.models import ContactPoint, FollowUpTask, Ladder, LadderTemplate, Lead
 from followups.points import read_point
 from followups.rules import read_steps
-from followups.services.ladders import CREATE_LADDER, begin, require_gate, require_owner, template_of
+from followups.rules.lead_gate import LeadGate
+from followups.services.ladders import (
+    CREATE_LADDER,
+    Candidate,
+    NewLadder,
+    Templates,
+    begin_all,
+    gates_of,
+    load_templates,
+    require_allowed,
+    require_owner,
+)
 from followups.services.leads import add_points
 from followups.services.locked_task import WRITTEN_FIELDS
 from followups.services.locks import lock_leads, lock_numbers
@@ -422,53 +433,45 @@ def _differences(
 # --- ladders ------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A lead of the file who may start a ladder, and what the gate needs to know of her."""
-
-    lead: Lead
-    line: int
-    points: Sequence[ContactPoint]
-    where: Where
-    book: GateBook
-
-
 def _clock(city_key: str) -> Coalesce:
     return Coalesce(zone_of_city(OuterRef("province"), OuterRef(city_key)), Value(""))
 
 
-def _candidates(batch: Sequence[tuple[int, int]], at: datetime) -> list[_Candidate]:
+def _candidates(batch: Sequence[tuple[int, int]], at: datetime) -> tuple[list[Candidate], GateBook]:
     """Return the leads of a batch of (primary key, line) with one book of the gate for all of them."""
-    lines = dict(batch)
+    ids = [pk for pk, _line in batch]
     leads = list(
-        Lead.objects.filter(pk__in=lines)
+        Lead.objects.filter(pk__in=ids)
         .annotate(city_zone=_clock("city_key"), market_zone=_clock("market_city_key"))
         .order_by("pk")
     )
-    points = _points_of(lines)
-    book = GateBook.load({lead.place for lead in leads}, at)
-    return [
-        _Candidate(
-            lead, lines[lead.pk], points.get(lead.pk, ()),
-            Where(lead.place, lead.zone, lead.city_zone, lead.market_zone), book,
+    points = _points_of(ids)
+    candidates = [
+        Candidate(
+            lead, points.get(lead.pk, ()), Where(lead.place, lead.zone, lead.city_zone, lead.market_zone)
         )
         for lead in leads
     ]  # fmt: skip
+    return candidates, GateBook.load({lead.place for lead in leads}, at)
 
 
 def _judge_all(run: Import, gathering: Gathering) -> None:
     """Find who starts no ladder and why, count it and report it."""
     with run.progress(_("Checking the contact gate"), len(gathering)) as bar:
-        templates: dict[Place, LadderTemplate | Refused] = {}
+        templates: Templates = {}
         for batch in gathering.stored(READ_AT_ONCE):
-            candidates = _candidates(batch, run.at)
+            lines = dict(batch)
+            candidates, book = _candidates(batch, run.at)
             busy = _busy([candidate.lead for candidate in candidates])
+            load_templates((one.lead for one in candidates if one.lead.pk not in busy), templates)
+            gates = gates_of(candidates, book, run.at)
             refusals = []
             for candidate in candidates:
-                reason, said = busy.get(candidate.lead.pk) or _refusal(candidate, templates, run.at)
+                pk = candidate.lead.pk
+                reason, said = busy.get(pk) or _refusal(gates[pk], templates[candidate.lead.place])
                 if reason:
-                    refusals.append((reason, candidate.lead.pk))
-                    _report_no_ladder(run, candidate, reason, said)
+                    refusals.append((reason, pk))
+                    _report_no_ladder(run, candidate.lead, lines[pk], reason, said)
             gathering.refuse(refusals)
             bar.update(len(batch))
 
@@ -486,31 +489,15 @@ def _busy(leads: Sequence[Lead]) -> dict[int, tuple[str, str]]:
     return {**dict.fromkeys(before, had), **dict.fromkeys(active, running)}
 
 
-def _refusal(
-    candidate: _Candidate, templates: dict[Place, LadderTemplate | Refused], at: datetime
-) -> tuple[str, str]:
+def _refusal(gate: LeadGate, template: LadderTemplate | Refused) -> tuple[str, str]:
     """Return why the gate's checks 1 to 5, or the template, let a lead start no ladder; blank if they do."""
-    lead = candidate.lead
     try:
-        template = _template_once(lead, templates)
-        require_gate(
-            lead, candidate.points, read_steps(template.steps), at, (candidate.book, candidate.where), None
-        )
+        if isinstance(template, Refused):
+            raise template
+        require_allowed(gate, read_steps(template.steps))
     except Refused as refusal:
         return _reason_of(refusal)
     return "", ""
-
-
-def _template_once(lead: Lead, known: dict[Place, LadderTemplate | Refused]) -> LadderTemplate:
-    if lead.place not in known:
-        try:
-            known[lead.place] = template_of(lead)
-        except Refused as refusal:
-            known[lead.place] = refusal
-    found = known[lead.place]
-    if isinstance(found, Refused):
-        raise found
-    return found
 
 
 def _reason_of(refusal: Refused) -> tuple[str, str]:
@@ -520,9 +507,9 @@ def _reason_of(refusal: Refused) -> tuple[str, str]:
     return reason, sentence(reason) if "reason" in refusal.extra else str(refusal.message)
 
 
-def _report_no_ladder(run: Import, candidate: _Candidate, reason: str, said: str) -> None:
+def _report_no_ladder(run: Import, lead: Lead, line: int, reason: str, said: str) -> None:
     run.counts.no_ladder[reason] += 1
-    run.report.add(candidate.line, candidate.lead.external_id, "ladder", reason, "no_ladder", said)
+    run.report.add(line, lead.external_id, "ladder", reason, "no_ladder", said)
 
 
 def _start_all(run: Import, gathering: Gathering, owner: str) -> None:
@@ -532,33 +519,28 @@ def _start_all(run: Import, gathering: Gathering, owner: str) -> None:
             started, waits, refused = start_ladders(batch, run, owner)
             run.counts.ladders += started
             run.counts.waiting += waits
-            for candidate, refusal in refused:  # what changed since the gate was asked
-                _report_no_ladder(run, candidate, *_reason_of(refusal))
+            for lead, line, refusal in refused:  # what changed since the gate was asked
+                _report_no_ladder(run, lead, line, *_reason_of(refusal))
             bar.update(len(batch))
 
 
 @verb(Execution.PROD_EXEC)
 def start_ladders(
     batch: Sequence[tuple[int, int]], run: Import, owner: str
-) -> tuple[int, int, list[tuple[_Candidate, Refused]]]:
+) -> tuple[int, int, list[tuple[Lead, int, Refused]]]:
     """Begin the ladder of each lead of a batch of (primary key, line) for `owner`, each with its KPI event.
 
-    Returns how many began, how many of them wait for another lead of the same person, and who was refused
-    why.
+    Returns how many began, how many of them wait for another lead of the same person, and who was refused,
+    on which line and why.
     """
-    lock_leads(pk for pk, _line in batch)
-    started, waiting, refused = 0, 0, []
-    candidates = _candidates(batch, run.at)
+    lines = dict(batch)
+    lock_leads(lines)
+    candidates, book = _candidates(batch, run.at)
     lock_numbers({point.digest for candidate in candidates for point in candidate.points})
-    for candidate in candidates:
-        try:
-            with transaction.atomic():
-                made = begin(
-                    candidate.lead, candidate.points, by=run.by, at=run.at, owner=owner,
-                    book=(candidate.book, candidate.where),
-                )  # fmt: skip
-            started += 1
-            waiting += made.behind is not None
-        except Refused as refusal:
-            refused.append((candidate, refusal))
-    return started, waiting, refused
+    made = begin_all(candidates, book, by=run.by, at=run.at, owner=owner)
+    begun = [one for one in made if isinstance(one, NewLadder)]
+    refused = [
+        (candidate.lead, lines[candidate.lead.pk], one)
+        for candidate, one in zip(candidates, made, strict=True) if isinstance(one, Refused)
+    ]  # fmt: skip
+    return len(begun), sum(one.behind is not None for one in begun), refused

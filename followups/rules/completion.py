@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -16,6 +16,7 @@ from followups.rules.outcomes import (
     COMPLETED,
     NO_CLAIM,
     Case,
+    Event,
     Plan,
     Wanted,
     decide_outcome,
@@ -92,22 +93,11 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """A KPI event; `value` in minutes."""
-
-    metric: str
-    success: bool
-    value: Decimal | None = None
-    detail: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class CompletionPlan:
     """What completing a task writes: its row, the gate's decision, KPI events and the consequences."""
 
     contact: Contact
     values: Mapping[str, Any] = field(default_factory=dict)
-    events: Sequence[Event] = ()
     outcome: Plan = Plan()
 
 
@@ -243,6 +233,36 @@ def completion_needs_gate(
     return not is_retired and needs_gate(case, wanted, just_done=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was said of a task with all that its row says: what a completion is decided by, besides the case.
+
+    With `needs_gate` the case must be loaded with the gate.
+    """
+
+    record: Record
+    completion: Completion
+    actor: Actor
+    wanted: Wanted
+    contacted_at: datetime
+    is_late: bool = False
+    needs_gate: bool = False
+
+
+def check_completion(
+    case: Case, record: Record, completion: Completion, actor: Actor, wanted: Wanted
+) -> tuple[Case, Asked]:
+    """Return the case with the number that was used, and what is asked of it.
+
+    Raises Invalid for a next step or a time that cannot be.
+    """
+    check_next(completion, case.at)
+    contacted_at, is_late = contact_time(case, record, completion, actor)
+    case = with_number(case, record, completion, contacted_at)
+    needs_gate = completion_needs_gate(case, record, completion, wanted, contacted_at)
+    return case, Asked(record, completion, actor, wanted, contacted_at, is_late, needs_gate)
+
+
 def is_overdue(case: Case) -> bool:
     """Return whether the allowed minutes since the task was due will be counted."""
     return case.task.due_at is not None and case.at > case.task.due_at
@@ -320,12 +340,10 @@ def completed_row(
     return values, events
 
 
-def decide_completion(
-    case: Case, record: Record, completion: Completion, actor: Actor, wanted: Wanted,
-    contacted_at: datetime, is_late: bool,
-) -> CompletionPlan:  # fmt: skip
+def decide_completion(case: Case, asked: Asked) -> CompletionPlan:
     """Decide a completion of an open task; if the contact is refused, the plan has only the refusal."""
-    contact = decide_contact(case, record, completion, actor, contacted_at, is_late)
+    record, completion, actor = asked.record, asked.completion, asked.actor
+    contact = decide_contact(case, record, completion, actor, asked.contacted_at, asked.is_late)
     if contact.is_refused:
         return CompletionPlan(contact)
     task, gate = case.task, case.gate
@@ -333,8 +351,8 @@ def decide_completion(
     if contact.allowed is not None and task.kind == LADDER and gate is not None and _counts(case, contact):
         gate = gate.counting(task.channel, task.point, contact.at)
     done = replace(task, status=COMPLETED, is_current=False, held_reason="")
-    following = decide_outcome(replace(case.having(done), gate=gate), wanted, just_done=True)
-    return CompletionPlan(contact, values, events, following)
+    following = decide_outcome(replace(case.having(done), gate=gate), asked.wanted, just_done=True)
+    return CompletionPlan(contact, values, replace(following, events=events))
 
 
 def _counts(case: Case, contact: Contact) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from governance.contact.frequency import ContactRow
-from governance.contact.rules import ConsentRow, Question, Verdict
+from governance.contact.rules import ConsentRow, Question, SuppressionRow, Verdict
 from governance.core.channels import CALL, CHANNELS
 
 if TYPE_CHECKING:
@@ -18,6 +18,21 @@ LADDER, HANDOVER = "LADDER", "HANDOVER"
 HANDOVER_LIMITS = {"deadline_at": 60, "alert_at": 15}  # minutes of allowed contact: the call, the managers
 LATE_AFTER = {"sla_5m_at": 5, "sla_30m_at": 30, "sla_2h_at": 120}
 DUE_FIELDS = ("due_at", "zone", "held_reason", *LATE_AFTER, *HANDOVER_LIMITS)
+NEWEST = 2**63  # after every stored row
+
+
+class Point(Protocol):
+    """A phone or e-mail address, stored or as the rules see it."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def usable(self) -> bool: ...
+
+
+SomePoint = TypeVar("SomePoint", bound=Point)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +46,7 @@ class PointState:
     usable: bool = True
 
 
-def first_usable(points: Iterable[PointState], channel: str) -> PointState | None:
+def first_usable(points: Iterable[SomePoint], channel: str) -> SomePoint | None:
     """Return the first usable point for a channel."""
     kind = CHANNELS[channel].kind
     return next((point for point in points if point.kind == kind and point.usable), None)
@@ -132,6 +147,23 @@ class LeadGate:
             channel: replace(question, consents=(*question.consents, consent))
             if channel == CALL or CHANNELS[channel].kind == kind
             else question
+            for channel, question in self.questions.items()
+        }
+        return replace(self, questions=questions)
+
+    def lifted(self, at: datetime) -> LeadGate:
+        """Return the gate once all stops of before are ended at an instant; those that are newer stand."""
+        questions = {
+            channel: replace(
+                question,
+                suppressions=(
+                    *question.suppressions,
+                    *(
+                        SuppressionRow(NEWEST, digest, "", True, at)
+                        for digest in sorted({stop.digest for stop in question.suppressions})
+                    ),
+                ),
+            )
             for channel, question in self.questions.items()
         }
         return replace(self, questions=questions)

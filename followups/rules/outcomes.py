@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from followups.rules import (
@@ -24,11 +25,12 @@ from governance.contact.rules import ConsentRow
 from governance.core.channels import CALL
 
 if TYPE_CHECKING:
+    from followups.rules.new_ladder import NewSteps
     from governance.contact.services import Gate
 
 OPEN, COMPLETED, SKIPPED, CANCELLED = "OPEN", "COMPLETED", "SKIPPED", "CANCELLED"
 ACTIVE, STOPPED = "ACTIVE", "STOPPED"
-WORKING, DEAD, LEAD_NOT_NOW = "WORKING", "DEAD", "NOT_NOW"
+WORKING, DEAD, WON, LEAD_NOT_NOW = "WORKING", "DEAD", "WON", "NOT_NOW"
 REPLIED, WRONG_NUMBER, OPTED_OUT = "REPLIED", "WRONG_NUMBER", "OPTED_OUT"
 NO_POINT = "no_contact_point"
 PERSON_ACTIVE = "person_active"
@@ -67,7 +69,10 @@ def current_of(tasks: Iterable[Task]) -> Task | None:
 
 @dataclass(frozen=True, slots=True)
 class TaskState:
-    """A task as the rules see it; `point` is its number or address."""
+    """A task as the rules see it; `point` is its number or address, `outcome` the one that counts.
+
+    `origin_id` is the task in which a callback or handover was promised.
+    """
 
     id: int
     kind: str
@@ -80,6 +85,17 @@ class TaskState:
     due_at: datetime | None = None
     held_reason: str = ""
     point: PointState | None = None
+    outcome: str = ""
+    closed_reason: str = ""
+    completed_at: datetime | None = None
+    origin_id: int | None = None
+
+    def with_values(self, values: Mapping[str, Any], points: Iterable[PointState]) -> TaskState:
+        """Return the task with a plan's new values, as far as the rules see them."""
+        seen = {name: value for name, value in values.items() if name in self.__slots__}
+        if "contact_point_id" in values:
+            seen["point"] = next((p for p in points if p.id == values["contact_point_id"]), None)
+        return replace(self, **seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +116,8 @@ class Case:
     in order of their steps; `ladder` is the running one, `own_ladder` the task's. `gate` is None if it will
     not be asked; `gate_without` is the gate once the task's number is retired, `hours` the task's channel by
     itself, for counting allowed minutes. `rest_days` is how long a lead rests who answered none of the
-    ladder's steps, None if that cannot happen.
+    ladder's steps, None if that cannot happen. `queue_end` is the place of a ladder that goes on, after all
+    that run for its numbers; `is_promise_kept` whether the callback or handoff of the task was done.
     """
 
     at: datetime
@@ -114,6 +131,8 @@ class Case:
     gate_without: LeadGate | None = None
     hours: Gate | None = None
     rest_days: int | None = None
+    queue_end: datetime | None = None
+    is_promise_kept: bool = False
 
     @property
     def asked(self) -> LeadGate:
@@ -132,6 +151,28 @@ class Case:
         new = {task.id: task for task in changed}
         tasks = tuple(new.get(task.id, task) for task in self.tasks)
         return replace(self, task=new.get(self.task.id, self.task), tasks=tasks)
+
+    @property
+    def own_steps(self) -> list[TaskState]:
+        """The tasks of the task's own ladder, in order."""
+        own = self.own_ladder
+        return [] if own is None else [task for task in self.tasks if task.ladder_id == own.id]
+
+    def after(self, plan: Plan) -> Case:
+        """Return the case once a plan's new values of tasks, of the task's own ladder and the lead count."""
+        changed = (
+            task.with_values(plan.changes[task.id], self.points)
+            for task in self.tasks if task.id in plan.changes
+        )  # fmt: skip
+        own, running = self.own_ladder, self.ladder
+        if own is not None and plan.own_ladder:
+            status, reason = plan.own_ladder["status"], plan.own_ladder["stop_reason"]
+            own = replace(own, status=status, stop_reason=reason)
+            running = own if status == ACTIVE else running
+        return replace(
+            self.having(*changed), own_ladder=own, ladder=running, gate=plan.gate,
+            lead_status=plan.lead.get("status", self.lead_status),
+        )  # fmt: skip
 
     def without(self, point: PointState) -> tuple[PointState, ...]:
         """Return the points once this one is retired."""
@@ -174,15 +215,42 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """A KPI event; `value` in minutes."""
+
+    metric: str
+    success: bool | None
+    value: Decimal | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """One outcome of the task in the place of another, and why."""
+
+    before: str
+    after: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a service changes on a lead and its tasks.
 
-    `changes` are new values by task id (moved, made current, skipped). `repointed` are scheduled callbacks
-    and handoffs that get another number. `lead` are new values of the lead, `created` those of a callback or
-    handoff. `next_id` is the next task, if it exists already. `gate` includes the planned contacts.
+    `changes` are new values by task id (moved, made current, skipped), `own_ladder` those of the task's
+    ladder if it goes on, `begun` the steps of a new one. `retired` is a number that turned out wrong,
+    `restored` one that was right after all; `repointed` are scheduled callbacks and handoffs that get another
+    number. `lead` are new values of the lead, `created` those of a callback or handoff. `lifts` is the reason
+    why a stop of the lead ends. `next_id` is the next task, if it exists already. `gate` includes the planned
+    contacts.
     """
 
     changes: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    own_ladder: Mapping[str, Any] = field(default_factory=dict)
+    begun: NewSteps | None = None
+    correction: Correction | None = None
+    events: Sequence[Event] = ()
+    restored: int | None = None
     retired: int | None = None
     repointed: tuple[int, ...] = ()
     repointed_to: int | None = None
@@ -192,9 +260,29 @@ class Plan:
     created: Mapping[str, Any] | None = None
     next_id: int | None = None
     inquiry: bool = False
+    lifts: str | None = None
     suppresses: bool = False
     rejudges: bool = False
     gate: LeadGate | None = None
+
+    def then(self, following: Plan) -> Plan:
+        """Return both plans in one; of what both change, what follows counts."""
+        changes = {**self.changes, **following.changes}
+        for task_id in self.changes.keys() & following.changes.keys():
+            changes[task_id] = {**self.changes[task_id], **following.changes[task_id]}
+        return replace(
+            following,
+            changes=changes,
+            own_ladder={**self.own_ladder, **following.own_ladder},
+            correction=following.correction or self.correction,
+            events=(*self.events, *following.events),
+            restored=following.restored or self.restored,
+            lifts=following.lifts or self.lifts,
+            cancelled=(*self.cancelled, *following.cancelled),
+            ended=following.ended or self.ended,
+            lead={**self.lead, **following.lead},
+            rejudges=self.rejudges or following.rejudges,
+        )
 
 
 def is_inquiry(next: str, note: str) -> bool:
@@ -271,13 +359,13 @@ def decide_advance(case: Case, done: TaskState | None, *, reason: str = "") -> P
     A step too soon after `done`, which was completed or skipped just now, is moved later.
     """
     if case.ladder is None:  # the last step of the task's own ladder was corrected to unanswered
-        return Plan(lead=_rest(case, case.own_ladder), gate=case.gate)
+        return Plan(lead=rest_values(case, case.own_ladder), gate=case.gate)
     remaining = [task for task in case.running if task.status == OPEN]
     if not remaining:
         ended = _ended(case, reason)
         assert ended is not None
         over = replace(case.ladder, status=ended.status, stop_reason=reason)
-        return Plan(ended=ended, lead=_rest(case, over), gate=case.gate)
+        return Plan(ended=ended, lead=rest_values(case, over), gate=case.gate)
     gate, steps = case.gate, case.ladder.steps
     current = current_of(remaining)
     changes: dict[int, Mapping[str, Any]] = {}
@@ -364,7 +452,7 @@ def _ended_by_itself(ladder: LadderState) -> bool:
     return ladder.status == COMPLETED and not ladder.stop_reason
 
 
-def _rest(case: Case, ladder: LadderState | None) -> Mapping[str, Any]:
+def rest_values(case: Case, ladder: LadderState | None) -> Mapping[str, Any]:
     """Let a lead who answered none of the steps of their last ladder rest, until a nurture ladder starts."""
     if ladder is None or not _ended_by_itself(ladder) or not case.rest_days or case.lead_status != WORKING:
         return {}

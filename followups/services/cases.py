@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from followups.models import FollowUpTask, Ladder, LadderTemplate
 from followups.rules import read_steps
-from followups.rules.completion import Completion
+from followups.rules.completion import Actor, Asked, Completion, Record, check_completion, is_overdue
 from followups.rules.outcomes import (
     REPLIED,
     WRONG_NUMBER,
@@ -19,8 +19,8 @@ from followups.rules.outcomes import (
     needs_gate,
 )
 from followups.services.consents import inquiry_of
-from followups.services.locked_task import LockedTask, point_state
-from governance.core.actors import Role
+from followups.services.locked_task import LockedTask
+from governance.core.actors import By, Role, owner_key
 
 
 def task_state(task: FollowUpTask) -> TaskState:
@@ -36,7 +36,11 @@ def task_state(task: FollowUpTask) -> TaskState:
         is_current=task.is_current,
         due_at=task.due_at,
         held_reason=task.held_reason,
-        point=point_state(task.contact_point) if task.contact_point is not None else None,
+        point=task.contact_point.state if task.contact_point is not None else None,
+        outcome=task.standing_outcome,
+        closed_reason=task.closed_reason,
+        completed_at=task.completed_at,
+        origin_id=task.origin_id,
     )
 
 
@@ -58,14 +62,11 @@ def wanted_of(locked: LockedTask, completion: Completion) -> Wanted:
     return Wanted(completion.outcome, completion.next, completion.next_at, owner, inquiry)
 
 
-def load_case(locked: LockedTask, *, beside: bool = True) -> Case:
-    """Return what was read under the lock, as the rules see it; what deciding needs besides comes later.
-
-    Without `beside` the task's own ladder, which runs, is all that counts.
-    """
+def load_case(locked: LockedTask) -> Case:
+    """Return what was read under the lock, as the rules see it; what deciding needs besides comes later."""
     own = task_state(locked.task)
     active = locked.running()
-    rows = {task.pk: task for task in (*locked.siblings, *(locked.open_beside if beside else ()))}
+    rows = {task.pk: task for task in (*locked.siblings, *locked.open_beside)}
     tasks = [task_state(task) for task in rows.values() if task.pk != own.id]
     tasks = sorted([*tasks, *([own] if own.id else [])], key=lambda task: (task.step is None, task.step or 0))
     ladder = _ladder_state(active)
@@ -74,7 +75,7 @@ def load_case(locked: LockedTask, *, beside: bool = True) -> Case:
         task=own,
         tasks=tuple(tasks),
         lead_status=locked.lead.status,
-        points=tuple(map(point_state, locked.points)),
+        points=tuple(point.state for point in locked.points),
         ladder=ladder,
         own_ladder=ladder if active == locked.task.ladder else _ladder_state(locked.task.ladder),
     )
@@ -88,9 +89,50 @@ def with_gate(
     point = case.task.point if wanted.outcome == WRONG_NUMBER else None
     if needed and point is not None:
         case = replace(case, gate_without=locked.gate_without(point.id))
-    if asked or (needed and point is None):
+    if case.gate is None and (asked or (needed and point is None)):
         case = replace(case, gate=locked.lead_gate)
     if may_rest(case, wanted, newer_ladder=locked.newer_ladder):
         template = LadderTemplate.objects.effective(locked.lead.place)
         case = replace(case, rest_days=template.rests if template is not None else None)
     return case
+
+
+def with_hours(locked: LockedTask, case: Case) -> Case:
+    """Load the hours by which an overdue task's allowed minutes are counted."""
+    return replace(case, hours=locked.gate(locked.task.channel)) if is_overdue(case) else case
+
+
+def record_of(locked: LockedTask) -> Record:
+    """Return what the task's row says of its start and its deadlines."""
+    task = locked.task
+    earlier = (
+        other.contacted_at for other in locked.siblings
+        if other.pk != task.pk and other.contacted_at and other.step and task.step and other.step < task.step
+    )  # fmt: skip
+    return Record(
+        province=task.province,
+        started_at=task.started_at,
+        started_by=owner_key(task.started_by),
+        is_decided=bool(task.start_decision_id),
+        source=task.contact_source,
+        late_from=task.sla_2h_at,
+        is_counted=task.sla_counted,
+        earlier=tuple(earlier),
+    )
+
+
+def actor_of(by: By) -> Actor:
+    """Return who completes, as the rules see them."""
+    is_program, may_override = by.role == Role.SERVICE, by.may("governance.override_gate")
+    name = by.working_name
+    return Actor(name, owner_key(name), is_program=is_program, may_override=may_override)
+
+
+def load_completion(locked: LockedTask, completion: Completion) -> tuple[Case, Asked]:
+    """Load all that deciding a completion needs. Raises Invalid for a next step or a time that cannot be."""
+    wanted = wanted_of(locked, completion)
+    case, asked = check_completion(
+        load_case(locked), record_of(locked), completion, actor_of(locked.by), wanted
+    )
+    case = with_gate(locked, case, wanted, just_done=True, asked=asked.needs_gate)
+    return with_hours(locked, case), asked

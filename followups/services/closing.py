@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db.models import F
 
-from followups.models import ContactPoint, FollowUpTask, Ladder, LadderTemplate, Lead
+from followups.models import ContactPoint, FollowUpTask, Lead
 from followups.rules import HANDOVER
 from followups.rules.outcomes import NO_CLAIM
 from followups.services.locked_task import WRITTEN_FIELDS, LockedTask
@@ -22,24 +22,6 @@ CLAIM_FIELDS = tuple(NO_CLAIM)
 def end_claim(task: FollowUpTask) -> None:
     for name, value in NO_CLAIM.items():
         setattr(task, name, value)
-
-
-def let_rest(locked: LockedTask, ladder: Ladder | None) -> None:
-    """Put aside a lead who answered none of the steps of their last ladder, until a nurture ladder starts."""
-    lead = locked.lead
-    if ladder is None or ladder.status != Ladder.Status.COMPLETED or ladder.stop_reason:
-        return
-    if lead.status != Lead.Status.WORKING:
-        return
-    if FollowUpTask.objects.filter(lead=lead, status=OPEN).exists():
-        return
-    if Ladder.objects.filter(lead=lead, pk__gt=ladder.pk).exists():
-        return
-    template = LadderTemplate.objects.effective(lead.place)
-    if template is None or not template.rests:
-        return
-    until = locked.at + timedelta(days=template.rests)
-    settle_lead(lead, Lead.Status.NOT_NOW, by=locked.by, at=locked.at, follow_up_at=until, nurture=True)
 
 
 def cancel_open(

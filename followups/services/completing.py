@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,24 +16,18 @@ from followups.rules import (
 )
 from followups.rules.completion import (
     START_LASTS,
-    Actor,
     Claim,
     Completion,
     CompletionPlan,
     Contact,
-    Record,
     StartPlan,
     check_next,
     completed_row,
-    completion_needs_gate,
-    contact_time,
     decide_completion,
     decide_start,
-    is_overdue,
-    with_number,
 )
 from followups.rules.outcomes import Case, next_open
-from followups.services.cases import load_case, wanted_of, with_gate
+from followups.services.cases import actor_of, load_case, load_completion, record_of, with_hours
 from followups.services.closing import (
     CLAIM_FIELDS,
     current_task,
@@ -41,29 +36,25 @@ from followups.services.closing import (
 from followups.services.guards import (
     holds,
     name_key,
-    require_claim,
     require_not_erased,
-    require_not_waiting,
     require_object,
     require_open,
-    require_sequence,
+    require_workable,
 )
 from followups.services.locked_task import WRITTEN_FIELDS, LockedTask, as_answer, lock_task, touched
-from followups.services.plans import effects, write_plan
+from followups.services.plans import emit_events, write_plan
 from followups.services.presses import Before, points_of_person, presses_of_others
-from followups.services.reversal import reverse_outcome, write_correction
-from followups.services.waiting import rejudge
+from followups.services.reversal import replace_outcome
 from governance.accounts.querysets import managers
 from governance.contact import digests
 from governance.contact.querysets import personal_rows
 from governance.contact.reasons import sentence
 from governance.contact.rules import Verdict, suppressing
 from governance.contact.services import Door, decision, suppress
-from governance.core.actors import By, Role, owner_key
+from governance.core.actors import By, owner_key
 from governance.core.channels import CHANNELS
 from governance.core.errors import Forbidden, Invalid, Refused, not_allowed
 from governance.core.verbs import Execution, needs_right, verb
-from governance.kpi.services import Kpi, emit_kpis
 from governance.outbox.services import post_message
 from governance.retention.erasing import erased_points
 
@@ -152,16 +143,13 @@ def start_task(
     """
     locked = lock_task(task_id, by=by, at=at)
     task = locked.task
-    require_open(task)
-    require_claim(task, by, at, claim_token)
-    require_sequence(locked)
-    require_not_waiting(task)
+    require_workable(locked, claim_token)
     case = replace(load_case(locked), gate=locked.lead_gate)
     claim = Claim(
         task.started_by, task.claimed_by, task.claim_until, holds(task, by, at), task.opened_at
     )  # fmt: skip
     plan = decide_start(
-        case, _record_of(locked), claim, _actor(by), source=source, new_token=new_claim_token()
+        case, record_of(locked), claim, actor_of(by), source=source, new_token=new_claim_token()
     )
     if not plan.verdict.ok:
         raise _denied(locked, Door.START, plan.verdict, at)
@@ -281,13 +269,12 @@ def _complete_on(locked: LockedTask, completion: Completion) -> Completed:
     answered = _answered(locked, completion)
     if answered is not None:
         return answered
-    require_open(locked.task)
-    if completion.outcome not in HAPPENED and not completion.happened:
-        require_claim(locked.task, locked.by, locked.at, completion.claim_token)
-        require_sequence(locked)
-        require_not_waiting(locked.task)
-    check_next(completion, locked.at)
-    case, plan = _decide(locked, completion)
+    if completion.outcome in HAPPENED or completion.happened:
+        require_open(locked.task)
+    else:
+        require_workable(locked, completion.claim_token)
+    case, asked = load_completion(locked, completion)
+    plan = decide_completion(case, asked)
     if plan.contact.is_refused:
         raise _refusal(locked, plan.contact)
     return _write(locked, completion, case, plan)
@@ -315,55 +302,17 @@ def _answered(locked: LockedTask, completion: Completion) -> Completed | None:
     return None
 
 
-def _decide(locked: LockedTask, completion: Completion) -> tuple[Case, CompletionPlan]:
-    """Load what else a completion needs, and decide it. Raises Invalid, see `contact_time`."""
-    case, record, actor = load_case(locked), _record_of(locked), _actor(locked.by)
-    wanted = wanted_of(locked, completion)
-    contacted_at, is_late = contact_time(case, record, completion, actor)
-    case = with_number(case, record, completion, contacted_at)
-    asked = completion_needs_gate(case, record, completion, wanted, contacted_at)
-    case = with_gate(locked, _with_hours(locked, case), wanted, just_done=True, asked=asked)
-    return case, decide_completion(case, record, completion, actor, wanted, contacted_at, is_late)
-
-
-def _with_hours(locked: LockedTask, case: Case) -> Case:
-    return replace(case, hours=locked.gate(locked.task.channel)) if is_overdue(case) else case
-
-
-def _record_of(locked: LockedTask) -> Record:
-    task = locked.task
-    earlier = (
-        other.contacted_at for other in locked.siblings
-        if other.pk != task.pk and other.contacted_at and other.step and task.step and other.step < task.step
-    )  # fmt: skip
-    return Record(
-        province=task.province,
-        started_at=task.started_at,
-        started_by=owner_key(task.started_by),
-        is_decided=bool(task.start_decision_id),
-        source=task.contact_source,
-        late_from=task.sla_2h_at,
-        is_counted=task.sla_counted,
-        earlier=tuple(earlier),
-    )
-
-
-def _actor(by: By) -> Actor:
-    is_program, may_override = by.role == Role.SERVICE, by.may("governance.override_gate")
-    return Actor(by.working_name, name_key(by), is_program=is_program, may_override=may_override)
-
-
 def _write(locked: LockedTask, completion: Completion, case: Case, plan: CompletionPlan) -> Completed:
     """Write a completion: its decision, the row if it is still open, the events, and what follows."""
-    task, lead, before = locked.task, locked.lead, Before.of(locked.task)
+    task, lead = locked.task, locked.lead
+    before = Before.of(task) if completion.by_key else None
     _keep_decision(locked, plan.contact)
-    if not _write_row(locked, plan):
+    if not _write_row(locked, plan.values):
         task.refresh_from_db()  # somebody else was faster in spite of the lock: answer what is stored
         locked.others = None
         return _complete_on(locked, completion)
     answered = {"unanswered_since": None} if lead.unanswered_since is not None else {}
-    before_press = before if completion.by_key else None
-    following = write_plan(locked, plan.outcome, before=before_press, lead=answered)
+    following = write_plan(locked, plan.outcome, before=before, lead=answered)
     if following is None and plan.outcome.rejudges:
         following = current_task(lead.pk)
     elif following is None:
@@ -384,17 +333,15 @@ def _keep_decision(locked: LockedTask, contact: Contact) -> None:
         _tell_managers(locked, verdict, contact.at)
 
 
-def _write_row(locked: LockedTask, plan: CompletionPlan) -> bool:
-    """Complete the row if it is still open, and write its KPI events; False if it was not."""
-    task, by = locked.task, locked.by
-    values = {**plan.values, **by.written()}
+def _write_row(locked: LockedTask, completed: Mapping[str, Any]) -> bool:
+    """Complete the row if it is still open; False if it was not."""
+    task = locked.task
+    values = {**completed, **locked.by.written()}
     if not FollowUpTask.objects.filter(pk=task.pk, status=OPEN).update(**values):
         return False
-    _use_point(locked, plan.values["contact_point_id"])
+    _use_point(locked, completed["contact_point_id"])
     for name, value in values.items():
         setattr(task, name, value)
-    events = [Kpi("WHOLESALE", e.metric, e.success, e.value, dict(e.detail)) for e in plan.events]
-    emit_kpis(events, by=by, at=locked.at)
     return True
 
 
@@ -405,9 +352,10 @@ def _use_point(locked: LockedTask, point_id: int | None) -> None:
 
 def record_task(locked: LockedTask, completion: Completion, contacted_at: datetime) -> None:
     """Complete a task with what was said on another lead's, for which the gate was asked."""
-    case, contact = _with_hours(locked, load_case(locked)), Contact(contacted_at, False)
-    values, events = completed_row(case, _record_of(locked), completion, _actor(locked.by), contact)
-    _write_row(locked, CompletionPlan(contact, values, events))
+    case, contact = with_hours(locked, load_case(locked)), Contact(contacted_at, False)
+    values, events = completed_row(case, record_of(locked), completion, actor_of(locked.by), contact)
+    if _write_row(locked, values):
+        emit_events(events, by=locked.by, at=locked.at)
 
 
 def _happened_to_closed(locked: LockedTask, completion: Completion) -> Completed:
@@ -416,15 +364,13 @@ def _happened_to_closed(locked: LockedTask, completion: Completion) -> Completed
     if standing == completion.outcome and not _asks_for_more(completion, locked):
         return Completed(task, _next_open(locked), already_completed=True)
     check_next(completion, locked.at)
-    again, before = standing == completion.outcome, Before.of(task)
-    if standing and standing != Outcome.OPTED_OUT and completion.outcome != Outcome.OPTED_OUT:
-        reverse_outcome(locked, standing, refuses=False)
-    write_correction(locked, completion, _("It happened after the task was closed"))
-    if locked.lead.unanswered_since is not None:
-        locked.lead.unanswered_since = None
-        locked.lead.save(update_fields=["unanswered_since"])
-    following = effects(locked, completion, before=before)
-    rejudge([locked.lead.pk], by=locked.by, at=locked.at)
+    again, before = standing == completion.outcome, Before.of(task) if completion.by_key else None
+    answered = {"unanswered_since": None} if locked.lead.unanswered_since is not None else {}
+    keeps_stop = Outcome.OPTED_OUT in (standing, completion.outcome)
+    following = replace_outcome(
+        locked, completion, _("It happened after the task was closed"), undoes="" if keeps_stop else standing,
+        before=before, lead=answered,
+    )  # fmt: skip
     return Completed(task, following or current_task(locked.lead.pk), already_completed=again)
 
 

@@ -7,17 +7,15 @@ from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext as _
 
-from followups.models import FollowUpTask
-from followups.points import lead_facts
-from followups.rules import ADVANCING
+from followups.models import FollowUpTask, Ladder
 from followups.rules.completion import Completion, check_next
+from followups.rules.correction import CLOSED_BY, ladder_in_the_way
+from followups.services.cases import load_case
 from followups.services.closing import current_task
 from followups.services.completing import Completed, leads_that_share
 from followups.services.guards import name_key, require_not_erased
 from followups.services.locked_task import LockedTask, lock_task
-from followups.services.plans import advance, effects
-from followups.services.reversal import ladder_in_the_way, reverse_outcome, write_correction
-from followups.services.waiting import rejudge
+from followups.services.reversal import replace_outcome
 from governance.contact.services import lift_suppression
 from governance.core.actors import By, owner_key
 from governance.core.errors import Forbidden, Invalid, Refused
@@ -54,13 +52,23 @@ def correct_task(task_id: int, completion: Completion, *, by: By, at: datetime, 
     standing = task.standing_outcome
     if outcome == standing:
         return Completed(task, current_task(task.lead_id), already_completed=True)
-    if standing == Outcome.OPTED_OUT:
-        _end_stop(locked, reason)
-    reverse_outcome(locked, standing)
-    write_correction(locked, completion, reason)
-    following = advance(locked) if outcome in ADVANCING else effects(locked, completion)
-    rejudge([task.lead_id], by=by, at=at)
+    if standing == Outcome.OPTED_OUT and not by.may(lift_suppression.right):
+        raise Forbidden("needs_manager", _("This outcome is an opt-out; only a manager can undo it."))
+    _require_no_other_ladder(locked, standing)
+    following = replace_outcome(locked, completion, reason, undoes=standing)
     return Completed(task, following or current_task(task.lead_id))
+
+
+def _require_no_other_ladder(locked: LockedTask, standing: str) -> None:
+    """Refuse `ladder_active` where the ladder would go on beside another one of the lead."""
+    running = ladder_in_the_way(load_case(locked), standing)
+    if running is not None:
+        raise Refused(
+            "ladder_active",
+            _("Lead %(lead)s has the active ladder %(ladder)s already.")
+            % {"lead": locked.lead.external_id, "ladder": running},
+            extra={"ladder_id": running},
+        )
 
 
 def may_be_corrected(task: FollowUpTask, by: By, at: datetime) -> bool:
@@ -72,7 +80,19 @@ def may_be_corrected(task: FollowUpTask, by: By, at: datetime) -> bool:
     standing = task.standing_outcome
     if standing == Outcome.OPTED_OUT and not by.may(lift_suppression.right):
         return False
-    return ladder_in_the_way(task, standing) is None
+    return not _is_in_the_way(task, standing)
+
+
+def _is_in_the_way(task: FollowUpTask, standing: str) -> bool:
+    """Say whether another ladder runs where a correction would open the task's own one again."""
+    ladder, reasons = task.ladder, CLOSED_BY.get(standing, frozenset())
+    if ladder is None or ladder.status == Ladder.Status.ACTIVE or ladder.stop_reason not in reasons:
+        return False
+    closed = ladder.tasks.filter(
+        status__in=[Status.CANCELLED, Status.SKIPPED], closed_reason__in=sorted(reasons), corrected_to=""
+    )
+    others = Ladder.objects.filter(lead=task.lead, status=Ladder.Status.ACTIVE).exclude(pk=ladder.pk)
+    return closed.exists() and others.exists()
 
 
 def _not_theirs(task: FollowUpTask, by: By, at: datetime) -> Forbidden | None:
@@ -89,15 +109,3 @@ def _not_theirs(task: FollowUpTask, by: By, at: datetime) -> Forbidden | None:
             _("You can correct a task until the end of the next day; ask a manager."),
         )
     return None
-
-
-def _end_stop(locked: LockedTask, reason: str) -> None:
-    if not locked.by.may(lift_suppression.right):
-        raise Forbidden(
-            "needs_manager",
-            _("This outcome is an opt-out; only a manager can undo it."),
-        )
-    hers = [point.digest for point in locked.points]
-    own = lead_facts(locked.lead.external_id)
-    others = [*own.others, *(other for point in locked.points for other in point.other_digests)]
-    lift_suppression([*hers, own.digest], by=locked.by, at=locked.at, reason=reason, others=others)

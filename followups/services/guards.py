@@ -74,7 +74,7 @@ def require_open(task: FollowUpTask) -> None:
         )
 
 
-def require_sequence(locked: LockedTask) -> None:
+def _require_sequence(locked: LockedTask) -> None:
     """Refuse `out_of_sequence` while an earlier step is open."""
     if locked.task.step is None:
         return
@@ -90,7 +90,15 @@ def require_sequence(locked: LockedTask) -> None:
             )
 
 
-def require_not_waiting(task: FollowUpTask) -> None:
+def require_workable(locked: LockedTask, claim_token: str) -> None:
+    """Refuse to start or complete a task that is closed, in other hands, out of turn or waiting."""
+    require_open(locked.task)
+    require_claim(locked.task, locked.by, locked.at, claim_token)
+    _require_sequence(locked)
+    _require_not_waiting(locked.task)
+
+
+def _require_not_waiting(task: FollowUpTask) -> None:
     """Refuse `person_active` for a step that waits: its person is being followed up under another lead."""
     if waits(task):
         raise Refused(PERSON_ACTIVE, sentence(PERSON_ACTIVE), extra={"reason": PERSON_ACTIVE})

@@ -2,45 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
 from followups.models import ContactPoint, FollowUpTask, Ladder, LadderTemplate, Lead
-from followups.rules import Planned, Step, due_times, read_steps
-from followups.rules.lead_gate import with_contact
-from followups.rules.outcomes import PERSON_ACTIVE, current_of
+from followups.rules import Step, read_steps
+from followups.rules.holders import Holder
+from followups.rules.lead_gate import LeadGate
+from followups.rules.new_ladder import NUMBER_SHARED, Beginning, decide_ladder, refusal_of
+from followups.rules.outcomes import Plan
 from followups.services.closing import cancel_open
 from followups.services.guards import require_not_erased
 from followups.services.leads import LeadDetails, fill_in, find_or_create, give_points, not_stored
-from followups.services.locked_task import as_answer, facts_of_points, put_due
+from followups.services.locked_task import as_answer, facts_of_points
 from followups.services.locks import lock_leads, lock_numbers
+from followups.services.plans import emit_events
 from followups.services.rescheduling import realign_leads
-from followups.services.waiting import (
-    NUMBER_SHARED,
-    Holder,
-    Holders,
-    digests_of,
-    first_free,
-    holders_of,
-    place_in_queue,
-    rejudge,
-    release_after,
-    taken_by_others,
-    waiting_for,
-)
+from followups.services.waiting import digests_of, holders_of, rejudge, release_after, waiting_for
 from governance.contact.reasons import sentence
-from governance.contact.rules import Question
-from governance.contact.services import Gate, GateBook, Where, open_book, questions_about
+from governance.contact.services import GateBook, Where, open_book, questions_of_people
 from governance.core.actors import By, Role, owner_key
 from governance.core.channels import CHANNELS
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
+from governance.core.places import Place
 from governance.core.verbs import Execution, verb
-from governance.kpi.services import emit_kpi
+
+if TYPE_CHECKING:
+    from followups.rules.new_ladder import NewSteps
 
 CREATE_LADDER = "followups.create_ladder"
 
@@ -149,6 +142,18 @@ def warnings_about(details: LeadDetails, lost: Collection[str]) -> list[str]:
     return [f"{'not_stored' if name in lost else 'unknown_field'}:{name}" for name in details.extra]
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A locked lead who is to begin a ladder, with their points and whose clock counts."""
+
+    lead: Lead
+    points: Sequence[ContactPoint]
+    where: Where
+
+
+Templates = dict[Place, LadderTemplate | Refused]
+
+
 def begin(
     lead: Lead,
     points: Sequence[ContactPoint],
@@ -156,57 +161,72 @@ def begin(
     by: By,
     at: datetime,
     owner: str = "",
-    book: tuple[GateBook, Where] | None = None,
-    questions: Mapping[str, Question] | None = None,
     nurture: bool = False,
 ) -> NewLadder:
-    """Begin the ladder of a locked lead, with `nurture` the short one, inside the caller's transaction."""
+    """Begin the ladder of a locked lead, with `nurture` the short one, inside the caller's transaction.
+
+    Raises Refused, see `create_ladder`.
+    """
     require_not_erased(lead)
-    running = (
-        Ladder.objects.filter(lead=lead, status=Ladder.Status.ACTIVE).values_list("pk", flat=True).first()
-    )
-    if running is not None:
+    _require_none_active(lead, active_ladders([lead]))
+    numbers = digests_of(points)
+    lock_numbers(numbers)
+    template = template_of(lead)
+    book, where = open_book(lead.place, at, city=lead.city, zone=lead.zone)
+    gate = gates_of([Candidate(lead, points, where)], book, at)[lead.pk]
+    beginning = _beginning(lead, template, nurture=nurture)
+    require_allowed(gate, beginning.steps)
+    plan = decide_ladder(beginning, gate, holders_of(numbers))
+    return _write([_Begun(lead, points, template, plan, nurture)], by=by, at=at, owner=owner)[0]
+
+
+def begin_all(
+    candidates: Sequence[Candidate], book: GateBook, *, by: By, at: datetime, owner: str = ""
+) -> list[NewLadder | Refused]:
+    """Begin the ladders of many leads, who are locked with their numbers; return each one's, or a refusal.
+
+    Of two who are one person the later one waits, as if one had begun after the other.
+    """
+    active = active_ladders([one.lead for one in candidates])
+    gates = gates_of(candidates, book, at)
+    holders = holders_of(point.digest for one in candidates for point in one.points)
+    templates: Templates = {}
+    load_templates([one.lead for one in candidates], templates)
+    decided: list[_Begun | Refused] = []
+    for one in candidates:
+        template = templates[one.lead.place]
+        try:
+            require_not_erased(one.lead)
+            _require_none_active(one.lead, active)
+            if isinstance(template, Refused):
+                raise template
+            beginning, gate = _beginning(one.lead, template), gates[one.lead.pk]
+            require_allowed(gate, beginning.steps)
+        except Refused as refusal:
+            decided.append(refusal)
+            continue
+        plan = decide_ladder(beginning, gate, holders)
+        decided.append(_Begun(one.lead, one.points, template, plan))
+        if plan.begun is not None:
+            holders = holders.having(plan.begun.mine, one.points)
+    made = iter(_write([one for one in decided if isinstance(one, _Begun)], by=by, at=at, owner=owner))
+    return [next(made) if isinstance(one, _Begun) else one for one in decided]
+
+
+def active_ladders(leads: Sequence[Lead]) -> dict[int, int]:
+    """Return the ladder that runs for each lead who has one, by primary keys."""
+    running = Ladder.objects.filter(lead__in=[lead.pk for lead in leads], status=Ladder.Status.ACTIVE)
+    return dict(running.values_list("lead_id", "pk"))
+
+
+def _require_none_active(lead: Lead, active: Mapping[int, int]) -> None:
+    if lead.pk in active:
         raise Refused(
             "ladder_active",
             _("Lead %(lead)s has the active ladder %(ladder)s already.")
-            % {"lead": lead.external_id, "ladder": running},
-            extra={"ladder_id": running},
+            % {"lead": lead.external_id, "ladder": active[lead.pk]},
+            extra={"ladder_id": active[lead.pk]},
         )
-    template = template_of(lead)
-    steps = template.nurture if nurture else read_steps(template.steps)
-    gates, asked = require_gate(lead, points, steps, at, book, questions)
-    numbers = digests_of(points)
-    lock_numbers(numbers)
-    holders = holders_of(numbers)
-    ladder = Ladder.objects.create(
-        lead=lead, template=template, template_version=template.version, nurture=nurture,
-        steps=[step.as_json() for step in steps] if nurture else template.steps,
-        owner=owner.strip(), started_at=at, queued_at=place_in_queue(at, holders), **by.written(),
-    )  # fmt: skip
-    tasks = _tasks(ladder, points, steps, gates, asked, holders, by=by, at=at)
-    behind = _behind(ladder, points, tasks, holders)
-    lead.status = Lead.Status.WORKING
-    lead.follow_up_at = lead.nurture_at = None
-    lead.updated_at = at
-    lead.save(update_fields=["status", "follow_up_at", "nurture_at", "updated_at"])
-    emit_kpi(
-        "WHOLESALE", "ladder_created", by=by, at=at, success=True,
-        detail={"ladder": ladder.pk, "province": lead.province, "steps": len(tasks), "nurture": nurture},
-    )  # fmt: skip
-    warnings = (NUMBER_SHARED,) if behind is None and holders.others(lead.pk, points) else ()
-    return NewLadder(ladder, tasks, behind, warnings=warnings)
-
-
-def _behind(
-    ladder: Ladder, points: Sequence[ContactPoint], tasks: Sequence[FollowUpTask], holders: Holders
-) -> Holder | None:
-    """Return the ladder that the first waiting step waits for, if one does."""
-    waiting = next((task for task in tasks if task.held_reason == PERSON_ACTIVE), None)
-    if waiting is None:
-        return None
-    kind = CHANNELS[waiting.channel].kind
-    ahead = holders.ahead(ladder, ladder.lead.name, [point for point in points if point.kind == kind])
-    return ahead[0] if ahead else None
 
 
 def template_of(lead: Lead) -> LadderTemplate:
@@ -220,99 +240,101 @@ def template_of(lead: Lead) -> LadderTemplate:
     return template
 
 
-def _usable(points: Sequence[ContactPoint], channel: str) -> ContactPoint | None:
-    kind = CHANNELS[channel].kind
-    return next((p for p in points if p.kind == kind and p.status == ContactPoint.Status.USABLE), None)
+def load_templates(leads: Iterable[Lead], known: Templates) -> None:
+    """Read, once for each place, the template of leads or why they have none."""
+    for lead in leads:
+        if lead.place not in known:
+            try:
+                known[lead.place] = template_of(lead)
+            except Refused as refusal:
+                known[lead.place] = refusal
 
 
-def require_gate(
-    lead: Lead, points: Sequence[ContactPoint], steps: Sequence[Step], at: datetime,
-    book: tuple[GateBook, Where] | None, questions: Mapping[str, Question] | None,
-) -> tuple[dict[str, Gate], Mapping[str, Question]]:  # fmt: skip
-    """Return the gate and question of each channel, or refuse what no other hour changes.
-
-    A national list that is too old refuses no ladder: its calls are held.
-    """
-    read, where = book or open_book(lead.place, at, city=lead.city, zone=lead.zone)
-    channels = list(dict.fromkeys(step.channel for step in steps))
-    reachable = [channel for channel in channels if not points or _usable(points, channel)]
-    if not reachable:
-        raise _denied("no_contact_point")
-    asked = questions or questions_about(channels, facts_of_points(lead, points), lead.score, at=at)
-    gates = {channel: read.gate(where, channel) for channel in channels}
-    for channel in reachable:
-        reason = gates[channel].judge(asked[channel], at).refused_for_good()
-        if reason:
-            raise _denied(reason)
-    return gates, asked
+def gates_of(candidates: Sequence[Candidate], book: GateBook, at: datetime) -> dict[int, LeadGate]:
+    """Return the gate of each lead by primary key; what is on record of them all is read in one query."""
+    people = {one.lead.pk: (facts_of_points(one.lead, one.points), one.lead.score) for one in candidates}
+    questions = questions_of_people(CHANNELS, people, at=at)
+    return {
+        pk: LeadGate(at, one.where, book, tuple(point.state for point in one.points), questions[pk])
+        for one in candidates if (pk := one.lead.pk)
+    }  # fmt: skip
 
 
-def _denied(reason: str) -> Refused:
-    return Refused("contact_denied", sentence(reason), extra={"reason": reason, "next_allowed_at": None})
+def require_allowed(gate: LeadGate, steps: Sequence[Step]) -> None:
+    """Refuse `contact_denied` where the gate refuses what no other hour changes."""
+    reason = refusal_of(gate, [step.channel for step in steps])
+    if reason:
+        raise Refused("contact_denied", sentence(reason), extra={"reason": reason, "next_allowed_at": None})
 
 
-def _tasks(
-    ladder: Ladder, points: Sequence[ContactPoint], steps: Sequence[Step], gates: Mapping[str, Gate],
-    asked: Mapping[str, Question], holders: Holders, *, by: By, at: datetime,
-) -> list[FollowUpTask]:  # fmt: skip
-    taken = taken_by_others(ladder, ladder.lead.name, points, holders)
-    asked = {channel: _to_plan(question, points, taken, at) for channel, question in asked.items()}
+def _beginning(lead: Lead, template: LadderTemplate, *, nurture: bool = False) -> Beginning:
+    steps = template.nurture if nurture else read_steps(template.steps)
+    return Beginning(lead.pk, lead.name, lead.province, steps, nurture)
 
-    def first_allowed(channel: str, wanted: datetime) -> datetime | None:
-        return gates[channel].next_allowed(asked[channel], wanted)
 
-    def planned(channel: str, wanted: datetime) -> datetime | None:
-        """Find a step's time, and let the step count for those after it."""
-        nonlocal asked
-        due = first_allowed(channel, wanted)
-        point, must_wait = first_free(points, channel, taken)
-        if due is not None and point is not None and not must_wait:
-            asked = with_contact(asked, channel, point.digest, due)
-        return due
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A ladder that was decided, about to be written."""
 
-    zone = gates[steps[0].channel].zone
-    tasks = [
-        _task(ladder, points, plan, gates, asked, taken, by=by, at=at)
-        for plan in due_times(steps, at, zone, planned)
+    lead: Lead
+    points: Sequence[ContactPoint]
+    template: LadderTemplate
+    plan: Plan
+    nurture: bool = False
+
+    @property
+    def new(self) -> NewSteps:
+        assert self.plan.begun is not None
+        return self.plan.begun
+
+    def ladder(self, *, by: By, at: datetime, owner: str) -> Ladder:
+        template = self.template
+        steps = [step.as_json() for step in template.nurture] if self.nurture else template.steps
+        return Ladder(
+            lead=self.lead, template=template, template_version=template.version, nurture=self.nurture,
+            steps=steps, owner=owner.strip(), started_at=at, queued_at=self.new.mine.queued_at,
+            **by.written(),
+        )  # fmt: skip
+
+    def tasks(self, ladder: Ladder, *, by: By, at: datetime) -> list[FollowUpTask]:
+        lead, points = self.lead, {point.pk: point for point in self.points}
+        made = []
+        for values in self.new.steps:
+            task = FollowUpTask(
+                lead=lead, ladder=ladder, province=lead.province, market_key=lead.market_key, created_at=at,
+                **values, **by.written(),
+            )  # fmt: skip
+            task.contact_point = points.get(values["contact_point_id"])
+            task.set_owner(ladder.owner)
+            made.append(task)
+        return made
+
+    def set_lead(self) -> None:
+        for name, value in self.plan.lead.items():
+            setattr(self.lead, name, value)
+
+
+def _write(decided: Sequence[_Begun], *, by: By, at: datetime, owner: str) -> list[NewLadder]:
+    """Write ladders that begin, with their tasks, leads and KPI events: one statement each."""
+    if not decided:
+        return []
+    ladders = Ladder.objects.bulk_create(one.ladder(by=by, at=at, owner=owner) for one in decided)
+    begun = list(zip(decided, ladders, strict=True))
+    tasks = [one.tasks(ladder, by=by, at=at) for one, ladder in begun]
+    FollowUpTask.objects.bulk_create(task for of_ladder in tasks for task in of_ladder)
+    # what a lead becomes is the same for all who begin at one instant
+    Lead.objects.filter(pk__in=[one.lead.pk for one in decided]).update(**decided[0].plan.lead)
+    for one in decided:
+        one.set_lead()
+    events = [
+        replace(event, detail={"ladder": ladder.pk, **event.detail})
+        for one, ladder in begun for event in one.plan.events
+    ]  # fmt: skip
+    emit_events(events, by=by, at=at)
+    return [
+        NewLadder(ladder, of_ladder, one.new.behind, warnings=(NUMBER_SHARED,) if one.new.is_shared else ())
+        for (one, ladder), of_ladder in zip(begun, tasks, strict=True)
     ]
-    current = current_of(tasks)
-    if current is not None:
-        current.is_current = True
-    return FollowUpTask.objects.bulk_create(tasks)
-
-
-def _to_plan(
-    question: Question, points: Sequence[ContactPoint], taken: frozenset[str], at: datetime
-) -> Question:
-    """Return a question for calls that are planned now, to the number that would be called."""
-    if not question.numbers:
-        return question
-    point, _must_wait = first_free(points, question.channel, taken)
-    return replace(question, planned_at=at, called=point.digest if point is not None else "")
-
-
-def _task(
-    ladder: Ladder, points: Sequence[ContactPoint], plan: Planned, gates: Mapping[str, Gate],
-    asked: Mapping[str, Question], taken: frozenset[str], *, by: By, at: datetime,
-) -> FollowUpTask:  # fmt: skip
-    channel = plan.step.channel
-    point, must_wait = first_free(points, channel, taken)
-    lead = ladder.lead
-    task = FollowUpTask(
-        lead=lead, ladder=ladder, step=plan.number, channel=channel, province=lead.province,
-        market_key=lead.market_key, contact_point=point, scheduled_for=plan.scheduled_for,
-        created_at=at, **by.written(),
-    )  # fmt: skip
-    task.set_owner(ladder.owner)
-    verdict = gates[channel].judge(asked[channel], max(at, plan.scheduled_for))
-    held = "" if plan.due_at else verdict.refused_before_time() or verdict.reason
-    if must_wait:
-        put_due(task, None, gates[channel], PERSON_ACTIVE)
-    else:
-        put_due(task, plan.due_at, gates[channel], held)
-    if points and task.contact_point is None:
-        task.status, task.closed_reason = FollowUpTask.Status.SKIPPED, "no_contact_point"
-    return task
 
 
 @verb(Execution.OBSERVE_ONLY, right="followups.stop_ladder")

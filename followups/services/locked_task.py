@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
 from followups.points import lead_facts
 from followups.rules import Step, read_steps
-from followups.rules.lead_gate import LeadGate, PointState, due_values, question_for
+from followups.rules.lead_gate import LeadGate, PointState, due_values, first_usable, question_for
 from followups.services.guards import require_object
 from governance.contact.rules import Question
 from governance.contact.services import Gate, GateBook, Where, open_book, questions_about
@@ -26,14 +26,8 @@ from governance.core.hooks import PointFacts
 
 def facts_of_points(lead: Lead, points: Sequence[ContactPoint]) -> list[PointFacts]:
     """Return the usable points as the gate sees them, the lead herself included."""
-    usable = [point.facts for point in points if point.status == ContactPoint.Status.USABLE]
+    usable = [point.facts for point in points if point.usable]
     return [*usable, lead_facts(lead.external_id)]
-
-
-def point_state(point: ContactPoint) -> PointState:
-    """Return a point as the rules see it."""
-    usable = point.status == ContactPoint.Status.USABLE
-    return PointState(point.pk, point.kind, point.digest, point.whose, usable)
 
 
 @dataclass(slots=True)
@@ -51,10 +45,10 @@ class LockedTask:
     others: list[FollowUpTask] | None = None  # what else is open or runs; None: not read yet
     newer_ladder: bool = False
     _questions: Mapping[str, Question] | None = None
+    lead: Lead = field(init=False)
 
-    @property
-    def lead(self) -> Lead:
-        return self.task.lead
+    def __post_init__(self) -> None:
+        self.lead = self.task.lead
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -94,7 +88,7 @@ class LockedTask:
     def lead_gate(self) -> LeadGate:
         """The gate for this lead; read on first use, in three queries."""
         if self._lead_gate is None:
-            points = tuple(map(point_state, self.points))
+            points = tuple(point.state for point in self.points)
             self._lead_gate = LeadGate(self.at, self.where, self.book, points, self._read_questions())
         return self._lead_gate
 
@@ -112,7 +106,7 @@ class LockedTask:
         """Return the gate as it is once one of the points is retired."""
         points = [point for point in self.points if point.pk != point_id]
         questions = questions_about(CHANNELS, facts_of_points(self.lead, points), self.lead.score, at=self.at)
-        return LeadGate(self.at, self.where, self.book, tuple(map(point_state, points)), questions)
+        return LeadGate(self.at, self.where, self.book, tuple(point.state for point in points), questions)
 
     def _read_questions(self) -> Mapping[str, Question]:
         if self._questions is None:
@@ -126,7 +120,7 @@ class LockedTask:
     def _used(self, channel: str, point: ContactPoint | None) -> PointState | None:
         """Return the number that a contact would use, where it is not simply the first of the lead."""
         used = point or (self.task.contact_point if channel == self.task.channel else None)
-        return point_state(used) if used is not None else None
+        return used.state if used is not None else None
 
     def question(self, channel: str, kind: str = "", point: ContactPoint | None = None) -> Question:
         """Return the gate's question for a contact of this kind; blank: of the task's.
@@ -134,18 +128,21 @@ class LockedTask:
         `point` is the number that would be called, else the task's own or the lead's first usable one.
         """
         questions = self._lead_gate.questions if self._lead_gate is not None else self._read_questions()
-        points = list(map(point_state, self.points))
+        points = [point.state for point in self.points]
         return question_for(questions, points, channel, kind or self.task.kind, self._used(channel, point))
 
     def count_contact(self, task: FollowUpTask, at: datetime) -> None:
         """Let a task's contact, made or planned, count in the questions that were read already."""
         if self._lead_gate is not None:
-            point = point_state(task.contact_point) if task.contact_point is not None else None
+            point = task.contact_point.state if task.contact_point is not None else None
             self._lead_gate = self._lead_gate.counting(task.channel, point, at)
 
-    def forget_questions(self) -> None:
-        """Ask the suppressions again: a point was retired or suppressed."""
-        self.lead_gate = None
+    def use_again(self) -> None:
+        """Let the number of the task, which was retired, count as usable from here on; the plan stores it."""
+        own = self.task.contact_point
+        for point in (own, *self.points):
+            if point is not None and own is not None and point.pk == own.pk:
+                point.status = ContactPoint.Status.USABLE
 
     def first_allowed(
         self, channel: str, at: datetime, kind: str = "", point: ContactPoint | None = None
@@ -168,10 +165,7 @@ class LockedTask:
 
     def point_for(self, channel: str) -> ContactPoint | None:
         """Return the lead's first usable point for a channel."""
-        kind = CHANNELS[channel].kind
-        return next(
-            (p for p in self.points if p.kind == kind and p.status == ContactPoint.Status.USABLE), None
-        )
+        return first_usable(self.points, channel)
 
 
 def put_due(task: FollowUpTask, due_at: datetime | None, gate: Gate, held_reason: str) -> None:

@@ -8,8 +8,11 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from followups.models import FollowUpTask, Ladder, Lead, OptOutPress
+from followups.rules.completion import Completion
+from followups.rules.correction import CLOSED_BY, decide_wording
 from followups.rules.lead_gate import DUE_FIELDS
-from followups.services.closing import due_of_promise, let_rest, settle_lead
+from followups.services.cases import load_case
+from followups.services.closing import due_of_promise, settle_lead
 from followups.services.guards import name_key
 from followups.services.locked_task import (
     WRITTEN_FIELDS,
@@ -19,8 +22,9 @@ from followups.services.locked_task import (
     task_for_lead,
     touched,
 )
+from followups.services.plans import write_plan
 from followups.services.presses import UNDO_LASTS
-from followups.services.reversal import CLOSED_BY, resume_ladder, write_correction
+from followups.services.reversal import resume_ladder
 from followups.services.waiting import rejudge
 from governance.contact.rules import suppressing
 from governance.contact.services import NOT_TAKEN_BACK, UNDO, lift_press
@@ -102,8 +106,6 @@ def _left(press: OptOutPress) -> list[int]:
 
 def _take_back(locked: LockedTask, press: OptOutPress) -> bool:
     """Let the task say what it said before; False where it says something else by now, or a stop stands."""
-    from followups.rules.completion import Completion
-
     task, lead = locked.task, locked.lead
     if task.standing_outcome != Outcome.OPTED_OUT or lead.erasure_id is not None or not _reachable(locked):
         return False
@@ -112,7 +114,8 @@ def _take_back(locked: LockedTask, press: OptOutPress) -> bool:
         return False  # it was recorded before the press already
     kind, then = press.stopped["next"]
     before = Completion(outcome=outcome, next=kind, next_at=parse_datetime(then) if then else None)
-    write_correction(locked, before, _("The opt-out was undone"))
+    plan = decide_wording(load_case(locked), before, _("The opt-out was undone"), note=task.note)
+    write_plan(locked, plan)
     return True
 
 
@@ -143,8 +146,7 @@ def _bring_back(lead_id: int, press: OptOutPress, *, by: By, at: datetime) -> No
         closed = [step for step in steps if step.closed_reason in REASONS]
         if not closed or any(step.channel in reachable for step in closed):
             of_ladder = LockedTask(steps[0], steps, locked.points, by, at, locked.where, locked._book)
-            resume_ladder(of_ladder, REASONS, refuses=False, keep_place=True)
-            let_rest(of_ladder, steps[0].ladder)
+            resume_ladder(of_ladder)
     loose = FollowUpTask.objects.filter(
         lead=lead, pk__in=press.stopped["tasks"], status=Status.CANCELLED, closed_reason__in=REASONS,
         channel__in=reachable, corrected_to="",

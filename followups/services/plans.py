@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
-from followups.models import ContactPoint, FollowUpTask, Ladder
+from followups.models import ContactPoint, FollowUpTask, Ladder, TaskCorrection
+from followups.points import lead_facts
 from followups.rules.completion import Completion
-from followups.rules.outcomes import (
-    ADVANCE,
-    Plan,
-    decide_advance,
-    decide_outcome,
-)
+from followups.rules.outcomes import Event, Plan, decide_outcome
 from followups.services.cases import load_case, wanted_of, with_gate
 from followups.services.closing import cancel_open
 from followups.services.consents import record_inquiry
 from followups.services.locked_task import WRITTEN_FIELDS, LockedTask, touched
 from followups.services.presses import Before, note_press, points_of_person
 from followups.services.waiting import rejudge, release_after
-from governance.contact.services import suppress
+from governance.contact.services import lift_suppression, suppress
+from governance.core.actors import By
 from governance.core.channels import CALL
 from governance.core.compiled import update_rows
+from governance.kpi.services import Kpi, emit_kpis
 
 
 def write_plan(
@@ -41,16 +40,28 @@ def write_plan(
     persons_points = points_of_person(locked) if plan.suppresses else []
     press = note_press(locked, persons_points, before) if plan.suppresses and before else ""
     known = {task.pk: task for task in (*locked.siblings, *(locked.others or ()))}
+    if plan.lifts is not None:
+        _end_stop(locked, plan.lifts)
+    if plan.restored is not None:
+        ContactPoint.objects.filter(pk=plan.restored).update(status=ContactPoint.Status.USABLE)
     if plan.retired is not None:
         _retire(locked, plan, known.values())
     _write_tasks(locked, plan, known)
     for gone in plan.cancelled:
         cancel_open([locked.lead.pk], by=by, reason=gone.reason, keep=locked.task.pk, kinds=gone.kinds)
-    _end_ladder(locked, plan)
+    _write_ladder(locked, plan)
     if plan.inquiry:
         record_inquiry(locked, evidence=evidence or f"task {locked.task.pk}")
     _write_lead(locked, {**(lead or {}), **plan.lead}, settled=bool(plan.lead))
     created = _create(locked, plan.created) if plan.created is not None else None
+    if plan.correction is not None:
+        was, now = plan.correction.before, plan.correction.after
+        TaskCorrection.objects.create(
+            task=locked.task, from_outcome=was, to_outcome=now, reason=plan.correction.reason, at=at,
+            **by.written(),
+        )  # fmt: skip
+    if plan.events:
+        emit_events(plan.events, by=by, at=at)
     if plan.suppresses:
         suppress(persons_points, by=by, at=at, press=press)
     if plan.retired is not None or plan.gate is not None:
@@ -60,6 +71,14 @@ def write_plan(
     if plan.rejudges:
         rejudge([locked.lead.pk], by=by, at=at)
     return created or (known.get(plan.next_id) if plan.next_id is not None else None)
+
+
+def _end_stop(locked: LockedTask, reason: str) -> None:
+    """End all stops of the lead and of their numbers, also those under other keys."""
+    own = lead_facts(locked.lead.external_id)
+    others = [*own.others, *(other for point in locked.points for other in point.other_digests)]
+    numbers = [*(point.digest for point in locked.points), own.digest]
+    lift_suppression(numbers, by=locked.by, at=locked.at, reason=reason, others=others)
 
 
 def _retire(locked: LockedTask, plan: Plan, tasks: Iterable[FollowUpTask]) -> None:
@@ -96,13 +115,19 @@ def _write_tasks(locked: LockedTask, plan: Plan, known: Mapping[int, FollowUpTas
         update_rows(rows, columns)
 
 
-def _end_ladder(locked: LockedTask, plan: Plan) -> None:
-    ladder = locked.running() if plan.ended is not None else None
-    if ladder is None or plan.ended is None:
+def _write_ladder(locked: LockedTask, plan: Plan) -> None:
+    """Write the task's ladder where it goes on, and the end of the one that runs then."""
+    own, values = locked.task.ladder, dict(plan.own_ladder)
+    ladder = own if values else None
+    if plan.ended is not None:
+        ladder = own if values.get("status") == Ladder.Status.ACTIVE else locked.running()
+        values |= {"status": plan.ended.status, "stop_reason": plan.ended.reason, "ended_at": locked.at}
+    if ladder is None:
         return
-    ladder.status, ladder.stop_reason, ladder.ended_at = plan.ended.status, plan.ended.reason, locked.at
+    for name, value in values.items():
+        setattr(ladder, name, value)
     touched(ladder, locked.by)
-    ladder.save(update_fields=["status", "stop_reason", "ended_at", *WRITTEN_FIELDS])
+    ladder.save(update_fields=[*values, *WRITTEN_FIELDS])
 
 
 def _write_lead(locked: LockedTask, values: Mapping[str, Any], *, settled: bool) -> None:
@@ -134,14 +159,9 @@ def _create(locked: LockedTask, values: Mapping[str, Any]) -> FollowUpTask:
     return task
 
 
-def advance(locked: LockedTask, done: FollowUpTask | None = None, *, reason: str = "") -> FollowUpTask | None:
-    """Make the running ladder's next open step current, see `decide_advance`; return it."""
-    ladder = locked.task.ladder
-    runs_on = ladder is not None and ladder.status == Ladder.Status.ACTIVE
-    runs_on = runs_on and any(task.status == FollowUpTask.Status.OPEN for task in locked.siblings)
-    case = load_case(locked, beside=locked.others is not None or not runs_on)
-    case = with_gate(locked, case, ADVANCE, just_done=done is not None)
-    return write_plan(locked, decide_advance(case, case.task if done is not None else None, reason=reason))
+def emit_events(events: Iterable[Event], *, by: By, at: datetime) -> None:
+    """Write the KPI events of a plan in one statement."""
+    emit_kpis([Kpi("WHOLESALE", e.metric, e.success, e.value, dict(e.detail)) for e in events], by=by, at=at)
 
 
 def effects(

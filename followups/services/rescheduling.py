@@ -14,6 +14,7 @@ from django.db.models import Q
 
 from followups.models import ContactPoint, FollowUpTask, RealignRequest
 from followups.rules import gap_before
+from followups.rules.holders import first_free
 from followups.rules.lead_gate import DUE_FIELDS, LeadGate
 from followups.rules.outcomes import PERSON_ACTIVE, current_of, is_set_aside
 from followups.services.closing import due_of_promise
@@ -21,12 +22,11 @@ from followups.services.locked_task import (
     WRITTEN_FIELDS,
     LockedTask,
     facts_of_points,
-    point_state,
     put_due,
     touched,
 )
 from followups.services.locks import lock_leads
-from followups.services.waiting import digests_of, first_free, holders_of, taken_by_others
+from followups.services.waiting import digests_of, holders_of, taken_by_others
 from governance.contact.clock import add_local_days
 from governance.contact.do_not_call import any_list_is_stale
 from governance.contact.national_list import STALE
@@ -171,7 +171,7 @@ def _judged_anew(
         first = steps[0]
         where = Where(first.lead.place, first.lead.zone, first.city_zone, first.market_zone)
         own = points.get(lead_id, [])
-        gate = LeadGate(at, where, book, tuple(map(point_state, own)), questions[lead_id])
+        gate = LeadGate(at, where, book, tuple(point.state for point in own), questions[lead_id])
         locked = LockedTask(first, steps, own, by, at, where, book, gate)
         taken: frozenset[str] = frozenset()
         if first.ladder is not None:

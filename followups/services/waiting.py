@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
@@ -13,67 +12,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
+from followups.rules.holders import Holder, Holders
 from followups.rules.outcomes import PERSON_ACTIVE
 from followups.services.locks import lock_leads, lock_numbers
 from governance.core.actors import By
-from governance.core.channels import CHANNELS
 from governance.core.errors import Invalid, NotFound
-from governance.core.places import fold
 from governance.core.verbs import Execution, verb
 
-NUMBER_SHARED = "number_shared"
 CHANGE_LEAD = "followups.change_lead"
 AT_ONCE = 5  # leads judged anew with the ladder they waited for; the job takes the rest
 MOST_NUMBERS = 1000
 OPEN = FollowUpTask.Status.OPEN
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """An active ladder of a lead that holds a number or address."""
-
-    digest: str
-    lead_id: int
-    name: str
-    ladder_id: int
-    queued_at: datetime | None
-
-    def before(self, other: Holder) -> bool:
-        """Say whether this ladder comes first; one from before ladders queued always does."""
-        if self.queued_at is None or other.queued_at is None:
-            return self.queued_at is None and other.queued_at is not None
-        return (self.queued_at, self.ladder_id) < (other.queued_at, other.ladder_id)
-
-    def may_be(self, other: Holder) -> bool:
-        """Say whether both leads may be one person: the same folded name, or one has none."""
-        mine, theirs = fold(self.name), fold(other.name)
-        return not mine or not theirs or mine == theirs
-
-
-@dataclass(frozen=True, slots=True)
-class Holders:
-    """Who holds some numbers with an active ladder, and which of the numbers are marked as shared."""
-
-    by_digest: Mapping[str, Sequence[Holder]]
-    shared: frozenset[str]
-
-    def others(self, lead_id: int, points: Iterable[ContactPoint]) -> list[Holder]:
-        """Return the active ladders of other leads that hold one of these usable points."""
-        own = dict.fromkeys(point.digest for point in points if point.status == ContactPoint.Status.USABLE)
-        return [
-            holder for digest in own for holder in self.by_digest.get(digest, ()) if holder.lead_id != lead_id
-        ]
-
-    def ahead(self, ladder: Ladder, name: str, points: Iterable[ContactPoint]) -> list[Holder]:
-        """Return whom a ladder waits for, first come first served."""
-        mine = Holder("", ladder.lead_id, name, ladder.pk, ladder.queued_at)
-        rivals = [
-            holder for holder in self.others(ladder.lead_id, points)
-            if holder.digest not in self.shared and holder.before(mine) and holder.may_be(mine)
-        ]  # fmt: skip
-        return sorted(
-            rivals, key=lambda holder: (holder.queued_at is not None, holder.queued_at, holder.ladder_id)
-        )
 
 
 def digests_of(points: Iterable[ContactPoint]) -> list[str]:
@@ -108,26 +57,8 @@ def taken_by_others(
     """Return the numbers of a lead for which her ladder waits; none where it queues for nothing."""
     if ladder.status != Ladder.Status.ACTIVE or ladder.queued_at is None:
         return frozenset()
-    return frozenset(holder.digest for holder in holders.ahead(ladder, name, points))
-
-
-def first_free(
-    points: Iterable[ContactPoint], channel: str, taken: frozenset[str]
-) -> tuple[ContactPoint | None, bool]:
-    """Return the first usable point of a channel that is not taken, else the first; and whether it waits."""
-    kind = CHANNELS[channel].kind
-    usable = [p for p in points if p.kind == kind and p.status == ContactPoint.Status.USABLE]
-    free = next((point for point in usable if point.digest not in taken), None)
-    return (free or (usable[0] if usable else None)), bool(usable) and free is None
-
-
-def place_in_queue(at: datetime, holders: Holders) -> datetime:
-    """Return the place of a ladder that begins or goes on: after every one that runs for its numbers.
-
-    The clocks of two machines may differ, so the instant alone is no order.
-    """
-    before = [h.queued_at for held in holders.by_digest.values() for h in held if h.queued_at is not None]
-    return max([at, *(queued + timedelta(microseconds=1) for queued in before)])
+    mine = Holder("", ladder.lead_id, name, ladder.pk, ladder.queued_at)
+    return frozenset(holder.digest for holder in holders.ahead(mine, points))
 
 
 def release_after(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from followups.models import ContactPoint, FollowUpTask, Ladder, Lead, TaskCorrection
@@ -121,6 +125,29 @@ def test_reopened_steps_are_due_in_the_future_with_their_gaps(by: People) -> Non
     due = [t.due_at for t in FollowUpTask.objects.filter(status="OPEN", kind="LADDER").order_by("step")]
     assert all(when is not None and when >= at(30, "10:00") for when in due)
     assert due == sorted(due)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "of_tasks"),
+    [
+        ("WRONG_NUMBER", "SENT", 1),
+        ("REPLIED", "SENT", 2),
+        ("REACHED", "NO_ANSWER", 2),
+        ("REPLIED", "REACHED", 4),
+    ],
+)
+def test_a_correction_is_decided_before_it_writes(by: People, first: str, second: str, of_tasks: int) -> None:
+    """Each table is written once, but tasks: no two of a ladder are ever current, some end, one is new."""
+    made, manager = ladder(by("VA")), by("MANAGER")
+    finish(made.tasks[0], by("VA"), outcome=first)
+    with CaptureQueriesContext(connection) as captured:
+        correct(made.tasks[0], manager, second)
+    found = (
+        re.search(r'(?:INSERT INTO|UPDATE) "(\w+)"', query["sql"]) for query in captured.captured_queries
+    )
+    written = Counter(match[1] for match in found if match)
+    assert written.pop("followups_followuptask") == of_tasks
+    assert set(written.values()) == {1}, written
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from followups.intake import services
@@ -319,6 +321,17 @@ def test_ladders_of_one_person_under_several_ids_are_counted_as_waiting(
     assert list(waiting.order_by("lead__external_id").values_list("lead__external_id", flat=True)) == [
         "L2", "L4",
     ]  # fmt: skip
+
+
+def test_a_batch_of_ladders_costs_the_same_however_many_begin(sheet: Callable[..., Path]) -> None:
+    costs = []
+    for first, count in ((1000, 2), (2000, 8)):
+        path = sheet(*(good(f"L{first + n}", first + n) for n in range(count)))
+        with CaptureQueriesContext(connection) as captured:
+            assert run(path, ladders=True).ladders == count
+        tasks = 'INSERT INTO "followups_followuptask"'  # SQLite takes so many values a statement
+        costs.append(sum(not query["sql"].startswith(tasks) for query in captured.captured_queries))
+    assert costs[0] == costs[1]
 
 
 def test_the_same_file_again_starts_no_second_ladder(sheet: Callable[..., Path]) -> None:

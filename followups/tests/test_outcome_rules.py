@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,17 +13,16 @@ from hypothesis import strategies as st
 from followups.rules import ADVANCING, DEFAULT_STEPS, HAPPENED, NEXT, STOPPING
 from followups.rules.completion import (
     Actor,
+    Asked,
     Claim,
     Completion,
     Record,
-    completion_needs_gate,
+    check_completion,
     contact_time,
     decide_completion,
     decide_start,
     is_overdue,
-    with_number,
 )
-from followups.rules.lead_gate import LeadGate, PointState
 from followups.rules.outcomes import (
     NO_POINT,
     OPEN,
@@ -46,61 +44,19 @@ from followups.rules.outcomes import (
     needs_gate,
     next_open,
 )
+from followups.tests.cases import HOME, MOBILE, MORNING, case_of, done, gate_at, step
 from followups.tests.factories import DAY, HOUR, MINUTE, NOW, at
 from governance.contact.national_list import AreaList, ListedNumber
-from governance.contact.rules import ConsentRow, Question
-from governance.contact.services import GateBook, Where
-from governance.core.channels import CHANNELS
+from governance.contact.rules import ConsentRow
+from governance.contact.services import GateBook
 from governance.core.errors import Invalid
-from governance.core.places import ALL, Place
+from governance.core.places import ALL
 from governance.market.rules import DEFAULT_RULES
 from governance.market.timeline import PolicyRow
 
 pytestmark = pytest.mark.once
-MOBILE, HOME = PointState(1, "PHONE", "mobile"), PointState(2, "PHONE", "home")
-MORNING = at(26, "09:00")
 OUTCOMES = sorted({*ADVANCING, *STOPPING, *HAPPENED})
 ANNE = Actor("anne", "anne")
-
-
-def gate_at(when: datetime, *points: PointState) -> LeadGate:
-    """The real gate with the default policy of Ontario: weekdays from 9:00 to 20:00."""
-    policy = PolicyRow(1, "ON", ALL, ALL, True, DEFAULT_RULES.as_json(), "", 1)
-    book = GateBook(when, {("ON", ALL): (policy,)}, [], [])
-    asked = {channel: Question(channel, True, True, Decimal("0.8")) for channel in CHANNELS}
-    return LeadGate(when, Where(Place("ON", ALL), "America/Toronto"), book, points, asked)
-
-
-def step(number: int, **more: Any) -> TaskState:
-    """A step of the ladder, an hour after the one before."""
-    due = NOW + (number - 1) * HOUR
-    values: dict[str, Any] = {
-        "channel": DEFAULT_STEPS[number - 1].channel,
-        "status": OPEN,
-        "due_at": due,
-        "point": MOBILE,
-    }
-    return TaskState(id=number, kind="LADDER", scheduled_for=due, step=number, ladder_id=7, **values | more)
-
-
-def case_of(*tasks: TaskState, number: int = 1, when: datetime = NOW, **more: Any) -> Case:
-    """The case of one of these tasks, whose ladder runs."""
-    points = more.pop("points", (MOBILE,))
-    ladder = LadderState(7, "ACTIVE", DEFAULT_STEPS)
-    task = next(task for task in tasks if task.id == number)
-    gate = gate_at(when, *points)
-    values = {
-        "points": points,
-        "ladder": ladder,
-        "own_ladder": ladder,
-        "gate": gate,
-        "hours": gate.of("CALL"),
-    }
-    return Case(when, task, tasks, "WORKING", **values | more)
-
-
-def done(number: int, **more: Any) -> TaskState:
-    return step(number, status="COMPLETED", is_current=False, **more)
 
 
 # --- the next step ----------------------------------------------------------------------------------------
@@ -345,7 +301,7 @@ BOSS = Actor("boss", "boss", may_override=True)
 def test_the_gate_at_night(completion: Completion, actor: Actor, facts: dict[str, Any]) -> None:
     case = case_of(step(1), when=NIGHT)
     wanted = Wanted(completion.outcome)
-    plan = decide_completion(case, Record(), completion, actor, wanted, NIGHT, False)
+    plan = decide_completion(case, Asked(Record(), completion, actor, wanted, NIGHT))
     assert {name: getattr(plan.contact, name) for name in facts} == facts
     assert bool(plan.values) is not plan.contact.is_refused
 
@@ -353,9 +309,9 @@ def test_the_gate_at_night(completion: Completion, actor: Actor, facts: dict[str
 def test_what_the_gate_allowed_at_the_start_is_not_asked_again() -> None:
     record = Record(started_at=NOW, started_by="anne", is_decided=True)
     case = case_of(step(1), when=NIGHT)
-    plan = decide_completion(case, record, Completion("SENT"), ANNE, Wanted("SENT"), NOW, False)
+    plan = decide_completion(case, Asked(record, Completion("SENT"), ANNE, Wanted("SENT"), NOW))
     assert (plan.contact.allowed, plan.contact.verdict) == (True, None)
-    assert [event.metric for event in plan.events] == [
+    assert [event.metric for event in plan.outcome.events] == [
         "followup_completed", "followup_sla", "contact_compliance",
     ]  # fmt: skip
 
@@ -466,11 +422,10 @@ def test_deciding_asks_the_gate_only_where_it_was_loaded(
 
     record = Record(started_at=NOW if started else None, started_by="anne", is_decided=started)
     completion = Completion(outcome, wanted.next, wanted.next_at, happened=happened)
-    contacted_at, is_late = contact_time(case, record, completion, ANNE)
-    case = with_number(case, record, completion, contacted_at)
+    case, asked = check_completion(case, record, completion, ANNE, wanted)
     whole = loaded(case, done=True)
-    if completion_needs_gate(case, record, completion, wanted, contacted_at):
+    if asked.needs_gate:
         whole = replace(whole, gate=gate_at(NOW, MOBILE, HOME))
     if is_overdue(case):
         whole = replace(whole, hours=gate_at(NOW).of(case.task.channel))
-    decide_completion(whole, record, completion, ANNE, wanted, contacted_at, is_late)
+    decide_completion(whole, asked)

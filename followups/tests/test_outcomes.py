@@ -24,7 +24,7 @@ from followups.services import (
 from followups.services.locked_task import lock_task
 from followups.services.plans import effects
 from followups.services.reading import look_at
-from followups.services.reversal import reverse_outcome
+from followups.services.reversal import replace_outcome
 from followups.tests.factories import (
     DAY,
     HOUR,
@@ -87,7 +87,7 @@ def test_an_outcome_that_no_rule_names_has_no_effects(by: People) -> None:
     desk = lock_task(made.tasks[0].pk, by=by("VA"), at=NOW)
     for change in (
         lambda: effects(desk, Completion(outcome="DECEASED")),
-        lambda: reverse_outcome(desk, "DECEASED"),
+        lambda: replace_outcome(desk, Completion(outcome="SENT"), "x", undoes="DECEASED"),
     ):
         with pytest.raises(ValueError, match="DECEASED"):
             change()

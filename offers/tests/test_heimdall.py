@@ -139,7 +139,7 @@ def test_the_refusal_over_http_says_why(asked: None, api: Callable[..., APIClien
     problem = answer.json()
     assert (answer.status_code, problem["code"]) == (409, "heimdall_refused")
     assert problem["reason"] == "confidence_below_threshold"
-    assert problem["detail"] == "The recommendation’s confidence is 0.9; at least 0.92 is asked for."
+    assert problem["detail"] == "The recommendation’s confidence is 0.9; at least 0.92 is required."
     assert HeimdallEvent.objects.get(kind="REFUSED").actor == "a-closer"
 
 

@@ -58,6 +58,8 @@ STEPS = {
     "followups.services.closing.settle_lead",
     "followups.services.locked_task.lock_task",
     "followups.services.ladders.begin",
+    "followups.services.ladders.begin_all",
+    "followups.services.plans.emit_events",
     "followups.services.ladders.stop_ladders_of",
     "followups.services.leads.fill_in",
     "followups.services.leads.find_or_create",
