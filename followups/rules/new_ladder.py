@@ -91,7 +91,7 @@ def decide_ladder(beginning: Beginning, gate: LeadGate, holders: Holders) -> Pla
     counted = gate
 
     def planned(channel: str, wanted: datetime) -> datetime | None:
-        """Find a step's time, and count the step for those after it."""
+        """Plan a step's time, and count the step for the frequency cap of later ones."""
         nonlocal counted
         point, must_wait = first_free(points, channel, taken)
         due = counted.first_allowed(channel, wanted, LADDER, point)

@@ -102,7 +102,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """Data on a person that stays, with the reason."""
+    """Data on a person that an erasure keeps, with the reason."""
 
     what: Any
     count: int
