@@ -175,7 +175,7 @@ def register_traces(tracer: Callable[[Person], Sequence[Trace]]) -> None:
 
 
 def register_stays(stayer: Callable[[Person], Sequence[Stay]]) -> None:
-    """Register a function that finds rows about a person that stay."""
+    """Register a function that finds the rows about a person that an erasure keeps."""
     if stayer not in _stayers:
         _stayers.append(stayer)
 

@@ -1,4 +1,4 @@
-"""Running the runbook: every check, even if some raise."""
+"""The runbook's status: it runs every check, even if some raise."""
 
 from __future__ import annotations
 
