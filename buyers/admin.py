@@ -28,7 +28,7 @@ from governance.retention.screen import ErasesPeople
 
 
 class LabelList(forms.CharField):
-    """Several labels, typed with commas between them."""
+    """A form field for comma-separated labels."""
 
     widget = UnfoldAdminTextInputWidget
 

@@ -161,7 +161,7 @@ class ConsentForm(RefusableForm):
 
 
 class SnoozeForm(OfALead):
-    """Until when a task is snoozed."""
+    """The time until which a task is snoozed."""
 
     until = LocalTimeField(
         label=_("Put aside until"),

@@ -31,7 +31,7 @@ from governance.core.places import ALL, PlaceQuerySet, SomePlace
 
 
 class Joined(Aggregate):
-    """The texts of a group in one, with a space after each but the last."""
+    """An aggregate that joins a group's texts with spaces."""
 
     function = "GROUP_CONCAT"
     template = "%(function)s(%(expressions)s, ' ')"

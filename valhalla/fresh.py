@@ -200,7 +200,7 @@ _OF_SCREENS = {action.screens: action for action in ACTIONS if action.screens}
 
 
 def action_of(view: str) -> Action | None:
-    """Return the action of the table that requests to this view can perform."""
+    """Return the action in the table that matches this view."""
     found = _OF_VIEW.get(view)
     if found is None and view.startswith("admin:"):
         found = next((action for end, action in _OF_SCREENS.items() if view.endswith(end)), None)

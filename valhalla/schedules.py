@@ -25,14 +25,14 @@ LOCAL = ZoneInfo("America/Toronto")
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """So many minutes after the previous run."""
+    """A job that runs a number of minutes after its previous run."""
 
     minutes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Nightly:
-    """At this minute of each of these hours, Toronto time.
+    """A job that runs at this minute of each of these hours, Toronto time.
 
     A daily job is done once; the later hours only retry a failed run. Between 01:00 and 03:00 an hour can be
     missing or occur twice, so no job starts there.

@@ -12,7 +12,7 @@ from governance.core.rest.filters import EventFilter, InstantFilter, MarketFilte
 
 
 class BuyerFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
-    """Buyers by their id, contact or when they changed."""
+    """Filters buyers by id, contact and time of change."""
 
     external_id = filters.CharFilter()
     phone = filters.CharFilter()
@@ -26,7 +26,7 @@ class BuyerFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has
 
 
 class FeedbackEventFilter(EventFilter):
-    """Feedback by place, kind, buyer, deal, actor and time."""
+    """Filters feedback by place, kind, buyer, deal, actor and time."""
 
     province = filters.ChoiceFilter(field_name="node__province", choices=Province.choices)
     market = MarketFilter(field_name="node__market_key")

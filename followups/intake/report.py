@@ -140,10 +140,10 @@ class Report:
         self._rows.writerow([line, *map(safe_cell, (lead_id, field, value, effect, reason, row))])
 
     def created(self, line: int, given: Given) -> None:
-        """Record a lead whom the file creates, or would; the CSV lists only what is not stored as written."""
+        """Report a lead that is or would be created; the CSV lists only values not stored as written."""
 
     def changed(self, line: int, lead_id: str, differences: Sequence[Difference]) -> None:
-        """Record a known lead whom the file changes, or would."""
+        """Report a lead that is or would be changed."""
 
     def problem(self, line: int, lead_id: str, found: Problem) -> None:
         self.add(line, lead_id, found.field, found.value, found.effect, found.message)

@@ -1,4 +1,4 @@
-"""Leads from spreadsheets: read, created or updated by their external id, and ladders started for them."""
+"""Importing leads from spreadsheets: create or update them by their external id, and start ladders."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ from governance.golive.services import require
 from governance.market.names import spellings
 
 IMPORT = "followups.import_leads"
-# What one transaction takes: on SQLite it holds the one writer, and a switch must wait for it no longer than
+# The size of one transaction: on SQLite it holds the write lock, for which a switch must not wait longer than
 # half a second.
 BATCH = 50
 LADDERS_AT_ONCE = 12
-READ_AT_ONCE = 200  # where nothing is written
-WITH_TASKS_AT_ONCE = 5  # known leads whose open tasks are judged anew
-CITY_KEY_LENGTH = 200  # some scripts take three signs for one when accents are taken off
+READ_AT_ONCE = 200  # if nothing is written
+WITH_TASKS_AT_ONCE = 5  # known leads whose open tasks are rescheduled
+CITY_KEY_LENGTH = 200  # in some scripts a letter becomes three characters without its accents
 
 TAKEN_OVER = ("province", "market", "zone", "extra", *FILE_VALUES)
 
@@ -70,7 +70,7 @@ Points = Mapping[int, Sequence[ContactPoint]]
 
 
 class Bar(Protocol):
-    """What counts along while something long runs, such as tqdm."""
+    """A progress bar such as tqdm."""
 
     def update(self, n: int) -> object: ...
 
@@ -88,7 +88,7 @@ def no_progress(what: str, total: int) -> AbstractContextManager[Bar]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Import:
-    """One run over one file; what it writes, it writes as `by` at the instant `at`."""
+    """One run over one file, as `by` at the instant `at`."""
 
     by: By
     at: datetime
@@ -114,15 +114,15 @@ def import_leads(
     say: Callable[[Sequence[str]], None] = lambda lines: None,
     counts: Counts | None = None,
 ) -> Counts:
-    """Import a file's leads and, on request, start their ladders for `owner`; returns what became of them.
+    """Import a file's leads and, on request, start their ladders for `owner`; return the counts.
 
     `say` gets the counts of the leads, and with `ladders` the count per reason of those that start none,
-    before the first ladder starts; `counts` that are given are counted on, so that a refusal leaves them. A
-    dry run reads and compares, and writes nothing but the report. Each batch is a transaction: a run that was
-    cut short is run again and ends the same.
+    before the first ladder starts; given `counts` are added to, so that they survive a refusal. A dry run
+    reads and compares, and writes only the report. Each batch is a transaction: an interrupted run can be
+    repeated and ends the same.
 
-    Raises UnreadableFile before anything is stored; Forbidden without the right; Unavailable before the first
-    ladder while production verbs are off (the leads stay).
+    Raises UnreadableFile before anything is stored; Forbidden without the permission; Unavailable before the
+    first ladder while production actions are off (the leads stay).
     """
     if ladders:
         require_right(by, CREATE_LADDER)
@@ -144,7 +144,7 @@ def import_leads(
 
 
 def _gather(run: Import, source: Path | Sheet, gathering: Gathering) -> None:
-    """Read the file once and gather its leads; report every cell and row that is not as it was written."""
+    """Read the file once and collect its leads; report every cell and row that is not stored as written."""
     today = run.at.astimezone(ZoneInfo(DEFAULT_ZONE)).date()
     if isinstance(source, Sheet):
         rows, size = source.read(today=today), len(source)
@@ -174,7 +174,7 @@ def _gather_row(run: Import, row: LeadRow, gathering: Gathering) -> None:
             continue
         try:
             points.append((field.point, read_point(field.point, text)[0]))
-        except ValidationError:  # what a contact point can be decides, not how a spreadsheet is read
+        except ValidationError:  # validated as a contact point, not only by the spreadsheet's rules
             problems.append(problem(field.name, f"{field.name}_unreadable", text))
     city, market = row.city, row.market
     if len(fold_city(city)) > CITY_KEY_LENGTH:
@@ -206,7 +206,7 @@ def _gather_row(run: Import, row: LeadRow, gathering: Gathering) -> None:
 
 @dataclasses.dataclass(slots=True)
 class _Stored:
-    """What became of the first `taken` leads of a batch; `moved` holds lead, line and the province left."""
+    """The results for the first `taken` leads of a batch; `moved` holds lead, line and former province."""
 
     counts: Counter[str]
     moved: list[tuple[Lead, int, str]]
@@ -239,11 +239,11 @@ def _count_stored(run: Import, stored: _Stored) -> None:
 
 @verb(Execution.OBSERVE_ONLY)
 def store_leads(batch: Sequence[Gathered], run: Import) -> _Stored:
-    """Create or update the leads of a batch, known by their external id; what is the same stays untouched.
+    """Create or update the leads of a batch by their external id; unchanged ones are not written.
 
-    A value that is given replaces the lead's, a blank one leaves it; contact points are added, never removed,
-    and no suppression ends. Open tasks of a lead who moved follow her. After 8 leads whose open tasks are
-    judged anew the rest of the batch is left for the next call.
+    A value replaces the lead's, a blank one does not; contact points are added, never removed, and no
+    suppression ends. If a lead moved, their open tasks move with them. After 8 leads whose open tasks are
+    rescheduled the rest of the batch is left for the next call.
     """
     try:
         with transaction.atomic():
@@ -319,7 +319,7 @@ def _store(batch: Sequence[Gathered], run: Import) -> _Stored:
 
 
 def _name_markets(batch: Sequence[Gathered], run: Import, *, keep: bool) -> None:
-    """Look up how the batch's markets are written, so that each has one spelling."""
+    """Look up the spelling of the batch's markets, so that each has one spelling."""
     places = [Place(gathered.given.province, gathered.given.market) for gathered in batch]
     fresh = [place for place in places if keep or (place.province, place.market_key) not in run.names]
     run.names.update(spellings(fresh, keep=keep))
@@ -347,10 +347,10 @@ def _new_lead(given: Given, run: Import) -> Lead:
 
 
 def _take_over(lead: Lead, given: Given, run: Import) -> list[str]:
-    """Give a lead what the file says of her; returns the fields that changed.
+    """Apply the file's values to a lead; return the fields that changed.
 
-    Who moves to another province or city leaves her own time zone behind: it would beat the clock of the new
-    place. City and postal code go with the province.
+    A lead who moves to another province or city loses their individual time zone, which would override the
+    new place's. City and postal code are replaced with the province.
     """
     wanted: dict[str, object] = {
         "notes": notes_with(lead.notes, given),
@@ -383,7 +383,7 @@ def _save(lead: Lead, changed: Sequence[str], run: Import) -> None:
 
 
 def _take_tasks_along(lead_ids: Sequence[int], run: Import) -> None:
-    """Move the open tasks of leads whose place changed, and judge their due times by the new clock."""
+    """Move the open tasks of leads whose place changed, and recompute due times in the new time zone."""
     if not lead_ids:
         return
     tasks = FollowUpTask.objects.filter(lead_id__in=lead_ids, status=FollowUpTask.Status.OPEN)
@@ -393,7 +393,7 @@ def _take_tasks_along(lead_ids: Sequence[int], run: Import) -> None:
 
 
 def _compare(batch: Sequence[Gathered], run: Import) -> _Stored:
-    """Count what storing a batch would do, and do nothing."""
+    """Count what storing a batch would do, without storing it."""
     stored = _Stored(Counter(), [], [], taken=len(batch))
     known, points = _known(batch, lock=False)
     _name_markets(batch, run, keep=False)
@@ -438,7 +438,7 @@ def _clock(city_key: str) -> Coalesce:
 
 
 def _candidates(batch: Sequence[tuple[int, int]], at: datetime) -> tuple[list[Candidate], GateBook]:
-    """Return the leads of a batch of (primary key, line) with one book of the gate for all of them."""
+    """Return the leads of a batch of (primary key, line), with the gate's data for all of them."""
     ids = [pk for pk, _line in batch]
     leads = list(
         Lead.objects.filter(pk__in=ids)
@@ -477,7 +477,7 @@ def _judge_all(run: Import, gathering: Gathering) -> None:
 
 
 def _busy(leads: Sequence[Lead]) -> dict[int, tuple[str, str]]:
-    """Return the leads whom an import leaves alone: a ladder is active, or she was followed up before."""
+    """Return the leads who start no ladder: one is active, or they were followed up before."""
     mine = [lead.pk for lead in leads]
     active = set(
         Ladder.objects.filter(lead__in=mine, status=Ladder.Status.ACTIVE).values_list("lead_id", flat=True)
@@ -490,7 +490,7 @@ def _busy(leads: Sequence[Lead]) -> dict[int, tuple[str, str]]:
 
 
 def _refusal(gate: LeadGate, template: LadderTemplate | Refused) -> tuple[str, str]:
-    """Return why the gate's checks 1 to 5, or the template, let a lead start no ladder; blank if they do."""
+    """Return why the gate's checks 1 to 5, or the template, refuse a ladder; blank if they do not."""
     try:
         if isinstance(template, Refused):
             raise template
@@ -528,9 +528,9 @@ def _start_all(run: Import, gathering: Gathering, owner: str) -> None:
 def start_ladders(
     batch: Sequence[tuple[int, int]], run: Import, owner: str
 ) -> tuple[int, int, list[tuple[Lead, int, Refused]]]:
-    """Begin the ladder of each lead of a batch of (primary key, line) for `owner`, each with its KPI event.
+    """Start the ladder of each lead of a batch of (primary key, line) for `owner`, each with its KPI event.
 
-    Returns how many began, how many of them wait for another lead of the same person, and who was refused,
+    Returns how many started, how many of them wait for another lead of the same person, and who was refused,
     on which line and why.
     """
     lines = dict(batch)

@@ -385,7 +385,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponseBase:
 @needs(services.renew_claim.right)
 @posted
 def renew(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """Renew the claim while the page stays open; the news report one that has ended."""
+    """Renew the claim while the page stays open; `news` reports a claim that has ended."""
     by, at = who(request), timezone.now()
     look = find(pk, by, at)
     with contextlib.suppress(Refused):

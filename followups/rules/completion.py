@@ -235,7 +235,7 @@ def completion_needs_gate(
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was said of a task with all that its row says: what a completion is decided by, besides the case.
+    """The facts that decide a completion, besides the case: the input and the task's stored values.
 
     With `needs_gate` the case must be loaded with the gate.
     """
@@ -252,9 +252,9 @@ class Asked:
 def check_completion(
     case: Case, record: Record, completion: Completion, actor: Actor, wanted: Wanted
 ) -> tuple[Case, Asked]:
-    """Return the case with the number that was used, and what is asked of it.
+    """Return the case with the number that was used, and the facts that decide the completion.
 
-    Raises Invalid for a next step or a time that cannot be.
+    Raises Invalid for an impossible next step or time.
     """
     check_next(completion, case.at)
     contacted_at, is_late = contact_time(case, record, completion, actor)

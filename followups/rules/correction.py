@@ -1,4 +1,4 @@
-"""One outcome in the place of another: what the first set in motion is taken back, then what follows now."""
+"""Replacing an outcome by another: undo the first one's consequences, then apply the new ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from followups.rules.outcomes import (
     rest_values,
 )
 
-# Why a ladder and its steps were closed by each outcome that closes them.
+# The reasons for which each outcome closes a ladder and its steps.
 CLOSED_BY: Mapping[str, frozenset[str]] = {
     "REACHED": frozenset({"REACHED"}),
     "REPLIED": frozenset({"REPLIED"}),
@@ -44,15 +44,15 @@ TAKEN_BACK: Mapping[str, Any] = {"status": CANCELLED, "is_current": False, "clos
 
 
 def has_ended(case: Case) -> bool:
-    """Say whether the task's ladder has ended."""
+    """Return whether the task's ladder has ended."""
     return case.own_ladder is not None and case.own_ladder.status != ACTIVE
 
 
 def to_reopen(case: Case, reasons: Collection[str]) -> list[TaskState]:
     """Return the steps of the task's ladder that were closed for one of these reasons, in order.
 
-    A step on which an outcome was recorded after it was closed stays closed: that contact took place. None
-    where the ladder has ended for another reason since.
+    A step on which an outcome was recorded after it was closed stays closed: that contact took place. None if
+    the ladder has ended for another reason since.
     """
     own = case.own_ladder
     if own is None or (has_ended(case) and own.stop_reason not in reasons):
@@ -64,17 +64,17 @@ def to_reopen(case: Case, reasons: Collection[str]) -> list[TaskState]:
 
 
 def ladder_in_the_way(case: Case, outcome: str) -> int | None:
-    """Return the other ladder that runs where an outcome's end would open the task's own ladder again."""
+    """Return the lead's other active ladder if undoing an outcome would reopen the task's own ladder."""
     again = to_reopen(case, CLOSED_BY.get(outcome, frozenset()))
     return case.ladder.id if again and has_ended(case) and case.ladder is not None else None
 
 
 def decide_resume(case: Case, reasons: Collection[str], *, keep_place: bool = False) -> Plan:
-    """Open the task's ladder again, with its steps that were closed for one of these reasons.
+    """Reopen the task's ladder, with its steps that were closed for one of these reasons.
 
-    Among the ladders of its numbers it comes last, or with `keep_place` where it was. Where another ladder of
-    the lead runs by now, that one runs on and nothing is opened. A ladder of which no step is left has ended
-    by itself.
+    Among the ladders of its numbers it comes last, or with `keep_place` at its earlier place. If another
+    ladder of the lead is running by now, that one continues and nothing is reopened. A ladder without any
+    step left counts as ended by itself.
     """
     again = to_reopen(case, reasons)
     if not again:
@@ -84,14 +84,14 @@ def decide_resume(case: Case, reasons: Collection[str], *, keep_place: bool = Fa
         return Plan(gate=case.gate)
     plan = Plan(changes=_reopened(case, again), gate=case.gate)
     if ended:
-        place = {} if keep_place else {"queued_at": case.queue_end}  # whoever went on meanwhile comes first
+        place = {} if keep_place else {"queued_at": case.queue_end}  # ladders started since come first
         values = {"status": ACTIVE, "stop_reason": "", "ended_at": None, **place}
         plan = replace(plan, own_ladder=values, lead=lead_values(WORKING, case.at))
     return plan.then(decide_advance(case.after(plan), None))
 
 
 def _reopened(case: Case, again: list[TaskState]) -> dict[int, Mapping[str, Any]]:
-    """Return the new values of steps that are opened again: due by now at the earliest, with their gaps."""
+    """Return the new values of reopened steps: due now at the earliest, with their gaps."""
     assert case.own_ladder is not None
     gate, own, steps = case.asked, case.task, case.own_ladder.steps
     first = again[0].step or 0
@@ -117,14 +117,14 @@ def _reopened(case: Case, again: list[TaskState]) -> dict[int, Mapping[str, Any]
 
 
 def may_be_left_unanswered(case: Case, reasons: Collection[str]) -> bool:
-    """Say whether the task's ladder, ended for one of these reasons, has no step that could go on."""
+    """Return whether the task's ladder, ended for one of these reasons, has no step left to reopen."""
     own = case.own_ladder
     ended = own is not None and has_ended(case) and own.stop_reason in reasons
     return ended and not to_reopen(case, reasons)
 
 
 def _left_unanswered(case: Case, reasons: Collection[str]) -> Plan:
-    """Let a ladder that ended with the task's outcome have ended by itself, as no step of it is left."""
+    """Set the end of a ladder that ended with the task's outcome to unanswered, as no step of it is left."""
     is_busy = case.is_promise_kept or case.lead_status == WON or case.ladder is not None
     if not may_be_left_unanswered(case, reasons) or is_busy:
         return Plan(gate=case.gate)
@@ -134,10 +134,10 @@ def _left_unanswered(case: Case, reasons: Collection[str]) -> Plan:
 
 
 def decide_reversal(case: Case, outcome: str, reason: str = "") -> Plan:
-    """Take back what followed from an outcome of the task; a stop that it recorded ends for the reason."""
+    """Undo the consequences of a task's outcome; a suppression that it recorded ends with the reason."""
     plan = Plan(gate=case.gate)
     if outcome in ADVANCING:
-        return plan  # the ladder went on
+        return plan  # the ladder continued
     if outcome not in CLOSED_BY:
         raise ValueError(f"no rule names the outcome {outcome}")
     if outcome in STOPPING:
@@ -151,17 +151,17 @@ def decide_reversal(case: Case, outcome: str, reason: str = "") -> Plan:
 
 
 def decide_resumption(case: Case) -> Plan:
-    """Let a ladder that an opt-out stopped go on, in its place; where no step is left, the lead may rest."""
+    """Resume a ladder that an opt-out stopped, at its place; if no step is left, the lead may rest."""
     plan = decide_resume(case, CLOSED_BY[OPTED_OUT], keep_place=True)
     after = case.after(plan)
     return replace(plan, lead={**plan.lead, **rest_values(after, after.own_ladder)})
 
 
 def decide_wording(case: Case, completion: Completion, reason: str, *, note: str) -> Plan:
-    """Let the task say this outcome from now on; the first one stays in its own column.
+    """Set the task's outcome from now on; the first one stays in its own column.
 
-    What was noted is added to the `note` of before. Where only what was asked for is another, the outcome is
-    the same and nothing is corrected.
+    The note is appended to the earlier `note`. If only the request differs, the outcome is the same and
+    nothing is corrected.
     """
     task = case.task
     values = {
@@ -183,7 +183,7 @@ def decide_wording(case: Case, completion: Completion, reason: str, *, note: str
 def decide_correction(
     case: Case, wanted: Wanted, completion: Completion, reason: str, *, note: str, undoes: str
 ) -> Plan:
-    """Decide the whole of one outcome in the place of another, of which `undoes` is what is taken back."""
+    """Decide the replacement of one outcome by another; `undoes` is the one that is undone."""
     plan = decide_reversal(case, undoes, reason) if undoes else Plan(gate=case.gate)
     after = case.after(plan)
     plan = plan.then(decide_wording(case, completion, reason, note=note))

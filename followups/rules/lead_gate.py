@@ -152,7 +152,7 @@ class LeadGate:
         return replace(self, questions=questions)
 
     def lifted(self, at: datetime) -> LeadGate:
-        """Return the gate once all stops of before are ended at an instant; those that are newer stand."""
+        """Return the gate once all earlier suppressions are ended at an instant; newer ones stay."""
         questions = {
             channel: replace(
                 question,

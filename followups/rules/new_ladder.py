@@ -1,4 +1,4 @@
-"""A ladder that begins: what refuses it, when its steps are due, and whom it waits for."""
+"""Starting a ladder: reasons to refuse it, the due times of its steps, and the ladder that it waits for."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NUMBER_SHARED = "number_shared"
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """Whose ladder is to begin, with which steps; with `nurture` it is the short one."""
+    """The input for a new ladder: the lead and the steps; with `nurture` it is the short one."""
 
     lead_id: int
     name: str
@@ -38,10 +38,10 @@ class Beginning:
 
 @dataclass(frozen=True, slots=True)
 class NewSteps:
-    """The steps of a ladder that begins, as new values in order; `behind` is the ladder that it waits for.
+    """The steps of a new ladder, as new values in order; `behind` is the ladder that it waits for.
 
-    `mine` is the ladder as others see it who wait for its numbers. `is_shared` where somebody else's ladder
-    runs for one of them and this one waits for none.
+    `mine` is the ladder as others that wait for its numbers see it. `is_shared` if another person's ladder is
+    running for one of them and this one does not wait.
     """
 
     steps: Sequence[Mapping[str, Any]]
@@ -52,7 +52,7 @@ class NewSteps:
 
 @dataclass(slots=True)
 class _Step:
-    """A new step as `current_of` sees it."""
+    """A new step as `current_of` needs it."""
 
     values: dict[str, Any]
     status: str = field(init=False)
@@ -63,9 +63,9 @@ class _Step:
 
 
 def refusal_of(gate: LeadGate, channels: Iterable[str]) -> str:
-    """Return why no ladder of these channels may begin, whatever the hour is; blank where one may.
+    """Return why no ladder with these channels may start, at any hour; blank if one may.
 
-    A national list that is too old refuses no ladder: its calls are held.
+    A national list that is too old refuses no ladder: its calls are blocked.
     """
     points = gate.points
     reachable = [
@@ -79,10 +79,10 @@ def refusal_of(gate: LeadGate, channels: Iterable[str]) -> str:
 
 
 def decide_ladder(beginning: Beginning, gate: LeadGate, holders: Holders) -> Plan:
-    """Decide the ladder of a lead whom the gate lets begin one, see `refusal_of`.
+    """Decide the ladder of a lead that the gate allows, see `refusal_of`.
 
-    Each step is due at the first allowed instant of its cadence, those before it counted in. A step whose
-    number another ladder of the same person holds waits; one whose channel has no number is skipped.
+    Each step is due at the first allowed instant of its cadence, counting those before it. A step waits if
+    another ladder of the same person uses its number; one whose channel has no number is skipped.
     """
     at, points = gate.at, gate.points
     queued_at = holders.queue_end(at, {point.digest for point in points})
@@ -91,7 +91,7 @@ def decide_ladder(beginning: Beginning, gate: LeadGate, holders: Holders) -> Pla
     counted = gate
 
     def planned(channel: str, wanted: datetime) -> datetime | None:
-        """Find a step's time, and let the step count for those after it."""
+        """Plan a step's time, and count the step for the frequency cap of later ones."""
         nonlocal counted
         point, must_wait = first_free(points, channel, taken)
         due = counted.first_allowed(channel, wanted, LADDER, point)
@@ -141,7 +141,7 @@ def _new_step(
 
 
 def _behind(steps: Sequence[_Step], mine: Holder, gate: LeadGate, holders: Holders) -> Holder | None:
-    """Return the ladder that the first waiting step waits for, if one does."""
+    """Return the ladder that the first waiting step waits for, if there is one."""
     waiting = next((step for step in steps if step.held_reason == PERSON_ACTIVE), None)
     if waiting is None:
         return None

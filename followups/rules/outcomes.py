@@ -71,7 +71,7 @@ def current_of(tasks: Iterable[Task]) -> Task | None:
 class TaskState:
     """A task as the rules see it; `point` is its number or address, `outcome` the one that counts.
 
-    `origin_id` is the task in which a callback or handover was promised.
+    `origin_id` is the task in which a callback or handoff was agreed.
     """
 
     id: int
@@ -116,8 +116,9 @@ class Case:
     in order of their steps; `ladder` is the running one, `own_ladder` the task's. `gate` is None if it will
     not be asked; `gate_without` is the gate once the task's number is retired, `hours` the task's channel by
     itself, for counting allowed minutes. `rest_days` is how long a lead rests who answered none of the
-    ladder's steps, None if that cannot happen. `queue_end` is the place of a ladder that goes on, after all
-    that run for its numbers; `is_promise_kept` whether the callback or handoff of the task was done.
+    ladder's steps, None if that cannot happen. `queue_end` is the queue position of a ladder that resumes,
+    after all active ones for its numbers; `is_promise_kept` is whether the callback or handoff of the task
+    was done.
     """
 
     at: datetime
@@ -154,12 +155,12 @@ class Case:
 
     @property
     def own_steps(self) -> list[TaskState]:
-        """The tasks of the task's own ladder, in order."""
+        """Return the tasks of the task's own ladder, in order."""
         own = self.own_ladder
         return [] if own is None else [task for task in self.tasks if task.ladder_id == own.id]
 
     def after(self, plan: Plan) -> Case:
-        """Return the case once a plan's new values of tasks, of the task's own ladder and the lead count."""
+        """Return the case with a plan's new values of tasks, of the task's own ladder and of the lead."""
         changed = (
             task.with_values(plan.changes[task.id], self.points)
             for task in self.tasks if task.id in plan.changes
@@ -226,7 +227,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """One outcome of the task in the place of another, and why."""
+    """The replacement of a task's outcome, with the reason."""
 
     before: str
     after: str
@@ -238,11 +239,11 @@ class Plan:
     """What a service changes on a lead and its tasks.
 
     `changes` are new values by task id (moved, made current, skipped), `own_ladder` those of the task's
-    ladder if it goes on, `begun` the steps of a new one. `retired` is a number that turned out wrong,
+    ladder if it resumes, `begun` the steps of a new one. `retired` is a number that turned out wrong,
     `restored` one that was right after all; `repointed` are scheduled callbacks and handoffs that get another
     number. `lead` are new values of the lead, `created` those of a callback or handoff. `lifts` is the reason
-    why a stop of the lead ends. `next_id` is the next task, if it exists already. `gate` includes the planned
-    contacts.
+    why a suppression of the lead ends. `next_id` is the next task, if it exists already. `gate` includes the
+    planned contacts.
     """
 
     changes: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
@@ -266,7 +267,7 @@ class Plan:
     gate: LeadGate | None = None
 
     def then(self, following: Plan) -> Plan:
-        """Return both plans in one; of what both change, what follows counts."""
+        """Return both plans merged; if both change a value, the second one counts."""
         changes = {**self.changes, **following.changes}
         for task_id in self.changes.keys() & following.changes.keys():
             changes[task_id] = {**self.changes[task_id], **following.changes[task_id]}

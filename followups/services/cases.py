@@ -1,4 +1,4 @@
-"""The case that a verb decides on: what was read under the lock, as plain values for the rules."""
+"""The case that a service decides on: what was read under the lock, as plain values for the rules."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _ladder_state(ladder: Ladder | None) -> LadderState | None:
 
 
 def wanted_of(locked: LockedTask, completion: Completion) -> Wanted:
-    """Return what was said with an outcome; who owns the task calls back, else whoever reached the lead."""
+    """Return the input with an outcome; the task's owner calls back, else whoever reached the lead."""
     by = locked.by
     is_program = by.role == Role.SERVICE and not by.acting_for  # it cannot call
     owner = locked.task.owner or ("" if is_program else by.working_name)
@@ -63,7 +63,7 @@ def wanted_of(locked: LockedTask, completion: Completion) -> Wanted:
 
 
 def load_case(locked: LockedTask) -> Case:
-    """Return what was read under the lock, as the rules see it; what deciding needs besides comes later."""
+    """Return what was read under the lock, as the rules see it; `with_gate` adds the rest."""
     own = task_state(locked.task)
     active = locked.running()
     rows = {task.pk: task for task in (*locked.siblings, *locked.open_beside)}
@@ -84,7 +84,7 @@ def load_case(locked: LockedTask) -> Case:
 def with_gate(
     locked: LockedTask, case: Case, wanted: Wanted, *, just_done: bool, asked: bool = False
 ) -> Case:
-    """Load what else deciding needs: the gate (also where it is `asked` of the contact), the days of rest."""
+    """Load what else deciding needs: the gate (also if it is `asked` about the contact), the days of rest."""
     needed = needs_gate(case, wanted, just_done=just_done)
     point = case.task.point if wanted.outcome == WRONG_NUMBER else None
     if needed and point is not None:
@@ -103,7 +103,7 @@ def with_hours(locked: LockedTask, case: Case) -> Case:
 
 
 def record_of(locked: LockedTask) -> Record:
-    """Return what the task's row says of its start and its deadlines."""
+    """Return the task's stored start and deadlines."""
     task = locked.task
     earlier = (
         other.contacted_at for other in locked.siblings
@@ -122,14 +122,14 @@ def record_of(locked: LockedTask) -> Record:
 
 
 def actor_of(by: By) -> Actor:
-    """Return who completes, as the rules see them."""
+    """Return the actor who completes, as the rules see them."""
     is_program, may_override = by.role == Role.SERVICE, by.may("governance.override_gate")
     name = by.working_name
     return Actor(name, owner_key(name), is_program=is_program, may_override=may_override)
 
 
 def load_completion(locked: LockedTask, completion: Completion) -> tuple[Case, Asked]:
-    """Load all that deciding a completion needs. Raises Invalid for a next step or a time that cannot be."""
+    """Load all that deciding a completion needs. Raises Invalid for an impossible next step or time."""
     wanted = wanted_of(locked, completion)
     case, asked = check_completion(
         load_case(locked), record_of(locked), completion, actor_of(locked.by), wanted

@@ -1,4 +1,4 @@
-"""What follows when a task is done with: the next step, the end of a ladder, what the lead becomes."""
+"""The consequences of a finished task: the next step, the end of a ladder, the lead's new status."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def end_claim(task: FollowUpTask) -> None:
 def cancel_open(
     lead_ids: Sequence[int], *, by: By, reason: str, keep: int | None = None, kinds: Sequence[str] = ()
 ) -> int:
-    """Cancel the open tasks of leads, their claims with them; returns how many."""
+    """Cancel the open tasks of leads, with their claims; return how many."""
     open_tasks = FollowUpTask.objects.filter(lead_id__in=list(lead_ids), status=OPEN).exclude(pk=keep)
     if kinds:
         open_tasks = open_tasks.filter(kind__in=kinds)
@@ -49,7 +49,7 @@ def settle_lead(
     follow_up_at: datetime | None = None,
     nurture: bool = False,
 ) -> None:
-    """Set what a lead has become; with `nurture` a nurture ladder starts at `follow_up_at`."""
+    """Set the lead's new values; with `nurture` a nurture ladder starts at `follow_up_at`."""
     lead.status = status
     lead.follow_up_at = follow_up_at
     lead.nurture_at = follow_up_at if nurture else None
@@ -62,14 +62,17 @@ def settle_lead(
 def due_of_promise(
     locked: LockedTask, kind: str, wanted: datetime, channel: str = CALL, point: ContactPoint | None = None
 ) -> datetime | None:
-    """Return when a promise is due: at its lawful time, or a handover at once; None where never allowed."""
+    """Return when a callback or handoff is due: at its permitted time, a handoff at once;
+
+    None if never allowed.
+    """
     start = locked.first_allowed(channel, wanted, kind, point)
     at_once = kind == HANDOVER and wanted <= locked.at
     return wanted if at_once and start is not None else start
 
 
 def current_task(lead_id: int) -> FollowUpTask | None:
-    """Return the lead's next thing to do: the current open task that is due first."""
+    """Return the lead's next task: the current open one that is due first."""
     rows = FollowUpTask.objects.filter(lead_id=lead_id, is_current=True, status=OPEN)
     found: FollowUpTask | None = rows.order_by(F("due_at").asc(nulls_last=True), "id").first()
     return found

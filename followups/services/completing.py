@@ -67,7 +67,7 @@ Outcome = FollowUpTask.Outcome
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The task as it stands, what comes next, and whether it had been completed before."""
+    """The stored task, the next one, and whether it had been completed before."""
 
     task: FollowUpTask
     next_task: FollowUpTask | None
@@ -101,7 +101,7 @@ def _decision(locked: LockedTask, door: str, verdict: Verdict, at: datetime, **m
 
 
 def _denied(locked: LockedTask, door: str, verdict: Verdict, at: datetime) -> Refused:
-    """Return the refusal; the decision behind it is kept although the action is rolled back."""
+    """Return the refusal; its decision is kept although the action is rolled back."""
     gate = locked.gate(locked.task.channel)
     then = gate.next_allowed(locked.question(locked.task.channel), max(at, locked.at))
     kept = _decision(locked, door, verdict, at)
@@ -136,10 +136,10 @@ def start_task(
     claim_token: str = "",
     source: str = FollowUpTask.Source.PAGE_BUTTON,
 ) -> dict[str, Any]:
-    """Ask the gate for a contact that begins now and keep its decision; five minutes remain to begin.
+    """Ask the gate for a contact that begins now and store its decision; five minutes remain to begin.
 
-    Extends the actor's claim to 60 minutes. Started again within these 5 minutes it answers the same and
-    writes nothing. Raises Refused `contact_denied`, `out_of_sequence`, `task_closed`, `claimed_by_other`.
+    Extends the actor's claim to 60 minutes. Repeated within these 5 minutes it returns the same and writes
+    nothing. Raises Refused `contact_denied`, `out_of_sequence`, `task_closed`, `claimed_by_other`.
     """
     locked = lock_task(task_id, by=by, at=at)
     task = locked.task
@@ -195,7 +195,7 @@ def _started(task: FollowUpTask) -> dict[str, Any]:
 
 
 class AlsoOn(Protocol):
-    """Other leads on which an outcome is recorded too, in the same transaction."""
+    """Other leads for which an outcome is recorded too, in the same transaction."""
 
     def lock(self) -> None: ...
 
@@ -206,17 +206,17 @@ class AlsoOn(Protocol):
 def complete_task(
     task_id: int, completion: Completion, *, by: By, at: datetime, also_on: AlsoOn | None = None
 ) -> Completed:
-    """Complete a task with its outcome and do what follows from it.
+    """Complete a task with its outcome and apply the consequences.
 
-    What has already happened (a reply, a wrong number, an opt-out, `happened`) is recorded whatever gate,
-    go-live and sequence say. The same completion again answers the first one and writes nothing.
+    What has already happened (a reply, a wrong number, an opt-out, `happened`) is recorded regardless of
+    gate, go-live and sequence. Repeating a completion returns the first result and writes nothing.
 
-    On a task that is closed a reply, a wrong number and an opt-out take the place of what it says, whole, as
-    a correction does, except that a stop stays; any other second outcome is refused, whole.
+    On a closed task a reply, a wrong number and an opt-out replace the recorded outcome, as a correction
+    does, except that a suppression stays; any other second outcome is refused.
 
     Raises Refused `contact_denied`, `out_of_sequence`, `claimed_by_other`, `outcome_differs`, `task_closed`;
-    Invalid for an outcome, time or next that cannot be; NotFound and Forbidden for another's task, except
-    that everybody may record an opt-out, and whoever started or completed it what came of it.
+    Invalid for an impossible outcome, time or next step; NotFound and Forbidden for another's task, except
+    that everybody may record an opt-out, and whoever started or completed it the result.
     """
     if completion.outcome and completion.outcome not in FollowUpTask.Outcome.values:
         raise Invalid({"outcome": [_("There is no such outcome.")]})
@@ -234,7 +234,7 @@ def _record(
     opted_out = completion.outcome == Outcome.OPTED_OUT
     also = leads_that_share(task_id) if opted_out else []
     locked = lock_task(task_id, by=by, at=at, also_lock=also, anybodys=completion.outcome in HAPPENED)
-    # whoever was on it is told of the reply, also where the task was given to somebody else meanwhile
+    # whoever was working on it records the reply, even if the task was given to somebody else meanwhile
     was_on_it = name_key(by) in (owner_key(locked.task.started_by), owner_key(locked.task.completed_by))
     if not opted_out and not was_on_it:
         require_object(locked.task, by, at)
@@ -248,7 +248,7 @@ def _with_others(done: Completed, completion: Completion, also_on: AlsoOn | None
 
 
 def leads_that_share(task_id: int) -> list[int]:
-    """Return the leads that hold a point of the task's lead: an opt-out stops them all."""
+    """Return the leads that have a point of the task's lead: an opt-out stops them all."""
     own = ContactPoint.objects.filter(lead__tasks__pk=task_id).values("digest")
     return list(ContactPoint.objects.filter(digest__in=own).values_list("lead_id", flat=True).distinct())
 
@@ -281,7 +281,7 @@ def _complete_on(locked: LockedTask, completion: Completion) -> Completed:
 
 
 def _answered(locked: LockedTask, completion: Completion) -> Completed | None:
-    """Answer a completion of a task that is not open, or of an erased lead's; None for an open one.
+    """Answer a completion of a closed task, or of an erased lead's; None for an open one.
 
     Raises Refused `outcome_differs` for another outcome than the first one.
     """
@@ -303,12 +303,12 @@ def _answered(locked: LockedTask, completion: Completion) -> Completed | None:
 
 
 def _write(locked: LockedTask, completion: Completion, case: Case, plan: CompletionPlan) -> Completed:
-    """Write a completion: its decision, the row if it is still open, the events, and what follows."""
+    """Write a completion: its decision, the row if it is still open, the events, and the consequences."""
     task, lead = locked.task, locked.lead
     before = Before.of(task) if completion.by_key else None
     _keep_decision(locked, plan.contact)
     if not _write_row(locked, plan.values):
-        task.refresh_from_db()  # somebody else was faster in spite of the lock: answer what is stored
+        task.refresh_from_db()  # somebody else was faster despite the lock: answer what is stored
         locked.others = None
         return _complete_on(locked, completion)
     answered = {"unanswered_since": None} if lead.unanswered_since is not None else {}
@@ -334,7 +334,7 @@ def _keep_decision(locked: LockedTask, contact: Contact) -> None:
 
 
 def _write_row(locked: LockedTask, completed: Mapping[str, Any]) -> bool:
-    """Complete the row if it is still open; False if it was not."""
+    """Complete the row if it is still open; return False if it was not."""
     task = locked.task
     values = {**completed, **locked.by.written()}
     if not FollowUpTask.objects.filter(pk=task.pk, status=OPEN).update(**values):
@@ -351,7 +351,7 @@ def _use_point(locked: LockedTask, point_id: int | None) -> None:
 
 
 def record_task(locked: LockedTask, completion: Completion, contacted_at: datetime) -> None:
-    """Complete a task with what was said on another lead's, for which the gate was asked."""
+    """Complete a task with the outcome of another lead's, for which the gate was asked."""
     case, contact = with_hours(locked, load_case(locked)), Contact(contacted_at, False)
     values, events = completed_row(case, record_of(locked), completion, actor_of(locked.by), contact)
     if _write_row(locked, values):
@@ -359,7 +359,7 @@ def record_task(locked: LockedTask, completion: Completion, contacted_at: dateti
 
 
 def _happened_to_closed(locked: LockedTask, completion: Completion) -> Completed:
-    """Record a reply, a wrong number or an opt-out on a closed task, with all that follows from it."""
+    """Record a reply, a wrong number or an opt-out on a closed task, with all consequences."""
     task, standing = locked.task, locked.task.standing_outcome
     if standing == completion.outcome and not _asks_for_more(completion, locked):
         return Completed(task, _next_open(locked), already_completed=True)
@@ -375,7 +375,7 @@ def _happened_to_closed(locked: LockedTask, completion: Completion) -> Completed
 
 
 def _asks_for_more(completion: Completion, locked: LockedTask) -> bool:
-    """Say whether the same outcome said again is no mere repetition: another next, a stop that was ended."""
+    """Return whether a repeated outcome adds something: another next step, or an ended suppression."""
     if completion.outcome == Outcome.OPTED_OUT:
         return not _is_stopped(locked)
     asked = (completion.next, completion.next_at)
@@ -383,7 +383,7 @@ def _asks_for_more(completion: Completion, locked: LockedTask) -> bool:
 
 
 def _after_erasure(locked: LockedTask, outcome: str) -> Completed:
-    """Record an opt-out that comes after its lead was erased; everything else is refused."""
+    """Record an opt-out after its lead was erased; refuse everything else."""
     if outcome != FollowUpTask.Outcome.OPTED_OUT or locked.lead.erasure_id is None:
         require_not_erased(locked.lead)
     points = erased_points(locked.lead.erasure_id or 0)
@@ -416,7 +416,7 @@ def _tell_managers(locked: LockedTask, verdict: Verdict, contacted_at: datetime)
 
 
 def _is_stopped(locked: LockedTask) -> bool:
-    """Say whether her opt-out of before stands; a manager or a newer consent may have ended it."""
+    """Return whether the lead's earlier opt-out still applies; a manager or a newer consent may end it."""
     hers = points_of_person(locked)
     points = [point.facts for point in (*locked.points, locked.task.contact_point) if point is not None]
     known = [*points, lead_facts(locked.lead.external_id)]

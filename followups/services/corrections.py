@@ -1,4 +1,4 @@
-"""Correcting a completed task: the first row stays, what followed from it is undone and done anew."""
+"""Correcting a completed task: the first outcome stays, its consequences are undone and applied again."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Outcome, Status = FollowUpTask.Outcome, FollowUpTask.Status
 
 @verb(Execution.OBSERVE_ONLY, right="followups.correct_task")
 def correct_task(task_id: int, completion: Completion, *, by: By, at: datetime, reason: str) -> Completed:
-    """Correct a completed task's outcome to `completion.outcome`, for a reason.
+    """Correct a completed task's outcome to `completion.outcome`, with a reason.
 
     One's own task until the end of the next day there, a manager's always. A ladder that the first outcome
-    stopped goes on; a suppression is lifted only by a manager. The task keeps its first outcome and gains
+    stopped resumes; only a manager lifts a suppression. The task keeps its first outcome and gains
     `corrected_to`; the KPI gets a correcting event.
 
-    Raises Refused `not_completed`, `ladder_active` where another ladder runs by now; Forbidden
-    `too_late_to_correct`, `not_your_task`, `needs_manager`; Invalid for an outcome or reason that cannot be.
+    Raises Refused `not_completed`, `ladder_active` if another ladder is running by now; Forbidden
+    `too_late_to_correct`, `not_your_task`, `needs_manager`; Invalid for an impossible outcome or reason.
     """
     outcome = completion.outcome
     if outcome not in Outcome.values:
@@ -60,7 +60,7 @@ def correct_task(task_id: int, completion: Completion, *, by: By, at: datetime, 
 
 
 def _require_no_other_ladder(locked: LockedTask, standing: str) -> None:
-    """Refuse `ladder_active` where the ladder would go on beside another one of the lead."""
+    """Refuse `ladder_active` if the ladder would resume next to another one of the lead."""
     running = ladder_in_the_way(load_case(locked), standing)
     if running is not None:
         raise Refused(
@@ -72,7 +72,7 @@ def _require_no_other_ladder(locked: LockedTask, standing: str) -> None:
 
 
 def may_be_corrected(task: FollowUpTask, by: By, at: datetime) -> bool:
-    """Say whether `correct_task` would take a correction of this task by this person now."""
+    """Return whether `correct_task` would accept a correction of this task by this person now."""
     if task.status != Status.COMPLETED or not by.may(correct_task.right):
         return False
     if task.lead.erasure_id is not None or _not_theirs(task, by, at) is not None:
@@ -84,7 +84,7 @@ def may_be_corrected(task: FollowUpTask, by: By, at: datetime) -> bool:
 
 
 def _is_in_the_way(task: FollowUpTask, standing: str) -> bool:
-    """Say whether another ladder runs where a correction would open the task's own one again."""
+    """Return whether another ladder is running where a correction would reopen the task's own one."""
     ladder, reasons = task.ladder, CLOSED_BY.get(standing, frozenset())
     if ladder is None or ladder.status == Ladder.Status.ACTIVE or ladder.stop_reason not in reasons:
         return False
@@ -96,7 +96,7 @@ def _is_in_the_way(task: FollowUpTask, standing: str) -> bool:
 
 
 def _not_theirs(task: FollowUpTask, by: By, at: datetime) -> Forbidden | None:
-    """Return why the person may not correct this task (any more), None where they may."""
+    """Return why the person may not correct this task (any more), None if they may."""
     if by.may("followups.correct_any_task"):
         return None
     if task.completed_at is None or owner_key(task.completed_by) != name_key(by):

@@ -1,4 +1,4 @@
-"""What every verb on a task asks before it does anything: rights, whose task it is, claims, its state."""
+"""Checks of every service on a task: permissions, ownership, claims, state."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ OPEN = FollowUpTask.Status.OPEN
 
 
 def name_key(by: By) -> str:
-    """Return the key of who does the work: for whom a service client acts, else who is signed in."""
+    """Return the key of who does the work: whom a service client acts for, else who is signed in."""
     return owner_key(by.working_name)
 
 
 def holds(task: FollowUpTask, by: By, at: datetime) -> bool:
-    """Say whether the actor has a live claim on the task."""
+    """Return whether the actor has a live claim on the task."""
     live = task.claim_until is not None and task.claim_until > at
     return live and owner_key(task.claimed_by) == name_key(by)
 
 
 def may_work(task: FollowUpTask, by: By, at: datetime) -> bool:
-    """Say whether the task is the actor's to work on: her own, unowned, held, or anybody's by right."""
+    """Return whether the actor may work the task: their own, unowned, claimed, or anybody's by permission."""
     if by.may("followups.work_any_task") or task.owner_key in ("", by.key) or holds(task, by, at):
         return True
     return not at_work(at).filter(key=task.owner_key).exists()
 
 
 def require_object(task: FollowUpTask, by: By, at: datetime) -> None:
-    """Refuse another's task: as if it did not exist to a VA, openly to those who may see it."""
+    """Refuse another's task: as not found to a VA, openly to those who may see it."""
     if may_work(task, by, at):
         return
     if by.may("followups.view_all"):
@@ -51,10 +51,10 @@ def require_object(task: FollowUpTask, by: By, at: datetime) -> None:
 
 
 def require_claim(task: FollowUpTask, by: By, at: datetime, claim_token: str) -> None:
-    """Refuse `claimed_by_other` while somebody else holds the task."""
+    """Refuse `claimed_by_other` while somebody else has claimed the task."""
     if not task.claim_token or task.claim_until is None or task.claim_until <= at:
         return
-    # programs that share an account are told apart by their tokens, a person by her name alone
+    # programs that share an account are distinguished by their tokens, people only by their names
     shared = by.role == Role.SERVICE and not by.acting_for and claim_token
     if not holds(task, by, at) or (shared and claim_token != task.claim_token):
         raise Refused(
@@ -81,7 +81,7 @@ def _require_sequence(locked: LockedTask) -> None:
     for earlier in locked.siblings:
         if earlier.step is not None and earlier.step < locked.task.step and earlier.status == OPEN:
             if is_set_aside(earlier):
-                continue  # a channel with a point of its own runs on
+                continue  # a channel with its own point continues
             raise Refused(
                 "out_of_sequence",
                 _("Step %(earlier)s of this lead comes first; complete or skip it before step %(step)s.")
@@ -91,7 +91,7 @@ def _require_sequence(locked: LockedTask) -> None:
 
 
 def require_workable(locked: LockedTask, claim_token: str) -> None:
-    """Refuse to start or complete a task that is closed, in other hands, out of turn or waiting."""
+    """Refuse to start or complete a task that is closed, claimed by another, out of sequence or waiting."""
     require_open(locked.task)
     require_claim(locked.task, locked.by, locked.at, claim_token)
     _require_sequence(locked)
@@ -99,13 +99,13 @@ def require_workable(locked: LockedTask, claim_token: str) -> None:
 
 
 def _require_not_waiting(task: FollowUpTask) -> None:
-    """Refuse `person_active` for a step that waits: its person is being followed up under another lead."""
+    """Refuse `person_active` for a step that waits: the person is being followed up under another lead."""
     if waits(task):
         raise Refused(PERSON_ACTIVE, sentence(PERSON_ACTIVE), extra={"reason": PERSON_ACTIVE})
 
 
 def require_not_erased(lead: Lead) -> None:
-    """Refuse whatever would write about a lead who was erased, or begin with her anew."""
+    """Refuse to write about a lead who was erased, or to start a new ladder for them."""
     if lead.erasure_id is not None:
         raise Refused(
             "lead_erased",

@@ -1,4 +1,4 @@
-"""Ladders: begun with lawful due times, stopped with a reason."""
+"""Ladders: start them with permitted due times, stop them with a reason."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CREATE_LADDER = "followups.create_ladder"
 
 @dataclass(frozen=True, slots=True)
 class NewLadder:
-    """A ladder with its tasks in order; `behind` is the one that it waits for, if it does."""
+    """A ladder with its tasks in order; `behind` is the one that it waits for, if any."""
 
     ladder: Ladder
     tasks: Sequence[FollowUpTask]
@@ -59,7 +59,7 @@ class NewLadder:
 
 
 def require_owner(owner: str, by: By) -> None:
-    """Refuse `owner_mismatch` where a person names another owner; only managers and programs do."""
+    """Refuse `owner_mismatch` if a person names another owner; only managers and programs may."""
     if (
         owner
         and owner_key(owner) != by.key
@@ -69,7 +69,7 @@ def require_owner(owner: str, by: By) -> None:
         raise Forbidden("owner_mismatch", _("Only a manager assigns a ladder to somebody else."))
 
 
-# Refusals after which a call's word about a known lead is kept all the same.
+# Refusals after which a call's data on a known lead is still stored.
 KEPT_AFTER = frozenset({"ladder_active", "kill_switch_engaged", "go_live_disabled"})
 
 
@@ -83,22 +83,22 @@ def create_ladder(
     owner: str = "",
     details: LeadDetails | None = None,
 ) -> NewLadder:
-    """Begin a ladder for a lead, created if not known, and return it with its tasks.
+    """Start a ladder for a lead, created if not known, and return it with its tasks.
 
     While a ladder of another lead runs for the same number or address and the same name, or none, it waits:
-    its steps are held `person_active` until that one ends, except where a channel has a point of its own.
-    With another name it begins, and `warnings` has `number_shared`.
+    its steps are blocked as `person_active` until that one ends, except on a channel with its own point. With
+    another name it starts, and `warnings` has `number_shared`.
 
-    Raises Refused `ladder_active` naming the one that runs, `contact_denied` with the reason where the gate's
-    checks 1 to 5 refuse, `template_disabled`; Invalid for a missing or another province. What the call says
-    of a known lead is kept also where a ladder runs or the switches are off; `kept` of the refusal names it.
+    Raises Refused `ladder_active` naming the running one, `contact_denied` with the reason if the gate's
+    checks 1 to 5 refuse, `template_disabled`; Invalid for a missing or another province. The call's data on a
+    known lead is also stored if a ladder runs or the switches are off; `kept` of the refusal lists it.
     """
     details = details or LeadDetails()
     try:
         return _create(lead_id, province, market, details, owner=owner, by=by, at=at)
     except Refused as refusal:
         if refusal.code in KEPT_AFTER:
-            with suppress(Refused):  # of the two refusals the first one answers
+            with suppress(Refused):  # the first of the two refusals is answered
                 kept, lost = keep_details(lead_id, province, market, details, by=by, at=at)
                 refusal.extra |= {"kept": kept, "warnings": warnings_about(details, lost)}
         raise
@@ -119,11 +119,10 @@ def _create(
 def keep_details(
     lead_id: str, province: str, market: str, details: LeadDetails, *, by: By, at: datetime
 ) -> tuple[list[str], list[str]]:
-    """Keep what is said of a known lead without beginning a ladder; return the names of what was new, and
-    of what was too much to store.
+    """Store data on a known lead without starting a ladder; return the names of new and of too large values.
 
-    Open tasks take a number that they lacked, and are judged by a city, market or score that was not known.
-    Raises Forbidden without the right, Invalid for another province, Refused `lead_erased`.
+    Open tasks get a number that they lacked, and are rescheduled for a city, market or score that was not
+    known. Raises Forbidden without the permission, Invalid for another province, Refused `lead_erased`.
     """
     lead = Lead.objects.select_for_update().filter(external_id=lead_id).first()
     if lead is None:
@@ -138,13 +137,13 @@ def keep_details(
 
 
 def warnings_about(details: LeadDetails, lost: Collection[str]) -> list[str]:
-    """Return a warning for each parameter that nobody knows: its value is in the lead's `extra`, or not."""
+    """Return a warning for each unknown parameter: whether its value is in the lead's `extra`, or not."""
     return [f"{'not_stored' if name in lost else 'unknown_field'}:{name}" for name in details.extra]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A locked lead who is to begin a ladder, with their points and whose clock counts."""
+    """A locked lead who is to start a ladder, with their points and time zone."""
 
     lead: Lead
     points: Sequence[ContactPoint]
@@ -163,7 +162,7 @@ def begin(
     owner: str = "",
     nurture: bool = False,
 ) -> NewLadder:
-    """Begin the ladder of a locked lead, with `nurture` the short one, inside the caller's transaction.
+    """Start the ladder of a locked lead, with `nurture` the short one, inside the caller's transaction.
 
     Raises Refused, see `create_ladder`.
     """
@@ -183,9 +182,9 @@ def begin(
 def begin_all(
     candidates: Sequence[Candidate], book: GateBook, *, by: By, at: datetime, owner: str = ""
 ) -> list[NewLadder | Refused]:
-    """Begin the ladders of many leads, who are locked with their numbers; return each one's, or a refusal.
+    """Start the ladders of many leads, locked with their numbers; return each one's, or a refusal.
 
-    Of two who are one person the later one waits, as if one had begun after the other.
+    Of two leads who are one person the later one waits, as if they had started one after the other.
     """
     active = active_ladders([one.lead for one in candidates])
     gates = gates_of(candidates, book, at)
@@ -214,7 +213,7 @@ def begin_all(
 
 
 def active_ladders(leads: Sequence[Lead]) -> dict[int, int]:
-    """Return the ladder that runs for each lead who has one, by primary keys."""
+    """Return the active ladder of each lead who has one, by primary keys."""
     running = Ladder.objects.filter(lead__in=[lead.pk for lead in leads], status=Ladder.Status.ACTIVE)
     return dict(running.values_list("lead_id", "pk"))
 
@@ -241,7 +240,7 @@ def template_of(lead: Lead) -> LadderTemplate:
 
 
 def load_templates(leads: Iterable[Lead], known: Templates) -> None:
-    """Read, once for each place, the template of leads or why they have none."""
+    """Load, once for each place, the template of leads or the reason why they have none."""
     for lead in leads:
         if lead.place not in known:
             try:
@@ -251,7 +250,7 @@ def load_templates(leads: Iterable[Lead], known: Templates) -> None:
 
 
 def gates_of(candidates: Sequence[Candidate], book: GateBook, at: datetime) -> dict[int, LeadGate]:
-    """Return the gate of each lead by primary key; what is on record of them all is read in one query."""
+    """Return the gate of each lead by primary key; what is stored about them all is loaded in one query."""
     people = {one.lead.pk: (facts_of_points(one.lead, one.points), one.lead.score) for one in candidates}
     questions = questions_of_people(CHANNELS, people, at=at)
     return {
@@ -261,7 +260,7 @@ def gates_of(candidates: Sequence[Candidate], book: GateBook, at: datetime) -> d
 
 
 def require_allowed(gate: LeadGate, steps: Sequence[Step]) -> None:
-    """Refuse `contact_denied` where the gate refuses what no other hour changes."""
+    """Refuse `contact_denied` if the gate refuses for a reason that no other hour changes."""
     reason = refusal_of(gate, [step.channel for step in steps])
     if reason:
         raise Refused("contact_denied", sentence(reason), extra={"reason": reason, "next_allowed_at": None})
@@ -274,7 +273,7 @@ def _beginning(lead: Lead, template: LadderTemplate, *, nurture: bool = False) -
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """A ladder that was decided, about to be written."""
+    """A ladder that was decided and is about to be written."""
 
     lead: Lead
     points: Sequence[ContactPoint]
@@ -315,14 +314,14 @@ class _Begun:
 
 
 def _write(decided: Sequence[_Begun], *, by: By, at: datetime, owner: str) -> list[NewLadder]:
-    """Write ladders that begin, with their tasks, leads and KPI events: one statement each."""
+    """Write new ladders, with their tasks, leads and KPI events: one statement each."""
     if not decided:
         return []
     ladders = Ladder.objects.bulk_create(one.ladder(by=by, at=at, owner=owner) for one in decided)
     begun = list(zip(decided, ladders, strict=True))
     tasks = [one.tasks(ladder, by=by, at=at) for one, ladder in begun]
     FollowUpTask.objects.bulk_create(task for of_ladder in tasks for task in of_ladder)
-    # what a lead becomes is the same for all who begin at one instant
+    # the leads' new values are the same for all ladders that start at one instant
     Lead.objects.filter(pk__in=[one.lead.pk for one in decided]).update(**decided[0].plan.lead)
     for one in decided:
         one.set_lead()
@@ -339,7 +338,7 @@ def _write(decided: Sequence[_Begun], *, by: By, at: datetime, owner: str) -> li
 
 @verb(Execution.OBSERVE_ONLY, right="followups.stop_ladder")
 def stop_ladder(ladder_id: int, *, by: By, at: datetime, reason: str) -> Ladder:
-    """Stop a ladder for a reason; its open steps are cancelled and their claims end.
+    """Stop a ladder with a reason; its open steps are cancelled and their claims end.
 
     Raises Refused `ladder_ended` for one that has ended.
     """

@@ -25,14 +25,14 @@ from governance.core.hooks import PointFacts
 
 
 def facts_of_points(lead: Lead, points: Sequence[ContactPoint]) -> list[PointFacts]:
-    """Return the usable points as the gate sees them, the lead herself included."""
+    """Return the usable points as the gate sees them, including the lead as such."""
     usable = [point.facts for point in points if point.usable]
     return [*usable, lead_facts(lead.external_id)]
 
 
 @dataclass(slots=True)
 class LockedTask:
-    """What a verb on a task works with; everything was read after the lead was locked."""
+    """What a service on a task works with; everything was read after the lead was locked."""
 
     task: FollowUpTask
     siblings: list[FollowUpTask]
@@ -42,7 +42,7 @@ class LockedTask:
     where: Where
     _book: GateBook | None = None
     _lead_gate: LeadGate | None = None
-    others: list[FollowUpTask] | None = None  # what else is open or runs; None: not read yet
+    others: list[FollowUpTask] | None = None  # other open or running tasks; None: not read yet
     newer_ladder: bool = False
     _questions: Mapping[str, Question] | None = None
     lead: Lead = field(init=False)
@@ -56,7 +56,7 @@ class LockedTask:
 
     @property
     def open_beside(self) -> list[FollowUpTask]:
-        """The lead's tasks that are no steps of the task's ladder and open, or of the ladder that runs."""
+        """Return the lead's open or running tasks outside of the task's own ladder."""
         if self.others is None:
             rows = FollowUpTask.objects.filter(lead=self.lead)
             rows = rows.filter(Q(status="OPEN") | Q(ladder__status="ACTIVE"))
@@ -70,7 +70,7 @@ class LockedTask:
     def running(self) -> Ladder | None:
         """Return the lead's active ladder.
 
-        Mostly the task's own; a reply to an old ladder's message finds the one that runs now.
+        Usually the task's own; a reply to an old ladder's message finds the one that is running now.
         """
         own = self.task.ladder
         if own is not None and own.status == Ladder.Status.ACTIVE:
@@ -86,7 +86,7 @@ class LockedTask:
 
     @property
     def lead_gate(self) -> LeadGate:
-        """The gate for this lead; read on first use, in three queries."""
+        """Return the gate for this lead; loaded on first use, in three queries."""
         if self._lead_gate is None:
             points = tuple(point.state for point in self.points)
             self._lead_gate = LeadGate(self.at, self.where, self.book, points, self._read_questions())
@@ -98,12 +98,12 @@ class LockedTask:
         self._questions = None
 
     def by_id(self, task_id: int | None) -> FollowUpTask | None:
-        """Return one of the lead's tasks that were read."""
+        """Return one of the lead's loaded tasks."""
         known = (*self.siblings, *(self.others or ()))
         return next((task for task in known if task.pk == task_id), None)
 
     def gate_without(self, point_id: int) -> LeadGate:
-        """Return the gate as it is once one of the points is retired."""
+        """Return the gate once one of the points is retired."""
         points = [point for point in self.points if point.pk != point_id]
         questions = questions_about(CHANNELS, facts_of_points(self.lead, points), self.lead.score, at=self.at)
         return LeadGate(self.at, self.where, self.book, tuple(point.state for point in points), questions)
@@ -118,7 +118,7 @@ class LockedTask:
         return self.book.gate(self.where, channel)
 
     def _used(self, channel: str, point: ContactPoint | None) -> PointState | None:
-        """Return the number that a contact would use, where it is not simply the first of the lead."""
+        """Return the number that a contact would use, if it is not simply the lead's first."""
         used = point or (self.task.contact_point if channel == self.task.channel else None)
         return used.state if used is not None else None
 
@@ -132,13 +132,13 @@ class LockedTask:
         return question_for(questions, points, channel, kind or self.task.kind, self._used(channel, point))
 
     def count_contact(self, task: FollowUpTask, at: datetime) -> None:
-        """Let a task's contact, made or planned, count in the questions that were read already."""
+        """Count a task's contact, made or planned, in the questions that were loaded already."""
         if self._lead_gate is not None:
             point = task.contact_point.state if task.contact_point is not None else None
             self._lead_gate = self._lead_gate.counting(task.channel, point, at)
 
     def use_again(self) -> None:
-        """Let the number of the task, which was retired, count as usable from here on; the plan stores it."""
+        """Count the retired number of the task as usable again from here on; the plan stores it."""
         own = self.task.contact_point
         for point in (own, *self.points):
             if point is not None and own is not None and point.pk == own.pk:
@@ -152,15 +152,15 @@ class LockedTask:
         return self.lead_gate.first_allowed(channel, at, kind or self.task.kind, used)
 
     def is_too_soon(self, channel: str, at: datetime) -> bool:
-        """Say whether a step at an instant meets the cap of contacts."""
+        """Return whether a step at an instant reaches the frequency cap."""
         return self.lead_gate.is_too_soon(channel, at, self._used(channel, None))
 
     def list_is_stale(self, channel: str, point: ContactPoint | None) -> bool:
-        """Say whether the national list of a number is too old for a call now, and nothing exempts it."""
+        """Return whether the national list of a number is too old for a call now, without an exemption."""
         return self.lead_gate.list_is_stale(channel, self.task.kind, self._used(channel, point))
 
     def holding_reason(self, channel: str, at: datetime, point: ContactPoint | None = None) -> str:
-        """Return why no instant is allowed, for a task that is held."""
+        """Return why no instant is allowed, for a blocked task."""
         return self.lead_gate.holding_reason(channel, at, self.task.kind, self._used(channel, point))
 
     def point_for(self, channel: str) -> ContactPoint | None:
@@ -169,7 +169,7 @@ class LockedTask:
 
 
 def put_due(task: FollowUpTask, due_at: datetime | None, gate: Gate, held_reason: str) -> None:
-    """Set a task's due time with all that follows from it, see `due_values`."""
+    """Set a task's due time and the values derived from it, see `due_values`."""
     for name, value in due_values(task.kind, due_at, gate, held_reason).items():
         setattr(task, name, value)
 
@@ -177,10 +177,10 @@ def put_due(task: FollowUpTask, due_at: datetime | None, gate: Gate, held_reason
 def lock_task(
     task_id: int, *, by: By, at: datetime, also_lock: Iterable[int] = (), anybodys: bool = False
 ) -> LockedTask:
-    """Lock the task's lead (and others, in order) and its ladder's tasks, and judge that it is the actor's.
+    """Lock the task's lead (and others, in order) and its ladder's tasks, and check that it is the actor's.
 
-    Claims lock tasks alone, so the tasks are locked too. `anybodys` asks for no owner. Raises NotFound
-    `task_not_found`, Forbidden `not_your_task`.
+    Claims lock only tasks, so the tasks are locked too. `anybodys` skips the check of the owner. Raises
+    NotFound `task_not_found`, Forbidden `not_your_task`.
     """
     tasks = FollowUpTask.objects.of_lead_of(task_id).with_clocks()
     if connection.features.has_select_for_update:
@@ -205,7 +205,7 @@ def lock_task(
 
 
 def task_for_lead(lead: Lead, channel: str, by: By, at: datetime) -> LockedTask:
-    """Return a locked with no stored task on it, for what belongs to none."""
+    """Return a LockedTask for a lead without a stored task."""
     book, where = open_book(lead.place, at, city=lead.city, zone=lead.zone)
     points = list(ContactPoint.objects.filter(lead=lead).order_by("order", "id"))
     task = FollowUpTask(lead=lead, channel=channel, kind=FollowUpTask.Kind.CALLBACK)
@@ -213,7 +213,7 @@ def task_for_lead(lead: Lead, channel: str, by: By, at: datetime) -> LockedTask:
 
 
 def touched(row: Written, by: By) -> None:
-    """Note on the row which call wrote it last."""
+    """Record on the row which call wrote it last."""
     for name, value in by.written().items():
         setattr(row, name, value)
 

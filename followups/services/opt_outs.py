@@ -1,4 +1,4 @@
-"""Opt-outs that one key records, and their undo: for ten minutes, by whoever pressed it, that stop alone."""
+"""Opt-outs recorded with one key, and their undo: for ten minutes, by the same person, for that one only."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from governance.core.channels import CALL, CHANNELS
 from governance.core.errors import NotFound, Refused
 from governance.core.verbs import Execution, needs_right, verb
 
-LEADS_AT_ONCE = 6  # brought back in one transaction
+LEADS_AT_ONCE = 6  # restored in one transaction
 MOST_SHOWN = 5
 Outcome, Status = FollowUpTask.Outcome, FollowUpTask.Status
 REASONS = CLOSED_BY[Outcome.OPTED_OUT]
 
 
 def presses_to_undo(by: By, at: datetime) -> list[OptOutPress]:
-    """Return the person's opt-outs that may be taken back now, the newest first, in one query."""
+    """Return the person's opt-outs that can be undone now, the newest first, in one query."""
     if not by.may(UNDO):
         return []
     mine = OptOutPress.objects.filter(
@@ -51,17 +51,18 @@ def presses_to_undo(by: By, at: datetime) -> list[OptOutPress]:
 
 @needs_right(UNDO, refusal=NOT_TAKEN_BACK)
 def undo_opt_out(press_id: int, *, by: By, at: datetime) -> OptOutPress:
-    """Take back an opt-out that the same person recorded by key at most ten minutes ago.
+    """Undo an opt-out that the same person recorded by key at most ten minutes ago.
 
-    Ends the stop of that press alone: where another one stands (the person wrote STOP, a list, a manager,
-    another press) nobody is contacted and nothing is opened again. Else the ladders and promised tasks that
-    it ended go on, on every lead that has the number, and the task says what it said before; one that was
-    open says what its channel mostly comes to. Taken back twice it answers the same and writes nothing.
+    Ends only the suppression of that press: if another one exists (the person wrote STOP, a list, a manager,
+    another press), nobody is contacted and nothing is reopened. Otherwise the ladders and scheduled tasks
+    that it ended resume, on every lead that has the number, and the task gets its previous outcome; one that
+    was open gets its channel's default outcome. A repeated undo returns the same and writes nothing.
 
-    The first transaction ends the stop; of many leads it brings back six, and each further one six more. Cut
-    short in between, the undo is still offered and goes on where it was.
+    The first transaction ends the suppression; of many leads it restores six, and each further one six more.
+    If it is interrupted, the undo is still offered and continues where it was.
 
-    Raises Forbidden without the right, NotFound for another's press, Refused `undo_over` after ten minutes.
+    Raises Forbidden without the permission, NotFound for another's press, Refused `undo_over` after ten
+    minutes.
     """
     while True:
         press = _undo_part(press_id, by=by, at=at)
@@ -97,7 +98,7 @@ def _undo_part(press_id: int, *, by: By, at: datetime) -> OptOutPress:
 
 
 def _left(press: OptOutPress) -> list[int]:
-    """Return the leads that are still to be brought back, the task's own one before the others."""
+    """Return the leads that are still to be restored, the task's own one before the others."""
     left = press.stopped.get("left")
     if left is None:
         left = sorted(map(int, press.stopped["leads"]), key=lambda pk: (pk != press.task.lead_id, pk))
@@ -105,13 +106,13 @@ def _left(press: OptOutPress) -> list[int]:
 
 
 def _take_back(locked: LockedTask, press: OptOutPress) -> bool:
-    """Let the task say what it said before; False where it says something else by now, or a stop stands."""
+    """Restore the task's outcome; return False if it was changed by now, or another suppression applies."""
     task, lead = locked.task, locked.lead
     if task.standing_outcome != Outcome.OPTED_OUT or lead.erasure_id is not None or not _reachable(locked):
         return False
     outcome = CHANNELS[task.channel].default_outcome if press.was_open else press.previous
     if outcome == Outcome.OPTED_OUT:
-        return False  # it was recorded before the press already
+        return False  # it was already recorded before the press
     kind, then = press.stopped["next"]
     before = Completion(outcome=outcome, next=kind, next_at=parse_datetime(then) if then else None)
     plan = decide_wording(load_case(locked), before, _("The opt-out was undone"), note=task.note)
@@ -120,7 +121,7 @@ def _take_back(locked: LockedTask, press: OptOutPress) -> bool:
 
 
 def _reachable(locked: LockedTask) -> set[str]:
-    """Return the channels by which the lead could be contacted and that no stop closes."""
+    """Return the channels by which the lead could be contacted and that no suppression covers."""
     asked = {channel: locked.question(channel) for channel in CHANNELS}
     return {
         channel for channel, question in asked.items()
@@ -130,7 +131,7 @@ def _reachable(locked: LockedTask) -> set[str]:
 
 
 def _bring_back(lead_id: int, press: OptOutPress, *, by: By, at: datetime) -> None:
-    """Let a lead be what it was before the press, as far as no other stop stands."""
+    """Restore a lead's state before the press, unless another suppression applies."""
     lead = Lead.objects.get(pk=lead_id)
     if lead.erasure_id is not None:
         return

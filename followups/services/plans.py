@@ -1,4 +1,4 @@
-"""What the rules decided, written: one statement per table where the constraints allow it."""
+"""Writing the rules' plans: one statement per table where the constraints allow it."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def write_plan(
     lead: Mapping[str, Any] | None = None,
     evidence: str = "",
 ) -> FollowUpTask | None:
-    """Write a plan, one statement per table where the constraints allow it; return the task that is next.
+    """Write a plan, one statement per table where the constraints allow it; return the next task.
 
-    `before` is what the task said before an opt-out that may be taken back; `lead` are values of the lead
-    besides the plan's, `evidence` names what an inquiry came in by, if not the task.
+    `before` is the task's state before an opt-out that can be undone; `lead` are values of the lead in
+    addition to the plan's, `evidence` names the source of an inquiry, if not the task.
     """
     by, at = locked.by, locked.at
     persons_points = points_of_person(locked) if plan.suppresses else []
@@ -74,7 +74,7 @@ def write_plan(
 
 
 def _end_stop(locked: LockedTask, reason: str) -> None:
-    """End all stops of the lead and of their numbers, also those under other keys."""
+    """End all suppressions of the lead and of their numbers, including those under other keys."""
     own = lead_facts(locked.lead.external_id)
     others = [*own.others, *(other for point in locked.points for other in point.other_digests)]
     numbers = [*(point.digest for point in locked.points), own.digest]
@@ -82,7 +82,7 @@ def _end_stop(locked: LockedTask, reason: str) -> None:
 
 
 def _retire(locked: LockedTask, plan: Plan, tasks: Iterable[FollowUpTask]) -> None:
-    """Mark the task's number as wrong; promised tasks of the lead take another one."""
+    """Mark the task's number as wrong; the lead's scheduled callbacks and handoffs get another one."""
     ContactPoint.objects.filter(pk=plan.retired or 0).update(status=ContactPoint.Status.WRONG)
     held = [task.contact_point for task in tasks]
     for point in (*locked.points, locked.task.contact_point, *held):
@@ -116,7 +116,7 @@ def _write_tasks(locked: LockedTask, plan: Plan, known: Mapping[int, FollowUpTas
 
 
 def _write_ladder(locked: LockedTask, plan: Plan) -> None:
-    """Write the task's ladder where it goes on, and the end of the one that runs then."""
+    """Write the task's ladder if it resumes, and the end of the one that is running then."""
     own, values = locked.task.ladder, dict(plan.own_ladder)
     ladder = own if values else None
     if plan.ended is not None:
@@ -141,7 +141,7 @@ def _write_lead(locked: LockedTask, values: Mapping[str, Any], *, settled: bool)
 
 
 def _create(locked: LockedTask, values: Mapping[str, Any]) -> FollowUpTask:
-    """Store a callback or handover that was promised in the task."""
+    """Store a callback or handoff that was agreed in the task."""
     lead, owner = locked.lead, values["owner"]
     task = FollowUpTask(
         lead=lead,
@@ -167,9 +167,9 @@ def emit_events(events: Iterable[Event], *, by: By, at: datetime) -> None:
 def effects(
     locked: LockedTask, completion: Completion, *, just_done: bool = False, before: Before | None = None
 ) -> FollowUpTask | None:
-    """Do what follows from the outcome and return what comes next for the lead, if it made that.
+    """Apply the consequences of the outcome and return the lead's next task, if it created one.
 
-    `just_done` where the task was completed by this very call, `before` is what it said until then.
+    `just_done` if the task was completed by this very call, `before` is its previous state.
     """
     wanted = wanted_of(locked, completion)
     case = with_gate(locked, load_case(locked), wanted, just_done=just_done)

@@ -1,4 +1,4 @@
-"""Due times judged anew after a change of policy, hours, closures, zones; held tasks brought back."""
+"""Recomputing due times after a change of policy, hours, closures or zones; unblocking tasks."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ from governance.market.timeline import PolicyRow
 
 log = logging.getLogger(__name__)
 
-LEADS_A_BATCH = 7  # 0.2 s at most, for which SQLite's one writer is held
-LEADS_A_LOOK = 50  # where nothing is written
+LEADS_A_BATCH = 7  # 0.2 s at most, during which SQLite's write lock is held
+LEADS_A_LOOK = 50  # if nothing is written
 SECONDS = 5.0
 OPEN = FollowUpTask.Status.OPEN
 PLACE_FIELDS = ("province", "market_key")
@@ -50,18 +50,18 @@ QUEUE_FIELDS = ("scheduled_for", "contact_point", "is_current")
 
 
 def request_realigning(province: str, by: By, at: datetime) -> None:
-    """Ask, in the transaction of the change, that due times of a province (blank: all) be judged anew."""
+    """Request, in the transaction of the change, that due times of a province (blank: all) be recomputed."""
     RealignRequest.objects.create(
         province=province, asked_by=by.username, asked_at=at, correlation_id=by.correlation_id
     )
 
 
 def realign_due(at: datetime, *, seconds: float = SECONDS) -> int:
-    """Work through the waiting requests for a few seconds; returns how many tasks moved.
+    """Work through the waiting requests for a few seconds; return how many tasks moved.
 
-    Each batch of leads is a transaction of its own that also moves the request's cursor, so a run that is
-    killed goes on where it was. A request that fails keeps no later one waiting; its failure is raised in the
-    end.
+    Each batch of leads is a separate transaction that also moves the request's cursor, so a run that is
+    killed continues where it was. A request that fails does not block later ones; its failure is raised in
+    the end.
     """
     until = time.monotonic() + seconds
     moved = 0
@@ -87,15 +87,15 @@ def realign_due(at: datetime, *, seconds: float = SECONDS) -> int:
 
 @verb(Execution.OBSERVE_ONLY)
 def _batch(request_id: int, at: datetime) -> int | None:
-    """Realign the next leads of a request; None when it is done."""
+    """Reschedule the next leads of a request; None when it is done."""
     request = RealignRequest.objects.select_for_update().get(pk=request_id)
     if request.done_at is not None:
         return None
     movable = FollowUpTask.objects.filter(status=OPEN, lead_id__gt=request.cursor)
-    # a handover is due at once; its limits move until its deadline is over
+    # a handoff is due at once; its limits move until its deadline is over
     which = Q(due_at__gt=at) | Q(due_at=None) | Q(deadline_at__gt=at)
     if any_list_is_stale(at):
-        which |= Q(channel=CALL)  # late calls are held too
+        which |= Q(channel=CALL)  # late calls are blocked too
     movable = movable.filter(which)
     if request.province:
         movable = movable.filter(province=request.province)
@@ -111,7 +111,7 @@ def _batch(request_id: int, at: datetime) -> int | None:
 
 
 def realign_leads(lead_ids: Sequence[int], *, at: datetime, by: By) -> int:
-    """Move the open, unclaimed tasks of leads that are due in the future or held; returns how many moved.
+    """Move the open, unclaimed tasks of leads that are due in the future or blocked; return how many moved.
 
     Their order stays, nothing is set before `at`, an overdue task keeps its own time.
     """
@@ -137,11 +137,11 @@ def realign_locked(lead_ids: Sequence[int], *, at: datetime, by: By) -> int:
 def _judged_anew(
     lead_ids: Sequence[int], *, at: datetime, by: By, to_keep: bool, draft: PolicyRow | None = None
 ) -> list[FollowUpTask]:
-    """Return the tasks whose due time changes, with the new one; a draft takes its policy's place."""
+    """Return the tasks whose due time changes, with the new one; a draft replaces its policy."""
     found = FollowUpTask.objects.filter(lead_id__in=list(lead_ids)).with_clocks()
     found = found.select_related("lead", "ladder", "contact_point")
     if to_keep and connection.features.has_select_for_update:
-        found = found.select_for_update(of=("self",))  # claims lock tasks alone
+        found = found.select_for_update(of=("self",))  # claims lock only tasks
     tasks = list(found.order_by("lead_id", "ladder_id", "step", "id"))
     points: dict[int, list[ContactPoint]] = {}
     for point in ContactPoint.objects.filter(lead_id__in=list(lead_ids)).order_by("order", "id"):
@@ -181,9 +181,9 @@ def _judged_anew(
 
 
 def would_move(draft: PolicyDraft, at: datetime, *, seconds: float = SECONDS / 2) -> Moves:
-    """Return what saving a market policy would do to open tasks: the realigning's own steps, kept nowhere.
+    """Return what saving a market policy would do to open tasks, as rescheduling would, storing nothing.
 
-    Judges for some seconds at most; where there is more, `complete` is false and the counts are of the part.
+    Judges for some seconds at most; if there is more, `complete` is false and the counts are of the part.
     """
     until = time.monotonic() + seconds
     movable = FollowUpTask.objects.filter(status=OPEN, province=draft.place.province)
@@ -234,7 +234,7 @@ def _realign(locked: LockedTask, taken: frozenset[str]) -> list[FollowUpTask]:
     earlier: datetime | None = None  # when the step before was done, or is due
     skipped = False
     waited = any(is_set_aside(task) for task in locked.siblings)
-    returned: FollowUpTask | None = None  # the first step that waited and does so no longer
+    returned: FollowUpTask | None = None  # the first step that waited and no longer does
     for task in locked.siblings:
         if task.status != OPEN:
             skipped = task.status == FollowUpTask.Status.SKIPPED and task.closed_reason != "no_contact_point"
@@ -261,7 +261,7 @@ def _realign(locked: LockedTask, taken: frozenset[str]) -> list[FollowUpTask]:
                 returned = returned or task
             elif taken and task.contact_point is not None and task.contact_point.digest in taken:
                 task.contact_point = point
-            # when somebody skipped the step before is not kept, but the due time was put after it
+            # the time of skipping the step before is not stored, but the due time was set after it
             not_before = _later(_wanted(locked, task, earlier), task.due_at if skipped else None)
             number = _number_of(task, point)
             due = due_of_promise(locked, task.kind, not_before, task.channel, number)
@@ -291,9 +291,9 @@ def _number_of(task: FollowUpTask, first: ContactPoint | None) -> ContactPoint |
 
 
 def _after_waiting(locked: LockedTask, task: FollowUpTask, returned: FollowUpTask | None) -> datetime:
-    """Return when the cadence puts a step that waits no longer: as far from the first such step as ever.
+    """Return the cadence's time for a step that waits no longer: at its distance from the first such step.
 
-    What waited for a week would else come all at once.
+    Otherwise the steps of a ladder that waited for a week would come all at once.
     """
     if returned is None or not task.step or not returned.step:
         return max(task.scheduled_for, locked.at)
@@ -304,9 +304,9 @@ def _after_waiting(locked: LockedTask, task: FollowUpTask, returned: FollowUpTas
 
 
 def _wanted(locked: LockedTask, task: FollowUpTask, earlier: datetime | None) -> datetime:
-    """Return the instant from which a task's due time is looked for."""
+    """Return the instant from which a task's due time is searched."""
     if task.kind == FollowUpTask.Kind.HANDOVER:
-        return max(task.scheduled_for, locked.at)  # held until now, so due as of now
+        return max(task.scheduled_for, locked.at)  # blocked until now, so due as of now
     wanted = max(task.scheduled_for, locked.at)
     if earlier is not None and task.step:
         wanted = max(wanted, earlier + gap_before(locked.steps, task.step))
@@ -332,14 +332,14 @@ def _times(task: FollowUpTask) -> tuple[object, ...]:
 
 
 def bring_back_held(at: datetime, *, limit: int = 200) -> int:
-    """Give held tasks a due time again where the reason fell away; returns how many leads were looked at.
+    """Give blocked tasks a due time again if the reason is gone; return how many leads were checked.
 
-    Where more are held than one run looks at, each minute takes the next ones.
+    If more are blocked than one run checks, each minute takes the next ones.
     """
     held = FollowUpTask.objects.filter(status=OPEN, due_at=None).order_by("id")
     runs = -(-held.count() // limit)
     start = limit * (int(at.timestamp()) // 60 % runs) if runs > 1 else 0
-    # first their ids alone, from the index: the tasks that are passed over are not read
+    # first only their ids, from the index: the skipped tasks are not read
     ids = list(held.values_list("pk", flat=True)[start : start + limit])
     leads = FollowUpTask.objects.filter(pk__in=ids).order_by("pk").values_list("lead_id", flat=True)
     lead_ids = list(dict.fromkeys(leads))

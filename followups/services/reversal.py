@@ -1,4 +1,4 @@
-"""One outcome in the place of another, and ladders that go on again: loaded, decided, written."""
+"""Replacing an outcome by another, and resuming ladders: load, decide, write."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def replace_outcome(
     locked: LockedTask, completion: Completion, reason: str, *, undoes: str,
     before: Before | None = None, lead: Mapping[str, Any] | None = None,
 ) -> FollowUpTask | None:  # fmt: skip
-    """Let the task's outcome be `completion`'s from now on, and return what comes next, if that follows.
+    """Replace the task's outcome by `completion`'s, and return the next task, if there is one.
 
-    What followed from the outcome `undoes` is taken back, blank: nothing is. `before` and `lead` as in
-    `write_plan`.
+    Undoes the consequences of the outcome `undoes`; if it is blank, nothing is undone. `before` and `lead` as
+    in `write_plan`.
     """
     if undoes == WRONG_NUMBER:
         locked.use_again()
@@ -54,7 +54,7 @@ def replace_outcome(
 
 
 def _load(locked: LockedTask, wanted: Wanted, undoes: str) -> Case:
-    """Load what taking the first outcome back needs, then what the second one needs besides."""
+    """Load what undoing the first outcome needs, then what the second one needs besides."""
     case = load_case(locked)
     if not undoes:
         return with_gate(locked, case, wanted, just_done=False)
@@ -73,7 +73,7 @@ def _load(locked: LockedTask, wanted: Wanted, undoes: str) -> Case:
 
 
 def _counting_contact(locked: LockedTask, gate: LeadGate) -> LeadGate:
-    """Let the task's contact count for the cap: as that of a wrong number it did not."""
+    """Count the task's contact for the cap, which it did not as a wrong number."""
     task, point = locked.task, locked.task.contact_point
     is_contact = task.kind == LADDER and (task.gate_allowed is not None or task.outcome == WRONG_NUMBER)
     if point is None or task.contacted_at is None or not is_contact or task.status != Status.COMPLETED:
@@ -86,7 +86,7 @@ def _counting_contact(locked: LockedTask, gate: LeadGate) -> LeadGate:
 def _with_reopening(
     locked: LockedTask, case: Case, reasons: Collection[str], *, keep_place: bool = False
 ) -> Case:
-    """Lock and load what opening the task's ladder again needs."""
+    """Lock and load what reopening the task's ladder needs."""
     if not to_reopen(case, reasons):
         if may_be_left_unanswered(case, reasons):
             kept = FollowUpTask.objects.filter(origin=locked.task, status=Status.COMPLETED)
@@ -103,7 +103,7 @@ def _with_reopening(
 
 
 def resume_ladder(locked: LockedTask) -> None:
-    """Let the task's ladder, which an opt-out stopped, go on in its place; without a step left it rests."""
+    """Resume the ladder that an opt-out stopped, at its place; without a step left the lead may rest."""
     reasons = CLOSED_BY[OPTED_OUT]
     case = _with_reopening(locked, load_case(locked), reasons, keep_place=True)
     after = case.after(decide_resume(case, reasons, keep_place=True))

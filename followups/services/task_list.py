@@ -43,7 +43,7 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """A page of the list: `handovers` are at the top of every page, at any hour.
+    """A page of the list, with `handovers` at the top of every page, at any hour.
 
     `allowed` groups are in order of closing, `waiting` ones in order of opening.
 

@@ -1,4 +1,4 @@
-"""The same person under two lead ids: the later ladder waits for the one that runs for their number."""
+"""The same person under two lead ids: the later ladder waits for the one running for their number."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from governance.core.errors import Invalid, NotFound
 from governance.core.verbs import Execution, verb
 
 CHANGE_LEAD = "followups.change_lead"
-AT_ONCE = 5  # leads judged anew with the ladder they waited for; the job takes the rest
+AT_ONCE = 5  # leads rescheduled with the ladder they waited for; the job takes the rest
 MOST_NUMBERS = 1000
 OPEN = FollowUpTask.Status.OPEN
 
@@ -30,7 +30,7 @@ def digests_of(points: Iterable[ContactPoint]) -> list[str]:
 
 
 def holders_of(found: Iterable[str]) -> Holders:
-    """Return who holds these numbers (keyed hashes) with an active ladder, in one query."""
+    """Return the active ladders for these numbers (keyed hashes), in one query."""
     wanted = sorted(set(found))
     by_digest: dict[str, list[Holder]] = {}
     shared: set[str] = set()
@@ -54,7 +54,7 @@ def holders_of(found: Iterable[str]) -> Holders:
 def taken_by_others(
     ladder: Ladder, name: str, points: Sequence[ContactPoint], holders: Holders
 ) -> frozenset[str]:
-    """Return the numbers of a lead for which her ladder waits; none where it queues for nothing."""
+    """Return the numbers of a lead for which their ladder waits; none if it does not wait."""
     if ladder.status != Ladder.Status.ACTIVE or ladder.queued_at is None:
         return frozenset()
     mine = Holder("", ladder.lead_id, name, ladder.pk, ladder.queued_at)
@@ -64,12 +64,12 @@ def taken_by_others(
 def release_after(
     lead_ids: Sequence[int], *, by: By, at: datetime, numbers: Sequence[str] | None = None
 ) -> None:
-    """Let those go on who waited for ladders of locked leads that ended or changed, in their transaction.
+    """Start ladders that waited for ladders of locked leads that ended or changed, in their transaction.
 
-    `numbers` are the leads' keyed hashes where the caller has read them already, under the lock.
+    `numbers` are the leads' keyed hashes if the caller has loaded them already, under the lock.
 
-    A lead whom somebody else has locked is left to the job, which looks at all that is held every minute:
-    waiting for that lock could be waiting for one another.
+    A lead whom somebody else has locked is left to the job, which checks all blocked tasks every minute:
+    waiting for that lock could be a deadlock.
     """
     from followups.services.rescheduling import realign_locked
 
@@ -87,7 +87,7 @@ def release_after(
 
 
 def _judge_anew(leads: Any, realign: Any, *, by: By, at: datetime) -> None:
-    # whoever has waited longest goes on next; a lead has one active ladder, so none comes twice
+    # the ladder that has waited longest starts next; a lead has one active ladder, so none comes twice
     rows = leads.filter(ladders__status=Ladder.Status.ACTIVE).order_by("ladders__queued_at", "pk")
     if connection.features.has_select_for_update_skip_locked:
         rows = rows.select_for_update(of=("self",), skip_locked=True)
@@ -97,9 +97,10 @@ def _judge_anew(leads: Any, realign: Any, *, by: By, at: datetime) -> None:
 
 
 def rejudge(lead_ids: Sequence[int], *, by: By, at: datetime) -> None:
-    """After names or numbers of locked leads changed: who runs and who waits, they and all that share one.
+    """Decide again who runs and who waits, after names or numbers of locked leads changed.
 
-    Whoever is locked elsewhere, and what is more than a batch, follows with the next realigning.
+    It covers these leads and all that share a number with them. Leads that are locked elsewhere, and those
+    beyond a batch, follow with the next rescheduling.
     """
     from followups.services.rescheduling import realign_locked
 
@@ -125,10 +126,10 @@ def rejudge(lead_ids: Sequence[int], *, by: By, at: datetime) -> None:
     refusal=gettext_lazy("Only a manager marks a number as shared."),
 )
 def mark_shared(point_id: int, shared_as: str, *, by: By, at: datetime) -> None:
-    """Mark a number, on every lead that holds it, as an agent's, a property manager's or an estate's.
+    """Mark a number, on every lead that has it, as an agent's, a property manager's or an estate's.
 
     Then no lead waits for another because of it; with a blank `shared_as` they do again. Raises Forbidden
-    without the right to change leads, Invalid for an unknown mark.
+    without the permission to change leads, Invalid for an unknown mark.
     """
     if shared_as and shared_as not in ContactPoint.Shared.values:
         raise Invalid({"shared_as": [_("There is no such mark.")]})
@@ -141,9 +142,9 @@ def mark_shared(point_id: int, shared_as: str, *, by: By, at: datetime) -> None:
 
 
 def doubled_ladders() -> list[int]:
-    """Return active ladders that follow up the same person beside one another, neither of them waiting.
+    """Return active ladders that follow up the same person at the same time, neither of them waiting.
 
-    They began before ladders waited. Looks at the first 1,000 numbers that several such leads hold.
+    They started before ladders waited. Looks at the first 1,000 numbers that several such leads have.
     """
     active = ContactPoint.objects.filter(
         status=ContactPoint.Status.USABLE, lead__ladders__status=Ladder.Status.ACTIVE
@@ -166,7 +167,7 @@ def doubled_ladders() -> list[int]:
 
 
 def waiting_for(holder: Holder | None, *, by: By, at: datetime) -> dict[str, Any] | None:
-    """Return whom a ladder waits for; named only to those who may see that lead."""
+    """Return the ladder that a ladder waits for; identified only to people who may see that lead."""
     if holder is None:
         return None
     seen = Lead.objects.filter(pk=holder.lead_id).visible_to(by, at).values_list("external_id", flat=True)

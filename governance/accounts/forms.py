@@ -28,7 +28,7 @@ def _day(label: Any, help_text: Any = "") -> forms.DateField:
 
 
 class AwayForm(WhyForm):
-    """From when to when people are off, both days included."""
+    """A form for time off, both days included."""
 
     first = _day(_("First day away"))
     last = _day(_("Last day away"), _("Included; each person’s own time zone counts."))
@@ -39,7 +39,7 @@ class AwayForm(WhyForm):
 
 
 class ShiftsForm(WhyForm):
-    """The same hours on each selected day."""
+    """A form that sets the same hours on each selected day."""
 
     days = forms.TypedMultipleChoiceField(
         label=_("Days"), choices=DAYS, coerce=int, initial=[0, 1, 2, 3, 4], required=False,

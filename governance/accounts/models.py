@@ -129,7 +129,7 @@ class RoleChange(models.Model):
 
 
 class AccountChange(Written, AppendOnly):
-    """A change to an account: `actor` did it to `person`.
+    """A change to the account of `person` by `actor`.
 
     These rows hold no free text: the reason for changing a role or revoking a token is stored with the change
     or token.

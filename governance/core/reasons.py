@@ -11,7 +11,7 @@ LEAST = 10  # characters: enough for a cause, too many for "ok"
 
 
 def require_explanation(reason: str, *, most: int, field: str = "reason") -> str:
-    """Return a reason without spaces around it. Raises Invalid below 10 or above `most` characters."""
+    """Return the trimmed reason. Raises Invalid below 10 or above `most` characters."""
     text = reason.strip()
     if len(text) < LEAST:
         raise Invalid({field: [too_short()]})

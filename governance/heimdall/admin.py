@@ -37,7 +37,7 @@ ON, READY, NOT_YET, FALLEN = "on", "ready", "not yet", "fallen"
 
 
 class PolicyForm(CarefulForm):
-    """A policy as a manager edits it."""
+    """The form of a policy."""
 
     class Meta:
         model = HeimdallPolicy

@@ -130,7 +130,7 @@ class JobSelect(UnfoldAdminSelectWidget, TaskSelectWidget):  # type: ignore[misc
 
 
 class ScheduledJobForm(PeriodicTaskForm):  # type: ignore[misc]  # no types
-    """A job and when it runs."""
+    """The form of a job and its schedule."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -193,7 +193,7 @@ class ScheduleAdmin(ChoosesRows):
 
 @admin.register(CrontabSchedule)
 class CrontabScheduleAdmin(ScheduleAdmin):
-    """Times of day."""
+    """Crontab schedules, shown as times of day."""
 
     list_display = ("in_words", "minute", "hour", "timezone")
     list_display_links = ("in_words",)
@@ -205,7 +205,7 @@ class CrontabScheduleAdmin(ScheduleAdmin):
 
 @admin.register(IntervalSchedule)
 class IntervalScheduleAdmin(ScheduleAdmin):
-    """Intervals."""
+    """Interval schedules."""
 
     list_display = ("__str__",)
     fields = ("every", "period")

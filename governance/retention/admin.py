@@ -29,7 +29,7 @@ def days_told(days: int) -> str:
 
 
 class PeriodForm(VersionForm):
-    """A period as a manager changes it."""
+    """The form of a retention period."""
 
     class Meta:
         model = RetentionPeriod

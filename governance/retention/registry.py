@@ -102,7 +102,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """Data on a person that stays, with the reason."""
+    """Data on a person that an erasure keeps, with the reason."""
 
     what: Any
     count: int
@@ -175,7 +175,7 @@ def register_traces(tracer: Callable[[Person], Sequence[Trace]]) -> None:
 
 
 def register_stays(stayer: Callable[[Person], Sequence[Stay]]) -> None:
-    """Register a function that finds rows about a person that stay."""
+    """Register a function that finds the rows about a person that an erasure keeps."""
     if stayer not in _stayers:
         _stayers.append(stayer)
 

@@ -61,7 +61,7 @@ PURPOSES = {"offer": _("offer"), "placement": _("placement")}
 
 @admin.display(description=_("purpose"))
 def purpose(row: Any) -> str:
-    """Return a reservation's purpose for display; a code that only its client knows as it is."""
+    """Return a reservation's purpose for display; an unknown code unchanged."""
     return str(PURPOSES.get(row.purpose, row.purpose)) or "–"
 
 

@@ -1,4 +1,4 @@
-"""The runbook's rows: backups and compatible migrations. Its checks run again each time."""
+"""Models of the runbook: backups and compatible migrations. Check results are not stored."""
 
 from __future__ import annotations
 

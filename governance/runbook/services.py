@@ -1,4 +1,4 @@
-"""Running the runbook: every check, even if some raise."""
+"""The runbook's status: it runs every check, even if some raise."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Status:
 
     @property
     def in_order(self) -> list[Asked]:
-        """Return the checks without findings."""
+        """Return the checks that found nothing."""
         return [asked for asked in self.asked if not asked.found]
 
     @property

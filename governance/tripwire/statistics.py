@@ -89,7 +89,7 @@ class Statistic(abc.ABC):
         return self.display(value)
 
     def tick(self, value: float) -> str:
-        """Return a value as an axis labels it."""
+        """Return a value as an axis label."""
         return number_format(f"{value:.6f}".rstrip("0").rstrip("."), force_grouping=True)
 
     def axis_top(self, top: float, highest: float) -> float:

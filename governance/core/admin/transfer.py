@@ -349,7 +349,7 @@ def _sort(found: Preview, row: Row, result: Any, resource: Any, columns: Sequenc
 
 
 class UploadForm(forms.Form):
-    """The file to read."""
+    """The form for uploading a file."""
 
     file = forms.FileField(label=_("CSV file"), widget=UnfoldAdminFileFieldWidget)
 

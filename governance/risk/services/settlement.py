@@ -70,7 +70,7 @@ def release(reservation_id: int, *, by: By, at: datetime, code: str = "") -> End
 
 @verb(Execution.OBSERVE_ONLY)
 def expire(reservation_id: int, *, by: By, at: datetime) -> bool:
-    """Release a reservation that is still open after 72 hours; return whether it still was."""
+    """Release a reservation that is still open after 72 hours; return whether it was still open."""
     stale = RiskReservation.objects.stale(at).filter(pk=reservation_id).first()
     if stale is None:
         return False
