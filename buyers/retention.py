@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from buyers.models import Buyer, BuyerFeedbackEvent
 from governance.contact import digests
-from governance.core.actors import By
-from governance.retention.registry import BUYER, Person, Stay, Who
+from governance.core.actors import Actor
+from governance.retention.registry import BUYER, Person, Retained, Who
 from governance.retention.rules import ERASED, Words
 
 MOST_NAMED = 10
@@ -63,13 +63,13 @@ class Buyers:
             emails=emails,
             points=tuple(chain.from_iterable(points)),
             reached=tuple(hashes[0] for hashes in points),
-            stays=(Stay(_("feedback from the person, by number"), feedback),),
+            stays=(Retained(_("feedback from the person, by number"), feedback),),
         )
 
-    def stop(self, person: Person, *, by: By, at: datetime) -> None:
+    def stop(self, person: Person, *, by: Actor, at: datetime) -> None:
         return
 
-    def erase(self, person: Person, erasure: models.Model, *, by: By) -> int:
+    def erase(self, person: Person, erasure: models.Model, *, by: Actor) -> int:
         return Buyer.objects.filter(pk=person.id).update(
             external_id=f"{ERASED}-{secrets.token_hex(6)}", erasure=erasure, name="", phone="", email="",
             provinces=[], markets=[], property_types=[], price_min=None, price_max=None, proof_of_funds=None,

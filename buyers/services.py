@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from buyers import rules
 from buyers.models import Buyer, BuyerActivity, BuyerFeedbackEvent, BuyerLiquidityNode
 from buyers.rules import ACTIVE_FOR, ACTIVE_KINDS, COUNTED_IN, Counts
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.details import read_detail
 from governance.core.errors import Invalid, Refused
 from governance.core.hooks import Liquidity
@@ -66,7 +66,7 @@ def record_feedback(
     buyer_id: str = "",
     deal_id: str = "",
     detail: Mapping[str, Any] | None = None,
-    by: By,
+    by: Actor,
     at: datetime,
 ) -> Recorded:
     """Record a buyer's feedback on a deal, and return it with its node's new figures.
@@ -122,7 +122,7 @@ def _first_of(given: _Feedback) -> Recorded | None:
     return Recorded(first.pk, first.node, repeated=True) if first is not None else None
 
 
-def _record(given: _Feedback, *, by: By, at: datetime) -> Recorded:
+def _record(given: _Feedback, *, by: Actor, at: datetime) -> Recorded:
     """Lock the buyer's node, decide how the feedback counts, and write it.
 
     Always in this order: buyer, node, event, activity. Whoever writes an event holds the lock on its node
@@ -280,7 +280,7 @@ class Recount:
     differences: tuple[Difference, ...]
 
 
-def refresh_activity(*, by: By, at: datetime) -> Recount:
+def refresh_activity(*, by: Actor, at: datetime) -> Recount:
     """Drop buyers without an answer or purchase in the last 90 days from the active ones; recount every node.
 
     Each node is a separate transaction, the longest unchecked first, so that an interrupted run continues
@@ -289,7 +289,7 @@ def refresh_activity(*, by: By, at: datetime) -> Recount:
     return _recount_all(repair=True, fall_out=True, by=by, at=at)
 
 
-def rebuild_liquidity(*, repair: bool = False, by: By, at: datetime) -> Recount:
+def rebuild_liquidity(*, repair: bool = False, by: Actor, at: datetime) -> Recount:
     """Compare every node with a recount of its events; with `repair`, correct the node.
 
     A node is locked while it is recounted: feedback that arrives meanwhile waits and is counted afterwards.
@@ -297,7 +297,7 @@ def rebuild_liquidity(*, repair: bool = False, by: By, at: datetime) -> Recount:
     return _recount_all(repair=repair, fall_out=False, by=by, at=at)
 
 
-def _recount_all(*, repair: bool, fall_out: bool, by: By, at: datetime) -> Recount:
+def _recount_all(*, repair: bool, fall_out: bool, by: Actor, at: datetime) -> Recount:
     nodes, fell_out = 0, 0
     differences: list[Difference] = []
     longest_ago_first = BuyerLiquidityNode.objects.order_by("active_since", "pk")
@@ -311,7 +311,7 @@ def _recount_all(*, repair: bool, fall_out: bool, by: By, at: datetime) -> Recou
 
 @verb(Execution.OBSERVE_ONLY)
 def recount_node(
-    node_id: int, *, repair: bool, fall_out: bool, by: By, at: datetime
+    node_id: int, *, repair: bool, fall_out: bool, by: Actor, at: datetime
 ) -> tuple[list[Difference], int]:
     """Recount one node from its events; return what differs and how many buyers' 90 days were over."""
     node: BuyerLiquidityNode = BuyerLiquidityNode.objects.locked(node_id)
@@ -372,7 +372,7 @@ def _check_activity(
 
 
 @verb(Execution.OBSERVE_ONLY, right=CHANGE_BUYER, refusal=gettext_lazy("Changing a buyer needs a manager."))
-def save_buyer(buyer: Buyer, *, by: By, at: datetime) -> Buyer:
+def save_buyer(buyer: Buyer, *, by: Actor, at: datetime) -> Buyer:
     """Create or change a buyer; phone and e-mail are stored normalized.
 
     Raises Forbidden without the permission, Invalid naming each invalid field, Refused `buyer_erased`.

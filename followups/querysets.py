@@ -26,7 +26,7 @@ from followups.rules import YOUNG, YOUNG_STEPS, Urgency
 from governance.accounts.querysets import active, at_work
 from governance.contact.querysets import zone_of_city
 from governance.core import hooks
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.places import ALL, PlaceQuerySet, SomePlace
 
 
@@ -77,7 +77,7 @@ def _as_personal(rows: models.QuerySet[Any], what: str, digest: str, at: str) ->
 class LeadQuerySet(PlaceQuerySet):
     """Queries on leads."""
 
-    def visible_to(self, by: By, at: datetime) -> Self:
+    def visible_to(self, by: Actor, at: datetime) -> Self:
         """Return what the actor may see: everything, or the leads with own or unowned tasks."""
         if by.may("followups.view_all"):
             return self
@@ -166,7 +166,7 @@ class TaskQuerySet(models.QuerySet[Any]):
     def unclaimed(self, at: datetime) -> Self:
         return self.filter(Q(claim_until=None) | Q(claim_until__lte=at))
 
-    def offered_to(self, by: By, at: datetime) -> Self:
+    def offered_to(self, by: Actor, at: datetime) -> Self:
         """Return the actor's own tasks and those that nobody at work owns; handoffs are offered to closers.
 
         A manager, a closer's reading and a service client see everything through `visible_to`.
@@ -177,10 +177,10 @@ class TaskQuerySet(models.QuerySet[Any]):
             unowned &= ~Q(kind="HANDOVER")
         return self.filter(Q(owner_key=by.key) | unowned)
 
-    def visible_to(self, by: By, at: datetime) -> Self:
+    def visible_to(self, by: Actor, at: datetime) -> Self:
         return self if by.may("followups.view_all") else self.offered_to(by, at)
 
-    def fitting(self, by: By) -> Self:
+    def fitting(self, by: Actor) -> Self:
         """Return tasks in the actor's work profile (provinces, channels, languages), plus the actor's own."""
         fits = Q()
         if by.provinces:
@@ -191,7 +191,7 @@ class TaskQuerySet(models.QuerySet[Any]):
             fits &= Q(lead__language__in=[*by.languages, ""])
         return self.filter(Q(owner_key=by.key) | fits) if fits else self
 
-    def free_for(self, by: By, at: datetime) -> Self:
+    def free_for(self, by: Actor, at: datetime) -> Self:
         """Return unclaimed tasks that the actor may work and that match the actor's work profile."""
         wanted = self.unclaimed(at).fitting(by)
         return wanted if by.may("followups.work_any_task") else wanted.offered_to(by, at)
@@ -255,7 +255,7 @@ MARKED = 500
 SOMEBODY, SOME_TIME = "??somebody", datetime(2000, 1, 1, tzinfo=UTC)  # for the actor and the instant
 
 
-def mark_of(by: By, at: datetime, filters: Mapping[str, str], task_id: int | None) -> str:
+def mark_of(by: Actor, at: datetime, filters: Mapping[str, str], task_id: int | None) -> str:
     """Return a text that differs between states of the queue, the switches and one task, in one query.
 
     Covers the oldest 500 due tasks and the newest, their claims, and the task in front.
@@ -278,7 +278,7 @@ def _mark_sql(role: str, sees_all: bool, filters: tuple[str, ...]) -> tuple[str,
     from followups.models import FollowUpTask
 
     rights = frozenset({"followups.view_all"} if sees_all else ())
-    due = FollowUpTask.objects.due(SOME_TIME).visible_to(By(SOMEBODY, role, rights), SOME_TIME)
+    due = FollowUpTask.objects.due(SOME_TIME).visible_to(Actor(SOMEBODY, role, rights), SOME_TIME)
     due = due.filter(**{name: f"??{name}" for name in filters})
     marked = due.annotate(number=F("pk"), held=F("claim_until")).values_list("number", "held")[:MARKED]
     oldest, of_oldest = marked.query.sql_with_params()

@@ -25,7 +25,7 @@ from followups.points import lead_facts
 from followups.services.ladders import stop_ladders_of
 from followups.services.locks import lock_leads
 from governance.contact import digests
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.retention.registry import LEAD, Person, Rule, Trace, Who
 from governance.retention.rules import ERASED, Words
 
@@ -109,10 +109,10 @@ class Leads:
             traces=tuple(_traces(lead)),
         )
 
-    def stop(self, person: Person, *, by: By, at: datetime) -> None:
+    def stop(self, person: Person, *, by: Actor, at: datetime) -> None:
         stop_ladders_of([person.id], reason=ERASED, by=by, at=at)
 
-    def erase(self, person: Person, erasure: models.Model, *, by: By) -> int:
+    def erase(self, person: Person, erasure: models.Model, *, by: Actor) -> int:
         at = erasure.at  # type: ignore[attr-defined]  # packs know the model by its name alone
         transaction.on_commit(lambda: strike_from_reports(person.reference, person.words), robust=True)
         return Lead.objects.filter(pk=person.id).update(

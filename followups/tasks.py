@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from followups import services
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.outbox.jobs import each, job
 from governance.outbox.services import drain_outbox
 
@@ -33,7 +33,7 @@ def escalate_overdue(at: datetime) -> int:
 @job("followups.realign_due", every="day")
 def realign_due(at: datetime) -> int:
     """Recompute every future due time."""
-    services.request_realigning("", By.system("followups.realign_due"), at)
+    services.request_realigning("", Actor.system("followups.realign_due"), at)
     return services.realign_due(at)
 
 

@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.admin.base import FewRows, ReadOnlyAdmin, TellsOfLead, by_of
 from governance.core.admin.careful import CarefulAdmin
 from governance.core.admin.display import amount, as_share, column, facts, in_cad
@@ -130,7 +130,7 @@ class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, CarefulAdmin):
             at=timezone.now(),
         )
 
-    def switch(self, row: OfferPolicy, *, enabled: bool, by: By, reason: str) -> None:
+    def switch(self, row: OfferPolicy, *, enabled: bool, by: Actor, reason: str) -> None:
         upsert_policy(row.place, {"enabled": enabled}, by=by, at=timezone.now(), reason=reason)
 
     @admin.display(description=_("an example"))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from django.utils.translation import gettext_lazy as _
 
-from governance.retention.registry import BUYER, LEAD, Person, Rule, Stay, Trace
+from governance.retention.registry import BUYER, LEAD, Person, Retained, Rule, Trace
 from governance.retention.rules import ERASED
 from offers.models import CompDetails, OfferEvidence, OfferOutcome, OutcomeReason
 
@@ -45,9 +45,9 @@ def traces_of(person: Person) -> Sequence[Trace]:
     return traces
 
 
-def stays_of(person: Person) -> Sequence[Stay]:
+def stays_of(person: Person) -> Sequence[Retained]:
     if person.kind == BUYER:
         named = OfferOutcome.objects.filter(buyer=person.reference).count()
-        return [Stay(_("outcomes of offers, by buyer id"), named)]
+        return [Retained(_("outcomes of offers, by buyer id"), named)]
     kept = OfferEvidence.objects.filter(lead_id=person.reference).count()
-    return [Stay(_("evidence of offers, by lead id"), kept)]
+    return [Retained(_("evidence of offers, by lead id"), kept)]

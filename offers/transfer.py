@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.admin.policies import (
     EMPTIED,
     TransfersPolicies,
@@ -52,6 +52,6 @@ class TransfersOfferPolicies(TransfersPolicies):
         return read_cells(row, {name: _reader(field) for name, field in _FIELDS.items()})
 
     def upsert(
-        self, place: Place, changes: dict[str, Any], *, by: By, at: datetime, reason: str
+        self, place: Place, changes: dict[str, Any], *, by: Actor, at: datetime, reason: str
     ) -> OfferPolicy:
         return upsert_policy(place, changes, by=by, at=at, reason=reason)

@@ -23,7 +23,7 @@ from governance.contact import digests
 from governance.contact.keys import add_key, drop_key, known_numbers, moved_to, unfinished
 from governance.contact.querysets import remembered_keys
 from governance.contact.services import hash_key_problem, remember_hash_key
-from governance.core.actors import By
+from governance.core.actors import Actor
 from valhalla.keys import KeyProblem, Rotation, holds_rows, make_first_key
 from valhalla.migrating import one_at_a_time
 
@@ -33,7 +33,7 @@ HOLDS_DIGESTS = (
     "followups.ContactPoint", "followups.LookupEvent",
 )  # fmt: skip
 CHUNK = 5000
-JOB = By.system("rotate_contact_key")
+JOB = Actor.system("rotate_contact_key")
 
 
 ROTATION = Rotation(digests.RING, lambda: digests.key_problem(remembered_keys()), known_numbers, unfinished)

@@ -23,14 +23,14 @@ from governance.accounts.second_factor_keys import (
     sealed_seeds,
     unfinished,
 )
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.models import Authenticator, SecondFactorKey
 from valhalla.keys import Rotation, make_first_key
 from valhalla.migrating import one_at_a_time
 
 log = logging.getLogger(__name__)
 
-JOB = By.system("rotate_second_factor_key")
+JOB = Actor.system("rotate_second_factor_key")
 ROTATION = Rotation(
     seeds.RING,
     lambda: seeds.RING.problem(seeds.fingerprints, SecondFactorKey.remembered()),
@@ -64,7 +64,7 @@ def remember_and_seal(sender: Any, using: str, **kwargs: Any) -> None:
         ):
             log.error("%s", seeds.RING.other_key)
             return
-        add_key(seeds.current_key(), by=By.system("migrate"), at=timezone.now())
+        add_key(seeds.current_key(), by=Actor.system("migrate"), at=timezone.now())
     if problem := SecondFactorKey.problem():
         log.error("%s", problem)
         return

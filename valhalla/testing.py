@@ -27,7 +27,7 @@ from conftest import once_per_run
 from governance.accounts.models import MOST_CALLS
 from governance.accounts.rules import POLICY, rights_of
 from governance.core import hooks
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.core.errors import Refused
 from governance.models import ApiToken, User
 from valhalla.tests import template
@@ -103,11 +103,11 @@ def _hashed() -> str:
     return make_password(PASSWORD)
 
 
-def make_by(role: str, name: str = "", scopes: tuple[str, ...] = (POLICY,)) -> By:
+def make_by(role: str, name: str = "", scopes: tuple[str, ...] = (POLICY,)) -> Actor:
     """Return an actor with exactly this role's permissions (a service client with the policy scope)."""
     user = make_person(role, name)
     token = ApiToken(scopes=list(scopes)) if role == Role.SERVICE else None
-    return By(
+    return Actor(
         username=user.username,
         role=role,
         rights=rights_of(user, token),
@@ -209,7 +209,7 @@ def person(db: None) -> Callable[..., User]:
 
 
 @pytest.fixture
-def by(db: None) -> Callable[..., By]:
+def by(db: None) -> Callable[..., Actor]:
     return make_by
 
 

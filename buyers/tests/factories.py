@@ -10,12 +10,12 @@ from factory.django import DjangoModelFactory
 
 from buyers.models import Buyer
 from buyers.services import Recorded, record_feedback
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.places import Place
 
 AT = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 TORONTO = Place.read("ON", "Toronto")
-ANYBODY = By.system("test")
+ANYBODY = Actor.system("test")
 
 
 class BuyerFactory(DjangoModelFactory[Buyer]):

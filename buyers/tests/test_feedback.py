@@ -15,7 +15,7 @@ from buyers.models import Buyer, BuyerActivity, BuyerFeedbackEvent, BuyerLiquidi
 from buyers.services import liquidity_score, rebuild_liquidity, record_feedback
 from buyers.tests.factories import ANYBODY, AT, TORONTO, BuyerFactory, feedback
 from governance.core import hooks
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.core.append_only import Unchangeable
 from governance.core.errors import Forbidden, Invalid, Unavailable
 from governance.core.places import Place
@@ -145,7 +145,7 @@ def test_an_older_answer_does_not_take_a_buyers_later_one_away() -> None:
 
 
 def test_the_event_keeps_who_wrote_it_for_whom_and_in_which_call() -> None:
-    by = By(
+    by = Actor(
         "dialer", Role.SERVICE, frozenset({"buyers.record_feedback"}), acting_for="Ana", correlation_id="c-1"
     )
     feedback("RESPONDED", buyer="B-1", by=by, detail={"price": 450000})
@@ -155,7 +155,7 @@ def test_the_event_keeps_who_wrote_it_for_whom_and_in_which_call() -> None:
     assert KpiEvent.objects.get().correlation_id == "c-1"
 
 
-def test_whoever_lacks_the_right_is_refused_and_nothing_is_written(by: Callable[..., By]) -> None:
+def test_whoever_lacks_the_right_is_refused_and_nothing_is_written(by: Callable[..., Actor]) -> None:
     with pytest.raises(Forbidden):
         feedback("RESPONDED", buyer="B-1", by=by(Role.AUDITOR))
     assert not BuyerFeedbackEvent.objects.exists()

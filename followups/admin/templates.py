@@ -14,7 +14,7 @@ from followups.admin.templates_transfer import TransfersTemplates
 from followups.models import LadderTemplate
 from followups.rules import read_steps
 from followups.steps import OptionalStepsField, StepsField, steps_in_words, time_line, when
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.admin.base import WHY_AND_VERSION, DifferencesInWords, HistoryAdmin, VersionForm, by_of
 from governance.core.admin.display import column
 from governance.core.admin.live import LiveAdmin, SwitchesMany, live
@@ -106,7 +106,7 @@ class LadderTemplateAdmin(TransfersTemplates, SwitchesMany, LiveAdmin, HistoryAd
             expected_version=form.cleaned_data["seen_version"] if change else 0,
         )
 
-    def switch(self, row: LadderTemplate, *, enabled: bool, by: By, reason: str) -> None:
+    def switch(self, row: LadderTemplate, *, enabled: bool, by: Actor, reason: str) -> None:
         services.save_template(
             row.province, row.market, by=by, at=timezone.now(), enabled=enabled, steps=row.steps,
             reason=reason, expected_version=row.version,

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from followups.models import LadderTemplate
 from followups.rules import DEFAULT_STEPS, Step, read_steps
 from followups.services import save_template
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.admin.policies import (
     EMPTIED,
     TransfersPolicies,
@@ -112,7 +112,7 @@ class TransfersTemplates(TransfersPolicies):
         return {"enabled": found.get("enabled", general.enabled if general else True), "steps": steps}
 
     def upsert(
-        self, which: Place, changes: dict[str, Any], *, by: By, at: datetime, reason: str
+        self, which: Place, changes: dict[str, Any], *, by: Actor, at: datetime, reason: str
     ) -> LadderTemplate:
         # the preview, which is rolled back, has no reason yet
         return save_template(which.province, which.market, by=by, at=at, reason=reason or "–", **changes)

@@ -42,7 +42,7 @@ from followups.models import ContactPoint, Lead
 from followups.points import lead_facts
 from governance.contact.rules import suppressing
 from governance.contact.services import questions_of_people
-from governance.core.actors import ACTOR_LENGTH, By
+from governance.core.actors import ACTOR_LENGTH, Actor
 from governance.core.admin.base import by_of
 from governance.core.admin.display import number
 from governance.core.admin.transfer import (
@@ -322,7 +322,7 @@ class TransfersLeads(TakesFiles):
         rest = [row for row in file.rows if str(row.line) in refused]
         return Sheet(file.headings, rest, file.separator), done
 
-    def sheet(self, request: HttpRequest, *, by: By, at: datetime) -> Iterator[list[str]]:
+    def sheet(self, request: HttpRequest, *, by: Actor, at: datetime) -> Iterator[list[str]]:
         yield [gettext("Lead ID"), *(str(column.label) for column in FILE[1:])]
         leads = self.exported(request).filter(erasure=None).iterator(EXPORTED_AT_ONCE)
         while batch := list(islice(leads, EXPORTED_AT_ONCE)):

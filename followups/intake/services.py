@@ -47,8 +47,8 @@ from governance.accounts.services import DEFAULT_ZONE
 from governance.contact import digests
 from governance.contact.querysets import zone_of_city
 from governance.contact.reasons import sentence
-from governance.contact.services import GateBook, Where
-from governance.core.actors import By
+from governance.contact.services import GateContext, Where
+from governance.core.actors import Actor
 from governance.core.errors import Refused
 from governance.core.places import ALL, Place, fold, fold_city
 from governance.core.verbs import Execution, needs_right, require_right, verb
@@ -90,7 +90,7 @@ def no_progress(what: str, total: int) -> AbstractContextManager[Bar]:
 class Import:
     """One run over one file, as `by` at the instant `at`."""
 
-    by: By
+    by: Actor
     at: datetime
     counts: Counts
     report: Report
@@ -104,7 +104,7 @@ class Import:
 def import_leads(
     source: Path | Sheet,
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     report: Report | None = None,
     ladders: bool = False,
@@ -437,7 +437,7 @@ def _clock(city_key: str) -> Coalesce:
     return Coalesce(zone_of_city(OuterRef("province"), OuterRef(city_key)), Value(""))
 
 
-def _candidates(batch: Sequence[tuple[int, int]], at: datetime) -> tuple[list[Candidate], GateBook]:
+def _candidates(batch: Sequence[tuple[int, int]], at: datetime) -> tuple[list[Candidate], GateContext]:
     """Return the leads of a batch of (primary key, line), with the gate's data for all of them."""
     ids = [pk for pk, _line in batch]
     leads = list(
@@ -452,7 +452,7 @@ def _candidates(batch: Sequence[tuple[int, int]], at: datetime) -> tuple[list[Ca
         )
         for lead in leads
     ]  # fmt: skip
-    return candidates, GateBook.load({lead.place for lead in leads}, at)
+    return candidates, GateContext.load({lead.place for lead in leads}, at)
 
 
 def _judge_all(run: Import, gathering: Gathering) -> None:

@@ -16,12 +16,12 @@ from followups.forms import ConsentForm, SkipForm, SnoozeForm
 from followups.models import FollowUpTask, OptOutPress
 from followups.pages import card as cards
 from followups.pages.desk import desk, find, presses
-from followups.pages.doors import is_part, needs, part, posted, to_list, to_task, who
+from followups.pages.entry import is_part, needs, part, posted, to_list, to_task, who
 from followups.rules import HANDOVER, HAPPENED
 from followups.services.closing import current_task
 from followups.services.completing import Completed
-from followups.services.reading import Look
-from governance.core.actors import By
+from followups.services.reading import TaskView
+from governance.core.actors import Actor
 from governance.core.channels import CHANNELS
 from governance.core.errors import NotFound, Refused
 
@@ -97,7 +97,7 @@ def _has_times(said: QueryDict) -> bool:
     return bool(said.get("next_at") or said.get("contacted_at"))
 
 
-def _seen_or_closed(pk: int, by: By, at: datetime) -> tuple[Look | None, str]:
+def _seen_or_closed(pk: int, by: Actor, at: datetime) -> tuple[TaskView | None, str]:
     """Return the card and time zone of a task; only the zone if it was given to somebody else meanwhile.
 
     What the person did is still recorded, and nothing is shown of a lead who is another's. Raises Http404 if
@@ -114,7 +114,12 @@ def _seen_or_closed(pk: int, by: By, at: datetime) -> tuple[Look | None, str]:
 
 
 def _refused(
-    request: HttpRequest, by: By, at: datetime, look: Look, said: QueryDict, refusal: Refused | None = None
+    request: HttpRequest,
+    by: Actor,
+    at: datetime,
+    look: TaskView,
+    said: QueryDict,
+    refusal: Refused | None = None,
 ) -> HttpResponse:
     if refusal is not None and refusal.code in STOPPED:  # engaged while the card was open
         said = said.copy()

@@ -19,10 +19,10 @@ from followups.forms import InboundForm
 from followups.models import Lead
 from followups.pages import card as cards
 from followups.pages.acts import read_said
-from followups.pages.doors import is_part, needs, part, queue_of, task_named, to_list, to_task, who
+from followups.pages.entry import is_part, needs, part, queue_of, task_named, to_list, to_task, who
 from followups.services.closers import closers_for
-from followups.services.reading import Told, told_of
-from governance.core.actors import By
+from followups.services.reading import LeadBackground, told_of
+from governance.core.actors import Actor
 from governance.core.channels import CHANNELS
 from governance.core.errors import Invalid, Refused
 from governance.core.rest.input import from_office
@@ -76,7 +76,9 @@ def find(request: HttpRequest) -> HttpResponseBase:
     return render(request, "followups/find.html", context, status=status)
 
 
-def _found(row: dict[str, Any], told: Told, by: By, form: InboundForm | None = None) -> dict[str, Any]:
+def _found(
+    row: dict[str, Any], told: LeadBackground, by: Actor, form: InboundForm | None = None
+) -> dict[str, Any]:
     """Return a lead for display, with everything that the person who answers must know."""
     lead, zone = told.lead, row["zone"]
     at = timezone.now()
@@ -163,7 +165,7 @@ def inbound(request: HttpRequest, pk: int) -> HttpResponseBase:
     return to_task(request, back) if back else to_list(request)
 
 
-def _again(request: HttpRequest, lead: Lead, by: By, form: InboundForm, status: int) -> HttpResponse:
+def _again(request: HttpRequest, lead: Lead, by: Actor, form: InboundForm, status: int) -> HttpResponse:
     """Show the lead again with the errors, without another look-up."""
     at = timezone.now()
     row = services.found_lead(lead, at)

@@ -20,12 +20,12 @@ from followups.services.consents import record_heard_consent
 from followups.services.corrections import may_be_corrected
 from followups.services.planning import LONGEST_SNOOZE
 from followups.services.previewing import after_step, lawful_times
-from followups.services.reading import Look
+from followups.services.reading import TaskView
 from followups.services.sharing import leads_with_number
 from governance.contact.rules import OVERRIDABLE
 from governance.contact.services import suppress
 from governance.core import hooks
-from governance.core.actors import By, owner_key
+from governance.core.actors import Actor, owner_key
 from governance.core.channels import CALL, CHANNELS
 from governance.core.errors import Refused
 from governance.core.moments import local
@@ -39,7 +39,7 @@ Outcome = FollowUpTask.Outcome
 OPT_OUT_KEY = "x"
 
 
-def may(by: By) -> dict[str, bool]:
+def may(by: Actor) -> dict[str, bool]:
     return {right: by.may(f"followups.{right}") for right in RIGHTS}
 
 
@@ -57,7 +57,7 @@ def name_of(lead: Lead) -> str:
     return lead.name or lead.external_id
 
 
-def contact(look: Look, by: By, at: datetime, stopped: str) -> dict[str, Any]:
+def contact(look: TaskView, by: Actor, at: datetime, stopped: str) -> dict[str, Any]:
     """Return the part of a card that updates itself: the local time, the gate, the task's owner.
 
     `stopped` says why nobody may be contacted at all.
@@ -120,8 +120,8 @@ def contact(look: Look, by: By, at: datetime, stopped: str) -> dict[str, Any]:
 
 
 def card(
-    look: Look,
-    by: By,
+    look: TaskView,
+    by: Actor,
     at: datetime,
     *,
     stopped: str = "",
@@ -180,7 +180,7 @@ def card(
 
 
 def complete_form(
-    data: Any, look: Look | None, by: By, at: datetime, *, zone: str = "UTC", happened: bool = False
+    data: Any, look: TaskView | None, by: Actor, at: datetime, *, zone: str = "UTC", happened: bool = False
 ) -> CompleteForm:
     """Return the form of a card; without one it accepts every outcome, and reads times in `zone`."""
     return CompleteForm(
@@ -190,7 +190,7 @@ def complete_form(
     )  # fmt: skip
 
 
-def script_of(look: Look) -> dict[str, str]:
+def script_of(look: TaskView) -> dict[str, str]:
     """Return the step's script in the lead's language, or else in the other one, filled in."""
     step = look.step
     wanted = look.task.lead.language or (get_language() or "en")[:2]
@@ -201,7 +201,7 @@ def script_of(look: Look) -> dict[str, str]:
     return {"text": "", "language": wanted, "wanted": wanted}
 
 
-def _filled_in(text: str, look: Look) -> str:
+def _filled_in(text: str, look: TaskView) -> str:
     """Fill in the lead's facts for {name}, {first_name}, {city} and {address} in a script."""
     lead = look.task.lead
     address = look.properties[0].address if look.properties else ""
@@ -217,7 +217,7 @@ def _filled_in(text: str, look: Look) -> str:
 # --- the consequences of each outcome -----------------------------------------------------------------------
 
 
-def outcomes(look: Look, at: datetime) -> list[dict[str, Any]]:
+def outcomes(look: TaskView, at: datetime) -> list[dict[str, Any]]:
     """Return the outcomes of the task's channel, each with its key and its consequences."""
     return [
         {
@@ -231,7 +231,7 @@ def outcomes(look: Look, at: datetime) -> list[dict[str, Any]]:
     ]
 
 
-def _follows(outcome: str, look: Look, at: datetime) -> str:
+def _follows(outcome: str, look: TaskView, at: datetime) -> str:
     task = look.task
     steps = [
         other for other in look.history
@@ -257,13 +257,13 @@ def _follows(outcome: str, look: Look, at: datetime) -> str:
             assert_never(unknown)
 
 
-def _other_point(look: Look) -> ContactPoint | None:
+def _other_point(look: TaskView) -> ContactPoint | None:
     used = look.task.contact_point
     usable = (p for p in look.desk.points if p.status == ContactPoint.Status.USABLE)
     return next((p for p in usable if used and p.kind == used.kind and p.pk != used.pk), None)
 
 
-def later(look: Look, by: By, at: datetime) -> dict[str, Any]:
+def later(look: TaskView, by: Actor, at: datetime) -> dict[str, Any]:
     """Return the next steps after a lead was reached: permitted times for a callback, dates, and the rest."""
     today = local(at, look.zone).replace(hour=10, minute=0)
     dates = [
@@ -299,7 +299,7 @@ def offered_times(closers: Closers, zone: str, at: datetime) -> list[tuple[str, 
     return [(wording.soon(when, zone, today), f"{local(when, zone):{TYPED}}") for when in closers.times]
 
 
-def _quick(look: Look, channel: str, at: datetime, *, within: timedelta) -> list[tuple[str, str]]:
+def _quick(look: TaskView, channel: str, at: datetime, *, within: timedelta) -> list[tuple[str, str]]:
     """Return permitted times to choose with one click: for display, and as a form sends them."""
     today = local(at, look.zone).date()
     return [
@@ -329,7 +329,7 @@ def instead(task: FollowUpTask) -> list[dict[str, str]]:
 # --- history ------------------------------------------------------------------------------------------------
 
 
-def past(other: FollowUpTask, look: Look) -> dict[str, Any]:
+def past(other: FollowUpTask, look: TaskView) -> dict[str, Any]:
     """Return a task of the lead's history for display."""
     when = ""
     if done := other.contacted_at or other.completed_at:

@@ -21,7 +21,7 @@ from followups import services, wording
 from followups.forms import QueueForm
 from followups.models import FollowUpTask, OptOutPress
 from followups.pages import card as cards
-from followups.pages.doors import (
+from followups.pages.entry import (
     SEE,
     chosen_of,
     is_part,
@@ -39,9 +39,9 @@ from followups.pages.doors import (
 from followups.services.corrections import may_be_corrected
 from followups.services.due import LOOKED_THROUGH
 from followups.services.presses import UNDO_LASTS
-from followups.services.reading import Look, held_claims, look_at
-from followups.services.task_list import Beside, Group, beside, fresh_until, mark
-from governance.core.actors import By, Role, owner_key
+from followups.services.reading import TaskView, held_claims, look_at
+from followups.services.task_list import Group, TaskPage, beside, fresh_until, mark
+from governance.core.actors import Actor, Role, owner_key
 from governance.core.channels import CHANNELS
 from governance.core.errors import NotFound, Refused
 from governance.core.moments import local
@@ -49,7 +49,7 @@ from governance.core.moments import local
 PAGE_SIZE = 50
 
 
-def find(pk: int, by: By, at: datetime) -> Look:
+def find(pk: int, by: Actor, at: datetime) -> TaskView:
     """Return the task for a page. Raises Http404 if there is none for this person."""
     try:
         return look_at(pk, by=by, at=at)
@@ -76,10 +76,10 @@ def task(request: HttpRequest, pk: int) -> HttpResponse:
 
 def desk(
     request: HttpRequest,
-    by: By,
+    by: Actor,
     at: datetime,
     *,
-    look: Look | None = None,
+    look: TaskView | None = None,
     done: FollowUpTask | None = None,
     refusal: Refused | None = None,
     go_on: bool = False,
@@ -125,7 +125,7 @@ def desk(
     return render(request, "followups/desk.html", context, status=answer)
 
 
-def _opening(found: Beside, at: datetime) -> str:
+def _opening(found: TaskPage, at: datetime) -> str:
     """Return when and where work opens and how many tasks wait; blank if some may be contacted now."""
     opening = found.opening
     if opening is None:
@@ -155,7 +155,7 @@ def _just_done(text: str) -> FollowUpTask | None:
     )
 
 
-def _undo(found: FollowUpTask, by: By, at: datetime) -> dict[str, Any] | None:
+def _undo(found: FollowUpTask, by: Actor, at: datetime) -> dict[str, Any] | None:
     """Return what the person may correct the just recorded task to now."""
     if not may_be_corrected(found, by, at):
         return None
@@ -177,7 +177,7 @@ def _press(press: OptOutPress) -> dict[str, Any]:
     }
 
 
-def presses(by: By, at: datetime) -> list[dict[str, Any]]:
+def presses(by: Actor, at: datetime) -> list[dict[str, Any]]:
     """Return the person's opt-outs by key that can be undone, for the page."""
     return [_press(press) for press in services.presses_to_undo(by, at)]
 
@@ -189,7 +189,7 @@ def filters_of(chosen: dict[str, str]) -> dict[str, Any]:
     return {name: chosen[name] for name in ("province", "channel") if name in chosen}
 
 
-def _list(request: HttpRequest, by: By, at: datetime, in_front: int | None) -> dict[str, Any]:
+def _list(request: HttpRequest, by: Actor, at: datetime, in_front: int | None) -> dict[str, Any]:
     chosen = chosen_of(request)
     filters = filters_of(chosen)
     found = beside(
@@ -230,7 +230,7 @@ def _rings(row: dict[str, Any]) -> bool:
     return bool(row["contact"]["ok"]) and not row["claimed_by"]
 
 
-def _version(by: By, at: datetime, filters: dict[str, Any], in_front: int | None, until: datetime) -> str:
+def _version(by: Actor, at: datetime, filters: dict[str, Any], in_front: int | None, until: datetime) -> str:
     """Return the version that the page sends to ask for news: a digest of its contents, and its expiry."""
     return f"{_digest(mark(by=by, at=at, filters=filters, task_id=in_front))}.{int(until.timestamp())}"
 
@@ -261,14 +261,14 @@ def news(request: HttpRequest) -> HttpResponse:
     return part(request, "followups/news.html", context)
 
 
-def _page_links(found: Beside, chosen: dict[str, str]) -> dict[str, str]:
+def _page_links(found: TaskPage, chosen: dict[str, str]) -> dict[str, str]:
     def to(number: int) -> str:
         return f"?{urlencode({**chosen, 'page': number})}" if 1 <= number <= found.pages else ""
 
     return {"previous": to(found.number - 1), "next": to(found.number + 1)}
 
 
-def _group(group: Group, by: By, at: datetime) -> dict[str, Any]:
+def _group(group: Group, by: Actor, at: datetime) -> dict[str, Any]:
     minutes = int((group.closes_at - at).total_seconds() // 60) if group.closes_at else None
     first = group.rows[0]
     return {
@@ -284,7 +284,7 @@ def _group(group: Group, by: By, at: datetime) -> dict[str, Any]:
     }
 
 
-def _row(row: dict[str, Any], by: By, at: datetime) -> dict[str, Any]:
+def _row(row: dict[str, Any], by: Actor, at: datetime) -> dict[str, Any]:
     """Return a due task for the list."""
     held = bool(row["claimed_by"]) and owner_key(row["claimed_by"]) == by.key
     left = row["claim_until"] - at if held and row["claim_until"] else None
@@ -344,7 +344,7 @@ def next_one(request: HttpRequest) -> HttpResponseBase:
     return desk(request, by, at, nothing=True, opening=_opens(request, by, at))
 
 
-def _opens(request: HttpRequest, by: By, at: datetime) -> str:
+def _opens(request: HttpRequest, by: Actor, at: datetime) -> str:
     """Return when work opens if the person got no task; blank while nobody may be contacted."""
     if stopped(request):
         return ""

@@ -18,10 +18,10 @@ from followups.forms import ReassignForm
 from followups.models import FollowUpTask
 from followups.pages import card as cards
 from followups.pages.desk import desk, find
-from followups.pages.doors import SEE, is_part, needs, part, posted, stopped, to_list, who
+from followups.pages.entry import SEE, is_part, needs, part, posted, stopped, to_list, who
 from followups.services.due import overdue_of
 from followups.services.team import TEAM_ZONE, Figures, Team, day_of, last_done, team_at
-from governance.core.actors import By, Role, owner_key
+from governance.core.actors import Actor, Role, owner_key
 from governance.core.channels import CHANNELS
 from governance.core.errors import Refused
 
@@ -64,7 +64,7 @@ def team(request: HttpRequest) -> HttpResponse:
 
 
 def _team_page(
-    request: HttpRequest, by: By, at: datetime, form: ReassignForm, status: int = 200
+    request: HttpRequest, by: Actor, at: datetime, form: ReassignForm, status: int = 200
 ) -> HttpResponse:
     found: Team = team_at(at)
     form.offer([member.name for member in found.members if member.role != Role.MANAGER])

@@ -52,7 +52,7 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
-class Actor:
+class Recorder:
     """The actor who completes: the key of their name, whether it is a program, and other permissions."""
 
     name: str
@@ -124,7 +124,7 @@ class StartPlan:
 
 
 def decide_start(
-    case: Case, record: Record, claim: Claim, actor: Actor, *, source: str, new_token: str
+    case: Case, record: Record, claim: Claim, actor: Recorder, *, source: str, new_token: str
 ) -> StartPlan:
     """Ask the gate for a contact that begins now; if allowed, extend the actor's claim to 60 minutes."""
     task, at = case.task, case.at
@@ -145,7 +145,7 @@ def decide_start(
     return StartPlan(verdict, values)
 
 
-def _is_repeated(record: Record, claim: Claim, actor: Actor, at: datetime) -> bool:
+def _is_repeated(record: Record, claim: Claim, actor: Recorder, at: datetime) -> bool:
     """Return whether the same person started this contact less than 5 minutes ago and still has the claim."""
     if record.started_at is None or not record.is_decided or claim.until is None:
         return False
@@ -174,7 +174,9 @@ def check_next(completion: Completion, at: datetime) -> None:
         raise Invalid({"next_at": [_("A closer calls within 14 days; for later, plan a callback.")]})
 
 
-def contact_time(case: Case, record: Record, completion: Completion, actor: Actor) -> tuple[datetime, bool]:
+def contact_time(
+    case: Case, record: Record, completion: Completion, actor: Recorder
+) -> tuple[datetime, bool]:
     """Return when the contact was and whether it is entered late. Raises Invalid for an impossible time."""
     at = case.at
     if completion.contacted_at is None:
@@ -194,7 +196,7 @@ def contact_time(case: Case, record: Record, completion: Completion, actor: Acto
     return min(contacted_at, at), is_late
 
 
-def _is_of_the_start(record: Record, actor: Actor, at: datetime) -> bool:
+def _is_of_the_start(record: Record, actor: Recorder, at: datetime) -> bool:
     """Return whether a completion without a time belongs to the task's start.
 
     A program starts for the person who logs the call, and logs what a person started; another person's
@@ -242,7 +244,7 @@ class Asked:
 
     record: Record
     completion: Completion
-    actor: Actor
+    actor: Recorder
     wanted: Wanted
     contacted_at: datetime
     is_late: bool = False
@@ -250,7 +252,7 @@ class Asked:
 
 
 def check_completion(
-    case: Case, record: Record, completion: Completion, actor: Actor, wanted: Wanted
+    case: Case, record: Record, completion: Completion, actor: Recorder, wanted: Wanted
 ) -> tuple[Case, Asked]:
     """Return the case with the number that was used, and the facts that decide the completion.
 
@@ -269,7 +271,7 @@ def is_overdue(case: Case) -> bool:
 
 
 def decide_contact(
-    case: Case, record: Record, completion: Completion, actor: Actor, contacted_at: datetime, is_late: bool
+    case: Case, record: Record, completion: Completion, actor: Recorder, contacted_at: datetime, is_late: bool
 ) -> Contact:
     """Judge the contact: by the decision at its start, else by the gate now, with or without an override."""
     contact = Contact(contacted_at, is_late)
@@ -301,7 +303,7 @@ def response_minutes(case: Case) -> tuple[Decimal | None, Decimal | None]:
 
 
 def completed_row(
-    case: Case, record: Record, completion: Completion, actor: Actor, contact: Contact
+    case: Case, record: Record, completion: Completion, actor: Recorder, contact: Contact
 ) -> tuple[dict[str, Any], list[Event]]:
     """Return the completed task's values, and the KPI events of its completion."""
     task, at = case.task, case.at

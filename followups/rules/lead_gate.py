@@ -12,7 +12,7 @@ from governance.contact.rules import ConsentRow, Question, SuppressionRow, Verdi
 from governance.core.channels import CALL, CHANNELS
 
 if TYPE_CHECKING:
-    from governance.contact.services import Gate, GateBook, Where
+    from governance.contact.services import Gate, GateContext, Where
 
 LADDER, HANDOVER = "LADDER", "HANDOVER"
 HANDOVER_LIMITS = {"deadline_at": 60, "alert_at": 15}  # minutes of allowed contact: the call, the managers
@@ -98,7 +98,7 @@ class LeadGate:
 
     at: datetime
     where: Where
-    book: GateBook
+    book: GateContext
     points: Sequence[PointState]
     questions: Mapping[str, Question]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from followups.models import FollowUpTask, Ladder, LadderTemplate
 from followups.rules import read_steps
-from followups.rules.completion import Actor, Asked, Completion, Record, check_completion, is_overdue
+from followups.rules.completion import Asked, Completion, Record, Recorder, check_completion, is_overdue
 from followups.rules.outcomes import (
     REPLIED,
     WRONG_NUMBER,
@@ -20,7 +20,7 @@ from followups.rules.outcomes import (
 )
 from followups.services.consents import inquiry_of
 from followups.services.locked_task import LockedTask
-from governance.core.actors import By, Role, owner_key
+from governance.core.actors import Actor, Role, owner_key
 
 
 def task_state(task: FollowUpTask) -> TaskState:
@@ -121,11 +121,11 @@ def record_of(locked: LockedTask) -> Record:
     )
 
 
-def actor_of(by: By) -> Actor:
+def actor_of(by: Actor) -> Recorder:
     """Return the actor who completes, as the rules see them."""
     is_program, may_override = by.role == Role.SERVICE, by.may("governance.override_gate")
     name = by.working_name
-    return Actor(name, owner_key(name), is_program=is_program, may_override=may_override)
+    return Recorder(name, owner_key(name), is_program=is_program, may_override=may_override)
 
 
 def load_completion(locked: LockedTask, completion: Completion) -> tuple[Case, Asked]:

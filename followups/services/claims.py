@@ -17,7 +17,7 @@ from followups.rules.outcomes import NO_CLAIM
 from followups.services.closing import new_claim_token
 from followups.services.due import due_tasks
 from followups.services.guards import holds, name_key, require_object
-from governance.core.actors import By, owner_key
+from governance.core.actors import Actor, owner_key
 from governance.core.errors import NotFound, Refused
 from governance.core.verbs import Execution, verb
 
@@ -29,7 +29,7 @@ MOST_HANDOVERS = 200
 
 @verb(Execution.PROD_EXEC, right="followups.claim_task")
 def claim_due(
-    *, by: By, at: datetime, limit: int = MOST, filters: Mapping[str, Any] | None = None
+    *, by: Actor, at: datetime, limit: int = MOST, filters: Mapping[str, Any] | None = None
 ) -> tuple[str, Sequence[int], datetime]:
     """Claim up to `limit` (at most 10) due tasks for the actor for 15 minutes.
 
@@ -53,7 +53,7 @@ def claim_due(
     return lease(ids, by, at), ids, at + LEASE
 
 
-def handovers_now(by: By, at: datetime, filters: Mapping[str, Any]) -> list[int]:
+def handovers_now(by: Actor, at: datetime, filters: Mapping[str, Any]) -> list[int]:
     """Return the unclaimed handoffs that may be called now, the earliest deadline first."""
     free = FollowUpTask.objects.due(at).free_for(by, at).filter(**filters)
     ids = list(free.of_urgency(Urgency.HANDOVER, at).values_list("pk", flat=True)[:MOST_HANDOVERS])
@@ -65,7 +65,7 @@ def handovers_now(by: By, at: datetime, filters: Mapping[str, Any]) -> list[int]
     return [row["id"] for row in rows]
 
 
-def lease(ids: Sequence[int], by: By, at: datetime) -> str:
+def lease(ids: Sequence[int], by: Actor, at: datetime) -> str:
     """Claim these tasks for the actor for 15 minutes and return the token; the caller has locked them."""
     token = new_claim_token()
     if ids:
@@ -76,7 +76,7 @@ def lease(ids: Sequence[int], by: By, at: datetime) -> str:
     return token
 
 
-def _task(task_id: int, by: By, at: datetime) -> FollowUpTask:
+def _task(task_id: int, by: Actor, at: datetime) -> FollowUpTask:
     rows = FollowUpTask.objects.filter(pk=task_id)
     if connection.features.has_select_for_update:
         rows = rows.select_for_update(of=("self",))
@@ -88,7 +88,7 @@ def _task(task_id: int, by: By, at: datetime) -> FollowUpTask:
 
 
 @verb(Execution.OBSERVE_ONLY, right="followups.claim_task")
-def renew_claim(task_id: int, *, by: By, at: datetime, claim_token: str) -> datetime:
+def renew_claim(task_id: int, *, by: Actor, at: datetime, claim_token: str) -> datetime:
     """Renew a live claim to 15 minutes from now, up to 2 hours in all, and return its end.
 
     A start's 60 minutes are never shortened. Raises Refused `claim_lost` if it has ended or somebody else has
@@ -103,7 +103,7 @@ def renew_claim(task_id: int, *, by: By, at: datetime, claim_token: str) -> date
 
 
 @verb(Execution.OBSERVE_ONLY, right="followups.claim_task")
-def release_claim(task_id: int, *, by: By, at: datetime, claim_token: str = "") -> bool:
+def release_claim(task_id: int, *, by: Actor, at: datetime, claim_token: str = "") -> bool:
     """Release one's claim; return True if there was one. Releasing twice changes nothing.
 
     A manager may end anybody's. Raises NotFound and Forbidden for another's task.

@@ -13,7 +13,7 @@ from followups.rules import CALLBACK, HANDOVER
 from followups.services.locked_task import LockedTask, task_for_lead
 from governance.accounts.querysets import absences_of, active_or_away
 from governance.accounts.rules import on_shift, shifts_between
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.core.channels import CALL
 
 SLOT = timedelta(minutes=30)  # of a closer's call
@@ -32,7 +32,9 @@ class Closers:
     times: tuple[datetime, ...] = ()
 
 
-def closers_for(lead: Lead, *, by: By, at: datetime, desk: Callable[[], LockedTask] | None = None) -> Closers:
+def closers_for(
+    lead: Lead, *, by: Actor, at: datetime, desk: Callable[[], LockedTask] | None = None
+) -> Closers:
     """Return whether a closer is on shift for a lead now, in one query; else up to 3 of their free times.
 
     A closer takes the lead if their work profile does. A free time is 30 minutes of a shift, permitted for a

@@ -12,7 +12,7 @@ from followups.models import ContactPoint, FollowUpTask, Lead
 from followups.rules import HANDOVER
 from followups.rules.outcomes import NO_CLAIM
 from followups.services.locked_task import WRITTEN_FIELDS, LockedTask
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.channels import CALL
 
 OPEN = FollowUpTask.Status.OPEN
@@ -25,7 +25,7 @@ def end_claim(task: FollowUpTask) -> None:
 
 
 def cancel_open(
-    lead_ids: Sequence[int], *, by: By, reason: str, keep: int | None = None, kinds: Sequence[str] = ()
+    lead_ids: Sequence[int], *, by: Actor, reason: str, keep: int | None = None, kinds: Sequence[str] = ()
 ) -> int:
     """Cancel the open tasks of leads, with their claims; return how many."""
     open_tasks = FollowUpTask.objects.filter(lead_id__in=list(lead_ids), status=OPEN).exclude(pk=keep)
@@ -44,7 +44,7 @@ def settle_lead(
     lead: Lead,
     status: str,
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     follow_up_at: datetime | None = None,
     nurture: bool = False,

@@ -51,7 +51,7 @@ from governance.contact.querysets import personal_rows
 from governance.contact.reasons import sentence
 from governance.contact.rules import Verdict, suppressing
 from governance.contact.services import Door, decision, suppress
-from governance.core.actors import By, owner_key
+from governance.core.actors import Actor, owner_key
 from governance.core.channels import CHANNELS
 from governance.core.errors import Forbidden, Invalid, Refused, not_allowed
 from governance.core.verbs import Execution, needs_right, verb
@@ -131,7 +131,7 @@ def _refusal(locked: LockedTask, contact: Contact) -> Refused | Forbidden:
 def start_task(
     task_id: int,
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     claim_token: str = "",
     source: str = FollowUpTask.Source.PAGE_BUTTON,
@@ -204,7 +204,7 @@ class AlsoOn(Protocol):
 
 @needs_right("followups.complete_task")
 def complete_task(
-    task_id: int, completion: Completion, *, by: By, at: datetime, also_on: AlsoOn | None = None
+    task_id: int, completion: Completion, *, by: Actor, at: datetime, also_on: AlsoOn | None = None
 ) -> Completed:
     """Complete a task with its outcome and apply the consequences.
 
@@ -227,7 +227,7 @@ def complete_task(
 
 @verb(Execution.OBSERVE_ONLY)
 def _record(
-    task_id: int, completion: Completion, *, by: By, at: datetime, also_on: AlsoOn | None = None
+    task_id: int, completion: Completion, *, by: Actor, at: datetime, also_on: AlsoOn | None = None
 ) -> Completed:
     if also_on is not None:
         also_on.lock()
@@ -255,7 +255,7 @@ def leads_that_share(task_id: int) -> list[int]:
 
 @verb(Execution.PROD_EXEC)
 def _complete(
-    task_id: int, completion: Completion, *, by: By, at: datetime, also_on: AlsoOn | None = None
+    task_id: int, completion: Completion, *, by: Actor, at: datetime, also_on: AlsoOn | None = None
 ) -> Completed:
     if also_on is not None:
         also_on.lock()

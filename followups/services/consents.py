@@ -12,7 +12,7 @@ from followups.services.guards import require_not_erased
 from followups.services.locked_task import LockedTask, lock_task
 from governance.contact.rules import ConsentRow
 from governance.contact.services import HEARD, NOT_THIS_KIND, consent_expiry, record_consent
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.channels import CHANNELS
 from governance.core.errors import Invalid, Refused
 from governance.core.verbs import Execution, verb
@@ -37,7 +37,7 @@ def _point(locked: LockedTask, channel: str) -> ContactPoint | None:
 
 @verb(Execution.OBSERVE_ONLY, right=HEARD, refusal=NOT_THIS_KIND)
 def record_heard_consent(
-    task_id: int, *, by: By, at: datetime, channel: str, wording: str, evidence: str, reference: str
+    task_id: int, *, by: Actor, at: datetime, channel: str, wording: str, evidence: str, reference: str
 ) -> Consent:
     """Record that the person of a task agreed to be contacted on a channel: an express consent.
 

@@ -17,7 +17,7 @@ from followups.services.guards import name_key, require_not_erased
 from followups.services.locked_task import LockedTask, lock_task
 from followups.services.reversal import replace_outcome
 from governance.contact.services import lift_suppression
-from governance.core.actors import By, owner_key
+from governance.core.actors import Actor, owner_key
 from governance.core.errors import Forbidden, Invalid, Refused
 from governance.core.verbs import Execution, verb
 
@@ -25,7 +25,7 @@ Outcome, Status = FollowUpTask.Outcome, FollowUpTask.Status
 
 
 @verb(Execution.OBSERVE_ONLY, right="followups.correct_task")
-def correct_task(task_id: int, completion: Completion, *, by: By, at: datetime, reason: str) -> Completed:
+def correct_task(task_id: int, completion: Completion, *, by: Actor, at: datetime, reason: str) -> Completed:
     """Correct a completed task's outcome to `completion.outcome`, with a reason.
 
     One's own task until the end of the next day there, a manager's always. A ladder that the first outcome
@@ -71,7 +71,7 @@ def _require_no_other_ladder(locked: LockedTask, standing: str) -> None:
         )
 
 
-def may_be_corrected(task: FollowUpTask, by: By, at: datetime) -> bool:
+def may_be_corrected(task: FollowUpTask, by: Actor, at: datetime) -> bool:
     """Return whether `correct_task` would accept a correction of this task by this person now."""
     if task.status != Status.COMPLETED or not by.may(correct_task.right):
         return False
@@ -95,7 +95,7 @@ def _is_in_the_way(task: FollowUpTask, standing: str) -> bool:
     return closed.exists() and others.exists()
 
 
-def _not_theirs(task: FollowUpTask, by: By, at: datetime) -> Forbidden | None:
+def _not_theirs(task: FollowUpTask, by: Actor, at: datetime) -> Forbidden | None:
     """Return why the person may not correct this task (any more), None if they may."""
     if by.may("followups.correct_any_task"):
         return None

@@ -16,10 +16,10 @@ from followups.rules import Urgency, urgency
 from governance.contact import digests
 from governance.contact.national_list import ListedNumber
 from governance.contact.querysets import personal_rows
-from governance.contact.services import GateBook, Records, Where
-from governance.core.actors import By
+from governance.contact.services import GateContext, Records, Where
+from governance.core.actors import Actor
 from governance.core.channels import CALL, CHANNELS
-from governance.core.compiled import Listed, Prepared, Slot
+from governance.core.compiled import CompiledQuery, Listed, Param
 from governance.core.places import Place
 
 VIEW_ALL = "followups.view_all"
@@ -37,7 +37,7 @@ _FIELDS = (
 
 def due_tasks(
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     limit: int = 50,
     offset: int = 0,
@@ -89,7 +89,7 @@ def count_overdue(rows: Sequence[dict[str, Any]], at: datetime) -> None:
         row["overdue_minutes"] = int(row["overdue_minutes"].open_minutes(row["due_at"], at))
 
 
-def overdue_of(task_ids: Sequence[int], *, by: By, at: datetime) -> dict[int, int]:
+def overdue_of(task_ids: Sequence[int], *, by: Actor, at: datetime) -> dict[int, int]:
     """Return for how many minutes of allowed contact each of these due tasks has waited since it was due."""
     if not task_ids:
         return {}
@@ -103,23 +103,23 @@ def _question(by: Any, at: Any, filters: Mapping[str, Any]) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class _Somebody:
+class _Asker:
     """The actor as a query parameter: their role and whether they see everything; the name comes later."""
 
     role: str
     sees_all: bool
-    key: Slot = Slot("name")
+    key: Param = Param("name")
 
     def may(self, right: str) -> bool:
         return self.sees_all
 
 
 @functools.lru_cache(maxsize=200)
-def _prepared(role: str, sees_all: bool, filters: tuple[str, ...], first: int, last: int) -> Prepared:
+def _prepared(role: str, sees_all: bool, filters: tuple[str, ...], first: int, last: int) -> CompiledQuery:
     """Return the compiled query for one kind of actor and some filters."""
-    slots = {name: Listed(name) if name.endswith("any_of") else Slot(name) for name in filters}
-    at = Slot("at", DateTimeField())
-    return Prepared(lambda: _question(_Somebody(role, sees_all), at, slots)[first:last])
+    slots = {name: Listed(name) if name.endswith("any_of") else Param(name) for name in filters}
+    at = Param("at", DateTimeField())
+    return CompiledQuery(lambda: _question(_Asker(role, sees_all), at, slots)[first:last])
 
 
 def _with_contact(
@@ -128,7 +128,7 @@ def _with_contact(
     if not found:
         return []
     places = {(row["lead__province"], row["lead__market"]): None for row in found}
-    book = GateBook.load([Place(province, market) for province, market in places], at)
+    book = GateContext.load([Place(province, market) for province, market in places], at)
     leads = [lead_facts(row["lead__external_id"]) for row in found]
     own = [lead.digest for lead in leads]
     for row in found:
@@ -163,7 +163,7 @@ def _other_digests(points: Collection[str]) -> dict[str, str]:
 def _row(
     row: Mapping[str, Any],
     own: str,
-    book: GateBook,
+    book: GateContext,
     records: Records,
     at: datetime,
     with_closing: bool,

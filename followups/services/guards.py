@@ -11,7 +11,7 @@ from followups.models import FollowUpTask, Lead
 from followups.rules.outcomes import PERSON_ACTIVE, is_set_aside, waits
 from governance.accounts.querysets import at_work
 from governance.contact.reasons import sentence
-from governance.core.actors import By, Role, owner_key
+from governance.core.actors import Actor, Role, owner_key
 from governance.core.errors import Forbidden, NotFound, Refused
 
 if TYPE_CHECKING:
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 OPEN = FollowUpTask.Status.OPEN
 
 
-def name_key(by: By) -> str:
+def name_key(by: Actor) -> str:
     """Return the key of who does the work: whom a service client acts for, else who is signed in."""
     return owner_key(by.working_name)
 
 
-def holds(task: FollowUpTask, by: By, at: datetime) -> bool:
+def holds(task: FollowUpTask, by: Actor, at: datetime) -> bool:
     """Return whether the actor has a live claim on the task."""
     live = task.claim_until is not None and task.claim_until > at
     return live and owner_key(task.claimed_by) == name_key(by)
 
 
-def may_work(task: FollowUpTask, by: By, at: datetime) -> bool:
+def may_work(task: FollowUpTask, by: Actor, at: datetime) -> bool:
     """Return whether the actor may work the task: their own, unowned, claimed, or anybody's by permission."""
     if by.may("followups.work_any_task") or task.owner_key in ("", by.key) or holds(task, by, at):
         return True
     return not at_work(at).filter(key=task.owner_key).exists()
 
 
-def require_object(task: FollowUpTask, by: By, at: datetime) -> None:
+def require_object(task: FollowUpTask, by: Actor, at: datetime) -> None:
     """Refuse another's task: as not found to a VA, openly to those who may see it."""
     if may_work(task, by, at):
         return
@@ -50,7 +50,7 @@ def require_object(task: FollowUpTask, by: By, at: datetime) -> None:
     raise NotFound(_("There is no such task among yours."), code="task_not_found")
 
 
-def require_claim(task: FollowUpTask, by: By, at: datetime, claim_token: str) -> None:
+def require_claim(task: FollowUpTask, by: Actor, at: datetime, claim_token: str) -> None:
     """Refuse `claimed_by_other` while somebody else has claimed the task."""
     if not task.claim_token or task.claim_until is None or task.claim_until <= at:
         return

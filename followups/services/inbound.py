@@ -23,7 +23,7 @@ from followups.services.lookup_limits import check_lookups
 from followups.services.plans import write_plan
 from governance.contact import digests
 from governance.contact.services import open_book, questions_about
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.channels import CALL, CHANNELS
 from governance.core.errors import Invalid, NotFound
 from governance.core.moments import local
@@ -39,7 +39,7 @@ INBOUND_OUTCOMES = (Outcome.REACHED, Outcome.REPLIED, Outcome.OPTED_OUT)
 def record_inbound(
     lead_id: str,
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     channel: str,
     outcome: str = "",
@@ -103,7 +103,7 @@ def _decide(locked: LockedTask, said: Completion) -> Plan:
 
 @verb(Execution.OBSERVE_ONLY, right="followups.lookup")
 def look_up(
-    *, by: By, at: datetime, phone: str = "", email: str = "", lead_id: str = "", office: bool = False
+    *, by: Actor, at: datetime, phone: str = "", email: str = "", lead_id: str = "", office: bool = False
 ) -> list[dict[str, Any]]:
     """Return the leads (at most 10, newest first) that have a number, address or id. Logged.
 

@@ -25,8 +25,8 @@ from followups.services.plans import emit_events
 from followups.services.rescheduling import realign_leads
 from followups.services.waiting import digests_of, holders_of, rejudge, release_after, waiting_for
 from governance.contact.reasons import sentence
-from governance.contact.services import GateBook, Where, open_book, questions_of_people
-from governance.core.actors import By, Role, owner_key
+from governance.contact.services import GateContext, Where, open_book, questions_of_people
+from governance.core.actors import Actor, Role, owner_key
 from governance.core.channels import CHANNELS
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.core.places import Place
@@ -58,7 +58,7 @@ class NewLadder:
         }
 
 
-def require_owner(owner: str, by: By) -> None:
+def require_owner(owner: str, by: Actor) -> None:
     """Refuse `owner_mismatch` if a person names another owner; only managers and programs may."""
     if (
         owner
@@ -76,7 +76,7 @@ KEPT_AFTER = frozenset({"ladder_active", "kill_switch_engaged", "go_live_disable
 def create_ladder(
     lead_id: str,
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     province: str = "",
     market: str = "",
@@ -106,7 +106,7 @@ def create_ladder(
 
 @verb(Execution.PROD_EXEC, right=CREATE_LADDER)
 def _create(
-    lead_id: str, province: str, market: str, details: LeadDetails, *, owner: str, by: By, at: datetime
+    lead_id: str, province: str, market: str, details: LeadDetails, *, owner: str, by: Actor, at: datetime
 ) -> NewLadder:
     require_owner(owner, by)
     lead, points, _new = find_or_create(lead_id, province, market, details, by=by, at=at)
@@ -117,7 +117,7 @@ def _create(
 
 @verb(Execution.OBSERVE_ONLY, right=CREATE_LADDER)
 def keep_details(
-    lead_id: str, province: str, market: str, details: LeadDetails, *, by: By, at: datetime
+    lead_id: str, province: str, market: str, details: LeadDetails, *, by: Actor, at: datetime
 ) -> tuple[list[str], list[str]]:
     """Store data on a known lead without starting a ladder; return the names of new and of too large values.
 
@@ -157,7 +157,7 @@ def begin(
     lead: Lead,
     points: Sequence[ContactPoint],
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     owner: str = "",
     nurture: bool = False,
@@ -180,7 +180,7 @@ def begin(
 
 
 def begin_all(
-    candidates: Sequence[Candidate], book: GateBook, *, by: By, at: datetime, owner: str = ""
+    candidates: Sequence[Candidate], book: GateContext, *, by: Actor, at: datetime, owner: str = ""
 ) -> list[NewLadder | Refused]:
     """Start the ladders of many leads, locked with their numbers; return each one's, or a refusal.
 
@@ -249,7 +249,7 @@ def load_templates(leads: Iterable[Lead], known: Templates) -> None:
                 known[lead.place] = refusal
 
 
-def gates_of(candidates: Sequence[Candidate], book: GateBook, at: datetime) -> dict[int, LeadGate]:
+def gates_of(candidates: Sequence[Candidate], book: GateContext, at: datetime) -> dict[int, LeadGate]:
     """Return the gate of each lead by primary key; what is stored about them all is loaded in one query."""
     people = {one.lead.pk: (facts_of_points(one.lead, one.points), one.lead.score) for one in candidates}
     questions = questions_of_people(CHANNELS, people, at=at)
@@ -286,7 +286,7 @@ class _Begun:
         assert self.plan.begun is not None
         return self.plan.begun
 
-    def ladder(self, *, by: By, at: datetime, owner: str) -> Ladder:
+    def ladder(self, *, by: Actor, at: datetime, owner: str) -> Ladder:
         template = self.template
         steps = [step.as_json() for step in template.nurture] if self.nurture else template.steps
         return Ladder(
@@ -295,7 +295,7 @@ class _Begun:
             **by.written(),
         )  # fmt: skip
 
-    def tasks(self, ladder: Ladder, *, by: By, at: datetime) -> list[FollowUpTask]:
+    def tasks(self, ladder: Ladder, *, by: Actor, at: datetime) -> list[FollowUpTask]:
         lead, points = self.lead, {point.pk: point for point in self.points}
         made = []
         for values in self.new.steps:
@@ -313,7 +313,7 @@ class _Begun:
             setattr(self.lead, name, value)
 
 
-def _write(decided: Sequence[_Begun], *, by: By, at: datetime, owner: str) -> list[NewLadder]:
+def _write(decided: Sequence[_Begun], *, by: Actor, at: datetime, owner: str) -> list[NewLadder]:
     """Write new ladders, with their tasks, leads and KPI events: one statement each."""
     if not decided:
         return []
@@ -337,7 +337,7 @@ def _write(decided: Sequence[_Begun], *, by: By, at: datetime, owner: str) -> li
 
 
 @verb(Execution.OBSERVE_ONLY, right="followups.stop_ladder")
-def stop_ladder(ladder_id: int, *, by: By, at: datetime, reason: str) -> Ladder:
+def stop_ladder(ladder_id: int, *, by: Actor, at: datetime, reason: str) -> Ladder:
     """Stop a ladder with a reason; its open steps are cancelled and their claims end.
 
     Raises Refused `ladder_ended` for one that has ended.
@@ -360,13 +360,13 @@ def stop_ladder(ladder_id: int, *, by: By, at: datetime, reason: str) -> Ladder:
     return ladder
 
 
-def _stop(lead_ids: Sequence[int], *, reason: str, by: By, at: datetime) -> None:
+def _stop(lead_ids: Sequence[int], *, reason: str, by: Actor, at: datetime) -> None:
     Ladder.objects.filter(lead_id__in=list(lead_ids), status=Ladder.Status.ACTIVE).update(
         status=Ladder.Status.STOPPED, stop_reason=reason[:200], ended_at=at, **by.written()
     )
 
 
-def stop_ladders_of(lead_ids: Sequence[int], *, reason: str, by: By, at: datetime) -> None:
+def stop_ladders_of(lead_ids: Sequence[int], *, reason: str, by: Actor, at: datetime) -> None:
     """Stop the active ladders of locked leads and everything else that is open for them."""
     _stop(lead_ids, reason=reason, by=by, at=at)
     cancel_open(lead_ids, by=by, reason=reason)

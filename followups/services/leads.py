@@ -21,7 +21,7 @@ from followups.services.locks import lock_leads
 from followups.services.rekeying import take_stored_digests
 from followups.services.waiting import CHANGE_LEAD, rejudge
 from governance.core import hooks
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.channels import CHANNELS
 from governance.core.errors import Invalid
 from governance.core.places import ALL, Place, fold
@@ -47,14 +47,14 @@ class LeadDetails(LeadValues):
         return [(one.point, value) for one in POINTS if (value := getattr(self, one.name))]
 
 
-def _written(lead: Lead, by: By, at: datetime) -> None:
+def _written(lead: Lead, by: Actor, at: datetime) -> None:
     lead.updated_at = at
     for name, value in by.written().items():
         setattr(lead, name, value)
 
 
 def find_or_create(
-    external_id: str, province: str, market: str, details: LeadDetails, *, by: By, at: datetime
+    external_id: str, province: str, market: str, details: LeadDetails, *, by: Actor, at: datetime
 ) -> tuple[Lead, list[ContactPoint], bool]:
     """Return the locked lead, their points, and whether they are new; a known lead is filled in.
 
@@ -81,7 +81,7 @@ def find_or_create(
 
 
 def fill_in(
-    lead: Lead, province: str, market: str, details: LeadDetails, *, by: By, at: datetime
+    lead: Lead, province: str, market: str, details: LeadDetails, *, by: Actor, at: datetime
 ) -> tuple[list[ContactPoint], list[str]]:
     """Add a source's data to a locked lead; return the lead's points and the names of what was new.
 
@@ -197,7 +197,7 @@ def facts_of(lead_id: str) -> hooks.LeadFacts | None:
     )
 
 
-def stop_for_suppressed(suppressed: Iterable[str], channel: str, by: By, at: datetime) -> None:
+def stop_for_suppressed(suppressed: Iterable[str], channel: str, by: Actor, at: datetime) -> None:
     """Stop what contacts suppressed points: whole ladders, or for one channel block its tasks."""
     from followups.rules.outcomes import NO_CLAIM
     from followups.services.ladders import stop_ladders_of
@@ -227,7 +227,7 @@ def stop_for_suppressed(suppressed: Iterable[str], channel: str, by: By, at: dat
 
 
 @verb(Execution.OBSERVE_ONLY)
-def save_lead(lead: Lead, *, by: By, at: datetime) -> Lead:
+def save_lead(lead: Lead, *, by: Actor, at: datetime) -> Lead:
     """Save a lead that was edited by hand; if they live elsewhere now, recompute their due times.
 
     The lead has been cleaned before. Raises Forbidden without the permission to add or change leads, Refused
@@ -257,14 +257,14 @@ def save_lead(lead: Lead, *, by: By, at: datetime) -> Lead:
 
 
 @verb(Execution.OBSERVE_ONLY, right=CHANGE_LEAD, refusal=NOT_BY_HAND)
-def settle_points(lead_id: int, *, by: By, at: datetime) -> None:
+def settle_points(lead_id: int, *, by: Actor, at: datetime) -> None:
     """After a lead's numbers were edited by hand, give their open tasks the first usable one of its kind."""
     lock_leads([lead_id])
     give_points(lead_id, by=by)
     rejudge([lead_id], by=by, at=at)
 
 
-def give_points(lead_id: int, *, by: By) -> None:
+def give_points(lead_id: int, *, by: Actor) -> None:
     """Give a locked lead's open tasks the first usable point of its kind, if theirs is not usable."""
     points = list(ContactPoint.objects.filter(lead=lead_id).order_by("order", "id"))
     usable = {point.pk: point for point in points if point.status == ContactPoint.Status.USABLE}

@@ -17,8 +17,8 @@ from followups.rules import Step, read_steps
 from followups.rules.lead_gate import LeadGate, PointState, due_values, first_usable, question_for
 from followups.services.guards import require_object
 from governance.contact.rules import Question
-from governance.contact.services import Gate, GateBook, Where, open_book, questions_about
-from governance.core.actors import By, Written
+from governance.contact.services import Gate, GateContext, Where, open_book, questions_about
+from governance.core.actors import Actor, Written
 from governance.core.channels import CHANNELS
 from governance.core.errors import NotFound
 from governance.core.hooks import PointFacts
@@ -37,10 +37,10 @@ class LockedTask:
     task: FollowUpTask
     siblings: list[FollowUpTask]
     points: list[ContactPoint]
-    by: By
+    by: Actor
     at: datetime
     where: Where
-    _book: GateBook | None = None
+    _book: GateContext | None = None
     _lead_gate: LeadGate | None = None
     others: list[FollowUpTask] | None = None  # other open or running tasks; None: not read yet
     newer_ladder: bool = False
@@ -79,9 +79,9 @@ class LockedTask:
         return next((one for one in ladders if one and one.status == Ladder.Status.ACTIVE), None)
 
     @property
-    def book(self) -> GateBook:
+    def book(self) -> GateContext:
         if self._book is None:
-            self._book = GateBook.load([self.where.place], self.at)
+            self._book = GateContext.load([self.where.place], self.at)
         return self._book
 
     @property
@@ -175,7 +175,7 @@ def put_due(task: FollowUpTask, due_at: datetime | None, gate: Gate, held_reason
 
 
 def lock_task(
-    task_id: int, *, by: By, at: datetime, also_lock: Iterable[int] = (), anybodys: bool = False
+    task_id: int, *, by: Actor, at: datetime, also_lock: Iterable[int] = (), anybodys: bool = False
 ) -> LockedTask:
     """Lock the task's lead (and others, in order) and its ladder's tasks, and check that it is the actor's.
 
@@ -204,7 +204,7 @@ def lock_task(
     return LockedTask(task, own, points, by, at, where, others=others, newer_ladder=bool(task.newer_ladder))
 
 
-def task_for_lead(lead: Lead, channel: str, by: By, at: datetime) -> LockedTask:
+def task_for_lead(lead: Lead, channel: str, by: Actor, at: datetime) -> LockedTask:
     """Return a LockedTask for a lead without a stored task."""
     book, where = open_book(lead.place, at, city=lead.city, zone=lead.zone)
     points = list(ContactPoint.objects.filter(lead=lead).order_by("order", "id"))
@@ -212,7 +212,7 @@ def task_for_lead(lead: Lead, channel: str, by: By, at: datetime) -> LockedTask:
     return LockedTask(task, [], points, by, at, where, book)
 
 
-def touched(row: Written, by: By) -> None:
+def touched(row: Written, by: Actor) -> None:
     """Record on the row which call wrote it last."""
     for name, value in by.written().items():
         setattr(row, name, value)

@@ -11,7 +11,7 @@ from followups.models import InboundContact, LookupEvent
 from followups.services.lookup_bursts import DOMAIN, NOTICED_METRIC, REFUSED_METRIC, WINDOW, bursts_at
 from governance.accounts.querysets import managers
 from governance.core import hooks
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.core.errors import Refused
 from governance.kpi.figures import keep_figures
 from governance.kpi.services import emit_kpi
@@ -36,7 +36,7 @@ class TooManyLookups(Refused):
         self.wait = wait
 
 
-def check_lookups(*, by: By, at: datetime, office: bool) -> None:
+def check_lookups(*, by: Actor, at: datetime, office: bool) -> None:
     """Count the coming look-up, and notify managers of the first one above 30 in ten minutes.
 
     Those that ended in a recorded inbound contact are not counted, one for each contact. Service clients have
@@ -60,12 +60,12 @@ def check_lookups(*, by: By, at: datetime, office: bool) -> None:
         _tell(by, at, count)
 
 
-def _note_refusal(by: By, at: datetime, count: int) -> None:
+def _note_refusal(by: Actor, at: datetime, count: int) -> None:
     emit_kpi(DOMAIN, REFUSED_METRIC, by=by, at=at, success=False, detail={"count": count})
     hooks.security_event.ask(REFUSED_METRIC, by, {"count": count})
 
 
-def _tell(by: By, at: datetime, count: int) -> None:
+def _tell(by: Actor, at: datetime, count: int) -> None:
     emit_kpi(DOMAIN, NOTICED_METRIC, by=by, at=at, success=False, detail={"count": count})
     keep_figures({"lookup_bursts": len(bursts_at(at))}, at)  # the badge need not wait for the job
     hooks.security_event.ask(NOTICED_METRIC, by, {"count": count})

@@ -12,7 +12,7 @@ from followups.models import FollowUpTask, Ladder, Lead
 from followups.rules import ASK_AGAIN
 from followups.services.ladders import begin
 from followups.services.locked_task import WRITTEN_FIELDS, touched
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Refused, Unavailable
 from governance.core.verbs import Execution, verb
 
@@ -28,7 +28,7 @@ def start_nurture(at: datetime, *, limit: int = LEADS_A_RUN, seconds: float = SE
     Each lead is a separate transaction. While a switch stops ladders none starts, and a later run continues;
     a lead who may not be contacted now, or whose ladder fails, is tried again a week later.
     """
-    by = By.system("followups.dispatch_due")
+    by = Actor.system("followups.dispatch_due")
     until = time.monotonic() + seconds
     rested = Lead.objects.to_nurture(at).order_by("nurture_at", "pk").values_list("pk", flat=True)
     started = 0
@@ -50,7 +50,7 @@ def start_nurture(at: datetime, *, limit: int = LEADS_A_RUN, seconds: float = SE
 
 
 @verb(Execution.PROD_EXEC)
-def _start(lead_id: int, *, by: By, at: datetime) -> bool:
+def _start(lead_id: int, *, by: Actor, at: datetime) -> bool:
     lead = _locked(lead_id, at)
     if lead is None:
         return False
@@ -65,7 +65,7 @@ def _start(lead_id: int, *, by: By, at: datetime) -> bool:
 
 
 @verb(Execution.OBSERVE_ONLY)
-def _postpone(lead_id: int, *, by: By, at: datetime) -> None:
+def _postpone(lead_id: int, *, by: Actor, at: datetime) -> None:
     lead = _locked(lead_id, at)
     if lead is not None:
         lead.follow_up_at = lead.nurture_at = at + ASK_AGAIN

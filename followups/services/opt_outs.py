@@ -28,7 +28,7 @@ from followups.services.reversal import resume_ladder
 from followups.services.waiting import rejudge
 from governance.contact.rules import suppressing
 from governance.contact.services import NOT_TAKEN_BACK, UNDO, lift_press
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.channels import CALL, CHANNELS
 from governance.core.errors import NotFound, Refused
 from governance.core.verbs import Execution, needs_right, verb
@@ -39,7 +39,7 @@ Outcome, Status = FollowUpTask.Outcome, FollowUpTask.Status
 REASONS = CLOSED_BY[Outcome.OPTED_OUT]
 
 
-def presses_to_undo(by: By, at: datetime) -> list[OptOutPress]:
+def presses_to_undo(by: Actor, at: datetime) -> list[OptOutPress]:
     """Return the person's opt-outs that can be undone now, the newest first, in one query."""
     if not by.may(UNDO):
         return []
@@ -50,7 +50,7 @@ def presses_to_undo(by: By, at: datetime) -> list[OptOutPress]:
 
 
 @needs_right(UNDO, refusal=NOT_TAKEN_BACK)
-def undo_opt_out(press_id: int, *, by: By, at: datetime) -> OptOutPress:
+def undo_opt_out(press_id: int, *, by: Actor, at: datetime) -> OptOutPress:
     """Undo an opt-out that the same person recorded by key at most ten minutes ago.
 
     Ends only the suppression of that press: if another one exists (the person wrote STOP, a list, a manager,
@@ -71,7 +71,7 @@ def undo_opt_out(press_id: int, *, by: By, at: datetime) -> OptOutPress:
 
 
 @verb(Execution.OBSERVE_ONLY, right=UNDO, refusal=NOT_TAKEN_BACK)
-def _undo_part(press_id: int, *, by: By, at: datetime) -> OptOutPress:
+def _undo_part(press_id: int, *, by: Actor, at: datetime) -> OptOutPress:
     """Do the next part of an undo; its last one sets `undone_at`."""
     found = OptOutPress.objects.filter(pk=press_id, pressed_by=name_key(by)).first()
     if found is None:
@@ -130,7 +130,7 @@ def _reachable(locked: LockedTask) -> set[str]:
     }  # fmt: skip
 
 
-def _bring_back(lead_id: int, press: OptOutPress, *, by: By, at: datetime) -> None:
+def _bring_back(lead_id: int, press: OptOutPress, *, by: Actor, at: datetime) -> None:
     """Restore a lead's state before the press, unless another suppression applies."""
     lead = Lead.objects.get(pk=lead_id)
     if lead.erasure_id is not None:

@@ -19,7 +19,7 @@ from followups.services.locked_task import WRITTEN_FIELDS, lock_task, touched
 from followups.services.locks import lock_leads
 from followups.services.plans import write_plan
 from governance.contact.reasons import sentence
-from governance.core.actors import By, owner_key
+from governance.core.actors import Actor, owner_key
 from governance.core.errors import Invalid, NotFound, Refused
 from governance.core.verbs import Execution, verb
 
@@ -30,7 +30,7 @@ COUNTED = 10_000
 
 @verb(Execution.OBSERVE_ONLY, right="followups.plan_task")
 def snooze_task(
-    task_id: int, *, by: By, at: datetime, until: datetime, claim_token: str = ""
+    task_id: int, *, by: Actor, at: datetime, until: datetime, claim_token: str = ""
 ) -> FollowUpTask:
     """Snooze a task until the first allowed instant from `until` on, within 14 days; its SLA keeps running.
 
@@ -58,7 +58,7 @@ def snooze_task(
 
 @verb(Execution.OBSERVE_ONLY, right="followups.plan_task")
 def skip_task(
-    task_id: int, *, by: By, at: datetime, reason: str, claim_token: str = ""
+    task_id: int, *, by: Actor, at: datetime, reason: str, claim_token: str = ""
 ) -> tuple[FollowUpTask, FollowUpTask | None]:
     """Skip an open task with a reason; return it and the lead's next task."""
     if not reason.strip():
@@ -75,7 +75,7 @@ def skip_task(
 
 
 @verb(Execution.OBSERVE_ONLY, right="followups.reassign")
-def reassign_tasks(task_ids: Sequence[int], owner: str, *, by: By, at: datetime, reason: str) -> int:
+def reassign_tasks(task_ids: Sequence[int], owner: str, *, by: Actor, at: datetime, reason: str) -> int:
     """Give open tasks, and the rest of their ladders, to another owner; claims on them end.
 
     Of several ids those that are not open tasks are skipped. Returns how many tasks were reassigned. Raises
@@ -103,7 +103,7 @@ def reassign_tasks(task_ids: Sequence[int], owner: str, *, by: By, at: datetime,
 
 @verb(Execution.OBSERVE_ONLY, right="followups.reassign")
 def reassign_found(
-    filters: Mapping[str, Any], owner: str, *, by: By, at: datetime, reason: str
+    filters: Mapping[str, Any], owner: str, *, by: Actor, at: datetime, reason: str
 ) -> tuple[int, int]:
     """Reassign up to 500 open tasks that match a filter and do not belong to the new owner yet.
 

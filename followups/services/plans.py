@@ -17,7 +17,7 @@ from followups.services.locked_task import WRITTEN_FIELDS, LockedTask, touched
 from followups.services.presses import Before, note_press, points_of_person
 from followups.services.waiting import rejudge, release_after
 from governance.contact.services import lift_suppression, suppress
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.channels import CALL
 from governance.core.compiled import update_rows
 from governance.kpi.services import Kpi, emit_kpis
@@ -159,7 +159,7 @@ def _create(locked: LockedTask, values: Mapping[str, Any]) -> FollowUpTask:
     return task
 
 
-def emit_events(events: Iterable[Event], *, by: By, at: datetime) -> None:
+def emit_events(events: Iterable[Event], *, by: Actor, at: datetime) -> None:
     """Write the KPI events of a plan in one statement."""
     emit_kpis([Kpi("WHOLESALE", e.metric, e.success, e.value, dict(e.detail)) for e in events], by=by, at=at)
 

@@ -11,7 +11,7 @@ from followups.models import ContactPoint, FollowUpTask, Ladder, Lead, OptOutPre
 from followups.points import lead_digest
 from followups.services.guards import name_key
 from followups.services.locked_task import LockedTask
-from governance.core.actors import By
+from governance.core.actors import Actor
 
 UNDO_LASTS = timedelta(minutes=10)
 Status = FollowUpTask.Status
@@ -67,7 +67,7 @@ def _text(at: datetime | None) -> str:
     return at.isoformat() if at else ""
 
 
-def presses_of_others(by: By, at: datetime) -> set[str]:
+def presses_of_others(by: Actor, at: datetime) -> set[str]:
     """Return the ids of other people's presses that can still be undone."""
     live = OptOutPress.objects.filter(undone_at=None, at__gt=at - UNDO_LASTS)
     return set(live.exclude(pressed_by=name_key(by)).values_list("token", flat=True))

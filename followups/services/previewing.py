@@ -9,14 +9,14 @@ from datetime import UTC, datetime, timedelta
 from followups.models import FollowUpTask
 from followups.rules import gap_before
 from followups.rules.outcomes import is_set_aside
-from followups.services.reading import Look
+from followups.services.reading import TaskView
 from governance.contact.clock import add_local_days
 from governance.core.moments import local
 
 MOST_TIMES = 5
 
 
-def after_step(look: Look, at: datetime) -> FollowUpTask | None:
+def after_step(look: TaskView, at: datetime) -> FollowUpTask | None:
     """Return the ladder's next step with the due time if the task is completed at `at`."""
     task, desk = look.task, look.desk
     if task.ladder_id is None:
@@ -37,7 +37,7 @@ def after_step(look: Look, at: datetime) -> FollowUpTask | None:
     return following
 
 
-def lawful_times(look: Look, channel: str, at: datetime, *, within: timedelta) -> list[datetime]:
+def lawful_times(look: TaskView, channel: str, at: datetime, *, within: timedelta) -> list[datetime]:
     """Return up to five permitted instants that people suggest, in the lead's local time, soonest first."""
     found: list[datetime] = []
     for wanted in _proposed(at, look.zone):

@@ -15,7 +15,7 @@ from followups.rules import Urgency
 from followups.services.claims import MOST_HANDOVERS, lease
 from followups.services.due import due_tasks
 from governance.accounts.querysets import active
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.places import Province
 from governance.core.verbs import Execution, verb
 
@@ -25,7 +25,7 @@ ROUNDS = 4
 
 
 @verb(Execution.PROD_EXEC, right="followups.claim_task")
-def next_task(*, by: By, at: datetime, filters: Mapping[str, Any] | None = None) -> int | None:
+def next_task(*, by: Actor, at: datetime, filters: Mapping[str, Any] | None = None) -> int | None:
     """Claim the most urgent due task that may be contacted now for 15 minutes and return its id.
 
     What the person has already claimed comes first, so that a repeat returns the same task. Their work
@@ -47,13 +47,13 @@ def next_task(*, by: By, at: datetime, filters: Mapping[str, Any] | None = None)
     return None
 
 
-def _one_at_a_time(by: By) -> None:
+def _one_at_a_time(by: Actor) -> None:
     """Let two clicks of one person wait for each other. SQLite's one writer needs no lock."""
     if connection.features.has_select_for_update and by.user_id is not None:
         list(active().filter(pk=by.user_id).select_for_update(of=("self",)).values_list("pk"))
 
 
-def most_urgent(by: By, at: datetime, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
+def most_urgent(by: Actor, at: datetime, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the candidates for Next: the person's claims, else what may be contacted now, by urgency."""
     ids = ids_of_all(list(_candidates(by, at, filters)))
     rows = due_tasks(
@@ -70,7 +70,7 @@ def most_urgent(by: By, at: datetime, filters: Mapping[str, Any]) -> list[dict[s
     return held or [row for row in rows if not row["claimed_by"]]
 
 
-def _candidates(by: By, at: datetime, filters: Mapping[str, Any]) -> Iterator[tuple[Any, Sequence[Any]]]:
+def _candidates(by: Actor, at: datetime, filters: Mapping[str, Any]) -> Iterator[tuple[Any, Sequence[Any]]]:
     """Yield queries for a few tasks of each kind of urgency, with the values to run each with.
 
     The oldest of all may wait for their window while a younger one elsewhere is urgent, so each kind and each
@@ -94,7 +94,7 @@ def _candidates(by: By, at: datetime, filters: Mapping[str, Any]) -> Iterator[tu
 PLACE = "??"  # stands for the province in queries that are run for each
 
 
-def _take(ids: Sequence[int], by: By, at: datetime, *, wait: bool) -> int | None:
+def _take(ids: Sequence[int], by: Actor, at: datetime, *, wait: bool) -> int | None:
     """Claim the first of these that nobody has claimed or is claiming; None if others were faster."""
     order = Case(*(When(pk=pk, then=Value(n)) for n, pk in enumerate(ids)), output_field=IntegerField())
     free = FollowUpTask.objects.filter(pk__in=ids, is_current=True).unclaimed(at).order_by(order)

@@ -17,7 +17,7 @@ from followups.services.guards import may_work
 from followups.services.locked_task import LockedTask
 from governance.contact.rules import Verdict
 from governance.contact.services import Where
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import NotFound
 
 MOST_HISTORY = 200
@@ -42,7 +42,7 @@ def add_facts(rows: list[dict[str, Any]]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class TaskView:
     """A task on a page: the gate's answer now, the lead's tasks oldest first, and an earlier open step.
 
     `hers` says whether the task is the person's to work, `first` is the open step before it.
@@ -76,7 +76,7 @@ class Look:
         return steps[number - 1] if number is not None and 0 < number <= len(steps) else None
 
 
-def look_at(task_id: int, *, by: By, at: datetime) -> Look:
+def look_at(task_id: int, *, by: Actor, at: datetime) -> TaskView:
     """Return a task for reading, without locks. Raises NotFound `task_not_found` also for another's task."""
     tasks = FollowUpTask.objects.filter(pk=task_id).with_clocks()
     tasks = tasks.select_related("lead", "ladder", "contact_point")
@@ -105,7 +105,7 @@ def look_at(task_id: int, *, by: By, at: datetime) -> Look:
         and other.status == FollowUpTask.Status.OPEN
         and not is_set_aside(other)
     )
-    return Look(
+    return TaskView(
         desk=desk,
         verdict=verdict,
         next_allowed_at=gate.next_allowed(question, at, verdict),
@@ -117,7 +117,7 @@ def look_at(task_id: int, *, by: By, at: datetime) -> Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class LeadBackground:
     """A lead for the person who answers a call: houses and latest contacts, newest first."""
 
     lead: Lead
@@ -125,14 +125,14 @@ class Told:
     done: list[FollowUpTask]
 
 
-def told_of(lead_ids: Sequence[int]) -> list[Told]:
+def told_of(lead_ids: Sequence[int]) -> list[LeadBackground]:
     """Return leads (a few, found by a look-up that was logged) with their houses and last ten contacts."""
     leads = {lead.pk: lead for lead in Lead.objects.filter(pk__in=lead_ids)}
     houses: dict[int, list[Property]] = {}
     for house in Property.objects.filter(lead__in=lead_ids).order_by("pk")[:60]:
         houses.setdefault(house.lead_id, []).append(house)
     return [
-        Told(
+        LeadBackground(
             leads[pk],
             houses.get(pk, []),
             list(
@@ -144,7 +144,7 @@ def told_of(lead_ids: Sequence[int]) -> list[Told]:
     ]
 
 
-def held_claims(by: By, at: datetime) -> list[tuple[int, str]]:
+def held_claims(by: Actor, at: datetime) -> list[tuple[int, str]]:
     """Return the tasks that the person has claimed, each with its claim token."""
     mine = FollowUpTask.objects.filter(claimed_by__iexact=by.working_name, claim_until__gt=at)
     return list(mine.order_by("due_at", "pk").values_list("pk", "claim_token")[:MOST_HELD])

@@ -30,8 +30,8 @@ from followups.services.waiting import digests_of, holders_of, taken_by_others
 from governance.contact.clock import add_local_days
 from governance.contact.do_not_call import any_list_is_stale
 from governance.contact.national_list import STALE
-from governance.contact.services import GateBook, Where, questions_of_people
-from governance.core.actors import By
+from governance.contact.services import GateContext, Where, questions_of_people
+from governance.core.actors import Actor
 from governance.core.channels import CALL, CHANNELS
 from governance.core.compiled import update_rows
 from governance.core.hooks import Moves, PolicyDraft
@@ -49,7 +49,7 @@ PLACE_FIELDS = ("province", "market_key")
 QUEUE_FIELDS = ("scheduled_for", "contact_point", "is_current")
 
 
-def request_realigning(province: str, by: By, at: datetime) -> None:
+def request_realigning(province: str, by: Actor, at: datetime) -> None:
     """Request, in the transaction of the change, that due times of a province (blank: all) be recomputed."""
     RealignRequest.objects.create(
         province=province, asked_by=by.username, asked_at=at, correlation_id=by.correlation_id
@@ -100,7 +100,7 @@ def _batch(request_id: int, at: datetime) -> int | None:
     if request.province:
         movable = movable.filter(province=request.province)
     lead_ids = list(movable.order_by("lead_id").values_list("lead_id", flat=True).distinct()[:LEADS_A_BATCH])
-    moved = realign_leads(lead_ids, at=at, by=By.system("followups.realign_due", request.correlation_id))
+    moved = realign_leads(lead_ids, at=at, by=Actor.system("followups.realign_due", request.correlation_id))
     request.moved += moved
     if len(lead_ids) < LEADS_A_BATCH:
         request.done_at = at
@@ -110,7 +110,7 @@ def _batch(request_id: int, at: datetime) -> int | None:
     return moved if lead_ids else None
 
 
-def realign_leads(lead_ids: Sequence[int], *, at: datetime, by: By) -> int:
+def realign_leads(lead_ids: Sequence[int], *, at: datetime, by: Actor) -> int:
     """Move the open, unclaimed tasks of leads that are due in the future or blocked; return how many moved.
 
     Their order stays, nothing is set before `at`, an overdue task keeps its own time.
@@ -121,7 +121,7 @@ def realign_leads(lead_ids: Sequence[int], *, at: datetime, by: By) -> int:
     return realign_locked(lead_ids, at=at, by=by)
 
 
-def realign_locked(lead_ids: Sequence[int], *, at: datetime, by: By) -> int:
+def realign_locked(lead_ids: Sequence[int], *, at: datetime, by: Actor) -> int:
     """Do what `realign_leads` does for leads that are locked already."""
     changed = _judged_anew(lead_ids, at=at, by=by, to_keep=True)
     if changed:
@@ -135,7 +135,7 @@ def realign_locked(lead_ids: Sequence[int], *, at: datetime, by: By) -> int:
 
 
 def _judged_anew(
-    lead_ids: Sequence[int], *, at: datetime, by: By, to_keep: bool, draft: PolicyRow | None = None
+    lead_ids: Sequence[int], *, at: datetime, by: Actor, to_keep: bool, draft: PolicyRow | None = None
 ) -> list[FollowUpTask]:
     """Return the tasks whose due time changes, with the new one; a draft replaces its policy."""
     found = FollowUpTask.objects.filter(lead_id__in=list(lead_ids)).with_clocks()
@@ -146,7 +146,7 @@ def _judged_anew(
     points: dict[int, list[ContactPoint]] = {}
     for point in ContactPoint.objects.filter(lead_id__in=list(lead_ids)).order_by("order", "id"):
         points.setdefault(point.lead_id, []).append(point)
-    book = GateBook.load({task.lead.place for task in tasks}, at)
+    book = GateContext.load({task.lead.place for task in tasks}, at)
     if draft is not None:
         book.put(draft)
     groups: dict[tuple[int, int | None], list[FollowUpTask]] = {}
@@ -194,7 +194,7 @@ def would_move(draft: PolicyDraft, at: datetime, *, seconds: float = SECONDS / 2
         0, draft.place.province, draft.place.market, draft.place.market_key, draft.enabled,
         dict(draft.rules), draft.timezone, 0, draft.since,
     )  # fmt: skip
-    by = By.system("simulate")
+    by = Actor.system("simulate")
     total, cursor = Moves(), 0
     while True:
         lead_ids = list(
@@ -350,4 +350,4 @@ def bring_back_held(at: datetime, *, limit: int = 200) -> int:
 
 @verb(Execution.OBSERVE_ONLY)
 def _bring_back(lead_ids: Sequence[int], at: datetime) -> int:
-    return realign_leads(lead_ids, at=at, by=By.system("followups.dispatch_due"))
+    return realign_leads(lead_ids, at=at, by=Actor.system("followups.dispatch_due"))

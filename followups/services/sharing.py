@@ -19,7 +19,7 @@ from followups.services.guards import require_claim
 from followups.services.locked_task import LockedTask, lock_task, task_for_lead
 from followups.services.locks import lock_leads, lock_numbers
 from followups.services.plans import effects, write_plan
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid
 
 MOST_LEADS = 20
@@ -41,7 +41,7 @@ class SharingLead:
     recordable: bool
 
 
-def leads_with_number(point: ContactPoint | None, *, by: By, at: datetime) -> list[SharingLead]:
+def leads_with_number(point: ContactPoint | None, *, by: Actor, at: datetime) -> list[SharingLead]:
     """Return the other leads, up to 20 and the newest first, that have a point's number or address."""
     if point is None:
         return []
@@ -72,7 +72,7 @@ def leads_with_number(point: ContactPoint | None, *, by: By, at: datetime) -> li
 
 
 def complete_for(
-    task_id: int, completion: Completion, *, by: By, at: datetime, also: Sequence[int] = ()
+    task_id: int, completion: Completion, *, by: Actor, at: datetime, also: Sequence[int] = ()
 ) -> Completed:
     """Complete a task and record its outcome for other leads with the same number, all or nothing.
 
@@ -96,7 +96,7 @@ class _Others:
 
     task_id: int
     lead_ids: list[int]
-    by: By
+    by: Actor
     at: datetime
     digest: str = ""
 
@@ -124,7 +124,9 @@ class _Others:
             _record_on(lead_id, said, done, self.digest, by=self.by, at=self.at)
 
 
-def _record_on(lead_id: int, said: Completion, done: Completed, digest: str, *, by: By, at: datetime) -> None:
+def _record_on(
+    lead_id: int, said: Completion, done: Completed, digest: str, *, by: Actor, at: datetime
+) -> None:
     step = FollowUpTask.objects.filter(
         lead=lead_id, status=OPEN, channel=done.task.channel, ladder__isnull=False
     )

@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from followups.models import FollowUpTask, SlaSnapshot
 from followups.rules import Answered, sla
 from governance.accounts.querysets import managers
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.verbs import Execution, verb
 from governance.kpi.services import Kpi, emit_kpis
 from governance.outbox.services import post_message
@@ -96,7 +96,7 @@ def _answered(row: tuple[Any, ...], clock: str) -> Answered:
 @verb(Execution.OBSERVE_ONLY)
 def escalate_overdue(at: datetime, *, limit: int = 500) -> int:
     """Count each task that is past its limit and still open as a missed SLA, once; return how many."""
-    by = By.system("followups.escalate_overdue")
+    by = Actor.system("followups.escalate_overdue")
     late = FollowUpTask.objects.filter(status="OPEN", sla_counted=False, sla_2h_at__lt=at).order_by(
         "sla_2h_at"
     )

@@ -13,7 +13,7 @@ from followups.models import FollowUpTask
 from followups.querysets import mark_of
 from followups.services.due import LOOKED_THROUGH, count_overdue, due_tasks
 from followups.services.reading import add_facts
-from governance.core.actors import By
+from governance.core.actors import Actor
 
 SOON = timedelta(minutes=60)
 MOST_SOON = 10
@@ -42,7 +42,7 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class TaskPage:
     """A page of the list, with `handovers` at the top of every page, at any hour.
 
     `allowed` groups are in order of closing, `waiting` ones in order of opening.
@@ -69,7 +69,7 @@ class Beside:
 
 def beside(
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     size: int,
     number: int = 1,
@@ -77,7 +77,7 @@ def beside(
     contactable: bool | None = None,
     whose: str = "",
     order: str = "urgent",
-) -> Beside:
+) -> TaskPage:
     """Return a page of due tasks, those that may be contacted now first; a page past the last is the last.
 
     Looks through the oldest 2,000. `order` is urgent or due.
@@ -107,7 +107,7 @@ def beside(
     soon = soon.filter(Q(snoozed_until=None) | Q(snoozed_until__lte=at + SOON))
     soon = soon.visible_to(by, at).select_related("lead").order_by("due_at", "id")
     allowed, waiting = _grouped(with_point, at)
-    return Beside(
+    return TaskPage(
         handovers=first,
         allowed=allowed,
         waiting=waiting,
@@ -125,7 +125,9 @@ def beside(
     )
 
 
-def _opening(rows: list[dict[str, Any]], by: By, at: datetime, filters: Mapping[str, Any]) -> Opening | None:
+def _opening(
+    rows: list[dict[str, Any]], by: Actor, at: datetime, filters: Mapping[str, Any]
+) -> Opening | None:
     """Return when the next task may be contacted: one that is due already, or that will be due by then."""
     if any(row["contact"]["ok"] for row in rows):
         return None
@@ -168,7 +170,7 @@ def _grouped(rows: list[dict[str, Any]], at: datetime) -> tuple[list[Group], lis
     )
 
 
-def fresh_until(shown: Beside, at: datetime) -> datetime:
+def fresh_until(shown: TaskPage, at: datetime) -> datetime:
     """Return when the display changes with time: a window closes or opens, or a minute is over."""
     turns = [group.closes_at for group in shown.allowed] + [group.opens_at for group in shown.waiting]
     turns += [row["contact"]["next_allowed_at"] or row["closes_at"] for row in shown.handovers]
@@ -177,7 +179,7 @@ def fresh_until(shown: Beside, at: datetime) -> datetime:
 
 
 def mark(
-    *, by: By, at: datetime, filters: Mapping[str, Any] | None = None, task_id: int | None = None
+    *, by: Actor, at: datetime, filters: Mapping[str, Any] | None = None, task_id: int | None = None
 ) -> str:
     """Return a text that changes with the list, the switches or the task in front, in one query."""
     return mark_of(by, at, dict(filters or {}), task_id)

@@ -15,7 +15,7 @@ from django.db.models.functions import Coalesce, Lower, NullIf
 
 from followups.models import FollowUpTask
 from governance.accounts.querysets import absences_from, active
-from governance.core.actors import By, Role, owner_key
+from governance.core.actors import Actor, Role, owner_key
 
 TEAM_ZONE = ZoneInfo("America/Toronto")
 WORKERS = (Role.VA, Role.CLOSER)
@@ -76,7 +76,7 @@ def _done_today(at: datetime) -> dict[str, Figures]:
     }  # fmt: skip
 
 
-def day_of(by: By, at: datetime) -> Day:
+def day_of(by: Actor, at: datetime) -> Day:
     """Return today's metrics of one person next to the team's median, in two queries."""
     done = _done_today(at)
     workers = set(active().filter(role__in=WORKERS).values_list("key", flat=True)[:MOST_PEOPLE])
@@ -89,7 +89,7 @@ def day_of(by: By, at: datetime) -> Day:
     return Day(done.get(by.key, Figures()), middle, len(team))
 
 
-def last_done(by: By) -> list[FollowUpTask]:
+def last_done(by: Actor) -> list[FollowUpTask]:
     """Return the person's last 20 completed tasks, the newest first, in one query."""
     mine = FollowUpTask.objects.filter(status="COMPLETED").annotate(who=Lower("completed_by"))
     newest = mine.filter(who=owner_key(by.working_name)).order_by("-completed_at", "-pk")

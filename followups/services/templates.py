@@ -10,7 +10,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from followups.models import LadderTemplate
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid
 from governance.core.places import Place
 from governance.core.verbs import Execution, verb
@@ -33,7 +33,7 @@ def save_template(
     province: str,
     market: str,
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     enabled: bool,
     steps: Sequence[Any],

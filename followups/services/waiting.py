@@ -15,7 +15,7 @@ from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
 from followups.rules.holders import Holder, Holders
 from followups.rules.outcomes import PERSON_ACTIVE
 from followups.services.locks import lock_leads, lock_numbers
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid, NotFound
 from governance.core.verbs import Execution, verb
 
@@ -62,7 +62,7 @@ def taken_by_others(
 
 
 def release_after(
-    lead_ids: Sequence[int], *, by: By, at: datetime, numbers: Sequence[str] | None = None
+    lead_ids: Sequence[int], *, by: Actor, at: datetime, numbers: Sequence[str] | None = None
 ) -> None:
     """Start ladders that waited for ladders of locked leads that ended or changed, in their transaction.
 
@@ -86,7 +86,7 @@ def release_after(
     _judge_anew(others.exclude(pk__in=list(lead_ids)), realign_locked, by=by, at=at)
 
 
-def _judge_anew(leads: Any, realign: Any, *, by: By, at: datetime) -> None:
+def _judge_anew(leads: Any, realign: Any, *, by: Actor, at: datetime) -> None:
     # the ladder that has waited longest starts next; a lead has one active ladder, so none comes twice
     rows = leads.filter(ladders__status=Ladder.Status.ACTIVE).order_by("ladders__queued_at", "pk")
     if connection.features.has_select_for_update_skip_locked:
@@ -96,7 +96,7 @@ def _judge_anew(leads: Any, realign: Any, *, by: By, at: datetime) -> None:
         realign(ids, at=at, by=by)
 
 
-def rejudge(lead_ids: Sequence[int], *, by: By, at: datetime) -> None:
+def rejudge(lead_ids: Sequence[int], *, by: Actor, at: datetime) -> None:
     """Decide again who runs and who waits, after names or numbers of locked leads changed.
 
     It covers these leads and all that share a number with them. Leads that are locked elsewhere, and those
@@ -125,7 +125,7 @@ def rejudge(lead_ids: Sequence[int], *, by: By, at: datetime) -> None:
     right=CHANGE_LEAD,
     refusal=gettext_lazy("Only a manager marks a number as shared."),
 )
-def mark_shared(point_id: int, shared_as: str, *, by: By, at: datetime) -> None:
+def mark_shared(point_id: int, shared_as: str, *, by: Actor, at: datetime) -> None:
     """Mark a number, on every lead that has it, as an agent's, a property manager's or an estate's.
 
     Then no lead waits for another because of it; with a blank `shared_as` they do again. Raises Forbidden
@@ -166,7 +166,7 @@ def doubled_ladders() -> list[int]:
     return sorted(doubled)
 
 
-def waiting_for(holder: Holder | None, *, by: By, at: datetime) -> dict[str, Any] | None:
+def waiting_for(holder: Holder | None, *, by: Actor, at: datetime) -> dict[str, Any] | None:
     """Return the ladder that a ladder waits for; identified only to people who may see that lead."""
     if holder is None:
         return None

@@ -11,7 +11,7 @@ from followups.rules.lead_gate import LeadGate, PointState
 from followups.rules.outcomes import OPEN, Case, LadderState, TaskState
 from followups.tests.factories import HOUR, NOW, at
 from governance.contact.rules import Question
-from governance.contact.services import GateBook, Where
+from governance.contact.services import GateContext, Where
 from governance.core.channels import CHANNELS
 from governance.core.places import ALL, Place
 from governance.market.rules import DEFAULT_RULES
@@ -24,7 +24,7 @@ MORNING = at(26, "09:00")
 def gate_at(when: datetime, *points: PointState) -> LeadGate:
     """The real gate with the default policy of Ontario: weekdays from 9:00 to 20:00."""
     policy = PolicyRow(1, "ON", ALL, ALL, True, DEFAULT_RULES.as_json(), "", 1)
-    book = GateBook(when, {("ON", ALL): (policy,)}, [], [])
+    book = GateContext(when, {("ON", ALL): (policy,)}, [], [])
     asked = {channel: Question(channel, True, True, Decimal("0.8")) for channel in CHANNELS}
     return LeadGate(when, Where(Place("ON", ALL), "America/Toronto"), book, points, asked)
 

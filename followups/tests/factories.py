@@ -13,7 +13,7 @@ from factory.django import DjangoModelFactory
 from followups.models import ContactPoint, FollowUpTask, Lead
 from followups.points import read_point
 from followups.services import Completed, Completion, LeadDetails, NewLadder, complete_task, create_ladder
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.places import Place
 from governance.market.services import upsert_policy
 from governance.models import KpiEvent
@@ -59,7 +59,7 @@ class PointFactory(DjangoModelFactory[ContactPoint]):
         model = ContactPoint
 
 
-def ladder(by: By, lead_id: str = "L-1", start: datetime = NOW, **other: Any) -> NewLadder:
+def ladder(by: Actor, lead_id: str = "L-1", start: datetime = NOW, **other: Any) -> NewLadder:
     """Begin the ladder of a lead in Toronto who has a phone; `other` goes to the service or her details."""
     names = set(LeadDetails.__dataclass_fields__)
     details = {
@@ -73,7 +73,7 @@ def ladder(by: By, lead_id: str = "L-1", start: datetime = NOW, **other: Any) ->
     )
 
 
-def finish(task: FollowUpTask, by: By, when: datetime = NOW, outcome: str = "", **said: Any) -> Completed:
+def finish(task: FollowUpTask, by: Actor, when: datetime = NOW, outcome: str = "", **said: Any) -> Completed:
     """Complete a task, with its channel's usual outcome unless another is said."""
     return complete_task(task.pk, Completion(outcome=outcome, **said), by=by, at=when)
 
@@ -100,6 +100,6 @@ def kpis(**which: Any) -> list[tuple[str, bool | None]]:
     return list(events.values_list("metric", "success"))
 
 
-def set_policy(by: By, when: datetime = NOW, province: str = "ON", **changes: Any) -> None:
+def set_policy(by: Actor, when: datetime = NOW, province: str = "ON", **changes: Any) -> None:
     """Change a province's market policy through its service."""
     upsert_policy(Place(province), by=by, at=when, reason="for a test", **changes)

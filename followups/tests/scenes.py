@@ -7,12 +7,12 @@ from typing import Any
 
 from followups import services
 from followups.models import FollowUpTask, LadderTemplate
-from governance.core.actors import By
+from governance.core.actors import Actor
 
 # A Tuesday, 10:00 in Toronto, where contact is allowed from 09:00 to 20:00.
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 NIGHT = datetime(2026, 11, 25, 2, 35, tzinfo=UTC)  # 21:35 of the same day, after the law's hours for calls
-SOMEBODY = By.system("tests")
+SOMEBODY = Actor.system("tests")
 
 
 def begin(lead_id: str, *, at: datetime = NOW, owner: str = "", **details: Any) -> FollowUpTask:

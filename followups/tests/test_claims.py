@@ -23,15 +23,15 @@ from followups.services import (
     stop_ladder,
 )
 from followups.tests.factories import DAY, HOUR, MINUTE, NOW, finish, fresh, ladder
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, NotFound, Refused
 from governance.models import Absence, User
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 
 
-def claim(who: By, when: datetime = NOW, **other: Any) -> tuple[str, list[int]]:
+def claim(who: Actor, when: datetime = NOW, **other: Any) -> tuple[str, list[int]]:
     token, ids, until = claim_due(by=who, at=when, **other)
     assert until == when + 15 * MINUTE
     return token, list(ids)

@@ -19,16 +19,16 @@ from followups.services.reading import look_at
 from followups.services.rescheduling import realign_due, request_realigning
 from followups.services.task_list import beside
 from followups.tests.factories import DAY, HOUR, MINUTE, NOW, at, finish, fresh, ladder, set_policy
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid
 from governance.models import Absence, User, WorkProfile
 from valhalla.testing import make_person
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 WEEKDAYS = [{"days": [0, 1, 2, 3, 4], "start": "09:00", "end": "17:00"}]
 NIGHT = at(25, "19:10")  # a Wednesday, calls are allowed until 20:00
-JOB = By.system("tests")
+JOB = Actor.system("tests")
 
 
 def closer(name: str = "cleo", **profile: Any) -> User:

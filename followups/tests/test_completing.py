@@ -28,13 +28,13 @@ from followups.tests.factories import (
     steps_of,
 )
 from governance.contact.services import judge_again
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused, Unavailable
 from governance.golive.services import set_go_live, set_kill_switch
 from governance.models import Closure, ContactDecision, OutboxMessage, User
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 EVENING = at(25, "19:50")
 NIGHT = at(25, "22:30")
 

@@ -24,17 +24,17 @@ from followups.services import (
 )
 from followups.services.rescheduling import realign_leads
 from followups.tests.factories import HOUR, MINUTE, NOW, PointFactory, finish, ladder
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Refused
 from governance.kpi.services import emit_kpi
 from governance.models import KpiEvent, Suppression
 from valhalla.testing import CLIENTS, at_once
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
-People = Callable[..., By]
+People = Callable[..., Actor]
 
 
-def first_steps(who: By, count: int) -> list[int]:
+def first_steps(who: Actor, count: int) -> list[int]:
     """Begin so many ladders and return the ids of their first steps."""
     with transaction.atomic():
         return [
@@ -50,7 +50,7 @@ def code(answer: Any) -> str:
 # --- completing ---------------------------------------------------------------------------------------------
 
 
-def complete_each_four_times(who: By, calls: int, chance: random.Random) -> None:
+def complete_each_four_times(who: Actor, calls: int, chance: random.Random) -> None:
     tasks = first_steps(who, calls // 4)
     work = tasks * 4
     chance.shuffle(work)
@@ -134,8 +134,8 @@ def test_of_completing_skipping_and_stopping_at_once_one_wins(by: People) -> Non
 # --- claims -------------------------------------------------------------------------------------------------
 
 
-def claim_all(people: list[By], tasks: int, meanwhile: Callable[[], Any]) -> None:
-    def claim(who: By) -> list[int]:
+def claim_all(people: list[Actor], tasks: int, meanwhile: Callable[[], Any]) -> None:
+    def claim(who: Actor) -> list[int]:
         mine: list[int] = []
         empty = 0
         while empty < 5:  # an empty answer says only that others hold the rest at this moment
@@ -167,7 +167,7 @@ def test_thirty_two_claimers_never_hold_the_same_task(by: People) -> None:
 
 def realign_leads_in_a_transaction(leads: list[int]) -> None:
     with transaction.atomic():
-        realign_leads(leads, at=NOW, by=By.system("test"))
+        realign_leads(leads, at=NOW, by=Actor.system("test"))
 
 
 @pytest.mark.long
@@ -198,7 +198,7 @@ def test_a_start_and_a_claim_at_once_give_the_task_to_one(by: People) -> None:
     starter, claimer = by("VA", "starter"), by("VA", "claimer")
     for task_id in first_steps(by("MANAGER"), 25):
 
-        def do(who: By, task_id: int = task_id) -> Any:
+        def do(who: Actor, task_id: int = task_id) -> Any:
             if who is starter:
                 return start_task(task_id, by=who, at=NOW)["ok"] and [task_id]
             return list(claim_due(by=who, at=NOW, filters={"pk": task_id})[1])
@@ -214,7 +214,7 @@ def test_a_start_and_a_claim_at_once_give_the_task_to_one(by: People) -> None:
 # --- ladders ------------------------------------------------------------------------------------------------
 
 
-def create_for_one_lead(who: By, calls: int) -> None:
+def create_for_one_lead(who: Actor, calls: int) -> None:
     answers = at_once(lambda _number: ladder(who).ladder.pk, range(calls))
     (made,) = (answer for answer in answers if not isinstance(answer, Refused))
     refusals = [answer for answer in answers if isinstance(answer, Refused)]

@@ -17,16 +17,16 @@ from followups.services import Completion, complete_task, record_heard_consent, 
 from followups.tests.factories import EMAIL, NOW, finish, ladder, set_policy
 from governance.contact.models import Consent, Suppression
 from governance.contact.services import can_contact, record_consent, suppress
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.golive.models import GoLiveState
 from governance.models import User
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 
 
-def hear(task: FollowUpTask, who: By, **said: Any) -> Consent:
+def hear(task: FollowUpTask, who: Actor, **said: Any) -> Consent:
     given = {
         "channel": "SMS",
         "wording": "Yes, text me",

@@ -15,15 +15,15 @@ from rest_framework.test import APIClient
 from followups.models import ContactPoint, FollowUpTask, Ladder, Lead, TaskCorrection
 from followups.services import Completion, correct_task, create_ladder
 from followups.tests.factories import DAY, MINUTE, NOW, PHONE, PointFactory, at, finish, fresh, ladder
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Refused
 from governance.models import KpiEvent, Suppression
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 
 
-def correct(task: FollowUpTask, by: By, outcome: str, when: Any = NOW + MINUTE, **said: Any) -> Any:
+def correct(task: FollowUpTask, by: Actor, outcome: str, when: Any = NOW + MINUTE, **said: Any) -> Any:
     said = {"reason": "typed the wrong one", **said}
     reason = said.pop("reason")
     return correct_task(task.pk, Completion(outcome=outcome, **said), by=by, at=when, reason=reason)

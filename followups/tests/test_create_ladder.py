@@ -24,11 +24,11 @@ from followups.tests.factories import (
     steps_of,
 )
 from governance.contact.services import suppress
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid, Refused
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 
 
 def test_a_new_lead_gets_six_tasks(by: People) -> None:

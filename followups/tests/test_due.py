@@ -26,15 +26,15 @@ from followups.tests.factories import (
     set_policy,
 )
 from governance.contact.services import suppress
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Refused
 from governance.models import Absence, ContactDecision, User
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 
 
-def leads(by: By, when: Any = NOW, **other: Any) -> list[str]:
+def leads(by: Actor, when: Any = NOW, **other: Any) -> list[str]:
     return [row["lead_id"] for row in due_tasks(by=by, at=when, **other)]
 
 

@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from followups.services import LeadDetails, create_ladder
-from governance.core.actors import By
+from governance.core.actors import Actor
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
-def local_due_times(by: By, start: datetime, province: str, city: str, zone: str) -> list[str]:
+def local_due_times(by: Actor, start: datetime, province: str, city: str, zone: str) -> list[str]:
     made = create_ladder(
         "L1", by=by, at=start.astimezone(UTC), province=province, details=LeadDetails(city=city)
     )
@@ -22,7 +22,7 @@ def local_due_times(by: By, start: datetime, province: str, city: str, zone: str
     return [f"{task.due_at.astimezone(ZoneInfo(zone)):%a %d %H:%M}" for task in made.tasks if task.due_at]
 
 
-def test_friday_evening_in_toronto(by: Callable[..., By]) -> None:
+def test_friday_evening_in_toronto(by: Callable[..., Actor]) -> None:
     """The specification's own example."""
     zone = "America/Toronto"
     start = datetime(2026, 11, 27, 19, 50, tzinfo=ZoneInfo(zone))
@@ -31,7 +31,7 @@ def test_friday_evening_in_toronto(by: Callable[..., By]) -> None:
     ]  # fmt: skip
 
 
-def test_saturday_before_closing_in_st_johns(by: Callable[..., By]) -> None:
+def test_saturday_before_closing_in_st_johns(by: Callable[..., Actor]) -> None:
     zone = "America/St_Johns"
     start = datetime(2026, 11, 28, 17, 45, tzinfo=ZoneInfo(zone))
     assert local_due_times(by("VA"), start, "NL", "St. John's", zone) == [
@@ -39,7 +39,7 @@ def test_saturday_before_closing_in_st_johns(by: Callable[..., By]) -> None:
     ]  # fmt: skip
 
 
-def test_sunday_night_in_nunavut_without_a_city(by: Callable[..., By]) -> None:
+def test_sunday_night_in_nunavut_without_a_city(by: Callable[..., Actor]) -> None:
     """Every clock must allow it: 09:00 in Cambridge Bay (UTC-7) to 20:00 in Iqaluit (UTC-5)."""
     start = datetime(2026, 11, 29, 7, 0, tzinfo=UTC)
     assert local_due_times(by("VA"), start, "NU", "", "UTC") == [

@@ -16,7 +16,7 @@ from rest_framework.test import APIClient
 
 from followups.models import ContactPoint, FollowUpTask, InboundContact, Ladder, Lead
 from followups.tests.factories import HOUR, MINUTE, NOW, PHONE, PointFactory, at
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.places import Place
 from governance.market.services import upsert_policy
 from governance.models import ApiToken, ContactDecision, KpiEvent, Suppression, User
@@ -672,7 +672,7 @@ def test_a_city_whose_letters_grow_when_folded_is_stored_and_opens_no_hour(api: 
     assert len(Lead.objects.get(external_id="L-9").city_key) == 200
 
 
-def test_can_contact_of_a_lead_takes_six_queries_at_most(api: Api, by: Callable[..., By]) -> None:
+def test_can_contact_of_a_lead_takes_six_queries_at_most(api: Api, by: Callable[..., Actor]) -> None:
     """Also where the channel needs consent; authentication and the token's first use included."""
     upsert_policy(
         Place("ON"), rules={"consent_required_channels": ["SMS"]}, by=by("MANAGER"), at=NOW, reason="x"

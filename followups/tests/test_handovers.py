@@ -32,14 +32,14 @@ from followups.tasks import dispatch_due
 from followups.tests.factories import HOUR, MINUTE, NOW, PHONE, at, finish, fresh, kpis, ladder
 from followups.wording import overdue
 from governance.accounts.models import User
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.golive.services import set_kill_switch
 from governance.outbox.services import drain_outbox
 from valhalla.testing import make_person
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-JOB = By.system("tests")
-People = Callable[..., By]
+JOB = Actor.system("tests")
+People = Callable[..., Actor]
 
 
 def handover(by: People, lead: str = "L-1", when: datetime = NOW) -> FollowUpTask:

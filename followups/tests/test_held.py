@@ -20,11 +20,11 @@ from followups.tests.factories import (
     steps_of,
 )
 from governance.contact.services import lift_suppression, record_consent, suppress
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Refused
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 LATER = NOW + MINUTE
 
 

@@ -26,7 +26,7 @@ from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
 from followups.services import LeadDetails, create_ladder
 from governance.contact import digests
 from governance.contact.services import suppress
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Unavailable
 from governance.core.spreadsheets import FORMULA_SIGNS
 from governance.models import KpiEvent, Suppression, User
@@ -39,7 +39,7 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 HEADING = (
     "Lead ID,Full Name,Phone,E-mail,Province,City,Postal Code,Lead Score,Language,Source,Notes,Buyer hint"
 )
-JOB = By.system("import_leads", "import-1")
+JOB = Actor.system("import_leads", "import-1")
 
 
 @pytest.fixture
@@ -310,7 +310,7 @@ def test_a_suppression_outlives_an_import(sheet: Callable[..., Path]) -> None:
 
 
 def test_ladders_of_one_person_under_several_ids_are_counted_as_waiting(
-    sheet: Callable[..., Path], by: Callable[..., By]
+    sheet: Callable[..., Path], by: Callable[..., Actor]
 ) -> None:
     names = {"L1": "Anne Tremblay", "L2": "ANNE TREMBLAY", "L3": "Marc Roy", "L4": ""}
     rows = [row(lead_id, Phone="416-555-1000", Full_Name=name) for lead_id, name in names.items()]
@@ -358,7 +358,7 @@ def test_each_ladder_runs_by_the_clock_of_its_city(sheet: Callable[..., Path]) -
     assert list(zones) == ["America/Winnipeg", "America/Toronto"]
 
 
-def test_ladders_of_a_sample_file(by: Callable[..., By]) -> None:
+def test_ladders_of_a_sample_file(by: Callable[..., Actor]) -> None:
     counts = run(SAMPLES / "leads_quebec.csv", ladders=True, by=by("MANAGER"))
     assert counts.no_ladder == {"lead_score_below_minimum": 193, "no_contact_point": 3}
     assert counts.ladders == 389 - 196 == Ladder.objects.count()
@@ -375,7 +375,7 @@ def test_with_go_live_off_the_leads_stay_and_no_ladder_starts(
     assert (Lead.objects.count(), Ladder.objects.count()) == (1, 0)
 
 
-def test_only_a_manager_imports(sheet: Callable[..., Path], by: Callable[..., By]) -> None:
+def test_only_a_manager_imports(sheet: Callable[..., Path], by: Callable[..., Actor]) -> None:
     path = sheet(row())
     with pytest.raises(Forbidden):
         run(path, by=by("VA"))

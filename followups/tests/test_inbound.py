@@ -12,12 +12,12 @@ from rest_framework.test import APIClient
 from followups.models import FollowUpTask, InboundContact, Ladder, Lead, LookupEvent
 from followups.services import due_tasks, look_up, record_inbound
 from followups.tests.factories import DAY, MINUTE, NOW, PHONE, at, finish, ladder
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Refused
 from governance.models import KpiEvent, Suppression
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 Api = Callable[..., APIClient]
 NIGHT = at(26, "03:00")
 

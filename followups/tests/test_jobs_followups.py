@@ -12,12 +12,12 @@ from followups import tasks
 from followups.models import FollowUpTask, RealignRequest, SlaSnapshot
 from followups.services import claim_due
 from followups.tests.factories import DAY, HOUR, MINUTE, NOW, fresh, ladder, local_times, set_policy, steps_of
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.models import ContactDecision, JobSlot, KpiEvent, OutboxMessage, User
 from governance.outbox.services import post_message
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 
 
 def test_every_minute_claims_are_freed_held_tasks_looked_at_and_messages_sent(by: People) -> None:

@@ -15,20 +15,20 @@ from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
 from followups.services import LeadDetails, create_ladder
 from followups.services.leads import MOST_BYTES, MOST_KEYS, MOST_VALUES, kept_besides
 from followups.tests.factories import EMAIL, NOW, PHONE, ladder, steps_of
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid, Refused
 from governance.core.places import Place
 from governance.golive.models import GoLiveState
 from governance.market.services import upsert_policy
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 Api = Callable[..., APIClient]
 OTHER_PHONE = "+14165550100"
 URL = "/api/followups/ladder/create"
 
 
-def again(by: By, province: str = "ON", market: str = "", **details: Any) -> Refused:
+def again(by: Actor, province: str = "ON", market: str = "", **details: Any) -> Refused:
     """Call once more for L-1 and return the refusal."""
     with pytest.raises(Refused) as refusal:
         create_ladder("L-1", by=by, at=NOW, province=province, market=market, details=LeadDetails(**details))

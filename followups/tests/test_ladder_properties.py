@@ -40,7 +40,7 @@ from followups.services import (
 from followups.tests.factories import HOUR, MINUTE, PHONE, PointFactory, at, finish, ladder, set_policy
 from governance.contact.reference import remove_reference, save_reference
 from governance.contact.services import lift_suppression, suppress
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Refused
 from governance.models import Closure, ContactDecision, KpiEvent, StatutoryHours, Suppression
 from governance.tests.minute_walker import Closed, Hours, Law, Walker, World
@@ -388,7 +388,7 @@ class LadderMachine(RuleBasedStateMachine):
     def a_night_passes(self) -> None:
         self.now += 24 * HOUR
         self.run_jobs()
-        request_realigning("", By.system("followups.realign_due"), self.now)
+        request_realigning("", Actor.system("followups.realign_due"), self.now)
         realign_due(self.now)
         self.held_back = set()
 

@@ -19,16 +19,16 @@ from followups.models import LookupEvent
 from followups.services import TooManyLookups, look_up, record_inbound
 from followups.services.lookup_bursts import bursts_at
 from followups.tests.factories import NOW, PHONE, ladder
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.kpi.figures import take_figures
 from governance.models import KpiEvent, OutboxMessage, User
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 MINUTE = timedelta(minutes=1)
-People = Callable[..., By]
+People = Callable[..., Actor]
 
 
-def looked(by: By, count: int, age: timedelta = MINUTE) -> None:
+def looked(by: Actor, count: int, age: timedelta = MINUTE) -> None:
     """Leave so many look-ups by somebody."""
     LookupEvent.objects.bulk_create(
         LookupEvent(kind="PHONE", digest=f"{number}", found=0, at=NOW - age, **by.written())

@@ -16,7 +16,7 @@ from followups.tests.cases import HOME, MOBILE, MORNING, gate_at
 from followups.tests.factories import DAY, HOUR, MINUTE, NOW, at
 from governance.contact.national_list import AreaList, ListedNumber
 from governance.contact.rules import SuppressionRow
-from governance.contact.services import GateBook
+from governance.contact.services import GateContext
 from governance.core.places import ALL
 from governance.market.rules import DEFAULT_RULES
 from governance.market.timeline import PolicyRow
@@ -82,7 +82,7 @@ def test_at_night_the_first_step_waits_for_the_morning() -> None:
 
 def test_the_cap_counts_the_steps_before() -> None:
     rules = DEFAULT_RULES.as_json() | {"max_contacts_per_day": 1}
-    book = GateBook(NOW, {("ON", ALL): (PolicyRow(1, "ON", ALL, ALL, True, rules, "", 1),)}, [], [])
+    book = GateContext(NOW, {("ON", ALL): (PolicyRow(1, "ON", ALL, ALL, True, rules, "", 1),)}, [], [])
     new = begun(gate=replace(gate_at(NOW, MOBILE), book=book))
     assert new.steps[0]["due_at"] == NOW
     assert new.steps[1]["due_at"] == MORNING

@@ -12,7 +12,7 @@ from followups import services
 from followups.models import FollowUpTask, Lead
 from followups.tests.scenes import NIGHT, NOW, begin, call_step, many
 from governance.accounts.rules import by_user
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Unavailable
 from governance.models import Absence, User, WorkProfile
 from valhalla.testing import at_once, make_by, make_person
@@ -23,7 +23,7 @@ MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
-def va(db: None) -> By:
+def va(db: None) -> Actor:
     return make_by("VA", "vera")
 
 
@@ -34,7 +34,7 @@ def old(lead_id: str, **more: object) -> FollowUpTask:
     return task
 
 
-def test_next_leases_the_oldest_task_for_fifteen_minutes(va: By) -> None:
+def test_next_leases_the_oldest_task_for_fifteen_minutes(va: Actor) -> None:
     old("L-2", phone="416 555 0002")
     first = old("L-1", phone="416 555 0001")
     FollowUpTask.objects.filter(pk=first.pk).update(due_at=NOW - timedelta(days=3))
@@ -43,7 +43,7 @@ def test_next_leases_the_oldest_task_for_fifteen_minutes(va: By) -> None:
     assert (first.claimed_by, first.claim_until) == ("vera", NOW + 15 * MINUTE)
 
 
-def test_asking_twice_gives_the_same_task_and_finishing_it_the_next(va: By) -> None:
+def test_asking_twice_gives_the_same_task_and_finishing_it_the_next(va: Actor) -> None:
     one, two = many(2)
     assert services.next_task(by=va, at=NOW + MINUTE) == one.pk
     assert services.next_task(by=va, at=NOW + 2 * MINUTE) == one.pk
@@ -53,7 +53,7 @@ def test_asking_twice_gives_the_same_task_and_finishing_it_the_next(va: By) -> N
     assert services.next_task(by=va, at=NOW + 4 * MINUTE) is None
 
 
-def test_promised_callbacks_come_first_then_inbound_then_young_leads_then_what_closes(va: By) -> None:
+def test_promised_callbacks_come_first_then_inbound_then_young_leads_then_what_closes(va: Actor) -> None:
     plain = old("L-plain", phone="416 555 0001")
     closing = old("L-closing", province="NL", city="St. John's", phone="709 555 0101")
     evening = NOW + timedelta(hours=8)  # 18:00 in Toronto, 19:30 in St. John's: half an hour remains there
@@ -74,7 +74,7 @@ def test_promised_callbacks_come_first_then_inbound_then_young_leads_then_what_c
     assert given == [promised.pk, inbound.pk, young.pk, closing.pk, plain.pk]
 
 
-def test_what_may_not_be_contacted_now_is_never_given(va: By) -> None:
+def test_what_may_not_be_contacted_now_is_never_given(va: Actor) -> None:
     begin("L-on")
     there = old("L-bc", province="BC", city="Vancouver", phone="604 555 0101")
     assert services.next_task(by=va, at=NIGHT - 2 * timedelta(hours=1)) is not None  # 19:35 in Toronto
@@ -83,7 +83,7 @@ def test_what_may_not_be_contacted_now_is_never_given(va: By) -> None:
     assert services.next_task(by=va, at=NIGHT + timedelta(hours=2)) is None
 
 
-def test_one_that_may_be_contacted_is_found_behind_many_that_may_not(va: By) -> None:
+def test_one_that_may_be_contacted_is_found_behind_many_that_may_not(va: Actor) -> None:
     for n in range(8):  # those of St. John's are older
         old(f"L-{n}", province="NL", city="St. John's", phone=f"709 555 {n:04d}")
     labrador = begin("L-9", province="NL", city="Happy Valley-Goose Bay", phone="709 555 0100")
@@ -92,7 +92,7 @@ def test_one_that_may_be_contacted_is_found_behind_many_that_may_not(va: By) -> 
     assert services.next_task(by=va, at=late) == labrador.pk
 
 
-def test_the_work_profile_narrows_what_is_given_but_for_ones_own(va: By) -> None:
+def test_the_work_profile_narrows_what_is_given_but_for_ones_own(va: Actor) -> None:
     person = User.objects.get(username="vera")
     WorkProfile.objects.create(user=person, provinces=["BC"], channels=[], languages=["fr"])
     vera = by_user(User.objects.get(pk=person.pk))
@@ -106,7 +106,7 @@ def test_the_work_profile_narrows_what_is_given_but_for_ones_own(va: By) -> None
     assert {given, services.next_task(by=vera, at=NOW + timedelta(hours=3))} == {french.pk, own.pk}
 
 
-def test_anothers_tasks_are_given_only_while_she_is_absent(va: By) -> None:
+def test_anothers_tasks_are_given_only_while_she_is_absent(va: Actor) -> None:
     otto = make_person("VA", "otto")
     task = old("L-1", owner="otto")
     assert services.next_task(by=va, at=NOW) is None
@@ -114,13 +114,13 @@ def test_anothers_tasks_are_given_only_while_she_is_absent(va: By) -> None:
     assert services.next_task(by=va, at=NOW) == task.pk
 
 
-def test_filters_narrow_what_is_given(va: By) -> None:
+def test_filters_narrow_what_is_given(va: Actor) -> None:
     old("L-1")
     call = call_step("L-2", at=NOW - timedelta(hours=1), phone="416 555 0002")
     assert services.next_task(by=va, at=NOW, filters={"channel": "CALL"}) == call.pk
 
 
-def test_the_outsider_and_the_kill_switch_are_refused(va: By, settings: pytest.FixtureRequest) -> None:
+def test_the_outsider_and_the_kill_switch_are_refused(va: Actor, settings: pytest.FixtureRequest) -> None:
     begin("L-1")
     with pytest.raises(Forbidden):
         services.next_task(by=make_by("AUDITOR"), at=NOW)
@@ -130,7 +130,7 @@ def test_the_outsider_and_the_kill_switch_are_refused(va: By, settings: pytest.F
     assert not FollowUpTask.objects.exclude(claimed_by="").exists()
 
 
-def test_next_costs_the_same_few_queries_however_many_are_due(va: By) -> None:
+def test_next_costs_the_same_few_queries_however_many_are_due(va: Actor) -> None:
     def cost() -> int:
         with CaptureQueriesContext(connection) as caught:
             assert services.next_task(by=va, at=NOW + MINUTE)
@@ -159,7 +159,7 @@ def test_people_who_ask_at_once_never_get_the_same_task() -> None:
     assert FollowUpTask.objects.filter(pk__in=[t.pk for t in tasks]).exclude(claimed_by="").count() == 16
 
 
-def test_next_keeps_to_the_chosen_channel_also_while_another_task_is_held(va: By) -> None:
+def test_next_keeps_to_the_chosen_channel_also_while_another_task_is_held(va: Actor) -> None:
     text = begin("L-1", at=NOW, phone="416 555 0001")
     call = call_step("L-2", at=NOW - 31 * MINUTE, phone="416 555 0002")
     assert call.channel == "CALL"

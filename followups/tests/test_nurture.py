@@ -26,17 +26,17 @@ from followups.services import (
     undo_opt_out,
 )
 from followups.tests.factories import DAY, NOW, ladder, set_policy, steps_of
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden
 from governance.golive.models import GoLiveState
 from governance.models import KpiEvent
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 THEN = NOW + 90 * DAY
 
 
-def finish(by: By, *, until: int | None = None, last: str = "", at: datetime = NOW) -> Completed:
+def finish(by: Actor, *, until: int | None = None, last: str = "", at: datetime = NOW) -> Completed:
     """Complete the steps of the running ladder, each when it is due; the last with `last`."""
     done = None
     steps = list(FollowUpTask.objects.filter(ladder__status="ACTIVE").order_by("step"))[:until]
@@ -140,7 +140,7 @@ def test_a_correction_of_the_last_step_takes_the_rest_back(by: People, rested: L
 # --- what managers decide -----------------------------------------------------------------------------------
 
 
-def set_rest(by: By, rest: Rest | None, **changes: Any) -> LadderTemplate:
+def set_rest(by: Actor, rest: Rest | None, **changes: Any) -> LadderTemplate:
     general = LadderTemplate.objects.get(province="")
     how = {"enabled": True, "steps": general.steps, **changes}
     return save_template("ON", "ALL", by=by, at=NOW, reason="a test", rest=rest, **how)

@@ -30,15 +30,15 @@ from followups.tests.factories import (
 from governance.contact import digests
 from governance.contact.models import Suppression
 from governance.contact.services import can_contact, suppress
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, NotFound, Refused
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 SOON = NOW + MINUTE
 
 
-def press(task: FollowUpTask, who: By, when: Any = NOW) -> OptOutPress:
+def press(task: FollowUpTask, who: Actor, when: Any = NOW) -> OptOutPress:
     complete_task(task.pk, Completion(outcome="OPTED_OUT", by_key=True), by=who, at=when)
     return OptOutPress.objects.latest("pk")
 

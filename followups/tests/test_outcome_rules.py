@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from followups.rules import ADVANCING, DEFAULT_STEPS, HAPPENED, NEXT, STOPPING
 from followups.rules.completion import (
-    Actor,
     Asked,
     Claim,
     Completion,
     Record,
+    Recorder,
     check_completion,
     contact_time,
     decide_completion,
@@ -48,7 +48,7 @@ from followups.tests.cases import HOME, MOBILE, MORNING, case_of, done, gate_at,
 from followups.tests.factories import DAY, HOUR, MINUTE, NOW, at
 from governance.contact.national_list import AreaList, ListedNumber
 from governance.contact.rules import ConsentRow
-from governance.contact.services import GateBook
+from governance.contact.services import GateContext
 from governance.core.errors import Invalid
 from governance.core.places import ALL
 from governance.market.rules import DEFAULT_RULES
@@ -56,7 +56,7 @@ from governance.market.timeline import PolicyRow
 
 pytestmark = pytest.mark.once
 OUTCOMES = sorted({*ADVANCING, *STOPPING, *HAPPENED})
-ANNE = Actor("anne", "anne")
+ANNE = Recorder("anne", "anne")
 
 
 # --- the next step ----------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def test_planned_contacts_count_for_the_steps_after_them() -> None:
     rules = DEFAULT_RULES.as_json() | {"max_contacts_per_day": 1}
     policy = PolicyRow(1, "ON", ALL, ALL, True, rules, "", 1)
     gate = gate_at(NOW, MOBILE)
-    gate = replace(gate, book=GateBook(NOW, {("ON", ALL): (policy,)}, [], []))
+    gate = replace(gate, book=GateContext(NOW, {("ON", ALL): (policy,)}, [], []))
     skipped = step(2, status="SKIPPED")  # out of turn: the first step is still to be done today
     case = case_of(step(1, is_current=True), skipped, step(3), number=2, gate=gate)
     plan = decide_advance(case, case.task)
@@ -262,7 +262,7 @@ AFTER_ANOTHER = Record(earlier=(NOW - MINUTE,))
         (DIALED, Completion(), ANNE, (NOW - HOUR, False)),
         (
             Record(started_at=NOW - HOUR, started_by="gus"), Completion(),
-            Actor("dialer", "dialer", is_program=True), (NOW - HOUR, False),
+            Recorder("dialer", "dialer", is_program=True), (NOW - HOUR, False),
         ),
         (Record(started_at=NOW - 25 * HOUR, started_by="anne"), Completion(), ANNE, (NOW, False)),
         (Record(), Completion(contacted_at=NOW - HOUR, note="x"), ANNE, (NOW - HOUR, True)),
@@ -273,7 +273,7 @@ AFTER_ANOTHER = Record(earlier=(NOW - MINUTE,))
         (AFTER_ANOTHER, Completion(contacted_at=NOW - HOUR, note="x"), ANNE, "contacted_at"),
     ],
 )  # fmt: skip
-def test_when_the_contact_was(record: Record, completion: Completion, actor: Actor, contact: Any) -> None:
+def test_when_the_contact_was(record: Record, completion: Completion, actor: Recorder, contact: Any) -> None:
     case = case_of(step(1))
     if isinstance(contact, str):
         with pytest.raises(Invalid) as refusal:
@@ -284,7 +284,7 @@ def test_when_the_contact_was(record: Record, completion: Completion, actor: Act
 
 
 NIGHT = at(25, "22:30")
-BOSS = Actor("boss", "boss", may_override=True)
+BOSS = Recorder("boss", "boss", may_override=True)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ BOSS = Actor("boss", "boss", may_override=True)
         (Completion("OPTED_OUT"), ANNE, {"allowed": None, "verdict": None}),
     ],
 )
-def test_the_gate_at_night(completion: Completion, actor: Actor, facts: dict[str, Any]) -> None:
+def test_the_gate_at_night(completion: Completion, actor: Recorder, facts: dict[str, Any]) -> None:
     case = case_of(step(1), when=NIGHT)
     wanted = Wanted(completion.outcome)
     plan = decide_completion(case, Asked(Record(), completion, actor, wanted, NIGHT))

@@ -43,13 +43,13 @@ from followups.tests.factories import (
 )
 from followups.timeline import timeline
 from governance.contact.services import lift_suppression
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.golive.services import set_kill_switch
 from governance.models import ContactDecision, KpiEvent, Suppression
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 NIGHT = at(26, "03:00")
 
 
@@ -440,7 +440,7 @@ def test_a_wrong_number_reported_later_pushes_nothing(by: People) -> None:
 # --- opt-outs -------------------------------------------------------------------------------------
 
 
-def opted_out(task: FollowUpTask, who: By) -> None:
+def opted_out(task: FollowUpTask, who: Actor) -> None:
     """Record an opt-out at three in the night and see that it took."""
     complete_task(task.pk, Completion(outcome="OPTED_OUT"), by=who, at=NIGHT)
     lead = fresh(task).lead

@@ -23,12 +23,12 @@ from followups.tests.factories import (
     set_policy,
     steps_of,
 )
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.models import ContactDecision
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 
 
 # --- snoozing -----------------------------------------------------------------------------

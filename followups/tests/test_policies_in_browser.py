@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from followups.models import LadderTemplate
 from followups.services import realign_due
 from followups.tests.factories import ladder, steps_of
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.market.models import MarketPolicy
 from governance.models import User
 from governance.risk.models import RiskPolicy
@@ -57,7 +57,7 @@ def hours_of_saturday(made: Any) -> list[float]:
 
 
 def test_torontos_saturday_hours_are_changed_and_the_open_tasks_move(
-    page: Page, live_server: Any, person: Callable[..., User], by: Callable[..., By]
+    page: Page, live_server: Any, person: Callable[..., User], by: Callable[..., Actor]
 ) -> None:
     person("MANAGER", "mona")
     made = ladder(by("VA"), start=FRIDAY, market="TORONTO")

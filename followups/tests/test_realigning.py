@@ -23,13 +23,13 @@ from followups.tests.factories import (
     set_policy,
     steps_of,
 )
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.models import Closure
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 LATE_HOURS = {"contact_windows_local": [{"days": [0, 1, 2, 3, 4], "start": "16:00", "end": "20:00"}]}
-JOB = By.system("test")
+JOB = Actor.system("test")
 
 
 def test_a_change_of_policy_asks_for_it_and_moves_future_tasks(by: People) -> None:

@@ -11,13 +11,13 @@ import pytest
 from followups.models import FollowUpTask, RealignRequest
 from followups.services import realign_due
 from followups.tests.factories import MINUTE, NOW, fresh, ladder, steps_of
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.places import Place
 from governance.market.models import MarketPolicy
 from governance.market.services import apply_scheduled, cancel_scheduled, schedule_change, simulate_policy
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 EVENINGS = {"contact_windows_local": [{"days": [0, 1, 2, 3, 4], "start": "18:00", "end": "20:00"}]}
 LATER = NOW + MINUTE
 IN_TWO_DAYS = NOW + timedelta(days=2)

@@ -12,20 +12,20 @@ from django.urls import reverse
 from followups.models import FollowUpTask, Lead
 from followups.services import Completion, NewLadder, complete_for, leads_with_number, start_task
 from followups.tests.factories import MINUTE, NOW, fresh, kpis, ladder, steps_of
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid, Refused, Unavailable
 from governance.models import ContactDecision
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 ANNE = "Anne Tremblay"
 
 
-def two(by: By, **second: Any) -> tuple[NewLadder, NewLadder]:
+def two(by: Actor, **second: Any) -> tuple[NewLadder, NewLadder]:
     return ladder(by, "L-1", name=ANNE), ladder(by, "L-2", NOW + MINUTE, **{"name": ANNE, **second})
 
 
-def record(first: NewLadder, second: NewLadder, by: By, outcome: str, **said: Any) -> None:
+def record(first: NewLadder, second: NewLadder, by: Actor, outcome: str, **said: Any) -> None:
     also = [second.ladder.lead_id]
     complete_for(first.tasks[0].pk, Completion(outcome, **said), by=by, at=NOW + 2 * MINUTE, also=also)
 
@@ -94,7 +94,7 @@ def test_the_card_shows_the_leads_and_records_on_those_that_are_ticked(
     client: Client, person: Callable[..., Any], time_machine: Any
 ) -> None:
     user = person("VA")
-    by = By.system("tests")
+    by = Actor.system("tests")
     first, second = two(by)
     time_machine.move_to(NOW + 2 * MINUTE)
     client.force_login(user)

@@ -12,11 +12,11 @@ import pytest
 from followups.models import FollowUpTask, SlaSnapshot
 from followups.services import escalate_overdue, skip_task, sla_of, snapshot_sla, snooze_task, stop_ladder
 from followups.tests.factories import DAY, HOUR, MINUTE, NOW, at, finish, ladder, set_policy
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.models import KpiEvent, OutboxMessage, User
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 
 
 def one(by: People, lead_id: str, minutes: int | None = None, start: Any = NOW, **other: Any) -> FollowUpTask:

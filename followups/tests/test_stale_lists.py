@@ -38,11 +38,11 @@ from followups.tests.factories import (
 from governance.contact.do_not_call import import_do_not_call, uncovered_area_codes
 from governance.contact.services import judge_again, record_consent
 from governance.contact.statements import state_exempt_calls
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Refused
 from governance.models import ContactDecision
 
-People = Callable[..., By]
+People = Callable[..., Actor]
 Import = Callable[..., None]
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 OLD = date(2026, 10, 20)  # 36 days before NOW
@@ -55,7 +55,7 @@ def read_in(tmp_path: Path) -> Import:
     def run(day: date, when: datetime = NOW - DAY, code: str = "416") -> None:
         path = tmp_path / "list.txt"
         path.write_text(f"{code}5550000\n")
-        import_do_not_call(path, list_date=day, by=By.system("tests"), at=when)
+        import_do_not_call(path, list_date=day, by=Actor.system("tests"), at=when)
 
     return run
 
@@ -65,7 +65,7 @@ def held(made: Any) -> list[str]:
 
 
 def realign(when: datetime) -> None:
-    request_realigning("", By.system("tests"), when)
+    request_realigning("", Actor.system("tests"), when)
     realign_due(when)
 
 

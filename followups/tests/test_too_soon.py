@@ -44,13 +44,13 @@ from followups.tests.factories import (
 )
 from governance.contact.rules import Calendar, OpenHours, Question, judge, next_allowed
 from governance.contact.services import can_contact, judge_again
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Refused
 from governance.core.places import ZONES
 from governance.market.rules import DEFAULT_RULES
 from governance.models import ContactDecision, OutboxMessage, User
 
-People = Callable[..., By]
+People = Callable[..., Actor]
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 MORNING = at(25, "09:30")  # a Wednesday

@@ -17,11 +17,11 @@ from followups.rules import Urgency, urgency
 from followups.services import claim_due, due_tasks, next_task
 from followups.services.queue import most_urgent
 from followups.tests.factories import DAY, HOUR, MINUTE, NOW, at
-from governance.core.actors import By
+from governance.core.actors import Actor
 
 pytestmark = pytest.mark.both
 
-People = Callable[..., By]
+People = Callable[..., Actor]
 EVENING = at(
     25, "19:20"
 )  # half past eight in St. John's, where the day is over; 40 minutes are left in Toronto
@@ -105,7 +105,7 @@ def random_queues(rnd: random.Random, names: Sequence[str], now: datetime) -> No
     FollowUpTask.objects.bulk_create(rnd.sample(tasks, len(tasks)))
 
 
-def check_queue(name: str, by: By, now: datetime) -> tuple[int, int]:
+def check_queue(name: str, by: Actor, now: datetime) -> tuple[int, int]:
     """Compare what the list, Next and claims make of one queue; return how many tasks each has."""
     ours = {"market_key": name}
     listed = due_tasks(by=by, at=now, filters=ours, contactable=True, order="urgent")
@@ -123,7 +123,7 @@ def check_queue(name: str, by: By, now: datetime) -> tuple[int, int]:
     return len(free), len(handovers)
 
 
-def walk(seed: int, by: By, count: int) -> None:
+def walk(seed: int, by: Actor, count: int) -> None:
     rnd = random.Random(seed)
     seen = most = 0
     for first in range(0, count, 100):

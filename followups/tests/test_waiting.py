@@ -31,12 +31,12 @@ from followups.services.opt_outs import presses_to_undo, undo_opt_out
 from followups.services.waiting import holders_of, release_after
 from followups.tests.factories import DAY, EMAIL, MINUTE, NOW, PHONE, finish, fresh, ladder, steps_of
 from governance.contact.services import suppress
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Refused
 from valhalla.testing import at_once
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 ANNE = "Anne Tremblay"
 
 
@@ -44,7 +44,7 @@ def held(made: NewLadder) -> list[str]:
     return [task.held_reason for task in steps_of(made)]
 
 
-def two(by: By, **second: Any) -> tuple[NewLadder, NewLadder]:
+def two(by: Actor, **second: Any) -> tuple[NewLadder, NewLadder]:
     """Begin the ladders of two leads with one phone and, unless another is said, one name."""
     return ladder(by, "L-1", name=ANNE), ladder(by, "L-2", NOW + MINUTE, **{"name": ANNE, **second})
 
@@ -182,7 +182,7 @@ def test_a_released_step_before_the_one_that_ran_on_is_the_next(by: People) -> N
 
 # --- going on -----------------------------------------------------------------------------------------------
 
-ENDS: dict[str, Callable[[NewLadder, By], object]] = {
+ENDS: dict[str, Callable[[NewLadder, Actor], object]] = {
     "stopped": lambda first, by: stop_ladder(first.ladder.pk, by=by, at=NOW + DAY, reason="for a test"),
     "reached": lambda first, by: finish(first.tasks[0], by, NOW + DAY, "REACHED", next="NOT_INTERESTED"),
     "replied": lambda first, by: finish(first.tasks[0], by, NOW + DAY, "REPLIED"),
@@ -196,7 +196,7 @@ ENDS: dict[str, Callable[[NewLadder, By], object]] = {
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_it_goes_on_in_the_transaction_that_ends_the_first(
-    by: People, end: Callable[[NewLadder, By], object]
+    by: People, end: Callable[[NewLadder, Actor], object]
 ) -> None:
     first, second = two(by("VA"))
     end(first, by("MANAGER"))

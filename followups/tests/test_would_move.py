@@ -13,14 +13,14 @@ from rest_framework.test import APIClient
 from followups.models import FollowUpTask
 from followups.services import realign_due, would_move
 from followups.tests.factories import MINUTE, NOW, fresh, ladder, set_policy, steps_of
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.hooks import PolicyDraft
 from governance.core.places import Place
 from governance.market.services import simulate_policy, upsert_policy
 from governance.models import MarketPolicy
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 LATE_HOURS = {"contact_windows_local": [{"days": [0, 1, 2, 3, 4], "start": "16:00", "end": "20:00"}]}
 LATER = NOW + MINUTE
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from governance.accounts.models import OPERATOR, AccountChange, User
 from governance.core import hooks
-from governance.core.actors import ACTOR_LENGTH, By
+from governance.core.actors import ACTOR_LENGTH, Actor
 
 Kind = AccountChange.Kind
 # The events' names in the security log.
@@ -33,7 +33,7 @@ def record(
     kind: AccountChange.Kind,
     user: User,
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     role_before: str = "",
     role: str = "",
@@ -59,8 +59,8 @@ def record(
     hooks.security_event.ask(EVENTS[kind], by, {**told, **(details or {})})
 
 
-def by_command_line() -> By:
+def by_command_line() -> Actor:
     """Return an actor for a manage.py command, named after it; "operator" in any other program."""
     program, command = [*sys.argv, "", ""][:2]
     named = Path(program).name == "manage.py" and command.isascii() and command.isidentifier()
-    return By.system(command if named else OPERATOR)
+    return Actor.system(command if named else OPERATOR)

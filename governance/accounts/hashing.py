@@ -40,7 +40,7 @@ class Busy(Refused):
         )
 
 
-class Turns:
+class WorkLimit:
     """Lets `at_once` threads work and `waiting` others wait for up to `seconds`. Raises Busy for the rest."""
 
     def __init__(self, at_once: int, waiting: int, seconds: float = WAITS) -> None:
@@ -73,11 +73,11 @@ class Turns:
                 self._changed.notify()
 
 
-def turns_of(threads: int, at_once: int) -> Turns:
+def turns_of(threads: int, at_once: int) -> WorkLimit:
     """Return the limits for a process with so many threads; with more than one, one always stays free."""
     held = max(1, threads - 1)
     working = min(at_once, held)
-    return Turns(working, min(held - working, MOST_WAITING))
+    return WorkLimit(working, min(held - working, MOST_WAITING))
 
 
 MOST_WAITING = 8
@@ -97,7 +97,7 @@ class BoundedArgon2(Argon2PasswordHasher):
 
 
 # Whole sign-ins: besides its hash, each waits for the database, which must not occupy all threads either.
-entries = Turns(turns.at_once + turns.most_waiting, 0)
+entries = WorkLimit(turns.at_once + turns.most_waiting, 0)
 
 
 class SignInQueue:

@@ -20,7 +20,7 @@ from django_otp_webauthn.models import WebAuthnCredential
 from governance.accounts.account_log import Kind, record
 from governance.accounts.backup_codes import create_codes, has_codes
 from governance.accounts.models import User
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid, Refused
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def add_passkey(
     name: str,
     register: Callable[[User, str], WebAuthnCredential],
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     first: bool = False,
 ) -> tuple[WebAuthnCredential, list[str]]:
@@ -76,7 +76,7 @@ def rename_passkey(user_id: int, number: int, name: str) -> str:
 
 
 @transaction.atomic
-def remove_passkey(user_id: int, number: int, *, must_keep_one: bool, by: By, at: datetime) -> str:
+def remove_passkey(user_id: int, number: int, *, must_keep_one: bool, by: Actor, at: datetime) -> str:
     """Remove one's own passkey and return its name; the last second factor takes the backup codes with it.
 
     `must_keep_one` says that the person may not be without a second factor. Raises Refused `unknown_passkey`,

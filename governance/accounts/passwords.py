@@ -19,7 +19,7 @@ from governance.accounts.account_log import Kind, record
 from governance.accounts.models import User
 from governance.accounts.rules import by_user
 from governance.accounts.services import MANAGE, guard_superuser
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.core.errors import Invalid, Refused, not_allowed
 from governance.core.verbs import needs_right
 
@@ -48,7 +48,7 @@ class Link:
 
 @transaction.atomic
 @needs_right(MANAGE, refusal=gettext_lazy("Only a manager creates password links."))
-def create_link(username: str, *, by: By, at: datetime) -> Link:
+def create_link(username: str, *, by: Actor, at: datetime) -> Link:
     """Create a link for setting a person's password, once, within 24 hours. The old one works until then.
 
     Raises Forbidden without the permission, for oneself, and for a superuser unless the operator or another
@@ -98,7 +98,7 @@ def use_link(text: str, new: str, *, correlation_id: str, at: datetime) -> User:
 
 
 @transaction.atomic
-def set_own_password(user_id: int, new: str, *, by: By, at: datetime) -> User:
+def set_own_password(user_id: int, new: str, *, by: Actor, at: datetime) -> User:
     """Set one's own password, after the old one was checked, and end one's other sessions.
 
     Returns the person as stored. Raises Forbidden for another person's, Invalid for a weak password or the
@@ -113,7 +113,7 @@ def set_own_password(user_id: int, new: str, *, by: By, at: datetime) -> User:
     return user
 
 
-def _set(user: User, new: str, *, by: By, at: datetime) -> None:
+def _set(user: User, new: str, *, by: Actor, at: datetime) -> None:
     try:
         validate_password(new, user)
     except ValidationError as weak:

@@ -11,7 +11,7 @@ from django.db.models.functions import Lower
 
 from governance.accounts.models import Absence, ApiToken, User
 from governance.core.actors import Role
-from governance.core.compiled import Prepared, Slot
+from governance.core.compiled import CompiledQuery, Param
 
 MOST = 1000
 
@@ -21,11 +21,11 @@ def active() -> QuerySet[Any]:
     return User.objects.filter(is_active=True).annotate(key=Lower("username"))
 
 
-@Prepared
+@CompiledQuery
 def tokens_of() -> Any:
     """Return the tokens that begin with `key`, each with its user and work profile."""
     return (
-        ApiToken.objects.filter(token_key=Slot("key"))
+        ApiToken.objects.filter(token_key=Param("key"))
         .select_related("user__work_profile")
         .only(
             *("digest", "expiry", "revoked_at", "last_used_at", "scopes", "calls_per_minute", "issuer"),

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from governance.core.actors import TOKEN_ID_LENGTH, By, Role
+from governance.core.actors import TOKEN_ID_LENGTH, Actor, Role
 from governance.core.channels import CHANNELS
 from governance.core.hours import read_windows
 from governance.core.places import Province
@@ -40,12 +40,12 @@ def rights_of(user: Any, token: Any = None) -> frozenset[str]:
     return rights | POLICY_RIGHTS if POLICY in getattr(token, "scopes", ()) else rights
 
 
-def by_user(user: Any, token: Any = None, **more: Any) -> By:
+def by_user(user: Any, token: Any = None, **more: Any) -> Actor:
     """Return the actor of a signed-in user, with their permissions and work profile."""
     profile = getattr(
         user, "work_profile", None
     )  # missing for most: RelatedObjectDoesNotExist is an AttributeError
-    return By(
+    return Actor(
         username=user.get_username(),
         role=str(getattr(user, "role", "")),
         rights=rights_of(user, token),

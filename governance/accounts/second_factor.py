@@ -16,7 +16,7 @@ from governance.accounts.account_log import Kind, record
 from governance.accounts.models import SignIn, User
 from governance.accounts.services import MANAGE, guard_superuser, require_reason
 from governance.accounts.sign_ins import close_all_of
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Refused, not_allowed
 from governance.core.verbs import needs_right
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @transaction.atomic
 @needs_right(MANAGE, refusal=gettext_lazy("Only a manager resets a second factor."))
-def reset_second_factor(username: str, *, by: By, at: datetime, reason: str) -> bool:
+def reset_second_factor(username: str, *, by: Actor, at: datetime, reason: str) -> bool:
     """Remove a person's device, passkeys and backup codes, and end their sessions.
 
     Returns whether they had any, so that a repeat changes nothing. Raises Forbidden without the permission,

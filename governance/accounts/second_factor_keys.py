@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from governance.accounts import totp_seeds as seeds
 from governance.accounts.models import Authenticator, SecondFactorKey
 from governance.core import hooks
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import NotFound, Refused
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def _of_other_keys(number: int) -> QuerySet[Authenticator]:
 
 
 @transaction.atomic
-def add_key(number: int, *, by: By, at: datetime) -> None:
+def add_key(number: int, *, by: Actor, at: datetime) -> None:
     """Remember a key of the ring under its number; a repeat changes nothing.
 
     Raises Refused `key_number_taken` if another key has, or had, the number.
@@ -95,7 +95,7 @@ def _in_steps(devices: QuerySet[Authenticator]) -> Iterator[Authenticator]:
 
 
 @transaction.atomic
-def drop_key(number: int, *, by: By, at: datetime) -> None:
+def drop_key(number: int, *, by: Actor, at: datetime) -> None:
     """Record that a key is no longer needed. Its number is not used again.
 
     Raises NotFound for an unknown or dropped key, Refused `key_in_use` for the current one and `key_needed`

@@ -1,7 +1,7 @@
 """The second step of the login: a mark in the session, besides the password's own, says who has passed it.
 
 People who still owe a code or passkey are anonymous to every page and to the API; only the pages of the
-second factor know them, as `request.half_in`. Tokens are not affected.
+second factor know them, as `request.pending_user`. Tokens are not affected.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class SecondFactor:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        request.half_in = None  # type: ignore[attr-defined]  # read by the pages of the second factor
+        request.pending_user = None  # type: ignore[attr-defined]  # read by the pages of the second factor
         request.owes_password = None  # type: ignore[attr-defined]  # read by the page of the password
         user = request.user
         if not user.is_authenticated:
@@ -112,7 +112,7 @@ class SecondFactor:
             return self._with_own_password(request)
         if OWED not in request.session and not always_needs_one(user):
             return self._with_own_password(request)
-        request.half_in = user  # type: ignore[attr-defined]  # as above
+        request.pending_user = user  # type: ignore[attr-defined]  # as above
         request.user = AnonymousUser()
         return _sent_on(self.get_response(request), "second_factor")
 

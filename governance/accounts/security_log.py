@@ -30,7 +30,7 @@ from django.urls import reverse
 from governance.accounts.lockout import typed_name
 from governance.accounts.models import ApiToken
 from governance.core import hooks
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.client_address import client_address
 from governance.core.current import current_correlation_id, current_request
 
@@ -161,7 +161,7 @@ def token_name(token: ApiToken) -> str:
 
 
 @hooks.security_event.register
-def by_somebody(event: str, by: By, fields: Mapping[str, Any]) -> None:
+def by_somebody(event: str, by: Actor, fields: Mapping[str, Any]) -> None:
     """Log a change by a service, once it is committed."""
     note_on_commit(
         event, by=by.username, by_id=by.user_id, by_token=by.token_id or None,
@@ -227,7 +227,7 @@ def who_asks() -> dict[str, Any]:
     if request is None:
         return {}
     try:
-        user: Any = getattr(request, "half_in", None) or getattr(request, "user", None)
+        user: Any = getattr(request, "pending_user", None) or getattr(request, "user", None)
         if user is None or not user.is_authenticated:
             return {}
         token = getattr(request, "auth", None)
@@ -248,5 +248,5 @@ def _sent_from_admin(request: HttpRequest, response: HttpResponseBase) -> bool:
     return (
         response.headers.get("Location", "").partition("?")[0] == reverse("admin:login")
         and bool(who_asks())
-        and getattr(request, "half_in", None) is None
+        and getattr(request, "pending_user", None) is None
     )

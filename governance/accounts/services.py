@@ -19,7 +19,7 @@ from governance.accounts.account_log import Kind, record
 from governance.accounts.models import CALLS_PER_MINUTE, Absence, ApiToken, RoleChange, User, WorkProfile
 from governance.accounts.querysets import managers
 from governance.accounts.rules import POLICY, check_profile
-from governance.core.actors import ACTOR_LENGTH, CORRELATION_LENGTH, By, Role
+from governance.core.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Actor, Role
 from governance.core.errors import Forbidden, Invalid, Refused, not_allowed
 from governance.core.hours import Window
 from governance.core.reasons import require_explanation
@@ -50,7 +50,7 @@ class Issued:
 def issue_token(
     username: str,
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     role: str = "",
     scopes: list[str] | tuple[str, ...] = (),
@@ -92,7 +92,7 @@ def issue_token(
     return Issued(text, token)
 
 
-def _require_may_issue(user: User | None, scopes: Sequence[str], by: By) -> None:
+def _require_may_issue(user: User | None, scopes: Sequence[str], by: Actor) -> None:
     """Refuse tokens with which somebody could act as another person."""
     if by.is_system:
         return
@@ -137,7 +137,7 @@ def _new_person(username: str, role: str) -> User:
 
 
 @transaction.atomic
-def revoke_token(token: ApiToken, *, by: By, at: datetime, reason: str = "") -> bool:
+def revoke_token(token: ApiToken, *, by: Actor, at: datetime, reason: str = "") -> bool:
     """Revoke a token at once and permanently; return False if it was revoked before.
 
     Raises Forbidden without the permission, which everybody has for their own tokens.
@@ -158,7 +158,7 @@ def revoke_token(token: ApiToken, *, by: By, at: datetime, reason: str = "") -> 
 
 
 @transaction.atomic
-def set_role(user: User, role: str, *, by: By, at: datetime, reason: str) -> bool:
+def set_role(user: User, role: str, *, by: Actor, at: datetime, reason: str) -> bool:
     """Give a person another role, which changes at once what they and their tokens may do.
 
     Returns False if they have it already. Raises Forbidden without the permission, for oneself, and for a
@@ -171,7 +171,7 @@ def set_role(user: User, role: str, *, by: By, at: datetime, reason: str) -> boo
 
 
 @transaction.atomic
-def set_active(user: User, active: bool, *, by: By, at: datetime, reason: str) -> bool:
+def set_active(user: User, active: bool, *, by: Actor, at: datetime, reason: str) -> bool:
     """Deactivate a person, who can then neither sign in nor use a token, or activate them again.
 
     Returns False if nothing changes. Raises what `set_role` raises, but lets people deactivate themselves.
@@ -180,7 +180,7 @@ def set_active(user: User, active: bool, *, by: By, at: datetime, reason: str) -
 
 
 @transaction.atomic
-def make_manager(username: str, *, by: By, at: datetime, reason: str) -> bool:
+def make_manager(username: str, *, by: Actor, at: datetime, reason: str) -> bool:
     """Make a person an active manager, for operators, when nobody else can.
 
     Returns False if they are one already. Raises Refused `unknown_person`, and what `set_role` raises.
@@ -191,7 +191,7 @@ def make_manager(username: str, *, by: By, at: datetime, reason: str) -> bool:
     return _set_access(user, {"role": Role.MANAGER, "is_active": True}, by=by, at=at, reason=reason)
 
 
-def _set_access(user: User, changes: Mapping[str, Any], *, by: By, at: datetime, reason: str) -> bool:
+def _set_access(user: User, changes: Mapping[str, Any], *, by: Actor, at: datetime, reason: str) -> bool:
     """Change role or active state, and log why. `user` itself is changed too, for the caller."""
     require_right(by, MANAGE, _("Only a manager changes roles and who is active."))
     # in one order, so that two who demote each other wait and then see who is left
@@ -240,7 +240,7 @@ def _set_access(user: User, changes: Mapping[str, Any], *, by: By, at: datetime,
 @transaction.atomic
 @needs_right(MANAGE, refusal=NOT_PLANNING)
 def mark_away(
-    user_ids: Sequence[int], first: date, last: date, *, by: By, at: datetime, reason: str
+    user_ids: Sequence[int], first: date, last: date, *, by: Actor, at: datetime, reason: str
 ) -> list[Absence]:
     """Record that people are off from the first to the last day, both included, each in their own time zone.
 
@@ -275,7 +275,7 @@ def mark_away(
 @transaction.atomic
 @needs_right(MANAGE, refusal=NOT_PLANNING)
 def set_shifts(
-    user_ids: Sequence[int], windows: Sequence[Window], *, by: By, at: datetime, reason: str
+    user_ids: Sequence[int], windows: Sequence[Window], *, by: Actor, at: datetime, reason: str
 ) -> list[User]:
     """Give people the same weekly shifts, each in their own time zone, and return those whose shifts changed.
 
@@ -295,7 +295,7 @@ def set_shifts(
     return changed
 
 
-def guard_superuser(user: User, by: By, refusal: str) -> None:
+def guard_superuser(user: User, by: Actor, refusal: str) -> None:
     """Raise Forbidden, with `refusal`, for a superuser unless the operator or another superuser acts."""
     guarded = user.is_superuser and not by.is_system
     if guarded and not User.objects.filter(username=by.username, is_superuser=True).exists():

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from governance.accounts.devices import read_device
 from governance.accounts.models import SignIn, User
 from governance.accounts.services import MANAGE, MOST_AT_ONCE, REASON_LENGTH, require_reason
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.core.verbs import needs_right, require_right
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def move(sign_in: int, session_key: str, *, second_factor: bool) -> bool:
 
 
 @transaction.atomic
-def end_sessions(ids: Sequence[int], *, by: By, at: datetime, reason: str = "") -> list[SignIn]:
+def end_sessions(ids: Sequence[int], *, by: Actor, at: datetime, reason: str = "") -> list[SignIn]:
     """End one's own sessions, or with a reason anybody's, and return those that were open until now.
 
     Raises Forbidden without the permission, Invalid if the reason for ending another person's is missing or
@@ -74,7 +74,7 @@ def end_sessions(ids: Sequence[int], *, by: By, at: datetime, reason: str = "") 
 
 @transaction.atomic
 @needs_right(MANAGE, refusal=NOT_OF_OTHERS)
-def end_everything(user_ids: Sequence[int], *, by: By, at: datetime, reason: str) -> list[SignIn]:
+def end_everything(user_ids: Sequence[int], *, by: Actor, at: datetime, reason: str) -> list[SignIn]:
     """End all sessions of people, with a reason. Raises Forbidden and Invalid as `end_sessions` does."""
     require_reason(reason)
     rows = _locked(SignIn.objects.filter(user__in=list(user_ids)[:MOST_AT_ONCE]))
@@ -82,7 +82,7 @@ def end_everything(user_ids: Sequence[int], *, by: By, at: datetime, reason: str
 
 
 @transaction.atomic
-def end_others(kept: int, *, by: By, at: datetime) -> list[SignIn]:
+def end_others(kept: int, *, by: Actor, at: datetime) -> list[SignIn]:
     """End all of one's own sessions but one."""
     rows = _locked(SignIn.objects.filter(user=by.user_id).exclude(pk=kept))
     return _end(rows, Ended.HAND, at=at, by=by)
@@ -90,14 +90,14 @@ def end_others(kept: int, *, by: By, at: datetime) -> list[SignIn]:
 
 @transaction.atomic
 def close(
-    rows: QuerySet[SignIn], because: SignIn.Ended, *, at: datetime, by: By | None = None, reason: str = ""
+    rows: QuerySet[SignIn], because: SignIn.Ended, *, at: datetime, by: Actor | None = None, reason: str = ""
 ) -> list[SignIn]:
     """End sessions as a consequence of another change, and return those that were open until now."""
     return _end(_locked(rows), because, at=at, by=by, reason=reason[:REASON_LENGTH])
 
 
 def close_all_of(
-    user: User, because: SignIn.Ended, *, at: datetime, by: By | None = None, reason: str = ""
+    user: User, because: SignIn.Ended, *, at: datetime, by: Actor | None = None, reason: str = ""
 ) -> list[SignIn]:
     """End all sessions of a person, for example when their role changes."""
     return close(SignIn.objects.filter(user=user), because, at=at, by=by, reason=reason)
@@ -114,7 +114,7 @@ def _locked(rows: QuerySet[SignIn]) -> list[SignIn]:
 
 
 def _end(
-    rows: list[SignIn], because: SignIn.Ended, *, at: datetime, by: By | None = None, reason: str = ""
+    rows: list[SignIn], because: SignIn.Ended, *, at: datetime, by: Actor | None = None, reason: str = ""
 ) -> list[SignIn]:
     if not rows:
         return []

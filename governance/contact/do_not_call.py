@@ -28,7 +28,7 @@ from governance.contact.models import (
 )
 from governance.contact.national_list import LASTS_DAYS, LOCAL, WARN_DAYS
 from governance.core import hooks
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.channels import CALL
 from governance.core.errors import Invalid
 from governance.core.verbs import Execution, needs_right, verb
@@ -54,7 +54,7 @@ class UnreadableList(Invalid):
 
 @needs_right(IMPORT, refusal=gettext_lazy("Only a manager imports the do-not-call list."))
 def import_do_not_call(
-    path: Path, *, list_date: date, by: By, at: datetime, area_codes: Iterable[str] = (),
+    path: Path, *, list_date: date, by: Actor, at: datetime, area_codes: Iterable[str] = (),
     say: Callable[[int], None] = lambda count: None,
 ) -> DoNotCallImport:  # fmt: skip
     """Suppress calls to every number of the list as of `list_date`, one per line, and record the import.
@@ -125,7 +125,7 @@ def _read(path: Path) -> Iterator[str]:
 
 
 @verb(Execution.OBSERVE_ONLY)
-def _suppress(numbers: Iterable[str], *, by: By, at: datetime) -> int:
+def _suppress(numbers: Iterable[str], *, by: Actor, at: datetime) -> int:
     every = {hashes[0]: hashes for hashes in (every_digest(PHONE, number) for number in numbers)}
     listed = set(
         Suppression.objects.filter(
@@ -150,7 +150,7 @@ def _suppress(numbers: Iterable[str], *, by: By, at: datetime) -> int:
 
 
 @verb(Execution.OBSERVE_ONLY)
-def _keep(row: DoNotCallImport, by: By) -> DoNotCallImport:
+def _keep(row: DoNotCallImport, by: Actor) -> DoNotCallImport:
     """Record the import, and this list for each area code without a newer one; unblock blocked calls."""
     row.save()
     for code in row.area_codes or ():

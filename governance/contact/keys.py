@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from governance.contact import digests
 from governance.contact.models import Consent, HashKeyCheck, Suppression
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import NotFound, Refused
 from governance.core.key_file import FIRST_KEY
 from governance.core.verbs import Execution, verb
@@ -30,7 +30,7 @@ def unfinished(number: int) -> bool:
 
 
 @verb(Execution.OBSERVE_ONLY)
-def add_key(number: int, fingerprint: str, *, by: By, at: datetime) -> None:
+def add_key(number: int, fingerprint: str, *, by: Actor, at: datetime) -> None:
     """Remember a key under its number; a repeat changes nothing.
 
     Raises Refused `key_number_taken` if another key has, or had, the number.
@@ -40,7 +40,7 @@ def add_key(number: int, fingerprint: str, *, by: By, at: datetime) -> None:
 
 
 @verb(Execution.OBSERVE_ONLY)
-def moved_to(number: int, *, by: By, at: datetime, moved: int) -> None:
+def moved_to(number: int, *, by: Actor, at: datetime, moved: int) -> None:
     """Record that all contact points have the hashes of a key."""
     HashKeyCheck.objects.filter(pk=number, moved_at=None).update(moved_at=at)
     if moved:
@@ -61,7 +61,7 @@ def _of_key(number: int) -> Q:
 
 
 @verb(Execution.OBSERVE_ONLY)
-def drop_key(number: int, *, by: By, at: datetime) -> None:
+def drop_key(number: int, *, by: Actor, at: datetime) -> None:
     """Record that a key is no longer needed. Its number is not used again.
 
     Raises NotFound for an unknown or dropped key, Refused `key_in_use` for the current one, Refused

@@ -39,7 +39,7 @@ from governance.contact.national_list import AreaList
 from governance.contact.rules import Calendar, ClosedDay, ConsentRow, LegalHours, SuppressionRow
 from governance.core import hooks
 from governance.core.channels import CHANNELS
-from governance.core.compiled import Listed, Prepared, Slot
+from governance.core.compiled import CompiledQuery, Listed, Param
 from governance.core.errors import Unavailable
 from governance.core.hooks import LawsWeek
 from governance.core.hours import DAYS, read_clock
@@ -67,13 +67,13 @@ def zone_of_city(province: Any, city_key: Any) -> Subquery:
     return Subquery(rows.values("zone")[:1])
 
 
-@Prepared
+@CompiledQuery
 def _policy_and_clocks() -> Any:
     return policies_in_time(
         {"province": ANY_PLACE.province, "market_key__in": [ANY_PLACE.market_key, ALL]},
         {
-            "of_city": zone_of_city(ANY_PLACE.province, Slot("city_key")),
-            "of_market": zone_of_city(ANY_PLACE.province, Slot("market_city_key")),
+            "of_city": zone_of_city(ANY_PLACE.province, Param("city_key")),
+            "of_market": zone_of_city(ANY_PLACE.province, Param("market_city_key")),
         },
     )
 
@@ -96,7 +96,7 @@ def policy_and_clocks(
     return read_timelines(found), of_city or "", of_market or ""
 
 
-@Prepared
+@CompiledQuery
 def _law_and_closures() -> Any:
     columns = (
         "pk",
@@ -115,7 +115,7 @@ def _law_and_closures() -> Any:
         place=F("jurisdiction"), on=F("valid_from"), title=Value("", CharField()),
         shut=Value(None, BooleanField()), from_time=Value(None, TimeField()),
     )  # fmt: skip
-    between = (Slot("since", DateField()), Slot("until", DateField()))
+    between = (Param("since", DateField()), Param("until", DateField()))
     closures = Closure.objects.filter(province__any_of=Listed("places"), date__range=between).annotate(
         place=F("province"), on=F("date"), channel=Value("", CharField()), days=Value(None, JSONField()),
         start=Value("", CharField()), end=Value("", CharField()), title=F("name"), shut=F("closed"),
@@ -199,13 +199,13 @@ def _of_listed() -> Any:
     return _suppressions_and_consents(of_them, of_them).union(key, all=True)
 
 
-_stops_and_consents = Prepared(_of_listed)
+_stops_and_consents = CompiledQuery(_of_listed)
 
 
-@Prepared
+@CompiledQuery
 def _personal_rows() -> Any:
     rows = _of_listed()
-    contacts = hooks.contacts_of.ask(Listed("digests"), Slot("since", DateTimeField()))
+    contacts = hooks.contacts_of.ask(Listed("digests"), Param("since", DateTimeField()))
     # the newest national list of each area code, its days as text: other tables have instants there
     lists = AreaCodeList.objects.filter(area_code__any_of=Listed("area_codes")).annotate(
         table=Value("L", CharField()), number=Cast("source_id", BigIntegerField()),

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from governance.contact.models import CANADA, CityZone, Closure, StatutoryHours
 from governance.core import hooks
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid
 from governance.core.verbs import Execution, require_right, verb
 
@@ -23,14 +23,14 @@ def _where(row: Reference) -> str:
     return row.province
 
 
-def _check(row: Reference, verb_name: str, by: By, reason: str) -> None:
+def _check(row: Reference, verb_name: str, by: Actor, reason: str) -> None:
     require_right(by, f"governance.{verb_name}_{row._meta.model_name}", _("Only a manager changes this."))
     if not reason.strip():
         raise Invalid({"change_reason": [_("Say why this changes.")]})
 
 
 @verb(Execution.OBSERVE_ONLY)
-def save_reference(row: Reference, *, by: By, at: datetime, reason: str) -> None:
+def save_reference(row: Reference, *, by: Actor, at: datetime, reason: str) -> None:
     """Save a row with its reason in the history, and have due times there recomputed.
 
     Raises Forbidden without the permission, Invalid for invalid values or without a reason.
@@ -49,7 +49,7 @@ def save_reference(row: Reference, *, by: By, at: datetime, reason: str) -> None
 
 
 @verb(Execution.OBSERVE_ONLY)
-def remove_reference(row: Reference, *, by: By, at: datetime, reason: str) -> None:
+def remove_reference(row: Reference, *, by: Actor, at: datetime, reason: str) -> None:
     """Delete a row; its history keeps it with the reason. Raises as `save_reference` does."""
     _check(row, "delete", by, reason)
     row._change_reason = reason.strip()  # type: ignore[union-attr]  # read by simple_history

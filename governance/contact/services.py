@@ -54,7 +54,7 @@ from governance.contact.rules import (
     zones_for,
 )
 from governance.core import hooks
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.channels import CALL, CHANNELS
 from governance.core.errors import Invalid, NotFound
 from governance.core.places import ALL, Place, fold_city
@@ -154,7 +154,7 @@ class Gate:
 
 
 @dataclass(slots=True)
-class GateBook:
+class GateContext:
     """Policies, legal hours and closures of some places, loaded once for many questions."""
 
     at: datetime
@@ -165,7 +165,7 @@ class GateBook:
     _gates: dict[tuple[Any, ...], Gate] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, places: Iterable[Place], at: datetime, *, reach: timedelta = HORIZON) -> GateBook:
+    def load(cls, places: Iterable[Place], at: datetime, *, reach: timedelta = HORIZON) -> GateContext:
         """Load the data in two queries, closures from two days before `at` to two after `at + reach`."""
         wanted = set(places)
         provinces = {place.province for place in wanted}
@@ -233,10 +233,10 @@ def _hours_around(
 
 def open_book(
     place: Place, at: datetime, *, city: str = "", zone: str = "", reach: timedelta = HORIZON
-) -> tuple[GateBook, Where]:
+) -> tuple[GateContext, Where]:
     """Return one place's data and where a person of this city is, in two queries."""
     policies, of_city, of_market = policy_and_clocks(place, fold_city(city), fold_city(place.market), at)
-    book = GateBook(at, policies, *_hours_around([place.province], at, reach))
+    book = GateContext(at, policies, *_hours_around([place.province], at, reach))
     return book, Where(place, zone, of_city, of_market)
 
 
@@ -455,7 +455,7 @@ def _exempted(verdict: Verdict) -> list[str]:
 
 
 def decision(
-    door: str, verdict: Verdict, gate: Gate, question: Question, *, by: By, at: datetime, now: datetime,
+    door: str, verdict: Verdict, gate: Gate, question: Question, *, by: Actor, at: datetime, now: datetime,
     lead_id: str = "", task_id: int | None = None, phone_digest: str = "", email_digest: str = "",
     overridden: bool = False, happened: bool = False,
 ) -> ContactDecision:  # fmt: skip
@@ -538,7 +538,7 @@ _RIGHT_TO_RECORD: Mapping[str, str] = {
 def suppress(
     points: Sequence[str],
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     source: str = Suppression.Source.OPT_OUT,
     channel: str = "",
@@ -561,7 +561,13 @@ def suppress(
 
 @verb(Execution.OBSERVE_ONLY, right=LIFT, refusal=gettext_lazy("Only a manager ends a suppression."))
 def lift_suppression(
-    points: Sequence[str], *, by: By, at: datetime, reason: str, channel: str = "", others: Sequence[str] = ()
+    points: Sequence[str],
+    *,
+    by: Actor,
+    at: datetime,
+    reason: str,
+    channel: str = "",
+    others: Sequence[str] = (),
 ) -> None:
     """End a suppression with a manager's reason, even if it was written under another key. The rows stay.
 
@@ -583,7 +589,7 @@ def lift_suppression(
 
 
 @verb(Execution.OBSERVE_ONLY, right=UNDO, refusal=NOT_TAKEN_BACK)
-def lift_press(points: Sequence[str], press: str, *, by: By, at: datetime) -> None:
+def lift_press(points: Sequence[str], press: str, *, by: Actor, at: datetime) -> None:
     """End only the suppressions of one key press. The earlier rows stay."""
     stops = Suppression.objects.filter(
         point_digest__in=points, press=press, action=Suppression.Action.SUPPRESS
@@ -621,7 +627,7 @@ def record_consent(
     channel: str,
     kind: str,
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     obtained_at: datetime,
     how: str,

@@ -14,7 +14,7 @@ from governance.contact.models import (
     ConsentStatement,
     validate_area_code,
 )
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.channels import WRITTEN_CHOICES
 from governance.core.errors import Invalid
 from governance.core.reasons import require_explanation
@@ -30,7 +30,7 @@ CONSENT, EXEMPT = "governance.record_consent", "governance.state_exempt_calls"
     refusal=gettext_lazy("Only a manager states how consent is obtained."),
 )
 def state_consent(
-    channel: str, how: str, *, by: By, at: datetime, reason: str, expected_version: int | None = None
+    channel: str, how: str, *, by: Actor, at: datetime, reason: str, expected_version: int | None = None
 ) -> ConsentStatement:
     """State how consent for a written channel is obtained; without a change no version is created.
 
@@ -69,7 +69,7 @@ def state_exempt_calls(
     area_code: str,
     only_exempt: bool,
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     reason: str,
     expected_version: int | None = None,

@@ -20,7 +20,7 @@ from governance.contact.models import Suppression
 from governance.contact.querysets import personal_rows
 from governance.contact.rules import ConsentRow, SuppressionRow, suppressing
 from governance.contact.services import suppress
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.admin.base import by_of
 from governance.core.admin.transfer import Preview, Row, TakesRows, choice_of
 from governance.core.channels import CHANNELS
@@ -200,6 +200,6 @@ class TransfersStops(TakesRows):
                 )  # fmt: skip
         return seen
 
-    def sheet(self, request: HttpRequest, *, by: By, at: datetime) -> Iterator[list[str]]:
+    def sheet(self, request: HttpRequest, *, by: Actor, at: datetime) -> Iterator[list[str]]:
         yield [gettext("Phone or e-mail"), gettext("channel"), gettext("source"), gettext("since")]
         yield from given_stops()

@@ -24,7 +24,7 @@ class Role(models.TextChoices):
 
 
 @dataclass(frozen=True, slots=True)
-class By:
+class Actor:
     """The signed-in person or program, whom it acts for, and the call's correlation id.
 
     `rights` are permission names such as ``followups.stop_ladder``; a job (`system`) has every one. The work

@@ -24,7 +24,7 @@ from django.db.models import CharField, Field, Lookup, Model, Value
 MOST_PARAMETERS = 30_000  # of one statement; PostgreSQL takes 65,535
 
 
-class Slot(Value):
+class Param(Value):
     """A value that is passed when the query runs; `field` determines its type."""
 
     def __init__(self, name: str, field: Field[Any, Any] | None = None) -> None:
@@ -42,7 +42,7 @@ class Slot(Value):
         return self.output_field.get_db_prep_value(value, connection)
 
 
-class Listed(Slot):
+class Listed(Param):
     """A list of texts or numbers that is passed when the query runs; for use with `any_of`."""
 
     def bind(self, value: Any, connection: Any) -> Any:
@@ -68,7 +68,7 @@ class AnyOf(Lookup):
         return f"{left} {listed}", [*left_values, *right_values]
 
 
-class Prepared:
+class CompiledQuery:
     """A query that can run many times; `build` makes its queryset when it first runs."""
 
     def __init__(self, build: Callable[[], Any]) -> None:
@@ -83,7 +83,7 @@ class Prepared:
             self._worked_out = self._work_out(connection)
         queryset, compiler, sql, slots = self._worked_out
         bound = tuple(
-            slot.bind(values[slot.name], connection) if isinstance(slot, Slot) else slot for slot in slots
+            slot.bind(values[slot.name], connection) if isinstance(slot, Param) else slot for slot in slots
         )
         mine = copy.copy(compiler)  # other threads have their own connections
         mine.connection = connection

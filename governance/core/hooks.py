@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.places import Place
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class Happened:
 # or the kill switch stops it
 admit: Provider[[Execution], None] = Provider("admit")
 # (user, token, correlation_id=…): the actor, with their permissions and work profile
-actor_of: Provider[..., By] = Provider("actor_of")
+actor_of: Provider[..., Actor] = Provider("actor_of")
 # (role, or None for a superuser): the permissions of a role
 rights_of_role: Provider[[str | None], frozenset[str]] = Provider("rights_of_role")
 # (user, token, path): the permissions for a call of this path; none if it is outside the token's scopes
@@ -212,18 +212,18 @@ PERSONAL_COLUMNS = ("table", "id", "point_digest", "channel", "what", "at", "end
 CONTACT_MADE, CAME_IN = "MADE", "IN"
 
 # (what happened, who did it, names and codes of it): the security log's line, once it is committed
-security_event: Hook[[str, By, Mapping[str, Any]], None] = Hook("security_event")
+security_event: Hook[[str, Actor, Mapping[str, Any]], None] = Hook("security_event")
 # (the request): whether it comes from an address that many people share
 is_office: Hook[[Any], bool] = Hook("is_office")
 lead_facts: Hook[[str], LeadFacts | None] = Hook("lead_facts")
 # (digests of the points, channel or "" for all, actor, when): stop whatever contacts them
-on_suppressed: Hook[[Sequence[str], str, By, datetime], None] = Hook("on_suppressed")
+on_suppressed: Hook[[Sequence[str], str, Actor, datetime], None] = Hook("on_suppressed")
 # (list of digests, since): querysets with the columns above of counting contacts and of inbound ones
 contacts_of: Hook[[Any, Any], Sequence[Any]] = Hook("contacts_of")
 # (area codes): those outside of the list to which open tasks would make a call
 called_area_codes: Hook[[Sequence[str]], Sequence[str]] = Hook("called_area_codes")
 # (province or "" for all, actor, when): due times there must be recomputed
-on_gate_changed: Hook[[str, By, datetime], None] = Hook("on_gate_changed")
+on_gate_changed: Hook[[str, Actor, datetime], None] = Hook("on_gate_changed")
 # (the policy as it would be, when): what saving it would move, writing nothing
 policy_would_move: Hook[[PolicyDraft, datetime], Moves] = Hook("policy_would_move")
 # (provinces and names of cities): the spelling of the known ones

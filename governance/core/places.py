@@ -15,7 +15,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from governance.core.compiled import Prepared, Slot
+from governance.core.compiled import CompiledQuery, Param
 
 ALL = "ALL"
 MARKET_LENGTH = 40
@@ -162,17 +162,17 @@ class SomePlace(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _AnyPlace:
-    province: Slot = Slot("province")
-    market_key: Slot = Slot("market_key")
+    province: Param = Param("province")
+    market_key: Param = Param("market_key")
 
 
 ANY_PLACE = _AnyPlace()
 
 
 @functools.cache
-def _effective(manager: Any) -> Prepared:
+def _effective(manager: Any) -> CompiledQuery:
     """Return the compiled query for the row of a model that applies to a province and market key."""
-    return Prepared(lambda: manager.candidates(ANY_PLACE)[:1])
+    return CompiledQuery(lambda: manager.candidates(ANY_PLACE)[:1])
 
 
 class PlaceQuerySet(models.QuerySet[Any]):

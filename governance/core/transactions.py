@@ -33,7 +33,7 @@ class WriterBusy(Exception):
     """SQLite's writer did not become free within the waiting time; nothing was done."""
 
 
-class Turns:
+class FairWriteLock:
     """Lets the threads of this process through one at a time, first come, first served.
 
     SQLite itself serves waiting writers in no particular order: measured with 32 threads that write all the
@@ -71,7 +71,7 @@ class Turns:
                     self._taken = False
 
 
-_turns = Turns()
+_turns = FairWriteLock()
 
 
 def _is_busy(problem: OperationalError) -> bool:

@@ -12,7 +12,7 @@ from typing import ParamSpec, Protocol, TypeVar, cast
 from django.utils.functional import Promise
 
 from governance.core import hooks
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import NO_RIGHT, Refused, not_allowed
 from governance.core.transactions import in_transaction
 
@@ -46,7 +46,7 @@ class Verb(NeedsRight[P, R_co], Protocol[P, R_co]):
     execution: Execution
 
 
-def require_right(by: By, right: str, refusal: str | Promise = NO_RIGHT) -> None:
+def require_right(by: Actor, right: str, refusal: str | Promise = NO_RIGHT) -> None:
     """Raise Forbidden `not_allowed`, with `refusal` as its sentence, unless the actor has the permission."""
     if not by.may(right):
         raise not_allowed(refusal)
@@ -72,7 +72,7 @@ def needs_right(
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             if "by" in kwargs:  # otherwise the function itself reports that it is missing
-                require_right(cast(By, kwargs["by"]), right, refusal)
+                require_right(cast(Actor, kwargs["by"]), right, refusal)
             return function(*args, **kwargs)
 
         checked = cast(NeedsRight[P, R], run)

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from simple_history.models import HistoricalRecords
 
-from governance.core.actors import ACTOR_LENGTH, CORRELATION_LENGTH, By
+from governance.core.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Actor
 from governance.core.errors import Invalid, Refused
 
 
@@ -46,7 +46,7 @@ def revise(
     fresh: Callable[[], V],
     change: Callable[[V], None],
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     reason: str = "",
     expected_version: int | None = None,

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.admin.base import HistoryAdmin, by_of, reason_field
 from governance.core.errors import Refused
 from governance.core.reasons import LEAST, too_short
@@ -24,7 +24,7 @@ from governance.golive.models import GoLiveState
 from governance.golive.services import ENGAGE, SWITCH, checklist, set_go_live, set_kill_switch, state
 
 REASON_LENGTH = 500
-Turn = Callable[[By, datetime, str], GoLiveState]
+Turn = Callable[[Actor, datetime, str], GoLiveState]
 # button -> its permission, its service, and the message afterwards
 TURNS: dict[str, tuple[str, Turn, Any]] = {
     "engage": (

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from governance.core import hooks
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid, Refused, Unavailable
 from governance.core.verbs import Execution, require_right, verb
 from governance.golive import lock
@@ -92,7 +92,7 @@ def checklist(at: datetime) -> list[hooks.ChecklistLine]:
 SWITCH, ENGAGE = "governance.switch_go_live", "governance.engage_kill_switch"
 
 
-def _switch(by: By, at: datetime, reason: str, **changes: bool) -> GoLiveState:
+def _switch(by: Actor, at: datetime, reason: str, **changes: bool) -> GoLiveState:
     row, _made = GoLiveState.objects.select_for_update().get_or_create(pk=1, defaults={"updated_at": at})
     if all(getattr(row, name) == value for name, value in changes.items()):
         return row
@@ -108,7 +108,7 @@ def _switch(by: By, at: datetime, reason: str, **changes: bool) -> GoLiveState:
 
 
 @verb(Execution.OBSERVE_ONLY, right=SWITCH, refusal=_("Only a manager switches go-live."))
-def set_go_live(enabled: bool, *, by: By, at: datetime, reason: str) -> GoLiveState:
+def set_go_live(enabled: bool, *, by: Actor, at: datetime, reason: str) -> GoLiveState:
     """Switch go-live. Setting it to its current state changes nothing.
 
     Disabling waits for the actions that it stops (`lock.take_alone`): once it returns, and is committed, none
@@ -125,7 +125,7 @@ def set_go_live(enabled: bool, *, by: By, at: datetime, reason: str) -> GoLiveSt
 
 
 @verb(Execution.OBSERVE_ONLY)
-def set_kill_switch(engaged: bool, *, by: By, at: datetime, reason: str) -> GoLiveState:
+def set_kill_switch(engaged: bool, *, by: Actor, at: datetime, reason: str) -> GoLiveState:
     """Engage or release the kill switch. Setting it to its current state changes nothing.
 
     Engaging waits for the actions that it stops, as disabling go-live does; call it where nothing else in the

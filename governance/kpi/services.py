@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.kpi.models import KpiEvent
 
 
@@ -25,7 +25,7 @@ class Kpi:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-def emit_kpis(events: Sequence[Kpi], *, by: By, at: datetime) -> list[int]:
+def emit_kpis(events: Sequence[Kpi], *, by: Actor, at: datetime) -> list[int]:
     """Write several events in one statement and return their ids, by which a later event can correct them."""
     rows = KpiEvent.objects.bulk_create(
         KpiEvent(
@@ -46,7 +46,7 @@ def emit_kpi(
     domain: str,
     metric: str,
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     success: bool | None = None,
     value: Decimal | None = None,
@@ -56,23 +56,23 @@ def emit_kpi(
     return emit_kpis([Kpi(domain, metric, success, value, detail or {})], by=by, at=at)[0]
 
 
-def kpi_success(domain: str, metric: str, *, by: By, at: datetime, **detail: Any) -> None:
+def kpi_success(domain: str, metric: str, *, by: Actor, at: datetime, **detail: Any) -> None:
     """Write an event that succeeded."""
     emit_kpi(domain, metric, by=by, at=at, success=True, detail=detail)
 
 
-def kpi_fail(domain: str, metric: str, *, by: By, at: datetime, **detail: Any) -> None:
+def kpi_fail(domain: str, metric: str, *, by: Actor, at: datetime, **detail: Any) -> None:
     """Write an event that failed."""
     emit_kpi(domain, metric, by=by, at=at, success=False, detail=detail)
 
 
-def kpi_value(domain: str, metric: str, value: Decimal, *, by: By, at: datetime, **detail: Any) -> None:
+def kpi_value(domain: str, metric: str, value: Decimal, *, by: Actor, at: datetime, **detail: Any) -> None:
     """Write an event with a value."""
     emit_kpi(domain, metric, by=by, at=at, value=value, detail=detail)
 
 
 @contextmanager
-def kpi_timed_step(domain: str, metric: str, *, by: By, at: datetime, **detail: Any) -> Iterator[None]:
+def kpi_timed_step(domain: str, metric: str, *, by: Actor, at: datetime, **detail: Any) -> Iterator[None]:
     """Write, when the block ends, whether it succeeded and how many seconds it took.
 
     The event of a failed block is written outside the block's own transaction and the exception propagates.

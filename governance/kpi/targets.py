@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid, NotFound
 from governance.core.verbs import needs_right
 from governance.core.versions import revise
@@ -25,7 +25,7 @@ def set_target(
     *,
     comparison: str,
     value: Decimal,
-    by: By,
+    by: Actor,
     at: datetime,
     reason: str,
     expected_version: int | None = None,

@@ -17,7 +17,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.admin.base import DifferencesInWords, ReadOnlyAdmin, WhyForm, act_on_each, ask_why, by_of
 from governance.core.admin.careful import CarefulAdmin
 from governance.core.admin.display import column
@@ -203,7 +203,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
         )
         return moves_in_words(moves, draft.timezone or ZONES[draft.province][0])
 
-    def switch(self, row: MarketPolicy, *, enabled: bool, by: By, reason: str) -> None:
+    def switch(self, row: MarketPolicy, *, enabled: bool, by: Actor, reason: str) -> None:
         upsert_policy(row.place, by=by, at=timezone.now(), enabled=enabled, reason=reason)
 
     def has_copy_permission(self, request: HttpRequest, object_id: Any = None) -> bool:

@@ -18,7 +18,7 @@ from django.db.models import (
 )
 from django.db.models.functions import Coalesce
 
-from governance.core.compiled import Listed, Prepared, Slot
+from governance.core.compiled import CompiledQuery, Listed, Param
 from governance.core.places import ALL, Place
 from governance.market.models import MarketPolicy, ScheduledChange
 from governance.market.timeline import Change, Key, PolicyRow, applied, in_force, pieces_at, timelines
@@ -35,7 +35,7 @@ def policies_in_time(of_them: Mapping[str, Any], more: Mapping[str, Any] | None 
     `more` are texts that are read with each policy, after its own columns. For `read_timelines`.
     """
     more = more or {}
-    since = Slot("since", DateTimeField())
+    since = Param("since", DateTimeField())
     columns = ("what", *FIELDS, "starts", *more)
     nothing = {name: Value(None, CharField()) for name in more}
     version = {"what": Value(VERSION, CharField()), "starts": F("updated_at")}
@@ -79,7 +79,7 @@ def read_timelines(rows: Iterable[tuple[Any, ...]]) -> Timelines:
     return timelines(versions, changes)
 
 
-@Prepared
+@CompiledQuery
 def _policies() -> Any:
     wanted = {"province__any_of": Listed("provinces"), "market_key__any_of": Listed("market_keys")}
     return policies_in_time(wanted)

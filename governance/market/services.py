@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from governance.core import hooks
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid, NotFound, Refused
 from governance.core.places import ALL, Place
 from governance.core.verbs import Execution, verb
@@ -44,7 +44,7 @@ def get_effective_policy(place: Place) -> MarketPolicy | None:
 def upsert_policy(
     place: Place,
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     enabled: bool | None = None,
     rules: Mapping[str, Any] | None = None,
@@ -74,7 +74,7 @@ def upsert_policy(
 def schedule_change(
     place: Place,
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     effective_from: datetime,
     enabled: bool | None = None,
@@ -149,7 +149,7 @@ def schedule_change(
 
 
 @verb(Execution.OBSERVE_ONLY, right=EDIT, refusal=NOT_EDITING)
-def cancel_scheduled(change_id: int, *, by: By, at: datetime, reason: str) -> ScheduledChange:
+def cancel_scheduled(change_id: int, *, by: Actor, at: datetime, reason: str) -> ScheduledChange:
     """Cancel a scheduled change before it takes effect. A repeat changes nothing.
 
     Raises Forbidden without the permission, NotFound for an unknown one, Invalid without a reason, Refused
@@ -226,7 +226,7 @@ def _begin(province: str, at: datetime) -> list[ScheduledChange]:
 
 
 def _apply(change: ScheduledChange, at: datetime) -> None:
-    author = By.system(change.changed_by, change.correlation_id)
+    author = Actor.system(change.changed_by, change.correlation_id)
     place = Place(change.province, change.market)
     values = change.changes
     policy: MarketPolicy

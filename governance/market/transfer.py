@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.admin.policies import (
     EMPTIED,
     NOTHING,
@@ -135,12 +135,12 @@ class TransfersMarketPolicies(TransfersPolicies):
         lock_provinces(row["province"].strip().upper() for row in rows)
 
     def upsert(
-        self, place: Place, changes: dict[str, Any], *, by: By, at: datetime, reason: str
+        self, place: Place, changes: dict[str, Any], *, by: Actor, at: datetime, reason: str
     ) -> MarketPolicy:
         return upsert_policy(place, by=by, at=at, reason=reason, **changes)
 
     def _take(
-        self, row: Row, seen: Preview, named: dict[Any, str], by: By, at: datetime, reason: str
+        self, row: Row, seen: Preview, named: dict[Any, str], by: Actor, at: datetime, reason: str
     ) -> None:
         place = self.which(row)
         start = _start(row, place)
@@ -165,7 +165,7 @@ class TransfersMarketPolicies(TransfersPolicies):
         differences = [(_("Takes effect"), "", row[START]), (_("changes"), "", _told(change))]
         seen.changed.append((str(change), differences))
 
-    def sheet(self, request: HttpRequest, *, by: By, at: datetime) -> Iterator[list[str]]:
+    def sheet(self, request: HttpRequest, *, by: Actor, at: datetime) -> Iterator[list[str]]:
         """Yield each policy as it is, followed by each scheduled change."""
         yield [str(label) for _name, label in self.columns(request)]
         policies = list(self.exported(request)[:MOST_LISTED])

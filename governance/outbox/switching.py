@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid, NotFound
 from governance.core.verbs import needs_right
 from governance.core.versions import revise
@@ -22,7 +22,7 @@ REASON_LENGTH = 500
 
 @transaction.atomic
 @needs_right(MANAGE, refusal=NOT_MANAGING)
-def switch_job(task: str, *, paused: bool, by: By, at: datetime, reason: str) -> bool:
+def switch_job(task: str, *, paused: bool, by: Actor, at: datetime, reason: str) -> bool:
     """Pause or resume a job; return False if nothing changes. A run in progress is not interrupted.
 
     A missed run is made up once, at the next tick. Raises Forbidden without the permission, NotFound for an

@@ -18,14 +18,14 @@ from django.utils.translation import gettext_lazy
 from governance.contact import digests
 from governance.contact.models import Consent, ContactDecision, Suppression
 from governance.contact.services import suppress
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid, NotFound, Refused
 from governance.core.verbs import Execution, needs_right, verb
 from governance.outbox.models import IdempotentAnswer, OutboxMessage
 from governance.retention import database, registry
 from governance.retention.models import Erasure
 from governance.retention.reasons import Why
-from governance.retention.registry import Person, Stay, Trace, Who, mentioned
+from governance.retention.registry import Person, Retained, Trace, Who, mentioned
 from governance.retention.rules import ERASED, Words
 
 ERASE = "governance.erase_person"
@@ -81,7 +81,7 @@ def find_people(
 
 
 @needs_right(ERASE, refusal=NOT_ERASING)
-def preview(kind: str, record_id: int, *, by: By) -> Preview:
+def preview(kind: str, record_id: int, *, by: Actor) -> Preview:
     """Return what erasing a record would do. Raises Forbidden without the permission, NotFound."""
     person = registry.keeper_of(kind).read(record_id)
     if person is None:
@@ -109,7 +109,7 @@ def _unknown() -> NotFound:
 
 
 @verb(Execution.OBSERVE_ONLY, right=ERASE, refusal=NOT_ERASING)
-def erase_person(kind: str, record_id: int, *, why: str, by: By, at: datetime) -> Erasure:
+def erase_person(kind: str, record_id: int, *, why: str, by: Actor, at: datetime) -> Erasure:
     """Erase a record and everything that names its person, and return the row that records it.
 
     Everything in progress for the person stops. Evidence and decisions stay, since they hold only ids and
@@ -233,18 +233,20 @@ def _answers(words: Words) -> Trace:
     return Trace(gettext_lazy("stored answers"), rows, scrub=scrub, found=lambda: len(naming(rows)))
 
 
-def _general_stays(person: Person) -> list[Stay]:
+def _general_stays(person: Person) -> list[Retained]:
     points = list(person.points)
     stays = [
-        Stay(
+        Retained(
             gettext_lazy("suppressions, by keyed hash"),
             Suppression.objects.filter(point_digest__in=points).count(),
         ),
-        Stay(
+        Retained(
             gettext_lazy("consents, by keyed hash"), Consent.objects.filter(point_digest__in=points).count()
         ),
     ]
     if person.kind == registry.LEAD:
         decisions = ContactDecision.objects.filter(lead_id=person.reference)
-        stays.append(Stay(gettext_lazy("contact decisions, by lead id and keyed hash"), decisions.count()))
+        stays.append(
+            Retained(gettext_lazy("contact decisions, by lead id and keyed hash"), decisions.count())
+        )
     return stays

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid, NotFound
 from governance.core.seeding import SEED
 from governance.core.verbs import Execution, verb
@@ -103,7 +103,7 @@ def set_period(
     subject: str,
     days: int | None,
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     reason: str,
     expected_version: int | None = None,

@@ -14,7 +14,7 @@ from django.apps import apps
 from django.db import models
 from django.db.models import Q, QuerySet
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.retention.rules import Words
 
 LEAD, BUYER = "LEAD", "BUYER"
@@ -101,7 +101,7 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
-class Stay:
+class Retained:
     """Data on a person that an erasure keeps, with the reason."""
 
     what: Any
@@ -128,10 +128,10 @@ class Person:
     reached: tuple[str, ...] = ()
     running: int = 0  # ladders
     traces: tuple[Trace, ...] = field(default=(), repr=False)
-    stays: tuple[Stay, ...] = ()
+    stays: tuple[Retained, ...] = ()
 
 
-class Keeper(Protocol):
+class PersonRecords(Protocol):
     """A pack's functions on its records of people."""
 
     kind: str
@@ -152,19 +152,19 @@ class Keeper(Protocol):
     def sharing(self, person: Person) -> list[str]:
         """Return the names of other records with one of the person's numbers or addresses, at most ten."""
 
-    def stop(self, person: Person, *, by: By, at: datetime) -> None:
+    def stop(self, person: Person, *, by: Actor, at: datetime) -> None:
         """Stop everything in progress for the person."""
 
-    def erase(self, person: Person, erasure: models.Model, *, by: By) -> int:
+    def erase(self, person: Person, erasure: models.Model, *, by: Actor) -> int:
         """Blank the record itself; return how many rows were affected."""
 
 
-_keepers: dict[str, Keeper] = {}
+_keepers: dict[str, PersonRecords] = {}
 _tracers: list[Callable[[Person], Sequence[Trace]]] = []
-_stayers: list[Callable[[Person], Sequence[Stay]]] = []
+_stayers: list[Callable[[Person], Sequence[Retained]]] = []
 
 
-def register_keeper(keeper: Keeper) -> None:
+def register_keeper(keeper: PersonRecords) -> None:
     _keepers[keeper.kind] = keeper
 
 
@@ -174,17 +174,17 @@ def register_traces(tracer: Callable[[Person], Sequence[Trace]]) -> None:
         _tracers.append(tracer)
 
 
-def register_stays(stayer: Callable[[Person], Sequence[Stay]]) -> None:
+def register_stays(stayer: Callable[[Person], Sequence[Retained]]) -> None:
     """Register a function that finds the rows about a person that an erasure keeps."""
     if stayer not in _stayers:
         _stayers.append(stayer)
 
 
-def keepers() -> list[Keeper]:
+def keepers() -> list[PersonRecords]:
     return list(_keepers.values())
 
 
-def keeper_of(kind: str) -> Keeper:
+def keeper_of(kind: str) -> PersonRecords:
     return _keepers[kind]
 
 
@@ -193,7 +193,7 @@ def traces_of(person: Person) -> list[Trace]:
     return [*person.traces, *(trace for tracer in _tracers for trace in tracer(person))]
 
 
-def stays_of(person: Person) -> list[Stay]:
+def stays_of(person: Person) -> list[Retained]:
     return [*person.stays, *(stay for stayer in _stayers for stay in stayer(person))]
 
 

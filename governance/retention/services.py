@@ -12,7 +12,7 @@ from django.db import DatabaseError, connection
 from django.utils.module_loading import import_string
 
 from governance.accounts.sign_ins import close_left_behind
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.verbs import Execution, verb
 from governance.retention import database, registry
 from governance.retention.models import Removal
@@ -29,7 +29,9 @@ class NotAllRemoved(Exception):
     """Nothing could be removed of some subjects; the others were done."""
 
 
-def remove_expired(at: datetime, *, by: By, seconds: float = SECONDS, batch: int = BATCH) -> dict[str, int]:
+def remove_expired(
+    at: datetime, *, by: Actor, seconds: float = SECONDS, batch: int = BATCH
+) -> dict[str, int]:
     """Remove what is older than its period, oldest first; return how many rows per subject.
 
     Each step is a transaction with the row that records it, so that a run may be interrupted, repeated, or
@@ -61,7 +63,7 @@ def remove_expired(at: datetime, *, by: By, seconds: float = SECONDS, batch: int
 
 
 @verb(Execution.OBSERVE_ONLY)
-def remove_step(rule: Rule, before: datetime, *, by: By, at: datetime, most: int) -> int:
+def remove_step(rule: Rule, before: datetime, *, by: Actor, at: datetime, most: int) -> int:
     """Remove at most `most` rows of a rule older than `before`; return how many.
 
     Raises IntegrityError if the period, or its minimum, forbids it: the database checks that itself.

@@ -14,7 +14,7 @@ from django.utils.text import get_text_list
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.admin.base import WHY_AND_VERSION, DifferencesInWords, ReadOnlyAdmin, by_of, pretty_json
 from governance.core.admin.careful import CarefulAdmin
 from governance.core.admin.display import amount, column
@@ -190,7 +190,7 @@ class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, CarefulAdmin):
         dangers = loosened(before.caps if before else None, after.caps, over_all.caps if over_all else None)
         return [danger_display(danger) for danger in dangers]
 
-    def switch(self, row: RiskPolicy, *, enabled: bool, by: By, reason: str) -> None:
+    def switch(self, row: RiskPolicy, *, enabled: bool, by: Actor, reason: str) -> None:
         upsert_policy(row.engine, {"enabled": enabled}, by=by, at=timezone.now(), reason=reason)
 
     meaning = column(_("summary"), lambda policy: live("meaning", sentences(caps_in_words(policy))))

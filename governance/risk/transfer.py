@@ -12,7 +12,7 @@ from django.db import models
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.admin.policies import (
     EMPTIED,
     TransfersPolicies,
@@ -87,5 +87,7 @@ class TransfersRiskPolicies(TransfersPolicies):
     def read(self, row: Row, which: str) -> dict[str, Any]:
         return read_cells(row, READERS)
 
-    def upsert(self, which: str, changes: dict[str, Any], *, by: By, at: datetime, reason: str) -> RiskPolicy:
+    def upsert(
+        self, which: str, changes: dict[str, Any], *, by: Actor, at: datetime, reason: str
+    ) -> RiskPolicy:
         return upsert_policy(which, changes, by=by, at=at, reason=reason)

@@ -18,7 +18,7 @@ from django.db import connection
 from django.db.backends.postgresql.client import DatabaseClient
 from django.utils.translation import gettext as _
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Refused
 from governance.core.verbs import Execution, verb
 from governance.runbook.models import Backup
@@ -31,7 +31,7 @@ class BackupFailed(Refused):
         super().__init__("backup_failed", message)
 
 
-def back_up(folder: Path, *, by: By, at: datetime) -> Backup:
+def back_up(folder: Path, *, by: Actor, at: datetime) -> Backup:
     """Write the whole database to a new file in `folder`, read it back, record it and return the record.
 
     The file has the state of one instant, even with concurrent writes, and only its owner can read it. An

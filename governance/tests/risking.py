@@ -8,13 +8,13 @@ from typing import Any
 
 from django.db import connection
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.money import CENT
 from governance.risk.models import RiskEngine, RiskLedgerDay, RiskPolicy
 from governance.risk.services import Reserved, reserve_exposure, upsert_policy
 from governance.tests.factories import NOW
 
-ANYBODY = By.system("test")
+ANYBODY = Actor.system("test")
 NO_CAPS: dict[str, Any] = {
     "max_daily_loss": 0, "max_daily_exposure": 0, "max_open_risk": 0, "max_actions_per_day": 0,
 }  # fmt: skip

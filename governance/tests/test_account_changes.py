@@ -17,7 +17,7 @@ from rest_framework.test import APIClient
 from governance.accounts.rules import by_user
 from governance.accounts.second_factor import reset_second_factor
 from governance.accounts.services import issue_token, revoke_token, set_active, set_role
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.core.append_only import Unchangeable
 from governance.core.errors import Forbidden, Invalid, Refused
 from governance.kpi.services import emit_kpi
@@ -32,7 +32,7 @@ EVENTS = "/api/governance/kpi/events"
 WHY = "audits the books from now on"
 
 
-def by_of(user: User, **more: Any) -> By:
+def by_of(user: User, **more: Any) -> Actor:
     return by_user(user, correlation_id="test", **more)
 
 
@@ -97,7 +97,7 @@ def test_a_service_client_issues_itself_none_and_a_token_issues_none(person: Peo
 
 def test_the_operator_issues_tokens_to_everybody() -> None:
     for role in Role:
-        token = issue_token(role.lower(), role=role, by=By.system("issue_token"), at=NOW).token
+        token = issue_token(role.lower(), role=role, by=Actor.system("issue_token"), at=NOW).token
         assert (token.issuer, token.issued_by, token.user.role) == (None, "issue_token", role)
     assert logged()[:2] == [("issue_token", "CREATED", "va"), ("issue_token", "ISSUED", "va")]
 
@@ -166,7 +166,7 @@ def test_nothing_is_logged_that_did_not_happen(person: People) -> None:
 
 
 def test_the_log_is_written_once(person: People) -> None:
-    issue_token("dialer", role=Role.SERVICE, by=By.system("test"), at=NOW)
+    issue_token("dialer", role=Role.SERVICE, by=Actor.system("test"), at=NOW)
     row = AccountChange.objects.first()
     assert row is not None
     with pytest.raises(Unchangeable):
@@ -181,7 +181,7 @@ def test_the_log_is_written_once(person: People) -> None:
 
 @pytest.mark.parametrize("role", ["MANAGER", "AUDITOR", "VA", "CLOSER", "SERVICE"])
 def test_managers_and_auditors_read_the_log_and_nobody_changes_it(role: str, person: People) -> None:
-    issue_token("dialer", role=Role.SERVICE, by=By.system("issue_token"), at=NOW)
+    issue_token("dialer", role=Role.SERVICE, by=Actor.system("issue_token"), at=NOW)
     client = ConfirmingClient()
     client.force_login(person(role, "eve"))
     page = client.get(reverse("admin:governance_accountchange_changelist"))
@@ -200,8 +200,8 @@ def test_managers_and_auditors_read_the_log_and_nobody_changes_it(role: str, per
 
 
 def test_every_event_names_the_token_it_came_by(person: People) -> None:
-    issued = issue_token("dialer", role=Role.SERVICE, by=By.system("test"), at=NOW)
-    other = issue_token("dialer", by=By.system("test"), at=NOW)
+    issued = issue_token("dialer", role=Role.SERVICE, by=Actor.system("test"), at=NOW)
+    other = issue_token("dialer", by=Actor.system("test"), at=NOW)
     client = caller(issued.text)
     reserve = {"engine": "WHOLESALE", "amount": 100}
     assert client.post("/api/governance/risk/check-and-reserve", reserve, format="json").status_code == 200
@@ -210,7 +210,7 @@ def test_every_event_names_the_token_it_came_by(person: People) -> None:
         kept = set(model._base_manager.values_list("token_id", flat=True))
         assert kept == {issued.token.short_id}, model
     assert issued.token.short_id != other.token.short_id
-    read = caller(issue_token("reader", role=Role.AUDITOR, by=By.system("test"), at=NOW).text)
+    read = caller(issue_token("reader", role=Role.AUDITOR, by=Actor.system("test"), at=NOW).text)
     found = read.get(EVENTS).json()["results"]
     assert {event["token_id"] for event in found} == {issued.token.short_id}
 
@@ -285,7 +285,7 @@ def test_wrong_passwords_on_the_page_lock_the_name_as_at_the_login(person: Peopl
 
 
 def test_nobody_revokes_or_sees_somebody_elses_token_there(person: People) -> None:
-    token = issue_token("mona", role=Role.MANAGER, by=By.system("test"), at=NOW, label="monas own").token
+    token = issue_token("mona", role=Role.MANAGER, by=Actor.system("test"), at=NOW, label="monas own").token
     client = log_in(person("VA", "vera"))
     assert "monas own" not in client.get("/tokens/").content.decode()
     client.post("/tokens/", {"revoke": token.short_id})
@@ -302,6 +302,6 @@ def test_a_service_client_has_no_such_page(person: People) -> None:
 
 def test_a_token_past_its_end_is_not_listed(person: People) -> None:
     vera = person("VA", "vera")
-    token = issue_token("vera", by=By.system("test"), at=NOW, label="old one").token
+    token = issue_token("vera", by=Actor.system("test"), at=NOW, label="old one").token
     ApiToken.objects.filter(pk=token.pk).update(expiry=NOW - timedelta(days=1))
     assert "old one" not in log_in(vera).get("/tokens/").content.decode()

@@ -16,7 +16,7 @@ from governance.accounts.models import AccountChange
 from governance.contact.models import Consent, ContactDecision, DoNotCallImport, HashKeyCheck, Suppression
 from governance.contact.services import hash_key_problem, remember_hash_key
 from governance.core import append_only
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.append_only import Unchangeable, append_only_models
 from governance.core.places import Place
 from governance.heimdall.models import HeimdallEvent, HeimdallRecommendation
@@ -181,7 +181,7 @@ def test_sqlite_replaces_no_row_that_a_unique_key_names_either() -> None:
 
 
 @pytest.fixture
-def version(by: Callable[..., By]) -> dict[str, Any]:
+def version(by: Callable[..., Actor]) -> dict[str, Any]:
     """The newest version of a market policy, which a manager has changed."""
     upsert_policy(Place("ON"), enabled=False, by=by("MANAGER"), at=NOW, reason="first")
     connection.check_constraints()
@@ -222,7 +222,7 @@ def test_no_version_is_changed_or_deleted(version: dict[str, Any], statement: st
     assert dict(MarketPolicy.history.values().latest()) == version
 
 
-def test_a_further_version_is_written_as_ever(version: dict[str, Any], by: Callable[..., By]) -> None:
+def test_a_further_version_is_written_as_ever(version: dict[str, Any], by: Callable[..., Actor]) -> None:
     upsert_policy(Place("ON"), enabled=True, by=by("MANAGER"), at=NOW, reason="second")
     assert MarketPolicy.history.latest().version == version["version"] + 1
 

@@ -18,7 +18,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.kpi.models import KpiEvent
 from governance.kpi.services import emit_kpi
 from governance.models import Backup
@@ -29,7 +29,7 @@ from governance.tests.factories import NOW, KpiEventFactory
 pytestmark = pytest.mark.both
 
 ROOT = Path(settings.BASE_DIR)
-BY = By.system("backup")
+BY = Actor.system("backup")
 
 
 @pytest.mark.django_db(transaction=True)

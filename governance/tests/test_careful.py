@@ -14,7 +14,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Refused
 from governance.core.week_field import WeekField
 from governance.golive.services import set_kill_switch, state
@@ -30,7 +30,7 @@ from offers.models import OfferPolicy
 
 pytestmark = pytest.mark.django_db
 People = Callable[..., User]
-MakeBy = Callable[..., By]
+MakeBy = Callable[..., Actor]
 AT = datetime(2026, 11, 24, 17, tzinfo=UTC)
 WHY = "the winter was quiet so far"
 CAPS = ("max_daily_loss", "max_daily_exposure", "max_open_risk", "max_actions_per_day")
@@ -271,7 +271,7 @@ def test_an_import_gives_the_same_warnings_and_waits_for_the_same_confirmation(m
 def test_an_import_refuses_a_bare_zero_and_reads_what_the_export_wrote(manager: Client) -> None:
     zero = upload(manager, "engine,loss a day", "WHOLESALE,0")
     assert "Enter more than 0, or “no cap”." in text(zero)
-    upsert_policy("WHOLESALE", {"max_open_risk": 0}, by=By.system("test"), at=AT, reason=WHY)
+    upsert_policy("WHOLESALE", {"max_open_risk": 0}, by=Actor.system("test"), at=AT, reason=WHY)
     sheet = b"".join(
         manager.post(f"{RISKS}export/", {"reason": "to look at them"}).streaming_content  # type: ignore[attr-defined]  # an export streams
     ).decode("utf-8-sig")

@@ -40,7 +40,7 @@ from governance.contact.statements import (
     state_exempt_calls,
     unstated_channels,
 )
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid, Refused
 from governance.core.hooks import LeadFacts
 from governance.core.places import Place
@@ -55,7 +55,7 @@ from governance.tests.factories import (
 )
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-BY = By.system("tests")
+BY = Actor.system("tests")
 TODAY = date(2026, 11, 24)
 
 
@@ -156,7 +156,7 @@ def test_a_list_dated_in_utc_is_accepted_while_it_is_still_yesterday_in_toronto(
     assert read_in(listed("4165550101"), list_date=late.date(), at=late).list_date == late.date()
 
 
-def test_only_a_manager_imports_it(listed: Callable[..., Path], by: Callable[..., By]) -> None:
+def test_only_a_manager_imports_it(listed: Callable[..., Path], by: Callable[..., Actor]) -> None:
     path = listed("4165550101")
     for role in ("VA", "CLOSER", "AUDITOR", "SERVICE"):
         with pytest.raises(Forbidden):
@@ -357,7 +357,7 @@ def test_an_exemption_that_ends_ends_the_next_allowed_instants(listed: Callable[
 
 @pytest.mark.parametrize("exempt", [False, True])
 def test_a_kept_decision_is_judged_again_by_the_list_of_then(
-    exempt: bool, listed: Callable[..., Path], leads: dict[str, LeadFacts], by: Callable[..., By]
+    exempt: bool, listed: Callable[..., Path], leads: dict[str, LeadFacts], by: Callable[..., Actor]
 ) -> None:
     read_in(listed("4165550101"))
     leads["L-1"] = lead_of()
@@ -391,7 +391,9 @@ def test_the_lists_are_read_in_the_question_that_is_asked_anyway(
         assert call(STALE).verdict.reason == "dncl_stale"
 
 
-def test_lists_that_end_within_a_week_are_named(listed: Callable[..., Path], by: Callable[..., By]) -> None:
+def test_lists_that_end_within_a_week_are_named(
+    listed: Callable[..., Path], by: Callable[..., Actor]
+) -> None:
     read_in(listed("4165550101", "6045550101"))
 
     def ending(day: int) -> list[str]:
@@ -409,7 +411,7 @@ def test_lists_that_end_within_a_week_are_named(listed: Callable[..., Path], by:
 # --- where only exempt numbers are called -------------------------------------------------------------------
 
 
-def test_a_manager_states_where_only_exempt_numbers_are_called(by: Callable[..., By]) -> None:
+def test_a_manager_states_where_only_exempt_numbers_are_called(by: Callable[..., Actor]) -> None:
     reason = "Only people who asked us are called there."
     first = state_exempt_calls(" 250 ", True, by=by("MANAGER"), at=NOW, reason=reason)
     assert (first.area_code, first.version, first.changed_by, first.reason) == ("250", 1, "a-manager", reason)
@@ -421,7 +423,7 @@ def test_a_manager_states_where_only_exempt_numbers_are_called(by: Callable[...,
 
 
 @pytest.mark.parametrize("role", ["VA", "CLOSER", "AUDITOR", "SERVICE"])
-def test_nobody_else_states_where_only_exempt_numbers_are_called(role: str, by: Callable[..., By]) -> None:
+def test_nobody_else_states_where_only_exempt_numbers_are_called(role: str, by: Callable[..., Actor]) -> None:
     with pytest.raises(Forbidden):
         state_exempt_calls("250", True, by=by(role), at=NOW, reason="Because I say so.")
 
@@ -454,7 +456,7 @@ def test_a_statement_on_an_area_code_that_changed_meanwhile_is_not_overwritten()
 # --- how consent is obtained --------------------------------------------------------------------------------
 
 
-def test_a_manager_states_for_each_channel_how_consent_is_obtained(by: Callable[..., By]) -> None:
+def test_a_manager_states_for_each_channel_how_consent_is_obtained(by: Callable[..., Actor]) -> None:
     assert unstated_channels() == ["SMS", "EMAIL"]
     first = state_consent("SMS", " A box on the form. ", by=by("MANAGER"), at=NOW, reason="counsel")
     assert (first.how, first.version, first.changed_by, first.reason) == (
@@ -468,7 +470,7 @@ def test_a_manager_states_for_each_channel_how_consent_is_obtained(by: Callable[
 
 
 @pytest.mark.parametrize("role", ["VA", "CLOSER", "AUDITOR", "SERVICE"])
-def test_nobody_else_states_it(role: str, by: Callable[..., By]) -> None:
+def test_nobody_else_states_it(role: str, by: Callable[..., Actor]) -> None:
     with pytest.raises(Forbidden):
         state_consent("SMS", "A box.", by=by(role), at=NOW, reason="x")
 

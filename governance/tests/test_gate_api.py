@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 
 from governance.contact.models import ContactDecision
 from governance.contact.services import lift_suppression, record_consent, suppress
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.hooks import LeadFacts
 from governance.core.places import Place
 from governance.market.services import upsert_policy
@@ -32,7 +32,7 @@ from governance.tests.factories import (
 PATH = "/api/governance/market/can-contact"
 Api = Callable[..., APIClient]
 Leads = dict[str, LeadFacts]
-MakeBy = Callable[..., By]
+MakeBy = Callable[..., Actor]
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 CHECKS = [

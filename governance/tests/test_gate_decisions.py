@@ -21,7 +21,7 @@ from governance.contact.services import (
     record_consent,
     suppress,
 )
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid
 from governance.core.hooks import PointFacts
 from governance.core.places import Place
@@ -36,14 +36,14 @@ from governance.tests.factories import (
 )
 
 Api = Callable[..., APIClient]
-MakeBy = Callable[..., By]
+MakeBy = Callable[..., Actor]
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 PATH = "/api/governance/contact/decisions"
 LATER = NOW + timedelta(days=3)
 
 
 def keep(
-    by: By,
+    by: Actor,
     channel: str = "SMS",
     *,
     judged: datetime = NOW,
@@ -67,7 +67,7 @@ def same(kept: ContactDecision) -> bool:
     return (again.ok, again.reason, list(again.local_times)) == (kept.ok, kept.reason, kept.local_times)
 
 
-def change_everything(by: By) -> None:
+def change_everything(by: Actor) -> None:
     """Turn round whatever a decision could have been judged by."""
     upsert_policy(
         Place("ON"), by=by, at=LATER, enabled=False,

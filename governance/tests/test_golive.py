@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.test import APIClient, APIRequestFactory, force_authenticate
 
 from governance.core import hooks
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid, Refused, Unavailable
 from governance.core.hooks import ChecklistLine
 from governance.core.rest.viewsets import ServiceViewSet
@@ -23,7 +23,7 @@ from governance.kpi.services import emit_kpi
 from governance.tests.factories import NOW
 
 Api = Callable[..., APIClient]
-MakeBy = Callable[..., By]
+MakeBy = Callable[..., Actor]
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 BASE = "/api/governance/go-live"
 TURNS = ["enable", "disable", "kill-switch/engage", "kill-switch/release"]
@@ -236,7 +236,7 @@ def test_without_the_row_nothing_goes_live(settings: Any) -> None:
 
 
 @verb(Execution.OBSERVE_ONLY)
-def write_and_refuse(by: By) -> None:
+def write_and_refuse(by: Actor) -> None:
     emit_kpi("TEST", "undone", by=by, at=NOW)
     raise Refused("no", "No.", keep=lambda: void(emit_kpi("TEST", "kept", by=by, at=NOW)))
 
@@ -246,13 +246,13 @@ def void(_value: object) -> None:
 
 
 @verb(Execution.OBSERVE_ONLY)
-def call_it(by: By) -> None:
+def call_it(by: Actor) -> None:
     write_and_refuse(by)
 
 
 @pytest.mark.parametrize("action", [write_and_refuse, call_it])
 def test_a_refused_verb_leaves_what_it_must_and_nothing_else(
-    by: MakeBy, action: Callable[[By], None]
+    by: MakeBy, action: Callable[[Actor], None]
 ) -> None:
     with pytest.raises(Refused):
         action(by("VA"))

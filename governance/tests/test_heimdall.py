@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.append_only import Unchangeable
 from governance.core.errors import Forbidden, Invalid, Refused, Unavailable
 from governance.core.verbs import Execution, verb
@@ -35,12 +35,12 @@ from governance.heimdall.services import (
     use_recommendation,
 )
 
-MakeBy = Callable[..., By]
+MakeBy = Callable[..., Actor]
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 OFFER = "WHOLESALE_OFFER"
 AT = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
-SYSTEM = By.system("test", "call-1")
+SYSTEM = Actor.system("test", "call-1")
 
 
 def tried(trials: int, successes: int, *, days_ago: int = 0, domain: str = OFFER) -> None:

@@ -13,14 +13,14 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.heimdall.models import HeimdallPolicy, HeimdallScorecardDay
 from governance.heimdall.services import promote, recommend, record_trial, use_recommendation
 from governance.models import User
 
 pytestmark = pytest.mark.django_db
 OFFER = "WHOLESALE_OFFER"
-SYSTEM = By.system("test")
+SYSTEM = Actor.system("test")
 LIST = "admin:governance_heimdallpolicy_changelist"
 
 

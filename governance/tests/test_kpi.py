@@ -11,13 +11,13 @@ import pytest
 from django.db import transaction
 from rest_framework.test import APIClient
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.kpi.models import KpiEvent
 from governance.kpi.services import Kpi, emit_kpi, emit_kpis, kpi_fail, kpi_success, kpi_timed_step, kpi_value
 from governance.tests.factories import NOW, KpiEventFactory
 
 Api = Callable[..., APIClient]
-MakeBy = Callable[..., By]
+MakeBy = Callable[..., Actor]
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 PATH = "/api/governance/kpi/events"
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from governance.accounts import last_manager
 from governance.accounts.services import set_active, set_role
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid, Refused
 from governance.models import RoleChange, User
 from governance.retention.registry import rule_of
@@ -26,10 +26,10 @@ from valhalla.testing import ConfirmingClient, at_once, make_by, make_person
 pytestmark = pytest.mark.both
 
 People = Callable[..., User]
-MakeBy = Callable[..., By]
+MakeBy = Callable[..., Actor]
 AT = datetime(2026, 11, 24, 17, tzinfo=UTC)
 WHY = "she moved to the sales team"
-JOB = By.system("test")
+JOB = Actor.system("test")
 
 
 def run(sql: str, params: Any = ()) -> None:
@@ -51,9 +51,9 @@ def test_the_service_refuses_to_demote_or_switch_off_the_last_manager(by_whom: s
     root = person("VA", "root")
     User.objects.filter(pk=root.pk).update(is_superuser=True)
     by = {
-        "another manager's client": By("max", "MANAGER", frozenset({"governance.manage_people"})),
+        "another manager's client": Actor("max", "MANAGER", frozenset({"governance.manage_people"})),
         "a job": JOB,
-        "a superuser": By("root", "VA", frozenset({"governance.manage_people"}), user_id=root.pk),
+        "a superuser": Actor("root", "VA", frozenset({"governance.manage_people"}), user_id=root.pk),
     }[by_whom]
     for attempt in (
         lambda: set_role(mona, "CLOSER", by=by, at=AT, reason=WHY),
@@ -117,7 +117,7 @@ def test_nobody_changes_their_own_role(person: People, by: MakeBy) -> None:
     User.objects.filter(pk=root.pk).update(is_superuser=True)
     for user, actor in ((mona, by("MANAGER", "mona")), (root, by("VA", "root"))):
         user.refresh_from_db()
-        rights = By(actor.username, actor.role, frozenset({"governance.manage_people"}), user_id=user.pk)
+        rights = Actor(actor.username, actor.role, frozenset({"governance.manage_people"}), user_id=user.pk)
         with pytest.raises(Forbidden) as refused:
             set_role(user, "AUDITOR", by=rights, at=AT, reason=WHY)
         assert refused.value.code == "own_role"
@@ -235,7 +235,7 @@ def test_two_managers_who_demote_each_other_at_once_leave_one(how: str) -> None:
         User.objects.filter(role="MANAGER").exclude(pk__in=[user.pk for user in pair]).update(role="CLOSER")
         actors = [make_by("MANAGER", user.username) for user in reversed(pair)]
 
-        def demote(number: int, pair: list[User] = pair, actors: list[By] = actors) -> Any:
+        def demote(number: int, pair: list[User] = pair, actors: list[Actor] = actors) -> Any:
             if how == "service":
                 return set_role(pair[number], "CLOSER", by=actors[number], at=timezone.now(), reason=WHY)
             with transaction.atomic():

@@ -11,7 +11,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from governance.core import hooks
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid, Refused
 from governance.core.places import Place
 from governance.market.models import MarketPolicy, ScheduledChange
@@ -25,7 +25,7 @@ from governance.tests.factories import NOW, MarketPolicyFactory
 
 pytestmark = pytest.mark.both
 
-MakeBy = Callable[..., By]
+MakeBy = Callable[..., Actor]
 OTTAWA = Place("ON", "OTTAWA")
 WINDOW = {"days": [0], "start": "10:00", "end": "12:00"}
 
@@ -130,7 +130,7 @@ def test_others_change_nothing(by: MakeBy, role: str) -> None:
 
 @pytest.mark.django_db
 def test_a_hook_that_raises_undoes_the_change(by: MakeBy, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(province: str, by: By, at: Any) -> None:
+    def fail(province: str, by: Actor, at: Any) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(hooks.on_gate_changed, "_answerers", [fail])

@@ -15,7 +15,7 @@ from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 from pytest_django import Settings
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.models import OutboxMessage, User
 from governance.outbox import services
 from governance.outbox.jobs import each
@@ -27,7 +27,7 @@ MINUTE = timedelta(minutes=1)
 WAITS = (0, 2, 8, 32, 128)  # minutes before each try
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-People = Callable[..., By]
+People = Callable[..., Actor]
 
 
 class Killed(BaseException):

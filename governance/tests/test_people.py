@@ -13,7 +13,7 @@ from followups.models import FollowUpTask
 from followups.tests.scenes import begin
 from governance.accounts.querysets import at_work
 from governance.accounts.services import mark_away, set_shifts
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid
 from governance.core.hours import Window
 from governance.models import Absence, User, WorkProfile
@@ -26,7 +26,7 @@ People = Callable[..., User]
 
 
 def test_people_are_away_on_whole_days_of_their_own_zone_and_a_repeat_changes_nothing(
-    person: People, by: Callable[..., By]
+    person: People, by: Callable[..., Actor]
 ) -> None:
     east, west = person("VA", "amara"), person("VA", "wendy")
     WorkProfile.objects.create(user=west, zone="America/Regina")
@@ -55,7 +55,7 @@ def test_people_are_away_on_whole_days_of_their_own_zone_and_a_repeat_changes_no
     ],
 )
 def test_days_that_cannot_be_and_a_missing_reason_are_refused(
-    first: date, last: date, reason: str, person: People, by: Callable[..., By]
+    first: date, last: date, reason: str, person: People, by: Callable[..., Actor]
 ) -> None:
     with pytest.raises(Invalid):
         mark_away([person("VA", "amara").pk], first, last, by=by("MANAGER"), at=AT, reason=reason)
@@ -63,7 +63,7 @@ def test_days_that_cannot_be_and_a_missing_reason_are_refused(
 
 
 @pytest.mark.parametrize("role", ["VA", "CLOSER", "AUDITOR", "SERVICE"])
-def test_only_a_manager_plans_when_people_work(role: str, person: People, by: Callable[..., By]) -> None:
+def test_only_a_manager_plans_when_people_work(role: str, person: People, by: Callable[..., Actor]) -> None:
     amara, week = person("VA", "amara"), [Window((0, 1), 540, 1020)]
     with pytest.raises(Forbidden):
         mark_away([amara.pk], FIRST, LAST, by=by(role), at=AT, reason="x")

@@ -23,7 +23,7 @@ from rest_framework.test import APIClient
 from governance.contact.models import ContactDecision, StatutoryHours
 from governance.contact.services import can_contact, decision, judge_again, open_gate, question_about
 from governance.core import hooks
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.append_only import unguarded
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.core.hooks import Moves, PolicyDraft
@@ -42,7 +42,7 @@ from governance.models import User
 from governance.tests.factories import NOW
 from governance.tests.minute_walker import Hours, Succession, World
 
-MakeBy = Callable[..., By]
+MakeBy = Callable[..., Actor]
 Api = Callable[..., APIClient]
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 ONTARIO, TORONTO = Place("ON"), Place("ON", "TORONTO")
@@ -278,7 +278,7 @@ def test_others_schedule_and_cancel_nothing(by: MakeBy, role: str) -> None:
 # --- judged again -------------------------------------------------------------------------------------------
 
 
-def keep(by: By, at: datetime, place: Place = TORONTO, channel: str = "SMS") -> ContactDecision:
+def keep(by: Actor, at: datetime, place: Place = TORONTO, channel: str = "SMS") -> ContactDecision:
     gate = open_gate(place, channel, at)
     question = question_about(channel, (), None, at=at)
     kept = decision("START", gate.judge(question, at), gate, question, by=by, at=at, now=at, lead_id="L-1")
@@ -418,7 +418,9 @@ def undone() -> Iterator[None]:
         transaction.set_rollback(True)
 
 
-def live_through(chance: random.Random, manager: By, notes: Notes) -> tuple[list[ContactDecision], datetime]:
+def live_through(
+    chance: random.Random, manager: Actor, notes: Notes
+) -> tuple[list[ContactDecision], datetime]:
     """Change, schedule, cancel and apply at random for some weeks; returns decisions made on the way."""
     at, kept = NOW, []
     scheduled: list[tuple[ScheduledChange, Patch]] = []
@@ -454,7 +456,7 @@ def live_through(chance: random.Random, manager: By, notes: Notes) -> tuple[list
     return kept, at
 
 
-def compare(lives: int, run_seed: int, manager: By) -> None:
+def compare(lives: int, run_seed: int, manager: Actor) -> None:
     seen: Counter[str] = Counter()
     StatutoryHours.objects.all().delete()
     for number in range(lives):

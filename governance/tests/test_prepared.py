@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 
 from governance.accounts.querysets import tokens_of
 from governance.core import compiled
-from governance.core.compiled import Listed, Prepared, Slot, update_rows
+from governance.core.compiled import CompiledQuery, Listed, Param, update_rows
 from governance.models import ApiToken, Closure, HeimdallPolicy, KpiEvent, MarketPolicy, Suppression, User
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
@@ -58,10 +58,10 @@ def test_rows_come_as_instances_with_their_relations_and_the_sql_is_worked_out_o
         assert len(told) == 0
 
 
-@Prepared
+@CompiledQuery
 def long_series() -> Any:
-    since = Slot("since", DateTimeField())
-    rows = KpiEvent.objects.filter(metric=Slot("metric"), created_at__gte=since).order_by("id")
+    since = Param("since", DateTimeField())
+    rows = KpiEvent.objects.filter(metric=Param("metric"), created_at__gte=since).order_by("id")
     return rows.values_list("metric", "value", "detail", "created_at")[:2]
 
 
@@ -80,7 +80,7 @@ def test_values_come_as_tuples_with_json_decimals_and_instants_as_ever() -> None
 HOUR = timedelta(hours=1)
 
 
-@Prepared
+@CompiledQuery
 def of_points() -> Any:
     rows = Suppression.objects.filter(point_digest__any_of=Listed("digests")).order_by("id")
     return rows.values_list("point_digest", flat=True)
@@ -94,9 +94,9 @@ def test_a_list_of_any_length_is_one_parameter(digests: list[str]) -> None:
     assert of_points(digests=digests) == list(expected.values_list("point_digest", flat=True))
 
 
-@Prepared
+@CompiledQuery
 def closed_between() -> Any:
-    days = (Slot("since", DateField()), Slot("until", DateField()))
+    days = (Param("since", DateField()), Param("until", DateField()))
     return Closure.objects.filter(date__range=days, pk__any_of=Listed("ids")).order_by("date")
 
 
@@ -108,7 +108,7 @@ def test_days_and_ids_are_bound_as_the_database_keeps_them() -> None:
 
 
 def test_a_lookup_that_changes_its_text_is_refused_where_it_would_ask_for_the_slot_itself() -> None:
-    of_any_case = Prepared(lambda: MarketPolicy.objects.filter(market__iexact=Slot("name")))
+    of_any_case = CompiledQuery(lambda: MarketPolicy.objects.filter(market__iexact=Param("name")))
     if connection.vendor == "sqlite":
         with pytest.raises(TypeError):
             of_any_case(name="all")

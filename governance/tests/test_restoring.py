@@ -11,7 +11,7 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.core.admin.base import HistoryAdmin
 from governance.core.places import Place
 from governance.core.versions import Versioned
@@ -33,7 +33,7 @@ def mona(client: Client, person: Callable[..., User]) -> Client:
 
 
 @pytest.fixture
-def changed(by: Callable[..., By]) -> MarketPolicy:
+def changed(by: Callable[..., Actor]) -> MarketPolicy:
     """Quebec's policy after somebody put its hours into the night."""
     rules: dict[str, Any] = {"contact_windows_local": NIGHTS}
     return upsert_policy(QUEBEC, by=by(Role.MANAGER, "otto"), at=AT, rules=rules, reason="Trying something")

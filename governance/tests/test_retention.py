@@ -19,7 +19,7 @@ from django.utils import timezone
 from followups.models import LookupEvent, RealignRequest, SlaSnapshot
 from governance.contact.models import Consent, ContactDecision, Suppression
 from governance.core import append_only
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.kpi.models import KpiEvent
 from governance.models import ApiToken, JobSlot, OutboxMessage, User
@@ -44,7 +44,7 @@ from governance.tests.risking import reserved
 from valhalla.testing import at_once
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db, pytest.mark.usefixtures("databases_clock")]
-BY = By.system("test")
+BY = Actor.system("test")
 DAY = timedelta(days=1)
 FIVE_YEARS, SEVEN_YEARS = 1827, 2557
 
@@ -249,7 +249,7 @@ def test_eight_jobs_at_once_remove_each_row_once() -> None:
     events(*range(4000, 4040))
     now = timezone.now()
 
-    answers = at_once(lambda number: remove_expired(now, by=By.system(f"job-{number}"), batch=5), range(8))
+    answers = at_once(lambda number: remove_expired(now, by=Actor.system(f"job-{number}"), batch=5), range(8))
 
     assert ages() == []
     assert sum(answer.get("kpi_events", 0) for answer in answers) == 40
@@ -476,20 +476,20 @@ def words_of(table: str) -> str:
 # --- the managers' periods ----------------------------------------------------------------------------------
 
 
-def test_a_manager_changes_a_period_with_a_reason(by: Callable[..., By]) -> None:
+def test_a_manager_changes_a_period_with_a_reason(by: Callable[..., Actor]) -> None:
     period = set_period("kpi_events", 1000, by=by(Role.MANAGER), at=timezone.now(), reason="less is enough")
 
     assert (period.days, period.version, period.changed_by) == (1000, 2, "a-manager")
     assert list(period.history.values_list("days", flat=True)) == [1000, FIVE_YEARS]
 
 
-def test_no_change_makes_no_version(by: Callable[..., By]) -> None:
+def test_no_change_makes_no_version(by: Callable[..., Actor]) -> None:
     period = set_period("kpi_events", FIVE_YEARS, by=by(Role.MANAGER), at=timezone.now(), reason="again")
 
     assert period.version == 1
 
 
-def test_a_period_cannot_go_below_the_least_one(by: Callable[..., By]) -> None:
+def test_a_period_cannot_go_below_the_least_one(by: Callable[..., Actor]) -> None:
     with pytest.raises(Invalid) as refused:
         set_period("contact_decisions", 1095, by=by(Role.MANAGER), at=timezone.now(), reason="too much")
 
@@ -497,18 +497,18 @@ def test_a_period_cannot_go_below_the_least_one(by: Callable[..., By]) -> None:
 
 
 @pytest.mark.parametrize("days", [0, 36_526])
-def test_a_period_is_a_number_of_days_that_makes_sense(by: Callable[..., By], days: int) -> None:
+def test_a_period_is_a_number_of_days_that_makes_sense(by: Callable[..., Actor], days: int) -> None:
     with pytest.raises(Invalid):
         set_period("job_runs", days, by=by(Role.MANAGER), at=timezone.now(), reason="why not")
 
 
 @pytest.mark.parametrize("role", [Role.VA, Role.CLOSER, Role.AUDITOR, Role.SERVICE])
-def test_nobody_else_changes_one(by: Callable[..., By], role: str) -> None:
+def test_nobody_else_changes_one(by: Callable[..., Actor], role: str) -> None:
     with pytest.raises(Forbidden):
         set_period("kpi_events", 1000, by=by(role), at=timezone.now(), reason="why not")
 
 
-def test_a_change_needs_a_reason_a_subject_and_the_version_seen(by: Callable[..., By]) -> None:
+def test_a_change_needs_a_reason_a_subject_and_the_version_seen(by: Callable[..., Actor]) -> None:
     manager, at = by(Role.MANAGER), timezone.now()
     with pytest.raises(Invalid):
         set_period("kpi_events", 1000, by=manager, at=at, reason=" ")

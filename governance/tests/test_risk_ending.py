@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.models import JobSlot
 from governance.risk.models import RiskEngine, RiskEvent, RiskLedgerDay, RiskReservation
@@ -19,7 +19,7 @@ from governance.risk.tasks import release_stale_reservations
 from governance.tests.factories import NOW
 from governance.tests.risking import ANYBODY, break_at, cad, cap, ledger, open_risk, reserve, reserved
 
-MakeBy = Callable[..., By]
+MakeBy = Callable[..., Actor]
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 HOUR = timedelta(hours=1)
 BEFORE_MIDNIGHT = datetime(2026, 11, 24, 23, 59, tzinfo=UTC)

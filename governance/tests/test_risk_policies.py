@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid, Refused
 from governance.risk.models import RiskEngine, RiskPolicy
 from governance.risk.seeds import seed, unseed
@@ -16,7 +16,7 @@ from governance.risk.services import upsert_policy
 from governance.tests.factories import NOW
 from governance.tests.risking import ANYBODY, cad, reserve, reserved
 
-MakeBy = Callable[..., By]
+MakeBy = Callable[..., Actor]
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 

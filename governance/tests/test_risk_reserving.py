@@ -11,7 +11,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.db.models import F, Model, Value
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid, Unavailable
 from governance.core.money import CentsField
 from governance.golive.services import set_go_live, set_kill_switch
@@ -30,7 +30,7 @@ from governance.risk.services import (
 from governance.tests.factories import NOW
 from governance.tests.risking import ANYBODY, cad, cap, ledger, open_risk, reserve, reserved
 
-MakeBy = Callable[..., By]
+MakeBy = Callable[..., Actor]
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 DAY = timedelta(days=1)
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid
 from governance.risk.models import RiskEvent, RiskThrottle
 from governance.risk.querysets import Span, open_throttles, throttled_spans
@@ -18,8 +18,8 @@ from governance.tests.factories import NOW
 
 pytestmark = pytest.mark.both
 
-MakeBy = Callable[..., By]
-JOB = By.system("evaluate")
+MakeBy = Callable[..., Actor]
+JOB = Actor.system("evaluate")
 SLA, LADDERS = "WHOLESALE/followup_sla", "WHOLESALE/ladder_created"
 HOUR = timedelta(hours=1)
 

@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils.translation import override
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.core.numbers import percent
 from governance.kpi.models import Target
@@ -24,7 +24,7 @@ from governance.kpi.targets import set_target
 from governance.models import User
 from governance.tests.factories import NOW
 
-MakeBy = Callable[..., By]
+MakeBy = Callable[..., Actor]
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 CHANGE: dict[str, Any] = {"comparison": AT_LEAST, "value": D("0.95"), "at": NOW, "reason": "we can do better"}
 

@@ -17,10 +17,10 @@ from django.urls import path
 from rest_framework.response import Response
 from rest_framework.test import APIClient
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Refused, Unavailable
 from governance.core.rest.viewsets import ServiceViewSet
-from governance.core.transactions import TRIES, Turns, WriterBusy, _turns, in_transaction
+from governance.core.transactions import TRIES, FairWriteLock, WriterBusy, _turns, in_transaction
 from governance.core.verbs import Execution, verb
 from governance.kpi.models import KpiEvent
 from governance.kpi.services import emit_kpi
@@ -32,7 +32,7 @@ from governance.tests.factories import NOW
 from valhalla.testing import at_once
 
 Api = Callable[..., APIClient]
-MakeBy = Callable[..., By]
+MakeBy = Callable[..., Actor]
 pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
 KEYED = {"Idempotency-Key": "k-1"}
 
@@ -44,7 +44,7 @@ tried: list[str] = []
 
 
 @verb(Execution.OBSERVE_ONLY)
-def touch(first: str, then: str, by: By) -> None:
+def touch(first: str, then: str, by: Actor) -> None:
     """Write two rows, one after the other; the other one's first is this one's second."""
     tried.append(first)
     MarketPolicy.objects.filter(province=first).update(reason=first)
@@ -236,7 +236,7 @@ def test_how_long_sqlite_waits_for_other_processes_is_put_back() -> None:
 
 
 def test_turns_come_in_the_order_of_asking_without_those_who_gave_up() -> None:
-    turns, came = Turns(), []
+    turns, came = FairWriteLock(), []
     asked = threading.Semaphore(0)
 
     def ask(name: str, patience: float | None) -> None:

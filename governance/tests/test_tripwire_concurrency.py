@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from django.db import OperationalError
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Refused
 from governance.golive.models import GoLiveState
 from governance.models import User
@@ -25,7 +25,7 @@ LOOKS = 16
 at_once = partial(testing.at_once, kept=(Refused, OperationalError))
 
 
-def mona() -> By:
+def mona() -> Actor:
     User.objects.filter(pk=make_person("MANAGER", "mona").pk).update(email="mona@example.ca")
     return make_by("MANAGER", "mona")
 
@@ -34,7 +34,7 @@ def test_sixteen_looks_at_once_throttle_once_and_send_one_mail() -> None:
     mona()
     watch()
     day = happen_daily(SLA, [(18, 2)] * 20 + [(8, 12)] * 5)
-    clients = [By.system(f"client {number}") for number in range(LOOKS)]
+    clients = [Actor.system(f"client {number}") for number in range(LOOKS)]
     answers = at_once(lambda by: evaluate_tripwires(six(day), by=by)[0].triggered, clients)
     assert Counter(map(type, answers))[bool] >= 1, answers
     assert look_on(day).triggered
@@ -47,7 +47,7 @@ def test_looks_at_once_engage_the_kill_switch_once() -> None:
     watch(ROI)
     day = valued(ROI, [1.0, 1.2] * 10 + [0.5, 0.6, 0.4, 0.5, 0.6])
     before = GoLiveState.history.count()
-    clients = [By.system(f"client {number}") for number in range(LOOKS)]
+    clients = [Actor.system(f"client {number}") for number in range(LOOKS)]
     at_once(lambda by: len(evaluate_tripwires(six(day), by=by)), clients)
     look_on(day, ROI)
     assert GoLiveState.history.count() == before + 1

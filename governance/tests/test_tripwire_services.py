@@ -13,7 +13,7 @@ from django.apps import apps
 from django.db import IntegrityError, connection, transaction
 
 from governance.contact.models import Closure
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.append_only import unguarded
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.golive.models import GoLiveState
@@ -55,7 +55,7 @@ from governance.tripwire.services import (
 )
 from governance.tripwire.tasks import evaluate
 
-MakeBy = Callable[..., By]
+MakeBy = Callable[..., Actor]
 Person = Callable[..., User]
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 GOOD, BAD = (18, 2), (8, 12)
@@ -170,7 +170,7 @@ def test_evaluating_again_changes_nothing_more() -> None:
     before = rows()
     assert before["RegressionFiring"]
     look_on(day)
-    look_on(day, by=By.system("somebody else"))
+    look_on(day, by=Actor.system("somebody else"))
     assert rows() == before
 
 

@@ -9,7 +9,7 @@ from django.db import connection
 from django.utils import translation
 from django.utils.translation import gettext_lazy
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Unavailable
 from governance.core.verbs import Execution, needs_right, verb
 from governance.golive.models import GoLiveState
@@ -17,11 +17,11 @@ from governance.golive.models import GoLiveState
 pytestmark = pytest.mark.django_db
 
 RIGHT = "governance.switch_go_live"
-NOBODY, MANAGER = By("nobody", "VA"), By("boss", "MANAGER", rights=frozenset({RIGHT}))
+NOBODY, MANAGER = Actor("nobody", "VA"), Actor("boss", "MANAGER", rights=frozenset({RIGHT}))
 
 
 @verb(Execution.PROD_EXEC, right=RIGHT, refusal=gettext_lazy("Only a manager switches go-live."))
-def produce(what: str = "", *, by: By) -> str:
+def produce(what: str = "", *, by: Actor) -> str:
     assert connection.in_atomic_block
     return what or "done"
 
@@ -32,13 +32,13 @@ def observe() -> str:
 
 
 @needs_right(RIGHT)
-def produce_twice(*, by: By) -> list[str]:
+def produce_twice(*, by: Actor) -> list[str]:
     return [produce(by=by), produce("again", by=by)]
 
 
 def test_who_has_the_right_is_let_in() -> None:
     assert produce_twice(by=MANAGER) == ["done", "again"]
-    assert produce("this", by=By.system("a job")) == "this"
+    assert produce("this", by=Actor.system("a job")) == "this"
 
 
 def test_who_lacks_it_is_refused_with_the_verbs_own_sentence() -> None:
@@ -78,9 +78,9 @@ def test_without_an_actor_nothing_is_done() -> None:
 def test_a_right_cannot_be_declared_where_the_actor_could_be_missed() -> None:
     """Given by position, or left out for a default, the actor would not be seen and nobody refused."""
 
-    def positional(by: By) -> None: ...
+    def positional(by: Actor) -> None: ...
 
-    def optional(*, by: By | None = None) -> None: ...
+    def optional(*, by: Actor | None = None) -> None: ...
 
     def nobodys() -> None: ...
 

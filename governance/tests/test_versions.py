@@ -8,18 +8,18 @@ from dataclasses import replace
 import pytest
 from django.db import IntegrityError, transaction
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid, Refused
 from governance.core.places import Place
 from governance.core.versions import revise
 from governance.market.models import MarketPolicy
 from governance.tests.factories import NOW
 
-MakeBy = Callable[..., By]
+MakeBy = Callable[..., Actor]
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
-def ontario(changes: Callable[[MarketPolicy], None], by: By, expected: int | None = None) -> MarketPolicy:
+def ontario(changes: Callable[[MarketPolicy], None], by: Actor, expected: int | None = None) -> MarketPolicy:
     row, _changed = revise(
         MarketPolicy.objects.of(Place("ON")), lambda: MarketPolicy(province="ON"), changes,
         by=by, at=NOW, reason="why", expected_version=expected,

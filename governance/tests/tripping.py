@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.kpi.models import KpiEvent
 from governance.tripwire.models import RegressionState
 from governance.tripwire.querysets import LOCAL, start_of
@@ -16,7 +16,7 @@ from governance.tripwire.services import evaluate_tripwires
 SLA = ("WHOLESALE", "followup_sla")
 LADDERS = ("WHOLESALE", "ladder_created")
 ROI = ("CAPITAL", "roi_event")
-JOB = By.system("governance.evaluate_tripwires")
+JOB = Actor.system("governance.evaluate_tripwires")
 MONDAY = date(2026, 8, 31)
 DAY = timedelta(days=1)
 
@@ -78,7 +78,7 @@ def watch(name: tuple[str, str] = SLA, since: date = MONDAY, **policy: Any) -> R
     return state
 
 
-def look_on(day: date, name: tuple[str, str] = SLA, by: By = JOB) -> RegressionState:
+def look_on(day: date, name: tuple[str, str] = SLA, by: Actor = JOB) -> RegressionState:
     """Evaluate one tripwire at six in the morning."""
     (state,) = evaluate_tripwires(six(day), by=by, domain=name[0], metric=name[1])
     return state

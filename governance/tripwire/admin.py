@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.admin.base import WHY_AND_VERSION, ReadOnlyAdmin, by_of, reason_field
 from governance.core.admin.careful import CarefulAdmin
 from governance.core.admin.display import as_share, column
@@ -232,7 +232,7 @@ class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
             at=timezone.now(),
         )
 
-    def switch(self, row: RegressionPolicy, *, enabled: bool, by: By, reason: str) -> None:
+    def switch(self, row: RegressionPolicy, *, enabled: bool, by: Actor, reason: str) -> None:
         upsert_policy(row.domain, row.metric, {"enabled": enabled}, by=by, at=timezone.now(), reason=reason)
 
     @admin.display(description=gettext_lazy("summary"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.outbox.jobs import job
 from governance.tripwire.services import evaluate_tripwires
 
@@ -12,5 +12,5 @@ from governance.tripwire.services import evaluate_tripwires
 @job("governance.evaluate_tripwires", every="day")
 def evaluate(at: datetime) -> dict[str, int]:
     """Evaluate every monitored metric, and act once on drops."""
-    states = evaluate_tripwires(at, by=By.system("governance.evaluate_tripwires"))
+    states = evaluate_tripwires(at, by=Actor.system("governance.evaluate_tripwires"))
     return {"evaluated": len(states), "triggered": sum(state.triggered for state in states)}

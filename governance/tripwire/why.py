@@ -19,7 +19,7 @@ Verdict = RegressionState.Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class LabelledValue:
     """A value, its label and its explanation."""
 
     title: str
@@ -33,10 +33,10 @@ class Why:
 
     id: str
     measure: str
-    before: Told | None
-    now: Told | None
-    change: Told | None
-    chance: Told | None
+    before: LabelledValue | None
+    now: LabelledValue | None
+    change: LabelledValue | None
+    chance: LabelledValue | None
     sentences: list[str]
     plot: Plot | None
 
@@ -57,24 +57,26 @@ def why(seen: dict[str, Any], name: str) -> Why:
     )
 
 
-def _sample(title: str, measure: str, value: float | None, sample: dict[str, Any] | None) -> Told | None:
+def _sample(
+    title: str, measure: str, value: float | None, sample: dict[str, Any] | None
+) -> LabelledValue | None:
     if value is None or not sample:
         return None
     count = ngettext("%(count)s event", "%(count)s events", sample["events"])
     count %= {"count": number_format(sample["events"], force_grouping=True)}
     statistic = STATISTICS[measure]
-    return Told(title, statistic.display_with_unit(value), f"{count}, {statistic.stretch(sample)}")
+    return LabelledValue(title, statistic.display_with_unit(value), f"{count}, {statistic.stretch(sample)}")
 
 
-def _change(seen: dict[str, Any]) -> Told | None:
+def _change(seen: dict[str, Any]) -> LabelledValue | None:
     drop = seen.get("drop")
     if drop is None:
         return None
     needed = _("a drop counts from %(drop)s on") % {"drop": percent(seen["max_drop"], 1)}
-    return Told(_("Drop") if drop >= 0 else _("Rise"), percent(abs(drop), 1), needed)
+    return LabelledValue(_("Drop") if drop >= 0 else _("Rise"), percent(abs(drop), 1), needed)
 
 
-def _chance(seen: dict[str, Any]) -> Told | None:
+def _chance(seen: dict[str, Any]) -> LabelledValue | None:
     p = seen.get("p")
     if p is None:
         return None
@@ -82,7 +84,7 @@ def _chance(seen: dict[str, Any]) -> Told | None:
         "p": probability(p),
         "limit": probability(seen["max_false_alarm"]),
     }
-    return Told(_("Chance alone"), one_in(p), told)
+    return LabelledValue(_("Chance alone"), one_in(p), told)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from governance.core import hooks
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid, Refused
 from governance.core.places import Place
 from governance.core.property_types import PropertyType
@@ -51,7 +51,7 @@ def compute_offer(
     *,
     arv: Decimal,
     repairs: Decimal,
-    by: By,
+    by: Actor,
     at: datetime,
     property_type: str = PropertyType.SFR,
     comps: Sequence[rules.Comp] = (),
@@ -113,7 +113,7 @@ def _write(
     comp_details: Mapping[str, Mapping[str, Any]] | None,
     judgement: Judgement | None,
     *,
-    by: By,
+    by: Actor,
     at: datetime,
 ) -> int | None:
     """Write the plan and return the reservation's id, if any.
@@ -192,7 +192,7 @@ def _amount(name: str, amount: Decimal) -> Decimal:
 
 
 def _refusal(
-    no_offer: rules.NoOffer, place: Place, loaded: _Loaded, *, by: By, at: datetime, dry_run: bool
+    no_offer: rules.NoOffer, place: Place, loaded: _Loaded, *, by: Actor, at: datetime, dry_run: bool
 ) -> Refused:
     """Return the refusal for a computation without an offer."""
     policy, code = loaded.policy, no_offer.code

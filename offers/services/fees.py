@@ -11,14 +11,14 @@ from decimal import Decimal
 
 from django.utils.translation import gettext as _
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Refused
 from governance.risk.services import record_answer, release, reserve_exposure, settle
 
 ENGINE = "WHOLESALE"
 
 
-def reserve_fee(fee: Decimal, *, by: By, at: datetime) -> int:
+def reserve_fee(fee: Decimal, *, by: Actor, at: datetime) -> int:
     """Reserve an offer's assignment fee, CAD, and return the reservation's id.
 
     Raises Refused `risk_denied`, which keeps the denial when the offer is rolled back.
@@ -35,14 +35,14 @@ def reserve_fee(fee: Decimal, *, by: By, at: datetime) -> int:
     return answer.reservation_id
 
 
-def release_fee(reservation_id: int | None, code: str, *, by: By, at: datetime) -> None:
+def release_fee(reservation_id: int | None, code: str, *, by: Actor, at: datetime) -> None:
     """Release an offer's reservation, if it is still open; `code` says why."""
     if reservation_id is not None:
         _unless_closed(lambda: release(reservation_id, code=code, by=by, at=at))
 
 
 def settle_fee(
-    reservation_id: int | None, *, reserved: Decimal, earned: Decimal, by: By, at: datetime
+    reservation_id: int | None, *, reserved: Decimal, earned: Decimal, by: Actor, at: datetime
 ) -> None:
     """Settle an offer's reservation, if still open: the loss is the reserved minus the earned fee, CAD."""
     if reservation_id is not None:

@@ -12,7 +12,7 @@ from django.db import models
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid, NotFound, Refused
 from governance.core.verbs import Execution, verb
 from governance.kpi.names import WHOLESALE
@@ -88,7 +88,7 @@ def record_outcome(
     evidence_id: int,
     outcome: str,
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     figures: Figures = NO_FIGURES,
     reason: str = "",
@@ -128,7 +128,7 @@ def correct_outcome(
     evidence_id: int,
     outcome: str,
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     reason: str,
     figures: Figures = NO_FIGURES,
@@ -231,7 +231,7 @@ def _out_of_order(outcome: str, held: Mapping[int, str]) -> Refused:
     )
 
 
-def _check_price(case: _Case, figures: Figures, *, by: By, reason: str) -> None:
+def _check_price(case: _Case, figures: Figures, *, by: Actor, reason: str) -> None:
     if figures.agreed_price is None or figures.agreed_price <= case.evidence.mao:
         return
     if not (by.may(CORRECT) and reason):
@@ -248,7 +248,7 @@ def _row(
     outcome: str,
     figures: Figures,
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     corrects: OfferOutcome | None,
     voided: bool = False,
@@ -265,7 +265,7 @@ def _row(
     )
 
 
-def _write(case: _Case, rows: list[OfferOutcome], *, by: By, at: datetime, reason: str) -> str:
+def _write(case: _Case, rows: list[OfferOutcome], *, by: Actor, at: datetime, reason: str) -> str:
     """Write rows with the events of the rates that they change; return the offer's new state.
 
     An event names the one that counted the lead before, so that a rate counts a lead once: including
@@ -303,7 +303,7 @@ def _write(case: _Case, rows: list[OfferOutcome], *, by: By, at: datetime, reaso
     return state
 
 
-def _end_reservation(case: _Case, rows: list[OfferOutcome], *, by: By, at: datetime) -> None:
+def _end_reservation(case: _Case, rows: list[OfferOutcome], *, by: Actor, at: datetime) -> None:
     """Settle an assigned offer's reservation, and release it if the offer ended otherwise."""
     state, reservation_id = case.offer.state, case.offer.reservation_id
     if state == rules.ASSIGNED:

@@ -8,7 +8,7 @@ from typing import Any
 
 from factory.django import DjangoModelFactory
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.places import Place
 from offers.models import OfferPolicy
 from offers.services import Computed, Figures, Recorded, compute_offer, record_outcome, upsert_policy
@@ -16,7 +16,7 @@ from offers.services import Computed, Figures, Recorded, compute_offer, record_o
 AT = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 ONTARIO = Place.read("ON")
 TORONTO = Place.read("ON", "Toronto")
-ANYBODY = By.system("test")
+ANYBODY = Actor.system("test")
 
 
 class OfferPolicyFactory(DjangoModelFactory[OfferPolicy]):

@@ -11,7 +11,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from governance.core import hooks
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.append_only import Unchangeable
 from governance.core.errors import Forbidden, Invalid, Refused, Unavailable
 from governance.core.hooks import Liquidity
@@ -46,7 +46,7 @@ def test_the_example_of_the_defaults() -> None:
     got = compute(
         lead_id="L-1",
         recommendation_id="rec-7",
-        by=By("ann", "CLOSER", frozenset({"offers.compute_offer"}), correlation_id="c1"),
+        by=Actor("ann", "CLOSER", frozenset({"offers.compute_offer"}), correlation_id="c1"),
     )
     evidence = OfferEvidence.objects.get()
     assert got.evidence == evidence
@@ -158,14 +158,14 @@ def test_amounts_that_are_none_are_refused_by_name(name: str, amount: str) -> No
 
 
 @pytest.mark.parametrize("role", ["VA", "AUDITOR"])
-def test_others_compute_no_offer(role: str, by: Callable[..., By]) -> None:
+def test_others_compute_no_offer(role: str, by: Callable[..., Actor]) -> None:
     switch_on()
     with pytest.raises(Forbidden):
         compute(by=by(role))
 
 
 @pytest.mark.parametrize("role", ["CLOSER", "MANAGER", "SERVICE"])
-def test_closers_managers_and_service_clients_compute(role: str, by: Callable[..., By]) -> None:
+def test_closers_managers_and_service_clients_compute(role: str, by: Callable[..., Actor]) -> None:
     switch_on()
     assert compute(by=by(role)).evidence is not None
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, IntegrityError, transaction
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.models import KpiEvent
 from offers.models import Offer, OfferOutcome
@@ -204,7 +204,7 @@ def test_the_highest_allowable_offer_itself_can_be_agreed() -> None:
     assert outcome(kept("L-1"), "ACCEPTED", agreed_price=Decimal(262_500)).state == "ACCEPTED"
 
 
-def test_a_price_above_it_needs_a_manager_with_a_reason(by: Callable[..., By]) -> None:
+def test_a_price_above_it_needs_a_manager_with_a_reason(by: Callable[..., Actor]) -> None:
     offer = kept("L-1")
     for role, reason in (("CLOSER", "lovely garden"), ("MANAGER", ""), ("SERVICE", "lovely garden")):
         code = refusal(
@@ -304,7 +304,7 @@ def test_nothing_can_be_corrected_that_was_not_recorded() -> None:
     assert refusal(lambda: correct(offer, "ACCEPTED", void=True)) == "nothing_to_correct"
 
 
-def test_a_correction_needs_a_reason_and_a_manager(by: Callable[..., By]) -> None:
+def test_a_correction_needs_a_reason_and_a_manager(by: Callable[..., Actor]) -> None:
     offer = kept("L-1")
     outcome(offer, "REJECTED")
     assert refusal(lambda: correct(offer, "ACCEPTED", reason="")) == "invalid"
@@ -318,7 +318,7 @@ def test_a_correction_needs_a_reason_and_a_manager(by: Callable[..., By]) -> Non
 
 
 @pytest.mark.parametrize("role", ["VA", "AUDITOR"])
-def test_others_record_no_outcome(role: str, by: Callable[..., By]) -> None:
+def test_others_record_no_outcome(role: str, by: Callable[..., Actor]) -> None:
     offer = kept("L-1")
     with pytest.raises(Forbidden):
         outcome(offer, "ACCEPTED", by=by(role))

@@ -10,7 +10,7 @@ import pytest
 from django.apps import apps
 from django.db import IntegrityError, transaction
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid, Refused
 from governance.core.places import Province
 from offers import seeds
@@ -137,12 +137,12 @@ def test_the_database_keeps_the_bounds_of_the_multiplier(beyond: str) -> None:
 
 
 @pytest.mark.parametrize("role", ["VA", "CLOSER", "AUDITOR"])
-def test_only_managers_change_policies(role: str, by: Callable[..., By]) -> None:
+def test_only_managers_change_policies(role: str, by: Callable[..., Actor]) -> None:
     with pytest.raises(Forbidden):
         upsert_policy(ONTARIO, {"enabled": True}, by=by(role), at=AT)
 
 
-def test_a_service_client_needs_the_policy_scope(by: Callable[..., By]) -> None:
+def test_a_service_client_needs_the_policy_scope(by: Callable[..., Actor]) -> None:
     with pytest.raises(Forbidden):
         upsert_policy(ONTARIO, {"enabled": True}, by=by("SERVICE", scopes=()), at=AT)
     assert upsert_policy(ONTARIO, {"enabled": True}, by=by("SERVICE"), at=AT).enabled

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Refused, Unavailable
 from governance.golive.services import set_go_live
 from governance.models import KpiEvent
@@ -114,7 +114,7 @@ def test_an_offer_of_nothing_cannot_be_reserved() -> None:
 
 
 @pytest.mark.usefixtures("unblocked")
-def test_an_offer_needs_no_go_live_and_its_reservation_does(by: Callable[..., By], settings: Any) -> None:
+def test_an_offer_needs_no_go_live_and_its_reservation_does(by: Callable[..., Actor], settings: Any) -> None:
     settings.GO_LIVE_ENFORCE = True
     assert kept("L-1")
     with pytest.raises(Unavailable) as refused:

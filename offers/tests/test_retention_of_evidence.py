@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.models import Removal
 from governance.retention.services import remove_expired
 from offers.models import Offer, OfferEvidence, OfferOutcome
@@ -27,7 +27,7 @@ def test_only_old_evidence_without_an_outcome_goes() -> None:
     nobodys = kept("", at=LONG_AGO)
     young = kept("L-2", at=timezone.now() - timedelta(days=2556))
 
-    assert remove_expired(timezone.now(), by=By.system("test"))["offer_evidence"] == 2
+    assert remove_expired(timezone.now(), by=Actor.system("test"))["offer_evidence"] == 2
 
     left = set(OfferEvidence.objects.values_list("pk", flat=True))
     assert left == {rejected, young} == set(Offer.objects.values_list("pk", flat=True))

@@ -1,5 +1,5 @@
 """Demo data: the last months of a fictional company, played through the services in chronological order."""
 
-from valhalla.demo.story import AlreadyThere, NotEmpty, Told, fill
+from valhalla.demo.story import AlreadyThere, Counts, NotEmpty, fill
 
-__all__ = ["AlreadyThere", "NotEmpty", "Told", "fill"]
+__all__ = ["AlreadyThere", "Counts", "NotEmpty", "fill"]

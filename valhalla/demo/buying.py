@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from buyers.models import Buyer
 from buyers.services import record_feedback, save_buyer
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.places import Place
 from valhalla.demo.people import Team
 from valhalla.demo.timeline import Timeline
@@ -38,7 +38,7 @@ def plan_buyers(timeline: Timeline, team: Team) -> None:
         _plan_deal(deal, boxes, timeline, team)
 
 
-def _make_buyer(number: int, timeline: Timeline, manager: By) -> tuple[int, str]:
+def _make_buyer(number: int, timeline: Timeline, manager: Actor) -> tuple[int, str]:
     chance = timeline.chance
     place = MARKETS[number % len(MARKETS)][0]
     low = chance.randrange(120, 400) * 1000

@@ -29,8 +29,8 @@ from followups.services import (
     start_task,
     stop_ladder,
 )
-from governance.contact.services import Gate, GateBook, Where, open_book, record_consent
-from governance.core.actors import By, Role
+from governance.contact.services import Gate, GateContext, Where, open_book, record_consent
+from governance.core.actors import Actor, Role
 from governance.core.channels import CHANNELS
 from governance.core.errors import Refused
 from governance.core.places import Place, Province
@@ -81,7 +81,7 @@ class Followups:
             Place(province, market) for province, market in Lead.objects.values_list("province", "market")
         }
         places |= {Place(province) for province in Province.values}
-        self.book = GateBook.load(places, timeline.days_ago(DAYS), reach=REACH)
+        self.book = GateContext.load(places, timeline.days_ago(DAYS), reach=REACH)
 
     # --- ladders that start
     # -----------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ class Followups:
             if then is not None:
                 self.timeline.at(then + timedelta(minutes=3), self.work, task_id)
 
-    def worker(self, task: FollowUpTask) -> By:
+    def worker(self, task: FollowUpTask) -> Actor:
         if task.kind == FollowUpTask.Kind.HANDOVER or self.scripts.get(task.lead_id) == "overridden":
             return self.chance.choice(self.team.with_role(Role.CLOSER))
         owner = next((by for by in self.team.of.values() if by.key == task.owner_key), None)
@@ -220,7 +220,7 @@ class Followups:
             self.team.va_for(task.province) or self.team.with_role(Role.CLOSER)
         )
 
-    def do(self, task: FollowUpTask, by: By, at: datetime) -> None:
+    def do(self, task: FollowUpTask, by: Actor, at: datetime) -> None:
         script = self.scripts.get(task.lead_id, "")
         if script and task.kind == FollowUpTask.Kind.LADDER and self.do_script(script, task, by, at):
             return
@@ -242,7 +242,7 @@ class Followups:
             return "OPTED_OUT"
         return self.chance.choice(OUTCOMES.get(task.channel, (CHANNELS[task.channel].default_outcome,)))
 
-    def finish(self, task: FollowUpTask, by: By, at: datetime, outcome: str, what: str = "") -> None:
+    def finish(self, task: FollowUpTask, by: Actor, at: datetime, outcome: str, what: str = "") -> None:
         """Complete a task, often after starting it through a button or the dialer."""
         completion = self.completion(task, at, outcome, what)
         if task.channel == "CALL" and self.chance.random() < 0.6:
@@ -254,7 +254,7 @@ class Followups:
             return
         self.complete(task.pk, completion, by, at)
 
-    def complete(self, task_id: int, completion: Completion, by: By, at: datetime) -> None:
+    def complete(self, task_id: int, completion: Completion, by: Actor, at: datetime) -> None:
         try:
             self.follow(complete_task(task_id, completion, by=by, at=at).next_task)
         except Refused:
@@ -275,13 +275,13 @@ class Followups:
         note = self.chance.choice(NOTES)
         return Completion(outcome=outcome, next=following, next_at=when, note=note, claim_token=claim_token)
 
-    def snooze(self, task: FollowUpTask, by: By, at: datetime, how_long: timedelta) -> None:
+    def snooze(self, task: FollowUpTask, by: Actor, at: datetime, how_long: timedelta) -> None:
         self.follow(snooze_task(task.pk, by=by, at=at, until=at + how_long))
 
     # --- scripted leads
     # -----------------------------------------------------------------------------------------
 
-    def do_script(self, script: str, task: FollowUpTask, by: By, at: datetime) -> bool:
+    def do_script(self, script: str, task: FollowUpTask, by: Actor, at: datetime) -> bool:
         """Do what the script of a ladder says once its step has come; return True if it did."""
         step = task.step or 0
         words = script.split()
@@ -314,7 +314,7 @@ class Followups:
             return True
         return False
 
-    def agree_to_texts(self, task: FollowUpTask, by: By, at: datetime) -> None:
+    def agree_to_texts(self, task: FollowUpTask, by: Actor, at: datetime) -> None:
         """Record a lead's consent to texts, given on the phone."""
         record_heard_consent(
             task.pk, by=by, at=at, channel="SMS", wording="May be texted about an offer for the house",
@@ -335,7 +335,7 @@ class Followups:
                 how="said on the phone",
             )
 
-    def at_the_wrong_hour(self, script: str, task: FollowUpTask, by: By, at: datetime) -> None:
+    def at_the_wrong_hour(self, script: str, task: FollowUpTask, by: Actor, at: datetime) -> None:
         """Call in the evening: our hours forbid it, the law does not (until 21:30, further east too)."""
         local = at.astimezone(ZoneInfo(task.zone))
         evening = local.replace(hour=20, minute=2 + self.chance.randrange(20), second=0)
@@ -344,7 +344,7 @@ class Followups:
 
         self.timeline.at(evening.astimezone(UTC), self.call_late, script, task, by)
 
-    def call_late(self, script: str, task: FollowUpTask, by: By, at: datetime) -> None:
+    def call_late(self, script: str, task: FollowUpTask, by: Actor, at: datetime) -> None:
         if script == "denied":
             try:
                 start_task(task.pk, by=by, at=at)
@@ -383,7 +383,7 @@ class Followups:
                 self.timeline.now - timedelta(minutes=4), claim_due, by=self.team.of[name], limit=3
             )
         # last night's run is enough: each run counts all of the 90 days before it
-        by = By.system("buyers.refresh_activity")
+        by = Actor.system("buyers.refresh_activity")
         self.timeline.at(self.timeline.days_ago(0.5), refresh_activity, by=by)
 
     def hand_over(self, at: datetime) -> None:

@@ -12,7 +12,7 @@ from django.conf import settings
 from governance.contact.do_not_call import import_do_not_call
 from governance.contact.models import Closure
 from governance.contact.reference import save_reference
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.places import ZONES, Place
 from governance.market.rules import DEFAULT_RULES
 from governance.market.services import schedule_change, upsert_policy
@@ -36,11 +36,11 @@ def read_lists(timeline: Timeline, correlation_id: str) -> None:
         at = timeline.days_ago(days)
         import_do_not_call(
             settings.BASE_DIR / "samples" / "do_not_call.txt", list_date=at.date(), area_codes=AREA_CODES,
-            by=By.system("import_do_not_call", correlation_id), at=at,
+            by=Actor.system("import_do_not_call", correlation_id), at=at,
         )  # fmt: skip
 
 
-def set_rules(timeline: Timeline, manager: By) -> None:
+def set_rules(timeline: Timeline, manager: Actor) -> None:
     """Change policies as a manager does; afterwards every province has its seeded contact policy again."""
     short = [{"days": [0, 1, 2, 3, 4], "start": "10:00", "end": "17:00"}]
     summer = "Short days while half of the team is on leave"

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from followups.models import Lead
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.core.errors import Refused
 from offers import rules
 from offers.services import Computed, Figures, compute_offer, correct_outcome, record_outcome
@@ -66,7 +66,7 @@ class _Offer:
     """An offer from its computation through each step of its outcome."""
 
     def __init__(
-        self, timeline: Timeline, closer: By, lead: Lead, number: int, ends: tuple[str, ...], team: Team
+        self, timeline: Timeline, closer: Actor, lead: Lead, number: int, ends: tuple[str, ...], team: Team
     ) -> None:
         self.timeline, self.closer, self.lead, self.number, self.team = timeline, closer, lead, number, team
         self.ends = list(ends)

@@ -15,7 +15,7 @@ from django.contrib.auth.hashers import make_password
 from governance.accounts.account_log import Kind, record
 from governance.accounts.rules import POLICY, by_user
 from governance.accounts.services import issue_token, show_role
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.models import Absence, ApiToken, User, WorkProfile
 
 WEEKDAYS = [{"days": [0, 1, 2, 3, 4], "start": "09:00", "end": "17:00"}]
@@ -69,19 +69,19 @@ PASSWORD_LENGTH = 16
 class Team:
     """The demo's users as actors. `of` finds them by the demo's own names."""
 
-    of: dict[str, By]
-    program: By
+    of: dict[str, Actor]
+    program: Actor
     passwords: list[dict[str, str]]
     token: str
 
     @property
-    def manager(self) -> By:
+    def manager(self) -> Actor:
         return self.of["morgan"]
 
-    def with_role(self, role: Role) -> list[By]:
+    def with_role(self, role: Role) -> list[Actor]:
         return [by for by in self.of.values() if by.role == role]
 
-    def va_for(self, province: str) -> list[By]:
+    def va_for(self, province: str) -> list[Actor]:
         """Return the VAs at work who take this province."""
         at_work = [by for name, by in self.of.items() if by.role == Role.VA and name != ABSENT]
         return [by for by in at_work if not by.provinces or province in by.provinces]
@@ -90,7 +90,7 @@ class Team:
 def make_team(at: datetime, correlation_id: str) -> Team:
     """Create the users with random passwords, their profiles, one absence, and a token for a program."""
     of, passwords = {}, []
-    operator = By.system("demo", correlation_id)
+    operator = Actor.system("demo", correlation_id)
     for person in PEOPLE:
         password = "".join(secrets.choice(SIGNS) for _n in range(PASSWORD_LENGTH))
         user = _make(person, password, operator, at)
@@ -119,7 +119,7 @@ def _free_name(name: str) -> str:
     return name
 
 
-def _make(person: Person, password: str, by: By, at: datetime) -> User:
+def _make(person: Person, password: str, by: Actor, at: datetime) -> User:
     first, last = person.full_name.split(" ", 1)
     user = User(username=_free_name(person.name), role=person.role, first_name=first, last_name=last)
     user.password = make_password(password)  # not as if another person had set it: they start to work at once

@@ -7,7 +7,7 @@ from dataclasses import replace
 from followups.models import LadderTemplate
 from followups.rules import NURTURE_STEPS, Step, read_steps
 from followups.services import Rest, save_template
-from governance.core.actors import By
+from governance.core.actors import Actor
 from valhalla.demo.timeline import Timeline
 
 SAID = (
@@ -67,7 +67,7 @@ NURTURE_SAID = (
 )
 
 
-def say_scripts(timeline: Timeline, manager: By) -> None:
+def say_scripts(timeline: Timeline, manager: Actor) -> None:
     """Add a script to each step of the template for all provinces; its cadence stays."""
     template = LadderTemplate.objects.get(province="", market="ALL")
     save_template(

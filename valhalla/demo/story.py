@@ -15,7 +15,7 @@ from django.db import transaction
 from buyers.models import BuyerFeedbackEvent
 from followups.intake.services import import_leads
 from followups.models import FollowUpTask, Ladder, Lead
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.kpi.figures import take_figures
 from offers.models import OfferEvidence
 from valhalla.demo.buying import plan_buyers
@@ -44,7 +44,7 @@ class NotEmpty(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Counts:
     """Counts of what the demo created."""
 
     leads: int
@@ -54,7 +54,7 @@ class Told:
     offers: int
 
 
-def fill(now: datetime, *, people_file: Path) -> Told:
+def fill(now: datetime, *, people_file: Path) -> Counts:
     """Fill an empty database with demo data that ends at `now`; write the users' passwords and the token.
 
     The result is the same for the same `now`, apart from passwords and token. A run that is killed leaves
@@ -73,7 +73,9 @@ def fill(now: datetime, *, people_file: Path) -> Told:
         plan_buyers(timeline, team)
         imported = timeline.days_ago(IMPORTED_DAYS_AGO)
         for name in SAMPLES:
-            import_leads(settings.BASE_DIR / "samples" / name, by=By.system("demo", CORRELATION), at=imported)
+            import_leads(
+                settings.BASE_DIR / "samples" / name, by=Actor.system("demo", CORRELATION), at=imported
+            )
         plan_offers(timeline, team)
         plan_machines(timeline, team)
         plan_risk(timeline, team)
@@ -87,7 +89,7 @@ def fill(now: datetime, *, people_file: Path) -> Told:
         timeline.play()
         realign(now)
         take_figures(now)
-        told = Told(
+        told = Counts(
             leads=Lead.objects.count(),
             ladders=Ladder.objects.count(),
             tasks_done=FollowUpTask.objects.filter(status=FollowUpTask.Status.COMPLETED).count(),

@@ -27,15 +27,15 @@ class Timeline:
         other.chance = random.Random(name)
         return other
 
-    def at(self, when: datetime, deed: Callable[..., object], *args: Any, **given: Any) -> None:
+    def at(self, when: datetime, action: Callable[..., object], *args: Any, **given: Any) -> None:
         """Schedule a service or a step of the story for an instant, which is passed to it as `at`."""
-        due: Callable[..., object] = partial(deed, *args, **given)
+        due: Callable[..., object] = partial(action, *args, **given)
         heapq.heappush(self._waiting, (when, next(self._order), due))
 
     def play(self) -> None:
         while self._waiting and self._waiting[0][0] <= self.now:
-            when, _order, deed = heapq.heappop(self._waiting)
-            deed(at=when)
+            when, _order, action = heapq.heappop(self._waiting)
+            action(at=when)
 
     def days_ago(self, days: float) -> datetime:
         return self.now - timedelta(days=days)

@@ -20,7 +20,7 @@ from followups.models import Lead
 from governance.core.hooks import Happened, timeline_of
 from governance.kpi.models import Domain, KpiEvent
 from governance.kpi.names import metric_label
-from valhalla.pages.doors import for_managers
+from valhalla.pages.entry import for_managers
 
 MOST_CALLS, MOST_KPIS = 300, 300
 # The keys in an event's detail that name the row it counts. One call may have written rows for thousands of

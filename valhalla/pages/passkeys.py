@@ -37,12 +37,12 @@ from governance.accounts.second_step import (
     other_mark,
 )
 from governance.accounts.webauthn import adding, are_possible, begin_adding, begin_using, default_name
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.admin.base import by_of
 from governance.core.errors import Invalid, Refused
 from governance.models import User
 from valhalla.fresh import use_up
-from valhalla.pages.second_factor import half_in, let_in, next_page, person_of
+from valhalla.pages.second_factor import is_pending, let_in, next_page, person_of
 
 
 @require_POST
@@ -123,7 +123,7 @@ def new_passkey(request: HttpRequest) -> HttpResponse:
     user = person_of(request)
     if user is None:
         return redirect_to_login(request.get_full_path())
-    if half_in(request) and (has_one(user) or not must_have_one(user)):
+    if is_pending(request) and (has_one(user) or not must_have_one(user)):
         return redirect(f"{reverse('second_factor')}?{urlencode({'next': next_page(request)})}")
     possible = are_possible(request)
     if request.method == "POST" and "begin" in request.POST:
@@ -136,7 +136,7 @@ def new_passkey(request: HttpRequest) -> HttpResponse:
         try:
             passkey, codes = add_passkey(
                 user.pk, name, adding(request, user, request.POST.get("passkey", "")),
-                first=half_in(request), by=_by(request, user), at=timezone.now(),
+                first=is_pending(request), by=_by(request, user), at=timezone.now(),
             )  # fmt: skip
         except Refused as refusal:
             wrong = _sentence(refusal)
@@ -151,12 +151,12 @@ def new_passkey(request: HttpRequest) -> HttpResponse:
             return redirect("second_factors")
     context = {
         "possible": possible, "wrong": wrong, "name": name, "next": next_page(request),
-        "half_in": half_in(request), "name_length": NAME_LENGTH,
+        "is_pending": is_pending(request), "name_length": NAME_LENGTH,
     }  # fmt: skip
     return render(request, "registration/passkey_new.html", context)
 
 
-def _by(request: HttpRequest, user: User) -> By:
-    if not half_in(request):
+def _by(request: HttpRequest, user: User) -> Actor:
+    if not is_pending(request):
         return by_of(request)
     return by_user(user, correlation_id=str(getattr(request, "correlation_id", "")))

@@ -27,7 +27,7 @@ from governance.core.property_types import PropertyType
 from governance.kpi.querysets import RATES_OVER, targets
 from governance.tripwire.querysets import local_day
 from valhalla.pages.board import shade
-from valhalla.pages.doors import for_managers
+from valhalla.pages.entry import for_managers
 from valhalla.pages.navigation import figures_of
 
 NODES = 120  # the hottest, for the heat map and the rates

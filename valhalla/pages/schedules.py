@@ -29,7 +29,7 @@ from django.views.decorators.http import require_POST
 from django_celery_beat.models import PeriodicTask
 from kombu.exceptions import OperationalError
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.admin.base import by_of
 from governance.core.errors import Refused
 from governance.kpi.figures import keep_figures
@@ -38,7 +38,7 @@ from governance.outbox.models import JobSlot, JobSwitch
 from governance.outbox.services import BEAT_WITHIN, last_beat
 from governance.outbox.switching import paused_jobs, switch_job
 from governance.outbox.wording import schedule_in_words, told_result
-from valhalla.pages.doors import for_managers
+from valhalla.pages.entry import for_managers
 from valhalla.schedules import LOCAL, SCHEDULES
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def _act(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("schedules")
 
 
-def _run_now(request: HttpRequest, task: str, by: By, at: datetime) -> str:
+def _run_now(request: HttpRequest, task: str, by: Actor, at: datetime) -> str:
     """Run a job once: on a worker if there is a broker, else in this request.
 
     Returns what the admin log records of it; nothing if nothing was started.

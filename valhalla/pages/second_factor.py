@@ -58,7 +58,7 @@ def second_page(request: HttpRequest) -> HttpResponse:
     user = person_of(request)
     if user is None:
         return redirect_to_login(next_page(request))
-    if not half_in(request):
+    if not is_pending(request):
         return redirect(next_page(request))
     with_app, with_passkey = device_of(user) is not None, has_passkey(user)
     if not (with_app or with_passkey):
@@ -108,12 +108,12 @@ def enrol(request: HttpRequest) -> HttpResponse:
     user = person_of(request)
     if user is None:
         return redirect_to_login(request.get_full_path())
-    if half_in(request) and has_one(user):  # an existing second factor has to be used first
+    if is_pending(request) and has_one(user):  # an existing second factor has to be used first
         return redirect(f"{reverse('second_factor')}?{urlencode({'next': next_page(request)})}")
     if device_of(user) is not None:
         return redirect("second_factors")
     context: dict[str, Any] = {
-        "next": next_page(request), "must": half_in(request) and must_have_one(user),
+        "next": next_page(request), "must": is_pending(request) and must_have_one(user),
         "possible": are_possible(request), "has_passkey": has_passkey(user),
     }  # fmt: skip
     made = None
@@ -121,7 +121,7 @@ def enrol(request: HttpRequest) -> HttpResponse:
         sealed = _waiting_seed(request, user)
         if request.method == "POST":
             code = typed_code(request.POST.get("code", ""))
-            made = _enrolled(user, sealed, code, first=half_in(request))
+            made = _enrolled(user, sealed, code, first=is_pending(request))
     except Unavailable as refusal:
         log.error("%s cannot enrol a second factor: %s", user.username, refusal)
         context["refusal"] = str(refusal)
@@ -145,13 +145,13 @@ def enrol(request: HttpRequest) -> HttpResponse:
     return render(request, "registration/second_factor_new.html", context)
 
 
-def half_in(request: HttpRequest) -> bool:
-    return getattr(request, "half_in", None) is not None
+def is_pending(request: HttpRequest) -> bool:
+    return getattr(request, "pending_user", None) is not None
 
 
 def person_of(request: HttpRequest) -> User | None:
     """Return who entered their password, whether or not they still owe a second factor."""
-    user: Any = getattr(request, "half_in", None) or request.user
+    user: Any = getattr(request, "pending_user", None) or request.user
     return user if user.is_authenticated else None
 
 

@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 
 from followups.models import Lead
 from governance.core.versions import Versioned
-from valhalla.pages.doors import for_managers
+from valhalla.pages.entry import for_managers
 
 MOST_OF_A_KIND = 100
 MOST_LEADS = 20

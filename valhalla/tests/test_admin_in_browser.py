@@ -19,7 +19,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from followups.models import FollowUpTask, Lead
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.places import Place
 from governance.market.models import MarketPolicy, ScheduledChange
 from governance.market.services import cancel_scheduled, schedule_change
@@ -108,11 +108,11 @@ def test_scheduled_changes_are_read_without_scrolling_sideways(
     rules = {"min_lead_score_to_contact": 0.7, "skip_holidays": False, "max_contacts_per_day": 2}
     for days, market in enumerate(("Dawson", "Whitehorse"), start=30):
         schedule_change(
-            Place("YT", market), by=By.system("tests"), at=now, effective_from=now + timedelta(days=days),
+            Place("YT", market), by=Actor.system("tests"), at=now, effective_from=now + timedelta(days=days),
             rules=rules, reason="Shorter days in the north until the end of the winter",
         )  # fmt: skip
     first = ScheduledChange.objects.earliest("pk")
-    cancel_scheduled(first.pk, by=By.system("tests"), at=now, reason="The province decided otherwise")
+    cancel_scheduled(first.pk, by=Actor.system("tests"), at=now, reason="The province decided otherwise")
     page.set_viewport_size(DESK)  # type: ignore[arg-type]  # a width and a height
     page.goto(f"{live_server.url}{reverse('admin:governance_scheduledchange_changelist')}")
     changes = page.locator("#result_list tbody .field-what")

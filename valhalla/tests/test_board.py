@@ -15,7 +15,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from followups.models import FollowUpTask
 from followups.tests.factories import LeadFactory
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.golive.services import set_kill_switch, state
 from governance.kpi.figures import keep_figures, take_figures
 from governance.kpi.querysets import figures, rate_since
@@ -33,7 +33,7 @@ from valhalla.tasks import take_figures as job
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 AT = datetime(2026, 11, 24, 17, 0, tzinfo=UTC)
-SYSTEM = By.system("test")
+SYSTEM = Actor.system("test")
 
 
 def task(**columns: Any) -> FollowUpTask:
@@ -139,7 +139,7 @@ def test_an_older_count_never_takes_the_place_of_a_newer_one() -> None:
     assert figures()["nobodys_leads"].value == 5
 
 
-def test_the_kill_switch_is_the_first_thing_seen(by: Callable[..., By], settings: Settings) -> None:
+def test_the_kill_switch_is_the_first_thing_seen(by: Callable[..., Actor], settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     set_kill_switch(True, by=by(Role.MANAGER), at=AT, reason="Wrong list")
     first = board_at(AT, state())["sections"][0].tiles[0]
@@ -296,7 +296,7 @@ def test_a_backlog_longer_than_ten_thousand_is_not_counted_to_its_end(
     assert tiles()["More than 2 allowed hours late"].figure == "at least 1"
 
 
-def test_risk_shows_the_cap_that_is_met_first(by: Callable[..., By]) -> None:
+def test_risk_shows_the_cap_that_is_met_first(by: Callable[..., Actor]) -> None:
     assert tiles()["WHOLESALE"].figure == "0\u00a0%"
     assert tiles()["NOTIFY"].note == "Nothing is reserved for it: its policy is off."
     reserved = reserve_exposure("WHOLESALE", Decimal(18_000), by=by(Role.MANAGER), at=AT)
@@ -308,7 +308,7 @@ def test_risk_shows_the_cap_that_is_met_first(by: Callable[..., By]) -> None:
     assert found["GLOBAL"].figure == "72\u00a0%"
 
 
-def test_an_open_throttle_misses_its_target_and_names_its_tripwire(by: Callable[..., By]) -> None:
+def test_an_open_throttle_misses_its_target_and_names_its_tripwire(by: Callable[..., Actor]) -> None:
     assert tiles()["Throttles"].state == "good"
     throttle("WHOLESALE", "WHOLESALE/followup_sla", by=SYSTEM, at=AT)
     found = tiles()["Throttles"]

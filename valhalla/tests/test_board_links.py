@@ -17,7 +17,7 @@ from django.test import Client
 from buyers.services import record_feedback
 from followups.models import FollowUpTask
 from followups.tests.factories import LeadFactory
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.places import Place
 from governance.kpi.services import emit_kpi
 from governance.models import RiskThrottle
@@ -33,7 +33,7 @@ from valhalla.testing import make_by, make_person
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 AT = datetime(2026, 11, 24, 17, 0, tzinfo=UTC)
-SYSTEM = By.system("test")
+SYSTEM = Actor.system("test")
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 

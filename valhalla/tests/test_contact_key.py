@@ -152,10 +152,10 @@ def test_an_operator_rotates_the_key_of_the_file_and_drops_the_first(
     assert other.run("-c", "import valhalla.wsgi", **both).returncode == 0
 
     stop = (
-        "from django.utils import timezone; from governance.core.actors import By;"
+        "from django.utils import timezone; from governance.core.actors import Actor;"
         "from governance.contact.services import suppress; from followups.models import ContactPoint;"
         "suppress(list(ContactPoint.objects.values_list('digest', flat=True)),"
-        " by=By.system('tests'), at=timezone.now())"
+        " by=Actor.system('tests'), at=timezone.now())"
     )
     assert other.manage("shell", "-c", stop, **both).returncode == 0
     assert operator.manage("rotate_contact_key", "--drop", "1").stdout == "Key 1 was dropped.\n"

@@ -31,7 +31,7 @@ from governance.contact.services import (
 )
 from governance.contact.transfer import given_stops
 from governance.core import key_file
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import NotFound, Refused, Unavailable
 from governance.models import KpiEvent
 from governance.retention.erasing import erase_person, find_people
@@ -41,7 +41,7 @@ from valhalla.testing import make_person
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 PHONE, OTHER, EMAIL = "+14165550133", "+14165550134", "anne@example.ca"
 NEW_KEY = "k02:" + "a-new-key-" * 6
-JOB = By.system("tests")
+JOB = Actor.system("tests")
 SOON = NOW + timedelta(minutes=5)
 Rotate = Callable[[], None]
 

@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from conftest import manage, own_database
 from governance.core import append_only
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.golive import lock
 from governance.kpi.models import KpiEvent
 from governance.retention.models import Removal
@@ -33,7 +33,7 @@ from governance.tests.factories import NOW, KpiEventFactory
 from valhalla import database_roles
 from valhalla.tests.specimens import specimen
 from valhalla.tests.test_admin_pages import MODELS, may_be_refused, pages_of, short
-from valhalla.tests.test_erasing import desk, erase_both, manager, planted, where_she_is  # noqa: F401  # fixtures
+from valhalla.tests.test_erasing import desk, erase_both, manager, planted, tables_naming_them  # noqa: F401  # fixtures
 from valhalla.tests.test_tooling_start import Server, wait_for
 
 pytestmark = pytest.mark.both
@@ -337,7 +337,7 @@ def test_every_door_writes_as_the_application_and_a_person_is_erased(
     with time_machine.travel(NOW, tick=False):
         request.getfixturevalue("planted")
         erase_both(request.getfixturevalue("manager"))
-    assert where_she_is() == {}
+    assert tables_naming_them() == {}
     assert KpiEvent.objects.exists()
 
 
@@ -368,7 +368,7 @@ def test_what_is_past_its_period_goes_every_night_as_the_application(
     at = timezone.now()
     KpiEventFactory.create(created_at=at - timedelta(days=6 * 366), actor="of long ago")
     KpiEventFactory.create(created_at=at, actor="vera")
-    removed = remove_expired(at, by=By.system("test"))
+    removed = remove_expired(at, by=Actor.system("test"))
     assert removed["kpi_events"] == 1
     assert KpiEvent.objects.filter(actor="vera").exists()
     assert not KpiEvent.objects.filter(actor="of long ago").exists()
@@ -379,9 +379,9 @@ def test_what_is_past_its_period_goes_every_night_as_the_application(
 
 ENGAGE = """
 from django.utils import timezone
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.golive.services import set_kill_switch
-set_kill_switch(True, by=By.system("test"), at=timezone.now(), reason="fire")
+set_kill_switch(True, by=Actor.system("test"), at=timezone.now(), reason="fire")
 """
 JOBS = "SELECT count(*) FROM governance_heartbeat"
 

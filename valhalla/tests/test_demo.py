@@ -28,7 +28,7 @@ from buyers.rules import FeedbackKind
 from buyers.services import rebuild_liquidity
 from followups.models import FollowUpTask, Ladder, LadderTemplate, Lead, SlaSnapshot
 from followups.rules import NEXT, read_steps
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.core.places import Province
 from governance.golive.models import GoLiveState
 from governance.market.rules import DEFAULT_RULES
@@ -87,7 +87,7 @@ def test_a_run_that_fails_at_the_end_leaves_nothing_behind(tmp_path: Path) -> No
 class Filled:
     now: datetime
     people: Path
-    told: demo.Told
+    told: demo.Counts
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +200,7 @@ def test_each_action_left_its_events_once(filled: Filled) -> None:
 
 def test_evidence_and_liquidity_prove_themselves(filled: Filled) -> None:
     assert not [found for evidence in OfferEvidence.objects.all() for found in differences(evidence)]
-    assert not rebuild_liquidity(by=By.system("test"), at=filled.now).differences
+    assert not rebuild_liquidity(by=Actor.system("test"), at=filled.now).differences
 
 
 def test_the_seeded_rules_of_contact_stay_for_whoever_tries_the_examples(filled: Filled) -> None:

@@ -32,7 +32,7 @@ from followups.tests.test_followups_admin import lead_form
 from governance.contact.models import Consent, ContactDecision, Suppression
 from governance.contact.services import can_contact, lift_suppression, record_consent, suppress
 from governance.core import hooks
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.models import Erasure, IdempotentAnswer, KpiEvent, OutboxMessage, User
 from governance.outbox.services import post_message
@@ -67,7 +67,7 @@ def plain(text: str) -> str:
     return "".join(sign for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign))
 
 
-def where_she_is() -> dict[str, set[str]]:
+def tables_naming_them() -> dict[str, set[str]]:
     """Search every column of every table; return the columns that know her, by table."""
     found: dict[str, set[str]] = {}
     with connection.cursor() as cursor:
@@ -94,7 +94,7 @@ def _clock() -> Iterator[None]:
 
 
 @pytest.fixture
-def manager(by: Callable[..., By]) -> By:
+def manager(by: Callable[..., Actor]) -> Actor:
     return by(Role.MANAGER, "mona")
 
 
@@ -109,7 +109,7 @@ Plant = Callable[[], Lead]
 
 
 @pytest.fixture
-def planted(api: Callable[..., APIClient], by: Callable[..., By], desk: Client, manager: By,
+def planted(api: Callable[..., APIClient], by: Callable[..., Actor], desk: Client, manager: Actor,
             settings: Settings, tmp_path: Path) -> Lead:  # fmt: skip
     """Let every door write about her: API, admin, jobs, imports, mail, offers, buyers."""
     settings.VAR = tmp_path
@@ -197,28 +197,28 @@ KNOWN_IN = {
 }  # fmt: skip
 
 
-def erase_both(by: By, why: str = "REQUESTED") -> None:
+def erase_both(by: Actor, why: str = "REQUESTED") -> None:
     for kind, pk in find_people(phone=PHONE):
         erase_person(kind, pk, why=why, by=by, at=NOW)
 
 
-def test_she_is_erased_from_every_column_of_every_table(planted: Lead, manager: By) -> None:
-    assert set(where_she_is()) == KNOWN_IN
+def test_she_is_erased_from_every_column_of_every_table(planted: Lead, manager: Actor) -> None:
+    assert set(tables_naming_them()) == KNOWN_IN
 
     erase_both(manager)
 
-    assert where_she_is() == {}
+    assert tables_naming_them() == {}
 
 
 @pytest.mark.parametrize("why", ["NOT_NEEDED", "MISTAKE"])
-def test_she_is_whatever_she_is_erased_for(planted: Lead, manager: By, why: str) -> None:
+def test_she_is_whatever_she_is_erased_for(planted: Lead, manager: Actor, why: str) -> None:
     erase_both(manager, why)
 
-    assert where_she_is() == {}
+    assert tables_naming_them() == {}
 
 
 def test_a_table_that_is_forgotten_is_found(
-    planted: Lead, manager: By, monkeypatch: pytest.MonkeyPatch
+    planted: Lead, manager: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The search above is worth something: of every table left out, it says so."""
     erase = Trace.erase
@@ -232,7 +232,7 @@ def test_a_table_that_is_forgotten_is_found(
     for keeper in registry.keepers():
         kept = keeper.erase
 
-        def half(person: Any, erasure: Any, *, by: By, keeper: Any = keeper, kept: Any = kept) -> int:
+        def half(person: Any, erasure: Any, *, by: Actor, keeper: Any = keeper, kept: Any = kept) -> int:
             return 0 if keeper.model._meta.db_table == forgotten else int(kept(person, erasure, by=by))
 
         monkeypatch.setattr(keeper, "erase", half)
@@ -241,13 +241,13 @@ def test_a_table_that_is_forgotten_is_found(
     for forgotten in sorted(in_traces):
         with transaction.atomic():
             erase_both(manager)
-            assert set(where_she_is()) == {forgotten}
+            assert set(tables_naming_them()) == {forgotten}
             transaction.set_rollback(True)
-    assert set(where_she_is()) == KNOWN_IN
+    assert set(tables_naming_them()) == KNOWN_IN
 
 
 def test_words_beside_suppressions_and_consents_are_found_too(
-    planted: Lead, manager: By, monkeypatch: pytest.MonkeyPatch
+    planted: Lead, manager: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Erasing without her points blanks no words about them."""
     save = Erasure.save
@@ -261,13 +261,13 @@ def test_words_beside_suppressions_and_consents_are_found_too(
 
     erase_both(manager)
 
-    assert set(where_she_is()) == {"governance_suppression", "governance_consent"}
+    assert set(tables_naming_them()) == {"governance_suppression", "governance_consent"}
 
 
 # --- what stays ---------------------------------------------------------------------------------------------
 
 
-def test_evidence_keeps_its_digest_and_decisions_and_events_stay(planted: Lead, manager: By) -> None:
+def test_evidence_keeps_its_digest_and_decisions_and_events_stay(planted: Lead, manager: Actor) -> None:
     counts = [model.objects.count() for model in (OfferEvidence, ContactDecision, KpiEvent, LookupEvent)]
     assert all(counts)
 
@@ -280,7 +280,7 @@ def test_evidence_keeps_its_digest_and_decisions_and_events_stay(planted: Lead, 
     assert after == counts
 
 
-def test_what_is_written_down_of_it_is_how_much_and_why(planted: Lead, manager: By) -> None:
+def test_what_is_written_down_of_it_is_how_much_and_why(planted: Lead, manager: Actor) -> None:
     erasure = erase_person(LEAD, planted.pk, why="REQUESTED", by=manager, at=NOW)
     erasure.refresh_from_db()
 
@@ -300,7 +300,7 @@ def test_what_is_written_down_of_it_is_how_much_and_why(planted: Lead, manager: 
     }  # fmt: skip
 
 
-def test_the_leads_row_stays_for_what_is_counted(planted: Lead, manager: By) -> None:
+def test_the_leads_row_stays_for_what_is_counted(planted: Lead, manager: Actor) -> None:
     erase_both(manager)
 
     lead = Lead.objects.get(pk=planted.pk)
@@ -310,7 +310,7 @@ def test_the_leads_row_stays_for_what_is_counted(planted: Lead, manager: By) -> 
     assert FollowUpTask.objects.filter(lead=lead).count() == FollowUpTask.objects.count() >= 6
 
 
-def test_a_message_to_somebody_else_loses_only_her(planted: Lead, manager: By) -> None:
+def test_a_message_to_somebody_else_loses_only_her(planted: Lead, manager: Actor) -> None:
     erase_both(manager)
 
     message = OutboxMessage.objects.get()  # the letter to her is gone
@@ -319,7 +319,7 @@ def test_a_message_to_somebody_else_loses_only_her(planted: Lead, manager: By) -
 
 
 def test_reports_of_imports_lose_her_rows(
-    planted: Lead, manager: By, settings: Settings,
+    planted: Lead, manager: Actor, settings: Settings,
     django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:  # fmt: skip
     path = Path(settings.VAR) / "imports" / "leads-report.csv"
@@ -344,7 +344,7 @@ def refusal_of(lead_id: str, **details: Any) -> str:
     return str(refused.value.extra.get("reason"))
 
 
-def test_whoever_asked_to_be_erased_is_suppressed_when_she_comes_back(planted: Lead, manager: By) -> None:
+def test_whoever_asked_to_be_erased_is_suppressed_when_she_comes_back(planted: Lead, manager: Actor) -> None:
     erase_both(manager)
 
     assert refusal_of(LEAD_ID, phone="416 555 0155") == "suppressed"
@@ -357,7 +357,7 @@ def test_whoever_asked_to_be_erased_is_suppressed_when_she_comes_back(planted: L
 
 
 @pytest.mark.parametrize("why", ["NOT_NEEDED", "MISTAKE", "REQUESTED"])
-def test_an_opt_out_of_before_holds_whatever_she_is_erased_for(manager: By, why: str) -> None:
+def test_an_opt_out_of_before_holds_whatever_she_is_erased_for(manager: Actor, why: str) -> None:
     task = begin("L-1", phone=PHONE)
     services.complete_task(task.pk, Completion(outcome="OPTED_OUT"), by=manager, at=NOW)
 
@@ -368,7 +368,7 @@ def test_an_opt_out_of_before_holds_whatever_she_is_erased_for(manager: By, why:
 
 
 @pytest.mark.parametrize("why", ["NOT_NEEDED", "MISTAKE"])
-def test_who_did_not_ask_for_it_may_come_back(manager: By, why: str) -> None:
+def test_who_did_not_ask_for_it_may_come_back(manager: Actor, why: str) -> None:
     task = begin("L-1", phone=PHONE)
 
     erase_person(LEAD, task.lead_id, why=why, by=manager, at=NOW)
@@ -376,7 +376,9 @@ def test_who_did_not_ask_for_it_may_come_back(manager: By, why: str) -> None:
     assert begin("L-1", phone=PHONE).lead.name == "Lead L-1"
 
 
-def test_an_imported_lead_who_was_erased_starts_no_ladder(planted: Lead, manager: By, tmp_path: Path) -> None:
+def test_an_imported_lead_who_was_erased_starts_no_ladder(
+    planted: Lead, manager: Actor, tmp_path: Path
+) -> None:
     erase_both(manager)
     sheet = tmp_path / "again.csv"
     sheet.write_text(
@@ -393,7 +395,9 @@ def test_an_imported_lead_who_was_erased_starts_no_ladder(planted: Lead, manager
     assert Ladder.objects.filter(status="ACTIVE").count() == 0
 
 
-def test_an_opt_out_that_comes_after_the_erasure_still_counts(manager: By, by: Callable[..., By]) -> None:
+def test_an_opt_out_that_comes_after_the_erasure_still_counts(
+    manager: Actor, by: Callable[..., Actor]
+) -> None:
     task = begin("L-1", phone=PHONE)
     erase_person(LEAD, task.lead_id, why="NOT_NEEDED", by=manager, at=NOW)
     assert not Suppression.objects.exists()
@@ -401,13 +405,13 @@ def test_an_opt_out_that_comes_after_the_erasure_still_counts(manager: By, by: C
     services.complete_task(task.pk, Completion(outcome="OPTED_OUT"), by=by(Role.VA), at=NOW)
 
     assert refusal_of("L-2", phone=PHONE) == "suppressed"
-    assert where_she_is() == {}
+    assert tables_naming_them() == {}
 
 
 # --- what runs stops ----------------------------------------------------------------------------------------
 
 
-def test_running_ladders_stop_and_no_task_of_hers_is_due(manager: By) -> None:
+def test_running_ladders_stop_and_no_task_of_hers_is_due(manager: Actor) -> None:
     task = begin("L-1", phone=PHONE)
     services.claim_due(by=manager, at=NOW)
 
@@ -419,7 +423,7 @@ def test_running_ladders_stop_and_no_task_of_hers_is_due(manager: By) -> None:
     assert services.due_tasks(by=manager, at=NOW, limit=10) == []
 
 
-def test_who_shares_her_number_is_stopped_only_where_she_asked(manager: By) -> None:
+def test_who_shares_her_number_is_stopped_only_where_she_asked(manager: Actor) -> None:
     hers = begin("L-1", phone=PHONE)
     other = begin("L-2", phone=PHONE)
 
@@ -429,7 +433,7 @@ def test_who_shares_her_number_is_stopped_only_where_she_asked(manager: By) -> N
     assert Lead.objects.get(pk=other.lead_id).external_id == "L-2"
 
 
-def test_nothing_is_written_about_an_erased_lead(manager: By) -> None:
+def test_nothing_is_written_about_an_erased_lead(manager: Actor) -> None:
     task = begin("L-1", phone=PHONE)
     done = services.complete_task(task.pk, Completion(), by=manager, at=NOW)
     assert done.next_task is not None
@@ -450,22 +454,22 @@ def test_nothing_is_written_about_an_erased_lead(manager: By) -> None:
         assert refused.value.code == "lead_erased"
     with pytest.raises(NotFound):
         services.record_inbound("L-1", by=manager, at=NOW, channel="CALL", note=SHE)
-    assert where_she_is() == {}
+    assert tables_naming_them() == {}
 
 
-def test_a_form_that_was_open_meanwhile_does_not_bring_her_back(manager: By, desk: Client) -> None:
+def test_a_form_that_was_open_meanwhile_does_not_bring_her_back(manager: Actor, desk: Client) -> None:
     task = begin("L-1", phone=PHONE, name=NAME)
     form = lead_form(task.lead)
     erase_person(LEAD, task.lead_id, why="NOT_NEEDED", by=manager, at=NOW)
 
     assert desk.post(f"/admin/followups/lead/{task.lead_id}/change/", form).status_code == 403
-    assert where_she_is() == {}
+    assert tables_naming_them() == {}
 
 
 # --- buyers -------------------------------------------------------------------------------------------------
 
 
-def test_an_erased_buyer_leaves_the_liquidity_as_it_was(planted: Lead, manager: By) -> None:
+def test_an_erased_buyer_leaves_the_liquidity_as_it_was(planted: Lead, manager: Actor) -> None:
     def figures() -> Any:
         with connection.cursor() as cursor:
             cursor.execute("SELECT * FROM buyers_buyerliquiditynode ORDER BY id")
@@ -481,7 +485,7 @@ def test_an_erased_buyer_leaves_the_liquidity_as_it_was(planted: Lead, manager: 
     assert Buyer.objects.filter(external_id=BUYER_ID, erasure=None).count() == 1
 
 
-def test_an_erased_buyer_is_not_changed_again(planted: Lead, manager: By, desk: Client) -> None:
+def test_an_erased_buyer_is_not_changed_again(planted: Lead, manager: Actor, desk: Client) -> None:
     stale = Buyer.objects.get()
     erase_person(BUYER, stale.pk, why="REQUESTED", by=manager, at=NOW)
 
@@ -494,7 +498,7 @@ def test_an_erased_buyer_is_not_changed_again(planted: Lead, manager: By, desk: 
 
 
 @pytest.mark.parametrize("role", [Role.VA, Role.CLOSER, Role.AUDITOR, Role.SERVICE])
-def test_nobody_but_a_manager_erases_or_looks_at_what_would_go(by: Callable[..., By], role: str) -> None:
+def test_nobody_but_a_manager_erases_or_looks_at_what_would_go(by: Callable[..., Actor], role: str) -> None:
     task = begin("L-1", phone=PHONE)
 
     with pytest.raises(Forbidden):
@@ -504,7 +508,7 @@ def test_nobody_but_a_manager_erases_or_looks_at_what_would_go(by: Callable[...,
     assert Lead.objects.get().external_id == "L-1"
 
 
-def test_a_reason_is_needed_and_a_second_time_finds_nobody(manager: By) -> None:
+def test_a_reason_is_needed_and_a_second_time_finds_nobody(manager: Actor) -> None:
     task = begin("L-1", phone=PHONE)
     with pytest.raises(Invalid):
         erase_person(LEAD, task.lead_id, why="", by=manager, at=NOW)
@@ -539,7 +543,7 @@ def test_who_is_not_found_or_not_named_is_told(db: None) -> None:
         find_people(email="no address")
 
 
-def test_a_switchboard_is_nobodys_alone(manager: By) -> None:
+def test_a_switchboard_is_nobodys_alone(manager: Actor) -> None:
     for number in range(21):
         begin(f"L-{number}", phone=PHONE)
 
@@ -548,13 +552,13 @@ def test_a_switchboard_is_nobodys_alone(manager: By) -> None:
     assert refused.value.code == "too_many"
 
 
-def test_what_would_go_is_shown_and_nothing_is_changed(planted: Lead, manager: By) -> None:
-    before = where_she_is()
+def test_what_would_go_is_shown_and_nothing_is_changed(planted: Lead, manager: Actor) -> None:
+    before = tables_naming_them()
     begin("L-2", phone=OTHER_PHONE)
 
     seen = preview(LEAD, planted.pk, by=manager)
 
-    assert where_she_is().keys() == before.keys()
+    assert tables_naming_them().keys() == before.keys()
     assert seen.sharing == ("L-2 Lead L-2", NAME)
     assert seen.person.label == f"{LEAD_ID} {NAME}"
     assert dict(seen.stays)["contact decisions, by lead id and keyed hash"] == 2
@@ -565,7 +569,7 @@ def test_what_would_go_is_shown_and_nothing_is_changed(planted: Lead, manager: B
 
 
 @pytest.mark.parametrize("lead_id", [EMAIL, "5142397461", "1-514-239-7461", NAME])
-def test_an_id_that_is_a_name_number_or_address_is_told(manager: By, lead_id: str) -> None:
+def test_an_id_that_is_a_name_number_or_address_is_told(manager: Actor, lead_id: str) -> None:
     task = begin(lead_id, name=NAME, phone=PHONE, email=EMAIL)
 
     assert preview(LEAD, task.lead_id, by=manager).telling_reference
@@ -590,7 +594,7 @@ def test_the_command_shows_first_and_erases_when_told(planted: Lead) -> None:
     done = command("--phone", "514 239 7461", "--why", "requested", "--yes")
 
     assert done.count("Personal information deleted: ") == 2
-    assert where_she_is() == {}
+    assert tables_naming_them() == {}
     with pytest.raises(CommandError, match="no such person"):
         command("--lead", LEAD_ID)
 
@@ -630,11 +634,11 @@ def test_a_manager_erases_on_the_leads_screen(planted: Lead, desk: Client) -> No
 
     assert "Personal information deleted" in done.content.decode()
     assert desk.post(page_of(planted.pk), {"why": "REQUESTED", "sure": "on"}).status_code in (302, 403)
-    assert set(where_she_is()) == {"buyers_buyer", "django_admin_log"}
+    assert set(tables_naming_them()) == {"buyers_buyer", "django_admin_log"}
     buyer = Buyer.objects.get().pk
     assert desk.get(page_of(buyer, "buyers/buyer")).status_code == 200
     desk.post(page_of(buyer, "buyers/buyer"), {"why": "REQUESTED", "sure": "on"})
-    assert where_she_is() == {}
+    assert tables_naming_them() == {}
     opened = desk.get(f"/admin/followups/lead/{planted.pk}/change/")
     assert opened.status_code == 200
     assert b"Erase this person" not in opened.content

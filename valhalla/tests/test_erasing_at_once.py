@@ -18,13 +18,13 @@ from followups.models import FollowUpTask, Lead
 from followups.services import Completion, LeadDetails
 from followups.tests.scenes import NOW
 from followups.tests.test_followups_admin import lead_form
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.core.errors import NotFound
 from governance.models import Erasure, User
 from governance.retention.erasing import erase_person
 from governance.retention.registry import LEAD
 from valhalla.testing import at_once
-from valhalla.tests.test_erasing import NAME, SHE, plain, where_she_is
+from valhalla.tests.test_erasing import NAME, SHE, plain, tables_naming_them
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
 
@@ -35,12 +35,12 @@ def _clock() -> Iterator[None]:
         yield
 
 
-def begin(lead_id: str, number: int, by: By) -> FollowUpTask:
+def begin(lead_id: str, number: int, by: Actor) -> FollowUpTask:
     said = LeadDetails(name=NAME, city="Toronto", phone=f"514 239 7{number % 1000:03d}", notes=f"{SHE} notes")
     return services.create_ladder(lead_id, by=by, at=NOW, province="ON", details=said).tasks[0]
 
 
-def erase_amid(people: int, by: By, make_client: Callable[[], APIClient], desk: Client,
+def erase_amid(people: int, by: Actor, make_client: Callable[[], APIClient], desk: Client,
                chance: random.Random) -> None:  # fmt: skip
     """Work on so many leads from 32 clients, one of whose calls erases each of them."""
     tasks = [begin(f"L-{number}", number, by) for number in range(people)]
@@ -79,7 +79,7 @@ def erase_amid(people: int, by: By, make_client: Callable[[], APIClient], desk: 
         sum(isinstance(answer, NotFound) and answer.code == "person_not_found" for answer in answers)
         == people
     )
-    assert where_she_is() == {}
+    assert tables_naming_them() == {}
     assert Lead.objects.exclude(external_id__startswith="erased-").count() == 0
     assert FollowUpTask.objects.filter(status="OPEN").count() == 0
 
@@ -93,7 +93,7 @@ def colleagues(person: Callable[..., User], api: Callable[..., APIClient]) -> tu
 
 
 def test_nothing_remains_whoever_was_working_on_her(
-    by: Callable[..., By], colleagues: Any, chance: random.Random
+    by: Callable[..., Actor], colleagues: Any, chance: random.Random
 ) -> None:
     make_client, desk = colleagues
     erase_amid(12, by(Role.MANAGER), make_client, desk, chance)
@@ -101,13 +101,13 @@ def test_nothing_remains_whoever_was_working_on_her(
 
 @pytest.mark.long
 def test_nothing_remains_of_two_hundred(
-    by: Callable[..., By], colleagues: Any, chance: random.Random
+    by: Callable[..., Actor], colleagues: Any, chance: random.Random
 ) -> None:
     make_client, desk = colleagues
     erase_amid(200, by(Role.MANAGER), make_client, desk, chance)
 
 
-def test_sqlite_keeps_no_trace_in_its_file(by: Callable[..., By]) -> None:
+def test_sqlite_keeps_no_trace_in_its_file(by: Callable[..., Actor]) -> None:
     """What is deleted is overwritten; a file that only forgot where it was would still tell."""
     if connection.vendor != "sqlite":
         return
@@ -132,5 +132,5 @@ def test_sqlite_keeps_no_trace_in_its_file(by: Callable[..., By]) -> None:
 
     erase_person(LEAD, task.lead_id, why="REQUESTED", by=by(Role.MANAGER), at=NOW)
 
-    assert where_she_is() == {}
+    assert tables_naming_them() == {}
     assert not told()

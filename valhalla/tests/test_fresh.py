@@ -28,7 +28,7 @@ from rest_framework.test import APIClient
 from followups.models import Lead
 from governance.accounts.totp_seeds import new_seed
 from governance.core.actors import Role
-from governance.core.admin.transfer import GivesRows
+from governance.core.admin.transfer import RowExporter
 from governance.models import AccountChange, ApiToken, GoLiveState, KpiEvent, RiskPolicy, User
 from governance.retention.screen import ErasesPeople
 from governance.tests.test_admin_browser import enter, look
@@ -210,7 +210,7 @@ def _erase(client: Client, number: int) -> Sent:
 
 CASES = {
     **{f"export {screen.opts.model_name}": _export(screen) for screen in admin.site._registry.values()
-       if isinstance(screen, GivesRows)},
+       if isinstance(screen, RowExporter)},
     "release": _turn("release", kill_switch_engaged=True),
     "enable": _turn("enable", go_live_enabled=False, kill_switch_engaged=False),
     "disable": _turn("disable", go_live_enabled=True),
@@ -234,7 +234,7 @@ ELSEWHERE = {"switches_api", "caps_api", "caps_import", "passkey_new", "passkey"
 def test_every_action_of_the_table_is_walked_through_below() -> None:
     assert {case.action for case in CASES.values()} | ELSEWHERE == {action.name for action in ACTIONS}
     for screen in admin.site._registry.values():
-        for kind, end, name in ((GivesRows, "export_rows", "export"), (ErasesPeople, "erase", "erase")):
+        for kind, end, name in ((RowExporter, "export_rows", "export"), (ErasesPeople, "erase", "erase")):
             if isinstance(screen, kind):
                 found = action_of(f"admin:{screen.opts.app_label}_{screen.opts.model_name}_{end}")
                 assert found is not None

@@ -18,7 +18,7 @@ from django.contrib.auth.hashers import check_password, make_password
 from django.test import Client
 
 from governance.accounts import hashing
-from governance.accounts.hashing import Busy, Turns, turns_of
+from governance.accounts.hashing import Busy, WorkLimit, turns_of
 from governance.models import User
 from valhalla.testing import PASSWORD
 from valhalla.tests.test_tooling_start import Server, add_vera, install
@@ -40,7 +40,7 @@ def test_one_thread_of_a_process_is_always_free(
 
 
 def test_as_many_work_and_wait_as_may_and_the_next_is_refused() -> None:
-    turns, free, inside = Turns(1, 1, seconds=20), threading.Event(), threading.Event()
+    turns, free, inside = WorkLimit(1, 1, seconds=20), threading.Event(), threading.Event()
     together: list[int] = []
 
     def work() -> None:
@@ -64,7 +64,7 @@ def test_as_many_work_and_wait_as_may_and_the_next_is_refused() -> None:
 
 
 def test_who_waited_too_long_or_failed_gives_the_turn_back() -> None:
-    turns = Turns(1, 1, seconds=0.05)
+    turns = WorkLimit(1, 1, seconds=0.05)
     with turns.turn(), pytest.raises(Busy), turns.turn():
         pass
     with pytest.raises(ZeroDivisionError), turns.turn():
@@ -78,7 +78,7 @@ def test_a_sign_in_while_the_queue_is_full_is_asked_to_come_back(
     door: str, client: Client, person: Callable[..., User], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person("MANAGER", "ann")
-    full = Turns(1, 0)
+    full = WorkLimit(1, 0)
     monkeypatch.setattr(hashing, "turns", full)
     monkeypatch.setattr(hashing, "entries", full)
     with full.turn():

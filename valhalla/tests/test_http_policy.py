@@ -18,7 +18,7 @@ from rest_framework.test import APIClient
 
 from followups.models import Lead, LookupEvent
 from followups.tests.factories import PHONE, ladder
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.core.strict_json import UnreadableJSON, read_json
 from governance.models import ApiToken, IdempotentAnswer, User
@@ -278,7 +278,7 @@ def test_subdomains_and_preloading_are_set_by_whoever_owns_the_domain(tmp_path: 
 
 
 @pytest.mark.django_db
-def test_a_number_is_looked_up_by_post_as_by_get(api: Api, by: Callable[..., By]) -> None:
+def test_a_number_is_looked_up_by_post_as_by_get(api: Api, by: Callable[..., Actor]) -> None:
     ladder(by("VA"))
     client = api("VA")
     asked = client.get("/api/followups/lookup", {"phone": PHONE}).json()
@@ -315,7 +315,7 @@ def test_the_gate_is_asked_by_post_as_by_get(api: Api) -> None:
     ],
 )
 def test_an_answer_to_a_question_is_never_stored_under_a_key(
-    api: Api, by: Callable[..., By], path: str, body: dict[str, str]
+    api: Api, by: Callable[..., Actor], path: str, body: dict[str, str]
 ) -> None:
     ladder(by("VA"))
     client = api("VA")
@@ -360,7 +360,7 @@ def test_json_in_a_form_holds_each_key_once() -> None:
 
 @pytest.mark.django_db
 def test_a_closer_who_releases_anothers_task_is_told_whose_it_is(
-    person: People, by: Callable[..., By], client: Client
+    person: People, by: Callable[..., Actor], client: Client
 ) -> None:
     by("VA", "gus")
     task = ladder(by("MANAGER"), owner="gus").tasks[0]

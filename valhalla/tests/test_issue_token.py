@@ -15,13 +15,13 @@ from rest_framework.test import APIClient
 
 from governance.accounts.rules import POLICY_RIGHTS, rights_of
 from governance.accounts.services import issue_token, revoke_token, set_role
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.models import ApiToken, User
 
 pytestmark = pytest.mark.django_db
 
-SAID: dict[str, Any] = {"by": By.system("test"), "at": timezone.now(), "reason": "audits from now on"}
-SYSTEM: dict[str, Any] = {"by": By.system("test"), "at": timezone.now()}
+SAID: dict[str, Any] = {"by": Actor.system("test"), "at": timezone.now(), "reason": "audits from now on"}
+SYSTEM: dict[str, Any] = {"by": Actor.system("test"), "at": timezone.now()}
 SCORE = "/api/buyers/liquidity/score?province=ON"
 
 
@@ -90,8 +90,8 @@ def test_at_a_rotation_the_old_token_works_until_it_is_revoked() -> None:
     assert (status(old), status(new)) == (200, 200)
 
     first = ApiToken.objects.get(digest=hash_token(old))
-    assert revoke_token(first, by=By.system("test"), at=timezone.now())
-    assert not revoke_token(first, by=By.system("test"), at=timezone.now())
+    assert revoke_token(first, by=Actor.system("test"), at=timezone.now())
+    assert not revoke_token(first, by=Actor.system("test"), at=timezone.now())
 
     assert (status(old), status(new)) == (401, 200)
 

@@ -15,7 +15,7 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.test import Client, override_settings
 from django.utils import timezone
 
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.models import User
 from governance.retention.services import remove_expired
 from valhalla.testing import PASSWORD
@@ -70,7 +70,7 @@ def test_a_row_keeps_no_typed_secret_and_is_gone_the_next_night(client: Client) 
     row = AccessAttempt.objects.get()
     assert "secret" not in f"{row.username}{row.get_data}{row.post_data}"
 
-    remove_expired(timezone.now() + timedelta(days=1, minutes=1), by=By.system("test"))
+    remove_expired(timezone.now() + timedelta(days=1, minutes=1), by=Actor.system("test"))
 
     assert not AccessAttempt.objects.exists()
 

@@ -30,7 +30,7 @@ from followups.services.lookup_bursts import bursts_at
 from followups.services.reading import held_claims, look_at
 from followups.services.task_list import beside, mark
 from followups.services.team import COUNTED, day_of, last_done, team_at
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.rest.viewsets import CollectionViewSet
 from governance.golive.services import state
 from governance.kpi.querysets import RATES_OVER
@@ -124,7 +124,7 @@ def open_tasks() -> int:
 
 
 def realign(province: str) -> None:
-    services.request_realigning(province, By.system("tests"), NOW)
+    services.request_realigning(province, Actor.system("tests"), NOW)
     services.realign_due(NOW, seconds=0.01)
 
 
@@ -265,7 +265,7 @@ OTHERS: dict[str, Ask] = {
         lambda: post(f"{RISK}/settle", {"reservation_id": pending_risk(), "realized_loss": 1})
     ),
     "releasing a reservation": Ask(lambda: post(f"{RISK}/release", {"reservation_id": pending_risk()})),
-    "releasing stale reservations": Ask(lambda: release_stale(by=By.system("tests"), at=NOW)),
+    "releasing stale reservations": Ask(lambda: release_stale(by=Actor.system("tests"), at=NOW)),
     "risk use": Ask(lambda: get(f"{RISK}/snapshot")),
     "risk ledger of today": Ask(lambda: get(f"{RISK}/ledger/today")),
     "risk policies": Ask(lambda: get(f"{RISK}/policies")),

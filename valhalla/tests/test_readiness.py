@@ -39,7 +39,7 @@ from governance.contact.models import AreaCodeList, ConsentStatement, DoNotCallI
 from governance.contact.services import remember_hash_key
 from governance.contact.statements import state_consent, state_exempt_calls
 from governance.core import append_only
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.golive.models import GoLiveState
 from governance.golive.services import set_go_live, set_kill_switch, state
 from governance.heimdall.models import HeimdallPolicy
@@ -60,7 +60,7 @@ from valhalla.demo import people as demo_people
 from valhalla.testing import make_person
 
 pytestmark = pytest.mark.django_db
-BY = By.system("tests")
+BY = Actor.system("tests")
 QUERIES = 34  # of all checks together; PostgreSQL alone is asked about triggers, functions and tables
 ROOT = Path(django_settings.BASE_DIR)
 Api = Callable[..., APIClient]
@@ -511,14 +511,14 @@ print(json.dumps({
 """
 SET_UP = """
 from django.utils import timezone
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.contact.statements import state_consent, state_exempt_calls
 from governance.models import User
 from governance.outbox.services import beat
 from governance.accounts import last_manager
 User.objects.create_user("mona", "mona@example.ca", "a long password of hers", role="MANAGER")
 for channel in ("SMS", "EMAIL"):
-    state_consent(channel, "By web form.", by=By.system("t"), at=timezone.now(), reason="counsel said so")
+    state_consent(channel, "By web form.", by=Actor.system("t"), at=timezone.now(), reason="counsel said so")
 beat(timezone.now())
 """
 

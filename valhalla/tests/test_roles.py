@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from governance.accounts.rules import POLICY_RIGHTS
 from governance.accounts.services import issue_token, set_role
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.models import User
 from valhalla.roles import EVERY_RIGHT, ROLE_RIGHTS
 
@@ -169,9 +169,9 @@ def test_whoever_gets_a_role_later_is_shown_in_its_group_at_once(person: Callabl
     sync()
     set_role(
         person(Role.VA, "ann"), Role.CLOSER,
-        by=By.system("test"), at=timezone.now(), reason="closes deals from now on",
+        by=Actor.system("test"), at=timezone.now(), reason="closes deals from now on",
     )  # fmt: skip
-    issue_token("form", by=By.system("test"), at=timezone.now())
+    issue_token("form", by=Actor.system("test"), at=timezone.now())
 
     assert [user.username for user in User.objects.filter(groups__name="CLOSER")] == ["ann"]
     assert [user.username for user in User.objects.filter(groups__name="SERVICE")] == ["form"]

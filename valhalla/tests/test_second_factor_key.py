@@ -28,7 +28,7 @@ from pytest_django import DjangoAssertNumQueries
 from governance.accounts import totp_seeds as seeds
 from governance.accounts.second_factor import reset_second_factor
 from governance.accounts.second_factor_keys import drop_key
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.core.errors import NotFound, Refused, Unavailable
 from governance.models import Authenticator, SecondFactorKey, User
 from governance.runbook.services import status
@@ -40,7 +40,7 @@ from valhalla.tests.test_second_factor import CODE, NEW, code_of, enrolled, is_i
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 People = Callable[..., User]
 OTHER, SECOND = "another-key-" * 6, "k02:" + "a-second-key-" * 5
-BY = By.system("tests")
+BY = Actor.system("tests")
 SENTENCE = {
     "": "The second factor key is missing: set SECOND_FACTOR_KEY",
     OTHER: "SECOND_FACTOR_KEY is not the key that this database",

@@ -34,7 +34,7 @@ from governance.accounts.rules import by_user
 from governance.accounts.second_factor import reset_second_factor
 from governance.accounts.security_log import note
 from governance.accounts.services import issue_token, make_manager, revoke_token, set_active, set_role
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.models import AccountChange, ApiToken, User
 from governance.retention.services import remove_expired
 from valhalla.logs import CorrelationFilter, OneLine
@@ -67,7 +67,7 @@ def test_a_failure_stands_there_after_a_success_and_after_the_night(person: Peop
     ann, client = person(Role.MANAGER, "ann"), Client(REMOTE_ADDR="192.0.2.7")
     for name, password in (("ANN", "wrong"), ("ann", PASSWORD)):
         client.post("/login/", {"username": name, "password": password}, headers={"X-Correlation-ID": "c-1"})
-    remove_expired(timezone.now() + timedelta(days=2), by=By.system("test"))
+    remove_expired(timezone.now() + timedelta(days=2), by=Actor.system("test"))
 
     failed, signed_in = lines(folder)
     assert failed == {
@@ -108,7 +108,7 @@ def test_each_step_of_the_second_factor_stands_there(
     with time_machine.travel(timezone.now() + timedelta(minutes=1)):
         client.post(CODE, {"code": codes[0]})
     with django_capture_on_commit_callbacks(execute=True):
-        reset_second_factor("mona", by=By.system("reset"), at=timezone.now(), reason="A lost phone, 1")
+        reset_second_factor("mona", by=Actor.system("reset"), at=timezone.now(), reason="A lost phone, 1")
 
     of_factor = [line for line in lines(folder) if line["event"].startswith("second_factor")]
     assert [line["event"].removeprefix("second_factor_") for line in of_factor] == [
@@ -126,7 +126,7 @@ def test_each_step_of_the_second_factor_stands_there(
 def test_tokens_and_roles_stand_there_once_committed(
     person: People, folder: Path, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
-    amara, at, by = person(Role.VA, "amara"), timezone.now(), By.system("test")
+    amara, at, by = person(Role.VA, "amara"), timezone.now(), Actor.system("test")
     with django_capture_on_commit_callbacks() as later:
         issued = issue_token("amara", days=1, by=by, at=at)
         set_role(amara, Role.CLOSER, by=by, at=at, reason="Closes offers from now on")
@@ -166,7 +166,7 @@ def test_every_act_on_an_account_stands_there_once(
     mona, at = person(Role.MANAGER, "mona"), timezone.now()
     vera = person(Role.VA, "vera")
     device = TOTPDevice.objects.create(user=vera)
-    by, why = By.system("test"), "Nobody needs to know this"
+    by, why = Actor.system("test"), "Nobody needs to know this"
     with django_capture_on_commit_callbacks(execute=True):
         issued = issue_token("form", role=Role.SERVICE, by=by, at=at)
         revoke_token(issued.token, by=by, at=at, reason=why)
@@ -199,7 +199,7 @@ def test_a_name_with_a_newline_forges_no_act(
 ) -> None:
     user = User.objects.create(username='eve\n{"event": "sign_in"}\x1b[2K\u2028')
     with django_capture_on_commit_callbacks(execute=True):
-        set_role(user, Role.CLOSER, by=By.system("te\nst"), at=timezone.now(), reason="Closes from now on")
+        set_role(user, Role.CLOSER, by=Actor.system("te\nst"), at=timezone.now(), reason="Closes from now on")
 
     text = next(folder.iterdir()).read_text()
     assert text.count("\n") == 1

@@ -20,7 +20,7 @@ from governance.accounts.devices import read_device
 from governance.accounts.second_factor import reset_second_factor
 from governance.accounts.services import set_role
 from governance.accounts.sign_ins import close_left_behind, end_everything, end_sessions, signed_in
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.core.errors import Forbidden, Invalid
 from governance.models import SignIn, User
 from valhalla.testing import PASSWORD, ConfirmingClient
@@ -116,7 +116,7 @@ def test_a_manager_ends_one_session_or_all_of_a_person_with_a_reason(person: Peo
 
 @pytest.mark.parametrize("role", ["VA", "CLOSER", "AUDITOR", "SERVICE"])
 def test_only_a_manager_with_a_reason_ends_somebody_elses(
-    role: str, person: People, by: Callable[..., By]
+    role: str, person: People, by: Callable[..., Actor]
 ) -> None:
     client, at = log_in(person(Role.VA, "amara")), timezone.now()
     row = row_of(client)
@@ -133,7 +133,7 @@ def test_only_a_manager_with_a_reason_ends_somebody_elses(
 
 
 @pytest.mark.parametrize("change", ["role", "inactive", "password", "factor", "logout"])
-def test_what_ends_the_sessions_of_a_person(change: str, person: People, by: Callable[..., By]) -> None:
+def test_what_ends_the_sessions_of_a_person(change: str, person: People, by: Callable[..., Actor]) -> None:
     amara, manager = person(Role.VA, "amara"), log_in(person(Role.MANAGER, "mona"))
     client = log_in(amara)
     if change == "factor":

@@ -29,7 +29,7 @@ from followups.models import FollowUpTask, Ladder, Lead
 from followups.tasks import dispatch_due
 from followups.tests.scenes import NOW, SOMEBODY, begin
 from governance.contact.models import Consent, Suppression
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.verbs import Execution
 from governance.golive.models import GoLiveState
 from governance.golive.services import set_kill_switch
@@ -400,7 +400,7 @@ def test_nothing_that_begins_after_the_kill_switch_was_engaged_gets_through(sett
         try:
             while not stop.is_set():
                 after = engaged.is_set()
-                by = By.system(name)
+                by = Actor.system(name)
                 try:
                     services.claim_due(by=by, at=NOW)
                     began.append((after, "ok"))
@@ -414,7 +414,7 @@ def test_nothing_that_begins_after_the_kill_switch_was_engaged_gets_through(sett
         thread.start()
     while len(began) < 50:
         stop.wait(0.01)
-    set_kill_switch(True, by=By.system("tests"), at=NOW, reason="fire")
+    set_kill_switch(True, by=Actor.system("tests"), at=NOW, reason="fire")
     engaged.set()
     count = len(began)
     while len(began) < count + 50:

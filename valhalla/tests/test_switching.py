@@ -13,7 +13,7 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 from pytest_django import DjangoAssertNumQueries
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid
 from governance.models import JobSlot, JobSwitch, User
 from governance.outbox import jobs
@@ -71,7 +71,7 @@ def test_a_scheduler_that_takes_over_a_run_by_hand_is_not_told_as_a_person(done:
     assert JobSlot.objects.get().by_hand == ""
 
 
-def test_a_pause_says_who_and_why_and_no_restart_ends_it(by: Callable[..., By]) -> None:
+def test_a_pause_says_who_and_why_and_no_restart_ends_it(by: Callable[..., Actor]) -> None:
     make_missing(AT)
     mona = by("MANAGER", "mona")
     assert switch_job(NIGHTLY, paused=True, by=mona, at=AT, reason="stock-taking")
@@ -90,20 +90,20 @@ def test_a_pause_says_who_and_why_and_no_restart_ends_it(by: Callable[..., By]) 
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
-def test_a_pause_needs_a_reason(reason: str, by: Callable[..., By]) -> None:
+def test_a_pause_needs_a_reason(reason: str, by: Callable[..., Actor]) -> None:
     make_missing(AT)
     with pytest.raises(Invalid):
         switch_job(NIGHTLY, paused=True, by=by("MANAGER"), at=AT, reason=reason)
 
 
 @pytest.mark.parametrize("role", ["VA", "CLOSER", "AUDITOR", "SERVICE"])
-def test_only_a_manager_pauses(role: str, by: Callable[..., By]) -> None:
+def test_only_a_manager_pauses(role: str, by: Callable[..., Actor]) -> None:
     make_missing(AT)
     with pytest.raises(Forbidden):
         switch_job(NIGHTLY, paused=True, by=by(role), at=AT, reason="x")
 
 
-def test_a_scheduler_that_notes_a_run_does_not_undo_a_pause_made_meanwhile(by: Callable[..., By]) -> None:
+def test_a_scheduler_that_notes_a_run_does_not_undo_a_pause_made_meanwhile(by: Callable[..., Actor]) -> None:
     make_missing(AT)
     entry = Entry(PeriodicTask.objects.get(task=DISPATCH))
     entry = next(entry)
@@ -196,7 +196,7 @@ def test_a_nightly_job_is_watched_only_once_its_first_time_has_passed() -> None:
 
 
 def test_the_page_says_in_front_that_nothing_is_started_by_itself(
-    client: Client, person: Callable[..., User], by: Callable[..., By]
+    client: Client, person: Callable[..., User], by: Callable[..., Actor]
 ) -> None:
     now = timezone.now()
     make_missing(now)

@@ -14,7 +14,7 @@ from pytest_django import DjangoAssertNumQueries
 from followups.models import ContactPoint, FollowUpTask
 from followups.services import create_ladder
 from followups.tests.factories import LeadFactory
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.kpi.services import emit_kpi
 from governance.market.models import MarketPolicy
 from governance.models import User
@@ -34,8 +34,8 @@ def mona(client: Client, person: People) -> Client:
     return client
 
 
-def call(name: str) -> By:
-    return By.system("test", correlation_id=name)
+def call(name: str) -> Actor:
+    return Actor.system("test", correlation_id=name)
 
 
 def test_what_one_call_touched_is_found_across_the_packs_in_its_order(mona: Client) -> None:

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 
 from bench.volume import analyze, insert, one_of, series
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.kpi.models import KpiEvent
 from governance.tripwire.models import RegressionPolicy, RegressionState
 from governance.tripwire.querysets import standing_tripwires
@@ -26,7 +26,7 @@ TRIPWIRES = 52
 METRICS = tuple(f"m{number:02}" for number in range(TRIPWIRES))
 MEASURES = ("SUCCESS_RATE",) * 8 + ("MEAN", "VOLUME")
 EVENTS = "governance_kpievent"
-JOB = By.system("governance.evaluate_tripwires")
+JOB = Actor.system("governance.evaluate_tripwires")
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db, pytest.mark.xdist_group("tripwire-plans")]
 

@@ -19,7 +19,7 @@ from buyers.models import Buyer
 from followups.models import Lead
 from governance.accounts.rules import POLICY_RIGHTS
 from governance.contact.models import Closure, Consent
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.core.errors import Forbidden, Invalid, Unavailable
 from governance.golive.models import GoLiveState
 from valhalla.roles import EVERY_RIGHT, ROLE_RIGHTS
@@ -275,11 +275,11 @@ class LetIn(BaseException):
     """The verb asked for a right that the actor has: its body would begin."""
 
 
-class Asker(By):
+class Asker(Actor):
     """An actor who stops the verb as soon as it learns that it may go on."""
 
     def may(self, right: str) -> bool:
-        if By.may(self, right):
+        if Actor.may(self, right):
             raise LetIn(right)
         return False
 
@@ -290,7 +290,7 @@ def found(name: str) -> Callable[..., Any]:
     return verb
 
 
-def answer(name: str, asked: Mapping[str, Any], by: By) -> str:
+def answer(name: str, asked: Mapping[str, Any], by: Actor) -> str:
     """Return `let in`, or the code and sentence of the refusal."""
     verb = found(name)
     given: dict[str, Any] = {}

@@ -39,7 +39,7 @@ from followups.services.sharing import MOST_LEADS
 from followups.services.sla import escalate_overdue
 from followups.tests.factories import DAY, MINUTE, NOW, ladder
 from governance.contact.do_not_call import import_do_not_call
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid
 from governance.core.places import ZONES, Place
 from governance.kpi.models import KpiEvent
@@ -51,7 +51,7 @@ from governance.retention.services import BATCH, remove_step
 log = logging.getLogger(__name__)
 # the same on both databases, but PostgreSQL's own time is not this process's
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
-People = Callable[..., By]
+People = Callable[..., Actor]
 MOST = 0.5  # seconds
 LEADS = 120
 

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from buyers.services import rebuild_liquidity
-from governance.core.actors import By
+from governance.core.actors import Actor
 
 
 class Command(BaseCommand):
@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("--repair", action="store_true", help="make each node what its feedback says")
 
     def handle(self, *args: Any, repair: bool, **options: Any) -> None:
-        done = rebuild_liquidity(repair=repair, by=By.system("rebuild_liquidity"), at=timezone.now())
+        done = rebuild_liquidity(repair=repair, by=Actor.system("rebuild_liquidity"), at=timezone.now())
         for difference in done.differences:
             self.stdout.write(str(difference))
         found = len(done.differences)

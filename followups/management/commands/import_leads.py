@@ -21,7 +21,7 @@ from followups.intake.reader import UnreadableFile
 from followups.intake.report import Report
 from followups.intake.services import Bar, import_leads
 from governance.accounts.rules import by_user
-from governance.core.actors import ACTOR_LENGTH, By
+from governance.core.actors import ACTOR_LENGTH, Actor
 from governance.management.guarded import GuardedCommand
 
 
@@ -91,11 +91,11 @@ class Command(GuardedCommand):
     def say(self, lines: Sequence[str]) -> None:
         self.stdout.write("\n".join(lines))
 
-    def actor(self, username: str) -> By:
+    def actor(self, username: str) -> Actor:
         """Return the actor: the command itself, or the named person with their own permissions."""
         correlation_id = f"import-{uuid.uuid4().hex}"
         if not username:
-            return By.system("import_leads", correlation_id)
+            return Actor.system("import_leads", correlation_id)
         users = get_user_model()._default_manager.filter(username__iexact=username, is_active=True)
         user = users.first()
         if user is None:

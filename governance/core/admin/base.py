@@ -34,7 +34,7 @@ from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from governance.core import hooks
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Refused
 from governance.core.reasons import LEAST, too_short
 from governance.core.strict_json import read_json
@@ -51,7 +51,7 @@ WHY_AND_VERSION = (  # the last fields of the forms of versioned rows
 LINE = 76  # characters that a form's text area shows without wrapping
 
 
-def by_of(request: HttpRequest) -> By:
+def by_of(request: HttpRequest) -> Actor:
     """Return the actor of an admin page's signed-in user."""
     user = request.user
     if isinstance(user, AnonymousUser):

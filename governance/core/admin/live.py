@@ -15,7 +15,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.admin.base import ChangeReasonForm, act_on_each, ask_why, by_of, explained
 from governance.core.errors import Refused
 
@@ -117,7 +117,7 @@ class SwitchesMany(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
     actions: ClassVar[Any] = ["switch_on", "switch_off"]
 
-    def switch(self, row: Any, *, enabled: bool, by: By, reason: str) -> None:
+    def switch(self, row: Any, *, enabled: bool, by: Actor, reason: str) -> None:
         raise NotImplementedError
 
     def has_switch_permission(self, request: HttpRequest) -> bool:

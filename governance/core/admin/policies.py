@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.admin.base import by_of, explained, reason_field
 from governance.core.admin.transfer import Amount, Preview, Row, TakesRows
 from governance.core.errors import Invalid, Refused
@@ -131,7 +131,7 @@ class TransfersPolicies(TakesRows):
         """Return the changes in a row. Raises ValidationError by column."""
         raise NotImplementedError
 
-    def upsert(self, which: Any, changes: dict[str, Any], *, by: By, at: datetime, reason: str) -> Any:
+    def upsert(self, which: Any, changes: dict[str, Any], *, by: Actor, at: datetime, reason: str) -> Any:
         """Call the policies' own service."""
         raise NotImplementedError
 
@@ -165,7 +165,7 @@ class TransfersPolicies(TakesRows):
         return seen
 
     def _take(
-        self, row: Row, seen: Preview, named: dict[Any, str], by: By, at: datetime, reason: str
+        self, row: Row, seen: Preview, named: dict[Any, str], by: Actor, at: datetime, reason: str
     ) -> None:
         which = self.which(row)
         same = (which.province, which.market_key) if isinstance(which, Place) else which
@@ -198,7 +198,7 @@ class TransfersPolicies(TakesRows):
         differences = [(labels[name], old[name], new[name]) for name in labels if old[name] != new[name]]
         seen.changed.append((str(saved), differences))
 
-    def sheet(self, request: HttpRequest, *, by: By, at: datetime) -> Iterator[list[str]]:
+    def sheet(self, request: HttpRequest, *, by: Actor, at: datetime) -> Iterator[list[str]]:
         yield [str(label) for _name, label in self.columns(request)]
         policies: models.QuerySet[Any] = self.exported(request)
         for policy in policies.iterator(chunk_size=500):

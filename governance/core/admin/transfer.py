@@ -39,7 +39,7 @@ from unfold.decorators import action
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from governance.core import hooks
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.admin.base import CONFIRMED, Warned, by_of, reason_field, stamp
 from governance.core.errors import Invalid, Refused
 from governance.core.spreadsheets import FORMULA_SIGNS, safe
@@ -136,7 +136,7 @@ class ServiceResource(ModelResource):  # type: ignore[misc]  # import_export has
         skip_html_diff = True
         use_transactions = True
 
-    def __init__(self, *, by: By, at: datetime) -> None:
+    def __init__(self, *, by: Actor, at: datetime) -> None:
         super().__init__()
         self.by, self.at = by, at
         self.named: dict[str, str] = {}  # id -> its row
@@ -363,7 +363,7 @@ class WhyExportForm(forms.Form):
     )
 
 
-class GivesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+class RowExporter(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     """Exports the rows of an admin class to a file, with a reason, for users who may change them.
 
     Subclasses implement `sheet`.
@@ -419,12 +419,12 @@ class GivesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         """Return the rows to export."""
         return self.get_queryset(request).order_by("pk")  # type: ignore[no-any-return]  # unfold has no types
 
-    def sheet(self, request: HttpRequest, *, by: By, at: datetime) -> Iterator[list[str]]:
+    def sheet(self, request: HttpRequest, *, by: Actor, at: datetime) -> Iterator[list[str]]:
         """Yield the headings and then the rows, a few at a time."""
         raise NotImplementedError
 
 
-class TakesFiles(GivesRows):
+class TakesFiles(RowExporter):
     """An admin class that imports a file: read, compared, shown, corrected, and written when confirmed.
 
     The data, a dataclass that is falsy once it is empty, is in the page, signed for one user.
@@ -656,7 +656,7 @@ class TransfersRows(TakesRows):
     ) -> Preview:  # fmt: skip
         return take(self._resource(request), rows, dry_run=dry_run, named=named)
 
-    def sheet(self, request: HttpRequest, *, by: By, at: datetime) -> Iterator[list[str]]:
+    def sheet(self, request: HttpRequest, *, by: Actor, at: datetime) -> Iterator[list[str]]:
         resource = self.resource(by=by, at=at)
         columns = resource.columns()
         yield [str(label) for _name, label in columns]

@@ -12,7 +12,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from governance.core import hooks
-from governance.core.actors import ACTOR_LENGTH, CORRELATION_LENGTH, By, Role
+from governance.core.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Actor, Role
 from governance.core.errors import Forbidden, Invalid
 from governance.core.strict_json import UnreadableJSON, require_usable
 
@@ -105,7 +105,7 @@ def _usable(given: Mapping[str, Any]) -> dict[str, Any]:
     return dict(sorted(given.items()))
 
 
-def who(request: Request, data: Mapping[str, Any] | None = None) -> By:
+def who(request: Request, data: Mapping[str, Any] | None = None) -> Actor:
     """Return who acts, for whom, in which call.
 
     Raises Forbidden `actor_mismatch` if a person names an actor other than themselves.

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from governance.core import hooks
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid
 from governance.core.rest.input import gather, read, who
 
@@ -35,11 +35,11 @@ class ServiceViewSet(viewsets.ViewSet):
     repeatable: ClassVar[frozenset[str]] = frozenset()
     action: str
 
-    def read(self, input_class: type[serializers.Serializer[Any]]) -> tuple[dict[str, Any], By]:
+    def read(self, input_class: type[serializers.Serializer[Any]]) -> tuple[dict[str, Any], Actor]:
         data = read(self.request, input_class)
         return data, who(self.request, data)
 
-    def by(self) -> By:
+    def by(self) -> Actor:
         return who(self.request)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

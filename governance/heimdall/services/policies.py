@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid, Refused
 from governance.core.verbs import Execution, require_right, verb
 from governance.core.versions import revise
@@ -32,7 +32,7 @@ def upsert_policy(
     domain: str,
     changes: Mapping[str, Any],
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     reason: str = "",
     expected_version: int | None = None,
@@ -49,7 +49,7 @@ def upsert_policy(
 
 @verb(Execution.OBSERVE_ONLY)
 def promote(
-    domain: str, *, by: By, at: datetime, reason: str = "", expected_version: int | None = None
+    domain: str, *, by: Actor, at: datetime, reason: str = "", expected_version: int | None = None
 ) -> HeimdallPolicy:
     """Switch a domain's production use on and return its policy; if it is on already, nothing changes.
 
@@ -65,7 +65,7 @@ def _change(
     domain: str,
     changes: Mapping[str, Any],
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     reason: str,
     expected_version: int | None,
@@ -94,7 +94,7 @@ def _change(
     return policy
 
 
-def _require_same_bar(policy: HeimdallPolicy, before: rules.Thresholds, by: By) -> None:
+def _require_same_bar(policy: HeimdallPolicy, before: rules.Thresholds, by: Actor) -> None:
     """Refuse to lower a minimum and to promote in one change, so that nobody promotes by lowering it."""
     try:
         policy.clean_fields(exclude={"changed_by", "updated_at"})
@@ -108,7 +108,7 @@ def _require_same_bar(policy: HeimdallPolicy, before: rules.Thresholds, by: By) 
         raise Refused("lowered_and_promoted", message, errors={"prod_use_enabled": [message]})
 
 
-def _require_promotable(policy: HeimdallPolicy, by: By, at: datetime) -> None:
+def _require_promotable(policy: HeimdallPolicy, by: Actor, at: datetime) -> None:
     """Refuse to switch production use on without the permission, or if the scorecard does not allow it."""
     require_right(by, PROMOTE, _("Only a manager switches production use on."))
     try:

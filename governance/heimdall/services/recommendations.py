@@ -14,7 +14,7 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.details import read_detail
 from governance.core.errors import Invalid, Refused
 from governance.core.verbs import Execution, verb
@@ -38,7 +38,7 @@ Kind = HeimdallEvent.Kind
     right=RUN,
     refusal=gettext_lazy("Your role does not allow recording sandbox trials."),
 )
-def record_trial(domain: str, *, success: bool, by: By, at: datetime) -> HeimdallScorecardDay:
+def record_trial(domain: str, *, success: bool, by: Actor, at: datetime) -> HeimdallScorecardDay:
     """Count a sandbox trial in its domain's scorecard of the day (UTC) and return that day.
 
     Raises Forbidden without the permission, Invalid for a domain without a policy, Unavailable under the kill
@@ -70,7 +70,7 @@ def recommend(
     domain: str,
     confidence: Decimal,
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     subject: str = "",
     detail: Mapping[str, Any] | None = None,
@@ -123,7 +123,7 @@ class Judgement:
         extra = {"reason": str(self.reason), "recommendation_id": found.pk if found else None}
         return Refused("heimdall_refused", self._sentence(), extra=extra)
 
-    def refusal_on_record(self, *, by: By, at: datetime) -> Refused:
+    def refusal_on_record(self, *, by: Actor, at: datetime) -> Refused:
         """Return the same with an event that is kept when the refused action is rolled back."""
         refusal = self.refusal()
         refusal.keep = partial(
@@ -168,7 +168,7 @@ def judge_recommendation(
     return Judgement(Reason(verdict.reason), domain, found, verdict)
 
 
-def mark_used(judgement: Judgement, *, by: By, at: datetime) -> None:
+def mark_used(judgement: Judgement, *, by: Actor, at: datetime) -> None:
     """Record that a recommendation drives production: the event of its single use.
 
     Call it inside the transaction of what it drives: both are done or neither. Raises Refused
@@ -198,7 +198,7 @@ def may_drive(recommendation_id: str, domain: str, at: datetime, *, subject: str
 
 
 def use_recommendation(
-    recommendation_id: str, domain: str, *, by: By, at: datetime, subject: str = ""
+    recommendation_id: str, domain: str, *, by: Actor, at: datetime, subject: str = ""
 ) -> Verdict:
     """Use a recommendation to drive production, once, and return the verdict that allowed it.
 

@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Sum
 from django.utils.translation import gettext as _
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid
 from governance.core.numbers import percent
 from governance.heimdall import rules
@@ -144,5 +144,5 @@ def read(field: str, reader: Callable[[Any], Any], value: object) -> Any:
         raise Invalid({field: wrong.messages}) from wrong
 
 
-def tell(domain: str, kind: str, *, by: By, at: datetime, **columns: Any) -> None:
+def tell(domain: str, kind: str, *, by: Actor, at: datetime, **columns: Any) -> None:
     HeimdallEvent.objects.create(domain=domain, kind=kind, created_at=at, **columns, **by.written())

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.management.guarded import VerbCommand
 from governance.runbook.backups import back_up
 
@@ -29,7 +29,7 @@ class Command(VerbCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         folder: Path = options["to"] or Path(settings.VAR) / "backups"
         try:
-            made = back_up(folder, by=By.system("backup"), at=timezone.now())
+            made = back_up(folder, by=Actor.system("backup"), at=timezone.now())
         except OSError as wrong:
             raise CommandError(f"{wrong.filename or folder}: {wrong.strerror}.") from None
         self.stdout.write(f"{made.file}: {made.size:,} bytes, {made.rows:,} rows read back.")

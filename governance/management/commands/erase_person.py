@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from governance.accounts.rules import by_user
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.management.guarded import GuardedCommand
 from governance.retention.erasing import Preview, erase_person, find_people, preview
 from governance.retention.reasons import Why
@@ -82,11 +82,11 @@ class Command(GuardedCommand):
             lines.append(f"  {told}")
         self.stdout.write("\n".join(lines))
 
-    def actor(self, username: str) -> By:
+    def actor(self, username: str) -> Actor:
         """Return the actor: the command itself, or the named person with their own permissions."""
         correlation_id = f"erase-{uuid.uuid4().hex}"
         if not username:
-            return By.system("erase_person", correlation_id)
+            return Actor.system("erase_person", correlation_id)
         user = get_user_model()._default_manager.filter(username__iexact=username, is_active=True).first()
         if user is None:
             raise CommandError(_("--by: there is no active person %(name)s.") % {"name": username})

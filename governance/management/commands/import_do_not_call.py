@@ -10,7 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from governance.contact.do_not_call import import_do_not_call
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.management.guarded import GuardedCommand
 
 
@@ -32,7 +32,7 @@ class Command(GuardedCommand):
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
-        by, path = By.system("import_do_not_call"), options["file"]
+        by, path = Actor.system("import_do_not_call"), options["file"]
         try:
             done = import_do_not_call(
                 path, list_date=options["date"], by=by, at=timezone.now(), area_codes=options["area_codes"]

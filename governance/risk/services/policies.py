@@ -9,7 +9,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid
 from governance.core.verbs import Execution, verb
 from governance.core.versions import revise
@@ -35,7 +35,7 @@ def upsert_policy(
     engine: str,
     changes: Mapping[str, Any],
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     reason: str = "",
     expected_version: int | None = None,

@@ -17,7 +17,7 @@ from django.db.models import Case, F, IntegerField, Q, Value, When
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid
 from governance.core.money import CentsField
 from governance.core.verbs import Execution, verb
@@ -55,7 +55,7 @@ class Reserved:
     right=RESERVE,
     refusal=gettext_lazy("Reserving risk needs a closer, a manager or a service client."),
 )
-def reserve_exposure(engine: str, amount: Decimal, *, by: By, at: datetime, purpose: str = "") -> Reserved:
+def reserve_exposure(engine: str, amount: Decimal, *, by: Actor, at: datetime, purpose: str = "") -> Reserved:
     """Reserve what an engine may lose, CAD, until `settle` or `release` ends it; `purpose` is a code.
 
     It must fit under all caps of the engine and of GLOBAL on the UTC day of `at`. A denial is an answer, not
@@ -84,7 +84,7 @@ def reserve_exposure(engine: str, amount: Decimal, *, by: By, at: datetime, purp
     return answer
 
 
-def record_answer(answer: Reserved, *, by: By, at: datetime) -> None:
+def record_answer(answer: Reserved, *, by: Actor, at: datetime) -> None:
     """Write the event of an answer; of a denial also again, after a refusal rolled the first one back."""
     detail = {"policies": answer.policy_snapshot, "ledger": answer.ledger_snapshot}
     RiskEvent.objects.create(
@@ -176,7 +176,7 @@ def uses_of(locked: Mapping[str, RiskEngine], days: Mapping[str, RiskLedgerDay])
 
 
 def _write(
-    plan: ReservationPlan, known: _Known, engine: str, purpose: str, day: date, *, by: By, at: datetime
+    plan: ReservationPlan, known: _Known, engine: str, purpose: str, day: date, *, by: Actor, at: datetime
 ) -> int:
     """Count a reservation in the rows of its engine and of GLOBAL, and return its id.
 

@@ -13,7 +13,7 @@ from django.db.models import F, Value
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from governance.core.actors import ACTOR_LENGTH, By
+from governance.core.actors import ACTOR_LENGTH, Actor
 from governance.core.errors import Invalid, NotFound, Refused
 from governance.core.money import CentsField
 from governance.core.verbs import Execution, verb
@@ -35,7 +35,7 @@ class Ended:
 
 
 @verb(Execution.OBSERVE_ONLY, right=RESERVE, refusal=NOT_ENDING)
-def settle(reservation_id: int, realized_loss: Decimal, *, by: By, at: datetime) -> Ended:
+def settle(reservation_id: int, realized_loss: Decimal, *, by: Actor, at: datetime) -> Ended:
     """End a reservation with its loss, CAD, counted in the ledger of the day on which it was created.
 
     A repeat with the same loss returns the first result. Raises Forbidden without the permission, NotFound,
@@ -51,7 +51,7 @@ def settle(reservation_id: int, realized_loss: Decimal, *, by: By, at: datetime)
 
 
 @verb(Execution.OBSERVE_ONLY, right=RESERVE, refusal=NOT_ENDING)
-def release(reservation_id: int, *, by: By, at: datetime, code: str = "") -> Ended:
+def release(reservation_id: int, *, by: Actor, at: datetime, code: str = "") -> Ended:
     """Release a reservation that was not used; `code` says why.
 
     Open risk and the exposure of the day on which it was created become free again; the action stays counted.
@@ -69,7 +69,7 @@ def release(reservation_id: int, *, by: By, at: datetime, code: str = "") -> End
 
 
 @verb(Execution.OBSERVE_ONLY)
-def expire(reservation_id: int, *, by: By, at: datetime) -> bool:
+def expire(reservation_id: int, *, by: Actor, at: datetime) -> bool:
     """Release a reservation that is still open after 72 hours; return whether it was still open."""
     stale = RiskReservation.objects.stale(at).filter(pk=reservation_id).first()
     if stale is None:
@@ -81,7 +81,7 @@ def expire(reservation_id: int, *, by: By, at: datetime) -> bool:
     return plan.ending is Ending.ENDS
 
 
-def release_stale(*, by: By, at: datetime, limit: int = BATCH) -> int:
+def release_stale(*, by: Actor, at: datetime, limit: int = BATCH) -> int:
     """Release reservations open for 72 hours, oldest first, each in its own transaction; return how many.
 
     Those above the limit wait for the next run.
@@ -130,7 +130,7 @@ def _held(reservation: RiskReservation) -> Held:
     return Held(reservation.amount, reservation.state, reservation.realized_loss)
 
 
-def _end(reservation: RiskReservation, plan: EndPlan, *, by: By, at: datetime, code: str = "") -> Ended:
+def _end(reservation: RiskReservation, plan: EndPlan, *, by: Actor, at: datetime, code: str = "") -> Ended:
     """Apply the plan and return the result; raise Refused `reservation_closed` if it ended otherwise."""
     if plan.ending is Ending.REFUSED:
         raise _closed(reservation)
@@ -139,7 +139,7 @@ def _end(reservation: RiskReservation, plan: EndPlan, *, by: By, at: datetime, c
     return Ended(reservation, already_ended=plan.ending is Ending.REPEATED)
 
 
-def _write(reservation: RiskReservation, plan: EndPlan, *, by: By, at: datetime, code: str) -> None:
+def _write(reservation: RiskReservation, plan: EndPlan, *, by: Actor, at: datetime, code: str) -> None:
     scopes = (reservation.engine, GLOBAL)
     closing: dict[str, Any] = {
         "state": plan.state,

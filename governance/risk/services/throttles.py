@@ -10,7 +10,7 @@ from django.db.models.functions import Greatest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from governance.core.actors import ACTOR_LENGTH, By
+from governance.core.actors import ACTOR_LENGTH, Actor
 from governance.core.errors import Invalid
 from governance.core.verbs import Execution, verb
 from governance.risk.models import REASON_LENGTH, RiskEvent, RiskThrottle
@@ -19,7 +19,7 @@ RELEASE_THROTTLE = "governance.release_throttle"
 
 
 @verb(Execution.OBSERVE_ONLY)
-def throttle(engine: str, tripwire: str, *, by: By, at: datetime) -> bool:
+def throttle(engine: str, tripwire: str, *, by: Actor, at: datetime) -> bool:
     """Deny the engine's reservations from now on because of `tripwire`, such as "WHOLESALE/followup_sla".
 
     Returns whether that is new: the same tripwire throttles an engine once. GLOBAL throttles every engine. It
@@ -41,7 +41,7 @@ def throttle(engine: str, tripwire: str, *, by: By, at: datetime) -> bool:
     right=RELEASE_THROTTLE,
     refusal=gettext_lazy("Only a manager releases a throttle."),
 )
-def release_throttle(tripwire: str, *, by: By, at: datetime, reason: str) -> int:
+def release_throttle(tripwire: str, *, by: Actor, at: datetime, reason: str) -> int:
     """End every throttle of `tripwire`, and return how many; a repeat ends none.
 
     Raises Forbidden for anyone but a manager, Invalid without a reason.
@@ -61,7 +61,7 @@ def release_throttle(tripwire: str, *, by: By, at: datetime, reason: str) -> int
     return len(held)
 
 
-def _note(kind: str, engines: list[str], tripwire: str, *, by: By, at: datetime) -> None:
+def _note(kind: str, engines: list[str], tripwire: str, *, by: Actor, at: datetime) -> None:
     RiskEvent.objects.bulk_create(
         RiskEvent(kind=kind, engine=engine, tripwire=tripwire, created_at=at, **by.written())
         for engine in engines

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from governance.accounts.querysets import managers
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.errors import Invalid, NotFound, Refused
 from governance.core.verbs import Execution, needs_right, verb
 from governance.golive.services import set_kill_switch
@@ -32,7 +32,7 @@ Action = RegressionPolicy.Action
 
 @needs_right(EVALUATE, refusal=gettext_lazy("Your role does not evaluate tripwires."))
 def evaluate_tripwires(
-    at: datetime, *, by: By, domain: str | None = None, metric: str | None = None
+    at: datetime, *, by: Actor, domain: str | None = None, metric: str | None = None
 ) -> list[RegressionState]:
     """Evaluate every enabled tripwire, or the one of `domain` and `metric`, and return their states.
 
@@ -86,7 +86,7 @@ class _Engages(Exception):
         self.reason = reason
 
 
-def _engaging_first(number: int, open_days: OpenDays, *, by: By, at: datetime) -> RegressionState | None:
+def _engaging_first(number: int, open_days: OpenDays, *, by: Actor, at: datetime) -> RegressionState | None:
     """Evaluate one tripwire; one that stops everything engages the kill switch before its result is stored.
 
     Engaging waits for the actions in progress, so it happens outside of the evaluation's transaction. If it
@@ -99,14 +99,14 @@ def _engaging_first(number: int, open_days: OpenDays, *, by: By, at: datetime) -
     return _evaluate(number, open_days, by=by, at=at, engaged=True)
 
 
-def _tripwire(by: By) -> By:
+def _tripwire(by: Actor) -> Actor:
     """Return the actor of the tripwire's action: whoever ran the evaluation does not decide it."""
-    return By.system("governance.evaluate_tripwires", by.correlation_id)
+    return Actor.system("governance.evaluate_tripwires", by.correlation_id)
 
 
 @verb(Execution.OBSERVE_ONLY)
 def _evaluate(
-    number: int, open_days: OpenDays, *, by: By, at: datetime, engaged: bool = False
+    number: int, open_days: OpenDays, *, by: Actor, at: datetime, engaged: bool = False
 ) -> RegressionState | None:
     """Evaluate one metric and store the result; if it tripped for the first time, act.
 
@@ -132,7 +132,7 @@ def _evaluate(
     return state
 
 
-def _fire(state: RegressionState, found: Reading, open_days: OpenDays, *, by: By, at: datetime) -> None:
+def _fire(state: RegressionState, found: Reading, open_days: OpenDays, *, by: Actor, at: datetime) -> None:
     """Store the firing, throttle the engine, and notify the managers; the kill switch is engaged by now."""
     policy = state.policy
     firing = RegressionFiring.objects.create(

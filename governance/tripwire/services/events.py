@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.details import read_detail
 from governance.core.errors import Invalid
 from governance.core.verbs import Execution, verb
@@ -27,7 +27,7 @@ def record_kpi(
     domain: str,
     metric: str,
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     success: bool | None = None,
     value: Decimal | None = None,

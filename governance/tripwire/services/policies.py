@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy
 
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.core.verbs import Execution, verb
 from governance.core.versions import revise
 from governance.tripwire.models import RegressionPolicy, RegressionState
@@ -40,7 +40,7 @@ def upsert_policy(
     metric: str,
     changes: Mapping[str, Any],
     *,
-    by: By,
+    by: Actor,
     at: datetime,
     reason: str = "",
     expected_version: int | None = None,

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from governance.core.actors import ACTOR_LENGTH, By
+from governance.core.actors import ACTOR_LENGTH, Actor
 from governance.core.errors import Invalid, NotFound
 from governance.core.verbs import Execution, verb
 from governance.risk.services import release_throttle
@@ -19,7 +19,7 @@ RELEASE = "governance.release_throttle"
 
 
 @verb(Execution.OBSERVE_ONLY, right=RELEASE, refusal=gettext_lazy("Only a manager releases a tripwire."))
-def release_tripwire(domain: str, metric: str, *, by: By, at: datetime, reason: str) -> RegressionState:
+def release_tripwire(domain: str, metric: str, *, by: Actor, at: datetime, reason: str) -> RegressionState:
     """Reset the alert of a tripwire that fired, and end its throttles; return its state.
 
     Its start mark is set to `at`: it recomputes its baseline and does not fire on the old events. If the kill

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from governance.accounts.rules import SCOPES, read_scopes
 from governance.accounts.services import MAX_DAYS, issue_token
-from governance.core.actors import By, Role
+from governance.core.actors import Actor, Role
 from governance.core.errors import Refused
 
 
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         try:
             issued = issue_token(
                 options["name"],
-                by=By.system("issue_token"),
+                by=Actor.system("issue_token"),
                 at=timezone.now(),
                 role=options["role"].strip().upper(),
                 scopes=read_scopes(options["scopes"]),

@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from governance.accounts.services import make_manager
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.management.guarded import VerbCommand
 
 
@@ -24,6 +24,6 @@ class Command(VerbCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         name = options["username"]
         changed = make_manager(
-            name, by=By.system("make_manager"), at=timezone.now(), reason=options["reason"]
+            name, by=Actor.system("make_manager"), at=timezone.now(), reason=options["reason"]
         )
         self.stdout.write(f"{name} is a manager now." if changed else f"{name} is an active manager already.")

@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from governance.accounts.passwords import create_link
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.management.guarded import VerbCommand
 from valhalla.pages.password import link_path
 
@@ -24,7 +24,7 @@ class Command(VerbCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        link = create_link(options["username"], by=By.system("password_link"), at=timezone.now())
+        link = create_link(options["username"], by=Actor.system("password_link"), at=timezone.now())
         host = options["host"] or settings.ALLOWED_HOSTS[0].lstrip(".")
         scheme = "https" if settings.SECURE_SSL_REDIRECT else "http"
         self.stdout.write(f"{scheme}://{host}{link_path(link)}")

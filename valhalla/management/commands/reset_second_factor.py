@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from governance.accounts.second_factor import reset_second_factor
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.management.guarded import VerbCommand
 
 
@@ -22,7 +22,7 @@ class Command(VerbCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         name = options["username"]
         had_one = reset_second_factor(
-            name, by=By.system("reset_second_factor"), at=timezone.now(), reason=options["reason"]
+            name, by=Actor.system("reset_second_factor"), at=timezone.now(), reason=options["reason"]
         )
         done = f"The second factor of {name} is reset." if had_one else f"{name} had no second factor."
         self.stdout.write(done)

@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 
 from followups.forms import QueueForm
 from governance.accounts.rules import by_user
-from governance.core.actors import By
+from governance.core.actors import Actor
 from governance.golive.banner import banner_of
 
 P = ParamSpec("P")
@@ -33,7 +33,7 @@ def is_part(request: HttpRequest) -> bool:
     return htmx is not None and bool(htmx) and not htmx.history_restore_request
 
 
-def where_she_is(request: HttpRequest) -> str:
+def current_url(request: HttpRequest) -> str:
     """Return the path of the browser's current page, for coming back to it."""
     path = request.htmx.current_url_abs_path if is_part(request) else None  # type: ignore[attr-defined]  # django-htmx
     if path and url_has_allowed_host_and_scheme(path, allowed_hosts=None):
@@ -55,7 +55,7 @@ def needs(right: str) -> Callable[[View[P]], View[P]]:
         def let_in(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             if is_part(request) and not request.user.is_authenticated:
                 answer = HttpResponse(status=401)
-                answer["X-Login"] = f"{reverse('login')}?{urlencode({'next': where_she_is(request)})}"
+                answer["X-Login"] = f"{reverse('login')}?{urlencode({'next': current_url(request)})}"
                 return answer
             return guarded(request, *args, **kwargs)
 
@@ -74,7 +74,7 @@ def posted(view: View[[int]]) -> View[[int]]:
     return answer
 
 
-def who(request: HttpRequest) -> By:
+def who(request: HttpRequest) -> Actor:
     return by_user(request.user, correlation_id=str(getattr(request, "correlation_id", "")))
 
 
