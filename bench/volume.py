@@ -104,9 +104,14 @@ def _leads(leads: int, at: datetime, is_open: str) -> None:
         status=f"CASE WHEN {is_open} THEN 'WORKING' ELSE 'HANDED_OVER' END",
     )  # fmt: skip
     insert(
-        "followups.ContactPoint", rows, id=key, lead_id=key, kind="'PHONE'", digest=digest("n"),
+        "followups.ContactPoint",
+        rows,
+        id=key,
+        lead_id=key,
+        kind="'PHONE'",
+        digest=digest("n"),
         value="'+1416' || lpad(n::text, 7, '0')",
-    )  # fmt: skip
+    )
     insert(
         "followups.Ladder", rows, id=key, lead_id=key, owner=OWNER, started_at=began,
         template_id="(SELECT min(id) FROM followups_laddertemplate)", template_version="1",
@@ -115,13 +120,22 @@ def _leads(leads: int, at: datetime, is_open: str) -> None:
     )  # fmt: skip
     # the national list is long; one lead in fifty is on it
     insert(
-        "governance.Suppression", series(leads * 2), point_digest=digest("n * 50"), channel="'CALL'",
-        source="'NATIONAL_LIST'", at=_instant(at),
-    )  # fmt: skip
+        "governance.Suppression",
+        series(leads * 2),
+        point_digest=digest("n * 50"),
+        channel="'CALL'",
+        source="'NATIONAL_LIST'",
+        at=_instant(at),
+    )
     insert(
-        "governance.Consent", rows, point_digest=digest("n"), channel="'SMS'", kind="'EXPRESS'",
-        obtained_how="'web form'", at=began,
-    )  # fmt: skip
+        "governance.Consent",
+        rows,
+        point_digest=digest("n"),
+        channel="'SMS'",
+        kind="'EXPRESS'",
+        obtained_how="'web form'",
+        at=began,
+    )
 
 
 def digest(number: str) -> str:
@@ -184,9 +198,13 @@ def _events(count: int, at: datetime) -> None:
 def _buyers(count: int, at: datetime) -> None:
     buyers, nodes, began = count // 50, len(PROVINCES) * MARKETS, _spread(count, at)
     insert(
-        "buyers.Buyer", series(buyers), id=f"{FIRST} + n", external_id="'B-' || n", created_at=_instant(at),
+        "buyers.Buyer",
+        series(buyers),
+        id=f"{FIRST} + n",
+        external_id="'B-' || n",
+        created_at=_instant(at),
         updated_at=_instant(at),
-    )  # fmt: skip
+    )
     insert(
         "buyers.BuyerLiquidityNode", series(nodes), id=f"{FIRST} + n", province=one_of(PROVINCES, "n"),
         market=f"'MARKET ' || n / {len(PROVINCES)}", market_key=f"'MARKET ' || n / {len(PROVINCES)}",
@@ -194,15 +212,21 @@ def _buyers(count: int, at: datetime) -> None:
         updated_at=_instant(at),
     )  # fmt: skip
     insert(
-        "buyers.BuyerFeedbackEvent", series(count), node_id=f"{FIRST} + n % {nodes} + 1",
-        buyer_id=f"{FIRST} + n % {buyers} + 1", event=one_of(("RESPONDED", "NO_RESPONSE"), "n"),
-        correlation_id="'c' || n", created_at=began,
-    )  # fmt: skip
+        "buyers.BuyerFeedbackEvent",
+        series(count),
+        node_id=f"{FIRST} + n % {nodes} + 1",
+        buyer_id=f"{FIRST} + n % {buyers} + 1",
+        event=one_of(("RESPONDED", "NO_RESPONSE"), "n"),
+        correlation_id="'c' || n",
+        created_at=began,
+    )
     insert(
-        "buyers.BuyerActivity", f"(SELECT DISTINCT n % {nodes} AS node, n % {buyers} AS buyer"
-        f" FROM {series(count)}) AS pairs", node_id=f"{FIRST} + node + 1", buyer_id=f"{FIRST} + buyer + 1",
+        "buyers.BuyerActivity",
+        f"(SELECT DISTINCT n % {nodes} AS node, n % {buyers} AS buyer FROM {series(count)}) AS pairs",
+        node_id=f"{FIRST} + node + 1",
+        buyer_id=f"{FIRST} + buyer + 1",
         last_active_at=f"{_instant(at)} - interval '100 days' * buyer / {buyers}",
-    )  # fmt: skip
+    )
 
 
 def _offers(count: int, at: datetime) -> None:
@@ -236,8 +260,11 @@ def _risk(count: int, at: datetime) -> None:
         "governance.RiskLedgerDay",
         "(SELECT day, scope, count(*) AS made FROM governance_riskreservation,"
         " (VALUES ('WHOLESALE'), ('GLOBAL')) AS scopes (scope) GROUP BY day, scope) AS days",
-        day="day", engine="scope", exposure="100 * made", actions="made",
-    )  # fmt: skip
+        day="day",
+        engine="scope",
+        exposure="100 * made",
+        actions="made",
+    )
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE governance_riskengine SET open_risk = (SELECT COALESCE(sum(amount), 0) FROM"
@@ -247,8 +274,11 @@ def _risk(count: int, at: datetime) -> None:
 
 def _go_on_counting() -> None:
     """Let new ids start after the existing ones."""
-    models = [model for label in ("governance", "followups", "buyers", "offers")
-              for model in apps.get_app_config(label).get_models()]  # fmt: skip
+    models = [
+        model
+        for label in ("governance", "followups", "buyers", "offers")
+        for model in apps.get_app_config(label).get_models()
+    ]
     with connection.cursor() as cursor:
         for statement in connection.ops.sequence_reset_sql(no_style(), models):
             cursor.execute(statement)

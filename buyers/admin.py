@@ -46,16 +46,22 @@ class BuyerForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at r
     """The form of a buyer."""
 
     provinces = forms.MultipleChoiceField(
-        label=_("Provinces"), choices=Province.choices, required=False,
-        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("No selection means all."),
-    )  # fmt: skip
+        label=_("Provinces"),
+        choices=Province.choices,
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text=_("No selection means all."),
+    )
     markets = LabelList(
         label=_("Markets"), required=False, help_text=_("Separate with commas; leave empty for all.")
     )
     property_types = forms.MultipleChoiceField(
-        label=_("Property types"), choices=PropertyType.choices, required=False,
-        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("No selection means all."),
-    )  # fmt: skip
+        label=_("Property types"),
+        choices=PropertyType.choices,
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text=_("No selection means all."),
+    )
 
     class Meta:
         model = Buyer
@@ -160,10 +166,11 @@ class BuyerLiquidityNodeAdmin(ReadOnlyAdmin):
 
 COUNTED = on_board(
     (
-        "buyer_response", _("answers of the last 30 days"),
+        "buyer_response",
+        _("answers of the last 30 days"),
         lambda rows, at: rows.answered_since(at - RATES_OVER),  # type: ignore[attr-defined]  # events'
     ),
-)  # fmt: skip
+)
 
 
 @admin.register(BuyerFeedbackEvent)

@@ -43,18 +43,30 @@ class Buyer(models.Model):
         _("property types"), default=list, blank=True, help_text=_("Empty: all.")
     )
     price_min = models.DecimalField(
-        _("price from (CAD)"), max_digits=11, decimal_places=2, null=True, blank=True,
+        _("price from (CAD)"),
+        max_digits=11,
+        decimal_places=2,
+        null=True,
+        blank=True,
         validators=[MinValueValidator(Decimal(0))],
-    )  # fmt: skip
+    )
     price_max = models.DecimalField(
-        _("price to (CAD)"), max_digits=11, decimal_places=2, null=True, blank=True,
+        _("price to (CAD)"),
+        max_digits=11,
+        decimal_places=2,
+        null=True,
+        blank=True,
         validators=[MinValueValidator(Decimal(0))],
-    )  # fmt: skip
+    )
     proof_of_funds = models.DecimalField(
-        _("proof of funds (CAD)"), max_digits=11, decimal_places=2, null=True, blank=True,
+        _("proof of funds (CAD)"),
+        max_digits=11,
+        decimal_places=2,
+        null=True,
+        blank=True,
         validators=[MinValueValidator(Decimal(0))],
         help_text=_("The amount that was shown; blank where none was."),
-    )  # fmt: skip
+    )
     proof_of_funds_on = models.DateField(_("proof of funds dated"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), editable=False)
     updated_at = models.DateTimeField(_("updated"), editable=False)
@@ -158,9 +170,12 @@ class BuyerLiquidityNode(PlaceModel):
     active_since = models.DateTimeField(_("active since"))
     score = models.DecimalField(_("score"), max_digits=14, decimal_places=4, default=Decimal(0))
     score_low = models.DecimalField(
-        _("cautious score"), max_digits=14, decimal_places=4, default=Decimal(0),
+        _("cautious score"),
+        max_digits=14,
+        decimal_places=4,
+        default=Decimal(0),
         help_text=_("The score at the lower 5 % end of both rates: few events cannot make it high."),
-    )  # fmt: skip
+    )
     updated_at = models.DateTimeField(_("updated"))
 
     objects = NodeQuerySet.as_manager()

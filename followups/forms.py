@@ -95,28 +95,35 @@ class CompleteForm(OfALead):
 
     outcome = forms.ChoiceField(label=_("What happened?"), choices=())
     next = forms.ChoiceField(
-        label=_("What did they ask for?"), required=False, choices=(),
+        label=_("What did they ask for?"),
+        required=False,
+        choices=(),
         help_text=_("Left open, a closer takes over."),
-    )  # fmt: skip
+    )
     next_at = LocalTimeField(
-        label=_("When?"), required=False,
+        label=_("When?"),
+        required=False,
         help_text=_(
             "Needed for a callback and for “not now”. A callback is moved to the next permitted time."
         ),
-    )  # fmt: skip
+    )
     note = NoteField(strip=False, widget=forms.Textarea(attrs={"rows": 2, "data-key": "w"}))
     contacted_at = LocalTimeField(
-        label=_("When was the contact?"), required=False,
+        label=_("When was the contact?"),
+        required=False,
         help_text=_("Empty: when you started it, otherwise now. More than 15 minutes ago needs a note."),
-    )  # fmt: skip
+    )
     happened = forms.BooleanField(
-        label=_("The contact took place anyway"), required=False,
+        label=_("The contact took place anyway"),
+        required=False,
         help_text=_("It is recorded as against the rules, and managers are notified."),
-    )  # fmt: skip
+    )
     override_reason = forms.CharField(
-        label=_("Or: why the refusal is overridden"), required=False, max_length=500,
+        label=_("Or: why the refusal is overridden"),
+        required=False,
+        max_length=500,
         help_text=_("Overrides our own rules only, never the law or an opt-out."),
-    )  # fmt: skip
+    )
 
     def __init__(self, *args: Any, channel: str, may_override: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -147,17 +154,19 @@ class ConsentForm(RefusableForm):
 
     channel = forms.ChoiceField(label=_("They agreed to"), choices=CHANNEL_CHOICES)
     wording = forms.CharField(
-        label=_("What did they agree to?"), max_length=LONGEST_WORDING,
+        label=_("What did they agree to?"),
+        max_length=LONGEST_WORDING,
         help_text=_("In words a regulator can follow; no phone number, address or name."),
-    )  # fmt: skip
+    )
     evidence = forms.ChoiceField(
         label=_("Evidence"),
         choices=[(RECORDING, _("Recording of the call")), (REPLY, _("Their reply"))],
     )
     reference = forms.CharField(
-        label=_("Where is it kept?"), max_length=LONGEST_REFERENCE,
+        label=_("Where is it kept?"),
+        max_length=LONGEST_REFERENCE,
         help_text=_("The number of the recording, or the date of the reply."),
-    )  # fmt: skip
+    )
 
 
 class SnoozeForm(OfALead):
@@ -166,7 +175,7 @@ class SnoozeForm(OfALead):
     until = LocalTimeField(
         label=_("Put aside until"),
         help_text=_("Within 14 days. Moved to the next permitted time; the SLA clock keeps running."),
-    )  # fmt: skip
+    )
 
 
 class SkipForm(OfALead):
@@ -223,9 +232,10 @@ class QueueForm(forms.Form):
     """The filters of the due list."""
 
     whose = forms.ChoiceField(
-        label=_("Whose"), required=False,
+        label=_("Whose"),
+        required=False,
         choices=[("", _("everything I may work on")), ("held", _("claimed by me")), ("mine", _("my own"))],
-    )  # fmt: skip
+    )
     province = forms.ChoiceField(
         label=_("Province"), required=False, choices=[("", _("all")), *Province.choices]
     )
@@ -233,13 +243,13 @@ class QueueForm(forms.Form):
         label=_("Channel"), required=False, choices=[("", _("all")), *CHANNEL_CHOICES]
     )
     contactable = forms.ChoiceField(
-        label=_("Contact now"), required=False,
+        label=_("Contact now"),
+        required=False,
         choices=[("", _("all")), ("yes", _("allowed")), ("no", _("not allowed"))],
-    )  # fmt: skip
+    )
     order = forms.ChoiceField(
-        label=_("Order"), required=False,
-        choices=[("", _("most urgent first")), ("due", _("oldest first"))],
-    )  # fmt: skip
+        label=_("Order"), required=False, choices=[("", _("most urgent first")), ("due", _("oldest first"))]
+    )
 
     def __init__(self, data: Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__({name: data.get(name, "") for name in self.base_fields}, **kwargs)

@@ -50,13 +50,21 @@ class Lead(Written, PlaceModel):
     market_city_key = models.CharField(max_length=200, blank=True, default="", editable=False)
     postal_code = models.CharField(_("postal code"), max_length=10, blank=True, default="")
     zone = models.CharField(
-        _("time zone"), max_length=40, blank=True, default="", validators=[validate_zone],
+        _("time zone"),
+        max_length=40,
+        blank=True,
+        default="",
+        validators=[validate_zone],
         help_text=_("Only if it is certain; it overrides every other time zone."),
-    )  # fmt: skip
+    )
     score = models.DecimalField(
-        _("score"), max_digits=5, decimal_places=4, null=True, blank=True,
+        _("score"),
+        max_digits=5,
+        decimal_places=4,
+        null=True,
+        blank=True,
         validators=[MinValueValidator(0), MaxValueValidator(1)],
-    )  # fmt: skip
+    )
     language = models.CharField(_("language"), max_length=2, choices=Language.choices, blank=True, default="")
     status = models.CharField(_("status"), max_length=11, choices=Status.choices, default=Status.NEW)
     follow_up_at = models.DateTimeField(_("follow up at"), null=True, blank=True)
@@ -64,9 +72,13 @@ class Lead(Written, PlaceModel):
     unanswered_since = models.DateTimeField(_("unanswered since"), null=True, blank=True, editable=False)
     source = models.CharField(_("source"), max_length=80, blank=True, default="")
     cost = models.DecimalField(
-        _("cost (CAD)"), max_digits=11, decimal_places=2, null=True, blank=True,
+        _("cost (CAD)"),
+        max_digits=11,
+        decimal_places=2,
+        null=True,
+        blank=True,
         validators=[MinValueValidator(0)],
-    )  # fmt: skip
+    )
     notes = models.TextField(_("notes"), blank=True, default="", max_length=20_000)
     extra = models.JSONField(_("what else the source sent"), default=dict, blank=True)
     created_at = models.DateTimeField(_("created"), editable=False)
@@ -91,17 +103,19 @@ class Lead(Written, PlaceModel):
             models.Index(fields=["-created_at", "-id"], name="lead_newest"),  # the collection
             models.Index(fields=["province", "market_key"], name="lead_by_place"),  # rescheduling, filters
             models.Index(
-                fields=["status"], name="lead_unsettled",
+                fields=["status"],
+                name="lead_unsettled",
                 condition=Q(status__in=["NEW", "WORKING", "HANDED_OVER"]),
             ),
             models.Index(  # the job that starts nurture ladders
                 fields=["nurture_at"], name="lead_to_nurture", condition=Q(nurture_at__isnull=False)
             ),
             models.Index(  # next
-                fields=["unanswered_since"], name="lead_unanswered",
+                fields=["unanswered_since"],
+                name="lead_unanswered",
                 condition=Q(unanswered_since__isnull=False),
             ),
-        ]  # fmt: skip
+        ]
         permissions = [
             ("view_all", "See every lead and task"),
             ("create_ladder", "Create a ladder"),
@@ -150,9 +164,14 @@ class ContactPoint(models.Model):
     order = models.PositiveSmallIntegerField(_("order"), default=0)
     status = models.CharField(_("status"), max_length=6, choices=Status.choices, default=Status.USABLE)
     shared_as = models.CharField(
-        _("shared number"), max_length=16, choices=Shared.choices, blank=True, default="", db_default="",
+        _("shared number"),
+        max_length=16,
+        choices=Shared.choices,
+        blank=True,
+        default="",
+        db_default="",
         help_text=_("Blank: one person’s own. A shared number lets no lead wait for another."),
-    )  # fmt: skip
+    )
 
     class Meta:
         verbose_name = _("contact point")
@@ -160,10 +179,11 @@ class ContactPoint(models.Model):
         ordering = ["order", "id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["lead", "kind", "value"], name="point_once_per_lead",
+                fields=["lead", "kind", "value"],
+                name="point_once_per_lead",
                 violation_error_message=_("The lead has this number or address already."),
             )
-        ]  # fmt: skip
+        ]
         indexes = [
             models.Index(fields=["digest"], name="point_by_digest"),  # opt-outs, look-ups
             models.Index(  # the area codes that are called
@@ -217,9 +237,13 @@ class Property(models.Model):
     beds = models.PositiveSmallIntegerField(_("beds"), null=True, blank=True)
     condition = models.CharField(_("condition"), max_length=80, blank=True, default="")
     asking_price = models.DecimalField(
-        _("asking price (CAD)"), max_digits=11, decimal_places=2, null=True, blank=True,
+        _("asking price (CAD)"),
+        max_digits=11,
+        decimal_places=2,
+        null=True,
+        blank=True,
         validators=[MinValueValidator(0)],
-    )  # fmt: skip
+    )
     motivation = models.CharField(_("motivation"), max_length=200, blank=True, default="")
     timeline = models.CharField(_("timeline"), max_length=80, blank=True, default="")
 
@@ -239,18 +263,25 @@ class LadderTemplate(PlaceModel, Versioned):
     """The steps of a new ladder. A running ladder keeps those that it started with."""
 
     province = models.CharField(
-        _("province"), max_length=2, choices=Province.choices, blank=True, default="",
+        _("province"),
+        max_length=2,
+        choices=Province.choices,
+        blank=True,
+        default="",
         help_text=_("Blank: wherever a province has none of its own."),
-    )  # fmt: skip
+    )
     enabled = models.BooleanField(_("enabled"), default=True)
     steps = models.JSONField(_("steps"), default=default_steps)
     rest_days = models.PositiveSmallIntegerField(
-        _("days of rest"), null=True, blank=True, validators=[MaxValueValidator(730)],
+        _("days of rest"),
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(730)],
         help_text=_(
             "How long a lead who did not answer is left alone before a nurture ladder starts. "
             "Blank: 90 days. 0: never; the lead stays without a next step."
         ),
-    )  # fmt: skip
+    )
     nurture_steps = models.JSONField(_("nurture steps"), null=True, blank=True)
 
     objects = LadderTemplateQuerySet.as_manager()
@@ -261,10 +292,11 @@ class LadderTemplate(PlaceModel, Versioned):
         ordering = ["province", "market"]
         constraints = [
             models.UniqueConstraint(
-                fields=["province", "market_key"], name="ladder_template_once_per_market",
+                fields=["province", "market_key"],
+                name="ladder_template_once_per_market",
                 violation_error_message=_("There is a template for this province and market already."),
             )
-        ]  # fmt: skip
+        ]
         permissions = [("edit_templates", "Change ladder templates")]
 
     def __str__(self) -> str:
@@ -361,9 +393,14 @@ class FollowUpTask(Written):
 
     lead = models.ForeignKey(Lead, models.PROTECT, related_name="tasks", verbose_name=_("lead"))
     ladder = models.ForeignKey(  # found by its unique steps
-        Ladder, models.PROTECT, related_name="tasks", null=True, blank=True, db_index=False,
+        Ladder,
+        models.PROTECT,
+        related_name="tasks",
+        null=True,
+        blank=True,
+        db_index=False,
         verbose_name=_("ladder"),
-    )  # fmt: skip
+    )
     kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices, default=Kind.LADDER)
     step = models.PositiveSmallIntegerField(_("step"), null=True, blank=True)
     channel = models.CharField(_("channel"), max_length=CODE_LENGTH, choices=CHANNEL_CHOICES)
@@ -386,9 +423,12 @@ class FollowUpTask(Written):
     held_reason = models.CharField(_("held because"), max_length=40, blank=True, default="")
     snoozed_until = models.DateTimeField(_("snoozed until"), null=True, blank=True)
     deadline_at = models.DateTimeField(
-        _("deadline"), null=True, blank=True, editable=False,
+        _("deadline"),
+        null=True,
+        blank=True,
+        editable=False,
         help_text=_("A closer calls by then: 60 minutes of allowed contact after the handoff."),
-    )  # fmt: skip
+    )
     alert_at = models.DateTimeField(null=True, blank=True, editable=False)
     alerted_at = models.DateTimeField(null=True, blank=True, editable=False)
     opened_at = models.DateTimeField(_("opened"), null=True, blank=True, editable=False)

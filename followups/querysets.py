@@ -52,9 +52,13 @@ def contacts_of(listed: Any, since: Any) -> list[models.QuerySet[Any]]:
     made = Q(gate_allowed__isnull=False) | corrected
     wrong = Q(corrected_to="WRONG_NUMBER") | Q(outcome="WRONG_NUMBER", corrected_to="")
     contacts = FollowUpTask.objects.filter(
-        made, ~wrong, status="COMPLETED", kind="LADDER", contacted_at__gte=since,
+        made,
+        ~wrong,
+        status="COMPLETED",
+        kind="LADDER",
+        contacted_at__gte=since,
         contact_point__digest__any_of=listed,
-    )  # fmt: skip
+    )
     inbound = InboundContact.objects.filter(at__gte=since, lead__points__digest__any_of=listed)
     return [
         _as_personal(contacts, hooks.CONTACT_MADE, "contact_point__digest", "contacted_at"),
@@ -66,8 +70,9 @@ def _as_personal(rows: models.QuerySet[Any], what: str, digest: str, at: str) ->
     """Return rows in the columns in which the gate reads suppressions and consents, which come first."""
     named = {"table": models.Value("T"), "point_digest": F(digest), "what": models.Value(what)}
     nothing = {
-        "ends": models.Value(None, models.DateTimeField()), "of_press": models.Value(None, models.CharField())
-    }  # fmt: skip
+        "ends": models.Value(None, models.DateTimeField()),
+        "of_press": models.Value(None, models.CharField()),
+    }
     if at != "at":
         named["at"] = F(at)
     rows = rows.annotate(**named, **nothing).order_by()

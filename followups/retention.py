@@ -125,9 +125,7 @@ def _traces(lead: Lead) -> list[Trace]:
     tasks = FollowUpTask.objects.filter(lead=lead)
     typed = ~Q(note="") | ~Q(override_reason="")
     return [
-        Trace(
-            _("notes of tasks"), tasks.filter(typed), blank={"note": "", "override_reason": ""}
-        ),
+        Trace(_("notes of tasks"), tasks.filter(typed), blank={"note": "", "override_reason": ""}),
         Trace(
             _("reasons why tasks were closed"),
             tasks.exclude(closed_reason__in=CODES),
@@ -150,4 +148,4 @@ def _traces(lead: Lead) -> list[Trace]:
         ),
         Trace(_("contact points"), ContactPoint.objects.filter(lead=lead)),
         Trace(_("properties"), Property.objects.filter(lead=lead)),
-    ]  # fmt: skip
+    ]

@@ -42,13 +42,16 @@ class OfferPolicy(PlaceModel, Versioned):
         help_text=_("When off, every offer there is refused; ALL does not apply instead."),
     )
     max_arv_multiplier = models.DecimalField(
-        _("share of the ARV"), max_digits=5, decimal_places=4, default=Decimal("0.70"),
+        _("share of the ARV"),
+        max_digits=5,
+        decimal_places=4,
+        default=Decimal("0.70"),
         validators=[
             MinValueValidator(rules.MULTIPLIER_MIN, _("The multiplier is at least 0.50: a fixed bound.")),
             MaxValueValidator(rules.MULTIPLIER_MAX, _("The multiplier is at most 0.90: a fixed bound.")),
         ],
         help_text=_("How much of the value after repairs the end buyer may pay in all, 0.50 to 0.90."),
-    )  # fmt: skip
+    )
     default_assignment_fee = _money(
         _("assignment fee"),
         default=Decimal(10000),
@@ -60,18 +63,24 @@ class OfferPolicy(PlaceModel, Versioned):
         help_text=_("Kept back for closing costs and surprises, CAD."),
     )
     offer_net_of_assignment_fee = models.BooleanField(
-        _("offer net of the assignment fee"), default=True,
+        _("offer net of the assignment fee"),
+        default=True,
         help_text=_("On: the recommended offer leaves room for our fee. Off: it is the highest offer."),
-    )  # fmt: skip
+    )
     min_liquidity_score = models.DecimalField(
-        _("minimum liquidity score"), max_digits=8, decimal_places=2, null=True, blank=True,
+        _("minimum liquidity score"),
+        max_digits=8,
+        decimal_places=2,
+        null=True,
+        blank=True,
         validators=[MinValueValidator(0)],
         help_text=_("Compared with the cautious score; a colder market gets no offer. Blank: not required."),
-    )  # fmt: skip
+    )
     require_heimdall = models.BooleanField(
-        _("require Heimdall"), default=False,
+        _("require Heimdall"),
+        default=False,
         help_text=_("On: an offer needs a recommendation that Heimdall lets into production."),
-    )  # fmt: skip
+    )
 
     objects = OfferPolicyQuerySet.as_manager()
 
@@ -81,7 +90,8 @@ class OfferPolicy(PlaceModel, Versioned):
         ordering = ["province", "market"]
         constraints = [
             models.UniqueConstraint(
-                fields=["province", "market_key"], name="offer_policy_once_per_market",
+                fields=["province", "market_key"],
+                name="offer_policy_once_per_market",
                 violation_error_message=_("There is a policy for this province and market already."),
             ),
             models.CheckConstraint(
@@ -96,7 +106,7 @@ class OfferPolicy(PlaceModel, Versioned):
                 name="offer_policy_amounts",
                 violation_error_message=_("Amounts are never below zero."),
             ),
-        ]  # fmt: skip
+        ]
         permissions = [("edit_policies", "Change offer policies")]
 
     def __str__(self) -> str:
@@ -201,9 +211,12 @@ class CompDetails(models.Model):
     """
 
     evidence = models.OneToOneField(  # expired evidence is deleted without checking references to it
-        OfferEvidence, models.PROTECT, db_constraint=False, related_name="comp_details",
+        OfferEvidence,
+        models.PROTECT,
+        db_constraint=False,
+        related_name="comp_details",
         verbose_name=_("evidence"),
-    )  # fmt: skip
+    )
     lead_id = models.CharField(_("lead"), max_length=LEAD_LENGTH, blank=True, default="")
     details = models.JSONField(_("details"))
     created_at = models.DateTimeField(_("recorded"))

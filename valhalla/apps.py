@@ -23,13 +23,15 @@ class ValhallaConfig(AppConfig):
         from valhalla import fresh as _fresh  # noqa: F401  # notes each sign-in
 
         post_migrate.connect(
-            contact_key.remember_after_migrate, sender=apps.get_app_config("followups"),
+            contact_key.remember_after_migrate,
+            sender=apps.get_app_config("followups"),
             dispatch_uid="contact_key",
-        )  # fmt: skip
+        )
         post_migrate.connect(
-            second_factor_key.remember_and_seal, sender=apps.get_app_config("governance"),
+            second_factor_key.remember_and_seal,
+            sender=apps.get_app_config("governance"),
             dispatch_uid="second_factor_key",
-        )  # fmt: skip
+        )
         worker_init.connect(contact_key.refuse_to_work)
         beat_init.connect(contact_key.refuse_to_work)
         hooks.is_office.register(client_address.is_office)

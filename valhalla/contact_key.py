@@ -29,9 +29,13 @@ from valhalla.migrating import one_at_a_time
 
 FINGERPRINT = "governance.HashKeyCheck"
 HOLDS_DIGESTS = (
-    FINGERPRINT, "governance.Suppression", "governance.Consent", "governance.ContactDecision",
-    "followups.ContactPoint", "followups.LookupEvent",
-)  # fmt: skip
+    FINGERPRINT,
+    "governance.Suppression",
+    "governance.Consent",
+    "governance.ContactDecision",
+    "followups.ContactPoint",
+    "followups.LookupEvent",
+)
 CHUNK = 5000
 JOB = Actor.system("rotate_contact_key")
 

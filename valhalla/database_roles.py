@@ -218,8 +218,10 @@ def _rights_sql(application: str) -> str:
         "{application}": application,
         "{read}": _array(ONLY_READ),
         "{written once}": _array(append_only.guarded_tables()),
-        "{READ}": READ, "{INSERT}": INSERT, "{WORK}": WORK,
-    }  # fmt: skip
+        "{READ}": READ,
+        "{INSERT}": INSERT,
+        "{WORK}": WORK,
+    }
     sql = _RIGHTS_SQL
     for mark, text in texts.items():
         sql = sql.replace(mark, text)

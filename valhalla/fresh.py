@@ -343,9 +343,14 @@ def _kept(request: HttpRequest, kept: str) -> QueryDict | None:
 def _ask(request: HttpRequest, action: Action, kept: str, *, refusal: Refused | None = None) -> HttpResponse:
     lost = request.method == "POST" and bool(request.FILES)
     context = {
-        "action": action, "kept": kept, "lost": lost, "wrong": str(refusal or ""), **proofs_of(request),
-        "place": request.get_full_path(), "back": "/" if action.asks_ahead else request.get_full_path(),
-    }  # fmt: skip
+        "action": action,
+        "kept": kept,
+        "lost": lost,
+        "wrong": str(refusal or ""),
+        **proofs_of(request),
+        "place": request.get_full_path(),
+        "back": "/" if action.asks_ahead else request.get_full_path(),
+    }
     status = refusal.status if isinstance(refusal, Unavailable) else 200
     answer = render(request, "registration/confirm.html", context, status=status)
     answer["Cache-Control"] = "no-store"

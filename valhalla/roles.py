@@ -115,9 +115,13 @@ _VIEWED_IN_ADMIN = (
     "offers.historicalofferpolicy",
 )  # fmt: skip
 _DELETED_IN_ADMIN = (
-    "governance.absence", "governance.closure", "governance.cityzone", "followups.property",
-    "django_celery_beat.crontabschedule", "django_celery_beat.intervalschedule",
-)  # fmt: skip
+    "governance.absence",
+    "governance.closure",
+    "governance.cityzone",
+    "followups.property",
+    "django_celery_beat.crontabschedule",
+    "django_celery_beat.intervalschedule",
+)
 
 _LETTERS = {"V": Role.VA, "C": Role.CLOSER, "M": Role.MANAGER, "A": Role.AUDITOR, "S": Role.SERVICE}
 

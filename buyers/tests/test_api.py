@@ -159,14 +159,17 @@ def test_bad_input_is_refused_by_its_field_and_nothing_is_stored(api: Api, given
     assert nothing_is_stored()
 
 
-@pytest.mark.parametrize("body", [
-    '{"province": "ON", "event": "BOUGHT", "buyer_id": "a\\u0000b"}',
-    '{"province": "ON", "event": "BOUGHT", "market": "\\ud800"}',
-    '{"province": "ON", "event": "BOUGHT", "detail": {"a": NaN}}',
-    '{"province": "ON", "event": "BOUGHT", "detail": {"a": 1e400}}',
-    '["ON", "BOUGHT"]',
-    "{",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"province": "ON", "event": "BOUGHT", "buyer_id": "a\\u0000b"}',
+        '{"province": "ON", "event": "BOUGHT", "market": "\\ud800"}',
+        '{"province": "ON", "event": "BOUGHT", "detail": {"a": NaN}}',
+        '{"province": "ON", "event": "BOUGHT", "detail": {"a": 1e400}}',
+        '["ON", "BOUGHT"]',
+        "{",
+    ],
+)
 def test_a_body_that_is_no_plain_json_object_is_refused_and_nothing_is_stored(api: Api, body: str) -> None:
     response = api(Role.SERVICE).post(FEEDBACK, body, content_type="application/json")
     assert response.status_code == 400, response.content
@@ -239,9 +242,14 @@ def test_the_score_is_that_of_exactly_the_market_asked_for(api: Api) -> None:
 
 @pytest.mark.parametrize(
     ("query", "field"),
-    [("", "province"), ("province=ZZ", "province"), ("province=ON&property_type=CASTLE", "property_type"),
-     (f"province=ON&market={'M' * 41}", "market"), ("province=ON&market=%00", "market")],
-)  # fmt: skip
+    [
+        ("", "province"),
+        ("province=ZZ", "province"),
+        ("province=ON&property_type=CASTLE", "property_type"),
+        (f"province=ON&market={'M' * 41}", "market"),
+        ("province=ON&market=%00", "market"),
+    ],
+)
 def test_a_score_that_cannot_be_asked_for_names_the_field(api: Api, query: str, field: str) -> None:
     response = api(Role.VA).get(f"{SCORE}?{query}")
     assert response.status_code == 400
@@ -319,8 +327,9 @@ def test_feedback_events_are_read_newest_first_with_place_and_buyer(api: Api) ->
     client = api(Role.AUDITOR)
     rows = client.get("/api/buyers/feedback-events").json()["results"]
     assert [(row["event"], row["market"], row["buyer_id"]) for row in rows] == [
-        ("BOUGHT", "TORONTO", "B-1"), ("PASSED", "LÉVIS", None),
-    ]  # fmt: skip
+        ("BOUGHT", "TORONTO", "B-1"),
+        ("PASSED", "LÉVIS", None),
+    ]
     for query, count in {
         "event=BOUGHT": 1,
         "market=levis": 1,

@@ -154,9 +154,10 @@ def test_any_mixture_of_feedback_and_refreshing_leaves_the_node_equal_to_its_eve
             BuyerFeedbackEvent.objects.filter(node=node).values_list("event", "buyer", "created_at")
         )
         active = {
-            buyer for event, buyer, at in events
+            buyer
+            for event, buyer, at in events
             if buyer and event in ("RESPONDED", "BOUGHT") and at > node.active_since
-        }  # fmt: skip
+        }
         assert node.events == len(events)
         assert node.buyer_count == len({buyer for _event, buyer, _at in events if buyer})
         assert node.active_buyer_count == len(active)

@@ -109,8 +109,13 @@ def test_each_wrong_cell_says_why_and_the_good_rows_go_first(manager: Client) ->
     rest = go_on(manager, shown, _import="1")
     assert list(Buyer.objects.values_list("external_id", flat=True)) == ["B-1"]
     assert counts(rest) == (0, 1, 0, 1), "the second B-1 is now a change to the one that was imported"
-    typed = {"phone": "416 555 0199", "email": "bo@example.ca", "provinces": "ON", "property_types": "CONDO",
-             "price_max": "300000"}  # fmt: skip
+    typed = {
+        "phone": "416 555 0199",
+        "email": "bo@example.ca",
+        "provinces": "ON",
+        "property_types": "CONDO",
+        "price_max": "300000",
+    }
     mended = {f"cell-3-{name}": value for name, value in typed.items()}
     done = go_on(manager, rest, **mended, **{"drop-4": "1"}, _import="1")
     assert done.status_code == 302
@@ -205,6 +210,4 @@ def test_no_cell_is_a_formula(text: str) -> None:
 def test_an_import_is_counted_without_a_word_of_what_it_holds(manager: Client) -> None:
     go_on(manager, upload(manager, HEADINGS, GOOD), _import="1")
     event = KpiEvent.objects.get(metric="rows_imported")
-    assert event.detail == {
-        "table": "buyers.buyer", "created": 1, "updated": 0, "unchanged": 0, "refused": 0,
-    }  # fmt: skip
+    assert event.detail == {"table": "buyers.buyer", "created": 1, "updated": 0, "unchanged": 0, "refused": 0}

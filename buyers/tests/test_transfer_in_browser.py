@@ -34,8 +34,9 @@ def spreadsheet(folder: Path) -> Path:
 def grave(page: Any) -> list[str]:
     """Return what axe finds serious or critical on the page."""
     found = Axe().run(page).response["violations"]
-    return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found
-            if one["impact"] in ("serious", "critical")]  # fmt: skip
+    return [
+        f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in ("serious", "critical")
+    ]
 
 
 def count(page: Any, name: str) -> int:

@@ -32,12 +32,15 @@ class OwnerForm(WhyForm):
     """The new owner of tasks; empty makes them unassigned, so that everybody is offered them."""
 
     owner = forms.CharField(
-        label=_("New owner"), max_length=ACTOR_LENGTH, required=False, widget=UnfoldAdminTextInputWidget,
+        label=_("New owner"),
+        max_length=ACTOR_LENGTH,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
         help_text=_(
             "A username. Leave empty to unassign: the tasks are then offered to everybody. The other "
             "open tasks of the same ladders move too."
         ),
-    )  # fmt: skip
+    )
     field_order = ("owner", "reason")
 
 

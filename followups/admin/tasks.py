@@ -102,14 +102,16 @@ class HeldFilter(admin.SimpleListFilter):
 
 OF_SLA = on_board(
     (
-        "followup_sla", _("newest 500 due tasks"),
+        "followup_sla",
+        _("newest 500 due tasks"),
         lambda rows, at: rows.filter(pk__in=services.newest_due(at)),
     ),
     (
-        "unknown_owner", _("open, with an unknown owner"),
+        "unknown_owner",
+        _("open, with an unknown owner"),
         lambda rows, at: rows.of_unknown_owners(),  # type: ignore[attr-defined]  # tasks'
     ),
-)  # fmt: skip
+)
 
 
 @admin.register(FollowUpTask)
@@ -223,10 +225,14 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
     @admin.action(description=_("Skip"), permissions=["skip"])
     def skip(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         return self.act_with_reason(
-            request, queryset, services.skip_task, queryset.order_by("pk").values_list("pk", flat=True),
-            action="skip", title=_("Skip tasks"),
+            request,
+            queryset,
+            services.skip_task,
+            queryset.order_by("pk").values_list("pk", flat=True),
+            action="skip",
+            title=_("Skip tasks"),
             said=lambda done: ngettext("%(count)s task was skipped.", "%(count)s tasks were skipped.", done),
-        )  # fmt: skip
+        )
 
     @admin.action(description=_("Stop the ladder"), permissions=["stop"])
     def stop(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:

@@ -74,10 +74,7 @@ class LadderTemplateAdmin(TransfersTemplates, SwitchesMany, LiveAdmin, HistoryAd
     search_help_text = _("Market, without accents")
     ordering = ("province", "market")
     history_list_display = ("version", "enabled", "changed_by")
-    readonly_fields = (
-        "line", "scripts",
-        "nurture_scripts",
-    )  # fmt: skip
+    readonly_fields = ("line", "scripts", "nurture_scripts")
     shown_instead: ClassVar[dict[str, str]] = {"steps": "scripts", "nurture_steps": "nurture_scripts"}
     fixed = ("province", "market")
     fieldsets = (

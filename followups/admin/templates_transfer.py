@@ -82,9 +82,11 @@ class TransfersTemplates(TransfersPolicies):
         "its script."
     )
     policy_columns: ClassVar[Any] = (
-        ("enabled", _("enabled")), ("steps", _("steps")), ("script_en", _("Scripts in English")),
+        ("enabled", _("enabled")),
+        ("steps", _("steps")),
+        ("script_en", _("Scripts in English")),
         ("script_fr", _("Scripts in French")),
-    )  # fmt: skip
+    )
 
     def which(self, row: Row) -> Place:
         if row["province"] not in EMPTIED:

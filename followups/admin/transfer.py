@@ -72,14 +72,18 @@ class LaddersForm(forms.Form):
     """The choice to start ladders for a file's leads, and their owner."""
 
     ladders = forms.BooleanField(
-        label=_("Start ladders"), required=False, widget=UnfoldBooleanWidget,
+        label=_("Start ladders"),
+        required=False,
+        widget=UnfoldBooleanWidget,
         help_text=_("For each lead in the file that the contact gate allows."),
-    )  # fmt: skip
+    )
     owner = forms.CharField(
-        label=_("Owner of the ladders"), max_length=ACTOR_LENGTH, required=False,
+        label=_("Owner of the ladders"),
+        max_length=ACTOR_LENGTH,
+        required=False,
         widget=UnfoldAdminTextInputWidget,
         help_text=_("A username. Leave empty to unassign: the tasks are then offered to everybody."),
-    )  # fmt: skip
+    )
 
     def clean_owner(self) -> str:
         owner: str = self.cleaned_data["owner"].strip()
@@ -95,7 +99,7 @@ def too_large() -> str:
     return gettext(
         "The file is too large for this page, which takes %(most)s rows. Import it in parts, or on the "
         "command line: manage.py import_leads FILE.csv."
-    ) % {"most": number(MOST_LEADS)}  # fmt: skip
+    ) % {"most": number(MOST_LEADS)}
 
 
 def sheet_of_file(file: UploadedFile[Any]) -> Sheet:
@@ -305,16 +309,19 @@ class TransfersLeads(TakesFiles):
         except Refused as refusal:  # production actions were switched off meanwhile: the leads stay
             messages.warning(request, str(refusal))
         detail = {
-            "table": self.opts.label_lower, "created": counts.created, "updated": counts.updated,
-            "unchanged": counts.unchanged, "refused": counts.refused,
-        }  # fmt: skip
+            "table": self.opts.label_lower,
+            "created": counts.created,
+            "updated": counts.updated,
+            "unchanged": counts.unchanged,
+            "refused": counts.refused,
+        }
         emit_kpi(DOMAIN, "rows_imported", by=by, at=at, success=not counts.refused, detail=detail)
         if counts.leads or not counts.refused:
             messages.success(request, told(counts.created, counts.updated, counts.unchanged))
         if ladders and counts.leads:
-            begun = ngettext(
-                "%(count)s ladder started.", "%(count)s ladders started.", counts.ladders
-            ) % {"count": number(counts.ladders)}  # fmt: skip
+            begun = ngettext("%(count)s ladder started.", "%(count)s ladders started.", counts.ladders) % {
+                "count": number(counts.ladders)
+            }
             waiting = [counts.waiting_line()] if counts.waiting else []
             messages.info(request, " ".join([begun, *waiting, counts.ladder_lines()[0]]))
         done = listening.preview(counts)

@@ -170,10 +170,15 @@ class TaskViewSet(ServiceViewSet):
     def inbound(self, request: Request, lead_id: str) -> Response:
         data, by = self.read(shapes.InboundInput)
         row, following = services.record_inbound(
-            lead_id, by=by, at=timezone.now(), channel=data["channel"],
-            outcome=data["outcome"].strip().upper(), next=data["next"], next_at=data["next_at"],
+            lead_id,
+            by=by,
+            at=timezone.now(),
+            channel=data["channel"],
+            outcome=data["outcome"].strip().upper(),
+            next=data["next"],
+            next_at=data["next_at"],
             note=data["note"],
-        )  # fmt: skip
+        )
         return Response(
             {
                 "ok": True,
@@ -186,9 +191,13 @@ class TaskViewSet(ServiceViewSet):
     def due(self, request: Request) -> Response:
         data, by = self.read(shapes.DueQuestion)
         rows = services.due_tasks(
-            by=by, at=timezone.now(), limit=data["limit"], filters=_queue(data),
-            contactable=data["contactable"], order=data["order"],
-        )  # fmt: skip
+            by=by,
+            at=timezone.now(),
+            limit=data["limit"],
+            filters=_queue(data),
+            contactable=data["contactable"],
+            order=data["order"],
+        )
         return Response({"ok": True, "due": rows})
 
     def claim(self, request: Request) -> Response:

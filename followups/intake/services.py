@@ -183,9 +183,14 @@ def _gather_row(run: Import, row: LeadRow, gathering: Gathering) -> None:
     notes, extensions = split_notes(row.notes)
     values = {name: getattr(row, name) for name in FILE_VALUES} | {"city": city, "notes": notes}
     given = Given(
-        external_id=row.external_id, province=row.province, market=market, extensions=extensions,
-        points=tuple(points), extra=row.extra, **values,
-    )  # fmt: skip
+        external_id=row.external_id,
+        province=row.province,
+        market=market,
+        extensions=extensions,
+        points=tuple(points),
+        extra=row.extra,
+        **values,
+    )
     for found in problems:
         run.counts.left_empty += found.effect == "left_empty"
         run.counts.kept += found.effect == "kept"
@@ -195,10 +200,14 @@ def _gather_row(run: Import, row: LeadRow, gathering: Gathering) -> None:
         run.counts.repeated += 1
         run.counts.repeated_changed += new
         run.report.add(
-            row.line, row.external_id, "external_id", row.external_id, "repeated",
+            row.line,
+            row.external_id,
+            "external_id",
+            row.external_id,
+            "repeated",
             _("The lead is also on line %(before)s; where the two differ, this later line counts.")
             % {"before": before},
-        )  # fmt: skip
+        )
 
 
 # --- leads of the file -> the database ----------------------------------------------------------------------
@@ -231,10 +240,14 @@ def _count_stored(run: Import, stored: _Stored) -> None:
     run.counts.moved += len(stored.moved)
     for lead, line, before in stored.moved:
         run.report.add(
-            line, lead.external_id, "province", lead.province, "moved",
+            line,
+            lead.external_id,
+            "province",
+            lead.province,
+            "moved",
             _("The lead was in %(before)s and is in %(now)s now; their open tasks moved too.")
             % {"before": before, "now": lead.province},
-        )  # fmt: skip
+        )
 
 
 @verb(Execution.OBSERVE_ONLY)
@@ -451,7 +464,7 @@ def _candidates(batch: Sequence[tuple[int, int]], at: datetime) -> tuple[list[Ca
             lead, points.get(lead.pk, ()), Where(lead.place, lead.zone, lead.city_zone, lead.market_zone)
         )
         for lead in leads
-    ]  # fmt: skip
+    ]
     return candidates, GateContext.load({lead.place for lead in leads}, at)
 
 
@@ -541,6 +554,7 @@ def start_ladders(
     begun = [one for one in made if isinstance(one, NewLadder)]
     refused = [
         (candidate.lead, lines[candidate.lead.pk], one)
-        for candidate, one in zip(candidates, made, strict=True) if isinstance(one, Refused)
-    ]  # fmt: skip
+        for candidate, one in zip(candidates, made, strict=True)
+        if isinstance(one, Refused)
+    ]
     return len(begun), sum(one.behind is not None for one in begun), refused

@@ -222,9 +222,10 @@ def snooze(request: HttpRequest, pk: int) -> HttpResponseBase:
         _("%(lead)s: put aside until %(when)s (%(zone)s).")
         % {
             "lead": cards.name_of(look.task.lead),
-            "when": wording.moment(put.snoozed_until, look.zone), "zone": wording.zone_name(look.zone),
+            "when": wording.moment(put.snoozed_until, look.zone),
+            "zone": wording.zone_name(look.zone),
         },
-    )  # fmt: skip
+    )
     return _go_on(request)
 
 

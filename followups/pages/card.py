@@ -184,10 +184,14 @@ def complete_form(
 ) -> CompleteForm:
     """Return the form of a card; without one it accepts every outcome, and reads times in `zone`."""
     return CompleteForm(
-        data, initial={"happened": happened}, zone=look.zone if look else zone, at=at,
-        channel=look.task.channel if look else "", may_override=by.may("governance.override_gate"),
+        data,
+        initial={"happened": happened},
+        zone=look.zone if look else zone,
+        at=at,
+        channel=look.task.channel if look else "",
+        may_override=by.may("governance.override_gate"),
         auto_id="complete_%s",
-    )  # fmt: skip
+    )
 
 
 def script_of(look: TaskView) -> dict[str, str]:
@@ -206,9 +210,11 @@ def _filled_in(text: str, look: TaskView) -> str:
     lead = look.task.lead
     address = look.properties[0].address if look.properties else ""
     facts = {
-        "{name}": lead.name, "{first_name}": lead.name.split(" ")[0], "{city}": lead.city,
+        "{name}": lead.name,
+        "{first_name}": lead.name.split(" ")[0],
+        "{city}": lead.city,
         "{address}": address,
-    }  # fmt: skip
+    }
     for place, fact in facts.items():
         text = text.replace(place, fact)
     return text
@@ -234,10 +240,13 @@ def outcomes(look: TaskView, at: datetime) -> list[dict[str, Any]]:
 def _follows(outcome: str, look: TaskView, at: datetime) -> str:
     task = look.task
     steps = [
-        other for other in look.history
-        if other.ladder_id == task.ladder_id and task.ladder_id and other.pk != task.pk
+        other
+        for other in look.history
+        if other.ladder_id == task.ladder_id
+        and task.ladder_id
+        and other.pk != task.pk
         and other.status == FollowUpTask.Status.OPEN
-    ]  # fmt: skip
+    ]
     match Outcome(outcome):
         case Outcome.SENT | Outcome.NO_ANSWER | Outcome.LEFT_MESSAGE:
             return wording.next_sentence(after_step(look, at))
@@ -316,8 +325,10 @@ def instead(task: FollowUpTask) -> list[dict[str, str]]:
         if name == standing:
             continue
         if name == Outcome.REACHED:
-            choices += [(f"{name}:{kind}", f"{wording.OUTCOMES[name]} · {wording.NEXT[kind]}")
-                        for kind in (HANDOVER, NOT_INTERESTED, SOLD_OR_LISTED)]  # fmt: skip
+            choices += [
+                (f"{name}:{kind}", f"{wording.OUTCOMES[name]} · {wording.NEXT[kind]}")
+                for kind in (HANDOVER, NOT_INTERESTED, SOLD_OR_LISTED)
+            ]
         else:
             choices.append((name, str(wording.OUTCOMES[name])))
     return [
@@ -341,8 +352,9 @@ def past(other: FollowUpTask, look: TaskView) -> dict[str, Any]:
     outcome = other.standing_outcome_display
     if other.outcome and other.corrected_to not in ("", other.outcome):
         outcome = _("%(outcome)s, corrected to %(other)s") % {
-            "outcome": other.get_outcome_display(), "other": outcome,
-        }  # fmt: skip
+            "outcome": other.get_outcome_display(),
+            "other": outcome,
+        }
     return {
         "task": other,
         "here": other.pk == look.task.pk,

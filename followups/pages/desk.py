@@ -99,12 +99,17 @@ def desk(
     presses = services.presses_to_undo(by, at) if pressed or not is_part(request) else None
     pressed_now = next((press for press in presses or () if done and press.task_id == done.pk), None)
     context: dict[str, Any] = {
-        "queue": queue_of(request), "may": cards.may(by), "refusal": refusal, "now": int(at.timestamp()),
-        "htmx_here": True, "nothing": nothing, "opens": opening,
+        "queue": queue_of(request),
+        "may": cards.may(by),
+        "refusal": refusal,
+        "now": int(at.timestamp()),
+        "htmx_here": True,
+        "nothing": nothing,
+        "opens": opening,
         "undo": _undo(done, by, at) if done and pressed_now is None else None,
         "press": _press(pressed_now) if pressed_now else None,
         "presses": None if presses is None else [_press(press) for press in presses],
-    }  # fmt: skip
+    }
     here = reverse("followups:due")
     if look is not None:
         context |= {
@@ -139,7 +144,7 @@ def _opening(found: TaskPage, at: datetime) -> str:
         "when": wording.soon(opening.at, zone, local(at, zone).date()),
         "where": ", ".join(wording.zone_name(name) for name in opening.zones[:4]),
         "count": opening.count,
-    }  # fmt: skip
+    }
     if not found.due:
         return then
     waiting = ngettext("%(count)s due task waits.", "%(count)s due tasks wait.", found.due)
@@ -160,9 +165,11 @@ def _undo(found: FollowUpTask, by: Actor, at: datetime) -> dict[str, Any] | None
     if not may_be_corrected(found, by, at):
         return None
     return {
-        "task": found, "name": cards.name_of(found.lead), "instead": cards.instead(found),
+        "task": found,
+        "name": cards.name_of(found.lead),
+        "instead": cards.instead(found),
         "outcome": wording.OUTCOMES[found.standing_outcome],
-    }  # fmt: skip
+    }
 
 
 def _press(press: OptOutPress) -> dict[str, Any]:

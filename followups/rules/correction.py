@@ -58,9 +58,10 @@ def to_reopen(case: Case, reasons: Collection[str]) -> list[TaskState]:
     if own is None or (has_ended(case) and own.stop_reason not in reasons):
         return []
     return [
-        step for step in case.own_steps
+        step
+        for step in case.own_steps
         if step.status in (CANCELLED, SKIPPED) and step.closed_reason in reasons and not step.outcome
-    ]  # fmt: skip
+    ]
 
 
 def ladder_in_the_way(case: Case, outcome: str) -> int | None:
@@ -175,9 +176,10 @@ def decide_wording(case: Case, completion: Completion, reason: str, *, note: str
         return plan
     detail = {"task": task.id, "from": task.outcome, "to": completion.outcome}
     return replace(
-        plan, correction=Correction(task.outcome, completion.outcome, reason.strip()[:200]),
+        plan,
+        correction=Correction(task.outcome, completion.outcome, reason.strip()[:200]),
         events=(Event("followup_corrected", None, None, detail),),
-    )  # fmt: skip
+    )
 
 
 def decide_correction(

@@ -50,9 +50,10 @@ class Holders:
     def ahead(self, mine: Holder, points: Iterable[Point]) -> list[Holder]:
         """Return the ladders that a ladder waits for, first come first served."""
         rivals = [
-            holder for holder in self.others(mine.lead_id, points)
+            holder
+            for holder in self.others(mine.lead_id, points)
             if holder.digest not in self.shared and holder.before(mine) and holder.may_be(mine)
-        ]  # fmt: skip
+        ]
         return sorted(
             rivals, key=lambda holder: (holder.queued_at is not None, holder.queued_at, holder.ladder_id)
         )

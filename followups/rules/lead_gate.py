@@ -81,9 +81,12 @@ def with_contact(
 
 
 def question_for(
-    questions: Mapping[str, Question], points: Sequence[PointState], channel: str, kind: str,
+    questions: Mapping[str, Question],
+    points: Sequence[PointState],
+    channel: str,
+    kind: str,
     point: PointState | None = None,
-) -> Question:  # fmt: skip
+) -> Question:
     """Return the question for a contact of this kind of task; `point` is the number that is called."""
     question = questions[channel]
     if question.numbers:

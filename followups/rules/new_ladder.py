@@ -69,9 +69,10 @@ def refusal_of(gate: LeadGate, channels: Iterable[str]) -> str:
     """
     points = gate.points
     reachable = [
-        channel for channel in dict.fromkeys(channels)
+        channel
+        for channel in dict.fromkeys(channels)
         if not points or first_usable(points, channel) is not None
-    ]  # fmt: skip
+    ]
     if not reachable:
         return NO_POINT
     verdicts = (gate.of(channel).judge(gate.questions[channel], gate.at) for channel in reachable)
@@ -117,9 +118,13 @@ def decide_ladder(beginning: Beginning, gate: LeadGate, holders: Holders) -> Pla
 
 
 def _new_step(
-    gate: LeadGate, channel: str, number: int, scheduled_for: datetime, due_at: datetime | None,
+    gate: LeadGate,
+    channel: str,
+    number: int,
+    scheduled_for: datetime,
+    due_at: datetime | None,
     taken: frozenset[str],
-) -> _Step:  # fmt: skip
+) -> _Step:
     point, must_wait = first_free(gate.points, channel, taken)
     held = ""
     if must_wait:

@@ -163,17 +163,21 @@ class Case:
         """Return the case with a plan's new values of tasks, of the task's own ladder and of the lead."""
         changed = (
             task.with_values(plan.changes[task.id], self.points)
-            for task in self.tasks if task.id in plan.changes
-        )  # fmt: skip
+            for task in self.tasks
+            if task.id in plan.changes
+        )
         own, running = self.own_ladder, self.ladder
         if own is not None and plan.own_ladder:
             status, reason = plan.own_ladder["status"], plan.own_ladder["stop_reason"]
             own = replace(own, status=status, stop_reason=reason)
             running = own if status == ACTIVE else running
         return replace(
-            self.having(*changed), own_ladder=own, ladder=running, gate=plan.gate,
+            self.having(*changed),
+            own_ladder=own,
+            ladder=running,
+            gate=plan.gate,
             lead_status=plan.lead.get("status", self.lead_status),
-        )  # fmt: skip
+        )
 
     def without(self, point: PointState) -> tuple[PointState, ...]:
         """Return the points once this one is retired."""
@@ -303,13 +307,17 @@ def needs_gate(case: Case, wanted: Wanted, *, just_done: bool) -> bool:
     wrong = case.task.point if wanted.outcome == WRONG_NUMBER else None
     points = case.without(wrong) if wrong is not None else ()
     remaining = [
-        task for task in case.running
-        if task.status == OPEN and task.id != case.task.id
+        task
+        for task in case.running
+        if task.status == OPEN
+        and task.id != case.task.id
         and (
-            wrong is None or task.point is None or task.point.id != wrong.id
+            wrong is None
+            or task.point is None
+            or task.point.id != wrong.id
             or first_usable(points, task.channel) is not None
         )
-    ]  # fmt: skip
+    ]
     return _is_pushed(remaining, case.task if just_done else None)
 
 
@@ -496,9 +504,12 @@ def with_promise(plan: Plan, case: Case, kind: str, next_at: datetime | None, as
     held = "" if due else gate.holding_reason(CALL, wanted, case.task.kind, point)
     first = first_usable(case.points, CALL)
     created = {
-        "kind": kind, "scheduled_for": wanted, "contact_point_id": first.id if first else None,
-        "owner": "" if kind == HANDOVER else asked_for.owner, **due_values(kind, due, gate.of(CALL), held),
-    }  # fmt: skip
+        "kind": kind,
+        "scheduled_for": wanted,
+        "contact_point_id": first.id if first else None,
+        "owner": "" if kind == HANDOVER else asked_for.owner,
+        **due_values(kind, due, gate.of(CALL), held),
+    }
     replaced = (Cancelled("replaced", (kind,)),) if same else ()
     return replace(plan, cancelled=(*plan.cancelled, *replaced), created=created)
 
@@ -528,9 +539,13 @@ def _decide_wrong_number(case: Case, done: TaskState | None) -> Plan:
         changes[task_id] = {**changes.get(task_id, {}), **values}
     other = first_usable(points, CALL)
     return replace(
-        plan, changes=changes, retired=wrong.id, repointed=promised, rejudges=True,
+        plan,
+        changes=changes,
+        retired=wrong.id,
+        repointed=promised,
+        rejudges=True,
         repointed_to=other.id if other is not None else None,
-    )  # fmt: skip
+    )
 
 
 def decide_date_only(case: Case, wanted: Wanted) -> Plan:
@@ -553,9 +568,12 @@ def next_open(case: Case, plan: Plan) -> int | None:
     if plan.next_id is not None:
         return plan.next_id
     left = [
-        task for task in case.tasks
-        if task.status == OPEN and task.is_current and task.id not in plan.changes
+        task
+        for task in case.tasks
+        if task.status == OPEN
+        and task.is_current
+        and task.id not in plan.changes
         and not any(task.kind in gone.kinds or not gone.kinds for gone in plan.cancelled)
-    ]  # fmt: skip
+    ]
     first = min(left, key=lambda task: (task.due_at is None, task.due_at or case.at, task.id), default=None)
     return first.id if first is not None else None

@@ -106,9 +106,10 @@ def record_of(locked: LockedTask) -> Record:
     """Return the task's stored start and deadlines."""
     task = locked.task
     earlier = (
-        other.contacted_at for other in locked.siblings
+        other.contacted_at
+        for other in locked.siblings
         if other.pk != task.pk and other.contacted_at and other.step and task.step and other.step < task.step
-    )  # fmt: skip
+    )
     return Record(
         province=task.province,
         started_at=task.started_at,

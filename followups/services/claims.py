@@ -70,9 +70,13 @@ def lease(ids: Sequence[int], by: Actor, at: datetime) -> str:
     token = new_claim_token()
     if ids:
         FollowUpTask.objects.filter(pk__in=ids).update(
-            claimed_by=by.working_name, claim_token=token, claimed_at=at, claim_until=at + LEASE,
-            opened_at=Coalesce("opened_at", Value(at, DateTimeField())), **by.written(),
-        )  # fmt: skip
+            claimed_by=by.working_name,
+            claim_token=token,
+            claimed_at=at,
+            claim_until=at + LEASE,
+            opened_at=Coalesce("opened_at", Value(at, DateTimeField())),
+            **by.written(),
+        )
     return token
 
 

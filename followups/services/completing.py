@@ -145,9 +145,7 @@ def start_task(
     task = locked.task
     require_workable(locked, claim_token)
     case = replace(load_case(locked), gate=locked.lead_gate)
-    claim = Claim(
-        task.started_by, task.claimed_by, task.claim_until, holds(task, by, at), task.opened_at
-    )  # fmt: skip
+    claim = Claim(task.started_by, task.claimed_by, task.claim_until, holds(task, by, at), task.opened_at)
     plan = decide_start(
         case, record_of(locked), claim, actor_of(by), source=source, new_token=new_claim_token()
     )
@@ -368,9 +366,13 @@ def _happened_to_closed(locked: LockedTask, completion: Completion) -> Completed
     answered = {"unanswered_since": None} if locked.lead.unanswered_since is not None else {}
     keeps_stop = Outcome.OPTED_OUT in (standing, completion.outcome)
     following = replace_outcome(
-        locked, completion, _("It happened after the task was closed"), undoes="" if keeps_stop else standing,
-        before=before, lead=answered,
-    )  # fmt: skip
+        locked,
+        completion,
+        _("It happened after the task was closed"),
+        undoes="" if keeps_stop else standing,
+        before=before,
+        lead=answered,
+    )
     return Completed(task, following or current_task(locked.lead.pk), already_completed=again)
 
 

@@ -53,8 +53,9 @@ def record_heard_consent(
     if evidence not in EVIDENCE:
         wrong["evidence"] = [_("Choose a recording or a reply.")]
     for name, text, longest in (
-        ("wording", wording, LONGEST_WORDING), ("reference", reference, LONGEST_REFERENCE),
-    ):  # fmt: skip
+        ("wording", wording, LONGEST_WORDING),
+        ("reference", reference, LONGEST_REFERENCE),
+    ):
         if not text.strip():
             wrong[name] = [_("This is needed: the sender must be able to prove consent.")]
         elif len(text.strip()) > longest or "\0" in text:

@@ -175,10 +175,15 @@ def _row(
     every = [own, *(digest for _kind, digest in row["points"])]
     area = records.lists.get(row["area_code"])
     question = records.question(
-        row["channel"], [own, *asked], every, personal=True, has_points=bool(asked), score=row["lead__score"],
+        row["channel"],
+        [own, *asked],
+        every,
+        personal=True,
+        has_points=bool(asked),
+        score=row["lead__score"],
         numbers=(ListedNumber(row["contact_point__digest"], area),) if area is not None else (),
         awaited=row["kind"] != FollowUpTask.Kind.LADDER,
-    )  # fmt: skip
+    )
     verdict = gate.judge(question, at)
     claimed = row["claim_until"] is not None and row["claim_until"] > at
     is_phone = row["contact_point__kind"] == digests.PHONE

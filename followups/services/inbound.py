@@ -83,9 +83,13 @@ def record_inbound(
     answered = {"unanswered_since": waits_since}
     following = write_plan(locked, plan, lead=answered, evidence=f"inbound {row.pk}")
     emit_kpi(
-        "FOLLOWUPS", "inbound_recorded", by=by, at=at, success=True,
+        "FOLLOWUPS",
+        "inbound_recorded",
+        by=by,
+        at=at,
+        success=True,
         detail={"inbound": row.pk, "channel": channel, "province": lead.province, "outcome": outcome},
-    )  # fmt: skip
+    )
     return row, following or current_task(lead.pk)
 
 
@@ -112,8 +116,9 @@ def look_up(
     """
     given = [
         (kind, text)
-        for kind, text in ((digests.PHONE, phone), (digests.EMAIL, email), (digests.LEAD, lead_id)) if text
-    ]  # fmt: skip
+        for kind, text in ((digests.PHONE, phone), (digests.EMAIL, email), (digests.LEAD, lead_id))
+        if text
+    ]
     if len(given) != 1:
         raise Invalid({"phone": [_("Name a phone, an e-mail address or a lead id, one of them.")]})
     check_lookups(by=by, at=at, office=office)

@@ -255,8 +255,9 @@ def gates_of(candidates: Sequence[Candidate], book: GateContext, at: datetime) -
     questions = questions_of_people(CHANNELS, people, at=at)
     return {
         pk: LeadGate(at, one.where, book, tuple(point.state for point in one.points), questions[pk])
-        for one in candidates if (pk := one.lead.pk)
-    }  # fmt: skip
+        for one in candidates
+        if (pk := one.lead.pk)
+    }
 
 
 def require_allowed(gate: LeadGate, steps: Sequence[Step]) -> None:
@@ -300,9 +301,14 @@ class _Begun:
         made = []
         for values in self.new.steps:
             task = FollowUpTask(
-                lead=lead, ladder=ladder, province=lead.province, market_key=lead.market_key, created_at=at,
-                **values, **by.written(),
-            )  # fmt: skip
+                lead=lead,
+                ladder=ladder,
+                province=lead.province,
+                market_key=lead.market_key,
+                created_at=at,
+                **values,
+                **by.written(),
+            )
             task.contact_point = points.get(values["contact_point_id"])
             task.set_owner(ladder.owner)
             made.append(task)
@@ -327,8 +333,9 @@ def _write(decided: Sequence[_Begun], *, by: Actor, at: datetime, owner: str) ->
         one.set_lead()
     events = [
         replace(event, detail={"ladder": ladder.pk, **event.detail})
-        for one, ladder in begun for event in one.plan.events
-    ]  # fmt: skip
+        for one, ladder in begun
+        for event in one.plan.events
+    ]
     emit_events(events, by=by, at=at)
     return [
         NewLadder(ladder, of_ladder, one.new.behind, warnings=(NUMBER_SHARED,) if one.new.is_shared else ())

@@ -76,6 +76,10 @@ def _tell(by: Actor, at: datetime, count: int) -> None:
     for manager in managers():
         if manager.email and manager.pk != by.user_id:
             post_message(
-                "lookup_burst", manager.email, _("Many people were looked up"), body,
-                once=f"lookups:{manager.pk}:{by.user_id}:{at:%Y-%m-%dT%H}", at=at,
-            )  # fmt: skip
+                "lookup_burst",
+                manager.email,
+                _("Many people were looked up"),
+                body,
+                once=f"lookups:{manager.pk}:{by.user_id}:{at:%Y-%m-%dT%H}",
+                at=at,
+            )

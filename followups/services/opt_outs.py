@@ -124,10 +124,11 @@ def _reachable(locked: LockedTask) -> set[str]:
     """Return the channels by which the lead could be contacted and that no suppression covers."""
     asked = {channel: locked.question(channel) for channel in CHANNELS}
     return {
-        channel for channel, question in asked.items()
+        channel
+        for channel, question in asked.items()
         if (question.has_points or not locked.points)
         and suppressing(channel, question.suppressions, question.consents) is None
-    }  # fmt: skip
+    }
 
 
 def _bring_back(lead_id: int, press: OptOutPress, *, by: Actor, at: datetime) -> None:
@@ -149,9 +150,13 @@ def _bring_back(lead_id: int, press: OptOutPress, *, by: Actor, at: datetime) ->
             of_ladder = LockedTask(steps[0], steps, locked.points, by, at, locked.where, locked._book)
             resume_ladder(of_ladder)
     loose = FollowUpTask.objects.filter(
-        lead=lead, pk__in=press.stopped["tasks"], status=Status.CANCELLED, closed_reason__in=REASONS,
-        channel__in=reachable, corrected_to="",
-    )  # fmt: skip
+        lead=lead,
+        pk__in=press.stopped["tasks"],
+        status=Status.CANCELLED,
+        closed_reason__in=REASONS,
+        channel__in=reachable,
+        corrected_to="",
+    )
     for task in loose:
         _open_again(locked, task)
     lead.refresh_from_db(fields=["status"])

@@ -46,9 +46,10 @@ def snooze_task(
     snooze = decide_snooze(case, until, at + LONGEST_SNOOZE)
     if snooze.reason:
         raise Refused(
-            "contact_denied", sentence(snooze.reason, zones=snooze.zones, then=snooze.until),
+            "contact_denied",
+            sentence(snooze.reason, zones=snooze.zones, then=snooze.until),
             extra={"reason": snooze.reason, "next_allowed_at": snooze.until},
-        )  # fmt: skip
+        )
     task.snoozed_until = snooze.until
     end_claim(task)
     touched(task, by)

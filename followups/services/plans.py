@@ -57,9 +57,13 @@ def write_plan(
     if plan.correction is not None:
         was, now = plan.correction.before, plan.correction.after
         TaskCorrection.objects.create(
-            task=locked.task, from_outcome=was, to_outcome=now, reason=plan.correction.reason, at=at,
+            task=locked.task,
+            from_outcome=was,
+            to_outcome=now,
+            reason=plan.correction.reason,
+            at=at,
             **by.written(),
-        )  # fmt: skip
+        )
     if plan.events:
         emit_events(plan.events, by=by, at=at)
     if plan.suppresses:

@@ -49,8 +49,12 @@ def note_press(locked: LockedTask, points: Sequence[str], before: Before) -> str
     loose = FollowUpTask.objects.filter(lead_id__in=lead_ids, status=Status.OPEN, ladder=None)
     running = Ladder.objects.filter(lead_id__in=lead_ids, status=Ladder.Status.ACTIVE)
     press = OptOutPress.objects.create(
-        token=secrets.token_hex(16), task=locked.task, pressed_by=name_key(locked.by), at=locked.at,
-        previous=before.outcome, was_open=before.was_open,
+        token=secrets.token_hex(16),
+        task=locked.task,
+        pressed_by=name_key(locked.by),
+        at=locked.at,
+        previous=before.outcome,
+        was_open=before.was_open,
         stopped={
             "points": sorted(points),
             "leads": {str(pk): [status, _text(then), _text(rest)] for pk, status, then, rest in leads},
@@ -58,7 +62,7 @@ def note_press(locked: LockedTask, points: Sequence[str], before: Before) -> str
             "tasks": sorted(loose.values_list("pk", flat=True)),
             "next": [before.next, _text(before.next_at)],
         },
-    )  # fmt: skip
+    )
     token: str = press.token
     return token
 

@@ -22,10 +22,12 @@ def after_step(look: TaskView, at: datetime) -> FollowUpTask | None:
     if task.ladder_id is None:
         return None
     later = [
-        other for other in look.history
-        if other.ladder_id == task.ladder_id and other.status == FollowUpTask.Status.OPEN
+        other
+        for other in look.history
+        if other.ladder_id == task.ladder_id
+        and other.status == FollowUpTask.Status.OPEN
         and (other.step or 0) > (task.step or 0)
-    ]  # fmt: skip
+    ]
     if not later:
         return None
     following = copy.copy(min(later, key=lambda other: (is_set_aside(other), other.step or 0)))

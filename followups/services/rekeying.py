@@ -44,9 +44,10 @@ def move_points() -> int:
         found = done = last = 0
         while True:
             rows = list(
-                ContactPoint.objects.filter(pk__gt=last).order_by("pk")
+                ContactPoint.objects.filter(pk__gt=last)
+                .order_by("pk")
                 .values_list("pk", "kind", "value", "digest")[:BATCH]
-            )  # fmt: skip
+            )
             if not rows:
                 break
             last = rows[-1][0]

@@ -35,9 +35,14 @@ Status = FollowUpTask.Status
 
 
 def replace_outcome(
-    locked: LockedTask, completion: Completion, reason: str, *, undoes: str,
-    before: Before | None = None, lead: Mapping[str, Any] | None = None,
-) -> FollowUpTask | None:  # fmt: skip
+    locked: LockedTask,
+    completion: Completion,
+    reason: str,
+    *,
+    undoes: str,
+    before: Before | None = None,
+    lead: Mapping[str, Any] | None = None,
+) -> FollowUpTask | None:
     """Replace the task's outcome by `completion`'s, and return the next task, if there is one.
 
     Undoes the consequences of the outcome `undoes`; if it is blank, nothing is undone. `before` and `lead` as
@@ -47,9 +52,7 @@ def replace_outcome(
         locked.use_again()
     wanted = wanted_of(locked, completion)
     case = _load(locked, wanted, undoes)
-    plan = decide_correction(
-        case, wanted, completion, reason, note=locked.task.note, undoes=undoes
-    )  # fmt: skip
+    plan = decide_correction(case, wanted, completion, reason, note=locked.task.note, undoes=undoes)
     return write_plan(locked, plan, before=before, lead=lead)
 
 
@@ -67,9 +70,7 @@ def _load(locked: LockedTask, wanted: Wanted, undoes: str) -> Case:
         gate, gate_without = gate and gate.lifted(locked.at), gate_without and gate_without.lifted(locked.at)
     if undoes == WRONG_NUMBER and wanted.outcome in ADVANCING and gate is not None:
         gate = _counting_contact(locked, gate)
-    return replace(
-        case, gate=case.gate or gate, gate_without=gate_without, rest_days=needed.rest_days
-    )  # fmt: skip
+    return replace(case, gate=case.gate or gate, gate_without=gate_without, rest_days=needed.rest_days)
 
 
 def _counting_contact(locked: LockedTask, gate: LeadGate) -> LeadGate:

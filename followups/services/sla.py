@@ -133,9 +133,13 @@ def _digest(at: datetime) -> None:
     for manager in managers():
         if manager.email:
             post_message(
-                "overdue_digest", manager.email, _("Follow-ups are late"), "\n".join([body, "", *lines]),
-                once=f"overdue:{manager.pk}:{at:%Y-%m-%dT%H}", at=at,
-            )  # fmt: skip
+                "overdue_digest",
+                manager.email,
+                _("Follow-ups are late"),
+                "\n".join([body, "", *lines]),
+                once=f"overdue:{manager.pk}:{at:%Y-%m-%dT%H}",
+                at=at,
+            )
 
 
 @verb(Execution.OBSERVE_ONLY)
@@ -165,9 +169,13 @@ def report_unopened_handovers(at: datetime, *, limit: int = 200) -> int:
     for manager in managers():
         if manager.email:
             post_message(
-                "unopened_handoffs", manager.email, _("No closer has opened a handoff"),
-                "\n".join([body, "", *lines]), once=f"unopened:{manager.pk}:{found[0][0]}", at=at,
-            )  # fmt: skip
+                "unopened_handoffs",
+                manager.email,
+                _("No closer has opened a handoff"),
+                "\n".join([body, "", *lines]),
+                once=f"unopened:{manager.pk}:{found[0][0]}",
+                at=at,
+            )
     return len(found)
 
 

@@ -69,11 +69,13 @@ def _done_today(at: datetime) -> dict[str, Figures]:
     )
     return {
         row["who"]: Figures(
-            row["done"], row["reached"], row["replied"],
+            row["done"],
+            row["reached"],
+            row["replied"],
             Decimal(row["in_time"]) / row["counted"] if row["counted"] else None,
         )
         for row in rows
-    }  # fmt: skip
+    }
 
 
 def day_of(by: Actor, at: datetime) -> Day:
@@ -132,9 +134,12 @@ def team_at(at: datetime) -> Team:
     due = FollowUpTask.objects.due(at)
     oldest = due.filter(owner_key=OuterRef("key")).values("pk")[:1]
     people = (
-        active().filter(role__in=(*WORKERS, Role.MANAGER)).annotate(oldest=Subquery(oldest))
-        .order_by("role", "key").values("pk", "username", "role", "key", "oldest")[:MOST_PEOPLE]
-    )  # fmt: skip
+        active()
+        .filter(role__in=(*WORKERS, Role.MANAGER))
+        .annotate(oldest=Subquery(oldest))
+        .order_by("role", "key")
+        .values("pk", "username", "role", "key", "oldest")[:MOST_PEOPLE]
+    )
     rows = list(people)
     absences = absences_from(at)
     away = {row["user_id"]: row["ends_at"] for row in absences if row["starts_at"] <= at}
@@ -157,9 +162,14 @@ def team_at(at: datetime) -> Team:
     today = _done_today(at)
     members = [
         Member(
-            row["username"], row["role"], away.get(row["pk"]), holds.get(row["key"], []),
-            waiting[row["key"]], firsts.get(row["oldest"]), today.get(row["key"], Figures()),
+            row["username"],
+            row["role"],
+            away.get(row["pk"]),
+            holds.get(row["key"], []),
+            waiting[row["key"]],
+            firsts.get(row["oldest"]),
+            today.get(row["key"], Figures()),
         )
         for row in rows
-    ]  # fmt: skip
+    ]
     return Team(members, waiting[""], firsts.get(unowned) if unowned else None, absences, len(owners))

@@ -58,6 +58,10 @@ def save_template(
     template, _changed = revise(
         LadderTemplate.objects.of(Place(province, market)),
         lambda: LadderTemplate(province=province, market=spelled(Place(province, market)).market),
-        change, by=by, at=at, reason=reason.strip(), expected_version=expected_version,
-    )  # fmt: skip
+        change,
+        by=by,
+        at=at,
+        reason=reason.strip(),
+        expected_version=expected_version,
+    )
     return template

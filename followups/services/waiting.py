@@ -160,9 +160,10 @@ def doubled_ladders() -> list[int]:
             continue
         beside = [holder for holder in holders if holder.ladder_id in runs]
         doubled |= {
-            one.ladder_id for one in beside
+            one.ladder_id
+            for one in beside
             if any(other.lead_id != one.lead_id and one.may_be(other) for other in beside)
-        }  # fmt: skip
+        }
     return sorted(doubled)
 
 

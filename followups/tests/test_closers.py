@@ -151,8 +151,13 @@ def test_it_costs_one_query_while_a_closer_is_there_and_few_else(by: People) -> 
 def test_a_handoff_for_an_agreed_time_is_due_then_with_its_own_hour(by: People) -> None:
     made = promised(by, "L-1", at(26, "11:00"))
     assert (made.kind, made.owner, made.scheduled_for, made.due_at, made.deadline_at, made.alert_at) == (
-        "HANDOVER", "", at(26, "11:00"), at(26, "11:00"), at(26, "12:00"), at(26, "11:15"),
-    )  # fmt: skip
+        "HANDOVER",
+        "",
+        at(26, "11:00"),
+        at(26, "11:00"),
+        at(26, "12:00"),
+        at(26, "11:15"),
+    )
     assert Lead.objects.get().status == "HANDED_OVER"
     before, then = at(26, "10:59"), at(26, "11:00")
     assert beside(by=by("CLOSER"), at=before, size=50).handovers == []
@@ -179,8 +184,12 @@ def test_a_time_without_a_next_is_no_agreed_time(by: People) -> None:
 def test_said_again_for_another_time_it_is_promised_anew_and_at_once_it_stays(by: People) -> None:
     made = promised(by, "L-1", at(26, "11:00"))
     said: dict[str, Any] = {
-        "by": by("VA"), "at": NOW + HOUR, "channel": "CALL", "outcome": "REACHED", "next": "HANDOVER",
-    }  # fmt: skip
+        "by": by("VA"),
+        "at": NOW + HOUR,
+        "channel": "CALL",
+        "outcome": "REACHED",
+        "next": "HANDOVER",
+    }
     later = record_inbound("L-1", next_at=at(26, "15:00"), **said)[1]
     assert later is not None
     assert later.due_at == at(26, "15:00")
@@ -203,8 +212,11 @@ def test_realigning_keeps_an_agreed_time_unless_it_is_not_allowed_any_more(by: P
 def test_an_inbound_call_takes_an_agreed_time_too(by: People) -> None:
     ladder(by("VA"))
     said: dict[str, Any] = {
-        "channel": "CALL", "outcome": "REACHED", "next": "HANDOVER", "next_at": at(26, "11:00"),
-    }  # fmt: skip
+        "channel": "CALL",
+        "outcome": "REACHED",
+        "next": "HANDOVER",
+        "next_at": at(26, "11:00"),
+    }
     following = record_inbound("L-1", by=by("VA"), at=NOW, **said)[1]
     assert following is not None
     assert following.due_at == at(26, "11:00")

@@ -54,14 +54,19 @@ def test_completing_makes_the_next_step_current_and_one_event_of_each_metric(by:
     done = finish(made.tasks[0], by("VA"), NOW + MINUTE)
     task = fresh(made.tasks[0])
     assert (task.status, task.outcome, task.contacted_at, task.completed_by) == (
-        "COMPLETED", "SENT", NOW + MINUTE, "a-va",
-    )  # fmt: skip
+        "COMPLETED",
+        "SENT",
+        NOW + MINUTE,
+        "a-va",
+    )
     assert done.next_task is not None
     assert (done.next_task.step, fresh(done.next_task).is_current) == (2, True)
     assert kpis() == [
-        ("ladder_created", True), ("followup_completed", True), ("followup_sla", True),
+        ("ladder_created", True),
+        ("followup_completed", True),
+        ("followup_sla", True),
         ("contact_compliance", True),
-    ]  # fmt: skip
+    ]
     decision = ContactDecision.objects.get()
     assert (decision.door, decision.ok, decision.task_id, decision.at) == (
         "COMPLETE",
@@ -129,8 +134,13 @@ def test_late_completion_pushes_the_following_by_the_gaps(by: People) -> None:
     scheduled = [task.scheduled_for for task in steps_of(made)]
     finish(made.tasks[0], by("VA"), at(25, "17:20"))
     assert local_times(steps_of(made)) == [
-        "Wed 25 14:30", "Wed 25 17:50", "Wed 25 18:20", "Thu 26 14:30", "Sat 28 14:30", "Wed 02 14:30",
-    ]  # fmt: skip
+        "Wed 25 14:30",
+        "Wed 25 17:50",
+        "Wed 25 18:20",
+        "Thu 26 14:30",
+        "Sat 28 14:30",
+        "Wed 02 14:30",
+    ]
     finish(
         made.tasks[1], by("VA"), at(26, "14:00")
     )  # a day late: the third step is 30 minutes, the fourth 2 hours off
@@ -354,8 +364,9 @@ def test_a_completion_is_refused_at_night_with_the_decision_kept_and_nothing_els
     assert "CRTC" in refusal.extra["citation"]
     assert (list(FollowUpTask.objects.order_by("id").values()), kpis()) == before
     assert list(ContactDecision.objects.order_by("id").values_list("ok", "reason")) == [
-        (True, "within_window"), (False, "outside_statutory_hours"),
-    ]  # fmt: skip
+        (True, "within_window"),
+        (False, "outside_statutory_hours"),
+    ]
 
 
 # --- overriding and recording what happened -------------------------------------------------------

@@ -141,9 +141,11 @@ def test_a_reply_to_our_message_that_asks_for_a_closer_is_one_too(by: People) ->
     assert Consent.objects.get().evidence == f"task {task.pk}"
     finish(ladder(by("VA"), "L-2").tasks[0], by("VA"), outcome="REACHED", next="HANDOVER")  # we called
     complete_task(
-        ladder(by("VA"), "L-3").tasks[0].pk, Completion(outcome="REPLIED", note="Who is this?"),
-        by=by("VA"), at=NOW,
-    )  # fmt: skip
+        ladder(by("VA"), "L-3").tasks[0].pk,
+        Completion(outcome="REPLIED", note="Who is this?"),
+        by=by("VA"),
+        at=NOW,
+    )
     assert Consent.objects.count() == 1
 
 

@@ -190,10 +190,13 @@ def test_an_open_task_and_a_lead_with_another_ladder_are_refused(by: People) -> 
 
 @pytest.mark.parametrize(
     ("body", "field"),
-    [({"reason": "x"}, "outcome"), ({"outcome": "SENT"}, "reason"),
-     ({"outcome": "NONE", "reason": "x"}, "outcome"),
-     ({"outcome": "SENT", "reason": "x", "why": 1}, "why")],
-)  # fmt: skip
+    [
+        ({"reason": "x"}, "outcome"),
+        ({"outcome": "SENT"}, "reason"),
+        ({"outcome": "NONE", "reason": "x"}, "outcome"),
+        ({"outcome": "SENT", "reason": "x", "why": 1}, "why"),
+    ],
+)
 def test_bad_input_names_its_field(api: Callable[..., APIClient], by: People, body: Any, field: str) -> None:
     made = ladder(by("VA"))
     finish(made.tasks[0], by("VA"))
@@ -208,8 +211,9 @@ def test_the_endpoint_answers_the_first_outcome_and_the_corrected_one(
     finish(made.tasks[0], by("VA"))
     answer = api("MANAGER").post(
         f"/api/followups/task/{made.tasks[0].pk}/correct",
-        {"outcome": "left_message", "reason": "misread"}, format="json",
-    )  # fmt: skip
+        {"outcome": "left_message", "reason": "misread"},
+        format="json",
+    )
     assert answer.status_code == 200, answer.content
     assert answer.json()["task"]["outcome"] == "SENT"
     assert answer.json()["task"]["corrected_to"] == "LEFT_MESSAGE"

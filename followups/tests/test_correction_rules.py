@@ -78,9 +78,7 @@ def test_the_ladder_goes_on_last_in_its_queue_and_its_steps_keep_their_gaps() ->
     late = NOW + 2 * HOUR
     case = ended(done(1, outcome="REPLIED", completed_at=late), closed(2), closed(3), when=late)
     plan = decide_resume(case, {"REPLIED"})
-    assert plan.own_ladder == {
-        "status": "ACTIVE", "stop_reason": "", "ended_at": None, "queued_at": LATER,
-    }  # fmt: skip
+    assert plan.own_ladder == {"status": "ACTIVE", "stop_reason": "", "ended_at": None, "queued_at": LATER}
     assert [plan.changes[number]["due_at"] for number in (2, 3)] == [late + 30 * MINUTE, late + HOUR]
     assert [plan.changes[number]["status"] for number in (2, 3)] == ["OPEN", "OPEN"]
     assert (plan.changes[2]["is_current"], "is_current" in plan.changes[3]) == (True, False)

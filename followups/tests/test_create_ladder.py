@@ -35,19 +35,33 @@ def test_a_new_lead_gets_six_tasks(by: People) -> None:
     made = ladder(by("VA"), name="Anne", score=Decimal("0.9"), language="fr")
     tasks = steps_of(made)
     assert [(task.step, task.channel) for task in tasks] == [
-        (1, "SMS"), (2, "CALL"), (3, "SMS"), (4, "CALL"), (5, "SMS"), (6, "CALL"),
-    ]  # fmt: skip
+        (1, "SMS"),
+        (2, "CALL"),
+        (3, "SMS"),
+        (4, "CALL"),
+        (5, "SMS"),
+        (6, "CALL"),
+    ]
     assert local_times(tasks) == [
-        "Wed 25 14:30", "Wed 25 15:00", "Wed 25 17:30", "Thu 26 14:30", "Sat 28 14:30", "Wed 02 14:30",
-    ]  # fmt: skip
+        "Wed 25 14:30",
+        "Wed 25 15:00",
+        "Wed 25 17:30",
+        "Thu 26 14:30",
+        "Sat 28 14:30",
+        "Wed 02 14:30",
+    ]
     assert [task.is_current for task in tasks] == [True, False, False, False, False, False]
     assert {task.contact_point.value for task in tasks if task.contact_point} == {PHONE}
     lead = Lead.objects.get(external_id="L-1")
     assert (lead.name, lead.language, lead.score, lead.status) == ("Anne", "fr", Decimal("0.9"), "WORKING")
     assert kpis() == [("ladder_created", True)]
     assert made.as_answer()["tasks"][0] == {
-        "id": tasks[0].pk, "due_at": NOW, "scheduled_for": NOW, "channel": "SMS", "step": 1,
-    }  # fmt: skip
+        "id": tasks[0].pk,
+        "due_at": NOW,
+        "scheduled_for": NOW,
+        "channel": "SMS",
+        "step": 1,
+    }
 
 
 def test_every_row_names_who_made_it_and_in_which_call(by: People) -> None:
@@ -167,8 +181,10 @@ def test_steps_whose_channel_has_no_number_are_skipped(by: People) -> None:
     LadderTemplate.objects.create(province="ON", steps=steps, changed_by="m", updated_at=NOW)
     tasks = steps_of(ladder(by("VA")))
     assert [(task.status, task.closed_reason) for task in tasks] == [
-        ("SKIPPED", "no_contact_point"), ("OPEN", ""), ("SKIPPED", "no_contact_point"),
-    ]  # fmt: skip
+        ("SKIPPED", "no_contact_point"),
+        ("OPEN", ""),
+        ("SKIPPED", "no_contact_point"),
+    ]
     assert tasks[1].is_current
 
 

@@ -139,9 +139,12 @@ print(json.dumps({
 def test_a_new_column_of_lead_files_is_a_row_a_value_a_model_column_and_its_migration() -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITH_OCCUPANCY],
-        cwd=ROOT, env={**os.environ, "DJANGO_SETTINGS_MODULE": "valhalla.settings"},
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "valhalla.settings"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
         "migrations": {"followups": ["Add field occupancy to lead"]},

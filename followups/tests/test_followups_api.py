@@ -62,9 +62,12 @@ def test_the_walk_of_the_first_task(api: Api, clock: time_machine.Traveller) -> 
     body = answer.json()
     assert (answer.status_code, answer["X-Correlation-ID"], body["ok"]) == (201, "walk-1", True)
     assert body["tasks"][0] == {
-        "id": body["tasks"][0]["id"], "channel": "SMS", "step": 1,
-        "due_at": "2026-11-25T19:30:00Z", "scheduled_for": "2026-11-25T19:30:00Z",
-    }  # fmt: skip
+        "id": body["tasks"][0]["id"],
+        "channel": "SMS",
+        "step": 1,
+        "due_at": "2026-11-25T19:30:00Z",
+        "scheduled_for": "2026-11-25T19:30:00Z",
+    }
     assert [task["channel"] for task in body["tasks"]] == ["SMS", "CALL"] * 3
     ids = [task["id"] for task in body["tasks"]]
     assert refused(post(client, "ladder/create", NEW), 409, "ladder_active")["ladder_id"] == body["ladder_id"]
@@ -92,9 +95,12 @@ def test_the_walk_of_the_first_task(api: Api, clock: time_machine.Traveller) -> 
     events = KpiEvent.objects.order_by("id").values_list("metric", "success")
     assert list(events) == [
         ("ladder_created", True),
-        ("followup_completed", True), ("followup_sla", True), ("contact_compliance", True),
-        ("followup_completed", True), ("followup_sla", False),
-    ]  # fmt: skip
+        ("followup_completed", True),
+        ("followup_sla", True),
+        ("contact_compliance", True),
+        ("followup_completed", True),
+        ("followup_sla", False),
+    ]
 
 
 def test_every_row_of_a_call_names_the_token_it_came_by(api: Api) -> None:
@@ -148,8 +154,10 @@ def test_parameters_come_by_query_string_form_or_json_and_the_body_wins(api: Api
     answer = client.post(f"{BASE}/ladder/create?lead_id=L-9&province=QC", {"lead_id": "L-3"}, format="json")
     assert answer.status_code == 201
     assert list(Lead.objects.order_by("external_id").values_list("external_id", "province")) == [
-        ("L-1", "ON"), ("L-2", "ON"), ("L-3", "QC"),
-    ]  # fmt: skip
+        ("L-1", "ON"),
+        ("L-2", "ON"),
+        ("L-3", "QC"),
+    ]
 
 
 def test_a_path_with_a_slash_at_its_end_answers_too(api: Api) -> None:
@@ -167,8 +175,12 @@ def test_a_lead_comes_with_all_her_fields(api: Api) -> None:
     )  # fmt: skip
     lead = Lead.objects.get()
     assert (lead.name, lead.market, lead.market_key, str(lead.score), str(lead.cost)) == (
-        "Anne", "MONTRÉAL", "MONTREAL", "0.7500", "12.50",
-    )  # fmt: skip
+        "Anne",
+        "MONTRÉAL",
+        "MONTREAL",
+        "0.7500",
+        "12.50",
+    )
     assert list(ContactPoint.objects.values_list("kind", "value")) == [
         ("PHONE", PHONE),
         ("EMAIL", "anne@example.ca"),
@@ -288,9 +300,14 @@ def test_sla(api: Api, clock: time_machine.Traveller) -> None:
     client = api("VA")
     empty = client.get(f"{BASE}/sla").json()
     assert empty["sla"] == {
-        "count": 0, "within_30m": None, "within_2h": None, "within_5m": None, "median_minutes": None,
-        "p90_minutes": None, "overdue_open": 0,
-    }  # fmt: skip
+        "count": 0,
+        "within_30m": None,
+        "within_2h": None,
+        "within_5m": None,
+        "median_minutes": None,
+        "p90_minutes": None,
+        "overdue_open": 0,
+    }
     ids = begin(client)
     clock.shift(timedelta(minutes=10))
     post(client, f"task/{ids[0]}/complete")
@@ -573,9 +590,12 @@ def test_bodies_of_every_kind(api: Api, body: bytes, status: int, key: str | Non
 def test_ids_of_every_kind_in_the_path(api: Api, number: str) -> None:
     client = api("MANAGER")
     bodies = {
-        "snooze": {"until": "2026-11-26"}, "skip": {"reason": "x"}, "renew": {"claim_token": "x"},
-        "reassign": {"owner": "gus", "reason": "x"}, "stop": {"reason": "x"},
-    }  # fmt: skip
+        "snooze": {"until": "2026-11-26"},
+        "skip": {"reason": "x"},
+        "renew": {"claim_token": "x"},
+        "reassign": {"owner": "gus", "reason": "x"},
+        "stop": {"reason": "x"},
+    }
     for verb in ("start", "complete", "renew", "release", "snooze", "skip", "reassign"):
         assert post(client, f"task/{number}/{verb}", bodies.get(verb)).status_code == 404, verb
     assert post(client, f"task/{number}/complete", {"outcome": "OPTED_OUT"}).status_code == 404

@@ -136,8 +136,11 @@ def test_realigning_keeps_its_due_time_and_sets_its_limits(by: People) -> None:
     realign_due(NOW + MINUTE)
     again = fresh(made)
     assert (again.due_at, again.deadline_at, again.sla_2h_at, again.alert_at) == (
-        NOW, NOW + HOUR, NOW + 2 * HOUR, NOW + 15 * MINUTE,
-    )  # fmt: skip
+        NOW,
+        NOW + HOUR,
+        NOW + 2 * HOUR,
+        NOW + 15 * MINUTE,
+    )
 
 
 def test_a_handover_leads_every_page_of_the_list(by: People) -> None:
@@ -167,9 +170,14 @@ def test_its_sla_counts_from_its_due_time(by: People) -> None:
 def as_before(made: FollowUpTask, **more: Any) -> None:
     """Let a handover be as a database of before has it: due within the hour, without limits of its own."""
     FollowUpTask.objects.filter(pk=made.pk).update(
-        due_at=NOW + HOUR, deadline_at=None, alert_at=None, sla_5m_at=NOW + HOUR + 5 * MINUTE,
-        sla_30m_at=NOW + 90 * MINUTE, sla_2h_at=NOW + 3 * HOUR, **more,
-    )  # fmt: skip
+        due_at=NOW + HOUR,
+        deadline_at=None,
+        alert_at=None,
+        sla_5m_at=NOW + HOUR + 5 * MINUTE,
+        sla_30m_at=NOW + 90 * MINUTE,
+        sla_2h_at=NOW + 3 * HOUR,
+        **more,
+    )
 
 
 def test_open_handovers_are_migrated_and_back(by: People) -> None:
@@ -183,11 +191,16 @@ def test_open_handovers_are_migrated_and_back(by: People) -> None:
     realign_due(NOW + 2 * MINUTE)
     again = fresh(made)
     assert (again.due_at, again.deadline_at, again.alert_at, again.opened_at) == (
-        NOW, NOW + HOUR, NOW + 15 * MINUTE, None,
-    )  # fmt: skip
+        NOW,
+        NOW + HOUR,
+        NOW + 15 * MINUTE,
+        None,
+    )
     assert (again.sla_5m_at, again.sla_30m_at, again.sla_2h_at) == (
-        NOW + 5 * MINUTE, NOW + 30 * MINUTE, NOW + 2 * HOUR,
-    )  # fmt: skip
+        NOW + 5 * MINUTE,
+        NOW + 30 * MINUTE,
+        NOW + 2 * HOUR,
+    )
     assert fresh(opened).opened_at == NOW + MINUTE
     assert (fresh(done).due_at, fresh(done).deadline_at) == (NOW + HOUR, None)  # what is over stays as it was
     assert next_task(by=by("CLOSER"), at=NOW + 3 * MINUTE) == made.pk

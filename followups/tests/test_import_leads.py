@@ -261,8 +261,11 @@ def test_a_city_written_otherwise_keeps_the_known_zone(sheet: Callable[..., Path
     run(sheet(row(province="QC", City="Montréal")), LATER)
     lead = Lead.objects.get()
     assert (lead.city, lead.market, lead.market_key, lead.zone) == (
-        "Montréal", "MONTRÉAL", "MONTREAL", "America/Toronto",
-    )  # fmt: skip
+        "Montréal",
+        "MONTRÉAL",
+        "MONTREAL",
+        "America/Toronto",
+    )
 
 
 # --- ladders ------------------------------------------------------------------------------------------------
@@ -285,9 +288,12 @@ def test_ladders_start_after_a_count_of_those_the_gate_refuses(
     )
     told: list[tuple[int, list[str]]] = []
     counts = run(
-        path, ladders=True, owner="Maya", report=Report(tmp_path / "report.csv"),
+        path,
+        ladders=True,
+        owner="Maya",
+        report=Report(tmp_path / "report.csv"),
         say=lambda lines: told.append((Ladder.objects.count(), list(lines))),
-    )  # fmt: skip
+    )
     assert counts.no_ladder == {"suppressed": 1, "lead_score_below_minimum": 1, "no_contact_point": 1}
     assert counts.ladders == 2  # L4, and L5 whose numbers somebody else keeps
     assert [started for started, _lines in told] == [0, 0]
@@ -296,8 +302,9 @@ def test_ladders_start_after_a_count_of_those_the_gate_refuses(
     assert KpiEvent.objects.filter(metric="ladder_created").count() == 2
     reasons = {
         line["lead id"]: line["reason"]
-        for line in lines_of(tmp_path / "report.csv") if line["effect"] == "no_ladder"
-    }  # fmt: skip
+        for line in lines_of(tmp_path / "report.csv")
+        if line["effect"] == "no_ladder"
+    }
     assert reasons["L2"] == "The lead’s score is below the market’s minimum."
     assert set(reasons) == {"L1", "L2", "L3"}
 
@@ -319,8 +326,9 @@ def test_ladders_of_one_person_under_several_ids_are_counted_as_waiting(
     assert "2 of them wait" in counts.waiting_line()
     waiting = FollowUpTask.objects.filter(held_reason="person_active", step=1)
     assert list(waiting.order_by("lead__external_id").values_list("lead__external_id", flat=True)) == [
-        "L2", "L4",
-    ]  # fmt: skip
+        "L2",
+        "L4",
+    ]
 
 
 def test_a_batch_of_ladders_costs_the_same_however_many_begin(sheet: Callable[..., Path]) -> None:
@@ -425,9 +433,11 @@ def test_a_run_that_was_cut_short_and_run_again_ends_the_same(
         run(path, ladders=True, progress=cut_in(stage))
     stored, started = Lead.objects.count(), Ladder.objects.count()
     assert (stored, started) == {
-        "Reading": (0, 0), "Storing": (2 * SMALL, 0), "Checking the contact gate": (3 * SMALL, 0),
+        "Reading": (0, 0),
+        "Storing": (2 * SMALL, 0),
+        "Checking the contact gate": (3 * SMALL, 0),
         "Starting ladders": (3 * SMALL, 2 * SMALL),
-    }[stage]  # fmt: skip
+    }[stage]
     run(path, ladders=True)
     after_the_cut = facts()
     assert KpiEvent.objects.filter(metric="ladder_created").count() == 3 * SMALL

@@ -110,10 +110,14 @@ def test_the_endpoints(api: Api, by: People) -> None:
 
 @pytest.mark.parametrize(
     ("body", "field"),
-    [({}, "channel"), ({"channel": "FAX"}, "channel"), ({"channel": "SMS", "outcome": "SENT"}, "outcome"),
-     ({"channel": "SMS", "outcome": "REPLIED", "next": "CALLBACK"}, "next_at"),
-     ({"channel": "SMS", "note": "a\0b"}, "note")],
-)  # fmt: skip
+    [
+        ({}, "channel"),
+        ({"channel": "FAX"}, "channel"),
+        ({"channel": "SMS", "outcome": "SENT"}, "outcome"),
+        ({"channel": "SMS", "outcome": "REPLIED", "next": "CALLBACK"}, "next_at"),
+        ({"channel": "SMS", "note": "a\0b"}, "note"),
+    ],
+)
 def test_bad_input_is_named_and_stores_nothing(api: Api, by: People, body: Any, field: str) -> None:
     ladder(by("VA"))
     answer = api("VA").post("/api/followups/lead/L-1/inbound", body, format="json")

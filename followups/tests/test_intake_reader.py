@@ -322,8 +322,13 @@ def test_refused_cells_can_be_written_into_any_report(sheet: Path) -> None:
     (row,) = rows_of(sheet, HEADING + ",Kim\x00,,QC,,\n")
     assert isinstance(row, RefusedRow)
     assert row.cells == {
-        "Lead ID": "", "Full Name": r"Kim\x00", "Phone": "", "Province": "QC", "City": "", "Notes": ""
-    }  # fmt: skip
+        "Lead ID": "",
+        "Full Name": r"Kim\x00",
+        "Phone": "",
+        "Province": "QC",
+        "City": "",
+        "Notes": "",
+    }
 
 
 def test_blank_and_total_lines_are_passed_over_but_listed(sheet: Path) -> None:

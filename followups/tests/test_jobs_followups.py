@@ -29,9 +29,13 @@ def test_every_minute_claims_are_freed_held_tasks_looked_at_and_messages_sent(by
     with time_machine.travel(NOW + 20 * MINUTE, tick=False):
         found = tasks.dispatch_due()
         assert found == {
-            "claims_freed": 1, "held_looked_at": 1, "realigned": 0, "nurture_started": 0,
-            "unopened_reported": 0, "messages_sent": 1,
-        }  # fmt: skip
+            "claims_freed": 1,
+            "held_looked_at": 1,
+            "realigned": 0,
+            "nurture_started": 0,
+            "unopened_reported": 0,
+            "messages_sent": 1,
+        }
         assert tasks.dispatch_due() is None  # the minute is done
     assert (fresh(made.tasks[0]).claimed_by, len(mail.outbox)) == ("", 1)
     assert local_times(steps_of(made))[5] == "Wed 02 14:30"

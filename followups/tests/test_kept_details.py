@@ -109,9 +109,12 @@ def test_due_times_follow_the_score_and_market_that_came(by: People) -> None:
     again(by("SERVICE"), score=Decimal("0.2"))
     assert {task.held_reason for task in steps_of(made)[1:]} == {"lead_score_below_minimum"}
     upsert_policy(
-        Place("ON", "NORTH"), by=by("MANAGER"), at=NOW, reason="a test",
+        Place("ON", "NORTH"),
+        by=by("MANAGER"),
+        at=NOW,
+        reason="a test",
         rules={"min_lead_score_to_contact": 0.1},
-    )  # fmt: skip
+    )
     again(by("SERVICE"), market="North")
     assert {(task.held_reason, task.market_key) for task in steps_of(made)[1:]} == {("", "NORTH")}
 

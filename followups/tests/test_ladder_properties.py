@@ -352,9 +352,14 @@ class LadderMachine(RuleBasedStateMachine):
     def change_the_law(self, ahead: int, start: str) -> None:
         """A law is never removed: one with a later date takes its place."""
         row = StatutoryHours(
-            jurisdiction="ON", channel="CALL", days=EVERY_DAY, start=start, end="17:00",
-            valid_from=self.now.date() + timedelta(days=ahead), citation="Act",
-        )  # fmt: skip
+            jurisdiction="ON",
+            channel="CALL",
+            days=EVERY_DAY,
+            start=start,
+            end="17:00",
+            valid_from=self.now.date() + timedelta(days=ahead),
+            citation="Act",
+        )
         save_reference(row, by=self.manager, at=self.now, reason="x")
         (hours,) = hours_of(((EVERY_DAY, start, "17:00"),))
         self.law.append(Law("ON", hours, row.valid_from))
@@ -411,14 +416,18 @@ class LadderMachine(RuleBasedStateMachine):
     def world(self, channel: str) -> World:
         lead = self.lead()
         return World(
-            lead.province, lead.city, own_zone=lead.zone, policy_zone=self.policy_zone[lead.province],
-            windows=hours_of(self.windows[lead.province]), skip_holidays=self.skip_holidays[lead.province],
+            lead.province,
+            lead.city,
+            own_zone=lead.zone,
+            policy_zone=self.policy_zone[lead.province],
+            windows=hours_of(self.windows[lead.province]),
+            skip_holidays=self.skip_holidays[lead.province],
             law=tuple(self.law) if channel == "CALL" else (),
             closures=tuple(
                 Closed(row.province, row.date, row.closed, 900 if row.closed_from else 0, bool(row.citation))
                 for row in Closure.objects.filter(province__in=["", lead.province])
             ),
-        )  # fmt: skip
+        )
 
     def is_done(self, task: FollowUpTask) -> None:
         """Note when a step was done with: what follows keeps its gap from then on."""

@@ -65,8 +65,12 @@ def test_nothing_is_written_before_it_was_seen_and_the_same_file_again_changes_n
     assert ContactPoint.objects.get().value == "+15145550123"
     event = KpiEvent.objects.get(metric="rows_imported")
     assert event.detail == {
-        "table": "followups.lead", "created": 1, "updated": 0, "unchanged": 0, "refused": 0,
-    }  # fmt: skip
+        "table": "followups.lead",
+        "created": 1,
+        "updated": 0,
+        "unchanged": 0,
+        "refused": 0,
+    }
     before = Lead.objects.values().get()
     again = upload(manager, HEADINGS, GOOD)
     assert counts(again) == (0, 0, 1, 0)
@@ -86,13 +90,22 @@ def test_what_a_known_lead_would_become_is_shown(manager: Client) -> None:
 
 def test_each_wrong_row_says_why_and_is_mended_after_the_good_ones_went(manager: Client) -> None:
     shown = upload(
-        manager, HEADINGS, GOOD, "L-2,Bo,12,XX,Ottawa,7,", ",Nobody,,ON,,,", 'L-4,"open,,ON,,,',
+        manager,
+        HEADINGS,
+        GOOD,
+        "L-2,Bo,12,XX,Ottawa,7,",
+        ",Nobody,,ON,,,",
+        'L-4,"open,,ON,,,',
         "L-5,Eve,12,ON,,,",
-    )  # fmt: skip
+    )
     assert counts(shown) == (2, 0, 0, 3)
     page = html.unescape(shown.content.decode())
-    for said in ("“XX” is not a Canadian province", "The lead has no id", "A quotation mark is not closed",
-                 "“12” is not a phone number"):  # fmt: skip
+    for said in (
+        "“XX” is not a Canadian province",
+        "The lead has no id",
+        "A quotation mark is not closed",
+        "“12” is not a phone number",
+    ):
         assert said in page, said
     rest = go_on(manager, shown, _import="1", **{"cell-6-2": "416 555 0198"})
     assert sorted(Lead.objects.values_list("external_id", flat=True)) == ["L-1", "L-5"]

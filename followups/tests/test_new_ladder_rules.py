@@ -29,9 +29,7 @@ THEIRS = Holder("mobile", 2, "Anne", 5, NOW - HOUR)
 MIXED = (Step("SMS"), Step("EMAIL", minutes=60), Step("CALL", days=1))
 
 
-def begun(
-    beginning: Beginning = ANNE, gate: LeadGate | None = None, holders: Holders = NOBODY
-) -> NewSteps:  # fmt: skip
+def begun(beginning: Beginning = ANNE, gate: LeadGate | None = None, holders: Holders = NOBODY) -> NewSteps:
     plan = decide_ladder(beginning, gate or gate_at(NOW, MOBILE), holders)
     assert plan.begun is not None
     return plan.begun

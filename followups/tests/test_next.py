@@ -64,8 +64,9 @@ def test_promised_callbacks_come_first_then_inbound_then_young_leads_then_what_c
     promised = services.complete_task(
         reached.pk,
         services.Completion(outcome="REACHED", next="CALLBACK", next_at=evening - MINUTE),
-        by=va, at=NOW,
-    ).next_task  # fmt: skip
+        by=va,
+        at=NOW,
+    ).next_task
     assert promised is not None
     given = []
     while (pk := services.next_task(by=va, at=evening)) is not None:

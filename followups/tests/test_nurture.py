@@ -81,8 +81,10 @@ def test_after_the_rest_a_short_ladder_starts_once(rested: Lead) -> None:
     second = Ladder.objects.latest("pk")
     assert (second.nurture, second.owner, second.actor) == (True, "a-va", "followups.dispatch_due")
     assert [(task.step, task.channel) for task in second.tasks.order_by("step")] == [
-        (1, "SMS"), (2, "CALL"), (3, "SMS"),
-    ]  # fmt: skip
+        (1, "SMS"),
+        (2, "CALL"),
+        (3, "SMS"),
+    ]
     assert (lead().status, lead().follow_up_at, lead().nurture_at) == ("WORKING", None, None)
     assert KpiEvent.objects.filter(metric="ladder_created").count() == 2
 
@@ -298,9 +300,14 @@ def test_a_lead_that_cannot_be_begun_stops_nobody_behind_it(
     after = rested.nurture_at
     assert after is not None
     second = Lead.objects.create(
-        external_id="L-9", province="ON", status="NOT_NOW", follow_up_at=after, nurture_at=after,
-        created_at=NOW, updated_at=NOW,
-    )  # fmt: skip
+        external_id="L-9",
+        province="ON",
+        status="NOT_NOW",
+        follow_up_at=after,
+        nurture_at=after,
+        created_at=NOW,
+        updated_at=NOW,
+    )
     Lead.objects.filter(pk=rested.pk).update(province="ZZ")  # what no list of places knows
     assert start_nurture(after) == 1
     assert Ladder.objects.latest("pk").lead_id == second.pk

@@ -245,8 +245,13 @@ def test_pressed_on_a_closed_task_the_undo_leaves_what_it_said(by: People) -> No
 def test_what_was_recorded_after_the_press_is_left_alone(by: People) -> None:
     made = ladder(by("VA"))
     pressed = press(made.tasks[0], by("VA"))
-    correct_task(made.tasks[0].pk, Completion(outcome="REACHED", next="NOT_INTERESTED"), by=by("MANAGER"),
-                 at=SOON, reason="she only asked who we are")  # fmt: skip
+    correct_task(
+        made.tasks[0].pk,
+        Completion(outcome="REACHED", next="NOT_INTERESTED"),
+        by=by("MANAGER"),
+        at=SOON,
+        reason="she only asked who we are",
+    )
     undo(pressed.pk, by=by("VA"), at=SOON + MINUTE)
     assert fresh(made.tasks[0]).standing_outcome == "REACHED"
     assert statuses(made) == ["COMPLETED", *["CANCELLED"] * 5]

@@ -167,13 +167,11 @@ def test_who_was_reached_gets_what_they_asked_for(outcome: str, kind: str, statu
 def test_what_waits_already_is_kept_and_what_was_for_another_time_is_replaced() -> None:
     then = NOW + DAY
     waiting = TaskState(9, "CALLBACK", "CALL", OPEN, then, is_current=True)
-    same = decide_outcome(
-        case_of(done(1), waiting), Wanted("REACHED", "CALLBACK", then), just_done=True
-    )  # fmt: skip
+    same = decide_outcome(case_of(done(1), waiting), Wanted("REACHED", "CALLBACK", then), just_done=True)
     assert (same.next_id, same.created) == (9, None)
     other = decide_outcome(
         case_of(done(1), waiting), Wanted("REACHED", "CALLBACK", then + HOUR), just_done=True
-    )  # fmt: skip
+    )
     assert Cancelled("replaced", ("CALLBACK",)) in other.cancelled
     assert other.created is not None
 
@@ -261,8 +259,10 @@ AFTER_ANOTHER = Record(earlier=(NOW - MINUTE,))
         (Record(started_at=NOW - HOUR, started_by="gus"), Completion(), ANNE, (NOW, False)),
         (DIALED, Completion(), ANNE, (NOW - HOUR, False)),
         (
-            Record(started_at=NOW - HOUR, started_by="gus"), Completion(),
-            Recorder("dialer", "dialer", is_program=True), (NOW - HOUR, False),
+            Record(started_at=NOW - HOUR, started_by="gus"),
+            Completion(),
+            Recorder("dialer", "dialer", is_program=True),
+            (NOW - HOUR, False),
         ),
         (Record(started_at=NOW - 25 * HOUR, started_by="anne"), Completion(), ANNE, (NOW, False)),
         (Record(), Completion(contacted_at=NOW - HOUR, note="x"), ANNE, (NOW - HOUR, True)),
@@ -272,7 +272,7 @@ AFTER_ANOTHER = Record(earlier=(NOW - MINUTE,))
         (Record(), Completion(contacted_at=NOW - 25 * HOUR, note="x"), ANNE, "contacted_at"),
         (AFTER_ANOTHER, Completion(contacted_at=NOW - HOUR, note="x"), ANNE, "contacted_at"),
     ],
-)  # fmt: skip
+)
 def test_when_the_contact_was(record: Record, completion: Completion, actor: Recorder, contact: Any) -> None:
     case = case_of(step(1))
     if isinstance(contact, str):
@@ -312,8 +312,10 @@ def test_what_the_gate_allowed_at_the_start_is_not_asked_again() -> None:
     plan = decide_completion(case, Asked(record, Completion("SENT"), ANNE, Wanted("SENT"), NOW))
     assert (plan.contact.allowed, plan.contact.verdict) == (True, None)
     assert [event.metric for event in plan.outcome.events] == [
-        "followup_completed", "followup_sla", "contact_compliance",
-    ]  # fmt: skip
+        "followup_completed",
+        "followup_sla",
+        "contact_compliance",
+    ]
 
 
 STARTED = Record(started_at=NOW - MINUTE, started_by="anne", is_decided=True)

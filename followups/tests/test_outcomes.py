@@ -122,10 +122,12 @@ def test_who_was_reached_is_handed_to_a_closer_within_an_allowed_hour(by: People
 @pytest.mark.parametrize(
     ("begun", "deadline"),
     [
-        ("19:30", "Thu 26 09:30"), ("19:00", "Wed 25 20:00"), ("18:59", "Wed 25 19:59"),
+        ("19:30", "Thu 26 09:30"),
+        ("19:00", "Wed 25 20:00"),
+        ("18:59", "Wed 25 19:59"),
         ("22:15", "Thu 26 10:00"),
     ],
-)  # fmt: skip
+)
 def test_a_handover_is_due_at_once_and_its_hour_is_one_of_allowed_time(
     by: People, begun: str, deadline: str
 ) -> None:
@@ -338,8 +340,13 @@ def test_a_correction_leaves_a_step_closed_on_which_a_reply_was_recorded_late(by
         made.tasks[0].pk, Completion(outcome="SENT"), by=by("MANAGER"), at=NOW + 2 * MINUTE, reason="x"
     )
     assert [task.status for task in steps_of(made)] == [
-        "COMPLETED", "OPEN", "CANCELLED", "OPEN", "OPEN", "OPEN",
-    ]  # fmt: skip
+        "COMPLETED",
+        "OPEN",
+        "CANCELLED",
+        "OPEN",
+        "OPEN",
+        "OPEN",
+    ]
 
 
 @pytest.mark.parametrize("state", ["skipped", "cancelled"])
@@ -507,8 +514,11 @@ def test_an_opt_out_stops_every_lead_that_holds_the_number(by: People) -> None:
     )
     opted_out(made.tasks[0], by("VA"))
     assert list(Ladder.objects.order_by("lead__external_id").values_list("status", flat=True)) == [
-        "STOPPED", "STOPPED", "ACTIVE", "COMPLETED",
-    ]  # fmt: skip
+        "STOPPED",
+        "STOPPED",
+        "ACTIVE",
+        "COMPLETED",
+    ]
     assert {task.status for task in steps_of(other)} == {"CANCELLED"}
     assert {task.status for task in steps_of(unconcerned)} == {"OPEN"}
     assert call.next_task is not None

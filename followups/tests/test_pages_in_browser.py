@@ -697,9 +697,13 @@ def test_a_french_phone_works_a_task_by_touch(browser: Browser, live_server: Any
     with_scripts()
     begin("L-1", name="Anne Roy", language="fr", province="QC", city="Montréal", phone="514 555 0101")
     context = browser.new_context(
-        base_url=live_server.url, locale="fr-CA", viewport={"width": 390, "height": 844}, has_touch=True,
-        is_mobile=True, color_scheme="dark",
-    )  # fmt: skip
+        base_url=live_server.url,
+        locale="fr-CA",
+        viewport={"width": 390, "height": 844},
+        has_touch=True,
+        is_mobile=True,
+        color_scheme="dark",
+    )
     phone = log_in(context.new_page(), live_server)
     expect(phone.locator("html")).to_have_attribute("lang", "fr")
     phone.locator("#next").tap()
@@ -744,9 +748,12 @@ def test_every_state_is_accessible_and_fits(desk: Page, live_server: Any, scheme
     tasks = many(3)
     late = begin("L-bc", province="BC", city="Vancouver", phone="604 555 0101", at=NOW - timedelta(days=3))
     begin(
-        "L-long", name="Anne-Marie Lévesque-Tremblay de la Rochefoucauld-Montmorency", phone="416 555 0777",
-        email="a-very-long-address-that-nobody-can-break@an-equally-long-domain.example.ca", owner="vera",
-    )  # fmt: skip
+        "L-long",
+        name="Anne-Marie Lévesque-Tremblay de la Rochefoucauld-Montmorency",
+        phone="416 555 0777",
+        email="a-very-long-address-that-nobody-can-break@an-equally-long-domain.example.ca",
+        owner="vera",
+    )
     Property.objects.create(lead=tasks[0].lead, address="12 King St W", asking_price=450_000)
     FollowUpTask.objects.filter(pk=tasks[1].pk).update(contact_point=None)
     desk.emulate_media(color_scheme=scheme)

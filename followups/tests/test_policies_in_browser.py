@@ -122,8 +122,10 @@ def test_a_ladders_steps_are_typed_row_by_row_and_drawn(
     assert channels == ["SMS", "CALL", "SMS", "CALL", "EMAIL", "SMS", "CALL", "CALL"]
     assert template.nurture_steps is not None
     assert [(step["channel"], step["delay"]) for step in template.nurture_steps] == [
-        ("SMS", {"minutes": 0}), ("SMS", {"days": 3}), ("SMS", {"days": 5}),
-    ]  # fmt: skip
+        ("SMS", {"minutes": 0}),
+        ("SMS", {"days": 3}),
+        ("SMS", {"days": 5}),
+    ]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -41,8 +41,12 @@ def test_a_change_of_policy_asks_for_it_and_moves_future_tasks(by: People) -> No
     assert realign_due(NOW + MINUTE) == 4
     assert local_times(steps_of(made)) == [
         "Wed 25 14:30",  # overdue: it keeps its own
-        "Wed 25 16:00", "Wed 25 17:30", "Thu 26 16:00", "Mon 30 16:00", "Wed 02 16:00",
-    ]  # fmt: skip
+        "Wed 25 16:00",
+        "Wed 25 17:30",
+        "Thu 26 16:00",
+        "Mon 30 16:00",
+        "Wed 02 16:00",
+    ]
     assert [task.scheduled_for for task in steps_of(made)] == scheduled
     request.refresh_from_db()
     assert (request.moved, request.done_at) == (4, NOW + MINUTE)
@@ -76,8 +80,12 @@ def test_tasks_come_nearer_again_but_not_before_the_move(by: People) -> None:
     set_policy(by("MANAGER"), at(25, "15:40"), rules=wide)
     realign_due(at(25, "15:40"))
     assert local_times(steps_of(made))[1:] == [
-        "Wed 25 15:40", "Wed 25 17:30", "Thu 26 14:30", "Sat 28 14:30", "Wed 02 14:30",
-    ]  # fmt: skip
+        "Wed 25 15:40",
+        "Wed 25 17:30",
+        "Thu 26 14:30",
+        "Sat 28 14:30",
+        "Wed 02 14:30",
+    ]
 
 
 def test_a_claimed_task_keeps_its_time_and_its_claim(by: People) -> None:
@@ -109,8 +117,12 @@ def test_the_order_and_the_gaps_stay(by: People) -> None:
     set_policy(by("MANAGER"), NOW + MINUTE, rules=one_evening)
     realign_due(NOW + MINUTE)
     assert local_times(steps_of(made))[1:] == [
-        "Fri 27 18:00", "Fri 27 18:30", "Fri 04 18:00", "Fri 11 18:00", "Fri 18 18:00",
-    ]  # fmt: skip
+        "Fri 27 18:00",
+        "Fri 27 18:30",
+        "Fri 04 18:00",
+        "Fri 11 18:00",
+        "Fri 18 18:00",
+    ]
 
 
 def test_after_a_late_completion_the_gap_holds_against_a_wider_policy(by: People) -> None:

@@ -162,8 +162,10 @@ def test_nothing_counted_has_no_fractions() -> None:
 def test_the_limit_itself_is_inside() -> None:
     found = sla([answered(5), answered(30), answered(120), answered(121)], NOON + DAY)
     assert [found[name] for name in ("within_5m", "within_30m", "within_2h")] == [
-        Decimal("0.25"), Decimal("0.5"), Decimal("0.75"),
-    ]  # fmt: skip
+        Decimal("0.25"),
+        Decimal("0.5"),
+        Decimal("0.75"),
+    ]
 
 
 def test_undone_work_never_looks_good() -> None:

@@ -81,8 +81,9 @@ def test_groups(by: People) -> None:
     when = at(25, "17:30")
     found = sla_of(at=when, group_by="province")
     assert [(group["province"], group["count"], group["within_2h"]) for group in found["groups"]] == [
-        ("ON", 1, 1), ("QC", 2, 0),
-    ]  # fmt: skip
+        ("ON", 1, 1),
+        ("QC", 2, 0),
+    ]
     assert [group["owner"] for group in sla_of(at=when, group_by="owner")["groups"]] == ["", "gus"]
     assert [group["channel"] for group in sla_of(at=when, group_by="channel")["groups"]] == ["SMS"]
     assert [group["step"] for group in sla_of(at=when, group_by="step")["groups"]] == ["1"]

@@ -215,9 +215,10 @@ def test_a_callback_without_an_exemption_is_held(by: People, read_in: Import) ->
     assert fresh(done.next_task).held_reason == "dncl_stale"
 
 
-@pytest.mark.parametrize(("first", "second", "reason"), [
-    ("+16045550101", "+14165550101", ""), ("+14165550101", "+16045550101", "dncl_stale"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("first", "second", "reason"),
+    [("+16045550101", "+14165550101", ""), ("+14165550101", "+16045550101", "dncl_stale")],
+)
 def test_the_number_that_would_be_called_decides(
     first: str, second: str, reason: str, by: People, read_in: Import
 ) -> None:

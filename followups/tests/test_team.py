@@ -88,9 +88,7 @@ def test_the_manager_sees_who_works_on_what_and_what_waits_longest() -> None:
     oldest = begin("L-old", name="Olga Old", owner="otto", at=NOW - timedelta(hours=1))
     begin("L-free", name="Fred Free", phone="416 555 0101")
     services.start_task(oldest.pk, by=make_by("VA", "otto"), at=LATER - 5 * MINUTE)
-    Absence.objects.create(
-        user=make_person("VA", "anna"), starts_at=NOW, ends_at=NOW + timedelta(days=2)
-    )  # fmt: skip
+    Absence.objects.create(user=make_person("VA", "anna"), starts_at=NOW, ends_at=NOW + timedelta(days=2))
     team = {member.name: member for member in team_at(LATER).members}
     assert [claim["pk"] for claim in team["otto"].holds] == [oldest.pk]
     assert (team["otto"].due, team["vera"].due, team_at(LATER).unowned) == (1, 0, 1)

@@ -64,9 +64,7 @@ def contacted(
     lead = LeadFactory.create(external_id=f"other-{Lead.objects.count()}")
     kind = "EMAIL" if email else "PHONE"
     point = PointFactory.create(lead=lead, kind=kind, value=email or phone)
-    values = {
-        "kind": "LADDER", "status": "COMPLETED", "outcome": "SENT", "gate_allowed": True, **other
-    }  # fmt: skip
+    values = {"kind": "LADDER", "status": "COMPLETED", "outcome": "SENT", "gate_allowed": True, **other}
     return FollowUpTask.objects.create(
         lead=lead, channel=channel, province="ON", market_key="ALL", contact_point=point, zone="x",
         scheduled_for=when, created_at=when, contacted_at=when, completed_at=when, **values,
@@ -90,8 +88,10 @@ def test_the_fourth_contact_of_a_local_day_comes_too_soon_whatever_lead_and_chan
     assert (answer.verdict.reason, answer.verdict.overridable) == ("too_soon", True)
     assert answer.next_allowed_at == at(26, "09:00")
     assert answer.verdict.checks[-1].as_json() == {
-        "check": "frequency", "result": "fail", "reason": "too_soon",
-    }  # fmt: skip
+        "check": "frequency",
+        "result": "fail",
+        "reason": "too_soon",
+    }
     assert reason(MORNING + 3 * HOUR, phone="+14165550123") == "within_window"
     assert reason(MORNING + 3 * HOUR, "EMAIL", phone="", email=EMAIL) == "within_window"
 
@@ -241,9 +241,14 @@ def test_a_callback_and_a_handover_are_not_held_back(by: People) -> None:
     done = finish(made.tasks[0], by("VA"), at(25, "10:30"))
     assert done.next_task is not None
     done = finish(
-        done.next_task, by("CLOSER"), at(25, "11:00"), "REACHED", next="CALLBACK", next_at=at(25, "15:00"),
+        done.next_task,
+        by("CLOSER"),
+        at(25, "11:00"),
+        "REACHED",
+        next="CALLBACK",
+        next_at=at(25, "15:00"),
         override_reason="she answers now",
-    )  # fmt: skip
+    )
     assert done.next_task is not None
     assert done.next_task.due_at == at(25, "15:00")
     start_task(done.next_task.pk, by=by("CLOSER"), at=at(25, "15:00"))

@@ -78,10 +78,13 @@ def random_queues(rnd: random.Random, names: Sequence[str], now: datetime) -> No
         for number in range(rnd.randint(2, 8)):
             age = rnd.choice([MINUTE, HOUR, 2 * HOUR, DAY])
             lead = Lead(
-                external_id=f"{name}-{number}", province=rnd.choice(["ON", "ON", "NL"]),
-                score=rnd.choice([None, Decimal("0.8"), Decimal("0.9")]), created_at=now - age,
-                updated_at=now, unanswered_since=rnd.choice([None, None, None, now - HOUR]),
-            )  # fmt: skip
+                external_id=f"{name}-{number}",
+                province=rnd.choice(["ON", "ON", "NL"]),
+                score=rnd.choice([None, Decimal("0.8"), Decimal("0.9")]),
+                created_at=now - age,
+                updated_at=now,
+                unanswered_since=rnd.choice([None, None, None, now - HOUR]),
+            )
             lead.fold_keys()
             value, digest = read_point("PHONE", "+1416555" + f"{rnd.randint(0, 9999):04d}")
             point = ContactPoint(lead=lead, kind="PHONE", value=value, digest=digest)

@@ -141,9 +141,14 @@ def _note_dead_token(token: ApiToken, *, expired: bool) -> None:
         reason = "foreign_issuer"
     if request is not None:
         security_log.note_refusal(
-            "token_refused", request, ("token", token.pk), reason=reason, user=token.user.username,
-            user_id=token.user_id, token=security_log.token_name(token),
-        )  # fmt: skip
+            "token_refused",
+            request,
+            ("token", token.pk),
+            reason=reason,
+            user=token.user.username,
+            user_id=token.user_id,
+            token=security_log.token_name(token),
+        )
 
 
 class SessionLogin(SessionAuthentication):

@@ -19,9 +19,14 @@ SALT_BYTES = 16
 def _hash(code: str, salt: str) -> str:
     """Return a code's hash (Argon2id: 19 MiB, 2 passes, as in OWASP's Password Storage Cheat Sheet)."""
     digest = hash_secret_raw(
-        code.encode(), bytes.fromhex(salt), time_cost=2, memory_cost=19 * 1024, parallelism=1, hash_len=32,
+        code.encode(),
+        bytes.fromhex(salt),
+        time_cost=2,
+        memory_cost=19 * 1024,
+        parallelism=1,
+        hash_len=32,
         type=Type.ID,
-    )  # fmt: skip
+    )
     return f"1${salt}${digest.hex()}"
 
 

@@ -42,13 +42,22 @@ class ShiftsForm(WhyForm):
     """A form that sets the same hours on each selected day."""
 
     days = forms.TypedMultipleChoiceField(
-        label=_("Days"), choices=DAYS, coerce=int, initial=[0, 1, 2, 3, 4], required=False,
-        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("None ticked: no shifts."),
-    )  # fmt: skip
+        label=_("Days"),
+        choices=DAYS,
+        coerce=int,
+        initial=[0, 1, 2, 3, 4],
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text=_("None ticked: no shifts."),
+    )
     hours = forms.CharField(
-        label=_("Hours"), max_length=MOST_TYPED, initial="9:00–17:00", required=False,
-        widget=UnfoldAdminTextInputWidget, help_text=_("Such as 9:00–12:00, 13:00–17:00."),
-    )  # fmt: skip
+        label=_("Hours"),
+        max_length=MOST_TYPED,
+        initial="9:00–17:00",
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=_("Such as 9:00–12:00, 13:00–17:00."),
+    )
     field_order = ("days", "hours", "reason")
 
     def clean_hours(self) -> tuple[tuple[int, int], ...]:

@@ -60,9 +60,12 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox, untyp
     """A user. Permissions follow from the role alone (see valhalla/roles.py)."""
 
     username = models.CharField(
-        _("username"), max_length=150, unique=True, validators=[ASCIIUsernameValidator()],
+        _("username"),
+        max_length=150,
+        unique=True,
+        validators=[ASCIIUsernameValidator()],
         help_text=_("Letters, digits and @ . + - _ only; capitals make no difference."),
-    )  # fmt: skip
+    )
     role = models.CharField(_("role"), max_length=8, choices=Role.choices, default=Role.VA)
     password_set_by = models.CharField(  # noqa: DJ001  # null: the person chose it
         _("password set by"), max_length=ACTOR_LENGTH, null=True, blank=True, editable=False
@@ -183,19 +186,25 @@ class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
     label = models.CharField(_("label"), max_length=80, blank=True, default="")
     scopes = models.JSONField(_("scopes"), default=list, blank=True)
     calls_per_minute = models.PositiveIntegerField(
-        _("calls per minute"), default=CALLS_PER_MINUTE,
+        _("calls per minute"),
+        default=CALLS_PER_MINUTE,
         validators=[
             MinValueValidator(
                 1, _("Enter 1 or more: with 0 every call is refused. To stop a token, revoke it.")
             ),
             MaxValueValidator(MOST_CALLS),
         ],
-    )  # fmt: skip
+    )
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True, editable=False)
     issuer = models.ForeignKey(
-        User, models.SET_NULL, null=True, blank=True, editable=False, related_name="tokens_issued",
+        User,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="tokens_issued",
         verbose_name=_("issuer"),
-    )  # fmt: skip
+    )
     issued_by = models.CharField(  # noqa: DJ001  # null: from before issuers were kept
         _("issued by"), max_length=ACTOR_LENGTH, null=True, blank=True, editable=False
     )
@@ -327,11 +336,13 @@ class WorkProfile(models.Model):
         _("time zone"), max_length=40, default="America/Toronto", validators=[validate_zone]
     )
     shifts = models.JSONField(
-        _("shifts"), default=list, blank=True,
+        _("shifts"),
+        default=list,
+        blank=True,
         help_text=_(
             'Weekly, in the person\'s own zone: [{"days": [0,1,2,3,4], "start": "09:00", "end": "17:00"}]'
         ),
-    )  # fmt: skip
+    )
 
     class Meta:
         verbose_name = _("work profile")
@@ -351,9 +362,12 @@ class Absence(models.Model):
     starts_at = models.DateTimeField(_("from"))
     ends_at = models.DateTimeField(_("until"))
     reason = models.CharField(
-        _("reason"), max_length=200, blank=True, default="",
+        _("reason"),
+        max_length=200,
+        blank=True,
+        default="",
         help_text=_("Such as holidays or training. Nothing about anybody’s health."),
-    )  # fmt: skip
+    )
     marked_by = models.CharField(
         _("marked by"), max_length=ACTOR_LENGTH, blank=True, default="", editable=False
     )

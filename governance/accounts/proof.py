@@ -52,9 +52,11 @@ def proofs_of(request: HttpRequest) -> dict[str, bool]:
     user: Any = request.user
     with_app, with_passkey = device_of(user) is not None, has_passkey(user)
     return {
-        "with_app": with_app, "with_passkey": with_passkey, "with_code": with_app or with_passkey,
+        "with_app": with_app,
+        "with_passkey": with_passkey,
+        "with_code": with_app or with_passkey,
         "possible": are_possible(request),
-    }  # fmt: skip
+    }
 
 
 def _refuse(user: User, sentence: Any) -> NoReturn:
@@ -69,9 +71,13 @@ def use_passkey(request: HttpRequest, user: User, answer: str) -> Mark:
     except WrongPasskey as wrong:
         log.warning("%s was refused a passkey: %s", user.get_username(), wrong.reason)
         security_log.note(
-            "second_factor_failed", request, user=user.get_username(), user_id=user.pk, kind="passkey",
+            "second_factor_failed",
+            request,
+            user=user.get_username(),
+            user_id=user.pk,
+            kind="passkey",
             reason=wrong.reason,
-        )  # fmt: skip
+        )
         raise
 
 

@@ -164,9 +164,13 @@ def token_name(token: ApiToken) -> str:
 def by_somebody(event: str, by: Actor, fields: Mapping[str, Any]) -> None:
     """Log a change by a service, once it is committed."""
     note_on_commit(
-        event, by=by.username, by_id=by.user_id, by_token=by.token_id or None,
-        acting_for=by.acting_for or None, **fields,
-    )  # fmt: skip
+        event,
+        by=by.username,
+        by_id=by.user_id,
+        by_token=by.token_id or None,
+        acting_for=by.acting_for or None,
+        **fields,
+    )
 
 
 # --- refusals -----------------------------------------------------------------------------------------------
@@ -210,12 +214,17 @@ class Refusals:
         data = getattr(response, "data", None)
         code = data.get("code") if isinstance(data, Mapping) else None
         note_refusal(
-            "refused", request, (who.get("by_id") or client_address(request),), **who,
+            "refused",
+            request,
+            (who.get("by_id") or client_address(request),),
+            **who,
             method=request.method if request.method in METHODS else "OTHER",
             # the pattern, never the path: that can hold a lead's id
-            route=found.route if found else None, view=found.view_name if found else None, code=code,
+            route=found.route if found else None,
+            view=found.view_name if found else None,
+            code=code,
             status=response.status_code,
-        )  # fmt: skip
+        )
 
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -84,9 +84,14 @@ def issue_token(
     if len(label) > LABEL_LENGTH:
         raise Invalid({"label": [_("At most %(most)d characters.") % {"most": LABEL_LENGTH}]})
     token, text = ApiToken.objects.create(
-        user=user, expiry=timedelta(days=days), label=label, scopes=sorted(set(scopes)),
-        calls_per_minute=calls_per_minute, issuer_id=by.user_id, issued_by=by.username[:ACTOR_LENGTH],
-    )  # fmt: skip
+        user=user,
+        expiry=timedelta(days=days),
+        label=label,
+        scopes=sorted(set(scopes)),
+        calls_per_minute=calls_per_minute,
+        issuer_id=by.user_id,
+        issued_by=by.username[:ACTOR_LENGTH],
+    )
     told = {"scopes": token.scopes, "ends": str(token.expiry.date())}
     record(Kind.ISSUED, user, by=by, at=at, token=token.short_id, details=told)
     return Issued(text, token)
@@ -215,10 +220,14 @@ def _set_access(user: User, changes: Mapping[str, Any], *, by: Actor, at: dateti
             % {"name": now.username},
         )
     change = RoleChange(
-        user=now, role_before=now.role, active_before=now.is_active, changed_at=at,
-        changed_by=by.working_name[:ACTOR_LENGTH], reason=why,
+        user=now,
+        role_before=now.role,
+        active_before=now.is_active,
+        changed_at=at,
+        changed_by=by.working_name[:ACTOR_LENGTH],
+        reason=why,
         correlation_id=by.correlation_id[:CORRELATION_LENGTH],
-    )  # fmt: skip
+    )
     for name, value in changes.items():
         setattr(now, name, value)
         setattr(user, name, value)

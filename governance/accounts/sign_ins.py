@@ -41,9 +41,14 @@ def begin(user_id: int, session_key: str, *, at: datetime, address: str | None, 
     """Record that somebody signed in with this session."""
     browser, system = read_device(agent)
     return SignIn.objects.create(
-        user_id=user_id, session_key=session_key, browser=browser, system=system, address=address,
-        started_at=at, seen_at=at,
-    )  # fmt: skip
+        user_id=user_id,
+        session_key=session_key,
+        browser=browser,
+        system=system,
+        address=address,
+        started_at=at,
+        seen_at=at,
+    )
 
 
 def see(sign_in: int, *, at: datetime, address: str | None) -> bool:

@@ -74,9 +74,14 @@ BASIS = {
 
 MOST_CODES = 12  # in a column
 DAYS = (
-    (0, _("Monday")), (1, _("Tuesday")), (2, _("Wednesday")), (3, _("Thursday")), (4, _("Friday")),
-    (5, _("Saturday")), (6, _("Sunday")),
-)  # fmt: skip
+    (0, _("Monday")),
+    (1, _("Tuesday")),
+    (2, _("Wednesday")),
+    (3, _("Thursday")),
+    (4, _("Friday")),
+    (5, _("Saturday")),
+    (6, _("Sunday")),
+)
 
 
 class ReferenceAdmin(HistoryAdmin):
@@ -118,7 +123,7 @@ class ClosureAdmin(RemovableReferenceAdmin):
             },
         ),
         (_("Why"), {"fields": ("change_reason",)}),
-    )  # fmt: skip
+    )
 
     @admin.display(description=_("province"), ordering="province")
     def province_name(self, closure: Closure) -> str:
@@ -194,7 +199,7 @@ class CityZoneAdmin(RemovableReferenceAdmin):
             },
         ),
         (_("Why"), {"fields": ("change_reason",)}),
-    )  # fmt: skip
+    )
 
 
 def read_point(text: str) -> tuple[str, tuple[str, ...]]:
@@ -210,10 +215,11 @@ class PointForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets th
     """A form that takes a phone number or address, of which only the keyed hash is stored."""
 
     point = forms.CharField(
-        label=_("Phone or e-mail"), max_length=254,
+        label=_("Phone or e-mail"),
+        max_length=254,
         widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
         help_text=_("Stored as a keyed hash only; it cannot be read again."),
-    )  # fmt: skip
+    )
 
     def clean_point(self) -> tuple[str, tuple[str, ...]]:
         return read_point(self.cleaned_data["point"])
@@ -480,10 +486,15 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
         "actor",
     )  # fmt: skip
     list_filter = (
-        "ok", one_of("reason", _("reason"), SENTENCES.items),
-        one_of("channel", _("channel"), lambda: CHANNEL_CHOICES), "door", "overridden", "happened",
-        one_of("province", _("province"), lambda: Province.choices), "created_at",
-    )  # fmt: skip
+        "ok",
+        one_of("reason", _("reason"), SENTENCES.items),
+        one_of("channel", _("channel"), lambda: CHANNEL_CHOICES),
+        "door",
+        "overridden",
+        "happened",
+        one_of("province", _("province"), lambda: Province.choices),
+        "created_at",
+    )
     search_fields = ("lead_id__exact", "correlation_id__exact")
     search_help_text = _("A whole lead id, correlation id, phone number or e-mail address")
     sortable_by = ("created_at",)
@@ -523,8 +534,9 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
         if decision.policy_id is None:
             return str(_("none was there"))
         return gettext("no. %(id)s, version %(version)s") % {
-            "id": decision.policy_id, "version": decision.policy_version,
-        }  # fmt: skip
+            "id": decision.policy_id,
+            "version": decision.policy_version,
+        }
 
     basis_told = column(_("versions used"), lambda decision: facts(decision.basis, BASIS))
     where = column(_("place"), lambda decision: f"{decision.province}/{decision.market}", ordering="province")

@@ -54,9 +54,14 @@ class UnreadableList(Invalid):
 
 @needs_right(IMPORT, refusal=gettext_lazy("Only a manager imports the do-not-call list."))
 def import_do_not_call(
-    path: Path, *, list_date: date, by: Actor, at: datetime, area_codes: Iterable[str] = (),
+    path: Path,
+    *,
+    list_date: date,
+    by: Actor,
+    at: datetime,
+    area_codes: Iterable[str] = (),
     say: Callable[[int], None] = lambda count: None,
-) -> DoNotCallImport:  # fmt: skip
+) -> DoNotCallImport:
     """Suppress calls to every number of the list as of `list_date`, one per line, and record the import.
 
     `area_codes` are those that the list covers, with or without numbers; by default those of its numbers.

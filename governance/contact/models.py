@@ -67,9 +67,13 @@ class Closure(models.Model):
     """
 
     province = models.CharField(
-        _("province"), max_length=2, choices=Province.choices, blank=True, default="",
+        _("province"),
+        max_length=2,
+        choices=Province.choices,
+        blank=True,
+        default="",
         help_text=_("Blank: everywhere."),
-    )  # fmt: skip
+    )
     date = models.DateField(_("date"))
     closed = models.BooleanField(
         _("closed"), default=True, help_text=_("Off: a public holiday on this date counts as a working day.")
@@ -161,9 +165,13 @@ class Suppression(Written, AppendOnly):
     source = models.CharField(_("source"), max_length=13, choices=Source.choices)
     reason = models.CharField(_("reason"), max_length=200, blank=True, default="")
     press = models.CharField(  # noqa: DJ001  # a column with a default would rebuild a table that is written once
-        _("recorded by key"), max_length=PRESS_LENGTH, null=True, blank=True, editable=False,
+        _("recorded by key"),
+        max_length=PRESS_LENGTH,
+        null=True,
+        blank=True,
+        editable=False,
         help_text=_("Names the press of a key that recorded this stop; its undo ends this stop alone."),
-    )  # fmt: skip
+    )
     at = models.DateTimeField(_("at"))
 
     class Meta:
@@ -226,16 +234,20 @@ class ConsentStatement(Versioned):
     """
 
     channel = models.CharField(
-        _("channel"), max_length=CODE_LENGTH, choices=WRITTEN_CHOICES, unique=True,
+        _("channel"),
+        max_length=CODE_LENGTH,
+        choices=WRITTEN_CHOICES,
+        unique=True,
         error_messages={"unique": _("There is a statement for this channel already.")},
-    )  # fmt: skip
+    )
     how = models.TextField(
-        _("how consent is obtained"), max_length=STATEMENT_LENGTH,
+        _("how consent is obtained"),
+        max_length=STATEMENT_LENGTH,
         help_text=_(
             "In words a regulator can follow: where people agree, what they are told, where the proof "
             "is kept. If nobody is contacted this way, say so."
         ),
-    )  # fmt: skip
+    )
 
     class Meta:
         verbose_name = _("statement on consent")
@@ -255,9 +267,11 @@ class DoNotCallImport(Written, AppendOnly):
     added = models.PositiveIntegerField(_("new"))
     unreadable = models.PositiveIntegerField(_("unreadable lines"))
     area_codes = models.JSONField(
-        _("area codes"), null=True, blank=True,
+        _("area codes"),
+        null=True,
+        blank=True,
         help_text=_("The area codes that the list covers; blank for imports from before they were recorded."),
-    )  # fmt: skip
+    )
     at = models.DateTimeField(_("imported"))
 
     class Meta:
@@ -306,16 +320,20 @@ class AreaCodeStatement(Versioned):
     """
 
     area_code = models.CharField(
-        _("area code"), max_length=3, unique=True, validators=[validate_area_code],
+        _("area code"),
+        max_length=3,
+        unique=True,
+        validators=[validate_area_code],
         error_messages={"unique": _("There is a statement for this area code already.")},
-    )  # fmt: skip
+    )
     only_exempt = models.BooleanField(
-        _("only exempt numbers are called"), default=True,
+        _("only exempt numbers are called"),
+        default=True,
         help_text=_(
             "Exempt: express consent to calls at that number, a business relationship in the last 18 months, "
             "an inquiry in the last 6 months. Clear it when the statement no longer holds."
         ),
-    )  # fmt: skip
+    )
 
     class Meta:
         verbose_name = _("statement on an area code")
@@ -374,9 +392,11 @@ class HashKeyCheck(KeyCheck):
     """A fingerprint of each key that hashes contact points."""
 
     moved_at = models.DateTimeField(
-        _("contact points moved to it"), null=True, blank=True,
+        _("contact points moved to it"),
+        null=True,
+        blank=True,
         help_text=_("Blank: a rotation is not finished; run manage.py rotate_contact_key again."),
-    )  # fmt: skip
+    )
 
     class Meta:
         verbose_name = _("check of the hash key")

@@ -94,9 +94,13 @@ class ListedNumber:
         area = self.area
         previous = None if area.previous is None else area.previous.isoformat()
         return [
-            self.digest, area.area_code, area.list_date.isoformat(), area.since.isoformat(), previous,
+            self.digest,
+            area.area_code,
+            area.list_date.isoformat(),
+            area.since.isoformat(),
+            previous,
             area.import_id,
-        ]  # fmt: skip
+        ]
 
     @classmethod
     def from_json(cls, kept: Sequence[Any]) -> ListedNumber:

@@ -112,9 +112,12 @@ def _law_and_closures() -> Any:
         "from_time",
     )
     hours = StatutoryHours.objects.filter(jurisdiction__any_of=Listed("jurisdictions")).annotate(
-        place=F("jurisdiction"), on=F("valid_from"), title=Value("", CharField()),
-        shut=Value(None, BooleanField()), from_time=Value(None, TimeField()),
-    )  # fmt: skip
+        place=F("jurisdiction"),
+        on=F("valid_from"),
+        title=Value("", CharField()),
+        shut=Value(None, BooleanField()),
+        from_time=Value(None, TimeField()),
+    )
     between = (Param("since", DateField()), Param("until", DateField()))
     closures = Closure.objects.filter(province__any_of=Listed("places"), date__range=between).annotate(
         place=F("province"), on=F("date"), channel=Value("", CharField()), days=Value(None, JSONField()),
@@ -208,10 +211,13 @@ def _personal_rows() -> Any:
     contacts = hooks.contacts_of.ask(Listed("digests"), Param("since", DateTimeField()))
     # the newest national list of each area code, its days as text: other tables have instants there
     lists = AreaCodeList.objects.filter(area_code__any_of=Listed("area_codes")).annotate(
-        table=Value("L", CharField()), number=Cast("source_id", BigIntegerField()),
-        channel=Value("", CharField()), what=Cast("list_date", CharField()),
-        ends=Value(None, DateTimeField()), of_press=Cast("previous_date", CharField()),
-    )  # fmt: skip
+        table=Value("L", CharField()),
+        number=Cast("source_id", BigIntegerField()),
+        channel=Value("", CharField()),
+        what=Cast("list_date", CharField()),
+        ends=Value(None, DateTimeField()),
+        of_press=Cast("previous_date", CharField()),
+    )
     columns = lists.order_by().values_list(
         "table", "number", "area_code", "channel", "what", "since", "ends", "of_press"
     )
@@ -292,7 +298,7 @@ def _suppressions_and_consents(which_s: Q, which_c: Q) -> Any:
             what=F("kind"),
             ends=F("expires_at"),
             of_press=Value(None, CharField()),
-        )  # fmt: skip
+        )
         .values_list(*hooks.PERSONAL_COLUMNS)
     )
     return suppressions.union(consents, all=True)

@@ -535,9 +535,13 @@ def judge_at(question: Question, calendar: Calendar, policy_state: str, moment: 
     checks = _personal_checks(question, policy_state, calendar.rules, moment.at, basis)
     frequency = _frequency_check(question, calendar.rules, moment.zones, moment.at, basis)
     return _verdict(
-        [*checks, *moment.checks, frequency], basis | moment.basis, law=moment.law, zones=moment.zones,
-        local_times=moment.local_times, citation=moment.citation,
-    )  # fmt: skip
+        [*checks, *moment.checks, frequency],
+        basis | moment.basis,
+        law=moment.law,
+        zones=moment.zones,
+        local_times=moment.local_times,
+        citation=moment.citation,
+    )
 
 
 def moment_of(calendar: Calendar, zones: Sequence[str], at: datetime) -> Moment:
@@ -567,9 +571,10 @@ def moment_of(calendar: Calendar, zones: Sequence[str], at: datetime) -> Moment:
         law = bool(citation)
     checks = [Check(HOLIDAY, "fail", "holiday") if shut else Check(HOLIDAY, "pass")]
     outside = [
-        moment for moment, (_weekday, minute) in zip(times, moments, strict=True)
+        moment
+        for moment, (_weekday, minute) in zip(times, moments, strict=True)
         if not any(start <= minute < end for start, end in calendar.legal_hours(moment.date()))
-    ]  # fmt: skip
+    ]
     rows = {row.id: row for moment in times for row in calendar.rows_in_force(moment.date())}
     basis["statutory"] = sorted(rows)
     if outside and not citation:

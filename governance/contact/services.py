@@ -219,9 +219,12 @@ class GateContext:
 
 def _zones(where: Where, policy: PolicyRow | None) -> tuple[str, ...]:
     return zones_for(
-        where.place.province, own=where.zone, policy=policy.timezone if policy else "",
-        city=where.city_zone, market=where.market_zone,
-    )  # fmt: skip
+        where.place.province,
+        own=where.zone,
+        policy=policy.timezone if policy else "",
+        city=where.city_zone,
+        market=where.market_zone,
+    )
 
 
 def _hours_around(
@@ -295,9 +298,13 @@ class Records:
 
 
 def question_about(
-    channel: str, points: Sequence[hooks.PointFacts], score: Decimal | None, *, at: datetime,
+    channel: str,
+    points: Sequence[hooks.PointFacts],
+    score: Decimal | None,
+    *,
+    at: datetime,
     personal: bool = True,
-) -> Question:  # fmt: skip
+) -> Question:
     """Return the question for a person with these points; loads what is stored about them in one query."""
     return questions_about((channel,), points, score, at=at, personal=personal)[channel]
 
@@ -345,12 +352,18 @@ def questions_of_people(
                 ListedNumber(
                     known.get(point.digest, point.digest), records.lists[point.area_code], point.digest
                 )
-                for point in points if channel == CALL and point.area_code in records.lists
-            )  # fmt: skip
+                for point in points
+                if channel == CALL and point.area_code in records.lists
+            )
             of_channel[channel] = records.question(
-                channel, sorted({known.get(digest, digest) for digest in named}), every, personal=personal,
-                has_points=any(point.kind == kind for point in points), score=score, numbers=numbers,
-            )  # fmt: skip
+                channel,
+                sorted({known.get(digest, digest) for digest in named}),
+                every,
+                personal=personal,
+                has_points=any(point.kind == kind for point in points),
+                score=score,
+                numbers=numbers,
+            )
     return found
 
 
@@ -436,9 +449,14 @@ def can_contact(
         today = at.astimezone(ZoneInfo(gate.zone)).date()
         turn = gate.turn(at)
         verdict = judge_as_given(
-            question, turn.hours.calendar, turn.policy_state,
-            weekday=weekday, minute=minute, today=today, at=at,
-        )  # fmt: skip
+            question,
+            turn.hours.calendar,
+            turn.policy_state,
+            weekday=weekday,
+            minute=minute,
+            today=today,
+            at=at,
+        )
         return Answer(channel, verdict, gate, scope, None, (*warnings, *_exempted(verdict)))
     verdict = gate.judge(question, at)
     then = gate.next_allowed(question, at, verdict)
@@ -509,16 +527,18 @@ def judge_again(kept: ContactDecision) -> Verdict:
         [plain_closure(row) for row in closures],
     )
     question = Question(
-        kept.channel, True, bool(kept.phone_digest or kept.email_digest), kept.lead_score,
-        tuple(on_record.suppressions), tuple(on_record.consents),
+        kept.channel,
+        True,
+        bool(kept.phone_digest or kept.email_digest),
+        kept.lead_score,
+        tuple(on_record.suppressions),
+        tuple(on_record.consents),
         tuple(ContactRow.from_json(row) for row in kept.basis.get("contacts", ())),
-        tuple(
-            InboundRow(digest, datetime.fromisoformat(at)) for digest, at in kept.basis.get("inbound", ())
-        ),
+        tuple(InboundRow(digest, datetime.fromisoformat(at)) for digest, at in kept.basis.get("inbound", ())),
         bool(kept.basis.get("awaited")),
         tuple(ListedNumber.from_json(row) for row in kept.basis.get("lists", ())),
         renamed=tuple(renamed.items()),
-    )  # fmt: skip
+    )
     state = "policy_missing" if policy is None else "" if policy.enabled else "policy_disabled"
     return judge(question, calendar, state, kept.zones, kept.at)
 
@@ -530,8 +550,10 @@ NOT_TAKEN_BACK = gettext_lazy("Your role does not undo opt-outs.")
 NOT_THIS_KIND = gettext_lazy("Your role does not record this kind of consent.")
 # what VAs and closers record as well; the rest is for managers
 _RIGHT_TO_RECORD: Mapping[str, str] = {
-    Consent.Kind.EXPRESS: HEARD, Consent.Kind.INQUIRY: INQUIRED, Consent.Kind.WITHDRAWN: SUPPRESS,
-}  # fmt: skip
+    Consent.Kind.EXPRESS: HEARD,
+    Consent.Kind.INQUIRY: INQUIRED,
+    Consent.Kind.WITHDRAWN: SUPPRESS,
+}
 
 
 @verb(Execution.OBSERVE_ONLY, right=SUPPRESS, refusal=gettext_lazy("Your role does not record opt-outs."))
@@ -581,11 +603,16 @@ def lift_suppression(
         ended |= set(written.values_list("point_digest", flat=True))
     Suppression.objects.bulk_create(
         Suppression(
-            point_digest=digest, channel=channel, action=Suppression.Action.LIFT,
-            source=Suppression.Source.MANAGER, reason=reason.strip()[:200], at=at, **by.written(),
+            point_digest=digest,
+            channel=channel,
+            action=Suppression.Action.LIFT,
+            source=Suppression.Source.MANAGER,
+            reason=reason.strip()[:200],
+            at=at,
+            **by.written(),
         )
         for digest in sorted(ended)
-    )  # fmt: skip
+    )
 
 
 @verb(Execution.OBSERVE_ONLY, right=UNDO, refusal=NOT_TAKEN_BACK)
@@ -597,11 +624,16 @@ def lift_press(points: Sequence[str], press: str, *, by: Actor, at: datetime) ->
     pressed = stops.values_list("point_digest", "channel", "source")
     Suppression.objects.bulk_create(
         Suppression(
-            point_digest=digest, channel=channel, action=Suppression.Action.LIFT, source=source, press=press,
-            at=at, **by.written(),
+            point_digest=digest,
+            channel=channel,
+            action=Suppression.Action.LIFT,
+            source=source,
+            press=press,
+            at=at,
+            **by.written(),
         )
         for digest, channel, source in sorted(set(pressed))
-    )  # fmt: skip
+    )
 
 
 def consent_expiry(kind: str, obtained: datetime) -> datetime | None:

@@ -49,8 +49,12 @@ def state_consent(
     row, _changed = revise(
         ConsentStatement.objects.filter(channel=channel),
         lambda: ConsentStatement(channel=channel),
-        change, by=by, at=at, reason=reason.strip(), expected_version=expected_version,
-    )  # fmt: skip
+        change,
+        by=by,
+        at=at,
+        reason=reason.strip(),
+        expected_version=expected_version,
+    )
     return row
 
 
@@ -93,6 +97,10 @@ def state_exempt_calls(
     row, _changed = revise(
         AreaCodeStatement.objects.filter(area_code=code),
         lambda: AreaCodeStatement(area_code=code),
-        change, by=by, at=at, reason=why, expected_version=expected_version,
-    )  # fmt: skip
+        change,
+        by=by,
+        at=at,
+        reason=why,
+        expected_version=expected_version,
+    )
     return row

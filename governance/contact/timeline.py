@@ -16,11 +16,16 @@ def timeline(lead_id: str) -> list[Happened]:
     rows = ContactDecision.objects.filter(lead_id=lead_id).order_by("-created_at")[:MOST]
     return [
         Happened(
-            row.created_at, "allowed" if row.ok else "refused",
+            row.created_at,
+            "allowed" if row.ok else "refused",
             _("Contact allowed · %(channel)s") % {"channel": row.channel}
             if row.ok
             else _("Contact refused · %(channel)s") % {"channel": row.channel},
-            sentence(row.reason), row.actor, row.correlation_id, "governance.contactdecision", row.pk,
+            sentence(row.reason),
+            row.actor,
+            row.correlation_id,
+            "governance.contactdecision",
+            row.pk,
         )
         for row in rows
-    ]  # fmt: skip
+    ]

@@ -182,22 +182,33 @@ class TransfersStops(TakesRows):
 
     def columns(self, request: HttpRequest) -> list[tuple[str, Any]]:
         return [
-            ("point", _("Phone or e-mail")), ("channel", _("channel")), ("source", _("source")),
+            ("point", _("Phone or e-mail")),
+            ("channel", _("channel")),
+            ("source", _("source")),
             ("action", _("action")),
-        ]  # fmt: skip
+        ]
 
     def take(
-        self, request: HttpRequest, rows: Sequence[Row], *, dry_run: bool, options: Mapping[str, Any],
+        self,
+        request: HttpRequest,
+        rows: Sequence[Row],
+        *,
+        dry_run: bool,
+        options: Mapping[str, Any],
         named: dict[Any, Any],
-    ) -> Preview:  # fmt: skip
+    ) -> Preview:
         seen, fresh = compare(rows, self.columns(request), named)
         if not dry_run:
             by, at = by_of(request), timezone.now()
             for (channel, source), points in fresh.items():
                 suppress(
-                    [hashes[0] for hashes in points], by=by, at=at, source=source, channel=channel,
+                    [hashes[0] for hashes in points],
+                    by=by,
+                    at=at,
+                    source=source,
+                    channel=channel,
                     others=list(chain.from_iterable(points)),
-                )  # fmt: skip
+                )
         return seen
 
     def sheet(self, request: HttpRequest, *, by: Actor, at: datetime) -> Iterator[list[str]]:

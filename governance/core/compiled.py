@@ -1,10 +1,10 @@
 """Queries whose SQL is compiled once and not at every call, which is half the cost of a small read.
 
-Such a query is an ordinary queryset with a `Slot` wherever a value comes later:
+Such a query is an ordinary queryset with a `Param` wherever a value comes later:
 
-    @Prepared
+    @CompiledQuery
     def of_province() -> QuerySet[MarketPolicy]:
-        return MarketPolicy.objects.filter(province=Slot("province"))
+        return MarketPolicy.objects.filter(province=Param("province"))
 
     rows = of_province(province="ON")
 """

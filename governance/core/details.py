@@ -40,11 +40,13 @@ def read_detail(raw: object) -> dict[str, Any]:
             )
         if not _is_plain(value):
             raise ValidationError(
-                _("“%(key)s” must be a number up to 999,999,999.99, true or false, or a code of at most 40 "
-                  "letters, digits and _ . : / - that begins with a letter: free text is not kept here."),
+                _(
+                    "“%(key)s” must be a number up to 999,999,999.99, true or false, or a code of at most 40 "
+                    "letters, digits and _ . : / - that begins with a letter: free text is not kept here."
+                ),
                 code="invalid_detail",
                 params={"key": key},
-            )  # fmt: skip
+            )
     return dict(raw)
 
 

@@ -162,8 +162,12 @@ def read_windows(raw: object) -> tuple[Window, ...]:
             if same_day and window.start < earlier.end and earlier.start < window.end:
                 raise wrong_rules(
                     _("Window %(a)s (%(window)s) overlaps window %(b)s (%(other)s) on day %(day)s."),
-                    a=number, window=window, b=earlier_number, other=earlier, day=min(same_day),
-                )  # fmt: skip
+                    a=number,
+                    window=window,
+                    b=earlier_number,
+                    other=earlier,
+                    day=min(same_day),
+                )
     return tuple(windows)
 
 
@@ -186,8 +190,9 @@ def _read_window(number: int, item: object) -> Window:
         if type(day) is not int or day not in DAYS:
             raise wrong_rules(
                 _("Window %(number)s has the unknown day %(day)s; use 0 for Monday to 6 for Sunday."),
-                number=number, day=str(day)[:20],
-            )  # fmt: skip
+                number=number,
+                day=str(day)[:20],
+            )
     if len(set(days)) != len(days):
         raise wrong_rules(_("Window %(number)s names a day twice."), number=number)
     try:
@@ -199,16 +204,19 @@ def _read_window(number: int, item: object) -> Window:
                 "Window %(number)s has the time “%(time)s”; "
                 "write it as 09:00, and midnight at the end as 24:00."
             ),
-            number=number, time=str(wrong)[:20],
-        ) from None  # fmt: skip
+            number=number,
+            time=str(wrong)[:20],
+        ) from None
     if end <= start:
         raise wrong_rules(
             _(
                 "Window %(number)s ends at %(end)s, which is not after its start %(start)s; "
                 "a night is two windows."
             ),
-            number=number, start=write_clock(start), end=write_clock(end),
-        )  # fmt: skip
+            number=number,
+            start=write_clock(start),
+            end=write_clock(end),
+        )
     return Window(tuple(sorted(days)), start, end)
 
 

@@ -204,9 +204,11 @@ class PlaceModel(models.Model):
 
     province = models.CharField(_("province"), max_length=2, choices=Province.choices)
     market = models.CharField(
-        _("market"), max_length=MARKET_LENGTH, default=ALL,
+        _("market"),
+        max_length=MARKET_LENGTH,
+        default=ALL,
         help_text=_("A city or area as your team calls it; ALL holds wherever no market has its own row."),
-    )  # fmt: skip
+    )
     market_key = models.CharField(max_length=MARKET_LENGTH * 3, editable=False, default=ALL)
 
     class Meta:

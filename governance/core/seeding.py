@@ -40,10 +40,12 @@ def plant(
     history._default_manager.bulk_create(
         history(
             **{name: getattr(keyed[tuple(row[name] for name in key)], name) for name in fields},
-            history_date=at, history_type="+", history_change_reason=SEED,
+            history_date=at,
+            history_type="+",
+            history_change_reason=SEED,
         )
         for row in fresh
-    )  # fmt: skip
+    )
     return len(made)
 
 

@@ -70,10 +70,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
     list_filter = ("prod_use_enabled",)
     ordering = ("domain",)
     history_list_display = ("version", "prod_use_enabled")
-    readonly_fields = (
-        "carried", "trials_shown",
-        "rate_shown", "days_shown",
-    )  # fmt: skip
+    readonly_fields = ("carried", "trials_shown", "rate_shown", "days_shown")
     fixed = ("domain",)
     fieldsets = (
         (None, {"fields": ("domain", "prod_use_enabled")}),

@@ -37,35 +37,46 @@ def validate_domain(name: str) -> None:
 
 def _fraction(label: Any, **options: Any) -> models.DecimalField[Any, Any]:
     return models.DecimalField(
-        label, max_digits=5, decimal_places=4, validators=[MinValueValidator(0), MaxValueValidator(1)],
+        label,
+        max_digits=5,
+        decimal_places=4,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
         **options,
-    )  # fmt: skip
+    )
 
 
 class HeimdallPolicy(Versioned):
     """A domain's minimums for driving production. Every version is kept."""
 
     domain = models.CharField(
-        _("domain"), max_length=rules.DOMAIN_LENGTH, unique=True, validators=[validate_domain],
+        _("domain"),
+        max_length=rules.DOMAIN_LENGTH,
+        unique=True,
+        validators=[validate_domain],
         help_text=_("What is recommended, in capitals, such as WHOLESALE_OFFER."),
         error_messages={"unique": _("There is a policy for this domain already.")},
-    )  # fmt: skip
+    )
     min_confidence_prod = _fraction(
-        _("minimum confidence"), default=Decimal("0.95"),
+        _("minimum confidence"),
+        default=Decimal("0.95"),
         help_text=_("A recommendation below this confidence is never used in production, 0 to 1."),
-    )  # fmt: skip
+    )
     min_sandbox_trials = models.PositiveIntegerField(
-        _("minimum trials"), default=100, validators=[MaxValueValidator(TRIALS_MAX)],
+        _("minimum trials"),
+        default=100,
+        validators=[MaxValueValidator(TRIALS_MAX)],
         help_text=_("How many sandbox trials there must be in the last days."),
-    )  # fmt: skip
+    )
     min_sandbox_success_rate = _fraction(
-        _("minimum success rate"), default=Decimal("0.85"),
+        _("minimum success rate"),
+        default=Decimal("0.85"),
         help_text=_("The share of those trials that must have succeeded, 0 to 1."),
-    )  # fmt: skip
+    )
     prod_use_enabled = models.BooleanField(
-        _("production use"), default=False,
+        _("production use"),
+        default=False,
         help_text=_("Can be switched on only while the scorecard supports it, and off at any time."),
-    )  # fmt: skip
+    )
 
     objects: ClassVar[Any] = PolicyQuerySet.as_manager()
 
@@ -181,9 +192,12 @@ class HeimdallEvent(Written, AppendOnly):
     success = models.BooleanField(_("success"), null=True)
     reason = models.CharField(_("verdict"), max_length=40, blank=True, default="")
     recommendation = models.ForeignKey(
-        HeimdallRecommendation, models.PROTECT, null=True, related_name="events",
+        HeimdallRecommendation,
+        models.PROTECT,
+        null=True,
+        related_name="events",
         verbose_name=_("recommendation"),
-    )  # fmt: skip
+    )
     policy_version = models.PositiveIntegerField(_("policy version"), null=True)
     created_at = models.DateTimeField(_("created"))
 

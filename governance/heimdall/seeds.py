@@ -20,12 +20,17 @@ _CHARTER = (
 def _rows() -> list[dict[str, Any]]:
     return [
         {
-            "domain": domain, "min_confidence_prod": Decimal(confidence), "min_sandbox_trials": trials,
-            "min_sandbox_success_rate": Decimal(rate), "prod_use_enabled": False, "version": 1,
-            "changed_by": SEED, "reason": SEED,
+            "domain": domain,
+            "min_confidence_prod": Decimal(confidence),
+            "min_sandbox_trials": trials,
+            "min_sandbox_success_rate": Decimal(rate),
+            "prod_use_enabled": False,
+            "version": 1,
+            "changed_by": SEED,
+            "reason": SEED,
         }
         for domain, confidence, trials, rate in _CHARTER
-    ]  # fmt: skip
+    ]
 
 
 def seed(get: GetModel, at: datetime) -> None:

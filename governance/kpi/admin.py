@@ -40,9 +40,11 @@ class KpiEventAdmin(ReadOnlyAdmin):
     )
     list_filter = (
         on_board(_rate(CONTACT_COMPLIANCE), _rate(OFFER_ACCEPT_RATE), _rate(CONTRACT_RATE)),
-        by_index("domain", _("domain")), by_index("metric", _("metric"), within="domain"), "success",
+        by_index("domain", _("domain")),
+        by_index("metric", _("metric"), within="domain"),
+        "success",
         "created_at",
-    )  # fmt: skip
+    )
     search_fields = ("correlation_id__exact",)
     search_help_text = _("A whole correlation id")
     sortable_by = ("created_at",)

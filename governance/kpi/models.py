@@ -89,9 +89,11 @@ class Target(Versioned):
     metric = models.CharField(_("figure"), max_length=40, unique=True, choices=METRIC_CHOICES)
     comparison = models.CharField(_("should be"), max_length=10, choices=Comparison)
     value = models.DecimalField(
-        _("target value"), max_digits=9, decimal_places=4,
+        _("target value"),
+        max_digits=9,
+        decimal_places=4,
         help_text=_("A rate is a fraction from 0 to 1, such as 0.9; of throttles it is their number."),
-    )  # fmt: skip
+    )
 
     class Meta:
         verbose_name = _("target")

@@ -14,11 +14,15 @@ KEY = ("metric",)
 def _rows() -> list[dict[str, Any]]:
     return [
         {
-            "metric": target.name, "comparison": target.comparison, "value": target.value, "version": 1,
-            "changed_by": SEED, "reason": SEED,
+            "metric": target.name,
+            "comparison": target.comparison,
+            "value": target.value,
+            "version": 1,
+            "changed_by": SEED,
+            "reason": SEED,
         }
         for target in TARGETS.values()
-    ]  # fmt: skip
+    ]
 
 
 def seed(get: GetModel, at: datetime) -> None:

@@ -42,9 +42,14 @@ def set_target(
         target.comparison, target.value = comparison, value
 
     target, _changed = revise(
-        Target.objects.filter(metric=metric), _unknown, change,
-        by=by, at=at, reason=reason.strip(), expected_version=expected_version,
-    )  # fmt: skip
+        Target.objects.filter(metric=metric),
+        _unknown,
+        change,
+        by=by,
+        at=at,
+        reason=reason.strip(),
+        expected_version=expected_version,
+    )
     return target
 
 

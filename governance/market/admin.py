@@ -170,9 +170,14 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
                 timezone=obj.timezone, reason=reason, expected_version=expected,
             )  # fmt: skip
         scheduled = schedule_change(
-            place, by=by_of(request), at=timezone.now(), effective_from=start, reason=reason,
-            expected_version=expected, **_changed(obj),
-        )  # fmt: skip
+            place,
+            by=by_of(request),
+            at=timezone.now(),
+            effective_from=start,
+            reason=reason,
+            expected_version=expected,
+            **_changed(obj),
+        )
         request.scheduled = scheduled  # type: ignore[attr-defined]  # read by _after_scheduling
         return obj
 

@@ -74,44 +74,56 @@ def read_start(text: str, zone: str) -> datetime | None:
 
 def _channels(label: Any, help_text: Any) -> forms.MultipleChoiceField:
     return forms.MultipleChoiceField(
-        label=label, help_text=help_text, required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        label=label,
+        help_text=help_text,
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
         choices=[(code, channel.plural) for code, channel in CHANNELS.items()],
-    )  # fmt: skip
+    )
 
 
 def _cap(label: Any, help_text: Any) -> forms.IntegerField:
     return forms.IntegerField(
-        label=label, help_text=help_text, min_value=1, max_value=MOST_CONTACTS, required=False,
+        label=label,
+        help_text=help_text,
+        min_value=1,
+        max_value=MOST_CONTACTS,
+        required=False,
         widget=UnfoldAdminIntegerFieldWidget(attrs={"min": "1", "max": str(MOST_CONTACTS)}),
-    )  # fmt: skip
+    )
 
 
 class PolicyForm(CarefulForm):
     """The form of a market policy, without JSON to type."""
 
     week = WeekField(
-        label=gettext_lazy("Contact hours"), required=False, widget=DrawnWeek,
+        label=gettext_lazy("Contact hours"),
+        required=False,
+        widget=DrawnWeek,
         help_text=gettext_lazy(
             "Local time. The start is inside, the end is not; several spans on a day are divided by a comma, "
             "and a night goes to 24:00 and begins again at 0:00 of the next day."
         ),
-    )  # fmt: skip
+    )
     channels = _channels(gettext_lazy("Enabled channels"), "")
     consent_channels = _channels(
         gettext_lazy("Channels that require consent"),
         gettext_lazy("Contact on these requires consent on record."),
     )
     min_score = forms.DecimalField(
-        label=gettext_lazy("Minimum lead score"), min_value=0, max_value=1, max_digits=13, decimal_places=12,
+        label=gettext_lazy("Minimum lead score"),
+        min_value=0,
+        max_value=1,
+        max_digits=13,
+        decimal_places=12,
         widget=UnfoldAdminDecimalFieldWidget(
             attrs={"step": "0.01", "min": "0", "max": "1", "data-slider": ""}
         ),
         help_text=gettext_lazy("0: no minimum. A lead without a score is never held back."),
-    )  # fmt: skip
+    )
     skip_holidays = forms.BooleanField(
-        label=gettext_lazy("No contact on holidays"), required=False,
-        widget=UnfoldBooleanSwitchWidget,
-    )  # fmt: skip
+        label=gettext_lazy("No contact on holidays"), required=False, widget=UnfoldBooleanSwitchWidget
+    )
     per_day = _cap(
         gettext_lazy("Contacts per day"),
         gettext_lazy(
@@ -137,13 +149,15 @@ class PolicyForm(CarefulForm):
     )
 
     effective_from = forms.CharField(
-        label=gettext_lazy("Takes effect"), required=False, max_length=40,
+        label=gettext_lazy("Takes effect"),
+        required=False,
+        max_length=40,
         widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}),
         help_text=gettext_lazy(
             "Blank: as soon as it is saved. Otherwise the policy stays as it is until this date and time, in "
             "the policy’s time zone, or else in the province’s main one."
         ),
-    )  # fmt: skip
+    )
 
     class Meta:
         model = MarketPolicy

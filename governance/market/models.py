@@ -45,10 +45,15 @@ class MarketPolicy(PlaceModel, Versioned):
     )
     rules = models.JSONField(_("rules"), default=default_rules)
     timezone = models.CharField(
-        _("time zone"), max_length=40, blank=True, default="", validators=[validate_zone],
-        help_text=_("Blank: the city's own time zone, otherwise every time zone of the province must allow "
-                    "it."),
-    )  # fmt: skip
+        _("time zone"),
+        max_length=40,
+        blank=True,
+        default="",
+        validators=[validate_zone],
+        help_text=_(
+            "Blank: the city's own time zone, otherwise every time zone of the province must allow it."
+        ),
+    )
 
     objects = MarketPolicyQuerySet.as_manager()
 
@@ -58,10 +63,11 @@ class MarketPolicy(PlaceModel, Versioned):
         ordering = ["province", "market"]
         constraints = [
             models.UniqueConstraint(
-                fields=["province", "market_key"], name="market_policy_once_per_market",
+                fields=["province", "market_key"],
+                name="market_policy_once_per_market",
                 violation_error_message=_("There is a policy for this province and market already."),
             )
-        ]  # fmt: skip
+        ]
         permissions = [
             ("view_operations", "Read policies, effective, can-contact, scores, nodes, sla and due"),
             ("edit_policies", "Change market policies"),
@@ -130,10 +136,11 @@ class ScheduledChange(PlaceModel):
         ]
         indexes = [
             models.Index(
-                fields=["effective_from"], condition=models.Q(cancelled_at=None, applied_at=None),
+                fields=["effective_from"],
+                condition=models.Q(cancelled_at=None, applied_at=None),
                 name="scheduled_changes_due",
             ),  # the job that applies them
-        ]  # fmt: skip
+        ]
 
     def __str__(self) -> str:
         return f"{self.province}/{self.market}"

@@ -51,10 +51,14 @@ def policies_in_time(of_them: Mapping[str, Any], more: Mapping[str, Any] | None 
     )
     changes = ScheduledChange.objects.pending().filter(**of_them).order_by()
     changes = changes.annotate(
-        what=Value(SCHEDULED, CharField()), enabled=Value(None, BooleanField()), rules=F("changes"),
-        timezone=Value("", CharField()), version=Value(0, IntegerField()), starts=F("effective_from"),
+        what=Value(SCHEDULED, CharField()),
+        enabled=Value(None, BooleanField()),
+        rules=F("changes"),
+        timezone=Value("", CharField()),
+        version=Value(0, IntegerField()),
+        starts=F("effective_from"),
         **nothing,
-    )  # fmt: skip
+    )
     return (
         policies.annotate(**version, **more)
         .values_list(*columns)

@@ -81,8 +81,10 @@ def _read_channels(name: str, raw: object) -> tuple[str, ...]:
         if channel not in CHANNELS:
             raise wrong_rules(
                 _("%(name)s has the unknown channel “%(channel)s”; use %(known)s."),
-                name=name, channel=channel[:20], known=", ".join(CHANNELS),
-            )  # fmt: skip
+                name=name,
+                channel=channel[:20],
+                known=", ".join(CHANNELS),
+            )
     return tuple(channel for channel in CHANNELS if channel in given)
 
 

@@ -61,9 +61,13 @@ def upsert_policy(
     policy: MarketPolicy
     policy, changed = revise(
         MarketPolicy.objects.of(place),
-        partial(_fresh, place), partial(_change, enabled=enabled, rules=rules, timezone=timezone),
-        by=by, at=at, reason=reason, expected_version=expected_version,
-    )  # fmt: skip
+        partial(_fresh, place),
+        partial(_change, enabled=enabled, rules=rules, timezone=timezone),
+        by=by,
+        at=at,
+        reason=reason,
+        expected_version=expected_version,
+    )
     if changed:
         _require_usable(place.province, waiting, at)
         hooks.on_gate_changed.ask(policy.province, by, at)
@@ -111,9 +115,12 @@ def schedule_change(
     unchanged = Change(0, place.province, place.market, place.market_key, effective_from, {})
     row = applied(before, unchanged)
     policy = MarketPolicy(
-        province=row.province, market=row.market, enabled=row.enabled, timezone=row.timezone,
+        province=row.province,
+        market=row.market,
+        enabled=row.enabled,
+        timezone=row.timezone,
         rules=read_rules(row.rules).as_json(),
-    )  # fmt: skip
+    )
     old = dict(policy.rules)
     _change(policy, enabled=enabled, rules=rules, timezone=timezone)
     checked(policy)
@@ -236,8 +243,10 @@ def _apply(change: ScheduledChange, at: datetime) -> None:
         partial(
             _change, enabled=values.get("enabled"), rules=values.get("rules"), timezone=values.get("timezone")
         ),
-        by=author, at=change.effective_from, reason=change.reason,
-    )  # fmt: skip
+        by=author,
+        at=change.effective_from,
+        reason=change.reason,
+    )
     change.applied_at, change.made_version = at, policy.version
     change.save(update_fields=["applied_at", "made_version"])
     hooks.on_gate_changed.ask(change.province, author, at)
@@ -308,9 +317,12 @@ def simulate_policy(
     row = in_force(pieces_at(policies_at([place], at), place), start)
     row = applied(row, Change(0, place.province, place.market, place.market_key, start, {}))
     policy = MarketPolicy(
-        province=row.province, market=row.market, enabled=row.enabled, rules=dict(row.rules),
+        province=row.province,
+        market=row.market,
+        enabled=row.enabled,
+        rules=dict(row.rules),
         timezone=row.timezone,
-    )  # fmt: skip
+    )
     _change(policy, enabled=enabled, rules=rules, timezone=timezone)
     checked(policy)
     draft = hooks.PolicyDraft(place, policy.enabled, policy.rules, policy.timezone, effective_from)

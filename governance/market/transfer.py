@@ -155,9 +155,14 @@ class TransfersMarketPolicies(TransfersPolicies):
         asked = self.read(row, place)
         expected = version_of(row["version"])
         change = schedule_change(
-            place, by=by, at=at, reason=reason, expected_version=expected, effective_from=asked.pop(START),
+            place,
+            by=by,
+            at=at,
+            reason=reason,
+            expected_version=expected,
+            effective_from=asked.pop(START),
             **asked,
-        )  # fmt: skip
+        )
         if change is None:
             seen.same += 1
             return

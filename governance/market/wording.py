@@ -112,9 +112,10 @@ def moves_in_words(moves: Moves, zone: str) -> list[str]:
         ngettext("%(count)s comes back", "%(count)s come back", moves.returned) % {"count": moves.returned},
     ]
     looked = ngettext(
-        "Of %(count)s open task that is due later:", "Of %(count)s open tasks that are due later:",
+        "Of %(count)s open task that is due later:",
+        "Of %(count)s open tasks that are due later:",
         moves.looked_at,
-    ) % {"count": moves.looked_at}  # fmt: skip
+    ) % {"count": moves.looked_at}
     if not (moves.moved or moves.held or moves.returned):
         said = [
             ngettext(

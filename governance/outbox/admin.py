@@ -41,9 +41,11 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
 
     list_display = ("created_at", "kind", "to", "subject", "attempts", "sent_at", "dead_at", "last_error")
     list_filter = (
-        "kind", ("sent_at", admin.EmptyFieldListFilter), ("dead_at", admin.EmptyFieldListFilter),
+        "kind",
+        ("sent_at", admin.EmptyFieldListFilter),
+        ("dead_at", admin.EmptyFieldListFilter),
         "created_at",
-    )  # fmt: skip
+    )
     search_fields = ("to", "subject", "correlation_id__startswith")
     search_help_text = _("Recipient, subject or correlation id (starts with)")
     ordering = ("-created_at", "-pk")

@@ -90,9 +90,13 @@ class JobSlot(models.Model):
     error = models.CharField(_("error"), max_length=200, blank=True, default="")
     # the database has the default too: workers of the previous release write rows without it
     by_hand = models.CharField(
-        _("by hand"), max_length=ACTOR_LENGTH, blank=True, default="", db_default="",
+        _("by hand"),
+        max_length=ACTOR_LENGTH,
+        blank=True,
+        default="",
+        db_default="",
         help_text=_("Who ran it by hand; blank for the scheduler."),
-    )  # fmt: skip
+    )
 
     class Meta:
         verbose_name = _("job run")

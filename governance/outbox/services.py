@@ -187,9 +187,12 @@ def _send(message: OutboxMessage, mail: BaseEmailBackend, at: datetime) -> int:
         return 0
     try:
         EmailMessage(
-            message.subject, message.body, to=[message.to], connection=mail,
+            message.subject,
+            message.body,
+            to=[message.to],
+            connection=mail,
             headers={"Message-ID": message_id(message)},
-        ).send()  # fmt: skip
+        ).send()
     except Exception as problem:  # whatever the mail server's error, the message stays for the next attempt
         log.warning("outbox message %s failed: %s", message.pk, type(problem).__name__)
         mail.close()  # the next message must not get a connection in the middle of this one
@@ -219,14 +222,18 @@ def _give_up(message: OutboxMessage, row: QuerySet[OutboxMessage], why: str, at:
             return
         for address in {address for found in hooks.told_of_trouble.ask() for address in found}:
             post_message(
-                GIVEN_UP, address, _("A message could not be sent"),
+                GIVEN_UP,
+                address,
+                _("A message could not be sent"),
                 _(
                     "“%(subject)s” to %(to)s failed %(tries)s times and will not be tried again: %(why)s. "
                     "Messages that failed permanently are listed in admin under outbox messages."
                 )
                 % {"subject": message.subject, "to": message.to, "tries": MAX_ATTEMPTS, "why": why},
-                once=f"given-up:{address}:{at:%Y-%m-%d}", at=at, correlation_id=message.correlation_id,
-            )  # fmt: skip
+                once=f"given-up:{address}:{at:%Y-%m-%d}",
+                at=at,
+                correlation_id=message.correlation_id,
+            )
 
 
 def last_beat() -> datetime | None:

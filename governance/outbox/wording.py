@@ -68,8 +68,9 @@ def schedule_in_words(interval: Any, crontab: Any) -> str:
                 return _("every minute")
             return _("every %(count)s minutes") % {"count": interval.every}
         return _("every %(count)s %(period)s") % {
-            "count": interval.every, "period": interval.get_period_display().lower(),
-        }  # fmt: skip
+            "count": interval.every,
+            "period": interval.get_period_display().lower(),
+        }
     return "–" if crontab is None else clock_in_words(crontab)
 
 
@@ -85,8 +86,9 @@ def clock_in_words(times: Any) -> str:
         if len(clocks) == 1:
             return said
         return _("%(daily)s; tried again each hour until %(end)s where it failed") % {
-            "daily": said, "end": clocks[1],
-        }  # fmt: skip
+            "daily": said,
+            "end": clocks[1],
+        }
     if daily and times.hour == times.minute == "*":
         return _("every minute")
     try:

@@ -138,9 +138,14 @@ def erase_person(kind: str, record_id: int, *, why: str, by: Actor, at: datetime
     for trace in (*registry.traces_of(person), *_general_traces(person)):
         counts[trace.table] += trace.erase()
     erasure = Erasure(
-        kind=kind, record_id=record_id, why=why, points=sorted(person.points), at=at,
-        counts={table: count for table, count in sorted(counts.items()) if count}, **by.written(),
-    )  # fmt: skip
+        kind=kind,
+        record_id=record_id,
+        why=why,
+        points=sorted(person.points),
+        at=at,
+        counts={table: count for table, count in sorted(counts.items()) if count},
+        **by.written(),
+    )
     erasure.save()  # PostgreSQL blanks those texts itself
     if connection.vendor != "postgresql":
         database.erase_words_by_hand(connection, person.points)

@@ -24,9 +24,12 @@ class RetentionPeriod(Versioned):
 
     subject = models.CharField(_("subject"), max_length=40, unique=True, editable=False)
     days = models.PositiveIntegerField(
-        _("days"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(MOST_DAYS)],
+        _("days"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_DAYS)],
         help_text=_("Empty: they are kept indefinitely."),
-    )  # fmt: skip
+    )
 
     class Meta:
         verbose_name = _("retention period")

@@ -28,12 +28,14 @@ class EraseForm(forms.Form):
     """The reason for erasing a person, and a confirmation."""
 
     why = forms.ChoiceField(
-        label=_("Why"), choices=[("", "–"), *Why.choices], widget=UnfoldAdminSelectWidget,
+        label=_("Why"),
+        choices=[("", "–"), *Why.choices],
+        widget=UnfoldAdminSelectWidget,
         help_text=_(
             "If the person asked for it, their numbers and addresses also go on our do-not-contact "
             "list, as keyed hashes, so that a list bought later does not bring them back."
         ),
-    )  # fmt: skip
+    )
     sure = forms.BooleanField(
         label=_("This cannot be undone, and I mean this person"), widget=UnfoldBooleanWidget
     )
@@ -59,9 +61,11 @@ class ErasesPeople(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         return found is None or found.erasure_id is None
 
     @action(
-        description=_("Erase this person"), url_path="erase", permissions=["erase"],
+        description=_("Erase this person"),
+        url_path="erase",
+        permissions=["erase"],
         variant=ActionVariant.DANGER,
-    )  # fmt: skip
+    )
     def erase(self, request: HttpRequest, object_id: str) -> HttpResponse:
         record = self.get_object(request, unquote(object_id))
         if record is None:

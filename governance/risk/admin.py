@@ -104,9 +104,11 @@ def caps_in_words(policy: RiskPolicy) -> list[str]:
 
 
 CAP_NAMES = {
-    LOSS: _("loss a day (CAD)"), EXPOSURE: _("exposure a day (CAD)"), OPEN: _("open risk (CAD)"),
+    LOSS: _("loss a day (CAD)"),
+    EXPOSURE: _("exposure a day (CAD)"),
+    OPEN: _("open risk (CAD)"),
     ACTIONS: _("reservations a day"),
-}  # fmt: skip
+}
 
 
 def danger_display(danger: Danger) -> str:
@@ -200,9 +202,7 @@ class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, CarefulAdmin):
 class RiskEngineAdmin(ReadOnlyAdmin):
     """Each engine's open risk, of all days."""
 
-    list_display = (
-        "engine", _figure(RiskEngine, "open_risk"), _figure(RiskEngine, "open_cap", "–"),
-    )  # fmt: skip
+    list_display = ("engine", _figure(RiskEngine, "open_risk"), _figure(RiskEngine, "open_cap", "–"))
     ordering = ("engine",)
     fields = list_display
 
@@ -212,10 +212,15 @@ class RiskLedgerDayAdmin(ReadOnlyAdmin):
     """Each engine's use by UTC day, with the caps of that day."""
 
     list_display = (
-        "day", "engine", _figure(RiskLedgerDay, "realized_loss"), _figure(RiskLedgerDay, "loss_cap", "–"),
-        _figure(RiskLedgerDay, "exposure"), _figure(RiskLedgerDay, "exposure_cap", "–"),
-        _figure(RiskLedgerDay, "actions"), _figure(RiskLedgerDay, "actions_cap", "–"),
-    )  # fmt: skip
+        "day",
+        "engine",
+        _figure(RiskLedgerDay, "realized_loss"),
+        _figure(RiskLedgerDay, "loss_cap", "–"),
+        _figure(RiskLedgerDay, "exposure"),
+        _figure(RiskLedgerDay, "exposure_cap", "–"),
+        _figure(RiskLedgerDay, "actions"),
+        _figure(RiskLedgerDay, "actions_cap", "–"),
+    )
     list_filter = ("engine", "day")
     ordering = ("-day", "engine")
     fields = list_display

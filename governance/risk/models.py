@@ -39,14 +39,18 @@ class RiskPolicy(Versioned):
     """The caps of one engine, or of GLOBAL for all engines together. Every earlier version is kept."""
 
     engine = models.CharField(
-        _("engine"), max_length=rules.ENGINE_LENGTH, unique=True, validators=[validate_engine],
+        _("engine"),
+        max_length=rules.ENGINE_LENGTH,
+        unique=True,
+        validators=[validate_engine],
         help_text=_("What takes the risk, such as WHOLESALE; GLOBAL stands for all engines together."),
         error_messages={"unique": _("There is a risk policy for this engine already.")},
-    )  # fmt: skip
+    )
     enabled = models.BooleanField(
-        _("enabled"), default=False,
+        _("enabled"),
+        default=False,
         help_text=_("Switched off it denies every reservation of the engine; GLOBAL denies all of them."),
-    )  # fmt: skip
+    )
     max_daily_loss = _amount(
         _("loss a day"),
         help_text=_("CAD lost on reservations of the day, with all that is still open. 0: no cap."),
@@ -58,9 +62,11 @@ class RiskPolicy(Versioned):
         _("open risk"), help_text=_("CAD reserved and not yet settled, of all days. 0: no cap.")
     )
     max_actions_per_day = models.PositiveIntegerField(
-        _("actions a day"), default=0, validators=[MaxValueValidator(rules.ACTIONS_MAX)],
+        _("actions a day"),
+        default=0,
+        validators=[MaxValueValidator(rules.ACTIONS_MAX)],
         help_text=_("Reservations made in a day. 0: no cap."),
-    )  # fmt: skip
+    )
 
     class Meta:
         verbose_name = _("risk policy")
@@ -224,14 +230,15 @@ class RiskThrottle(Written):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(  # also finds current throttles
-                fields=["engine", "tripwire"], name="risk_throttle_open_once",
+                fields=["engine", "tripwire"],
+                name="risk_throttle_open_once",
                 condition=models.Q(released_at=None),
             ),
             models.CheckConstraint(
                 condition=models.Q(released_at=None) | models.Q(released_at__gte=models.F("since")),
                 name="risk_throttle_span",
             ),
-        ]  # fmt: skip
+        ]
         indexes = [
             models.Index(fields=["engine", "since"], name="risk_throttle_spans"),  # weeks that do not count
         ]

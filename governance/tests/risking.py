@@ -16,8 +16,11 @@ from governance.tests.factories import NOW
 
 ANYBODY = Actor.system("test")
 NO_CAPS: dict[str, Any] = {
-    "max_daily_loss": 0, "max_daily_exposure": 0, "max_open_risk": 0, "max_actions_per_day": 0,
-}  # fmt: skip
+    "max_daily_loss": 0,
+    "max_daily_exposure": 0,
+    "max_open_risk": 0,
+    "max_actions_per_day": 0,
+}
 
 
 def cad(amount: Any) -> Decimal:

@@ -112,9 +112,7 @@ def test_a_program_that_becomes_a_person_takes_no_token_of_its_issuer_along(pers
     set_role(User.objects.get(pk=vera.pk), Role.VA, **said)
     assert caller(foreign).get(POLICIES).status_code == 401, "mona could act as vera"
     assert caller(own).get(POLICIES).status_code == 200
-    assert logged()[1:] == [
-        ("mona", "ROLE", "vera"), ("mona", "ISSUED", "vera"), ("mona", "ROLE", "vera")
-    ]  # fmt: skip
+    assert logged()[1:] == [("mona", "ROLE", "vera"), ("mona", "ISSUED", "vera"), ("mona", "ROLE", "vera")]
 
 
 def test_only_service_clients_are_found_on_the_form_of_a_new_token(person: People) -> None:
@@ -142,13 +140,19 @@ def test_every_act_on_an_account_names_both(person: People) -> None:
     assert revoke_token(token, by=by, at=NOW, reason="sold")
     assert not revoke_token(token, by=by, at=NOW, reason="sold")
     assert logged() == [
-        ("mona", "ROLE", "vera"), ("mona", "OFF", "vera"), ("mona", "ON", "vera"),
-        ("mona", "ISSUED", "dialer"), ("mona", "REVOKED", "dialer"),
-    ]  # fmt: skip
+        ("mona", "ROLE", "vera"),
+        ("mona", "OFF", "vera"),
+        ("mona", "ON", "vera"),
+        ("mona", "ISSUED", "dialer"),
+        ("mona", "REVOKED", "dialer"),
+    ]
     role, *_others, revoked = AccountChange.objects.order_by("pk")
     assert (role.role_before, role.role, role.person_id, role.correlation_id) == (
-        "VA", "AUDITOR", vera.pk, "test"
-    )  # fmt: skip
+        "VA",
+        "AUDITOR",
+        vera.pk,
+        "test",
+    )
     assert revoked.concerned_token == token.short_id
 
 

@@ -54,9 +54,12 @@ def look(page: Any, name: str) -> None:
 def fill_the_screens(by: Any) -> PeriodicTask:
     for number in range(6):
         ContactDecisionFactory.create(
-            lead_id=f"L-{number}", ok=number % 3 != 0, reason="within_window" if number % 3 else "holiday",
-            created_at=timezone.now() - timedelta(hours=number), actor="vera",
-        )  # fmt: skip
+            lead_id=f"L-{number}",
+            ok=number % 3 != 0,
+            reason="within_window" if number % 3 else "holiday",
+            created_at=timezone.now() - timedelta(hours=number),
+            actor="vera",
+        )
         KpiEventFactory.create(created_at=timezone.now() - timedelta(hours=number))
     ClosureFactory.create()
     suppress([phone_point().digest], by=by("MANAGER"), at=timezone.now())

@@ -536,9 +536,13 @@ def test_a_point_must_be_one_and_fit_its_channel(desk: Desk, point: str, channel
 
 def test_a_consents_end_follows_from_its_kind(desk: Desk) -> None:
     given = {
-        "point": "Seller@Example.ca", "channel": "EMAIL", "kind": "INQUIRY", "obtained_how": "web form",
-        "at_0": "2026-08-31", "at_1": "12:00:00",
-    }  # fmt: skip
+        "point": "Seller@Example.ca",
+        "channel": "EMAIL",
+        "kind": "INQUIRY",
+        "obtained_how": "web form",
+        "at_0": "2026-08-31",
+        "at_1": "12:00:00",
+    }
     assert desk().post(url(Consent, "add"), given).status_code == 302
     consent = Consent.objects.get()
     assert consent.point_digest == digest("EMAIL", "seller@example.ca")
@@ -548,9 +552,13 @@ def test_a_consents_end_follows_from_its_kind(desk: Desk) -> None:
 def test_a_consent_from_the_future_is_refused(desk: Desk) -> None:
     tomorrow = timezone.now() + timedelta(days=1)
     given = {
-        "point": SELLER_PHONE, "channel": "SMS", "kind": "EXPRESS", "obtained_how": "web form",
-        "at_0": f"{tomorrow:%Y-%m-%d}", "at_1": "12:00:00",
-    }  # fmt: skip
+        "point": SELLER_PHONE,
+        "channel": "SMS",
+        "kind": "EXPRESS",
+        "obtained_how": "web form",
+        "at_0": f"{tomorrow:%Y-%m-%d}",
+        "at_1": "12:00:00",
+    }
     assert errors_of(desk().post(url(Consent, "add"), given))
     assert not Consent.objects.exists()
 
@@ -662,8 +670,9 @@ def test_nobody_takes_another_persons_name(desk: Desk, person: Person) -> None:
         assert 'name="username"' not in form
         client.post(url(User, "change", user.pk), person_form(user, username=name))
     assert set(User.objects.filter(pk__in=(vera.pk, mona.pk)).values_list("username", flat=True)) == {
-        "vera", "mona",
-    }  # fmt: skip
+        "vera",
+        "mona",
+    }
 
 
 def test_what_each_role_may_do_is_said_where_one_is_chosen(desk: Desk, person: Person) -> None:
@@ -676,17 +685,23 @@ def test_what_each_role_may_do_is_said_where_one_is_chosen(desk: Desk, person: P
 def test_a_persons_work_is_planned_on_her_screen(desk: Desk, person: Person) -> None:
     vera = person("VA", "vera")
     work = {
-        "work_profile-0-user": vera.pk, "work_profile-0-provinces": ["ON", "QC"],
+        "work_profile-0-user": vera.pk,
+        "work_profile-0-provinces": ["ON", "QC"],
         "work_profile-0-channels": ["SMS"],
-        "work_profile-0-languages": ["fr"], "work_profile-0-zone": "America/Toronto",
-        "work_profile-0-shifts_0": "9-17", "work_profile-0-shifts_1": "9 h à 17 h",
+        "work_profile-0-languages": ["fr"],
+        "work_profile-0-zone": "America/Toronto",
+        "work_profile-0-shifts_0": "9-17",
+        "work_profile-0-shifts_1": "9 h à 17 h",
         "work_profile-0-shifts_5": "22:00–24:00",
-    }  # fmt: skip
+    }
     absence = {
-        "absences-TOTAL_FORMS": "1", "absences-0-user": vera.pk, "absences-0-starts_at_0": "2026-12-21",
-        "absences-0-starts_at_1": "00:00:00", "absences-0-ends_at_0": "2027-01-04",
+        "absences-TOTAL_FORMS": "1",
+        "absences-0-user": vera.pk,
+        "absences-0-starts_at_0": "2026-12-21",
+        "absences-0-starts_at_1": "00:00:00",
+        "absences-0-ends_at_0": "2027-01-04",
         "absences-0-ends_at_1": "00:00:00",
-    }  # fmt: skip
+    }
     response = desk().post(
         url(User, "change", vera.pk),
         person_form(vera, **work, **absence, role="CLOSER", change_reason="closes deals from now on"),
@@ -719,9 +734,10 @@ def test_shifts_that_did_not_change_stay_as_they_were_kept(desk: Desk, person: P
     typed = dict(re.findall(r'name="(work_profile-0-shifts_\d)" value="([^"]*)"', page))
     assert list(typed.values()) == ["09:00–12:00", "09:00–12:00, 13:00–17:00", "", "", "", "", ""]
     work = {
-        "work_profile-0-id": profile.pk, "work_profile-0-user": vera.pk,
+        "work_profile-0-id": profile.pk,
+        "work_profile-0-user": vera.pk,
         "work_profile-0-zone": "America/Halifax",
-    }  # fmt: skip
+    }
     assert desk().post(url(User, "change", vera.pk), person_form(vera, **work, **typed)).status_code == 302
     profile.refresh_from_db()
     assert (profile.zone, profile.shifts) == ("America/Halifax", kept)
@@ -731,10 +747,11 @@ def test_shifts_that_did_not_change_stay_as_they_were_kept(desk: Desk, person: P
 def test_shifts_that_cannot_be_are_refused(desk: Desk, person: Person, shifts: str) -> None:
     vera = person("VA", "vera")
     work = {
-        "work_profile-0-user": vera.pk, "work_profile-0-zone": "America/Toronto",
+        "work_profile-0-user": vera.pk,
+        "work_profile-0-zone": "America/Toronto",
         "work_profile-0-shifts_2": shifts,
         "work_profile-0-languages": ["en"],
-    }  # fmt: skip
+    }
     response = desk().post(url(User, "change", vera.pk), person_form(vera, **work))
     assert response.status_code == 200
     assert "is not valid" in str(response.context["errors"])

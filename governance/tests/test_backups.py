@@ -125,9 +125,12 @@ def test_a_restored_backup_holds_everything_and_still_guards_it(migrated_url: st
 
     def manage(*command: str, url: str = migrated_url) -> str:
         done = subprocess.run(
-            [sys.executable, "manage.py", *command], cwd=ROOT, env={**env, "DATABASE_URL": url},
-            capture_output=True, text=True,
-        )  # fmt: skip
+            [sys.executable, "manage.py", *command],
+            cwd=ROOT,
+            env={**env, "DATABASE_URL": url},
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout
 
@@ -143,9 +146,12 @@ def test_a_restored_backup_holds_everything_and_still_guards_it(migrated_url: st
         assert manage("rebuild_liquidity", url=other) == "1 nodes recounted, 0 differences.\n"
         assert manage("verify_evidence", url=other).endswith("5 offers verified, 0 differ\n")
         refused = subprocess.run(
-            [sys.executable, "manage.py", "shell", "-v0", "-c", TAMPER], cwd=ROOT,
-            env={**env, "DATABASE_URL": other}, capture_output=True, text=True,
-        )  # fmt: skip
+            [sys.executable, "manage.py", "shell", "-v0", "-c", TAMPER],
+            cwd=ROOT,
+            env={**env, "DATABASE_URL": other},
+            capture_output=True,
+            text=True,
+        )
         assert "written once" in refused.stderr
 
 

@@ -106,7 +106,7 @@ def wholesale() -> RiskPolicy:
         ((0, 0, 0, 0), (0, 0, 0, 0), (9, 9, 9, 9), []),
         (None, (0, 9, 10, 10), (9, 9, 9, 9), ["max_open_risk", "max_actions_per_day"]),
     ],
-)  # fmt: skip
+)
 def test_what_loosens_a_cap(before: Any, after: Any, over_all: Any, names: list[str]) -> None:
     def caps(values: Any) -> Caps | None:
         if values is None:

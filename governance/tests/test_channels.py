@@ -159,9 +159,12 @@ print(json.dumps({
 def test_a_fourth_channel_is_a_row_of_the_table_and_a_migration_of_two_apps() -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITH_A_FAX],
-        cwd=ROOT, env={**os.environ, "DJANGO_SETTINGS_MODULE": "valhalla.settings"},
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "valhalla.settings"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     every = [*CHANNELS, "FAX"]
     assert json.loads(done.stdout) == {

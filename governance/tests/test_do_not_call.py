@@ -240,14 +240,14 @@ def test_a_call_is_refused_once_the_list_of_its_area_code_is_older_than_31_days(
 ) -> None:
     read_in(listed("4165550101"))
     last = datetime(2026, 12, 26, 4, 59, 59, tzinfo=UTC)  # 25 December in Toronto, the 31st day
-    assert call(last).verdict.checks[2].as_json() == {
-        "check": "suppression", "result": "pass", "reason": "",
-    }  # fmt: skip
+    assert call(last).verdict.checks[2].as_json() == {"check": "suppression", "result": "pass", "reason": ""}
     assert call(last + timedelta(seconds=1)).verdict.reason == "dncl_stale"
     refused = call(STALE)
     assert (refused.verdict.ok, refused.verdict.reason, refused.verdict.overridable) == (
-        False, "dncl_stale", False,
-    )  # fmt: skip
+        False,
+        "dncl_stale",
+        False,
+    )
     assert refused.next_allowed_at is None
     for channel in ("SMS", "EMAIL"):
         assert call(STALE, channel=channel).verdict.reason == "within_window"
@@ -294,8 +294,11 @@ def test_an_exempt_number_is_called_all_the_same_and_the_answer_says_why(
     answer = call(STALE)
     assert (answer.verdict.reason, answer.next_allowed_at) == ("within_window", STALE)
     assert answer.verdict.checks[2].as_json() == {
-        "check": "suppression", "result": "pass", "reason": "", "exemption": exemption,
-    }  # fmt: skip
+        "check": "suppression",
+        "result": "pass",
+        "reason": "",
+        "exemption": exemption,
+    }
     assert "416" in answer.warnings[0]
     assert str(EXEMPTIONS[exemption]) in answer.warnings[0]
     SuppressionFactory.create(at=STALE + timedelta(days=1), channel="CALL")
@@ -460,8 +463,11 @@ def test_a_manager_states_for_each_channel_how_consent_is_obtained(by: Callable[
     assert unstated_channels() == ["SMS", "EMAIL"]
     first = state_consent("SMS", " A box on the form. ", by=by("MANAGER"), at=NOW, reason="counsel")
     assert (first.how, first.version, first.changed_by, first.reason) == (
-        "A box on the form.", 1, "a-manager", "counsel",
-    )  # fmt: skip
+        "A box on the form.",
+        1,
+        "a-manager",
+        "counsel",
+    )
     assert unstated_channels() == ["EMAIL"]
     same = state_consent("SMS", "A box on the form.", by=by("MANAGER"), at=NOW, reason="again")
     assert same.version == 1

@@ -156,9 +156,14 @@ def test_an_opt_out_stops_a_phone_and_a_lift_ends_it(api: Api, by: MakeBy) -> No
 def test_an_express_consent_ends_a_stop_for_its_channel(api: Api, by: MakeBy) -> None:
     suppress([phone_point().digest], by=by("VA"), at=NOW)
     record_consent(
-        phone_point().digest, "SMS", "EXPRESS", by=by("MANAGER"), at=NOW + timedelta(hours=1),
-        obtained_at=NOW + timedelta(hours=1), how="web form",
-    )  # fmt: skip
+        phone_point().digest,
+        "SMS",
+        "EXPRESS",
+        by=by("MANAGER"),
+        at=NOW + timedelta(hours=1),
+        obtained_at=NOW + timedelta(hours=1),
+        how="web form",
+    )
     query = {"province": "ON", "at": IN_HOURS, "phone": SELLER_PHONE}
     assert ask(api, channel="SMS", **query)["ok"]
     assert ask(api, channel="CALL", **query)["reason"] == "suppressed"

@@ -70,9 +70,12 @@ def same(kept: ContactDecision) -> bool:
 def change_everything(by: Actor) -> None:
     """Turn round whatever a decision could have been judged by."""
     upsert_policy(
-        Place("ON"), by=by, at=LATER, enabled=False,
+        Place("ON"),
+        by=by,
+        at=LATER,
+        enabled=False,
         rules={"channels_allowed": [], "contact_windows_local": [], "min_lead_score_to_contact": 1},
-    )  # fmt: skip
+    )
     for closure in Closure.objects.all():
         remove_reference(closure, by=by, at=LATER, reason="gone")
     save_reference(Closure(province="ON", date=NOW.date(), name="late"), by=by, at=LATER, reason="late")
@@ -329,9 +332,11 @@ def test_nobody_writes_decisions_through_the_collection(api: Api) -> None:
 def test_dates_of_closures_are_local_days(by: MakeBy) -> None:
     """At 23:30 on the 24th in Toronto it is the 25th in UTC; the closure of the 25th does not hold yet."""
     upsert_policy(
-        Place("ON"), by=by("MANAGER"), at=NOW,
+        Place("ON"),
+        by=by("MANAGER"),
+        at=NOW,
         rules={"contact_windows_local": [{"days": [0, 1, 2, 3, 4, 5, 6], "start": "00:00", "end": "24:00"}]},
-    )  # fmt: skip
+    )
     ClosureFactory.create(date=date(2026, 11, 25))
     assert keep(by("MANAGER"), judged=datetime(2026, 11, 25, 4, 30, tzinfo=UTC)).ok
     assert keep(by("MANAGER"), judged=datetime(2026, 11, 25, 5, 0, tzinfo=UTC)).reason == "holiday"

@@ -119,10 +119,14 @@ def test_the_nine_checks_are_listed_in_their_order_and_the_first_refusal_is_name
     rules = replace(DEFAULT_RULES, channels=("CALL",), consent_channels=("SMS",))
     law = (LegalHours(1, "ON", (0,), 600, 660, date(2020, 1, 1), "Act"),)
     verdict = ask(
-        at("2026-12-25 03:00"), state="policy_disabled", on=calendar(rules, legal=law),
-        score=Decimal("0.1"), has_points=True, suppressions=(STOP,),
+        at("2026-12-25 03:00"),
+        state="policy_disabled",
+        on=calendar(rules, legal=law),
+        score=Decimal("0.1"),
+        has_points=True,
+        suppressions=(STOP,),
         contacts=tuple(ContactRow(n, "p", "SMS", at("2026-12-25 01:00")) for n in range(3)),
-    )  # fmt: skip
+    )
     assert [check.check for check in verdict.checks] == list(CHECKS)
     assert [check.reason for check in verdict.checks] == [
         "policy_disabled", "channel_not_allowed", "suppressed", "consent_missing", "lead_score_below_minimum",
@@ -376,9 +380,11 @@ def test_only_our_own_policy_may_be_overridden(verdict: Verdict, overridable: bo
 
 def test_the_nearest_known_clock_counts_else_all_of_the_province() -> None:
     known = {
-        "own": "America/Halifax", "policy": "America/Regina", "city": "America/Edmonton",
+        "own": "America/Halifax",
+        "policy": "America/Regina",
+        "city": "America/Edmonton",
         "market": "America/Winnipeg",
-    }  # fmt: skip
+    }
     for name in list(known):
         assert zones_for("ON", **known) == (known[name],)
         known[name] = ""
@@ -434,8 +440,12 @@ def test_the_machines_own_zone_files_are_never_asked(tmp_path: Path) -> None:
     }
     misled = subprocess.run(
         [sys.executable, "-c", _PROBE.replace("django.setup()", "pass")],
-        env=environment, capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     assert misled.stdout.strip() == "23:45", "the probe must be able to notice wrong files"
     right = subprocess.run(
         [sys.executable, "-c", _PROBE],
@@ -465,9 +475,14 @@ def test_the_machines_own_zone_files_are_never_asked(tmp_path: Path) -> None:
 def test_a_weekday_and_time_are_judged_as_given(channel: str, weekday: int, clock: str, reason: str) -> None:
     now = at("2026-12-25 03:00")  # a holiday: it must not matter
     verdict = judge_as_given(
-        Question(channel), calendar(channel=channel), "",
-        weekday=weekday, minute=read_clock(clock), today=now.date(), at=now,
-    )  # fmt: skip
+        Question(channel),
+        calendar(channel=channel),
+        "",
+        weekday=weekday,
+        minute=read_clock(clock),
+        today=now.date(),
+        at=now,
+    )
     assert verdict.reason == reason
     assert (verdict.checks[5].check, verdict.checks[5].result) == ("holiday", "not_checked")
 

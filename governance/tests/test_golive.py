@@ -33,8 +33,13 @@ def test_at_first_both_switches_are_off(api: Api) -> None:
     answer = api("VA").get(f"{BASE}/state").json()
     assert (answer["go_live_enabled"], answer["kill_switch_engaged"]) == (False, False)
     assert set(answer) == {
-        "go_live_enabled", "kill_switch_engaged", "enforced", "changed_by", "reason", "updated_at",
-    }  # fmt: skip
+        "go_live_enabled",
+        "kill_switch_engaged",
+        "enforced",
+        "changed_by",
+        "reason",
+        "updated_at",
+    }
 
 
 @pytest.mark.usefixtures("unblocked")

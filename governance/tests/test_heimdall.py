@@ -82,9 +82,11 @@ def test_four_domains_begin_with_production_use_off() -> None:
         "domain", "min_confidence_prod", "min_sandbox_trials", "min_sandbox_success_rate", "prod_use_enabled"
     )
     assert {(row[0], *map(float, row[1:4]), row[4]) for row in rows} == {
-        ("WHOLESALE_OFFER", 0.92, 75, 0.82, False), ("BUYER_MATCH", 0.90, 50, 0.80, False),
-        ("CAPITAL_ROUTE", 0.95, 100, 0.85, False), ("FOLLOWUP_NEXT_ACTION", 0.90, 60, 0.80, False),
-    }  # fmt: skip
+        ("WHOLESALE_OFFER", 0.92, 75, 0.82, False),
+        ("BUYER_MATCH", 0.90, 50, 0.80, False),
+        ("CAPITAL_ROUTE", 0.95, 100, 0.85, False),
+        ("FOLLOWUP_NEXT_ACTION", 0.90, 60, 0.80, False),
+    }
     assert HeimdallPolicy.history.count() == 4
 
 
@@ -118,11 +120,16 @@ def test_a_new_domain_asks_for_much_and_has_no_production_use(by: MakeBy) -> Non
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("min_confidence_prod", Decimal("1.01")), ("min_confidence_prod", Decimal("-0.1")),
-     ("min_confidence_prod", Decimal("0.92001")), ("min_sandbox_trials", -1),
-     ("min_sandbox_trials", 1_000_001), ("min_sandbox_success_rate", Decimal(2)),
-     ("min_sandbox_success_rate", None)],
-)  # fmt: skip
+    [
+        ("min_confidence_prod", Decimal("1.01")),
+        ("min_confidence_prod", Decimal("-0.1")),
+        ("min_confidence_prod", Decimal("0.92001")),
+        ("min_sandbox_trials", -1),
+        ("min_sandbox_trials", 1_000_001),
+        ("min_sandbox_success_rate", Decimal(2)),
+        ("min_sandbox_success_rate", None),
+    ],
+)
 @pytest.mark.parametrize("on", [{}, {"prod_use_enabled": True}])
 def test_thresholds_out_of_bounds_are_refused(field: str, value: object, on: dict[str, bool]) -> None:
     with pytest.raises(Invalid) as refusal:
@@ -301,8 +308,11 @@ def test_a_recommendation_is_kept_with_the_verdict_of_its_moment() -> None:
     )
     assert (verdict.ok, verdict.reason) == (False, "prod_use_disabled")
     assert (row.domain, row.subject, row.reason, row.detail) == (
-        OFFER, "L-1", "prod_use_disabled", {"max_offer": 252_500},
-    )  # fmt: skip
+        OFFER,
+        "L-1",
+        "prod_use_disabled",
+        {"max_offer": 252_500},
+    )
     assert (row.confidence, row.trials, row.successes, row.policy_version) == (
         Decimal("0.919999"),
         100,
@@ -314,9 +324,14 @@ def test_a_recommendation_is_kept_with_the_verdict_of_its_moment() -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{"confidence": Decimal("1.1")}, {"confidence": Decimal("NaN")}, {"domain": "NOBODYS"},
-     {"detail": {"note": "call her back"}}, {"subject": "L" * 65}],
-)  # fmt: skip
+    [
+        {"confidence": Decimal("1.1")},
+        {"confidence": Decimal("NaN")},
+        {"domain": "NOBODYS"},
+        {"detail": {"note": "call her back"}},
+        {"subject": "L" * 65},
+    ],
+)
 def test_what_cannot_be_a_recommendation_is_refused_by_its_field(given: dict[str, Any]) -> None:
     asked = {"domain": OFFER, "confidence": Decimal(1), **given}
     with pytest.raises(Invalid) as refusal:
@@ -372,9 +387,11 @@ def test_what_passed_when_it_was_made_may_be_refused_when_it_is_used() -> None:
     assert not HeimdallEvent.objects.filter(kind="USED").exists()
     kept = HeimdallEvent.objects.filter(kind="REFUSED", recommendation=row).order_by("id")
     assert list(kept.values_list("reason", flat=True)) == [
-        "sandbox_success_rate_below_threshold", "insufficient_sandbox_trials", "confidence_below_threshold",
+        "sandbox_success_rate_below_threshold",
+        "insufficient_sandbox_trials",
+        "confidence_below_threshold",
         "prod_use_disabled",
-    ]  # fmt: skip
+    ]
 
 
 def test_what_was_refused_when_it_was_made_may_pass_when_it_is_used() -> None:

@@ -39,11 +39,14 @@ def tried(trials: int, successes: int, domain: str = OFFER) -> None:
 def change(client: Client, **given: Any) -> Any:
     policy = HeimdallPolicy.objects.get(domain=OFFER)
     form = {
-        "min_confidence_prod": policy.min_confidence_prod, "min_sandbox_trials": policy.min_sandbox_trials,
-        "min_sandbox_success_rate": policy.min_sandbox_success_rate, "change_reason": "the review",
-        "seen_version": policy.version, **({"prod_use_enabled": "on"} if policy.prod_use_enabled else {}),
+        "min_confidence_prod": policy.min_confidence_prod,
+        "min_sandbox_trials": policy.min_sandbox_trials,
+        "min_sandbox_success_rate": policy.min_sandbox_success_rate,
+        "change_reason": "the review",
+        "seen_version": policy.version,
+        **({"prod_use_enabled": "on"} if policy.prod_use_enabled else {}),
         **given,
-    }  # fmt: skip
+    }
     form = {name: value for name, value in form.items() if value is not None}
     return client.post(reverse("admin:governance_heimdallpolicy_change", args=[policy.pk]), form)
 
@@ -127,8 +130,13 @@ def test_whoever_saw_an_earlier_version_is_told(manager: Client) -> None:
 
 
 def test_a_policy_of_a_new_domain_is_made_and_keeps_its_domain(manager: Client) -> None:
-    new = {"domain": "PRICE_CHECK", "min_confidence_prod": "0.9", "min_sandbox_trials": "10",
-           "min_sandbox_success_rate": "0.8", "change_reason": "a new machine"}  # fmt: skip
+    new = {
+        "domain": "PRICE_CHECK",
+        "min_confidence_prod": "0.9",
+        "min_sandbox_trials": "10",
+        "min_sandbox_success_rate": "0.8",
+        "change_reason": "a new machine",
+    }
     address = reverse("admin:governance_heimdallpolicy_add")
     assert list(errors_of(manager.post(address, {**new, "domain": "price check"}))) == ["domain"]
     assert manager.post(address, new).status_code == 302

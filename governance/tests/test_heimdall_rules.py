@@ -63,9 +63,12 @@ def test_the_gate(thresholds: Thresholds | None, confidence: str, card: Scorecar
 
 def test_the_reasons_have_the_names_that_programs_know() -> None:
     assert [reason.value for reason in Reason] == [
-        "prod_use_disabled", "confidence_below_threshold", "insufficient_sandbox_trials",
-        "sandbox_success_rate_below_threshold", "gate_pass",
-    ]  # fmt: skip
+        "prod_use_disabled",
+        "confidence_below_threshold",
+        "insufficient_sandbox_trials",
+        "sandbox_success_rate_below_threshold",
+        "gate_pass",
+    ]
 
 
 fractions = st.decimals(0, 1, places=4)

@@ -24,14 +24,21 @@ PATH = "/api/governance/kpi/events"
 
 def test_an_event_says_what_happened_and_who_did_it(by: MakeBy) -> None:
     pk = emit_kpi(
-        "WHOLESALE", "offer_generated", by=by("CLOSER", "carl"), at=NOW, success=True,
+        "WHOLESALE",
+        "offer_generated",
+        by=by("CLOSER", "carl"),
+        at=NOW,
+        success=True,
         value=Decimal("252500"),
         detail={"offer": 7},
-    )  # fmt: skip
+    )
     event = KpiEvent.objects.get(pk=pk)
     assert (event.domain, event.metric, event.success, event.value) == (
-        "WHOLESALE", "offer_generated", True, Decimal("252500"),
-    )  # fmt: skip
+        "WHOLESALE",
+        "offer_generated",
+        True,
+        Decimal("252500"),
+    )
     assert (event.actor, event.correlation_id, event.detail, event.created_at) == (
         "carl",
         "test",

@@ -161,7 +161,7 @@ def test_only_a_superuser_changes_a_superusers_access(person: People, by: MakeBy
         lambda mona: run("UPDATE governance_user SET is_active = false"),
         lambda mona: run("DELETE FROM governance_user WHERE role = 'MANAGER'"),
     ],
-)  # fmt: skip
+)
 def test_the_database_keeps_the_last_manager(attempt: Callable[[User], Any], person: People) -> None:
     mona = person("MANAGER", "mona")
     person("VA", "vera")
@@ -310,8 +310,11 @@ def test_make_manager_is_the_way_out(person: People) -> None:
 
 
 def person_form(user: User, **changes: Any) -> dict[str, Any]:
-    inlines = {f"{name}-{forms}_FORMS": "0" for name in ("work_profile", "absences")
-               for forms in ("TOTAL", "INITIAL")}  # fmt: skip
+    inlines = {
+        f"{name}-{forms}_FORMS": "0"
+        for name in ("work_profile", "absences")
+        for forms in ("TOTAL", "INITIAL")
+    }
     return {"username": user.username, "role": user.role, "is_active": "on", **inlines, **changes}
 
 

@@ -41,10 +41,15 @@ def typed(policy: MarketPolicy, **changes: Any) -> dict[str, Any]:
     said = typed_from(read_rules(policy.rules))
     form = {
         **{f"week_{day}": hours for day, hours in enumerate(said["week"])},
-        "enabled": "on", "timezone": policy.timezone, "channels": said["channels"],
-        "consent_channels": said["consent_channels"], "min_score": said["min_score"], "skip_holidays": "on",
-        "change_reason": "longer Saturdays", "seen_version": policy.version,
-    }  # fmt: skip
+        "enabled": "on",
+        "timezone": policy.timezone,
+        "channels": said["channels"],
+        "consent_channels": said["consent_channels"],
+        "min_score": said["min_score"],
+        "skip_holidays": "on",
+        "change_reason": "longer Saturdays",
+        "seen_version": policy.version,
+    }
     return {**form, **changes}
 
 

@@ -80,10 +80,9 @@ def test_every_version_is_kept_as_it_was(by: MakeBy, told: list[str]) -> None:
             reason=f"to {score}",
         )
     rows = MarketPolicy.history.filter(market="OTTAWA").order_by("version")
-    assert [(row.version, row.rules["min_lead_score_to_contact"],
-    row.history_change_reason) for row in rows] == [
-        (1, 0.1, "to 0.1"), (2, 0.2, "to 0.2"), (3, 0.3, "to 0.3"),
-    ]  # fmt: skip
+    assert [
+        (row.version, row.rules["min_lead_score_to_contact"], row.history_change_reason) for row in rows
+    ] == [(1, 0.1, "to 0.1"), (2, 0.2, "to 0.2"), (3, 0.3, "to 0.3")]
     assert {row.changed_by for row in rows} == {"mona"}
     assert {row.history_date for row in rows} == {NOW}
     assert told == ["ON"] * 3
@@ -246,12 +245,15 @@ def test_of_many_who_schedule_for_the_same_instant_one_succeeds(by: MakeBy) -> N
     outcomes = at_once(
         *(
             lambda score=score: schedule_change(
-                Place("ON"), by=manager, at=NOW, effective_from=start,
+                Place("ON"),
+                by=manager,
+                at=NOW,
+                effective_from=start,
                 rules={"min_lead_score_to_contact": score / 10},
             )
             for score in range(1, 6)
         )
-    )  # fmt: skip
+    )
     refused = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     assert {getattr(problem, "code", problem) for problem in refused} == {"already_scheduled"}
     assert (len(refused), ScheduledChange.objects.count()) == (4, 1)

@@ -266,14 +266,20 @@ class RulesOfAWorld:
             for n, row in enumerate(world.closures)
         ]
         zones = zones_for(
-            world.province, own=world.own_zone, policy=world.policy_zone,
-            city=clock_of(world.province, world.city), market=clock_of(world.province, world.market),
-        )  # fmt: skip
+            world.province,
+            own=world.own_zone,
+            policy=world.policy_zone,
+            city=clock_of(world.province, world.city),
+            market=clock_of(world.province, world.market),
+        )
         self.hours = OpenHours(Calendar(world.province, rules_of(world), law, closed), zones)
         came_in = [InboundRow("seller", row.at) for row in world.contacts if row.way == "IN"]
         stop = SuppressionRow(1, "seller", "", False, FIRST)
         self.question = Question(
-            "CALL", True, True, Decimal("0.4" if world.refused == "lead_score_below_minimum" else "0.5"),
+            "CALL",
+            True,
+            True,
+            Decimal("0.4" if world.refused == "lead_score_below_minimum" else "0.5"),
             (stop,) if world.refused == "suppressed" else (),
             (
                 *(
@@ -288,16 +294,18 @@ class RulesOfAWorld:
             unprompted(
                 [
                     ContactRow(n, "seller", row.way, row.at)
-                    for n, row in enumerate(world.contacts) if row.way != "IN"
+                    for n, row in enumerate(world.contacts)
+                    if row.way != "IN"
                 ],
                 came_in,
             ),
             tuple(came_in),
             numbers=tuple(
                 ListedNumber("seller", AreaList("416", day, LONG_AGO))
-                for day in (world.listed,) if day is not None
+                for day in (world.listed,)
+                if day is not None
             ),
-        )  # fmt: skip
+        )
 
     def allows(self, at: datetime) -> bool:
         return judge(self.question, self.hours.calendar, self.state, self.hours.zones, at).ok
@@ -418,16 +426,21 @@ def plant(world: World, leads: dict[str, LeadFacts]) -> None:
         StatutoryHoursFactory(jurisdiction=law.jurisdiction, channel="SMS", **{**rows, "days": [3]})
     for row in world.closures:
         ClosureFactory(
-            province=row.province, date=row.day, closed=row.closed, citation="law" if row.by_law else "",
+            province=row.province,
+            date=row.day,
+            closed=row.closed,
+            citation="law" if row.by_law else "",
             closed_from=time(row.since // 60, row.since % 60) if row.since else None,
-        )  # fmt: skip
+        )
     for day in {row.day for row in world.closures}:
         ClosureFactory(province=elsewhere, date=day, citation="law of theirs")
     for consent in world.consents or ():
         ConsentFactory(
-            channel="CALL", kind="INQUIRY" if consent.given else "WITHDRAWN",
-            at=consent.at, expires_at=consent.ends,
-        )  # fmt: skip
+            channel="CALL",
+            kind="INQUIRY" if consent.given else "WITHDRAWN",
+            at=consent.at,
+            expires_at=consent.ends,
+        )
     for kind, moment in world.relations:
         ConsentFactory(channel=channel_of(kind), kind=kind, at=moment)
     if world.listed is not None:
@@ -437,9 +450,12 @@ def plant(world: World, leads: dict[str, LeadFacts]) -> None:
     if world.refused == "suppressed":
         SuppressionFactory(at=FIRST)
     leads["L-1"] = lead_of(
-        province=world.province, market=world.market or ALL, city=world.city, zone=world.own_zone,
+        province=world.province,
+        market=world.market or ALL,
+        city=world.city,
+        zone=world.own_zone,
         score=Decimal("0.4" if world.refused == "lead_score_below_minimum" else "0.5"),
-    )  # fmt: skip
+    )
 
 
 def compare_with_rows(worlds_seen: int, leads: dict[str, LeadFacts], run_seed: int) -> None:

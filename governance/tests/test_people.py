@@ -75,9 +75,13 @@ def test_several_people_get_the_same_shifts_in_one_form(client: Client, person: 
     people = [person("VA", name) for name in ("amara", "ben")]
     client.force_login(person("MANAGER", "mona"))
     form = {
-        "action": "set_shifts", "_selected_action": [user.pk for user in people], "apply": "1",
-        "days": ["0", "5"], "hours": "9-12, 13-17", "reason": "winter",
-    }  # fmt: skip
+        "action": "set_shifts",
+        "_selected_action": [user.pk for user in people],
+        "apply": "1",
+        "days": ["0", "5"],
+        "hours": "9-12, 13-17",
+        "reason": "winter",
+    }
     wrong = client.post("/admin/governance/user/", {**form, "hours": "soon"}).content.decode()
     assert "is not valid" in wrong
 

@@ -115,9 +115,13 @@ def test_switched_on_from_a_date_allows_from_then_on(by: MakeBy) -> None:
 def test_a_channel_and_a_zone_change_with_their_instant(by: MakeBy) -> None:
     start = toronto(5, 9)
     schedule_change(
-        ONTARIO, by=by("MANAGER"), at=NOW, effective_from=start, timezone="America/Regina",
+        ONTARIO,
+        by=by("MANAGER"),
+        at=NOW,
+        effective_from=start,
+        timezone="America/Regina",
         rules={"channels_allowed": ["CALL"]},
-    )  # fmt: skip
+    )
     assert ask(start) == (False, "channel_not_allowed", None)
     assert ask(toronto(5, 8), channel="CALL")[2] == toronto(5, 10), "at nine in Regina"
 
@@ -334,9 +338,12 @@ class Notes:
         if market != ALL and not rows:
             return self.state(ALL, at)
         found: dict[str, Any] = {
-            "enabled": True, "timezone": "", "skip": True, "channel": True,
+            "enabled": True,
+            "timezone": "",
+            "skip": True,
+            "channel": True,
             "windows": (Hours(frozenset(range(5)), 540, 1200), Hours(frozenset([5]), 600, 1080)),
-        }  # fmt: skip
+        }
         if market != ALL:
             found |= {**self.inherited(rows[0]), "enabled": True, "timezone": ""}
         for row in rows:
@@ -369,9 +376,13 @@ class Notes:
         state = self.state("TORONTO", at)
         refused = "" if state["channel"] else "channel_not_allowed"
         return World(
-            "ON", market="TORONTO", policy_zone=state["timezone"], windows=state["windows"],
-            skip_holidays=state["skip"], refused=refused if state["enabled"] else "policy_disabled",
-        )  # fmt: skip
+            "ON",
+            market="TORONTO",
+            policy_zone=state["timezone"],
+            windows=state["windows"],
+            skip_holidays=state["skip"],
+            refused=refused if state["enabled"] else "policy_disabled",
+        )
 
     def succession(self) -> Succession:
         turns = sorted({LONG_AGO, *(row.start for row in self.patches)})
@@ -398,11 +409,14 @@ def arguments(values: dict[str, Any]) -> dict[str, Any]:
     if "windows" in values:
         rules |= hours(
             *(
-                (sorted(row.days), f"{row.start // 60:02}:{row.start % 60:02}",
-                 f"{row.end // 60:02}:{row.end % 60:02}")
+                (
+                    sorted(row.days),
+                    f"{row.start // 60:02}:{row.start % 60:02}",
+                    f"{row.end // 60:02}:{row.end % 60:02}",
+                )
                 for row in values["windows"]
             )
-        )  # fmt: skip
+        )
     if "skip" in values:
         rules["skip_holidays"] = values["skip"]
     if "channel" in values:
@@ -532,11 +546,14 @@ def test_a_manager_schedules_sees_and_cancels_over_rest(api: Api) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"effective_from": "tomorrow"}, {"effective_from": 5}, {"effective_from": "2026-01-01T00:00:00Z"},
-        {"effective_from": "9999-12-31T23:59:59-14:00"}, {"effective_from": None},
+        {"effective_from": "tomorrow"},
+        {"effective_from": 5},
+        {"effective_from": "2026-01-01T00:00:00Z"},
+        {"effective_from": "9999-12-31T23:59:59-14:00"},
+        {"effective_from": None},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_nonsense_is_refused_by_its_name(api: Api, wrong: dict[str, Any]) -> None:
     answer = api("MANAGER").post(
         f"{BASE}/policies/upsert", {"province": "ON", "enabled": False, **wrong}, format="json"

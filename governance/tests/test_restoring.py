@@ -150,5 +150,10 @@ def test_every_versioned_screen_restores_through_its_own_verb(mona: Client, mode
 
 def test_market_offer_ladder_risk_tripwire_and_heimdall_policies_are_all_restored() -> None:
     assert {
-        "MarketPolicy", "OfferPolicy", "LadderTemplate", "RiskPolicy", "RegressionPolicy", "HeimdallPolicy",
-    } <= {model.__name__ for model in VERSIONED}  # fmt: skip
+        "MarketPolicy",
+        "OfferPolicy",
+        "LadderTemplate",
+        "RiskPolicy",
+        "RegressionPolicy",
+        "HeimdallPolicy",
+    } <= {model.__name__ for model in VERSIONED}

@@ -86,8 +86,11 @@ def test_every_removal_tells_what_it_removed() -> None:
 
     told = Removal.objects.get()
     assert (told.subject, told.table_name, told.count, told.actor) == (
-        "kpi_events", "governance_kpievent", 2, "test",
-    )  # fmt: skip
+        "kpi_events",
+        "governance_kpievent",
+        2,
+        "test",
+    )
     assert told.until is not None
     assert abs(timezone.now() - 4000 * DAY - told.until) < timedelta(minutes=1)
     assert abs(timezone.now() - FIVE_YEARS * DAY - told.before) < timedelta(minutes=1)
@@ -151,9 +154,13 @@ def test_each_subject_goes_by_its_own_period(person: Callable[..., User]) -> Non
         post_message("mail", "m@example.ca", name, "", once=name, at=now - age * DAY)
         OutboxMessage.objects.filter(dedupe=name).update(sent_at=now - age * DAY)
         OutboxMessage.objects.create(
-            kind="mail", to="m@example.ca", dedupe=f"given up {name}", created_at=now, not_before=now,
+            kind="mail",
+            to="m@example.ca",
+            dedupe=f"given up {name}",
+            created_at=now,
+            not_before=now,
             dead_at=now - 3 * age * DAY,
-        )  # fmt: skip
+        )
         JobSlot.objects.create(job="a", slot=name, started_at=now - age * DAY / 2)
         RealignRequest.objects.create(asked_at=now - age * DAY, done_at=now - age * DAY)
         token, _text = ApiToken.objects.create(user=user, expiry=DAY, label=name)
@@ -265,9 +272,13 @@ def told_by_hand(subject: str, **columns: Any) -> Any:
     before = columns.pop("before", timezone.now())
     if connection.vendor == "postgresql":
         row = Removal(
-            subject=subject, table_name=columns.pop("table_name", "x"), before=before, count=1000,
-            at=timezone.now(), **columns,
-        )  # fmt: skip
+            subject=subject,
+            table_name=columns.pop("table_name", "x"),
+            before=before,
+            count=1000,
+            at=timezone.now(),
+            **columns,
+        )
         with transaction.atomic():
             row.save()
         row.refresh_from_db()
@@ -317,13 +328,17 @@ def test_tables_that_are_not_listed_cannot_be_removed_from(subject: str) -> None
 
 
 KEPT_FOR_EVER = {
-    "governance.Suppression", "governance.Consent",  # an opt-out is never lost, a consent must be provable
-    "governance.Removal", "governance.Erasure",
-    "governance.HeimdallRecommendation", "governance.HeimdallEvent",  # scorecards are recounted from them
+    "governance.Suppression",
+    "governance.Consent",  # an opt-out is never lost, a consent must be provable
+    "governance.Removal",
+    "governance.Erasure",
+    "governance.HeimdallRecommendation",
+    "governance.HeimdallEvent",  # scorecards are recounted from them
     "buyers.BuyerFeedbackEvent",  # liquidity is recounted from it
     "offers.OfferOutcome",
-    "governance.Backup", "governance.DoNotCallImport",  # few; the runbook asks the newest
-}  # fmt: skip
+    "governance.Backup",
+    "governance.DoNotCallImport",  # few; the runbook asks the newest
+}
 
 
 def test_of_every_table_that_is_written_once_it_was_decided_how_long_it_is_kept() -> None:

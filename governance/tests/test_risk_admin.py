@@ -177,10 +177,14 @@ def test_a_manager_adds_an_engine_once(desk: Any) -> None:
     client = desk("MANAGER")
     add = reverse("admin:governance_riskpolicy_add")
     given = {
-        "engine": "MOONSHOT", "max_daily_loss": 1, "no_cap_max_daily_exposure": "on",
-        "no_cap_max_open_risk": "on", "no_cap_max_actions_per_day": "on",
-        "change_reason": "a new line of business", "seen_version": 0,
-    }  # fmt: skip
+        "engine": "MOONSHOT",
+        "max_daily_loss": 1,
+        "no_cap_max_daily_exposure": "on",
+        "no_cap_max_open_risk": "on",
+        "no_cap_max_actions_per_day": "on",
+        "change_reason": "a new line of business",
+        "seen_version": 0,
+    }
     assert client.post(add, given).status_code == 302
     assert RiskPolicy.objects.get(engine="MOONSHOT").enabled is False
     again = client.post(add, given)
@@ -203,8 +207,13 @@ def test_an_auditor_looks_and_changes_nothing(desk: Any) -> None:
 def fill_the_screens() -> None:
     now = timezone.now()
     cap("GLOBAL", max_daily_loss=25_000, max_daily_exposure=150_000, max_open_risk=150_000)
-    cap("WHOLESALE", max_daily_loss=20_000, max_daily_exposure=100_000, max_open_risk=100_000,
-        max_actions_per_day=2)  # fmt: skip
+    cap(
+        "WHOLESALE",
+        max_daily_loss=20_000,
+        max_daily_exposure=100_000,
+        max_open_risk=100_000,
+        max_actions_per_day=2,
+    )
     cap("CAPITAL", max_daily_loss=15_000, max_daily_exposure=75_000, max_open_risk=5_000)
     reserved(10_000, at=now, purpose="offer")
     reserved("7500.25", at=now, purpose="offer")
@@ -212,9 +221,13 @@ def fill_the_screens() -> None:
     reserve(10_000, at=now)
     throttle("NOTIFY", "NOTIFY/delivery", by=ANYBODY, at=now)
     RiskThrottle.objects.create(
-        engine="WHOLESALE", tripwire="WHOLESALE/followup_sla", since=now - timedelta(days=4),
-        released_at=now - timedelta(days=3), released_by="mona", reason="phones were down",
-    )  # fmt: skip
+        engine="WHOLESALE",
+        tripwire="WHOLESALE/followup_sla",
+        since=now - timedelta(days=4),
+        released_at=now - timedelta(days=3),
+        released_by="mona",
+        reason="phones were down",
+    )
 
 
 def enter(page: Any, address: str) -> None:
@@ -278,9 +291,11 @@ def test_caps_are_said_in_words_as_they_are_typed(desk: Any) -> None:
     page = client.get(address).content.decode()
     assert "WHOLESALE may lose at most 20,000 CAD a day, reserve at most 100,000 CAD a day" in page
     typed = {
-        "enabled": "on", **{f"no_cap_{name}": "on" for name in CAPS}, "seen_version": policy.version,
+        "enabled": "on",
+        **{f"no_cap_{name}": "on" for name in CAPS},
+        "seen_version": policy.version,
         "_draw": "1",
-    }  # fmt: skip
+    }
     assert "There is no cap here" in client.post(address, typed).content.decode()
     policy.refresh_from_db()
     assert policy.version == 1

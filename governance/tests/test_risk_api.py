@@ -38,13 +38,20 @@ def test_a_reservation_answers_its_number_and_both_snapshots(api: Api) -> None:
     assert (body["reservation_id"], row.purpose) == (row.pk, "call:7")
     assert body["message"] == "1,500.50 CAD are reserved for WHOLESALE."
     assert body["policy_snapshot"]["WHOLESALE"] == {
-        "enabled": True, "max_daily_loss": 20000, "max_daily_exposure": 100000, "max_open_risk": 100000,
-        "max_actions_per_day": 0, "version": 1,
-    }  # fmt: skip
+        "enabled": True,
+        "max_daily_loss": 20000,
+        "max_daily_exposure": 100000,
+        "max_open_risk": 100000,
+        "max_actions_per_day": 0,
+        "version": 1,
+    }
     assert set(body["ledger_snapshot"]) == {"day", "WHOLESALE", "GLOBAL"}
     assert body["ledger_snapshot"]["GLOBAL"] == {
-        "realized_loss": 0, "exposure": 1500.5, "open_risk": 1500.5, "actions": 1,
-    }  # fmt: skip
+        "realized_loss": 0,
+        "exposure": 1500.5,
+        "open_risk": 1500.5,
+        "actions": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -82,9 +89,11 @@ def test_a_denial_is_an_answer_and_says_why(api: Api) -> None:
 def test_a_denial_speaks_the_callers_language(api: Api) -> None:
     client = api("SERVICE")
     answer = client.post(
-        f"{BASE}/check-and-reserve", {"engine": "MOONSHOT", "amount": 1}, format="json",
+        f"{BASE}/check-and-reserve",
+        {"engine": "MOONSHOT", "amount": 1},
+        format="json",
         HTTP_ACCEPT_LANGUAGE="fr",
-    )  # fmt: skip
+    )
     assert answer.json()["message"].startswith("Refusé")
 
 
@@ -168,9 +177,10 @@ def test_releasing_answers_the_reservation_and_again_the_same(api: Api) -> None:
 @pytest.mark.parametrize("number", [0, -1, "x", None, 2**63, "٣", True, 1.5])
 def test_a_number_that_is_none_is_a_field_error(api: Api, what: str, number: Any) -> None:
     answer = api("CLOSER").post(
-        f"{BASE}/{what}", {"reservation_id": number, "realized_loss": 0} if what == "settle" else
-        {"reservation_id": number}, format="json",
-    )  # fmt: skip
+        f"{BASE}/{what}",
+        {"reservation_id": number, "realized_loss": 0} if what == "settle" else {"reservation_id": number},
+        format="json",
+    )
     assert (answer.status_code, list(answer.json()["errors"])) == (400, ["reservation_id"])
 
 

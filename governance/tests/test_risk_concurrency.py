@@ -65,9 +65,11 @@ def reserve_over_rest(calls: int, chance: random.Random) -> None:
             local.client = ready.pop()
         client: APIClient = local.client
         answer = client.post(
-            f"{BASE}/check-and-reserve", {"engine": call.engine, "amount": str(call.amount)}, format="json",
+            f"{BASE}/check-and-reserve",
+            {"engine": call.engine, "amount": str(call.amount)},
+            format="json",
             HTTP_IDEMPOTENCY_KEY=call.key,
-        )  # fmt: skip
+        )
         assert answer.status_code == 200, answer.content
         return call.key, answer.json()
 

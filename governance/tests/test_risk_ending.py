@@ -107,8 +107,9 @@ def test_what_ended_one_way_does_not_end_another(first: str) -> None:
     if first == "settle":
         settled(number, 5)
         attempts: list[Callable[[], Any]] = [
-            lambda: settled(number, 6), lambda: release(number, by=ANYBODY, at=NOW),
-        ]  # fmt: skip
+            lambda: settled(number, 6),
+            lambda: release(number, by=ANYBODY, at=NOW),
+        ]
     else:
         release(number, by=ANYBODY, at=NOW)
         attempts = [lambda: settled(number, 0)]

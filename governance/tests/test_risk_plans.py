@@ -68,7 +68,7 @@ OFF, NONE = {"enabled": False}, {"caps": None, "enabled": False}
         ({}, caps(open_risk=139), None, over("max_open_risk", GLOBAL, 40, 139)),
         (caps(loss=149), caps(exposure=159), None, over("max_daily_loss", ENGINE, 50, 149)),
     ],
-)  # fmt: skip
+)
 def test_what_is_denied_and_why(
     mine: dict[str, Any], over_all: dict[str, Any], throttle: Throttle | None, denial: Denial | None
 ) -> None:

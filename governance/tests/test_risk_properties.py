@@ -115,9 +115,13 @@ class RiskMachine(RuleBasedStateMachine):
             self.denials += 1
             return
         self.model.rows[answer.reservation_id] = {
-            "engine": engine, "amount": amount, "day": self.day, "state": "PENDING", "loss": Decimal(0),
+            "engine": engine,
+            "amount": amount,
+            "day": self.day,
+            "state": "PENDING",
+            "loss": Decimal(0),
             "at": self.now,
-        }  # fmt: skip
+        }
         for scope in (engine, GLOBAL):
             used = self.model.used(scope, self.day)
             for name, limit in self.model.caps[scope].items():
@@ -165,9 +169,10 @@ class RiskMachine(RuleBasedStateMachine):
     @rule()
     def expire(self) -> None:
         stale = [
-            row for row in self.model.rows.values()
+            row
+            for row in self.model.rows.values()
             if row["state"] == "PENDING" and row["at"] <= self.now - timedelta(hours=72)
-        ]  # fmt: skip
+        ]
         assert release_stale(by=ANYBODY, at=self.now) == len(stale)
         for row in stale:
             row["state"] = "EXPIRED"

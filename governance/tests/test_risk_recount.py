@@ -49,5 +49,7 @@ def test_it_finds_every_figure_that_drifted_by_the_least(engine: str, figure: st
 def test_it_finds_a_day_that_is_missing() -> None:
     RiskLedgerDay.objects.filter(engine="CAPITAL").delete()
     assert {(found.engine, found.figure) for found in recount()} == {
-        ("CAPITAL", "exposure"), ("CAPITAL", "realized_loss"), ("CAPITAL", "actions"),
-    }  # fmt: skip
+        ("CAPITAL", "exposure"),
+        ("CAPITAL", "realized_loss"),
+        ("CAPITAL", "actions"),
+    }

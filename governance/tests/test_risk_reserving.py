@@ -69,8 +69,11 @@ def test_under_the_seeded_caps_two_assignment_fees_are_open_and_no_third() -> No
 def test_a_reservation_counts_in_its_engine_and_in_global() -> None:
     answer = reserve("1234.56", purpose="offer:7")
     assert (answer.ok, answer.code, answer.reserved, answer.engine) == (
-        True, "reserved", cad("1234.56"), "WHOLESALE",
-    )  # fmt: skip
+        True,
+        "reserved",
+        cad("1234.56"),
+        "WHOLESALE",
+    )
     assert answer.message == "1,234.56 CAD are reserved for WHOLESALE."
     for scope in ("WHOLESALE", "GLOBAL"):
         assert open_risk(scope) == cad("1234.56")
@@ -88,8 +91,11 @@ def test_the_answer_shows_caps_and_use_of_both() -> None:
     assert answer.policy_snapshot["WHOLESALE"]["version"] == 1
     assert answer.ledger_snapshot["day"] == NOW.date()
     assert answer.ledger_snapshot["GLOBAL"] == {
-        "realized_loss": 0, "exposure": 100, "open_risk": 100, "actions": 1,
-    }  # fmt: skip
+        "realized_loss": 0,
+        "exposure": 100,
+        "open_risk": 100,
+        "actions": 1,
+    }
 
 
 def test_amounts_are_added_to_the_cent_however_many() -> None:
@@ -157,8 +163,11 @@ def test_a_denial_is_kept_with_what_decided_it_and_counts_nowhere() -> None:
     answer = reserve(100, purpose="offer:7")
     event = RiskEvent.objects.get()
     assert (event.kind, event.engine, event.amount, event.code) == (
-        "DENIED", "WHOLESALE", 100, "max_open_risk",
-    )  # fmt: skip
+        "DENIED",
+        "WHOLESALE",
+        100,
+        "max_open_risk",
+    )
     assert (event.purpose, event.reservation, event.actor) == ("offer:7", None, "test")
     assert event.detail["policies"]["WHOLESALE"]["max_open_risk"] == "50.00"
     assert event.detail["ledger"]["day"] == "2026-11-24"

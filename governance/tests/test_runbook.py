@@ -90,9 +90,7 @@ def test_the_markdown_is_for_people(api: Api) -> None:
     assert text.startswith("# Runbook\n\nGo-live stays off until its blockers are gone.\n")
     assert "- **b.blocker**: Second \\*and\\* \\<b\\>last\\</b\\>.\n" in text
     headings = [line for line in text.splitlines() if line.startswith("## ")]
-    assert headings == [
-        "## What keeps go-live off", "## To review", "## Good to know", "## In order",
-    ]  # fmt: skip
+    assert headings == ["## What keeps go-live off", "## To review", "## Good to know", "## In order"]
     assert text.index("## In order") < text.index("- c.fine is in order")
     assert "a.warning is in order" not in text
     assert "d.calm is in order" not in text

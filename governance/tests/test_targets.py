@@ -71,8 +71,12 @@ def test_a_manager_changes_a_target_and_the_earlier_one_is_kept(by: MakeBy) -> N
     set_target("followup_sla", by=by("MANAGER", "mona"), **CHANGE)
     target = targets()["followup_sla"]
     assert (target.value, target.version, target.changed_by, target.reason, target.updated_at) == (
-        D("0.95"), 2, "mona", "we can do better", NOW,
-    )  # fmt: skip
+        D("0.95"),
+        2,
+        "mona",
+        "we can do better",
+        NOW,
+    )
     earlier = target.history.values_list("value", "history_change_reason")
     assert list(earlier) == [(D("0.95"), "we can do better"), (D("0.9"), "seed")]
 

@@ -73,9 +73,12 @@ def test_an_import_adds_the_stops_that_are_missing_and_the_same_file_again_none(
 ) -> None:
     suppress([phone_point(NUMBER).digest], by=by("MANAGER"), at=timezone.now(), channel="CALL")
     lines = (
-        "Phone or e-mail,Channel,Source", "416 555 0142,CALL,", "416 555 0142,,OPT_OUT",
-        "ana@example.ca,EMAIL,a manager", "ana@example.ca,,",
-    )  # fmt: skip
+        "Phone or e-mail,Channel,Source",
+        "416 555 0142,CALL,",
+        "416 555 0142,,OPT_OUT",
+        "ana@example.ca,EMAIL,a manager",
+        "ana@example.ca,,",
+    )
     shown = upload(manager, STOPS, *lines)
     assert counts(shown) == (2, 0, 2, 0), "e-mail is all that an address is reached by"
     assert Suppression.objects.count() == 1
@@ -131,9 +134,7 @@ def test_policies_that_were_given_out_are_so_already(manager: Client, screen: st
 
 def test_hours_change_by_a_spreadsheet_with_a_version_its_reason_and_its_differences(manager: Client) -> None:
     ontario = MarketPolicy.objects.get(province="ON", market="ALL")
-    lines = (
-        "Province,Market,Saturday,Enabled,Version", f"ON,,11-15,,{ontario.version}", "ON,Ottawa,–,no,",
-    )  # fmt: skip
+    lines = ("Province,Market,Saturday,Enabled,Version", f"ON,,11-15,,{ontario.version}", "ON,Ottawa,–,no,")
     shown = upload(manager, MARKETS, *lines)
     assert counts(shown) == (1, 1, 0, 0)
     assert "11:00–15:00" in shown.content.decode()
@@ -193,8 +194,11 @@ def test_one_wrong_row_holds_the_whole_file_back(manager: Client) -> None:
 
 def test_caps_change_by_a_spreadsheet_and_a_new_engine_has_what_its_row_says(manager: Client) -> None:
     lines = (
-        "Engine,Enabled,Loss a day,Actions a day", "GLOBAL,,30000,12", "wholesale,no,,", "LEASING,yes,5000,",
-    )  # fmt: skip
+        "Engine,Enabled,Loss a day,Actions a day",
+        "GLOBAL,,30000,12",
+        "wholesale,no,,",
+        "LEASING,yes,5000,",
+    )
     wrong = upload(manager, RISKS, *lines, "CAPITAL,,,1.5", "two words,,,", "Global,,1,")
     assert counts(wrong) == (1, 2, 0, 3)
     shown = upload(manager, RISKS, *lines)
@@ -217,18 +221,20 @@ def test_the_steps_of_a_ladder_change_by_a_spreadsheet_and_keep_their_scripts(ma
     general = LadderTemplate.objects.get()
     said = '"[1]\nHello\n\nit is us\n[3]\nStill there?"'
     lines = (
-        "Province,Market,Steps,Scripts in English", f"–,,,{said}",
+        "Province,Market,Steps,Scripts in English",
+        f"–,,,{said}",
         'QC,Laval,"SMS, Call +30 min, SMS 2 days",',
-    )  # fmt: skip
+    )
     shown = upload(manager, TEMPLATES, *lines)
     assert counts(shown) == (1, 1, 0, 0)
     assert go_on(manager, TEMPLATES, shown, _import="1", reason="winter 2026").status_code == 302
     laval = LadderTemplate.objects.get(province="QC", market="LAVAL")
     told = [(step["channel"], step["delay"], step["script_en"]) for step in laval.steps]
     assert told == [
-        ("SMS", {"minutes": 0}, "Hello\n\nit is us"), ("CALL", {"minutes": 30}, ""),
+        ("SMS", {"minutes": 0}, "Hello\n\nit is us"),
+        ("CALL", {"minutes": 30}, ""),
         ("SMS", {"days": 2}, "Still there?"),
-    ]  # fmt: skip
+    ]
     general.refresh_from_db()
     assert (len(general.steps), general.reason, general.changed_by) == (6, "winter 2026", "mona")
     assert counts(upload(manager, TEMPLATES, *lines)) == (0, 0, 2, 0)
@@ -241,13 +247,22 @@ def test_the_steps_of_a_ladder_change_by_a_spreadsheet_and_keep_their_scripts(ma
 def test_a_ladder_that_cannot_be_is_told_at_its_cell_and_mended_with_its_lines(manager: Client) -> None:
     said = '"[1]\nHello\n[9]\nBye"'
     shown = upload(
-        manager, TEMPLATES, "Province,Steps,Scripts in English", f"ON,SMS,{said}",
-        'QC,"SMS, CALL 30 weeks",', 'BC,"CALL 2 h, SMS",', ",SMS,",
-    )  # fmt: skip
+        manager,
+        TEMPLATES,
+        "Province,Steps,Scripts in English",
+        f"ON,SMS,{said}",
+        'QC,"SMS, CALL 30 weeks",',
+        'BC,"CALL 2 h, SMS",',
+        ",SMS,",
+    )
     assert counts(shown) == (0, 0, 0, 4)
     page = html.unescape(shown.content.decode())
-    for told in ("There is no step 9.", "“CALL 30 weeks” is not valid", "Step 1 has no delay",
-                 "[1]\nHello\n[9]\nBye</textarea>"):  # fmt: skip
+    for told in (
+        "There is no step 9.",
+        "“CALL 30 weeks” is not valid",
+        "Step 1 has no delay",
+        "[1]\nHello\n[9]\nBye</textarea>",
+    ):
         assert told in page, told
     typed = {"cell-2-script_en": "[1]\r\nHello\r\nyou", "drop-3": "1", "drop-4": "1", "drop-5": "1"}
     assert go_on(manager, TEMPLATES, shown, _import="1", reason="winter 2026", **typed).status_code == 302

@@ -79,14 +79,19 @@ def test_the_page_says_why_it_fired(desk: Any) -> None:
     ]
     why = told["why"]
     assert (why.before.figure, why.before.told) == (
-        "90\xa0%", "400 events, the 20 days with events from 31 August 2026 to 19 September 2026",
-    )  # fmt: skip
+        "90\xa0%",
+        "400 events, the 20 days with events from 31 August 2026 to 19 September 2026",
+    )
     assert (why.now.figure, why.now.told.split(",")[0], why.change.figure, why.change.told) == (
-        "40\xa0%", "100 events", "55.6\xa0%", "a drop counts from 20\xa0% on",
-    )  # fmt: skip
+        "40\xa0%",
+        "100 events",
+        "55.6\xa0%",
+        "a drop counts from 20\xa0% on",
+    )
     assert (why.chance.figure, why.chance.told) == (
-        "below 1 in a million", "p is below 0.000001; it fires at 0.0005 or less",
-    )  # fmt: skip
+        "below 1 in a million",
+        "p is below 0.000001; it fires at 0.0005 or less",
+    )
     page = answer.content.decode()
     assert "At this volume the smallest drop it can detect is" in page
     assert "It fired on 25 September 2026 and waits for a manager to release it." in page
@@ -100,11 +105,14 @@ def test_the_plot_shows_baseline_window_and_limit_and_says_the_same(desk: Any) -
     plot = answer.context["firing"]["why"].plot
     assert len(plot.points) == len(plot.rows) == 25
     assert [(band.kind, band.label.text) for band in plot.bands] == [
-        ("before", "Baseline"), ("window", "Window"),
-    ]  # fmt: skip
+        ("before", "Baseline"),
+        ("window", "Window"),
+    ]
     assert [(line.kind, line.label.text) for line in plot.lines] == [
-        ("before", "before: 90\xa0%"), ("floor", "limit: 72\xa0%"), ("now", "now: 40\xa0%"),
-    ]  # fmt: skip
+        ("before", "before: 90\xa0%"),
+        ("floor", "limit: 72\xa0%"),
+        ("now", "now: 40\xa0%"),
+    ]
     before, floor, now = (float(line.y) for line in plot.lines)
     assert before < floor < now, "up is more"
     good, bad = float(plot.points[0][1]), float(plot.points[-1][1])
@@ -117,8 +125,9 @@ def test_the_plot_shows_baseline_window_and_limit_and_says_the_same(desk: Any) -
         "90\xa0%; a fall to 72\xa0% or below counts as a drop. In the window it is 40\xa0%."
     )
     assert [(row.when, row.figure, row.events, row.sample) for row in plot.rows[19:21]] == [
-        ("19 September 2026", "90\xa0%", 20, "baseline"), ("20 September 2026", "40\xa0%", 20, "window"),
-    ]  # fmt: skip
+        ("19 September 2026", "90\xa0%", 20, "baseline"),
+        ("20 September 2026", "40\xa0%", 20, "window"),
+    ]
     page = answer.content.decode()
     assert page.count("<circle") == 25
     assert plot.told in page
@@ -128,10 +137,13 @@ def test_the_plot_shows_baseline_window_and_limit_and_says_the_same(desk: Any) -
 def test_a_plot_of_any_size_stays_inside_its_frame(scale: float) -> None:
     points = [[f"2026-09-{day:02}", scale * (1 + day % 3), 5] for day in range(1, 11)]
     seen = {
-        "measure": "MEAN", "baseline": 2 * scale, "current": scale, "max_drop": 0.2,
+        "measure": "MEAN",
+        "baseline": 2 * scale,
+        "current": scale,
+        "max_drop": 0.2,
         "samples": {"current": {"since": "2026-09-06", "until": "2026-09-10"}},
         "series": {"baseline": points[:5], "after": points[5:]},
-    }  # fmt: skip
+    }
     plot = plot_of(seen)
     assert plot is not None
     heights = [float(y) for _x, y in plot.points] + [float(line.y) for line in plot.lines]
@@ -295,8 +307,11 @@ def test_a_manager_changes_how_a_metric_is_watched_with_a_reason(desk: Any) -> N
     assert client.post(address, policy_form(policy, max_drop_fraction="0.15")).status_code == 302
     policy.refresh_from_db()
     assert (str(policy.max_drop_fraction), policy.version, policy.reason, policy.changed_by) == (
-        "0.1500", 2, "as agreed on", "the-manager",
-    )  # fmt: skip
+        "0.1500",
+        2,
+        "as agreed on",
+        "the-manager",
+    )
     again = client.post(address, policy_form(policy, seen_version=1, max_drop_fraction="0.3"))
     assert again.status_code in (200, 409)
     policy.refresh_from_db()

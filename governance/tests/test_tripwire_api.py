@@ -55,14 +55,19 @@ def test_a_policy_is_made_and_changed_with_what_is_named(api: Api) -> None:
     assert made.status_code == 200
     policy = made.json()["policy"]
     assert (policy["domain"], policy["max_false_alarm"], policy["max_drop_fraction"], policy["enabled"]) == (
-        "NOTIFY", 0.00005, 0.25, False,
-    )  # fmt: skip
+        "NOTIFY",
+        0.00005,
+        0.25,
+        False,
+    )
     assert (policy["reason"], policy["changed_by"], policy["version"]) == ("via API", "mona", 1)
-    changed = post(client, "policies/upsert", domain="NOTIFY", metric="mail_sent", enabled=True,
-                   expected_version=1).json()["policy"]  # fmt: skip
+    changed = post(
+        client, "policies/upsert", domain="NOTIFY", metric="mail_sent", enabled=True, expected_version=1
+    ).json()["policy"]
     assert (changed["enabled"], changed["engine"], changed["version"]) == (True, "NOTIFY", 2)
-    stale = post(client, "policies/upsert", domain="NOTIFY", metric="mail_sent", enabled=False,
-                 expected_version=1)  # fmt: skip
+    stale = post(
+        client, "policies/upsert", domain="NOTIFY", metric="mail_sent", enabled=False, expected_version=1
+    )
     assert (stale.status_code, stale.json()["code"]) == (409, "stale_version")
     by_robot = post(api("SERVICE", "robot"), "policies/upsert", **NAMED, max_drop_fraction=0.3)
     assert by_robot.status_code == 200
@@ -126,8 +131,11 @@ def test_a_learning_state_says_when_it_arms(api: Api) -> None:
     look_on(happen_daily(SLA, [(18, 2)] * 10))
     found = api("AUDITOR").get(f"{BASE}/state", NAMED).json()["states"][0]
     assert (found["verdict"], found["arms_on"], found["p_value"], found["power"]) == (
-        "LEARNING", "2026-09-25", None, "",
-    )  # fmt: skip
+        "LEARNING",
+        "2026-09-25",
+        None,
+        "",
+    )
     assert found["note"].startswith("It has been recomputing its baseline since 31 August 2026")
     assert found["note"].endswith("and starts watching about 25 September 2026.")
 
@@ -158,8 +166,12 @@ def test_an_event_is_recorded_once_per_key(api: Api) -> None:
     assert (first.status_code, first.json()) == (201, {"ok": True, "event_id": event.pk})
     assert again.json() == first.json()
     assert (event.actor, event.acting_for, event.correlation_id, str(event.value), event.success) == (
-        "robot", "carl", "deal-7", "0.1250", True,
-    )  # fmt: skip
+        "robot",
+        "carl",
+        "deal-7",
+        "0.1250",
+        True,
+    )
     plain = post(client, "kpi", domain="CAPITAL", metric="roi_event")
     assert plain.status_code == 201
 

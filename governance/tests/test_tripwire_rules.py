@@ -448,8 +448,10 @@ def test_a_volume_is_watched_after_its_fifth_week() -> None:
 
 def test_the_monday_of_a_day() -> None:
     assert [monday_of(MONDAY + timedelta(days=number)) for number in (0, 6, 7)] == [
-        MONDAY, MONDAY, MONDAY + timedelta(days=7),
-    ]  # fmt: skip
+        MONDAY,
+        MONDAY,
+        MONDAY + timedelta(days=7),
+    ]
 
 
 # --- a day's own figure -------------------------------------------------------------------------------------

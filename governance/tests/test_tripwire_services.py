@@ -82,10 +82,14 @@ def rows() -> dict[str, list[dict[str, Any]]]:
 def test_at_first_nine_metrics_are_watched_or_could_be() -> None:
     told = {
         policy.name: (
-            policy.measure, policy.engine, f"{policy.max_drop_fraction:.2f}", policy.action, policy.enabled,
+            policy.measure,
+            policy.engine,
+            f"{policy.max_drop_fraction:.2f}",
+            policy.action,
+            policy.enabled,
         )
         for policy in RegressionPolicy.objects.all()
-    }  # fmt: skip
+    }
     rate, volume = "SUCCESS_RATE", "VOLUME"
     assert told == {
         "WHOLESALE/ladder_created": (volume, "WHOLESALE", "0.20", "THROTTLE", True),
@@ -154,8 +158,10 @@ def test_a_drop_holds_wholesale_back_once_until_a_manager_releases_it(by: MakeBy
     assert reserve_exposure("WHOLESALE", Decimal(100), by=JOB, at=six(day) + DAY).ok
     firing = RegressionFiring.objects.get()
     assert (firing.released_by, firing.reason, firing.released_at) == (
-        "mona", "phones back", six(day) + DAY / 2,
-    )  # fmt: skip
+        "mona",
+        "phones back",
+        six(day) + DAY / 2,
+    )
 
     with time_machine.travel(six(day + DAY), tick=False):
         assert evaluate() == {"evaluated": 1, "triggered": 0}
@@ -246,9 +252,12 @@ def test_who_may_release_and_evaluate(by: MakeBy) -> None:
 def test_which_tripwires_are_evaluated(by: MakeBy) -> None:
     states = evaluate_tripwires(six(MONDAY), by=JOB)
     assert [state.policy.name for state in states] == [
-        "BUYER_MATCH/buyer_feedback", "WHOLESALE/followup_completed", "WHOLESALE/followup_sla",
-        "WHOLESALE/ladder_created", "WHOLESALE/offer_generated",
-    ]  # fmt: skip
+        "BUYER_MATCH/buyer_feedback",
+        "WHOLESALE/followup_completed",
+        "WHOLESALE/followup_sla",
+        "WHOLESALE/ladder_created",
+        "WHOLESALE/offer_generated",
+    ]
     with pytest.raises(NotFound):
         evaluate_tripwires(six(MONDAY), by=JOB, domain="WHOLESALE", metric="weather")
     with pytest.raises(Refused) as off:
@@ -312,9 +321,12 @@ def test_a_baseline_of_few_events_a_day_is_read_to_its_end() -> None:
     day = happen_daily(SLA, [(2, 0)] * 100)
     state = look_on(day + 30 * DAY)
     assert state.samples["baseline"] == {
-        "since": MONDAY.isoformat(), "until": (MONDAY + 99 * DAY).isoformat(), "days": 100, "events": 200,
+        "since": MONDAY.isoformat(),
+        "until": (MONDAY + 99 * DAY).isoformat(),
+        "days": 100,
+        "events": 200,
         "figure": 1.0,
-    }  # fmt: skip
+    }
 
 
 def test_a_slow_slide_does_not_swallow_itself() -> None:
@@ -409,9 +421,11 @@ def test_a_warning_acts_on_nothing() -> None:
 
 def test_a_tripwire_that_only_tells_tells_every_manager_with_an_address(person: Person) -> None:
     for role, name, email in (
-        ("MANAGER", "mona", "mona@example.ca"), ("MANAGER", "max", "max@example.ca"),
-        ("MANAGER", "nomail", ""), ("VA", "vera", "vera@example.ca"),
-    ):  # fmt: skip
+        ("MANAGER", "mona", "mona@example.ca"),
+        ("MANAGER", "max", "max@example.ca"),
+        ("MANAGER", "nomail", ""),
+        ("VA", "vera", "vera@example.ca"),
+    ):
         User.objects.filter(pk=person(role, name).pk).update(email=email)
     User.objects.filter(username="max").update(is_active=False)
     watch(action="NOTIFY", engine="")
@@ -430,8 +444,9 @@ def test_a_mean_that_falls_engages_the_kill_switch_once(by: MakeBy) -> None:
     assert state_of.triggered
     assert state().kill_switch_engaged
     assert (state().changed_by, "Return on capital fell by 53" in state().reason) == (
-        "governance.evaluate_tripwires", True,
-    )  # fmt: skip
+        "governance.evaluate_tripwires",
+        True,
+    )
     set_kill_switch(False, by=by("MANAGER"), at=six(day), reason="looked at")
     look_on(day, ROI)
     look_on(day + DAY, ROI)
@@ -570,8 +585,12 @@ def test_a_new_tripwire_begins_disabled_and_learns_from_now_on(by: MakeBy) -> No
     at = six(MONDAY)
     policy = upsert_policy("notify", "mail_sent", {}, by=by("MANAGER", "mona"), at=at, reason="watch mails")
     assert (policy.name, policy.enabled, policy.measure, policy.action, policy.version) == (
-        "NOTIFY/mail_sent", False, "SUCCESS_RATE", "NOTIFY", 1,
-    )  # fmt: skip
+        "NOTIFY/mail_sent",
+        False,
+        "SUCCESS_RATE",
+        "NOTIFY",
+        1,
+    )
     assert (policy.changed_by, policy.reason, policy.history.count()) == ("mona", "watch mails", 1)
     assert RegressionState.objects.get(policy=policy).starts_at == at
 
@@ -586,9 +605,13 @@ def test_other_windows_set_the_start_mark_and_nothing_else_does(by: MakeBy) -> N
         return RegressionState.objects.get(policy__metric="followup_sla")
 
     untouched = {
-        "enabled": False, "max_drop_fraction": Decimal("0.3"), "action": "NOTIFY", "engine": "CAPITAL",
-        "min_events_to_enforce": 80, "max_false_alarm": Decimal("0.001"),
-    }  # fmt: skip
+        "enabled": False,
+        "max_drop_fraction": Decimal("0.3"),
+        "action": "NOTIFY",
+        "engine": "CAPITAL",
+        "min_events_to_enforce": 80,
+        "max_false_alarm": Decimal("0.001"),
+    }
     for name, value in untouched.items():
         state = change(**{name: value})
         assert (state.starts_at, state.baseline) == (start_of(MONDAY), 0.9), name
@@ -654,13 +677,22 @@ def test_the_database_keeps_one_open_firing_and_no_throttle_without_an_engine() 
 
 def test_an_event_from_outside_is_kept_with_who_told_it(by: MakeBy) -> None:
     number = record_kpi(
-        "capital", "roi_event", by=by("SERVICE", "robot"), at=noon(MONDAY), value=Decimal("0.12"),
+        "capital",
+        "roi_event",
+        by=by("SERVICE", "robot"),
+        at=noon(MONDAY),
+        value=Decimal("0.12"),
         detail={"deal": "D-7"},
-    )  # fmt: skip
+    )
     event = KpiEvent.objects.get(pk=number)
     assert (event.domain, event.metric, event.success, event.value, event.detail, event.actor) == (
-        "CAPITAL", "roi_event", None, Decimal("0.12"), {"deal": "D-7"}, "robot",
-    )  # fmt: skip
+        "CAPITAL",
+        "roi_event",
+        None,
+        Decimal("0.12"),
+        {"deal": "D-7"},
+        "robot",
+    )
 
 
 def test_an_event_from_outside_corrects_one_of_its_own_metric_only(by: MakeBy) -> None:

@@ -21,9 +21,14 @@ pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 def ontario(changes: Callable[[MarketPolicy], None], by: Actor, expected: int | None = None) -> MarketPolicy:
     row, _changed = revise(
-        MarketPolicy.objects.of(Place("ON")), lambda: MarketPolicy(province="ON"), changes,
-        by=by, at=NOW, reason="why", expected_version=expected,
-    )  # fmt: skip
+        MarketPolicy.objects.of(Place("ON")),
+        lambda: MarketPolicy(province="ON"),
+        changes,
+        by=by,
+        at=NOW,
+        reason="why",
+        expected_version=expected,
+    )
     return row
 
 

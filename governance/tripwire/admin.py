@@ -43,10 +43,11 @@ class ReleaseForm(forms.Form):
 
 STANDING = on_board(
     (
-        "standing", gettext_lazy("watching, or triggered"),
+        "standing",
+        gettext_lazy("watching, or triggered"),
         lambda rows, at: rows.standing(),  # type: ignore[attr-defined]  # states'
     ),
-)  # fmt: skip
+)
 
 
 @admin.register(RegressionState)
@@ -110,9 +111,12 @@ class RegressionStateAdmin(ReadOnlyAdmin):
         policy = state.policy
         try:
             release_tripwire(
-                policy.domain, policy.metric, by=by_of(request), at=timezone.now(),
+                policy.domain,
+                policy.metric,
+                by=by_of(request),
+                at=timezone.now(),
                 reason=form.cleaned_data["change_reason"],
-            )  # fmt: skip
+            )
         except Refused as refusal:
             return self._page(request, state, form, refusal)
         messages.success(request, _("The alert is reset. The tripwire recomputes its baseline from now on."))

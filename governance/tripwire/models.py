@@ -47,49 +47,66 @@ class RegressionPolicy(Versioned):
         KILL_SWITCH = "KILL_SWITCH", _("engage the kill switch")
 
     domain = models.CharField(
-        _("domain"), max_length=DOMAIN_LENGTH,
-        validators=[RegexValidator(DOMAIN, WRITE_DOMAIN)],
-    )  # fmt: skip
+        _("domain"), max_length=DOMAIN_LENGTH, validators=[RegexValidator(DOMAIN, WRITE_DOMAIN)]
+    )
     metric = models.CharField(
-        _("metric"), max_length=METRIC_LENGTH,
-        validators=[RegexValidator(METRIC, WRITE_METRIC)],
-    )  # fmt: skip
+        _("metric"), max_length=METRIC_LENGTH, validators=[RegexValidator(METRIC, WRITE_METRIC)]
+    )
     engine = models.CharField(
-        _("engine"), max_length=ENGINE_LENGTH, blank=True, default="", validators=[validate_engine],
+        _("engine"),
+        max_length=ENGINE_LENGTH,
+        blank=True,
+        default="",
+        validators=[validate_engine],
         help_text=_("Whose reservations are denied while it is held back; needed for that action alone."),
-    )  # fmt: skip
+    )
     measure = models.CharField(
-        _("measure"), max_length=12, choices=MEASURES, default=Measure.SUCCESS_RATE.value,
+        _("measure"),
+        max_length=12,
+        choices=MEASURES,
+        default=Measure.SUCCESS_RATE.value,
         help_text=_(
             "Success rate and mean are watched over days with events; a number over full weeks, per open day."
         ),
-    )  # fmt: skip
+    )
     window_events = _events(
-        _("events of a window"), 50,
+        _("events of a window"),
+        50,
         _("A window is the last 5, 10 or 20 days with events, or more until it has so many events."),
-    )  # fmt: skip
+    )
     baseline_events = _events(
-        _("events of the baseline"), 200,
+        _("events of the baseline"),
+        200,
         _("The baseline is the first 20 days with events, or more until it has so many. Numbers: 4 weeks."),
-    )  # fmt: skip
+    )
     min_events_to_enforce = _events(
         _("events needed to act"), 50, _("With fewer events in the window a drop only warns.")
     )
     max_drop_fraction = models.DecimalField(
-        _("drop that counts"), max_digits=5, decimal_places=4, default=Decimal("0.2"),
+        _("drop that counts"),
+        max_digits=5,
+        decimal_places=4,
+        default=Decimal("0.2"),
         validators=[MinValueValidator(DROP_MIN), MaxValueValidator(DROP_MAX)],
         help_text=_("A fraction of the baseline: with 0.2 a rate of 80 in 100 must fall to 64 in 100."),
-    )  # fmt: skip
+    )
     max_false_alarm = models.DecimalField(
-        _("chance of a false alarm"), max_digits=8, decimal_places=7, default=Decimal("0.0005"),
+        _("chance of a false alarm"),
+        max_digits=8,
+        decimal_places=7,
+        default=Decimal("0.0005"),
         validators=[MinValueValidator(ALARM_MIN), MaxValueValidator(ALARM_MAX)],
-        help_text=_("It fires only on a drop that chance alone would cause at most this often in one "
-                    "evaluation."),
-    )  # fmt: skip
+        help_text=_(
+            "It fires only on a drop that chance alone would cause at most this often in one evaluation."
+        ),
+    )
     action = models.CharField(
-        _("what it does"), max_length=11, choices=Action.choices, default=Action.NOTIFY,
+        _("what it does"),
+        max_length=11,
+        choices=Action.choices,
+        default=Action.NOTIFY,
         help_text=_("Managers are notified in every case."),
-    )  # fmt: skip
+    )
     enabled = models.BooleanField(_("enabled"), default=False)
 
     class Meta:
@@ -98,7 +115,8 @@ class RegressionPolicy(Versioned):
         ordering = ["domain", "metric"]
         constraints = [
             models.UniqueConstraint(
-                fields=["domain", "metric"], name="regression_policy_once",
+                fields=["domain", "metric"],
+                name="regression_policy_once",
                 violation_error_message=_("There is a tripwire for this metric already."),
             ),
             models.CheckConstraint(
@@ -112,7 +130,7 @@ class RegressionPolicy(Versioned):
             models.CheckConstraint(
                 condition=~models.Q(action="THROTTLE", engine=""), name="regression_policy_engine"
             ),
-        ]  # fmt: skip
+        ]
         permissions = [
             ("view_tripwires", "Read what the tripwires found"),
             ("evaluate_tripwires", "Have the tripwires evaluated"),

@@ -148,11 +148,13 @@ class _Drawing:
             stretches.append(("window", _("Window"), self.window[0], self.window[-1] + 1))
         return [
             Band(
-                kind, _text(self.x(begin - 0.5)), _text(self.x(end - 0.5) - self.x(begin - 0.5)),
+                kind,
+                _text(self.x(begin - 0.5)),
+                _text(self.x(end - 0.5) - self.x(begin - 0.5)),
                 Mark(_text(self.x((begin + end - 1) / 2)), _text(TOP - 5), label),
             )
             for kind, label, begin, end in stretches
-        ]  # fmt: skip
+        ]
 
     def _lines(self) -> list[Line]:
         last = len(self.points) - 0.5
@@ -167,14 +169,19 @@ class _Drawing:
         heights = _apart([self.y(value) for _kind, value, *_rest in wanted])
         return [
             Line(
-                kind, _text(self.x(begin)), _text(self.x(last)), _text(self.y(value)),
+                kind,
+                _text(self.x(begin)),
+                _text(self.x(last)),
+                _text(self.y(value)),
                 Mark(
-                    _text(WIDTH - RIGHT + 8), _text(height + 4), told % {"figure": self._told_of(value)},
+                    _text(WIDTH - RIGHT + 8),
+                    _text(height + 4),
+                    told % {"figure": self._told_of(value)},
                     "start",
                 ),
             )
             for (kind, value, begin, told), height in zip(wanted, heights, strict=True)
-        ]  # fmt: skip
+        ]
 
     def _ticks(self) -> list[Mark]:
         count = round((self.high - self.low) / self.step)

@@ -39,9 +39,13 @@ OPEN = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
 BY_DAY = 30
 MOST_FALSE_ALARMS = {0.0: 0.03, CORRELATION: 0.08}
 LEAST_SEEN = {
-    (0.0, 0.3): 0.48, (0.0, 0.6): 0.97, (0.0, 0.9): 1.00,
-    (CORRELATION, 0.3): 0.30, (CORRELATION, 0.6): 0.82, (CORRELATION, 0.9): 1.00,
-}  # fmt: skip
+    (0.0, 0.3): 0.48,
+    (0.0, 0.6): 0.97,
+    (0.0, 0.9): 1.00,
+    (CORRELATION, 0.3): 0.30,
+    (CORRELATION, 0.6): 0.82,
+    (CORRELATION, 0.9): 1.00,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,8 +71,9 @@ def policy_in_words(policy: RegressionPolicy) -> list[str]:
         ),
         Action.KILL_SWITCH.value: _("the kill switch is engaged: nothing runs until a manager releases it."),
     }
-    fires = _("If it falls by %(drop)s or more, and chance alone does that with a probability of %(alarm)s "
-              "at most,")  # fmt: skip
+    fires = _(
+        "If it falls by %(drop)s or more, and chance alone does that with a probability of %(alarm)s at most,"
+    )
     return [
         str(statistic.watched) % told if statistic else "",
         f"{fires % told} {acts.get(policy.action, '') % {'engine': policy.engine or '–'}}",

@@ -68,6 +68,11 @@ def upsert_policy(
 
     policy, _changed = revise(
         OfferPolicy.objects.of(place),
-        fresh, change, by=by, at=at, reason=reason, expected_version=expected_version,
-    )  # fmt: skip
+        fresh,
+        change,
+        by=by,
+        at=at,
+        reason=reason,
+        expected_version=expected_version,
+    )
     return policy

@@ -40,9 +40,14 @@ def switch_on(place: Place = ONTARIO, **changes: Any) -> OfferPolicy:
 def compute(lead_id: str = "", **changes: Any) -> Computed:
     """Compute SPEC's example in Ontario, by the system, unless told otherwise."""
     given: dict[str, Any] = {
-        "place": ONTARIO, "arv": Decimal(450_000), "repairs": Decimal(50_000), "by": ANYBODY, "at": AT,
-        "lead_id": lead_id, **changes,
-    }  # fmt: skip
+        "place": ONTARIO,
+        "arv": Decimal(450_000),
+        "repairs": Decimal(50_000),
+        "by": ANYBODY,
+        "at": AT,
+        "lead_id": lead_id,
+        **changes,
+    }
     return compute_offer(given.pop("place"), **given)
 
 

@@ -34,13 +34,17 @@ def sign_in(person: Callable[..., User], settings: Any) -> Callable[[str], Clien
 
 def form(policy: OfferPolicy, **changes: Any) -> dict[str, Any]:
     values = {
-        "enabled": "on" if policy.enabled else "", "max_arv_multiplier": policy.max_arv_multiplier,
+        "enabled": "on" if policy.enabled else "",
+        "max_arv_multiplier": policy.max_arv_multiplier,
         "default_assignment_fee": policy.default_assignment_fee,
         "default_fees_buffer": policy.default_fees_buffer,
         "offer_net_of_assignment_fee": "on" if policy.offer_net_of_assignment_fee else "",
-        "min_liquidity_score": policy.min_liquidity_score or "", "require_heimdall": "",
-        "change_reason": "spring review", "seen_version": policy.version, **changes,
-    }  # fmt: skip
+        "min_liquidity_score": policy.min_liquidity_score or "",
+        "require_heimdall": "",
+        "change_reason": "spring review",
+        "seen_version": policy.version,
+        **changes,
+    }
     return {name: value for name, value in values.items() if value != ""}
 
 

@@ -29,9 +29,11 @@ EVENING = datetime(2026, 11, 25, 3, 30, tzinfo=UTC)  # 24 November, 22:30 in Tor
 def offer(province: str, sold_on: str) -> Any:
     switch_on(Place(province))
     body = {
-        "province": province, "arv": 450_000, "repairs": 50_000,
+        "province": province,
+        "arv": 450_000,
+        "repairs": 50_000,
         "comps": [{"price": 440_000, "sold_on": sold_on}],
-    }  # fmt: skip
+    }
     return make_client("CLOSER").post("/api/deals/offers/compute", body, format="json")
 
 
@@ -74,8 +76,9 @@ def test_the_list_of_evidence_filters_and_shows_local_days() -> None:
         ]
         listed = client.get("/admin/offers/offerevidence/" + html.unescape(today))
     assert {row.created_at for row in listed.context["cl"].queryset} == {
-        EVENING, datetime(2026, 11, 24, 5, 30, tzinfo=UTC),
-    }  # fmt: skip
+        EVENING,
+        datetime(2026, 11, 24, 5, 30, tzinfo=UTC),
+    }
     text = html.unescape(page.content.decode()).replace("\u00a0", " ")
     assert [text.count(day) for day in ("Nov. 23, 2026 23:30", "Nov. 24, 2026 22:30")] == [1, 1]
 
@@ -115,9 +118,12 @@ def test_a_decision_names_the_versions_that_it_used_as_they_are_written() -> Non
 def test_an_evidence_names_listings_and_versions_as_they_are_written() -> None:
     switch_on()
     body = {
-        "province": "ON", "arv": 450_000, "repairs": 50_000, "assumptions": {"subject_sqft": 1500},
+        "province": "ON",
+        "arv": 450_000,
+        "repairs": 50_000,
+        "assumptions": {"subject_sqft": 1500},
         "comps": [{"price": 440_000, "ref": "24012345", "year_built": "1998"}],
-    }  # fmt: skip
+    }
     evidence = make_client("CLOSER").post("/api/deals/offers/compute", body, format="json").json()
     client = Client()
     client.force_login(make_person("AUDITOR"))

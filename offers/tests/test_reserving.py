@@ -354,8 +354,10 @@ def test_over_rest_a_denial_is_a_problem_that_may_be_tried_again_under_its_key(a
 
     answer = post()
     assert (answer.status_code, answer.json()["code"], answer.json()["reason"]) == (
-        409, "risk_denied", "max_open_risk",
-    )  # fmt: skip
+        409,
+        "risk_denied",
+        "max_open_risk",
+    )
     assert RiskEvent.objects.filter(kind="DENIED").count() == 1
     cap("WHOLESALE")
     assert post().status_code == 200

@@ -75,9 +75,13 @@ def cents(most: int = 99_999_999_999) -> st.SearchStrategy[Decimal]:
 
 
 @given(
-    arv=cents(), repairs=cents(), fee=cents(10_000_000), buffer=cents(10_000_000),
-    multiplier=st.integers(5000, 9000), net=st.booleans(),
-)  # fmt: skip
+    arv=cents(),
+    repairs=cents(),
+    fee=cents(10_000_000),
+    buffer=cents(10_000_000),
+    multiplier=st.integers(5000, 9000),
+    net=st.booleans(),
+)
 def test_the_offer_is_exact_to_the_cent_and_never_too_high(
     arv: Decimal, repairs: Decimal, fee: Decimal, buffer: Decimal, multiplier: int, net: bool
 ) -> None:
@@ -236,9 +240,12 @@ def test_comps_read_back_as_they_were_kept() -> None:
         [comp(431_000.5, ref="W5671234"), comp(sold_on=None, months_ago=2.5)], today=TODAY
     )
     assert read[0].as_json() == {
-        "price": "431000.50", "sqft": "1500", "distance_miles": "0.2", "sold_on": "2026-09-30",
+        "price": "431000.50",
+        "sqft": "1500",
+        "distance_miles": "0.2",
+        "sold_on": "2026-09-30",
         "ref": "W5671234",
-    }  # fmt: skip
+    }
     assert rules.read_comps([one.as_json() for one in read], today=TODAY) == read
 
 
@@ -248,8 +255,12 @@ def test_comps_read_back_as_they_were_kept() -> None:
 def test_assumptions_are_numbers_choices_and_short_labels() -> None:
     given = {"subject_sqft": 1500.5, "trend": -0.02, "zero": -0.0, "vacant": True, "roof": " à refaire "}
     assert rules.read_assumptions(given) == {
-        "subject_sqft": "1500.5", "trend": "-0.02", "zero": "0", "vacant": True, "roof": "À REFAIRE",
-    }  # fmt: skip
+        "subject_sqft": "1500.5",
+        "trend": "-0.02",
+        "zero": "0",
+        "vacant": True,
+        "roof": "À REFAIRE",
+    }
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,16 @@ def _make_buyer(number: int, timeline: Timeline, manager: Actor) -> tuple[int, s
     place = MARKETS[number % len(MARKETS)][0]
     low = chance.randrange(120, 400) * 1000
     buyer = Buyer(
-        external_id=buyer_id(number), name=f"{chance.choice(FIRST)} {chance.choice(LAST)} {number}",
-        phone=f"416-555-{number:04}", email=f"buyer{number}@example.com", provinces=[place.province],
-        markets=[place.market] if number % 3 else [], property_types=["SFR"] if number % 2 else [],
-        price_min=Decimal(low), price_max=Decimal(low + chance.randrange(100, 500) * 1000),
-    )  # fmt: skip
+        external_id=buyer_id(number),
+        name=f"{chance.choice(FIRST)} {chance.choice(LAST)} {number}",
+        phone=f"416-555-{number:04}",
+        email=f"buyer{number}@example.com",
+        provinces=[place.province],
+        markets=[place.market] if number % 3 else [],
+        property_types=["SFR"] if number % 2 else [],
+        price_min=Decimal(low),
+        price_max=Decimal(low + chance.randrange(100, 500) * 1000),
+    )
     if number % 4:
         buyer.proof_of_funds = buyer.price_max
         buyer.proof_of_funds_on = timeline.days_ago(chance.uniform(10, 200)).date()
@@ -66,9 +71,10 @@ def _plan_deal(deal: int, boxes: list[tuple[int, str]], timeline: Timeline, team
     sold = False
     for number in asked:
         given = {
-            "by": team.program if number % 3 else team.of["casey"], "buyer_id": buyer_id(number),
+            "by": team.program if number % 3 else team.of["casey"],
+            "buyer_id": buyer_id(number),
             "deal_id": f"D-{deal:04}",
-        }  # fmt: skip
+        }
         answers = chance.random() < answering
         answered_at = offered_at + timedelta(minutes=chance.randrange(10, 2000))
         event = "RESPONDED" if answers else "NO_RESPONSE"

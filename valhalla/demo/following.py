@@ -160,14 +160,23 @@ class Followups:
             number % 4
         ]
         details = LeadDetails(
-            name=f"Web Visitor {number}", city=city, language="fr" if province == "QC" else "en",
-            score=Decimal(self.chance.randrange(66, 99)) / 100, cost=Decimal(35), source="web form",
+            name=f"Web Visitor {number}",
+            city=city,
+            language="fr" if province == "QC" else "en",
+            score=Decimal(self.chance.randrange(66, 99)) / 100,
+            cost=Decimal(35),
+            source="web form",
             phone=f"782-555-{number + 150:04}",
-        )  # fmt: skip
+        )
         self.timeline.at(
-            when, self.begin, f"WEB-{number:04}", by=self.team.program, province=province,
-            market=city.upper(), details=details,
-        )  # fmt: skip
+            when,
+            self.begin,
+            f"WEB-{number:04}",
+            by=self.team.program,
+            province=province,
+            market=city.upper(),
+            details=details,
+        )
 
     # --- work -----------------------------------------------------------------------------------------------
 
@@ -317,9 +326,14 @@ class Followups:
     def agree_to_texts(self, task: FollowUpTask, by: Actor, at: datetime) -> None:
         """Record a lead's consent to texts, given on the phone."""
         record_heard_consent(
-            task.pk, by=by, at=at, channel="SMS", wording="May be texted about an offer for the house",
-            evidence="RECORDING", reference=f"call {task.pk}",
-        )  # fmt: skip
+            task.pk,
+            by=by,
+            at=at,
+            channel="SMS",
+            wording="May be texted about an offer for the house",
+            evidence="RECORDING",
+            reference=f"call {task.pk}",
+        )
 
     def withdraw_texts(self, task: FollowUpTask, at: datetime) -> None:
         """Record that a lead wants no more texts: calls continue, texts are blocked."""

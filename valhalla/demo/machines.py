@@ -36,9 +36,12 @@ def plan_machines(timeline: Timeline, team: Team) -> None:
             when = timeline.days_ago(chance.uniform(PROMOTED_DAYS_AGO + 0.5, DAYS))
             timeline.at(when, record_trial, domain, success=success, by=team.program)
     timeline.at(
-        timeline.days_ago(PROMOTED_DAYS_AGO), promote, rules.BUYER_MATCH, by=team.manager,
+        timeline.days_ago(PROMOTED_DAYS_AGO),
+        promote,
+        rules.BUYER_MATCH,
+        by=team.manager,
         reason="It named the buyer in nine of ten trials",
-    )  # fmt: skip
+    )
     for number, confidence in enumerate(RECOMMENDED):
         when = timeline.days_ago(PROMOTED_DAYS_AGO - 0.5) + timedelta(hours=11 * number)
         timeline.at(

@@ -35,9 +35,12 @@ def read_lists(timeline: Timeline, correlation_id: str) -> None:
     for days in LISTS_READ_DAYS_AGO:
         at = timeline.days_ago(days)
         import_do_not_call(
-            settings.BASE_DIR / "samples" / "do_not_call.txt", list_date=at.date(), area_codes=AREA_CODES,
-            by=Actor.system("import_do_not_call", correlation_id), at=at,
-        )  # fmt: skip
+            settings.BASE_DIR / "samples" / "do_not_call.txt",
+            list_date=at.date(),
+            area_codes=AREA_CODES,
+            by=Actor.system("import_do_not_call", correlation_id),
+            at=at,
+        )
 
 
 def set_rules(timeline: Timeline, manager: Actor) -> None:
@@ -52,9 +55,12 @@ def set_rules(timeline: Timeline, manager: Actor) -> None:
         rules={"contact_windows_local": short},
     )
     upsert_policy(
-        Place("PE"), by=manager, at=timeline.days_ago(80), reason="The team is back",
+        Place("PE"),
+        by=manager,
+        at=timeline.days_ago(80),
+        reason="The team is back",
         rules={"contact_windows_local": DEFAULT_RULES.as_json()["contact_windows_local"]},
-    )  # fmt: skip
+    )
     new_year = datetime(timeline.now.year + 1, 1, 1, tzinfo=ZoneInfo(ZONES["PE"][0]))
     if new_year <= timeline.now:
         new_year = new_year.replace(year=new_year.year + 1)

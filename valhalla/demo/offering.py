@@ -20,13 +20,22 @@ OFFERS = 40
 THOUSAND = Decimal(1000)
 # How the first offers end; the others are random.
 ENDS: tuple[tuple[str, ...], ...] = (
-    ("ACCEPTED", "CONTRACTED", "ASSIGNED"), ("ACCEPTED", "CONTRACTED", "FELL_THROUGH"), ("REJECTED",),
-    ("ACCEPTED",), ("CONTRACTED", "ASSIGNED"), ("REJECTED",), ("ACCEPTED", "CONTRACTED"),
-)  # fmt: skip
+    ("ACCEPTED", "CONTRACTED", "ASSIGNED"),
+    ("ACCEPTED", "CONTRACTED", "FELL_THROUGH"),
+    ("REJECTED",),
+    ("ACCEPTED",),
+    ("CONTRACTED", "ASSIGNED"),
+    ("REJECTED",),
+    ("ACCEPTED", "CONTRACTED"),
+)
 CHANCES: tuple[tuple[tuple[str, ...], int], ...] = (
-    ((), 9), (("REJECTED",), 11), (("ACCEPTED",), 6), (("ACCEPTED", "CONTRACTED"), 6),
-    (("ACCEPTED", "CONTRACTED", "ASSIGNED"), 6), (("ACCEPTED", "CONTRACTED", "FELL_THROUGH"), 2),
-)  # fmt: skip
+    ((), 9),
+    (("REJECTED",), 11),
+    (("ACCEPTED",), 6),
+    (("ACCEPTED", "CONTRACTED"), 6),
+    (("ACCEPTED", "CONTRACTED", "ASSIGNED"), 6),
+    (("ACCEPTED", "CONTRACTED", "FELL_THROUGH"), 2),
+)
 CORRECTED = 5  # which of the offers a manager corrects
 COMPUTED_AGAIN = (10, 11, 12)
 
@@ -83,11 +92,14 @@ class _Offer:
         ]
         today = rules.day_of(at, self.lead.province, rules.RULES_VERSION)
         given: dict[str, Any] = {
-            "arv": value, "repairs": chance.randrange(8, 80) * THOUSAND,
-            "comps": rules.read_comps(comps, today=today), "lead_id": self.lead.external_id,
+            "arv": value,
+            "repairs": chance.randrange(8, 80) * THOUSAND,
+            "comps": rules.read_comps(comps, today=today),
+            "lead_id": self.lead.external_id,
             "assumptions": rules.read_assumptions({"subject_sqft": size, "vacant": chance.random() < 0.4}),
-            "by": self.closer, "at": at,
-        }  # fmt: skip
+            "by": self.closer,
+            "at": at,
+        }
         try:
             self.computed = compute_offer(self.lead.place, **given, reserve=self.number % 3 > 0)
         except Refused as full:
@@ -115,9 +127,13 @@ class _Offer:
         )
         if self.number == CORRECTED:
             correct_outcome(
-                evidence.pk, "ACCEPTED", figures=Figures(agreed_price=self.agreed), by=self.team.manager,
-                at=at + timedelta(minutes=40), reason="She called back and took it",
-            )  # fmt: skip
+                evidence.pk,
+                "ACCEPTED",
+                figures=Figures(agreed_price=self.agreed),
+                by=self.team.manager,
+                at=at + timedelta(minutes=40),
+                reason="She called back and took it",
+            )
         self.next_step(at)
 
     def figures(self, outcome: str, mao: Decimal) -> Figures:

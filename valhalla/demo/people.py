@@ -130,9 +130,13 @@ def _make(person: Person, password: str, by: Actor, at: datetime) -> User:
     record(Kind.PASSWORD, user, by=by, at=at)
     if person.shifts:
         profile = WorkProfile(
-            user=user, provinces=person.provinces, channels=person.channels, languages=person.languages,
-            zone=person.zone, shifts=person.shifts,
-        )  # fmt: skip
+            user=user,
+            provinces=person.provinces,
+            channels=person.channels,
+            languages=person.languages,
+            zone=person.zone,
+            shifts=person.shifts,
+        )
         profile.full_clean()
         profile.save()
     return user

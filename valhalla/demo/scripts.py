@@ -71,10 +71,15 @@ def say_scripts(timeline: Timeline, manager: Actor) -> None:
     """Add a script to each step of the template for all provinces; its cadence stays."""
     template = LadderTemplate.objects.get(province="", market="ALL")
     save_template(
-        "", "ALL", by=manager, at=timeline.days_ago(100), enabled=template.enabled,
-        steps=_with(read_steps(template.steps), SAID), rest=Rest(None, _with(NURTURE_STEPS, NURTURE_SAID)),
+        "",
+        "ALL",
+        by=manager,
+        at=timeline.days_ago(100),
+        enabled=template.enabled,
+        steps=_with(read_steps(template.steps), SAID),
+        rest=Rest(None, _with(NURTURE_STEPS, NURTURE_SAID)),
         reason="Say the same thing at each step, in both languages",
-    )  # fmt: skip
+    )
 
 
 def _with(steps: tuple[Step, ...], said: tuple[tuple[str, str], ...]) -> list[dict[str, object]]:

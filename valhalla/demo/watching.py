@@ -23,9 +23,14 @@ def plan_tripwire(timeline: Timeline, team: Team) -> None:
     domain = Domain.NOTIFY.value
     values = {"measure": "SUCCESS_RATE", "enabled": True}
     timeline.at(
-        timeline.days_ago(DAYS + 2), upsert_policy, domain, METRIC, values, by=team.manager,
+        timeline.days_ago(DAYS + 2),
+        upsert_policy,
+        domain,
+        METRIC,
+        values,
+        by=team.manager,
         reason="Sellers missed our notices",
-    )  # fmt: skip
+    )
     for day in range(DAYS, 0, -1):
         arrived, lost = (BAD if day <= BAD_DAYS else NORMAL)[day % 4]
         events = [Kpi(domain, METRIC, end, None, {}) for end in [True] * arrived + [False] * lost]

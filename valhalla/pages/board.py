@@ -148,9 +148,11 @@ def _switches(now: GoLiveState) -> Tile:
         Standing.OFF: (_("Off"), WATCH, _("off")),
         Standing.LIVE: (_("On"), GOOD, _("on")),
         Standing.NOT_ENFORCED: (
-            _("Not enforced"), BAD if settings.PRODUCTION else WATCH, _("stops nothing"),
+            _("Not enforced"),
+            BAD if settings.PRODUCTION else WATCH,
+            _("stops nothing"),
         ),
-    }[standing]  # fmt: skip
+    }[standing]
     note = banner.sentence or _("Leads may be contacted.")
     url = reverse("admin:governance_golivestate_changelist")
     return Tile(_("Go-live"), figure, light, says, note=note, url=url)
@@ -175,12 +177,14 @@ def _throttles(risk: Snapshot, wanted: dict[str, Target]) -> Tile:
     target = wanted.get(OPEN_THROTTLES)
     met = is_met(target.comparison, target.value, Decimal(len(held))) if target else not held
     return Tile(
-        _("Throttles"), _number(len(held)), GOOD if met else BAD,
+        _("Throttles"),
+        _number(len(held)),
+        GOOD if met else BAD,
         _("good") if met else _("holds reservations back"),
         _("Target: %(target)s") % {"target": target.told} if target else "",
         "; ".join(f"{engine}: {name}" for engine, name in held),
         reverse("admin:governance_riskthrottle_changelist") + "?released_at__isempty=1",
-    )  # fmt: skip
+    )
 
 
 def _paused(counted: dict[str, Figure]) -> list[Tile]:
@@ -215,15 +219,21 @@ def _tripwire(state: RegressionState) -> Tile:
     told = ""
     if floor is not None:
         told = _("Before: %(before)s, limit: %(limit)s") % {
-            "before": told_figure(measure, state.baseline), "limit": told_figure(measure, floor),
-        }  # fmt: skip
+            "before": told_figure(measure, state.baseline),
+            "limit": told_figure(measure, floor),
+        }
     is_rate = STATISTICS[measure].is_share
     return Tile(
-        label(state.policy), told_figure(measure, state.current), stands.state or UNKNOWN,
-        stands.says.lower(), told, note(state),
+        label(state.policy),
+        told_figure(measure, state.current),
+        stands.state or UNKNOWN,
+        stands.says.lower(),
+        told,
+        note(state),
         reverse("admin:governance_regressionstate_change", args=[state.pk]),
-        share=state.current if is_rate else None, goal=floor if is_rate else None,
-    )  # fmt: skip
+        share=state.current if is_rate else None,
+        goal=floor if is_rate else None,
+    )
 
 
 def _risk(risk: Snapshot) -> list[Tile]:
@@ -246,8 +256,10 @@ def _risk(risk: Snapshot) -> list[Tile]:
             number_format(amount, 0, force_grouping=True) for amount in (tightest.used, tightest.cap)
         )
         note = _("%(used)s of %(cap)s: %(what)s") % {
-            "used": used, "cap": cap, "what": RISK_FIELDS[tightest.name].verbose_name,
-        }  # fmt: skip
+            "used": used,
+            "cap": cap,
+            "what": RISK_FIELDS[tightest.name].verbose_name,
+        }
         tiles.append(
             Tile(engine.engine, percent(share, 1), gauges.state, gauges.says, note=note, url=url, share=share)
         )
@@ -269,9 +281,14 @@ def _lists(at: datetime) -> Tile:
     else:
         state, note = WATCH, _("Import newer lists: %(codes)s")
     return Tile(
-        title, _number(len(rows)), state, _("needs attention"), target=_("Target: 0"),
-        note=note % {"codes": codes}, url=url,
-    )  # fmt: skip
+        title,
+        _number(len(rows)),
+        state,
+        _("needs attention"),
+        target=_("Target: 0"),
+        note=note % {"codes": codes},
+        url=url,
+    )
 
 
 def _work(counted: dict[str, Figure], at: datetime) -> list[Tile]:
@@ -352,9 +369,13 @@ def _count(
 
 def _uncounted(title: str, url: str = "") -> Tile:
     return Tile(
-        title, "–", UNKNOWN, _("not known yet"), url=url,
+        title,
+        "–",
+        UNKNOWN,
+        _("not known yet"),
+        url=url,
         note=_("Not counted yet: the jobs update it every five minutes."),
-    )  # fmt: skip
+    )
 
 
 def _rates(counted: dict[str, Figure], wanted: dict[str, Target]) -> list[Tile]:
@@ -461,8 +482,9 @@ def _told_liquidity(counted: dict[str, Figure]) -> str:
     hottest = max(rows, key=lambda row: row["best"])
     without = len(Province) - len(rows)
     told = _("The hottest market is in %(province)s, with a cautious score of %(score)s.") % {
-        "province": Province(hottest["province"]).label, "score": number_format(hottest["best"], 1),
-    }  # fmt: skip
+        "province": Province(hottest["province"]).label,
+        "score": number_format(hottest["best"], 1),
+    }
     if without:
         told += " " + ngettext(
             "%(count)s province or territory has no market with a score yet.",

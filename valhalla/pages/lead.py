@@ -50,12 +50,17 @@ def _counted(told: Sequence[Happened]) -> list[Happened]:
     events = KpiEvent.objects.filter(hers, correlation_id__in=calls).exclude(domain=Domain.NOTIFY)
     return [
         Happened(
-            event.created_at, "kpi", metric_label(event.domain, event.metric, unknown=event.metric),
-            _how(event), event.actor,
-            event.correlation_id, "governance.kpievent", event.pk,
+            event.created_at,
+            "kpi",
+            metric_label(event.domain, event.metric, unknown=event.metric),
+            _how(event),
+            event.actor,
+            event.correlation_id,
+            "governance.kpievent",
+            event.pk,
         )
         for event in events.order_by("-created_at")[:MOST_KPIS]
-    ]  # fmt: skip
+    ]
 
 
 def _how(event: KpiEvent) -> str:

@@ -78,19 +78,26 @@ def second_factors(request: HttpRequest) -> HttpResponse:
         return redirect("second_factors")
     codes = StaticDevice.objects.filter(user=user).values_list("backup_codes", flat=True)
     context = {
-        "app": device_of(user), "codes": sum(1 for code in codes if code is not None),
-        "rows": list(passkeys_of(user.pk)[:MOST]), "possible": are_possible(request), "most": MOST,
-        "name_length": NAME_LENGTH, "renamed": _number(request.GET.get("rename", "")),
-    }  # fmt: skip
+        "app": device_of(user),
+        "codes": sum(1 for code in codes if code is not None),
+        "rows": list(passkeys_of(user.pk)[:MOST]),
+        "possible": are_possible(request),
+        "most": MOST,
+        "name_length": NAME_LENGTH,
+        "renamed": _number(request.GET.get("rename", "")),
+    }
     return render(request, "registration/second_factors.html", context)
 
 
 def _change(request: HttpRequest, user: Any) -> None:
     if "remove" in request.POST:
         name = remove_passkey(
-            user.pk, _number(request.POST["remove"]), must_keep_one=must_have_one(user), by=by_of(request),
+            user.pk,
+            _number(request.POST["remove"]),
+            must_keep_one=must_have_one(user),
+            by=by_of(request),
             at=timezone.now(),
-        )  # fmt: skip
+        )
         mark = request.session.get(PASSED)
         if mark is not None and not is_there(user, mark):
             # it opened this session too: the person proved just now who they are, so the session continues
@@ -135,9 +142,13 @@ def new_passkey(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and possible:
         try:
             passkey, codes = add_passkey(
-                user.pk, name, adding(request, user, request.POST.get("passkey", "")),
-                first=is_pending(request), by=_by(request, user), at=timezone.now(),
-            )  # fmt: skip
+                user.pk,
+                name,
+                adding(request, user, request.POST.get("passkey", "")),
+                first=is_pending(request),
+                by=_by(request, user),
+                at=timezone.now(),
+            )
         except Refused as refusal:
             wrong = _sentence(refusal)
         else:
@@ -150,9 +161,13 @@ def new_passkey(request: HttpRequest) -> HttpResponse:
             messages.success(request, gettext("Passkey “%(name)s” added.") % {"name": passkey.name})
             return redirect("second_factors")
     context = {
-        "possible": possible, "wrong": wrong, "name": name, "next": next_page(request),
-        "is_pending": is_pending(request), "name_length": NAME_LENGTH,
-    }  # fmt: skip
+        "possible": possible,
+        "wrong": wrong,
+        "name": name,
+        "next": next_page(request),
+        "is_pending": is_pending(request),
+        "name_length": NAME_LENGTH,
+    }
     return render(request, "registration/passkey_new.html", context)
 
 

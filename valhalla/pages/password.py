@@ -127,9 +127,11 @@ def password_link(request: HttpRequest, pk: int) -> HttpResponse:
     if user is None:
         raise Http404
     context: dict[str, Any] = {
-        **admin.site.each_context(request), "opts": User._meta, "person": user,
+        **admin.site.each_context(request),
+        "opts": User._meta,
+        "person": user,
         "title": gettext("Password link for %(name)s") % {"name": user.username},
-    }  # fmt: skip
+    }
     if request.method == "POST":
         at, by = timezone.now(), by_of(request)
         try:
@@ -142,9 +144,14 @@ def password_link(request: HttpRequest, pk: int) -> HttpResponse:
             context |= {"address": address, "ends": link.ends_at}
             return render(request, "admin/password_link.html", context)
         post_message(
-            PASSWORD_LINK, user.email, gettext("Your Valhalla password"), _mail(user, address, link),
-            once=f"{PASSWORD_LINK} {by.correlation_id} {user.pk}", at=at, correlation_id=by.correlation_id,
-        )  # fmt: skip
+            PASSWORD_LINK,
+            user.email,
+            gettext("Your Valhalla password"),
+            _mail(user, address, link),
+            once=f"{PASSWORD_LINK} {by.correlation_id} {user.pk}",
+            at=at,
+            correlation_id=by.correlation_id,
+        )
         messages.success(request, gettext("The link is on its way to %(to)s.") % {"to": user.email})
         return redirect("admin:governance_user_change", user.pk)
     return render(request, "admin/password_link.html", context)

@@ -58,10 +58,13 @@ def span(hits: int, misses: int) -> Span | None:
     low, high = (beta_quantile(end, hits + 1, misses + 1) for end in (LOWER_END, 1 - LOWER_END))
     rate = hits / counted
     return Span(
-        percent(rate, 0), _("%(low)s to %(high)s") % {"low": percent(low, 0), "high": percent(high, 0)},
-        f"{rate * 100:.1f}", f"{low * 100:.1f}", f"{(high - low) * 100:.1f}",
+        percent(rate, 0),
+        _("%(low)s to %(high)s") % {"low": percent(low, 0), "high": percent(high, 0)},
+        f"{rate * 100:.1f}",
+        f"{low * 100:.1f}",
+        f"{(high - low) * 100:.1f}",
         number_format(counted, force_grouping=True),
-    )  # fmt: skip
+    )
 
 
 @for_managers
@@ -97,8 +100,9 @@ def _sla(today: date, goal: float | None) -> dict[str, Any] | None:
     tasks = sum(day.count for day in days)
     whole = sum(float(day.within_2h or 0) * day.count for day in days) / tasks if tasks else 0.0
     told = _("%(share)s of the %(count)s tasks that came due were done within two allowed hours.") % {
-        "share": percent(whole, 0), "count": number_format(tasks, force_grouping=True),
-    }  # fmt: skip
+        "share": percent(whole, 0),
+        "count": number_format(tasks, force_grouping=True),
+    }
     return {
         "told": told + (" " + _("The target is %(target)s.") % {"target": percent(goal)} if goal else ""),
         "points": points,
@@ -114,13 +118,14 @@ def _sla(today: date, goal: float | None) -> dict[str, Any] | None:
             (
                 date_format(day.day, "Y-m-d"),
                 [
-                    percent(day.within_2h or 0, 0), day.count,
+                    percent(day.within_2h or 0, 0),
+                    day.count,
                     "–" if day.median_minutes is None else round(day.median_minutes),
                 ],
             )
             for day in reversed(days)
         ],
-    }  # fmt: skip
+    }
 
 
 def _x(number: int) -> str:
@@ -146,22 +151,30 @@ def _funnel(today: date) -> dict[str, Any] | None:
         return None
     first, last = steps[0][1], steps[-1]
     told = _("For every 100 tasks of the first step, %(count)s came due at step %(step)s.") % {
-        "count": round(100 * last[1] / first) if first else "–", "step": last[0],
-    }  # fmt: skip
+        "count": round(100 * last[1] / first) if first else "–",
+        "step": last[0],
+    }
     rows = [
-        {"step": step, "tasks": number_format(tasks, force_grouping=True),
-         "wide": f"{70 * tasks / most:.1f}", "label": f"{13 + 70 * tasks / most:.1f}", "y": number * 34 + 4,
-         "text": number * 34 + 21}
+        {
+            "step": step,
+            "tasks": number_format(tasks, force_grouping=True),
+            "wide": f"{70 * tasks / most:.1f}",
+            "label": f"{13 + 70 * tasks / most:.1f}",
+            "y": number * 34 + 4,
+            "text": number * 34 + 21,
+        }
         for number, (step, tasks) in enumerate(steps)
-    ]  # fmt: skip
+    ]
     return {
-        "told": told, "rows": rows, "height": len(rows) * 34,
+        "told": told,
+        "rows": rows,
+        "height": len(rows) * 34,
         "heads": [_("Step"), _("Tasks"), _("Of the most")],
         "table": [
             (row["step"], [row["tasks"], percent(tasks / most, 0)])
             for row, (_step, tasks) in zip(rows, steps, strict=True)
         ],
-    }  # fmt: skip
+    }
 
 
 def _rates(nodes: Sequence[BuyerLiquidityNode]) -> dict[str, Any] | None:

@@ -188,8 +188,10 @@ def _line(row: Any, run: JobSlot | None, switch: JobSwitch | None, at: datetime)
     paused = ""
     if not row.enabled and switch is not None and switch.paused:
         paused = _("Paused by %(who)s %(when)s: %(why)s") % {
-            "who": switch.changed_by, "when": _moment(switch.updated_at), "why": switch.reason,
-        }  # fmt: skip
+            "who": switch.changed_by,
+            "when": _moment(switch.updated_at),
+            "why": switch.reason,
+        }
     elif not row.enabled:
         paused = _("Switched off; nobody noted why.")
     return Line(

@@ -78,9 +78,12 @@ def second_page(request: HttpRequest) -> HttpResponse:
             security_log.note("second_factor_passed", request, user=user.username, user_id=user.pk, kind=kind)
             return redirect(next_page(request))
     context = {
-        "wrong": wrong, "next": next_page(request), "with_app": with_app, "with_passkey": with_passkey,
+        "wrong": wrong,
+        "next": next_page(request),
+        "with_app": with_app,
+        "with_passkey": with_passkey,
         "possible": are_possible(request),
-    }  # fmt: skip
+    }
     return render(request, "registration/second_factor.html", context, status=status)
 
 
@@ -113,9 +116,11 @@ def enrol(request: HttpRequest) -> HttpResponse:
     if device_of(user) is not None:
         return redirect("second_factors")
     context: dict[str, Any] = {
-        "next": next_page(request), "must": is_pending(request) and must_have_one(user),
-        "possible": are_possible(request), "has_passkey": has_passkey(user),
-    }  # fmt: skip
+        "next": next_page(request),
+        "must": is_pending(request) and must_have_one(user),
+        "possible": are_possible(request),
+        "has_passkey": has_passkey(user),
+    }
     made = None
     try:
         sealed = _waiting_seed(request, user)

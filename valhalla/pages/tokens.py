@@ -28,9 +28,11 @@ from governance.models import ApiToken
 
 MOST_SHOWN = 50
 PARTS = (
-    ("governance", _("Governance")), ("followups", _("Follow-ups")), ("buyers", _("Buyers")),
+    ("governance", _("Governance")),
+    ("followups", _("Follow-ups")),
+    ("buyers", _("Buyers")),
     ("offers", _("Offers")),
-)  # fmt: skip
+)
 
 
 class OwnTokenForm(forms.Form):
@@ -50,12 +52,14 @@ def _shown(rows: Iterable[ApiToken]) -> list[dict[str, Any]]:
     names = dict(PARTS)
     return [
         {
-            "label": token.label, "short_id": token.short_id, "expiry": token.expiry,
+            "label": token.label,
+            "short_id": token.short_id,
+            "expiry": token.expiry,
             "last_used_at": token.last_used_at,
             "parts": [str(names.get(scope, scope)) for scope in token.scopes],
         }
         for token in rows
-    ]  # fmt: skip
+    ]
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -106,9 +106,12 @@ def _trail(row: Any, request: HttpRequest) -> Trail:
     key = getattr(row, original._meta.pk.attname)
     text = _("%(what)s: version %(version)s") % {"what": row.instance, "version": row.version}
     return Trail(
-        written, capfirst(str(original._meta.verbose_name)), text, who,
+        written,
+        capfirst(str(original._meta.verbose_name)),
+        text,
+        who,
         _address(original, "history", key, request),
-    )  # fmt: skip
+    )
 
 
 def _link(row: models.Model, request: HttpRequest) -> str:

@@ -83,7 +83,10 @@ class Authenticator:
     def _answer(self, client: bytes, response: dict[str, Any]) -> str:
         return json.dumps(
             {
-                "id": encoded(self.id), "rawId": encoded(self.id), "type": "public-key",
-                "response": {"clientDataJSON": encoded(client), **response}, "clientExtensionResults": {},
+                "id": encoded(self.id),
+                "rawId": encoded(self.id),
+                "type": "public-key",
+                "response": {"clientDataJSON": encoded(client), **response},
+                "clientExtensionResults": {},
             }
-        )  # fmt: skip
+        )

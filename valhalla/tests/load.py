@@ -84,14 +84,16 @@ class Client:
         lead = f"L-{self.number}-{number}"
         phone = f"+1416{2 + self.number}{number:06}"  # her own: an opt-out stops whoever shares it
         made = self.send(
-            "ladder", "/api/followups/ladder/create",
-            lead_id=lead, province="ON", city="Toronto", phone=phone,
-        )  # fmt: skip
+            "ladder", "/api/followups/ladder/create", lead_id=lead, province="ON", city="Toronto", phone=phone
+        )
         first, second = made["tasks"][:2]
         self.send(
-            "completion", f"/api/followups/task/{first['id']}/complete",
-            happened=True, contacted_at=last_night(), note="at night",
-        )  # fmt: skip
+            "completion",
+            f"/api/followups/task/{first['id']}/complete",
+            happened=True,
+            contacted_at=last_night(),
+            note="at night",
+        )
         self.send("inbound", f"/api/followups/lead/{lead}/inbound", channel="CALL")
         self.send("feedback", "/api/buyers/liquidity/feedback", province="ON", event="PASSED")
         reserved = self.send(
@@ -99,9 +101,11 @@ class Client:
         )
         if number % 4 != 3:
             self.send(
-                "settlement", "/api/governance/risk/settle",
-                reservation_id=reserved["reservation_id"], realized_loss="1.00",
-            )  # fmt: skip
+                "settlement",
+                "/api/governance/risk/settle",
+                reservation_id=reserved["reservation_id"],
+                realized_loss="1.00",
+            )
         if number % 3 == 0:
             self.send("opt-out", f"/api/followups/task/{second['id']}/complete", outcome="OPTED_OUT")
 

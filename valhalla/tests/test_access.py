@@ -234,9 +234,11 @@ def test_the_api_lets_in_whom_its_row_names(actor: str, api: Callable[..., APICl
 
 
 PARTS = {
-    "governance": "api/governance/", "followups": "api/followups/", "buyers": "api/buyers/",
+    "governance": "api/governance/",
+    "followups": "api/followups/",
+    "buyers": "api/buyers/",
     "offers": "api/deals/",
-}  # fmt: skip
+}
 
 
 @pytest.mark.django_db

@@ -108,9 +108,13 @@ def test_scheduled_changes_are_read_without_scrolling_sideways(
     rules = {"min_lead_score_to_contact": 0.7, "skip_holidays": False, "max_contacts_per_day": 2}
     for days, market in enumerate(("Dawson", "Whitehorse"), start=30):
         schedule_change(
-            Place("YT", market), by=Actor.system("tests"), at=now, effective_from=now + timedelta(days=days),
-            rules=rules, reason="Shorter days in the north until the end of the winter",
-        )  # fmt: skip
+            Place("YT", market),
+            by=Actor.system("tests"),
+            at=now,
+            effective_from=now + timedelta(days=days),
+            rules=rules,
+            reason="Shorter days in the north until the end of the winter",
+        )
     first = ScheduledChange.objects.earliest("pk")
     cancel_scheduled(first.pk, by=Actor.system("tests"), at=now, reason="The province decided otherwise")
     page.set_viewport_size(DESK)  # type: ignore[arg-type]  # a width and a height

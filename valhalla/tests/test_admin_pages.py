@@ -168,8 +168,10 @@ def _name(model: type[models.Model], page: str) -> str:
 
 def actions_of(model: type[models.Model]) -> list[str]:
     """Return the names of all actions of a model's list, whoever may use them, and the one Django brings."""
-    named = [action if isinstance(action, str) else action.__name__
-             for action in admin.site._registry[model].actions or ()]  # fmt: skip
+    named = [
+        action if isinstance(action, str) else action.__name__
+        for action in admin.site._registry[model].actions or ()
+    ]
     return [*named, "delete_selected"]
 
 

@@ -175,8 +175,11 @@ def test_a_tripwire_stands_beside_what_was_and_what_counts_as_a_drop() -> None:
     look_on(happen_daily(SLA, [(18, 2)] * 20 + [(16, 4)] * 5))
     steady = tripwire_tiles()["Follow-ups within 2 hours"]
     assert (steady.figure, steady.state, steady.says, steady.target) == (
-        "80\xa0%", "good", "steady", "Before: 90\xa0%, limit: 72\xa0%",
-    )  # fmt: skip
+        "80\xa0%",
+        "good",
+        "steady",
+        "Before: 90\xa0%, limit: 72\xa0%",
+    )
     assert (steady.share, steady.aim) == (0.8, "72.0")
     assert steady.note.startswith("At this volume the smallest drop it can detect is")
 
@@ -187,11 +190,15 @@ def test_tripwires_come_with_the_gravest_first_and_the_many_in_one() -> None:
     RegressionState.objects.filter(policy__metric="offer_generated").update(verdict="WARNING")
     first, second, *others = tripwire_tiles().items()
     assert (first[0], first[1].state, first[1].url) == (
-        "Return on capital", "bad", f"/admin/governance/regressionstate/{fired.pk}/change/",
-    )  # fmt: skip
+        "Return on capital",
+        "bad",
+        f"/admin/governance/regressionstate/{fired.pk}/change/",
+    )
     assert (second[0], second[1].state, {tile.state for _title, tile in others}) == (
-        "Offers computed", "watch", {"unknown"},
-    )  # fmt: skip
+        "Offers computed",
+        "watch",
+        {"unknown"},
+    )
     for number in range(10):
         policy = RegressionPolicy.objects.create(
             domain="NOTIFY", metric=f"m{number}", enabled=True, changed_by="t", updated_at=AT
@@ -199,8 +206,9 @@ def test_tripwires_come_with_the_gravest_first_and_the_many_in_one() -> None:
         RegressionState.objects.create(policy=policy, starts_at=AT)
     assert len(tripwire_tiles()) == 13
     assert (tripwire_tiles()["All tripwires"].figure, tripwire_tiles()["All tripwires"].note) == (
-        "16", "4 more watch.",
-    )  # fmt: skip
+        "16",
+        "4 more watch.",
+    )
 
 
 def test_a_board_without_tripwires_says_so() -> None:

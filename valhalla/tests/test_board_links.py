@@ -67,14 +67,21 @@ def work() -> None:
     for reason in ("no_windows_defined", "no_windows_defined", "person_active"):
         task(due_at=None, held_reason=reason)
     done = {
-        "is_current": False, "status": "COMPLETED", "outcome": "SENT", "owner": "Left", "owner_key": "left",
-    }  # fmt: skip
+        "is_current": False,
+        "status": "COMPLETED",
+        "outcome": "SENT",
+        "owner": "Left",
+        "owner_key": "left",
+    }
     for minutes in (30, 200, 90):
         due = AT - DAY
         task(
-            due_at=due, sla_2h_at=due + 2 * HOUR, completed_at=due + timedelta(minutes=minutes),
-            response_minutes=minutes, **done,
-        )  # fmt: skip
+            due_at=due,
+            sla_2h_at=due + 2 * HOUR,
+            completed_at=due + timedelta(minutes=minutes),
+            response_minutes=minutes,
+            **done,
+        )
     for status in ("NEW", "NOT_NOW", "WON"):
         LeadFactory(status=status)
 
@@ -82,8 +89,10 @@ def work() -> None:
 def happened() -> None:
     """Plant events: well and badly, too old, corrected, and of another domain with the same name."""
     for metric, good, bad in (
-        ("contact_compliance", 4, 1), ("offer_accept_rate", 2, 2), ("contract_rate", 1, 2),
-    ):  # fmt: skip
+        ("contact_compliance", 4, 1),
+        ("offer_accept_rate", 2, 2),
+        ("contract_rate", 1, 2),
+    ):
         for number in range(good + bad):
             emit_kpi("WHOLESALE", metric, by=SYSTEM, at=AT - DAY, success=number < good)
         emit_kpi("WHOLESALE", metric, by=SYSTEM, at=AT - 31 * DAY, success=True)
@@ -99,9 +108,14 @@ def happened() -> None:
             ("SFR", "LONDON", AT - 31 * DAY),
         ):
             record_feedback(
-                Place("ON", market), kind, event, buyer_id=f"B{number}", deal_id=f"{kind}{market}{number}",
-                by=by, at=at,
-            )  # fmt: skip
+                Place("ON", market),
+                kind,
+                event,
+                buyer_id=f"B{number}",
+                deal_id=f"{kind}{market}{number}",
+                by=by,
+                at=at,
+            )
 
 
 def controls() -> None:
@@ -279,8 +293,10 @@ def test_what_waits_beside_a_screen_and_behind_a_province_is_what_its_link_lists
     answer = client.get("/admin/")
     items = [
         item
-        for section in answer.context["sidebar_navigation"] for item in section["items"] if item.get("badge")
-    ]  # fmt: skip
+        for section in answer.context["sidebar_navigation"]
+        for item in section["items"]
+        if item.get("badge")
+    ]
     assert len(items) == 3
     for item in items:
         assert rows(client.get(item["link"])) == number_in(item["badge"]) > 0, item

@@ -30,8 +30,11 @@ PLACEHOLDER = re.compile(r"%\([a-z_]+\)[sd]|\{[a-z_]+\}")
 def sources() -> list[Path]:
     named = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py", "*.html"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    ).stdout.split()  # fmt: skip
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
     return [ROOT / name for name in named if "/tests/" not in name and "/migrations/" not in name]
 
 
@@ -60,20 +63,24 @@ def test_no_sentence_stands_inside_an_f_string() -> None:
     """Neither gettext's collector nor the one above looks into them: such a sentence would stay English."""
     hidden = [
         f"{path.relative_to(ROOT)}:{call.lineno}"
-        for path in sources() if path.suffix == ".py" and path.exists()
-        for text in ast.walk(ast.parse(path.read_text())) if isinstance(text, ast.JoinedStr)
-        for call in ast.walk(text) if isinstance(call, ast.Call)
+        for path in sources()
+        if path.suffix == ".py" and path.exists()
+        for text in ast.walk(ast.parse(path.read_text()))
+        if isinstance(text, ast.JoinedStr)
+        for call in ast.walk(text)
+        if isinstance(call, ast.Call)
         if isinstance(call.func, ast.Name) and call.func.id in KEYWORDS
-    ]  # fmt: skip
+    ]
     assert not hidden
 
 
 def test_every_sentence_has_its_french() -> None:
     known = {entry.msgid: entry for entry in polib.pofile(str(CATALOGUE)) if not entry.obsolete}
     missing = {
-        msgid: where for msgid, where in used().items()
+        msgid: where
+        for msgid, where in used().items()
         if msgid not in known or known[msgid].fuzzy or not known[msgid].translated()
-    }  # fmt: skip
+    }
     assert not missing
 
 
@@ -94,7 +101,7 @@ def test_translations_keep_the_placeholders() -> None:
 def test_french_signs_stay_with_their_words_at_the_end_of_a_line() -> None:
     loose = [
         text for entry in polib.pofile(str(CATALOGUE)) for text in french(entry) if LOOSE_SIGN.search(text)
-    ]  # fmt: skip
+    ]
     assert not loose
 
 

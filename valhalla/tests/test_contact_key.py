@@ -35,14 +35,21 @@ class Operator:
         var.mkdir(exist_ok=True)
         self.environment = {
             **{name: value for name, value in os.environ.items() if name != "CONTACT_HASH_KEY"},
-            "VALHALLA_VAR": str(var), "DATABASE_URL": database_url, "PORT": str(free_port()),
-        }  # fmt: skip
+            "VALHALLA_VAR": str(var),
+            "DATABASE_URL": database_url,
+            "PORT": str(free_port()),
+        }
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, *command], cwd=ROOT, env={**self.environment, **environment},
-            capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+            [sys.executable, *command],
+            cwd=ROOT,
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
 
     def manage(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return self.run("manage.py", *command, **environment)
@@ -115,9 +122,12 @@ def test_the_key_file_counts_in_production_and_is_made_for_an_empty_database_alo
 ) -> None:
     live = Operator(tmp_path / "live", database_url)
     live.environment |= {
-        "ENV": "production", "SECRET_KEY": "only-for-a-test-" * 5, "ALLOWED_HOSTS": "valhalla.example",
-        "EMAIL_URL": "smtp+tls://mail.example:587", "DEFAULT_FROM_EMAIL": "valhalla@valhalla.example",
-    }  # fmt: skip
+        "ENV": "production",
+        "SECRET_KEY": "only-for-a-test-" * 5,
+        "ALLOWED_HOSTS": "valhalla.example",
+        "EMAIL_URL": "smtp+tls://mail.example:587",
+        "DEFAULT_FROM_EMAIL": "valhalla@valhalla.example",
+    }
     done = live.manage("migrate", "-v", "0")
     assert done.returncode == 0, done.stderr
     assert len((live.var / "contact_hash_key").read_text()) > 50

@@ -202,9 +202,12 @@ def test_only_the_audited_functions_remove(parted: Parted) -> None:
 def call(url: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
-        cwd=ROOT, env={**os.environ, "DATABASE_URL": url, **environment},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": url, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.postgres
@@ -293,9 +296,11 @@ def test_the_sql_is_for_postgresql_and_two_proper_names(tmp_path: Path) -> None:
 @pytest.mark.postgres
 def test_the_program_is_warned_of_in_the_runbook_where_it_owns_the_tables(parted: Parted) -> None:
     production = {
-        "ENV": "production", "ALLOWED_HOSTS": "testserver", "SECRET_KEY": "only-for-a-test-" * 5,
+        "ENV": "production",
+        "ALLOWED_HOSTS": "testserver",
+        "SECRET_KEY": "only-for-a-test-" * 5,
         "CONTACT_HASH_KEY": "",
-    }  # fmt: skip
+    }
     ask = (
         "from django.utils import timezone; from valhalla.readiness import guarded_against_the_program as g; "
         "found = g(timezone.now()); print(found.message if found else 'fine')"
@@ -396,9 +401,10 @@ def test_an_empty_database_is_prepared_by_the_owner_and_served_by_the_applicatio
     run(database_url, manage(database_url, "grants", "--owner", owner, "--application", application))
     works, migrates = _as(database_url, application), _as(database_url, owner)
     server = Server(
-        tmp_path, works,
+        tmp_path,
+        works,
         {"MIGRATE_DATABASE_URL": migrates, "CONTACT_HASH_KEY": os.environ.get("CONTACT_HASH_KEY", "")},
-    )  # fmt: skip
+    )
     try:
         server.wait_until_up()
         for child in server.family():
@@ -438,8 +444,10 @@ def test_an_empty_database_is_prepared_by_the_owner_and_served_by_the_applicatio
 
 def ask(server: Server, token: str, path: str, **body: Any) -> dict[str, Any]:
     request = urllib.request.Request(
-        f"{server.url}/api/{path}", json.dumps(body).encode(), method="POST",
+        f"{server.url}/api/{path}",
+        json.dumps(body).encode(),
+        method="POST",
         headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-    )  # fmt: skip
+    )
     with urllib.request.urlopen(request, timeout=60) as answer:
         return dict(json.load(answer))

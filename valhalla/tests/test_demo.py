@@ -164,10 +164,14 @@ def test_contacts_were_allowed_but_for_the_two_that_show_what_is_kept_then(fille
 
 def test_nothing_has_happened_that_is_still_to_come(filled: Filled) -> None:
     dated = {
-        FollowUpTask: "completed_at", KpiEvent: "created_at", OfferEvidence: "created_at",
-        BuyerFeedbackEvent: "created_at", Ladder: "started_at", Lead: "updated_at",
+        FollowUpTask: "completed_at",
+        KpiEvent: "created_at",
+        OfferEvidence: "created_at",
+        BuyerFeedbackEvent: "created_at",
+        Ladder: "started_at",
+        Lead: "updated_at",
         RiskEvent: "created_at",
-    }  # fmt: skip
+    }
     for model, field in dated.items():
         assert not model._default_manager.filter(**{f"{field}__gt": filled.now}).exists(), (model, field)
 

@@ -121,9 +121,13 @@ class Reader:
         with self.log.open("wb") as output:
             self.server = subprocess.Popen(
                 ["bash", "-c", f". {self.var}/exported; exec {command}"],
-                cwd=ROOT, env=self.environment, process_group=0,
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            )  # fmt: skip
+                cwd=ROOT,
+                env=self.environment,
+                process_group=0,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
         until = time.monotonic() + SECONDS
         while self.server.poll() is None and time.monotonic() < until:
             if agrees(promised, self.log.read_text()):
@@ -180,10 +184,13 @@ def test_a_deployment_goes_as_the_pages_say(tmp_path: Path, database_url: str) -
     var = tmp_path / "var"
     var.mkdir()
     settings = {
-        "ENV": "production", "ALLOWED_HOSTS": "127.0.0.1", "DATABASE_URL": database_url,
-        "SECRET_KEY": "only-for-a-test-" * 5, "CONTACT_HASH_KEY": "only-for-a-test-too-" * 4,
+        "ENV": "production",
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "DATABASE_URL": database_url,
+        "SECRET_KEY": "only-for-a-test-" * 5,
+        "CONTACT_HASH_KEY": "only-for-a-test-too-" * 4,
         "DJANGO_SUPERUSER_PASSWORD": "correct horse battery staple",
-    }  # fmt: skip
+    }
     reader = Reader(var, settings)
     try:
         read(reader, "deployment.md", "rollback.md")

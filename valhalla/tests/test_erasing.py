@@ -159,14 +159,23 @@ def planted(api: Callable[..., APIClient], by: Callable[..., Actor], desk: Clien
     )  # fmt: skip
     post_message("letter", EMAIL, f"Dear {NAME}", "We would like to buy your house.", once="letter", at=NOW)
     post_message(
-        "notice", "mona@example.ca", f"About {NAME.upper()}",
-        f"Two leads wait.\n1 {NAME} (514) 239-7461\n2 Somebody else 416 555 0100", once="notice", at=NOW,
-    )  # fmt: skip
+        "notice",
+        "mona@example.ca",
+        f"About {NAME.upper()}",
+        f"Two leads wait.\n1 {NAME} (514) 239-7461\n2 Somebody else 416 555 0100",
+        once="notice",
+        at=NOW,
+    )
     switch_on()
     evidence = compute_offer(
-        ONTARIO, arv=Decimal(450_000), repairs=Decimal(50_000), lead_id=LEAD_ID, by=manager, at=NOW,
+        ONTARIO,
+        arv=Decimal(450_000),
+        repairs=Decimal(50_000),
+        lead_id=LEAD_ID,
+        by=manager,
+        at=NOW,
         comp_details={"1": {"address": ADDRESS}},
-    ).evidence  # fmt: skip
+    ).evidence
     assert evidence is not None
     for outcome, figures in (
         ("CONTRACTED", Figures(agreed_price=Decimal(270_000))),
@@ -184,7 +193,7 @@ def planted(api: Callable[..., APIClient], by: Callable[..., Actor], desk: Clien
                 ["L-7", "Somebody Else", "no number", "", "Ontario", "Toronto", "0.9", ""],
                 ["", NAME, PHONE, EMAIL, "Nowhere", "", "", ""],
             ]
-        )  # fmt: skip
+        )
     call_command("import_leads", str(sheet), stdout=StringIO())
     return Lead.objects.get(pk=lead.pk)
 
@@ -285,8 +294,11 @@ def test_what_is_written_down_of_it_is_how_much_and_why(planted: Lead, manager: 
     erasure.refresh_from_db()
 
     assert (erasure.kind, erasure.record_id, erasure.why, erasure.actor) == (
-        "LEAD", planted.pk, "REQUESTED", "mona",
-    )  # fmt: skip
+        "LEAD",
+        planted.pk,
+        "REQUESTED",
+        "mona",
+    )
     assert erasure.counts == {
         "django_admin_log": 1, "followups_contactpoint": 3, "followups_followuptask": 6,
         "followups_inboundcontact": 1, "followups_ladder": 1, "followups_property": 1,
@@ -295,9 +307,9 @@ def test_what_is_written_down_of_it_is_how_much_and_why(planted: Lead, manager: 
         "offers_outcomereason": 2,
     }  # fmt: skip
     assert set(erasure.points) == {
-        lead_digest(LEAD_ID), *(read_point(*point)[1] for point in (
-            ("PHONE", PHONE), ("PHONE", OTHER_PHONE), ("EMAIL", EMAIL)))
-    }  # fmt: skip
+        lead_digest(LEAD_ID),
+        *(read_point(*point)[1] for point in (("PHONE", PHONE), ("PHONE", OTHER_PHONE), ("EMAIL", EMAIL))),
+    }
 
 
 def test_the_leads_row_stays_for_what_is_counted(planted: Lead, manager: Actor) -> None:
@@ -319,9 +331,11 @@ def test_a_message_to_somebody_else_loses_only_her(planted: Lead, manager: Actor
 
 
 def test_reports_of_imports_lose_her_rows(
-    planted: Lead, manager: Actor, settings: Settings,
+    planted: Lead,
+    manager: Actor,
+    settings: Settings,
     django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
-) -> None:  # fmt: skip
+) -> None:
     path = Path(settings.VAR) / "imports" / "leads-report.csv"
     before = path.read_text()
     assert KNOWN_BY.search(plain(before))

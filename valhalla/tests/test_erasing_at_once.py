@@ -40,8 +40,9 @@ def begin(lead_id: str, number: int, by: Actor) -> FollowUpTask:
     return services.create_ladder(lead_id, by=by, at=NOW, province="ON", details=said).tasks[0]
 
 
-def erase_amid(people: int, by: Actor, make_client: Callable[[], APIClient], desk: Client,
-               chance: random.Random) -> None:  # fmt: skip
+def erase_amid(
+    people: int, by: Actor, make_client: Callable[[], APIClient], desk: Client, chance: random.Random
+) -> None:
     """Work on so many leads from 32 clients, one of whose calls erases each of them."""
     tasks = [begin(f"L-{number}", number, by) for number in range(people)]
     forms = {task.pk: lead_form(task.lead) for task in tasks}

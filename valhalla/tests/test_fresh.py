@@ -153,8 +153,11 @@ def _reset(client: Client, number: int) -> Sent:
     user = _row(f"amara{number}")
     TOTPDevice.objects.create(user=user)
     return PEOPLE, {
-        "action": "reset_second_factor", "_selected_action": [user.pk], "apply": "1", "reason": WHY,
-    }  # fmt: skip
+        "action": "reset_second_factor",
+        "_selected_action": [user.pk],
+        "apply": "1",
+        "reason": WHY,
+    }
 
 
 def _issue(client: Client, number: int) -> Sent:
@@ -354,10 +357,14 @@ def test_what_waits_is_for_this_person_and_this_form_alone(mona: Client, person:
     forged = signing.dumps([User.objects.get(username="mona").pk, path, [["reason", [WHY]]]], salt="another")
     buyers = CASES["export buyer"].prepare(mona, 1)[0]
     for client, place, form in (
-        (other, path, kept), (mona, buyers, kept), (mona, path, forged), (mona, path, kept[:-2]),
-        (mona, path, "é\0"), (mona, path, signing.dumps([1], salt=SALT)),
+        (other, path, kept),
+        (mona, buyers, kept),
+        (mona, path, forged),
+        (mona, path, kept[:-2]),
+        (mona, path, "é\0"),
+        (mona, path, signing.dumps([1], salt=SALT)),
         (mona, path, signing.dumps(1, salt=SALT)),
-    ):  # fmt: skip
+    ):
         answer = confirm(client, place, form)
         assert (answer.status_code, answer.headers.get("Location")) == (302, place)
     with time_machine.travel(timezone.now() + timedelta(hours=2, minutes=1)):

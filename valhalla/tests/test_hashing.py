@@ -114,8 +114,11 @@ def test_livez_goes_on_answering_during_200_guesses_at_once(tmp_path: Path, migr
     idle = statistics.median(idle_took)
     log.warning(
         "%s; /livez took %.3f s, %.3f s at most; while idle %.3f s",
-        found, statistics.median(took), max(took), idle,
-    )  # fmt: skip
+        found,
+        statistics.median(took),
+        max(took),
+        idle,
+    )
     assert sum(found.values()) == GUESSES
     assert set(found) <= {200, 503}
     assert found[200] > 0

@@ -228,8 +228,10 @@ def test_cookies_are_bound_to_this_host_over_tls(served: Server) -> None:
     _answer, language = ask(served, "POST", "/language/setlang/", spoken, **form)
     every = [csrf, *given, *language]
     assert {cookie.partition("=")[0] for cookie in every} == {
-        "__Host-csrftoken", "__Host-sessionid", "__Host-language",
-    }  # fmt: skip
+        "__Host-csrftoken",
+        "__Host-sessionid",
+        "__Host-language",
+    }
     for cookie in every:
         assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; ")), cookie
         assert "Domain" not in cookie

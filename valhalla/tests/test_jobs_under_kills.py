@@ -118,8 +118,12 @@ def check_that_none_is_lost(
     log.warning(
         "%s accepted, %s kills: 0 lost, %s of %s cut off were sent again under the same Message-ID; "
         "the worker ended by itself %s times",
-        count, kills, copies, cut_off, house.ends_of_worker,
-    )  # fmt: skip
+        count,
+        kills,
+        copies,
+        cut_off,
+        house.ends_of_worker,
+    )
 
 
 def test_of_a_hundred_and_fifty_messages_none_is_lost_or_doubled_by_kills(

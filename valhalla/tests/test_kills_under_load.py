@@ -46,8 +46,12 @@ OUTBOX = "SELECT count(*), count(sent_at), COALESCE(sum(attempts), 0) FROM gover
 WEB = {"a web process": True, "all web processes": True, "the web server": False}
 EMBEDDED = {**WEB, "the job process": True, "serve alone": False, "everything": False}
 WITH_BROKER = {
-    **WEB, "a process of the worker": True, "the worker": True, "the scheduler": True, "everything": False,
-}  # fmt: skip
+    **WEB,
+    "a process of the worker": True,
+    "the worker": True,
+    "the scheduler": True,
+    "everything": False,
+}
 WORDS = {
     "the web server": "gunicorn",
     "a web process": "gunicorn",
@@ -302,8 +306,12 @@ def test_a_careless_web_server_loses_doubles_and_leaves_half_done(
         found.half = [what for what in found.half if not what.startswith("kept answers")]
     log.warning(
         "%s kills of careless web processes: %s effects acknowledged, %s lost, %s doubled, %s half done",
-        kills, answered.total, len(found.lost), len(found.doubled), len(found.half),
-    )  # fmt: skip
+        kills,
+        answered.total,
+        len(found.lost),
+        len(found.doubled),
+        len(found.half),
+    )
     assert found.lost
     assert found.doubled
     assert found.half

@@ -122,9 +122,11 @@ def test_thirty_failures_of_any_names_lock_the_address_before_a_password_is_hash
         monkeypatch.setattr(Argon2PasswordHasher, "encode", lambda *given: hashed.append("encoded"))
         monkeypatch.setattr(Argon2PasswordHasher, "verify", lambda *given: hashed.append("verified"))
         answer = client.post(
-            "/login/", {"username": "ann", "password": PASSWORD}, REMOTE_ADDR="192.0.2.7",
+            "/login/",
+            {"username": "ann", "password": PASSWORD},
+            REMOTE_ADDR="192.0.2.7",
             headers={"Accept-Language": "fr"},
-        )  # fmt: skip
+        )
         assert (answer.status_code, answer["Retry-After"]) == (429, "900")
         assert "votre réseau" in answer.content.decode()
         assert guess(names(3, "more")) == [429] * 3

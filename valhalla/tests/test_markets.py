@@ -38,15 +38,24 @@ pytestmark = [pytest.mark.both, pytest.mark.django_db]
 CITY = ("Montréal", "MONTREAL", " montreal ")  # the table of cities writes MONTRÉAL
 AREA = ("Côte-Nord Ouest", "COTE-NORD OUEST", "cote-nord  ouest")  # no city: the first spelling counts
 PAGES = (
-    "/admin/followups/lead/", "/admin/offers/offerevidence/", "/admin/offers/offerpolicy/",
-    "/admin/buyers/buyerliquiditynode/", "/admin/buyers/buyerfeedbackevent/",
-    "/admin/governance/marketpolicy/", "/admin/governance/marketname/", "/admin/followups/laddertemplate/",
+    "/admin/followups/lead/",
+    "/admin/offers/offerevidence/",
+    "/admin/offers/offerpolicy/",
+    "/admin/buyers/buyerliquiditynode/",
+    "/admin/buyers/buyerfeedbackevent/",
+    "/admin/governance/marketpolicy/",
+    "/admin/governance/marketname/",
+    "/admin/followups/laddertemplate/",
     "/admin/figures/",
-)  # fmt: skip
+)
 LISTS = (
-    "/api/followups/leads", "/api/deals/offers/evidence", "/api/deals/offers/policies",
-    "/api/buyers/liquidity/nodes", "/api/buyers/feedback-events", "/api/governance/market/policies",
-)  # fmt: skip
+    "/api/followups/leads",
+    "/api/deals/offers/evidence",
+    "/api/deals/offers/policies",
+    "/api/buyers/liquidity/nodes",
+    "/api/buyers/feedback-events",
+    "/api/governance/market/policies",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -167,9 +176,12 @@ def test_rows_of_before_take_the_name_in_the_migration() -> None:
     for number, market in enumerate(("MONTREAL", "MONTRÉAL")):
         Lead.objects.create(external_id=f"L-{number}", province="QC", market=market, **at)
         BuyerLiquidityNode.objects.create(
-            province="QC", market=market, property_type=("SFR", "CONDO")[number],
-            active_since=NOW - timedelta(days=90), updated_at=NOW,
-        )  # fmt: skip
+            province="QC",
+            market=market,
+            property_type=("SFR", "CONDO")[number],
+            active_since=NOW - timedelta(days=90),
+            updated_at=NOW,
+        )
         Lead.objects.create(
             external_id=f"A-{number}", province="ON", market=("NORD-EST", "NÔRD-EST")[number], **at
         )

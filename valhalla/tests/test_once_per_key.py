@@ -221,11 +221,15 @@ def test_a_key_of_yesterday_is_done_once_by_32_clients(
     keys = [f"k-{number}" for number in range(5)]
     IdempotentAnswer.objects.bulk_create(
         IdempotentAnswer(
-            user=mona, key=key, request_hash="of another request", status=200, body="old",
+            user=mona,
+            key=key,
+            request_hash="of another request",
+            status=200,
+            body="old",
             created_at=timezone.now() - timedelta(hours=25),
         )
         for key in keys
-    )  # fmt: skip
+    )
     each_once(api, len(keys), chance)
 
 

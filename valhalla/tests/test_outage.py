@@ -28,14 +28,19 @@ def test_an_outage_is_one_line_of_the_log_and_every_call_answers_503(away: str, 
     kept = {name: value for name, value in os.environ.items() if name not in OF_SETTINGS}
     port, log = free_port(), tmp_path / "log"
     start_server(
-        [*(sys.executable, "-m", "gunicorn", "valhalla.wsgi:application", "--no-control-socket"),
-         *("--worker-class", "gthread", "--bind", f"127.0.0.1:{port}", "--log-level", "warning")],
+        [
+            *(sys.executable, "-m", "gunicorn", "valhalla.wsgi:application", "--no-control-socket"),
+            *("--worker-class", "gthread", "--bind", f"127.0.0.1:{port}", "--log-level", "warning"),
+        ],
         log,
         stop_with=signal.SIGTERM,
         cwd=settings.BASE_DIR,
-        env={**kept, "VALHALLA_VAR": str(tmp_path),
-             "DATABASE_URL": away.format(port=free_port(), var=str(tmp_path).lstrip("/"))},
-    )  # fmt: skip
+        env={
+            **kept,
+            "VALHALLA_VAR": str(tmp_path),
+            "DATABASE_URL": away.format(port=free_port(), var=str(tmp_path).lstrip("/")),
+        },
+    )
     wait_until(lambda: answers_at(port), "the web server", log)
 
     answers = []

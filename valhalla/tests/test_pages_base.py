@@ -279,5 +279,8 @@ def test_light_and_dark_follow_the_browser(login: Page) -> None:
 
 def test_every_address_of_the_frame_exists() -> None:
     assert [reverse(name) for name in ("home", "login", "logout", "set_language")] == [
-        "/", "/login/", "/logout/", "/language/setlang/",
-    ]  # fmt: skip
+        "/",
+        "/login/",
+        "/logout/",
+        "/language/setlang/",
+    ]

@@ -360,9 +360,12 @@ def test_a_passkey_that_is_removed_while_it_is_used_opens_nothing(amara: Any) ->
             return int(client.post(CODE, {"passkey": answer}).status_code)
         with transaction.atomic():
             remove_passkey(
-                user.pk, WebAuthnCredential.objects.earliest("pk").pk, must_keep_one=False,
-                by=make_by(Role.VA, "amara"), at=timezone.now(),
-            )  # fmt: skip
+                user.pk,
+                WebAuthnCredential.objects.earliest("pk").pk,
+                must_keep_one=False,
+                by=make_by(Role.VA, "amara"),
+                at=timezone.now(),
+            )
             removed.set()
             assert asked.wait(30)
             time.sleep(1)  # the sign-in reads what is not yet gone, unless it waits
@@ -551,10 +554,14 @@ def test_passkeys_are_offered_where_browsers_let_them(settings: Any, amara: Any)
     user, _device, _codes = amara
     offered = {}
     for kind, host in (
-        (ConfirmingClient, "localhost"), (ConfirmingClient, "valhalla.localhost"),
-        (ConfirmingClient, "127.0.0.1"), (ConfirmingClient, "office.example"), (OverTls, "192.0.2.7"),
-        (OverTls, "[2001:db8::7]"), (OverTls, "office.example"),
-    ):  # fmt: skip
+        (ConfirmingClient, "localhost"),
+        (ConfirmingClient, "valhalla.localhost"),
+        (ConfirmingClient, "127.0.0.1"),
+        (ConfirmingClient, "office.example"),
+        (OverTls, "192.0.2.7"),
+        (OverTls, "[2001:db8::7]"),
+        (OverTls, "office.example"),
+    ):
         settings.ALLOWED_HOSTS = [host]
         client = log_in(user, kind(SERVER_NAME=host))
         step, begun = client.get(CODE).content, client.post(OPTIONS)
@@ -574,9 +581,10 @@ def test_passkeys_are_offered_where_browsers_let_them(settings: Any, amara: Any)
         assert (len(shown), hidden, answers) == (1, {not max(shown)}, {200 if max(shown) else 409}), host
         offered[kind.__name__, host] = max(shown)
     assert [place for place, is_offered in offered.items() if is_offered] == [
-        ("ConfirmingClient", "localhost"), ("ConfirmingClient", "valhalla.localhost"),
+        ("ConfirmingClient", "localhost"),
+        ("ConfirmingClient", "valhalla.localhost"),
         ("OverTls", "office.example"),
-    ]  # fmt: skip
+    ]
 
 
 # --- confirming who one is ----------------------------------------------------------------------------------

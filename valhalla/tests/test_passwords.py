@@ -173,9 +173,10 @@ def test_a_password_of_the_command_line_is_logged_with_the_command(
     User.objects.create_user("carl", role=Role.CLOSER)
     assert acts() == [
         ("changepassword", "PASSWORD", "vera"),
-        ("createsuperuser", "CREATED", "root"), ("createsuperuser", "PASSWORD", "root"),
+        ("createsuperuser", "CREATED", "root"),
+        ("createsuperuser", "PASSWORD", "root"),
         ("operator", "CREATED", "carl"),
-    ]  # fmt: skip
+    ]
     assert AccountChange.objects.get(person="carl").role == "CLOSER"
 
 

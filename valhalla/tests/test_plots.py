@@ -47,9 +47,13 @@ def test_the_page_draws_what_was_counted_in_bounded_queries(
     for days in range(1, 31):
         for dimension, value, count in (("ALL", "", 10), ("STEP", "1", 8), ("STEP", "2", 2)):
             SlaSnapshot.objects.create(
-                day=now.date() - timedelta(days=days), dimension=dimension, value=value, count=count,
-                within_2h=Decimal("0.9"), overdue_open=0,
-            )  # fmt: skip
+                day=now.date() - timedelta(days=days),
+                dimension=dimension,
+                value=value,
+                count=count,
+                within_2h=Decimal("0.9"),
+                overdue_open=0,
+            )
     BuyerLiquidityNode.objects.create(
         province="ON", market="TORONTO", property_type="SFR", responded=8, no_response=2, bought=1, passed=3,
         score=Decimal(50), score_low=Decimal("33.3"), active_since=now, updated_at=now,
@@ -77,8 +81,12 @@ def test_offers_are_counted_by_market_with_what_became_of_them_and_their_multipl
     kept("L-3")
     assert by_market(AT - timedelta(days=1)) == [
         {
-            "province": "ON", "market": "ALL", "computed": 3, "accepted": 1, "rejected": 1,
+            "province": "ON",
+            "market": "ALL",
+            "computed": 3,
+            "accepted": 1,
+            "rejected": 1,
             "multiplier": 0.65,
         }
-    ]  # fmt: skip
+    ]
     assert by_market(AT + timedelta(seconds=1)) == []

@@ -534,9 +534,12 @@ def test_a_new_installation_names_exactly_what_it_lacks_and_is_ready_when_it_has
 
     def manage(*command: str, **environment: str) -> str:
         done = subprocess.run(
-            [sys.executable, "manage.py", *command], cwd=ROOT, env={**plain, **environment},
-            capture_output=True, text=True,
-        )  # fmt: skip
+            [sys.executable, "manage.py", *command],
+            cwd=ROOT,
+            env={**plain, **environment},
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout
 
@@ -566,9 +569,11 @@ def test_a_new_installation_names_exactly_what_it_lacks_and_is_ready_when_it_has
     manage("backup")
     assert set(told()["blockers"]) == {"go_live_checklist", "env_sanity"}
     proper = {
-        "ENV": "production", "ALLOWED_HOSTS": "valhalla.example", "SECRET_KEY": "kY5-z" * 12,
+        "ENV": "production",
+        "ALLOWED_HOSTS": "valhalla.example",
+        "SECRET_KEY": "kY5-z" * 12,
         "EMAIL_URL": "smtp+tls://mail.example",
-    }  # fmt: skip
+    }
     # SQLite has one writer, and on PostgreSQL one role does everything here
     of_database = "sqlite_in_production" if database_url.startswith("sqlite") else "database_roles"
     assert told(**proper) == {"blockers": [], "warnings": [of_database], "ok": True}

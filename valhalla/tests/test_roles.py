@@ -168,9 +168,12 @@ def test_a_second_run_changes_nothing(person: Callable[..., User]) -> None:
 def test_whoever_gets_a_role_later_is_shown_in_its_group_at_once(person: Callable[..., User]) -> None:
     sync()
     set_role(
-        person(Role.VA, "ann"), Role.CLOSER,
-        by=Actor.system("test"), at=timezone.now(), reason="closes deals from now on",
-    )  # fmt: skip
+        person(Role.VA, "ann"),
+        Role.CLOSER,
+        by=Actor.system("test"),
+        at=timezone.now(),
+        reason="closes deals from now on",
+    )
     issue_token("form", by=Actor.system("test"), at=timezone.now())
 
     assert [user.username for user in User.objects.filter(groups__name="CLOSER")] == ["ann"]

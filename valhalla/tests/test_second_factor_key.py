@@ -95,9 +95,13 @@ def test_a_row_that_was_copied_or_changed_opens_for_nobody(
     user, key, codes = amara
     text = stored()
     changed = {
-        "other person": text, "bit": text[:-4] + ("AAA=" if text[-4:] != "AAA=" else "BBB="),
-        "cut": text[:20], "no base64": "k01:é" + text[5:], "unknown key": "k77" + text[3:], "empty": "k01:",
-    }[change]  # fmt: skip
+        "other person": text,
+        "bit": text[:-4] + ("AAA=" if text[-4:] != "AAA=" else "BBB="),
+        "cut": text[:20],
+        "no base64": "k01:é" + text[5:],
+        "unknown key": "k77" + text[3:],
+        "empty": "k01:",
+    }[change]
     if change == "other person":
         user = person(Role.VA, "vera")
         _key, codes = enrolled(log_in(user))
@@ -300,9 +304,12 @@ def test_a_plain_seed_holds_once_under_the_right_key_and_is_sealed_then(amara: A
 def test_a_weak_or_doubled_key_stops_the_start(given: dict[str, str], sentence: str, tmp_path: Path) -> None:
     production = {"SECRET_KEY": secrets.token_urlsafe(64), "ALLOWED_HOSTS": "valhalla.example"}
     done = subprocess.run(
-        [sys.executable, "-c", "import valhalla.settings"], cwd=configured.BASE_DIR, text=True,
-        env={**os.environ, **production, "VALHALLA_VAR": str(tmp_path), **given}, capture_output=True,
-    )  # fmt: skip
+        [sys.executable, "-c", "import valhalla.settings"],
+        cwd=configured.BASE_DIR,
+        text=True,
+        env={**os.environ, **production, "VALHALLA_VAR": str(tmp_path), **given},
+        capture_output=True,
+    )
     assert done.returncode != 0
     assert sentence in done.stderr
 

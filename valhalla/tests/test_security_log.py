@@ -71,13 +71,18 @@ def test_a_failure_stands_there_after_a_success_and_after_the_night(person: Peop
 
     failed, signed_in = lines(folder)
     assert failed == {
-        "at": failed["at"], "event": "sign_in_failed", "correlation_id": "c-1", "address": "192.0.2.7",
+        "at": failed["at"],
+        "event": "sign_in_failed",
+        "correlation_id": "c-1",
+        "address": "192.0.2.7",
         "user": "ann",
-    }  # fmt: skip
+    }
     assert datetime.fromisoformat(failed["at"]).tzinfo == UTC
     assert (signed_in["event"], signed_in["user_id"], signed_in["address"]) == (
-        "sign_in", ann.pk, "192.0.2.7",
-    )  # fmt: skip
+        "sign_in",
+        ann.pk,
+        "192.0.2.7",
+    )
 
 
 def test_a_lock_stands_there_and_each_try_that_it_refuses(person: People, folder: Path) -> None:
@@ -112,8 +117,11 @@ def test_each_step_of_the_second_factor_stands_there(
 
     of_factor = [line for line in lines(folder) if line["event"].startswith("second_factor")]
     assert [line["event"].removeprefix("second_factor_") for line in of_factor] == [
-        "enrolled", "failed", "passed", "reset",
-    ]  # fmt: skip
+        "enrolled",
+        "failed",
+        "passed",
+        "reset",
+    ]
     assert (of_factor[2]["kind"], of_factor[3]["by"], of_factor[3]["user"]) == (
         "backup code",
         "reset",
@@ -138,8 +146,10 @@ def test_tokens_and_roles_stand_there_once_committed(
 
     made, role, revoked = lines(folder)
     assert [line["event"] for line in (made, role, revoked)] == [
-        "token_issued", "role_changed", "token_revoked",
-    ]  # fmt: skip
+        "token_issued",
+        "role_changed",
+        "token_revoked",
+    ]
     assert (role["role_before"], role["role"], role["by"], role["user"]) == ("VA", "CLOSER", "test", "amara")
     assert made["ends"] == str((at + timedelta(days=1)).date())
     assert made["token"] == revoked["token"]
@@ -187,8 +197,11 @@ def test_every_act_on_an_account_stands_there_once(
     ]
     off = next(line for line in told if line.get("active") is False)
     assert (off["event"], off["active_before"], off["role"], off["by_id"]) == (
-        "role_changed", True, "VA", mona.pk,
-    )  # fmt: skip
+        "role_changed",
+        True,
+        "VA",
+        mona.pk,
+    )
     text = json.dumps(told)
     untold = (issued.text, link.text, "otters", device.key, why)
     assert not [secret for secret in untold if secret in text]
@@ -235,8 +248,11 @@ def test_whoever_lacks_a_right_stands_there_with_what_was_asked_for(
 
     refused = lines(folder, "refused")
     assert [(line["by"], line["role"], line["method"]) for line in refused] == [
-        ("amara", "VA", "GET"), ("amara", "VA", "POST"), ("amara", "VA", "GET"), ("amara", "VA", "GET"),
-    ]  # fmt: skip
+        ("amara", "VA", "GET"),
+        ("amara", "VA", "POST"),
+        ("amara", "VA", "GET"),
+        ("amara", "VA", "GET"),
+    ]
     assert (refused[1]["code"], refused[1]["route"]) == ("not_allowed", "api/followups/reassign")
     assert refused[0]["by_token"] == ApiToken.objects.get().short_id
 
@@ -278,9 +294,11 @@ def test_files_are_the_accounts_alone_and_go_after_their_days(folder: Path, sett
 
     left = sorted(path.name for path in folder.iterdir())
     assert left == [
-        "security-2026-06-05.jsonl", "security-2026-12-01.jsonl", "security-2026-12-02.jsonl",
+        "security-2026-06-05.jsonl",
+        "security-2026-12-01.jsonl",
+        "security-2026-12-02.jsonl",
         "security-notes.txt",
-    ]  # fmt: skip
+    ]
     made = folder / "security-2026-12-02.jsonl"
     assert oct(made.stat().st_mode & 0o777) == "0o600"
 
@@ -318,9 +336,13 @@ def test_a_log_that_cannot_be_written_stops_nobody(
 @pytest.mark.parametrize("days", ["179", "0", "many"])
 def test_fewer_days_than_180_stop_the_start(days: str) -> None:
     started = subprocess.run(
-        [sys.executable, "manage.py", "check"], capture_output=True, text=True, timeout=60,
-        cwd=configured.BASE_DIR, env={**os.environ, "SECURITY_LOG_DAYS": days},
-    )  # fmt: skip
+        [sys.executable, "manage.py", "check"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=configured.BASE_DIR,
+        env={**os.environ, "SECURITY_LOG_DAYS": days},
+    )
     assert started.returncode != 0
     assert f"SECURITY_LOG_DAYS='{days}' is no whole number from 180 to" in started.stderr
 
@@ -351,8 +373,10 @@ def test_a_reason_with_a_newline_and_colours_forges_no_line() -> None:
 
     assert text.count("\n") == 1
     assert text.rstrip("\n").isprintable()
-    assert text.endswith("lost\\n2026-11-30 12:00:00,000 INFO valhalla [-] ann signed in\\x1b[2K\\r\\x9b31m"
-                         "\\u2028\\u202e\\ud800\n")  # fmt: skip
+    assert text.endswith(
+        "lost\\n2026-11-30 12:00:00,000 INFO valhalla [-] ann signed in\\x1b[2K\\r\\x9b31m"
+        "\\u2028\\u202e\\ud800\n"
+    )
 
 
 def test_a_traceback_begins_no_line_of_its_own() -> None:
@@ -375,8 +399,12 @@ def test_the_handlers_of_settings_escape(person: People, capfd: pytest.CaptureFi
         r"logging.getLogger('governance.accounts').info('%s', 'a\n2026 forged \x1b[31m')"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60,
-        cwd=configured.BASE_DIR, env={**os.environ, "DJANGO_SETTINGS_MODULE": "valhalla.settings"},
-    )  # fmt: skip
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=configured.BASE_DIR,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "valhalla.settings"},
+    )
     assert done.stderr.rstrip("\n").endswith(r"a\n2026 forged \x1b[31m")
     assert done.stderr.count("\n") == 1

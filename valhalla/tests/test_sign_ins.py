@@ -143,9 +143,12 @@ def test_what_ends_the_sessions_of_a_person(change: str, person: People, by: Cal
     row = row_of(client) if change != "factor" else SignIn.objects.get(user=amara)
     if change == "role":
         set_role(
-            User.objects.get(pk=amara.pk), Role.CLOSER,
-            by=by("MANAGER", "mona"), at=timezone.now(), reason="closes deals from now on",
-        )  # fmt: skip
+            User.objects.get(pk=amara.pk),
+            Role.CLOSER,
+            by=by("MANAGER", "mona"),
+            at=timezone.now(),
+            reason="closes deals from now on",
+        )
     if change == "inactive":
         sent = manager.post(f"/admin/governance/user/{amara.pk}/change/", {
             "username": "amara", "role": "VA", "change_reason": "left the company",
@@ -162,8 +165,12 @@ def test_what_ends_the_sessions_of_a_person(change: str, person: People, by: Cal
     if change == "logout":
         client.post("/logout/")
     expected = {
-        "role": "ROLE", "inactive": "INACTIVE", "password": "PASSWORD", "factor": "FACTOR", "logout": "LEFT",
-    }  # fmt: skip
+        "role": "ROLE",
+        "inactive": "INACTIVE",
+        "password": "PASSWORD",
+        "factor": "FACTOR",
+        "logout": "LEFT",
+    }
     assert why(row)[0] == expected[change]
     assert not Session.objects.exclude(session_key=manager.session.session_key).exists()
     assert not is_in(client)

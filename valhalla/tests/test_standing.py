@@ -77,8 +77,11 @@ def test_board_banner_and_due_page_say_what_the_switches_do(
     assert tile.startswith(f"Go-live {figure} "), tile
     assert read(board, r'<li class="tile (\w+)">\s*<h3><a href="/admin/governance/golivestate/">') == light
     assert sentence in tile
-    for page in (board, manager.get("/admin/governance/golivestate/1/change/").content.decode(),
-                 va.get("/followups/").content.decode()):  # fmt: skip
+    for page in (
+        board,
+        manager.get("/admin/governance/golivestate/1/change/").content.decode(),
+        va.get("/followups/").content.decode(),
+    ):
         banner = read(page, r'<aside[^>]*class="switches.*?</aside>')
         assert read(page, r'class="switches (\w+)"') == kind
         assert sentence in banner
@@ -88,8 +91,10 @@ def test_board_banner_and_due_page_say_what_the_switches_do(
             assert ("engaged" in banner) is killed, "an engaged switch without effect is named"
     state = make_client("MANAGER").get("/api/governance/go-live/state").json()
     assert (state["enforced"], state["go_live_enabled"], state["kill_switch_engaged"]) == (
-        enforced, live, killed,
-    )  # fmt: skip
+        enforced,
+        live,
+        killed,
+    )
 
 
 def test_the_board_says_it_in_french_too(settings: Settings) -> None:

@@ -129,9 +129,13 @@ def turn_amid_work(rounds: int, chance: random.Random) -> None:
     seen = [late_rows(disable if number % 3 == 2 else engage, chance) for number in range(rounds)]
     log.warning(
         "%s: %s rounds of %s clients, %s rows before the switch, %s after it, %.0f ms to turn it at most",
-        connection.vendor, rounds, CLIENTS, sum(before for before, _late, _took in seen),
-        [late for _before, late, _took in seen if late], 1000 * max(took for *_rows, took in seen),
-    )  # fmt: skip
+        connection.vendor,
+        rounds,
+        CLIENTS,
+        sum(before for before, _late, _took in seen),
+        [late for _before, late, _took in seen if late],
+        1000 * max(took for *_rows, took in seen),
+    )
     assert [late for _before, late, _took in seen] == [0] * rounds
     assert sum(before for before, _late, _took in seen) > rounds
 
@@ -179,8 +183,10 @@ def test_the_lock_costs_a_verb_next_to_nothing(monkeypatch: pytest.MonkeyPatch) 
     with_it, without = (statistics.median(spent[locked]) for locked in (True, False))
     log.warning(
         "a verb takes %.2f ms of this process with the lock and %.2f without it, median of %s",
-        1000 * with_it, 1000 * without, len(spent[True]),
-    )  # fmt: skip
+        1000 * with_it,
+        1000 * without,
+        len(spent[True]),
+    )
     assert with_it < 1.1 * without
 
 
@@ -337,9 +343,13 @@ SWITCHES = "/admin/governance/golivestate/1/change/"
     ],
 )
 def test_every_entry_point_turns_a_switch_in_a_transaction_of_its_own(
-    client: Client, api: Callable[..., APIClient], person: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch, path: str, said: dict[str, str],
-) -> None:  # fmt: skip
+    client: Client,
+    api: Callable[..., APIClient],
+    person: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    said: dict[str, str],
+) -> None:
     client.force_login(person("MANAGER"))
     inside: list[int] = []
     monkeypatch.setattr(lock, "take_alone", lambda: inside.append(len(connection.atomic_blocks)))

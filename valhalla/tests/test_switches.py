@@ -225,9 +225,14 @@ def test_a_job_leaves_what_a_switch_stops_for_a_later_run(
     job: str, live: bool, killed: bool, scene: Scene, settings: Any, clock: time_machine.Traveller
 ) -> None:
     Lead.objects.create(
-        external_id="W-2", province="ON", status="NOT_NOW", follow_up_at=NOW,
-        nurture_at=NOW, created_at=NOW, updated_at=NOW,
-    )  # fmt: skip
+        external_id="W-2",
+        province="ON",
+        status="NOT_NOW",
+        follow_up_at=NOW,
+        nurture_at=NOW,
+        created_at=NOW,
+        updated_at=NOW,
+    )
     settings.GO_LIVE_ENFORCE = True
     switch(live=live, killed=killed)
     before = footprint()
@@ -346,9 +351,13 @@ def test_a_suppression_and_a_withdrawn_consent_pass_in_admin(settings: Any) -> N
     stop = {"point": SELLER_PHONE, "action": "SUPPRESS", "channel": "", "source": "OPT_OUT", "reason": ""}
     assert client.post(reverse("admin:governance_suppression_add"), stop).status_code == 302
     withdrawn = {
-        "point": SELLER_PHONE, "channel": "SMS", "kind": "WITHDRAWN", "obtained_how": "she wrote",
-        "at_0": "2026-11-24", "at_1": "07:00:00",
-    }  # fmt: skip
+        "point": SELLER_PHONE,
+        "channel": "SMS",
+        "kind": "WITHDRAWN",
+        "obtained_how": "she wrote",
+        "at_0": "2026-11-24",
+        "at_1": "07:00:00",
+    }
     assert client.post(reverse("admin:governance_consent_add"), withdrawn).status_code == 302
     assert (Suppression.objects.count(), Consent.objects.count()) == (2, 1)
 

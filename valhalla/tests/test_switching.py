@@ -166,9 +166,12 @@ def test_a_nightly_job_that_is_done_runs_next_tomorrow() -> None:
     make_missing(AT)
     begun = datetime(2026, 11, 24, 8, 25, tzinfo=UTC)  # 3:25 in Toronto
     JobSlot.objects.create(
-        job=NIGHTLY, slot="2026-11-24", started_at=begun, finished_at=begun + timedelta(seconds=2),
+        job=NIGHTLY,
+        slot="2026-11-24",
+        started_at=begun,
+        finished_at=begun + timedelta(seconds=2),
         result={"nodes": 3, "fell_out": 0},
-    )  # fmt: skip
+    )
     PeriodicTask.objects.update(last_run_at=begun)
 
     line = next(line for line in lines_at(AT) if line.name == NIGHTLY)
@@ -188,8 +191,10 @@ def test_a_nightly_job_is_watched_only_once_its_first_time_has_passed() -> None:
 
     before, after = lights(AT + timedelta(hours=15)), lights(AT + timedelta(hours=16))
     assert (before[NIGHTLY], after[NIGHTLY], after["governance.evaluate_tripwires"]) == (
-        "good", "watch", "good",
-    )  # fmt: skip
+        "good",
+        "watch",
+        "good",
+    )
     assert before[DISPATCH] == "watch", "one of every minute was due at once"
     PeriodicTask.objects.update(last_run_at=AT + timedelta(hours=16))
     assert lights(AT + timedelta(hours=17))[NIGHTLY] == "watch", "handed over, and no run came of it"

@@ -33,8 +33,10 @@ def test_every_program_of_a_run_begins_at_its_instant(instant: str) -> None:
             "import conftest, subprocess, sys; "
             f"print(subprocess.check_output([sys.executable, '-c', {PROGRAMS!r}], text=True))",
         ],
-        cwd=ROOT, env={**environment, "VALHALLA_TEST_INSTANT": instant}, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**environment, "VALHALLA_TEST_INSTANT": instant},
+        text=True,
+    )
     begun = datetime.fromisoformat(instant).replace(tzinfo=UTC)
     for of_program in printed.split():
         assert timedelta() <= datetime.fromisoformat(of_program) - begun < timedelta(minutes=2)

@@ -48,19 +48,28 @@ def fill(events: int) -> None:
     began = f"'{NOW.isoformat()}'::timestamptz - interval '{DAYS} days' * ({events} - n) / {events}"
     first = (KpiEvent.objects.order_by("-pk").values_list("pk", flat=True).first() or 0) + 1
     insert(
-        "governance.KpiEvent", series(events), id=f"{first} + n", domain="'WATCHED'",
-        metric=one_of(METRICS, "n"), success="(n::bigint * 7919) % 10 > 1", value="(n::bigint * 7919) % 100",
+        "governance.KpiEvent",
+        series(events),
+        id=f"{first} + n",
+        domain="'WATCHED'",
+        metric=one_of(METRICS, "n"),
+        success="(n::bigint * 7919) % 10 > 1",
+        value="(n::bigint * 7919) % 100",
         created_at=began,
         detail=f"""CASE WHEN n % 1000 = 999 THEN jsonb_build_object('corrects', {first} + n - {TRIPWIRES})
                    ELSE '{{}}'::jsonb END""",
-    )  # fmt: skip
+    )
     RegressionPolicy.objects.update(enabled=False)
     start = NOW.replace(month=2, day=1)
     for number, metric in enumerate(METRICS):
         policy = RegressionPolicy.objects.create(
-            domain="WATCHED", metric=metric, measure=MEASURES[number % len(MEASURES)], enabled=True,
-            changed_by="tests", updated_at=NOW,
-        )  # fmt: skip
+            domain="WATCHED",
+            metric=metric,
+            measure=MEASURES[number % len(MEASURES)],
+            enabled=True,
+            changed_by="tests",
+            updated_at=NOW,
+        )
         RegressionState.objects.create(policy=policy, starts_at=start)
 
 

@@ -30,9 +30,11 @@ SENTENCE = "a newer release has changed the database (followups.0999_of_tomorrow
 
 def note(url: str) -> None:
     ask(
-        url, "INSERT INTO django_migrations (app, name, applied) VALUES (%s, %s, %s)", *TOMORROW,
+        url,
+        "INSERT INTO django_migrations (app, name, applied) VALUES (%s, %s, %s)",
+        *TOMORROW,
         f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}",
-    )  # fmt: skip
+    )
 
 
 def run(url: str, var: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

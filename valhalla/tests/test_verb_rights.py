@@ -248,9 +248,7 @@ def right_of(function: Any) -> str:
 @pytest.mark.once
 def test_every_verb_has_a_row_or_a_reason_to_ask_for_no_right() -> None:
     asks = {name for name, *_row in TABLE}
-    others = {
-        name for name in set(verbs()) - asks - READS - STEPS if not name.startswith(EVENTS)
-    }  # fmt: skip
+    others = {name for name in set(verbs()) - asks - READS - STEPS if not name.startswith(EVENTS)}
 
     assert sorted(others ^ (JOBS | PARTS | OWN | LATER)) == []
 

@@ -216,9 +216,10 @@ def asked_by(function: Callable[..., Any]) -> list[str]:
         assert answer_of(function) == "let in"
     asks = {"lock": "pg_advisory_xact_lock_shared", "switches": "governance_golivestate"}
     return [
-        "+".join(found) for query in captured.captured_queries
+        "+".join(found)
+        for query in captured.captured_queries
         if (found := [name for name, text in asks.items() if text in query["sql"]])
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.postgres
@@ -226,9 +227,7 @@ def asked_by(function: Callable[..., Any]) -> list[str]:
 def test_what_a_switch_stops_shares_its_lock_in_a_statement_before_it_reads_them(settings: Any) -> None:
     settings.GO_LIVE_ENFORCE = True
     GoLiveState.objects.update(go_live_enabled=True, kill_switch_engaged=False)
-    expected: dict[Any, list[str]] = {
-        PROD: ["lock", "switches"], SANDBOX: ["lock", "switches"], OBSERVE: []
-    }  # fmt: skip
+    expected: dict[Any, list[str]] = {PROD: ["lock", "switches"], SANDBOX: ["lock", "switches"], OBSERVE: []}
 
     seen = {name: (asked_by(function), expected[cls]) for name, (function, cls) in _classed().items()}
 

@@ -247,9 +247,11 @@ def test_so_does_a_file_that_a_manager_imports(person: Any, client: Client, hold
     assert Buyer.objects.count() == LEADS
     with holds.of("opt-outs"):
         upload(
-            client, "governance/suppression", "Phone or e-mail,channel,source,action",
+            client,
+            "governance/suppression",
+            "Phone or e-mail,channel,source,action",
             *(f"416555{n:04d},,," for n in range(LEADS)),
-        )  # fmt: skip
+        )
     policies = [f"{province},MARKET {n},no" for province in ZONES for n in range(LEADS // 13)]
     with holds.of("market policies"):
         upload(client, "governance/marketpolicy", "Province,Market,Enabled", *policies)

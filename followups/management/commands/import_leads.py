@@ -42,9 +42,11 @@ class Command(GuardedCommand):
             "--owner", default="", help="who gets the ladders; left out, nobody in particular"
         )
         parser.add_argument(
-            "--report", type=Path, metavar="DIR",
+            "--report",
+            type=Path,
+            metavar="DIR",
             help="where FILE-report.csv goes; left out, imports/ in VALHALLA_VAR",
-        )  # fmt: skip
+        )
         parser.add_argument(
             "--by", default="", metavar="USERNAME", help="the person who imports; her right is asked"
         )

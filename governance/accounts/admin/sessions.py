@@ -51,9 +51,7 @@ class StateFilter(admin.SimpleListFilter):
 class SignInAdmin(ReadOnlyAdmin):
     """Sessions, with address and device. The next request of an ended session goes to the login."""
 
-    list_display = (
-        "user", "role", "device", "address", "started_at", "last_seen", "code_given", "state",
-    )  # fmt: skip
+    list_display = ("user", "role", "device", "address", "started_at", "last_seen", "code_given", "state")
     list_filter = (StateFilter, "user__role", "second_factor")
     list_select_related = ("user",)
     search_fields = ("user__username", "address")

@@ -41,13 +41,14 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at r
     """A new token's label and options."""
 
     scopes = forms.MultipleChoiceField(
-        label=_("Scopes"), choices=[(scope, scope) for scope in SCOPES], required=False,
+        label=_("Scopes"),
+        choices=[(scope, scope) for scope in SCOPES],
+        required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text=_(
-            "policy: a service client may also change policies. Any of the others narrows it to "
-            "those parts."
+            "policy: a service client may also change policies. Any of the others narrows it to those parts."
         ),
-    )  # fmt: skip
+    )
     days = forms.IntegerField(
         label=_("Days"),
         min_value=1,

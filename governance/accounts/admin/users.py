@@ -88,12 +88,14 @@ class PersonForm(UserChangeForm):  # type: ignore[misc]  # unfold has no types
     """A person, without their password; changing the role or deactivating requires a reason."""
 
     change_reason = reason_field(
-        _("Reason for this change"), REASON_LENGTH, required=False,
+        _("Reason for this change"),
+        REASON_LENGTH,
+        required=False,
         help_text=_(
             "Needed, in at least 10 characters, when the role changes or the person is switched on "
             "or off. Stored with the change."
         ),
-    )  # fmt: skip
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -141,7 +143,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             },
         ),
         (_("Dates"), {"fields": ("last_login", "date_joined")}),
-    )  # fmt: skip
+    )
     add_fieldsets = (
         (
             None,
@@ -223,8 +225,10 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             setattr(obj, name, value)
         super().save_model(request, obj, form, change)
         said: dict[str, Any] = {
-            "by": by_of(request), "at": timezone.now(), "reason": form.cleaned_data.get("change_reason", ""),
-        }  # fmt: skip
+            "by": by_of(request),
+            "at": timezone.now(),
+            "reason": form.cleaned_data.get("change_reason", ""),
+        }
         try:
             set_role(obj, wanted["role"], **said)
             set_active(obj, wanted["is_active"], **said)
@@ -245,9 +249,13 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             given = form.cleaned_data
             try:
                 made = mark_away(
-                    [user.pk for user in people], given["first"], given["last"],
-                    by=by_of(request), at=timezone.now(), reason=given["reason"],
-                )  # fmt: skip
+                    [user.pk for user in people],
+                    given["first"],
+                    given["last"],
+                    by=by_of(request),
+                    at=timezone.now(),
+                    reason=given["reason"],
+                )
             except Refused as refusal:
                 tell_form(form, refusal)
             else:
@@ -277,9 +285,12 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             given = form.cleaned_data
             try:
                 changed = set_shifts(
-                    [user.pk for user in people], form.windows(),
-                    by=by_of(request), at=timezone.now(), reason=given["reason"],
-                )  # fmt: skip
+                    [user.pk for user in people],
+                    form.windows(),
+                    by=by_of(request),
+                    at=timezone.now(),
+                    reason=given["reason"],
+                )
             except Refused as refusal:
                 tell_form(form, refusal)
             else:

@@ -46,31 +46,41 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
     """The form of a work profile."""
 
     provinces = forms.MultipleChoiceField(
-        label=_("Provinces"), choices=Province.choices, required=False,
+        label=_("Provinces"),
+        choices=Province.choices,
+        required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text=_("No selection means all."),
-    )  # fmt: skip
+    )
     channels = forms.MultipleChoiceField(
-        label=_("Channels"), choices=CHANNEL_NOUNS, required=False,
-        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("No selection means all."),
-    )  # fmt: skip
+        label=_("Channels"),
+        choices=CHANNEL_NOUNS,
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text=_("No selection means all."),
+    )
     languages = forms.MultipleChoiceField(
-        label=_("Languages"), choices=LANGUAGE_NAMES, required=False,
-        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text=_("No selection means all."),
-    )  # fmt: skip
+        label=_("Languages"),
+        choices=LANGUAGE_NAMES,
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text=_("No selection means all."),
+    )
     zone = forms.ChoiceField(
-        label=_("Time zone"), choices=[(zone, zone) for zone in CANADIAN_ZONES],
+        label=_("Time zone"),
+        choices=[(zone, zone) for zone in CANADIAN_ZONES],
         widget=UnfoldAdminSelectWidget,
         initial="America/Toronto",
-    )  # fmt: skip
+    )
     shifts = WeekField(
-        label=_("Shifts"), required=False,
+        label=_("Shifts"),
+        required=False,
         help_text=_(
             "In the person’s own time zone, such as 9:00–12:00, 13:00–17:00; an empty day has no "
             "shift. A night goes to 24:00 and begins again at 0:00 of the next day. Without shifts "
             "every hour counts."
         ),
-    )  # fmt: skip
+    )
 
     class Media:
         css: ClassVar[Any] = {"all": ("policies.css",)}

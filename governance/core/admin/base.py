@@ -148,8 +148,12 @@ def ask_why(
     """Show a form between selecting the rows and an action; `more` is additional template context."""
     context = {
         **screen.admin_site.each_context(request),
-        "opts": screen.opts, "title": title, "form": form, "action": action, **more,
-    }  # fmt: skip
+        "opts": screen.opts,
+        "title": title,
+        "form": form,
+        "action": action,
+        **more,
+    }
     return TemplateResponse(request, "admin/ask_why.html", context)
 
 
@@ -187,9 +191,11 @@ def explained(form: forms.BaseForm, name: str = "change_reason") -> None:
     """Make a form require a reason of at least 10 characters."""
     if field := form.fields.get(name):
         field.validators.append(MinLengthValidator(LEAST, lazy(too_short, str)()))
-        field.help_text = format_lazy(
-            "{} {}", _("At least 10 characters."), field.help_text
-        ) if field.help_text else _("At least 10 characters.")  # fmt: skip
+        field.help_text = (
+            format_lazy("{} {}", _("At least 10 characters."), field.help_text)
+            if field.help_text
+            else _("At least 10 characters.")
+        )
 
 
 class ChangeReasonForm(forms.Form):
@@ -256,9 +262,12 @@ class VersionForm(ReasonForm):
     """A form of a versioned row; `seen_version` detects concurrent changes."""
 
     seen_version = forms.IntegerField(
-        label=_("Version that was read"), widget=forms.HiddenInput, required=False, min_value=0,
+        label=_("Version that was read"),
+        widget=forms.HiddenInput,
+        required=False,
+        min_value=0,
         max_value=2**31 - 1,
-    )  # fmt: skip
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

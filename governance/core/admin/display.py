@@ -36,9 +36,14 @@ def number(value: Any, places: int | None = None) -> str:
 
 
 def column(
-    description: Any, value: str | Callable[[Any], Any], *, ordering: Any = None, boolean: bool | None = None,
-    words: Words | None = None, nothing: Any = None,
-) -> Callable[[Any, Any], Any]:  # fmt: skip
+    description: Any,
+    value: str | Callable[[Any], Any],
+    *,
+    ordering: Any = None,
+    boolean: bool | None = None,
+    words: Words | None = None,
+    nothing: Any = None,
+) -> Callable[[Any, Any], Any]:
     """Return a column of a list or form: a row's attribute or method, or `value` called with the row.
 
     An attribute may be reached through others, such as “lead.external_id”. `words` maps stored values to

@@ -141,9 +141,14 @@ class TransfersPolicies(TakesRows):
         return sorted(rows, key=lambda row: [row[name].upper().strip("-–") for name in keys])
 
     def take(
-        self, request: HttpRequest, rows: Sequence[Row], *, dry_run: bool, options: Mapping[str, Any],
+        self,
+        request: HttpRequest,
+        rows: Sequence[Row],
+        *,
+        dry_run: bool,
+        options: Mapping[str, Any],
         named: dict[Any, Any],
-    ) -> Preview:  # fmt: skip
+    ) -> Preview:
         by, at = by_of(request), timezone.now()
         columns = self.columns(request)
         seen = Preview()
@@ -186,7 +191,7 @@ class TransfersPolicies(TakesRows):
             said = gettext(
                 "This was changed in the meantime: it has version %(now)s, not %(expected)s. Read it "
                 "again first."
-            ) % {"now": known, "expected": expected}  # fmt: skip
+            ) % {"now": known, "expected": expected}
             raise ValidationError({"version": [said]})
         row["version"] = str(known)  # the version in the preview may be overwritten
         seen.warnings += [f"{saved}: {text}" for text in self.warnings_of(unchanged, saved)]

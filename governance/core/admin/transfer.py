@@ -283,9 +283,11 @@ class Preview:
 
     def counts(self) -> dict[str, int]:
         return {
-            "created": len(self.new), "updated": len(self.changed), "unchanged": self.same,
+            "created": len(self.new),
+            "updated": len(self.changed),
+            "unchanged": self.same,
             "refused": len(self.wrong),
-        }  # fmt: skip
+        }
 
     def add(self, other: Preview) -> None:
         self.new += other.new
@@ -543,9 +545,14 @@ class TakesRows(TakesFiles):
         raise NotImplementedError
 
     def take(
-        self, request: HttpRequest, rows: Sequence[Row], *, dry_run: bool, options: Mapping[str, Any],
+        self,
+        request: HttpRequest,
+        rows: Sequence[Row],
+        *,
+        dry_run: bool,
+        options: Mapping[str, Any],
         named: dict[Any, Any],
-    ) -> Preview:  # fmt: skip
+    ) -> Preview:
         """Compare rows with the table and, unless it is a dry run, let the service write the valid ones.
 
         `named` is shared by all parts of a file: it remembers the ids of earlier rows.
@@ -651,9 +658,14 @@ class TransfersRows(TakesRows):
         return self._resource(request).columns()
 
     def take(
-        self, request: HttpRequest, rows: Sequence[Row], *, dry_run: bool, options: Mapping[str, Any],
+        self,
+        request: HttpRequest,
+        rows: Sequence[Row],
+        *,
+        dry_run: bool,
+        options: Mapping[str, Any],
         named: dict[Any, Any],
-    ) -> Preview:  # fmt: skip
+    ) -> Preview:
         return take(self._resource(request), rows, dry_run=dry_run, named=named)
 
     def sheet(self, request: HttpRequest, *, by: Actor, at: datetime) -> Iterator[list[str]]:

@@ -86,9 +86,14 @@ def _change(
             _require_promotable(policy, by, at)
 
     policy, changed = revise(
-        HeimdallPolicy.objects.filter(domain=domain), lambda: HeimdallPolicy(domain=domain), change,
-        by=by, at=at, reason=reason, expected_version=expected_version,
-    )  # fmt: skip
+        HeimdallPolicy.objects.filter(domain=domain),
+        lambda: HeimdallPolicy(domain=domain),
+        change,
+        by=by,
+        at=at,
+        reason=reason,
+        expected_version=expected_version,
+    )
     if changed:
         tell(policy.domain, kind, by=by, at=at, policy_version=policy.version)
     return policy

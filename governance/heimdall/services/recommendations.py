@@ -127,9 +127,14 @@ class Judgement:
         """Return the same with an event that is kept when the refused action is rolled back."""
         refusal = self.refusal()
         refusal.keep = partial(
-            tell, self.domain, Kind.REFUSED, by=by, at=at,
-            recommendation_id=refusal.extra["recommendation_id"], reason=refusal.extra["reason"],
-        )  # fmt: skip
+            tell,
+            self.domain,
+            Kind.REFUSED,
+            by=by,
+            at=at,
+            recommendation_id=refusal.extra["recommendation_id"],
+            reason=refusal.extra["reason"],
+        )
         return refusal
 
     def _sentence(self) -> str:
@@ -179,9 +184,14 @@ def mark_used(judgement: Judgement, *, by: Actor, at: datetime) -> None:
     try:
         with transaction.atomic():
             tell(
-                judgement.domain, Kind.USED, by=by, at=at, recommendation=found, reason=verdict.reason,
+                judgement.domain,
+                Kind.USED,
+                by=by,
+                at=at,
+                recommendation=found,
+                reason=verdict.reason,
                 policy_version=verdict.policy_version,
-            )  # fmt: skip
+            )
     except IntegrityError:  # another request used it at the same moment
         raise replace(judgement, reason=Misuse.USED).refusal_on_record(by=by, at=at) from None
 

@@ -22,9 +22,8 @@ class Command(VerbCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--to", type=Path, metavar="DIR",
-            help="where the file goes; left out, backups/ in VALHALLA_VAR",
-        )  # fmt: skip
+            "--to", type=Path, metavar="DIR", help="where the file goes; left out, backups/ in VALHALLA_VAR"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         folder: Path = options["to"] or Path(settings.VAR) / "backups"

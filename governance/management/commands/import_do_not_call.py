@@ -23,13 +23,19 @@ class Command(GuardedCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, help="the list as it was downloaded, one number a line")
         parser.add_argument(
-            "--date", type=date.fromisoformat, required=True, metavar="YYYY-MM-DD",
+            "--date",
+            type=date.fromisoformat,
+            required=True,
+            metavar="YYYY-MM-DD",
             help="the day as of which the list is",
-        )  # fmt: skip
+        )
         parser.add_argument(
-            "--area-codes", nargs="+", default=[], metavar="CODE",
+            "--area-codes",
+            nargs="+",
+            default=[],
+            metavar="CODE",
             help="the area codes that the list covers; left out, those of its numbers",
-        )  # fmt: skip
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         by, path = Actor.system("import_do_not_call"), options["file"]

@@ -61,7 +61,11 @@ def upsert_policy(
     policy, _changed = revise(
         RiskPolicy.objects.filter(engine=code),
         lambda: RiskPolicy(engine=code),
-        change, by=by, at=at, reason=reason, expected_version=expected_version,
-    )  # fmt: skip
+        change,
+        by=by,
+        at=at,
+        reason=reason,
+        expected_version=expected_version,
+    )
     RiskEngine.objects.get_or_create(engine=code)
     return policy

@@ -136,10 +136,13 @@ def _fire(state: RegressionState, found: Reading, open_days: OpenDays, *, by: Ac
     """Store the firing, throttle the engine, and notify the managers; the kill switch is engaged by now."""
     policy = state.policy
     firing = RegressionFiring.objects.create(
-        policy=policy, tripped_at=at, action=policy.action,
+        policy=policy,
+        tripped_at=at,
+        action=policy.action,
         engine=policy.engine if policy.action == Action.THROTTLE else "",
-        seen=seen_by(state, local_day(at), open_days), **by.written(),
-    )  # fmt: skip
+        seen=seen_by(state, local_day(at), open_days),
+        **by.written(),
+    )
     match Action(policy.action):
         case Action.THROTTLE:
             throttle(policy.engine, policy.name, by=_tripwire(by), at=at)
@@ -154,6 +157,11 @@ def _tell(state: RegressionState, firing: RegressionFiring, at: datetime, correl
     body = "\n\n".join(sentences(firing))
     for manager in managers().exclude(email=""):
         post_message(
-            "tripwire", manager.email, headline(state), body,
-            once=f"tripwire:{firing.pk}:{manager.pk}", at=at, correlation_id=correlation_id,
-        )  # fmt: skip
+            "tripwire",
+            manager.email,
+            headline(state),
+            body,
+            once=f"tripwire:{firing.pk}:{manager.pk}",
+            at=at,
+            correlation_id=correlation_id,
+        )

@@ -64,8 +64,12 @@ def upsert_policy(
     policy, changed = revise(
         RegressionPolicy.objects.filter(domain=domain, metric=metric),
         lambda: RegressionPolicy(domain=domain, metric=metric),
-        change, by=by, at=at, reason=reason, expected_version=expected_version,
-    )  # fmt: skip
+        change,
+        by=by,
+        at=at,
+        reason=reason,
+        expected_version=expected_version,
+    )
     if not changed:
         return policy
     state, made = RegressionState.objects.get_or_create(policy=policy, defaults={"starts_at": at})

@@ -19,9 +19,11 @@ class Command(VerbCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--drop", type=int, metavar="NUMBER",
+            "--drop",
+            type=int,
+            metavar="NUMBER",
             help="drop this key instead; refused while a seed is encrypted with it",
-        )  # fmt: skip
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         number = options["drop"]

@@ -18,9 +18,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--only", choices=["web", "worker", "scheduler"], default="",
+            "--only",
+            choices=["web", "worker", "scheduler"],
+            default="",
             help="start one of them alone, as several machines have it",
-        )  # fmt: skip
+        )
 
     def say(self, text: str) -> None:
         self.stdout.write(text)
