@@ -167,7 +167,7 @@ def _read_step(number: int, item: object) -> Step:
             _("Step %(number)s must have channel, delay, script_en and script_fr only."), number=number
         )
     channel = item.get("channel")
-    if channel not in CHANNELS:
+    if not isinstance(channel, str) or channel not in CHANNELS:
         raise _wrong(
             _("Step %(number)s has an unknown channel; use %(known)s."),
             number=number,
