@@ -192,8 +192,8 @@ def give_rights(connection: BaseDatabaseWrapper, application: str) -> None:
 def grants(owner: str, application: str) -> str:
     """Return the SQL with which a PostgreSQL superuser creates the two roles and grants each its rights.
 
-    It also converts a database whose tables one role has owned until then. Raises CommandError for a role
-    name that does not exist, or for one role in both places.
+    It also converts a database whose tables one role has owned until then. Raises CommandError for a name
+    that cannot be a role, or for one role in both places.
     """
     owner, application = _checked(owner), _checked(application)
     if owner == application:

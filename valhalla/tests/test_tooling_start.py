@@ -396,7 +396,6 @@ def test_the_next_start_keeps_the_data_and_is_quick(
         assert server.wait() == 0
         return float(sum(times.user + times.system for times in spent))
 
-    busy_seconds_of_a_start()  # collects the static files
     assert busy_seconds_of_a_start() < SECONDS_OF_THE_NEXT_START
     assert shell(ask_person) == "kept"
     assert (tmp_path / "secret_key").read_text() == secret
