@@ -27,6 +27,7 @@ from governance.accounts.querysets import active, at_work
 from governance.contact.querysets import zone_of_city
 from governance.core import hooks
 from governance.core.actors import Actor
+from governance.core.compiled import Param
 from governance.core.places import ALL, PlaceQuerySet, SomePlace
 
 
@@ -222,7 +223,7 @@ class TaskQuerySet(models.QuerySet[Any]):
             lead_points=Coalesce(Subquery(joined), models.Value(""), output_field=TextField())
         )
 
-    def of_lead_of(self, task_id: int) -> Self:
+    def of_lead_of(self, task_id: int | Param) -> Self:
         """Return a task, its ladder's other steps, and what is open or running for its lead, in order.
 
         Adds `newer_ladder`: whether the lead has had a later ladder than the task's.

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import F, Q, Subquery
+from django.db.models import BigIntegerField, F, Q, QuerySet, Subquery
 from django.utils.translation import gettext as _
 
 from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
@@ -20,6 +20,7 @@ from governance.contact.rules import Question
 from governance.contact.services import Gate, GateContext, Where, open_book, questions_about
 from governance.core.actors import Actor, Written
 from governance.core.channels import CHANNELS
+from governance.core.compiled import CompiledQuery, Param
 from governance.core.errors import NotFound
 from governance.core.hooks import PointFacts
 
@@ -174,6 +175,26 @@ def put_due(task: FollowUpTask, due_at: datetime | None, gate: Gate, held_reason
         setattr(task, name, value)
 
 
+@CompiledQuery
+def _lock_lead_of() -> QuerySet[Any, Any]:
+    """Lock the lead of the task `task_id`, in a statement of its own, on PostgreSQL."""
+    of_task = FollowUpTask.objects.filter(pk=Param("task_id", BigIntegerField())).values("lead_id")[:1]
+    return Lead.objects.select_for_update(of=("self",)).filter(pk=Subquery(of_task)).values_list("pk")
+
+
+@CompiledQuery
+def _lock_tasks_of_lead_of() -> QuerySet[FollowUpTask]:
+    tasks = FollowUpTask.objects.of_lead_of(Param("task_id", BigIntegerField())).with_clocks()
+    if connection.features.has_select_for_update:
+        tasks = tasks.select_for_update(of=("self",))
+    return tasks.select_related("lead", "ladder", "contact_point")
+
+
+@CompiledQuery
+def _points_of() -> QuerySet[ContactPoint]:
+    return ContactPoint.objects.filter(lead_id=Param("lead_id", BigIntegerField())).order_by("order", "id")
+
+
 def lock_task(
     task_id: int, *, by: Actor, at: datetime, also_lock: Iterable[int] = (), anybodys: bool = False
 ) -> LockedTask:
@@ -182,13 +203,14 @@ def lock_task(
     Claims lock only tasks, so the tasks are locked too. `anybodys` skips the check of the owner. Raises
     NotFound `task_not_found`, Forbidden `not_your_task`.
     """
-    tasks = FollowUpTask.objects.of_lead_of(task_id).with_clocks()
     if connection.features.has_select_for_update:
-        mine = Q(pk=Subquery(FollowUpTask.objects.filter(pk=task_id).values("lead_id")[:1]))
-        leads = Lead.objects.select_for_update(of=("self",)).order_by("pk")
-        list(leads.filter(mine | Q(pk__in=list(also_lock))).values_list("pk"))
-        tasks = tasks.select_for_update(of=("self",))
-    rows = list(tasks.select_related("lead", "ladder", "contact_point"))
+        if more := sorted(also_lock):
+            of_task = Q(pk=Subquery(FollowUpTask.objects.filter(pk=task_id).values("lead_id")[:1]))
+            leads = Lead.objects.select_for_update(of=("self",)).filter(of_task | Q(pk__in=more))
+            list(leads.order_by("pk").values_list("pk"))
+        else:
+            _lock_lead_of(task_id=task_id)
+    rows = _lock_tasks_of_lead_of(task_id=task_id)
     task = next((row for row in rows if row.pk == task_id), None)
     if task is None:
         raise NotFound(_("There is no such task among yours."), code="task_not_found")
@@ -199,7 +221,7 @@ def lock_task(
         row.lead, row.ladder = task.lead, ladders[row.ladder_id]
     own = [row for row in rows if row.pk == task_id or (row.ladder_id and row.ladder_id == task.ladder_id)]
     others = [row for row in rows if row not in own]
-    points = list(ContactPoint.objects.filter(lead_id=task.lead_id).order_by("order", "id"))
+    points = _points_of(lead_id=task.lead_id)
     where = Where(task.lead.place, task.lead.zone, task.city_zone, task.market_zone)
     return LockedTask(task, own, points, by, at, where, others=others, newer_ladder=bool(task.newer_ladder))
 
@@ -207,7 +229,7 @@ def lock_task(
 def task_for_lead(lead: Lead, channel: str, by: Actor, at: datetime) -> LockedTask:
     """Return a LockedTask for a lead without a stored task."""
     book, where = open_book(lead.place, at, city=lead.city, zone=lead.zone)
-    points = list(ContactPoint.objects.filter(lead=lead).order_by("order", "id"))
+    points = _points_of(lead_id=lead.pk)
     task = FollowUpTask(lead=lead, channel=channel, kind=FollowUpTask.Kind.CALLBACK)
     return LockedTask(task, [], points, by, at, where, book)
 
