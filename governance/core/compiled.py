@@ -18,8 +18,9 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import CharField, Field, Lookup, Model, Value
+from django.db.models import CharField, Field, IntegerField, Lookup, Model, Value
 
 MOST_PARAMETERS = 30_000  # of one statement; PostgreSQL takes 65,535
 
@@ -39,6 +40,11 @@ class Param(Value):
         raise TypeError("this lookup cannot be prepared")
 
     def bind(self, value: Any, connection: Any) -> Any:
+        """Return the value for the database. Raises EmptyResultSet for a number too large for its column."""
+        if isinstance(value, int) and isinstance(self.output_field, IntegerField):
+            low, high = connection.ops.integer_field_range(self.output_field.get_internal_type())
+            if low is not None and not low <= value <= high:
+                raise EmptyResultSet
         return self.output_field.get_db_prep_value(value, connection)
 
 
@@ -82,9 +88,13 @@ class CompiledQuery:
         if self._worked_out is None:
             self._worked_out = self._work_out(connection)
         queryset, compiler, sql, slots = self._worked_out
-        bound = tuple(
-            slot.bind(values[slot.name], connection) if isinstance(slot, Param) else slot for slot in slots
-        )
+        try:
+            bound = tuple(
+                slot.bind(values[slot.name], connection) if isinstance(slot, Param) else slot
+                for slot in slots
+            )
+        except EmptyResultSet:
+            return []
         mine = copy.copy(compiler)  # other threads have their own connections
         mine.connection = connection
         mine.as_sql = lambda *args, **kwargs: (sql, bound)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connection, connections, transaction
-from django.db.models import DateField, DateTimeField
+from django.db.models import BigIntegerField, DateField, DateTimeField
 from django.db.models.sql.compiler import SQLCompiler
 from django.test.utils import CaptureQueriesContext
 
@@ -114,6 +114,16 @@ def test_a_lookup_that_changes_its_text_is_refused_where_it_would_ask_for_the_sl
             of_any_case(name="all")
     else:
         assert len(of_any_case(name="all")) == 13
+
+
+@CompiledQuery
+def by_id() -> Any:
+    return Closure.objects.filter(pk=Param("id", BigIntegerField()))
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
+def test_a_number_that_no_column_can_hold_finds_nothing(number: int) -> None:
+    assert by_id(id=number) == list(Closure.objects.filter(pk=number)) == []
 
 
 def test_a_value_that_is_not_named_is_an_error() -> None:
