@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from followups.models import ContactPoint
 from followups.services.locks import lock_leads, lock_numbers
 from governance.contact import digests
+from governance.core.compiled import update_rows
 from governance.core.verbs import Execution, verb
 
 BATCH = 100  # points: their leads are locked meanwhile, or SQLite’s write lock is held
@@ -80,4 +81,4 @@ def _move(found: Sequence[tuple[str, str, str]]) -> int:
     points = [point for point in points if (point.kind, point.value) not in busy]
     for point in points:
         point.digest = current[point.kind, point.value]
-    return ContactPoint.objects.bulk_update(points, ["digest"])
+    return update_rows(points, ["digest"])

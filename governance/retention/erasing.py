@@ -19,6 +19,7 @@ from governance.contact import digests
 from governance.contact.models import Consent, ContactDecision, Suppression
 from governance.contact.services import suppress
 from governance.core.actors import Actor
+from governance.core.compiled import update_rows
 from governance.core.errors import Invalid, NotFound, Refused
 from governance.core.verbs import Execution, needs_right, verb
 from governance.outbox.models import IdempotentAnswer, OutboxMessage
@@ -211,7 +212,7 @@ def _messages(words: Words) -> Trace:
         others = [row for row in found if row.pk not in set(hers)]
         for row in others:
             row.subject, row.body = words.struck_from(row.subject)[:200], words.struck_from(row.body)
-        OutboxMessage.objects.bulk_update(others, ["subject", "body"])
+        update_rows(others, ["subject", "body"])
         return len(found)
 
     rows = OutboxMessage.objects.filter(mentioned(words, "to", "subject", "body"))
