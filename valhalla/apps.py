@@ -1,3 +1,5 @@
+import gc
+
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin_apps
 
@@ -37,3 +39,5 @@ class ValhallaConfig(AppConfig):
         hooks.is_office.register(client_address.is_office)
         hooks.rights_of_role.provide(roles.rights_of_role)
         hooks.figures.register(lambda at: {"paused_jobs": paused_jobs()})
+        gc.freeze()  # what was imported stays: no collection needs to search it
+        gc.enable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import os
 import select
@@ -178,3 +179,8 @@ def test_sigterm_answers_every_request_that_was_begun(server: WebServer) -> None
     # the kernel may queue one more between the last look into its queue and the close
     lost = [answer for answer in answers if answer != 200]
     assert len(lost) <= 1, lost
+
+
+@pytest.mark.once
+def test_garbage_is_collected_once_all_apps_are_ready() -> None:
+    assert gc.isenabled()
