@@ -15,6 +15,7 @@ from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.common import CommonMiddleware
 from django.middleware.locale import LocaleMiddleware
 from django.middleware.security import SecurityMiddleware
+from django.urls import ResolverMatch
 from django.utils.cache import patch_vary_headers
 from simple_history.middleware import HistoryRequestMiddleware
 
@@ -46,7 +47,20 @@ class ApiCalls:
 
 
 class _Views(BaseHandler):
-    """Django's handler with no middleware around the views."""
+    """Django's handler with no middleware around the views, which looks up routes without parameters once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._routes: dict[str, ResolverMatch] = {}
+
+    def resolve_request(self, request: HttpRequest) -> ResolverMatch:
+        found = self._routes.get(request.path_info)
+        if found is None:
+            found = super().resolve_request(request)
+            if not found.args and not found.kwargs:  # there are as many as routes, and no more
+                self._routes[request.path_info] = found
+        request.resolver_match = found
+        return found
 
     def load_middleware(self, is_async: bool = False) -> None:
         self._view_middleware = []

@@ -394,6 +394,7 @@ REST_FRAMEWORK = {
         "rest_framework.parsers.FormParser",
         "rest_framework.parsers.MultiPartParser",
     ],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "governance.core.rest.serialization.Negotiation",
     "DEFAULT_RENDERER_CLASSES": ["governance.core.rest.serialization.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "governance.core.rest.pagination.NewestFirst",
     "PAGE_SIZE": 50,
