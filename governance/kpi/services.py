@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from governance.core.actors import Actor
+from governance.core.compiled import insert_rows
 from governance.kpi.models import KpiEvent
 
 
@@ -27,7 +28,7 @@ class Kpi:
 
 def emit_kpis(events: Sequence[Kpi], *, by: Actor, at: datetime) -> list[int]:
     """Write several events in one statement and return their ids, by which a later event can correct them."""
-    rows = KpiEvent.objects.bulk_create(
+    rows = [
         KpiEvent(
             domain=event.domain,
             metric=event.metric,
@@ -38,7 +39,8 @@ def emit_kpis(events: Sequence[Kpi], *, by: Actor, at: datetime) -> list[int]:
             **by.written(),
         )
         for event in events
-    )
+    ]
+    insert_rows(rows)
     return [row.pk for row in rows]
 
 
