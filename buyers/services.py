@@ -19,7 +19,7 @@ from buyers.models import Buyer, BuyerActivity, BuyerFeedbackEvent, BuyerLiquidi
 from buyers.querysets import ActivityQuerySet, NodeQuerySet
 from buyers.rules import ACTIVE_FOR, ACTIVE_KINDS, Counts
 from governance.core.actors import Actor
-from governance.core.compiled import CompiledQuery, Param, insert_rows, update_rows
+from governance.core.compiled import CompiledQuery, Param, update_rows
 from governance.core.details import read_detail
 from governance.core.errors import Invalid, Refused
 from governance.core.hooks import Liquidity
@@ -153,7 +153,7 @@ def _record(given: _Feedback, *, by: Actor, at: datetime) -> Recorded:
         created_at=at,
         **by.written(),
     )
-    insert_rows([event])
+    event.save()
     _write_activity(plan, node, buyer, own)
     _write_node(plan, node)
     emit_kpi(

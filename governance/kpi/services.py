@@ -11,7 +11,6 @@ from decimal import Decimal
 from typing import Any
 
 from governance.core.actors import Actor
-from governance.core.compiled import insert_rows
 from governance.kpi.models import KpiEvent
 
 
@@ -28,7 +27,7 @@ class Kpi:
 
 def emit_kpis(events: Sequence[Kpi], *, by: Actor, at: datetime) -> list[int]:
     """Write several events in one statement and return their ids, by which a later event can correct them."""
-    rows = [
+    rows = KpiEvent.objects.bulk_create(
         KpiEvent(
             domain=event.domain,
             metric=event.metric,
@@ -39,8 +38,7 @@ def emit_kpis(events: Sequence[Kpi], *, by: Actor, at: datetime) -> list[int]:
             **by.written(),
         )
         for event in events
-    ]
-    insert_rows(rows)
+    )
     return [row.pk for row in rows]
 
 
