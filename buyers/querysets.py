@@ -50,7 +50,7 @@ class ActivityQuerySet(QuerySet[Any]):
     def active(self, since: datetime) -> Self:
         return self.filter(last_active_at__gt=since)
 
-    def of_or_between(self, buyer_id: int | None, after: datetime, until: datetime) -> Self:
+    def of_or_between(self, buyer_id: int | Param, after: datetime | Param, until: datetime | Param) -> Self:
         """Return the buyer's own row and those of buyers last active after `after` and not after `until`."""
         return self.filter(Q(buyer_id=buyer_id) | Q(last_active_at__gt=after, last_active_at__lte=until))
 
