@@ -59,7 +59,7 @@ class AppendOnlyQuerySet(models.QuerySet[Any]):
     def delete(self) -> NoReturn:
         raise Unchangeable(MESSAGE)
 
-    def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def bulk_update(self, *args: object, **kwargs: object) -> NoReturn:
         raise Unchangeable(MESSAGE)
 
 
@@ -83,7 +83,7 @@ class AppendOnly(models.Model):
         kwargs["force_insert"] = True
         super().save(*args, **kwargs)
 
-    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def delete(self, *args: object, **kwargs: object) -> NoReturn:
         raise Unchangeable(MESSAGE)
 
 
@@ -215,7 +215,7 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
     return sorted(wrong)
 
 
-def install_missing(sender: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
+def install_missing(sender: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: object) -> None:
     """After a migrate, create the missing triggers of the app that was migrated."""
     connection = connections[using]
     tables = set(connection.introspection.table_names())

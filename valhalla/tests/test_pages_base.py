@@ -12,6 +12,7 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from django.urls import reverse
 from playwright.sync_api import Page, expect
+from pytest_django.live_server_helper import LiveServer
 from rest_framework.test import APIClient
 
 from governance.core.actors import Role
@@ -181,7 +182,7 @@ def test_no_page_has_script_or_style_of_its_own_in_it(name: str) -> None:
 
 
 @pytest.fixture
-def login(page: Page, live_server: object, ann: User) -> Iterator[Page]:
+def login(page: Page, live_server: LiveServer, ann: User) -> Iterator[Page]:
     """The login page, and nothing in the browser's console that the page's policy had to stop."""
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
