@@ -105,7 +105,7 @@ def contact(look: TaskView, by: Actor, at: datetime, stopped: str) -> dict[str, 
         "workable": workable,
         "planable": look.workable and (held or not claimed),
         "first": look.first,
-        "hers": look.hers,
+        "may_work": look.may_work,
         "started": wording.clock(started, zone) if started else "",
         "begin_by": wording.clock(begin_by, zone) if begin_by else "",
         "may_begin": may_begin,
@@ -149,14 +149,14 @@ def card(
         "offer": hooks.standing_offer.first(lead.external_id),
         "may_opt_out": by.may(complete_task.right)
         and by.may(suppress.right)
-        and look.hers
+        and look.may_work
         and lead.status != Lead.Status.DEAD,
         "refusal": refusal,
         "complete": complete or complete_form(None, look, by, at, happened=bool(stopped)),
         "snooze": snooze or SnoozeForm(zone=zone, at=at, auto_id="snooze_%s"),
         "skip": skip or SkipForm(zone=zone, at=at, auto_id="skip_%s"),
         "consent": (consent or ConsentForm(initial={"channel": "SMS"}, auto_id="consent_%s"))
-        if by.may(record_heard_consent.right) and look.hers and lead.erasure_id is None
+        if by.may(record_heard_consent.right) and look.may_work and lead.erasure_id is None
         else None,
         "correcting": correcting,
         "correctable": may_be_corrected(task, by, at),

@@ -42,9 +42,9 @@ def current_url(request: HttpRequest) -> str:
 
 
 def needs(right: str) -> Callable[[View[P]], View[P]]:
-    """Let in signed-in users with the permission: others log in, or see that they may not.
+    """Let in signed-in users with the permission: others sign in, or see that they may not.
 
-    A request for a part is answered 401 with the link for logging in and coming back, for its script to
+    A request for a part is answered 401 with the link for signing in and coming back, for its script to
     offer.
     """
 
@@ -65,7 +65,7 @@ def needs(right: str) -> Callable[[View[P]], View[P]]:
 
 
 def posted(view: View[[int]]) -> View[[int]]:
-    """Answer anything but a POST with the task's page: after another login the browser comes back by GET."""
+    """Answer anything but a POST with the task's page: after signing in again the browser returns by GET."""
 
     @wraps(view)
     def answer(request: HttpRequest, pk: int) -> HttpResponseBase:

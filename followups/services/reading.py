@@ -44,7 +44,7 @@ def add_facts(rows: list[dict[str, object]]) -> None:
 class TaskView:
     """A task on a page: the gate's answer now, the lead's tasks oldest first, and an earlier open step.
 
-    `hers` says whether the task is the person's to work, `first` is the open step before it.
+    `may_work` says whether the user may work on the task, `first` is the open step before it.
     """
 
     desk: LockedTask
@@ -52,7 +52,7 @@ class TaskView:
     next_allowed_at: datetime | None
     history: list[FollowUpTask]
     properties: list[Property]
-    hers: bool
+    may_work: bool
     first: FollowUpTask | None
 
     @property
@@ -61,7 +61,7 @@ class TaskView:
 
     @property
     def workable(self) -> bool:
-        return self.hers and self.task.status == FollowUpTask.Status.OPEN and not waits(self.task)
+        return self.may_work and self.task.status == FollowUpTask.Status.OPEN and not waits(self.task)
 
     @property
     def zone(self) -> str:
@@ -110,7 +110,7 @@ def look_at(task_id: int, *, by: Actor, at: datetime) -> TaskView:
         next_allowed_at=gate.next_allowed(question, at, verdict),
         history=history,
         properties=list(Property.objects.filter(lead=task.lead_id).order_by("pk")[:20]),
-        hers=may_work(task, by, at),
+        may_work=may_work(task, by, at),
         first=next(before, None),
     )
 

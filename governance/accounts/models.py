@@ -396,9 +396,9 @@ class SignIn(models.Model):
     """
 
     class Ended(models.TextChoices):
-        LEFT = "LEFT", _("logged out")
+        LEFT = "LEFT", _("signed out")
         AWAY = "AWAY", _("away for too long")
-        LONG = "LONG", _("12 hours after the login")
+        LONG = "LONG", _("12 hours after sign-in")
         HAND = "HAND", _("ended by hand")
         PASSWORD = "PASSWORD", _("password changed")
         ROLE = "ROLE", _("role changed")

@@ -32,7 +32,7 @@ WRONG_CODE = _(
 def prove(request: HttpRequest, user: User, typed: str, passkey: str = "") -> None:
     """Check `passkey`, the browser's answer, or else `typed`: a code, or without a factor the password.
 
-    Raises Refused with a sentence, and what `check_code` raises. Wrong passwords count as at the login and
+    Raises Refused with a sentence, and what `check_code` raises. Wrong passwords count as at sign-in and
     lock the name; wrong codes and passkeys delay the next attempt.
     """
     if passkey:

@@ -1,4 +1,4 @@
-"""The second step of the login: a mark in the session, besides the password's own, says who has passed it.
+"""The second step of the sign-in: a mark in the session, besides the password's own, says who has passed it.
 
 People who still owe a code or passkey are anonymous to every page and to the API; only the pages of the
 second factor know them, as `request.pending_user`. Tokens are not affected.
@@ -125,7 +125,7 @@ class SecondFactor:
 
 
 def _sent_on(response: HttpResponseBase, page: str) -> HttpResponseBase:
-    """Redirect users whom another page sends to the login because they are anonymous to it."""
+    """Redirect users whom another page sends to the sign-in page because they are anonymous to it."""
     for header in ("Location", "X-Login"):
         place, _mark, asked = response.headers.get(header, "").partition("?")
         if asked and place in (reverse("login"), reverse("admin:login")):

@@ -253,7 +253,7 @@ def who_asks() -> dict[str, object]:
 
 
 def _sent_from_admin(request: HttpRequest, response: HttpResponseBase) -> bool:
-    """Return whether admin sent a signed-in user to the login: that is how it refuses."""
+    """Return whether admin sent a signed-in user to the sign-in page: that is how it refuses."""
     if response.status_code != 302 or not request.path_info.startswith("/admin/"):
         return False
     return (

@@ -1,4 +1,4 @@
-"""Keeps a row for each session: written at the login, once a minute, and at the end.
+"""Keeps a row for each session: written at sign-in, once a minute, and at the end.
 
 A person's sessions end when their password, role or active state changes, wherever that is done.
 """
@@ -27,7 +27,7 @@ SIGN_IN = "sign_in"  # in the session: the id of its row
 def begin(sender: object, request: HttpRequest, user: object, **kwargs: object) -> None:
     session = request.session
     before = session.pop(SIGN_IN, None)
-    if before is not None:  # a repeated login, maybe in the same session: what ends is the old key
+    if before is not None:  # a repeated sign-in, maybe in the same session: what ends is the old key
         session.cycle_key()
         _close(before, SignIn.Ended.LEFT)
     if session.session_key is None:
@@ -70,7 +70,7 @@ def followed(request: HttpRequest) -> Iterator[None]:
     yield
     if row is None or session.session_key == key:
         return
-    if session.get(SIGN_IN) != row:  # logged out, or logged in as somebody else
+    if session.get(SIGN_IN) != row:  # signed out, or signed in as somebody else
         _close(row, SignIn.Ended.LEFT)
     elif not sign_ins.move(row, str(session.session_key), second_factor=PASSED in session):
         if SignIn.objects.filter(pk=row, ended_because=SignIn.Ended.PASSWORD).exists():

@@ -7,7 +7,7 @@ append-only as well; only migrate creates their triggers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, NoReturn
 
@@ -17,6 +17,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.special import RunPython
 from simple_history.models import HistoricalChanges
+
+from governance.core.compiled import insert_rows
 
 MESSAGE = "rows of this table are written once and never changed"
 POINT = "point_digest"  # the column with the person that a row with `words` is about
@@ -62,6 +64,13 @@ class AppendOnlyQuerySet(models.QuerySet[Any]):
     def bulk_update(self, *args: object, **kwargs: object) -> NoReturn:
         raise Unchangeable(MESSAGE)
 
+    def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        if args or kwargs:
+            return super().bulk_create(objs, *args, **kwargs)
+        rows = list(objs)
+        insert_rows(rows)
+        return rows
+
 
 class AppendOnly(models.Model):
     """A row that is inserted and after that only read.
@@ -80,8 +89,7 @@ class AppendOnly(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
             raise Unchangeable(MESSAGE)
-        kwargs["force_insert"] = True
-        super().save(*args, **kwargs)
+        insert_rows([self])
 
     def delete(self, *args: object, **kwargs: object) -> NoReturn:
         raise Unchangeable(MESSAGE)

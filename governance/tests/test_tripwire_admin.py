@@ -77,7 +77,7 @@ def test_the_page_says_why_it_fired(desk: Any) -> None:
         "90\xa0% in the 20 days with events from 31 August 2026 to 19 September 2026.",
         "If nothing had changed, chance alone would make a drop this large less than once in a million "
         "looks.",
-        "Reservations of WHOLESALE are denied until a manager releases the tripwire.",
+        "Reservations of WHOLESALE are denied until a manager resets the alert.",
     ]
     why = told["why"]
     assert (why.before.figure, why.before.told) == (
@@ -96,7 +96,7 @@ def test_the_page_says_why_it_fired(desk: Any) -> None:
     )
     page = answer.content.decode()
     assert "At this volume the smallest drop it can detect is" in page
-    assert "It fired on 25 September 2026 and waits for a manager to release it." in page
+    assert "It fired on 25 September 2026; a manager must reset the alert." in page
     assert answer.context["form"] is None, "an auditor reads"
     assert 'id="release"' not in page
 
@@ -211,7 +211,7 @@ def test_a_manager_releases_it_there_with_a_reason(desk: Any) -> None:
     assert not RiskThrottle.objects.filter(released_at=None).exists()
     after = client.get(page_of(state))
     assert (after.context["form"], after.context["firing"]) == (None, None)
-    assert "released by the-manager on 2026-09-25: The phones are back" in after.content.decode()
+    assert "reset by the-manager on 2026-09-25: The phones are back" in after.content.decode()
 
 
 @pytest.mark.usefixtures("_that_morning")
@@ -232,9 +232,7 @@ def test_a_firing_is_kept_as_it_was_seen(desk: Any) -> None:
     client.post(page_of(state), {"change_reason": "The phones are back"})
     answer = client.get(address)
     assert answer.context["why"] == seen
-    assert (
-        "the-manager released it on 25 Sept. 2026, 06:00 EDT: The phones are back" in answer.content.decode()
-    )
+    assert "the-manager reset it on 25 Sept. 2026, 06:00 EDT: The phones are back" in answer.content.decode()
     assert client.post(address, {"reason": "another"}).status_code == 403
     assert client.get(reverse("admin:governance_regressionfiring_changelist")).status_code == 200
 

@@ -113,7 +113,7 @@ def test_the_state_says_what_was_found(api: Api) -> None:
         "p_value": state.p_value, "dispersion": 1.0, "smallest_drop": state.smallest_drop,
         "power": found["power"], "starts_at": "2026-08-31T04:00:00Z", "arms_on": None,
         "last_checked": "2026-09-25T10:00:00Z", "last_triggered": "2026-09-25T10:00:00Z",
-        "note": "It fired on 25 September 2026 and waits for a manager to release it.",
+        "note": "It fired on 25 September 2026; a manager must reset the alert.",
         "samples": {
             "baseline": {
                 "since": "2026-08-31", "until": "2026-09-19", "days": 20, "events": 400, "figure": 0.9,

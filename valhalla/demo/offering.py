@@ -132,7 +132,7 @@ class _Offer:
                 figures=Figures(agreed_price=self.agreed),
                 by=self.team.manager,
                 at=at + timedelta(minutes=40),
-                reason="She called back and took it",
+                reason="Called back and accepted",
             )
         self.next_step(at)
 

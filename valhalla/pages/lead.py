@@ -43,10 +43,10 @@ def timeline(lead_id: str) -> list[Happened]:
 def _counted(told: Sequence[Happened]) -> list[Happened]:
     """Return the KPI events of the calls that wrote these rows, without those that count another row."""
     calls = sorted({one.correlation_id for one in told if one.correlation_id})[:MOST_CALLS]
-    hers = ~Q(detail__has_any_keys=[*NAMED, NOT_A_LEADS])
+    of_lead = ~Q(detail__has_any_keys=[*NAMED, NOT_A_LEADS])
     for key, model in NAMED.items():
-        hers |= Q(**{f"detail__{key}__in": sorted({one.pk for one in told if one.model == model})})
-    events = KpiEvent.objects.filter(hers, correlation_id__in=calls).exclude(domain=Domain.NOTIFY)
+        of_lead |= Q(**{f"detail__{key}__in": sorted({one.pk for one in told if one.model == model})})
+    events = KpiEvent.objects.filter(of_lead, correlation_id__in=calls).exclude(domain=Domain.NOTIFY)
     return [
         Happened(
             event.created_at,

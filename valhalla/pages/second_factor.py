@@ -1,4 +1,4 @@
-"""The second page of the login, and the page on which somebody enrols their authenticator app."""
+"""The second page of the sign-in, and the page on which somebody enrols their authenticator app."""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ def login(page: Page, live_server: LiveServer, ann: User) -> Iterator[Page]:
 def fill(page: Page, password: str) -> None:
     page.get_by_label("Name").fill("ann")
     page.get_by_label("Password").fill(password)
-    page.get_by_role("main").get_by_role("button", name="Log in").click()
+    page.get_by_role("main").get_by_role("button", name="Sign in").click()
 
 
 def violations(page: Page) -> list[str]:
@@ -209,9 +209,9 @@ def test_a_person_logs_in_and_out(login: Page) -> None:
     expect(login.get_by_text("ann", exact=True)).to_be_visible()
     expect(login.get_by_role("link", name="Administration")).to_be_visible()
 
-    login.get_by_role("button", name="Log out").click()
+    login.get_by_role("button", name="Sign out").click()
 
-    expect(login.get_by_role("heading", name="Log in")).to_be_visible()
+    expect(login.get_by_role("heading", name="Sign in")).to_be_visible()
     expect(login.get_by_role("link", name="Administration")).not_to_be_attached()
 
 

@@ -163,7 +163,7 @@ TABLE: list[tuple[str, Mapping[str, Any], str, str]] = [
         "governance.tripwire.services.policies.upsert_policy", {}, "MP",
         "Changing a tripwire needs a manager, or a token with the policy scope.",
     ),
-    ("governance.tripwire.services.release.release_tripwire", {}, "M", "Only a manager releases a tripwire."),
+    ("governance.tripwire.services.release.release_tripwire", {}, "M", "Only a manager resets an alert."),
     (
         "offers.services.computation.compute_offer", {}, "CMSP",
         "Computing an offer needs a closer or a manager.",

@@ -49,7 +49,7 @@ class StateFilter(admin.SimpleListFilter):
 
 @admin.register(SignIn)
 class SignInAdmin(ReadOnlyAdmin):
-    """Sessions, with address and device. The next request of an ended session goes to the login."""
+    """Sessions, with address and device. The next request of an ended session goes to the sign-in page."""
 
     list_display = ("user", "role", "device", "address", "started_at", "last_seen", "code_given", "state")
     list_filter = (StateFilter, "user__role", "second_factor")
@@ -87,8 +87,8 @@ class SignInAdmin(ReadOnlyAdmin):
         if not form.is_valid():
             says = [
                 gettext(
-                    "Their next request leads to the login page. Anybody who knows the password can "
-                    "log in again: to keep somebody out, change the password or deactivate the "
+                    "Their next request leads to the sign-in page. Anybody who knows the password can "
+                    "sign in again: to keep somebody out, change the password or deactivate the "
                     "person."
                 )
             ]

@@ -137,7 +137,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             {
                 "fields": ("role", "is_active", "is_superuser", "change_reason", "earlier"),
                 "description": _(
-                    "The role holds at once, also for the person’s tokens. Switched off, they can neither "
+                    "The role applies at once, also to the person’s tokens. Switched off, they can neither "
                     "sign in nor use a token. The last active manager stays one."
                 ),
             },
@@ -316,7 +316,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             says = [
                 gettext(
                     "Their authenticator application, passkeys and backup codes stop working and what they "
-                    "have open is closed. At the next login they set up a second factor again."
+                    "have open is closed. At the next sign-in they set up a second factor again."
                 )
             ]
             names = [user.username for user in people]
