@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -84,7 +84,11 @@ def test_a_manager_imports_500_buyers_and_mends_twelve(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_a_phone_in_french(
-    page: Any, live_server: LiveServer, person: Callable[..., User], tmp_path: Path, scheme: Any
+    page: Page,
+    live_server: LiveServer,
+    person: Callable[..., User],
+    tmp_path: Path,
+    scheme: Literal["light", "dark"],
 ) -> None:
     person("MANAGER", "mona")
     enter(page, live_server.url, "mona")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import time_machine
@@ -475,9 +475,10 @@ def test_a_va_chooses_a_closers_free_time_by_two_keys_when_none_is_there(
     panel = desk.locator("#asks-REPLIED")
     expect(panel).to_contain_text("No closer is on shift for this lead now.")
     expect(panel.locator("#said-REPLIED-closer-1")).to_contain_text("today 13:00")
-    for width, scheme in ((1280, "light"), (390, "dark")):
+    sizes: tuple[tuple[int, Literal["light", "dark"]], ...] = ((1280, "light"), (390, "dark"))
+    for width, scheme in sizes:
         desk.set_viewport_size({"width": width, "height": 900})
-        desk.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # one of two
+        desk.emulate_media(color_scheme=scheme)
         assert violations(desk) == []
         assert not is_too_wide(desk)
     desk.keyboard.press("4")
@@ -748,7 +749,7 @@ def test_the_help_lists_the_keys_and_can_turn_them_off(desk: Page, live_server: 
     ],
 )
 def test_every_state_is_accessible_and_fits(
-    desk: Page, live_server: LiveServer, scheme: str, width: int
+    desk: Page, live_server: LiveServer, scheme: Literal["light", "dark"], width: int
 ) -> None:
     with_scripts()
     tasks = many(3)

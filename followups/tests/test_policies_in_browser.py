@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import time_machine
@@ -131,10 +131,10 @@ def test_a_ladders_steps_are_typed_row_by_row_and_drawn(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_serious_keeps_anybody_from_the_policies_forms(
-    page: Page, live_server: LiveServer, person: Callable[..., User], scheme: str
+    page: Page, live_server: LiveServer, person: Callable[..., User], scheme: Literal["light", "dark"]
 ) -> None:
     person("MANAGER", "mona")
-    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.emulate_media(color_scheme=scheme)
     enter(page, live_server.url)
     rows = {
         "governance/marketpolicy": MarketPolicy.objects.get(province="QC").pk,

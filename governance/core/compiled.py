@@ -28,7 +28,7 @@ MOST_PARAMETERS = 30_000  # of one statement; PostgreSQL takes 65,535
 class Param(Value):
     """A value that is passed when the query runs; `field` determines its type."""
 
-    def __init__(self, name: str, field: Field[object, object] | None = None) -> None:
+    def __init__(self, name: str, field: Field[Any, Any] | None = None) -> None:
         super().__init__(None, output_field=field or CharField())
         self.name = name
 

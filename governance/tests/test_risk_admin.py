@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -246,7 +246,7 @@ def enter(page: Page, address: str) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_bars_are_drawn_for_every_eye_and_width(
-    page: Any, live_server: LiveServer, person: Callable[..., User], scheme: str
+    page: Any, live_server: LiveServer, person: Callable[..., User], scheme: Literal["light", "dark"]
 ) -> None:
     person("MANAGER", "mona")
     fill_the_screens()

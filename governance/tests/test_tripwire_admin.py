@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import time_machine
@@ -329,7 +329,11 @@ def test_a_manager_changes_how_a_metric_is_watched_with_a_reason(desk: Any) -> N
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_the_page_can_be_read_by_every_eye_and_at_every_width(
-    browser: Any, live_server: LiveServer, person: Callable[..., User], scheme: str, language: str
+    browser: Any,
+    live_server: LiveServer,
+    person: Callable[..., User],
+    scheme: Literal["light", "dark"],
+    language: str,
 ) -> None:
     person("MANAGER", "mona")
     state = fired()
