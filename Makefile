@@ -1,6 +1,6 @@
 # `make` alone lists the targets. Every target sets up the environment that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help up serve setup test test-long check format requirements messages pictures
+.PHONY: help up serve setup test test-long check bench bench-check bench-full format requirements messages pictures
 MAKEFLAGS += --no-print-directory
 
 python = .venv/bin/python
@@ -28,6 +28,15 @@ test-long: ## the same with the slow tests, and all database tests on PostgreSQL
 
 check: ## check style, types, import layers, templates, production settings, migrations
 	@.ci/setup dev && exec .ci/check
+
+bench: ## measure what each call costs at 10,000 and 100,000 tasks (ARGS="--calls due sla --against main~1")
+	@.ci/setup dev && exec $(python) -m bench $(ARGS)
+
+bench-check: ## fail when a call takes more statements, or 40 % more bare views, than bench/baseline.json says
+	@.ci/setup dev && exec $(python) -m bench --sizes 10000 --rounds 5 --seconds 0.3 --check $(ARGS)
+
+bench-full: ## measure at 10 thousand, 100 thousand, 1 and 10 million tasks; the filled databases are kept
+	@.ci/setup dev && exec $(python) -m bench --sizes 10000 100000 1000000 10000000 --seconds 2 $(ARGS)
 
 format: ## format code and templates as `make check` expects
 	@.ci/setup dev

@@ -279,7 +279,7 @@ def test_decisions_are_found_by_a_whole_phone_number(desk: Desk) -> None:
 # --- market policies ----------------------------------------------------------------------------------------
 
 
-def policy_form(policy: MarketPolicy, **changes: Any) -> dict[str, Any]:
+def policy_form(policy: MarketPolicy, **changes: object) -> dict[str, object]:
     typed = typed_from(read_rules(policy.rules))
     form = {
         "enabled": "on" if policy.enabled else "",
@@ -345,7 +345,7 @@ def test_without_a_reason_a_policy_stays(desk: Desk) -> None:
     ],
 )
 def test_what_cannot_be_used_is_refused_in_the_form(
-    desk: Desk, changes: dict[str, Any], field: str, said: str
+    desk: Desk, changes: dict[str, object], field: str, said: str
 ) -> None:
     policy = MarketPolicy.objects.get(province="ON")
     given = {key: value for key, value in policy_form(policy, **changes).items() if value is not None}
@@ -595,7 +595,9 @@ def test_a_token_is_shown_once_and_works_until_it_is_revoked(desk: Desk, person:
         {"calls_per_minute": "4294967296"},
     ],
 )
-def test_a_token_beyond_the_limits_is_not_issued(desk: Desk, person: Person, wrong: dict[str, Any]) -> None:
+def test_a_token_beyond_the_limits_is_not_issued(
+    desk: Desk, person: Person, wrong: dict[str, object]
+) -> None:
     given = {
         "user": person("SERVICE", "dialer").pk,
         "label": "",
@@ -623,7 +625,7 @@ def test_a_manager_makes_herself_no_superuser(desk: Desk, person: Person) -> Non
     assert not mona.is_superuser
 
 
-def person_form(user: User, **changes: Any) -> dict[str, Any]:
+def person_form(user: User, **changes: object) -> dict[str, object]:
     profiles = 1 if hasattr(user, "work_profile") else 0
     return {
         "username": user.username, "role": user.role, "is_active": "on", "email": "", "first_name": "",

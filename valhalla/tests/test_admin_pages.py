@@ -65,7 +65,7 @@ def pages_of(model: type[models.Model]) -> dict[str, str]:
     return found
 
 
-def _versions(row: Any) -> Iterator[list[Any]]:
+def _versions(row: Any) -> Iterator[list[object]]:
     history = getattr(row, "history", None)
     newest = history.order_by("-pk").first() if history is not None else None
     yield [row.pk, newest.pk if newest is not None else 1]
@@ -162,7 +162,7 @@ def test_no_filter_reads_its_choices_out_of_a_long_table() -> None:
 # --- the auditor --------------------------------------------------------------------------------------------
 
 
-def everything() -> dict[str, list[tuple[Any, ...]]]:
+def everything() -> dict[str, list[tuple[object, ...]]]:
     """Return all rows of all models that admin shows."""
     shown = {model: list(model._default_manager.order_by("pk").values_list()) for model in MODELS}
     return {model._meta.label: [tuple(map(repr, row)) for row in rows] for model, rows in shown.items()}
@@ -222,10 +222,10 @@ FIELD = re.compile(r"<(input|select|textarea)\b([^>]*)>", re.ASCII)
 NAME, VALUE = re.compile(r'\bname="([^"]+)"'), re.compile(r'\bvalue="([^"]*)"')
 
 
-def fields_in(answer: Any) -> dict[str, Any]:
+def fields_in(answer: Any) -> dict[str, object]:
     """Return what a browser would send from the form of a page, large texts left empty."""
     page = answer.content.decode() if "text/html" in answer["Content-Type"] else ""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for _kind, attributes in FIELD.findall(page.partition('id="content"')[2] or page):
         name, value = NAME.search(attributes), VALUE.search(attributes)
         if name and name[1] not in ("csrfmiddlewaretoken", "language", "next"):
@@ -233,7 +233,7 @@ def fields_in(answer: Any) -> dict[str, Any]:
     return found
 
 
-def nonsense_for(fields: dict[str, Any], chance: random.Random) -> dict[str, Any]:
+def nonsense_for(fields: dict[str, Any], chance: random.Random) -> dict[str, object]:
     """Return the fields with some of them, or all, made nonsense; at times one is sent twice or missing."""
     sent = dict(fields)
     share = chance.choice([0.15, 0.5, 1.0])
