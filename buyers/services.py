@@ -70,7 +70,7 @@ def record_feedback(
     *,
     buyer_id: str = "",
     deal_id: str = "",
-    detail: Mapping[str, Any] | None = None,
+    detail: Mapping[str, object] | None = None,
     by: Actor,
     at: datetime,
 ) -> Recorded:
@@ -292,8 +292,8 @@ class Difference:
 
     node: str
     figure: str
-    stored: Any
-    recounted: Any
+    stored: object
+    recounted: object
 
     def __str__(self) -> str:
         return f"{self.node}: {self.figure} is {self.stored}, its events say {self.recounted}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, cast
+from typing import Concatenate, ParamSpec, cast
 from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required, permission_required
@@ -116,7 +116,7 @@ def stopped(request: HttpRequest) -> str:
 
 
 def part(
-    request: HttpRequest, template: str, context: Mapping[str, Any], *, status: int = 200, url: str = ""
+    request: HttpRequest, template: str, context: Mapping[str, object], *, status: int = 200, url: str = ""
 ) -> HttpResponse:
     """Return a part of a page; `url` becomes the page's URL."""
     answer = render(request, template, dict(context), status=status)

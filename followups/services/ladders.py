@@ -46,7 +46,7 @@ class NewLadder:
     ladder: Ladder
     tasks: Sequence[FollowUpTask]
     behind: Holder | None = None
-    waiting_for: Mapping[str, Any] | None = None
+    waiting_for: Mapping[str, object] | None = None
     warnings: Sequence[str] = ()
 
     def as_answer(self) -> dict[str, Any]:

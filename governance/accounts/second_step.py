@@ -31,7 +31,7 @@ _KINDS = {"passkey": WebAuthnCredential, "codes": StaticDevice}
 
 
 @receiver(user_logged_in)
-def ask_for_a_code(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
+def ask_for_a_code(sender: object, request: HttpRequest, user: object, **kwargs: object) -> None:
     request.session.pop(PASSED, None)
     if has_one(user) or must_have_one(user):
         request.session[OWED] = True
@@ -49,7 +49,7 @@ def has_passkey(user: Any) -> bool:
     return bool(passkeys_of(user.pk).exists())
 
 
-def has_one(user: Any) -> bool:
+def has_one(user: object) -> bool:
     """Return whether the person has a second factor: the app, or a passkey."""
     return device_of(user) is not None or has_passkey(user)
 

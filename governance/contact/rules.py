@@ -411,7 +411,7 @@ class Verdict:
 
 
 def _personal_checks(
-    question: Question, policy_state: str, rules: ContactRules | None, at: datetime, basis: dict[str, Any]
+    question: Question, policy_state: str, rules: ContactRules | None, at: datetime, basis: dict[str, object]
 ) -> list[Check]:
     """Return checks 1 to 5."""
     found = [Check(POLICY, "fail" if policy_state else "pass", policy_state)]
@@ -447,7 +447,7 @@ def _personal_checks(
     return found
 
 
-def _list_check(question: Question, at: datetime, basis: dict[str, Any]) -> Check:
+def _list_check(question: Question, at: datetime, basis: dict[str, object]) -> Check:
     """Return check 3 for somebody who is not suppressed: the national list of the area code, for calls."""
     if question.channel != CALL or not question.judged_numbers:
         return Check(SUPPRESSION, "pass")
@@ -468,7 +468,11 @@ def _window_check(rules: ContactRules, moments: Sequence[tuple[int, int]]) -> Ch
 
 
 def _frequency_check(
-    question: Question, rules: ContactRules | None, zones: Sequence[str], at: datetime, basis: dict[str, Any]
+    question: Question,
+    rules: ContactRules | None,
+    zones: Sequence[str],
+    at: datetime,
+    basis: dict[str, object],
 ) -> Check:
     """Return check 9: our own cap of contacts per number or address."""
     if rules is None or not question.personal:
@@ -516,7 +520,7 @@ class Moment:
     local_times: tuple[str, ...]
     citation: str
     law: bool
-    basis: dict[str, Any]
+    basis: dict[str, object]
 
 
 def judge(
@@ -531,7 +535,7 @@ def judge(
 
 def judge_at(question: Question, calendar: Calendar, policy_state: str, moment: Moment) -> Verdict:
     """Judge as `judge` does, if checks 6 to 8 of the instant are known already."""
-    basis: dict[str, Any] = {}
+    basis: dict[str, object] = {}
     checks = _personal_checks(question, policy_state, calendar.rules, moment.at, basis)
     frequency = _frequency_check(question, calendar.rules, moment.zones, moment.at, basis)
     return _verdict(
@@ -546,7 +550,7 @@ def judge_at(question: Question, calendar: Calendar, policy_state: str, moment: 
 
 def moment_of(calendar: Calendar, zones: Sequence[str], at: datetime) -> Moment:
     """Run checks 6 to 8 for an instant."""
-    basis: dict[str, Any] = {}
+    basis: dict[str, object] = {}
     rules = calendar.rules
     times = [local(at, zone) for zone in zones]
     told = tuple(f"{moment:%Y-%m-%d %H:%M} {zone}" for moment, zone in zip(times, zones, strict=True))
@@ -600,7 +604,7 @@ def judge_as_given(
 
     The law is that of the local day `today`, consents those valid at the instant `at`.
     """
-    basis: dict[str, Any] = {}
+    basis: dict[str, object] = {}
     rules = calendar.rules
     checks = _personal_checks(question, policy_state, rules, at, basis)
     checks.append(Check(HOLIDAY, "not_checked"))

@@ -61,7 +61,7 @@ class AppendOnlyQuerySet(models.QuerySet[Any]):
     def delete(self) -> NoReturn:
         raise Unchangeable(MESSAGE)
 
-    def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def bulk_update(self, *args: object, **kwargs: object) -> NoReturn:
         raise Unchangeable(MESSAGE)
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
@@ -91,7 +91,7 @@ class AppendOnly(models.Model):
             raise Unchangeable(MESSAGE)
         insert_rows([self])
 
-    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def delete(self, *args: object, **kwargs: object) -> NoReturn:
         raise Unchangeable(MESSAGE)
 
 
@@ -223,7 +223,7 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
     return sorted(wrong)
 
 
-def install_missing(sender: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
+def install_missing(sender: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: object) -> None:
     """After a migrate, create the missing triggers of the app that was migrated."""
     connection = connections[using]
     tables = set(connection.introspection.table_names())

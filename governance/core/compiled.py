@@ -39,7 +39,7 @@ class Param(Value):
         # a lookup that changes its text, such as iexact, would put the placeholder itself into the SQL
         raise TypeError("this lookup cannot be prepared")
 
-    def bind(self, value: Any, connection: Any) -> Any:
+    def bind(self, value: object, connection: Any) -> Any:
         """Return the value for the database. Raises EmptyResultSet for a number too large for its column."""
         if isinstance(value, int) and isinstance(self.output_field, IntegerField):
             low, high = connection.ops.integer_field_range(self.output_field.get_internal_type())
@@ -77,7 +77,7 @@ class AnyOf(Lookup):
 class CompiledQuery:
     """A query that can run many times; `build` makes its queryset when it first runs."""
 
-    def __init__(self, build: Callable[[], Any]) -> None:
+    def __init__(self, build: Callable[[], object]) -> None:
         functools.update_wrapper(self, build)
         self._build = build
         self._worked_out: tuple[Any, Any, str, tuple[Any, ...]] | None = None
@@ -100,7 +100,7 @@ class CompiledQuery:
         mine.as_sql = lambda *args, **kwargs: (sql, bound)
         return list(queryset._iterable_class(_Asked(queryset, mine)))
 
-    def _work_out(self, connection: Any) -> tuple[Any, Any, str, tuple[Any, ...]]:
+    def _work_out(self, connection: Any) -> tuple[Any, Any, str, tuple[object, ...]]:
         queryset: Any = self._build()
         compiler = queryset.query.get_compiler(connection=connection)
         sql, slots = compiler.as_sql()
@@ -110,23 +110,23 @@ class CompiledQuery:
 class _Asked:
     """The interface that Django's iterables expect of a queryset, with an already compiled query."""
 
-    def __init__(self, queryset: Any, compiler: Any) -> None:
+    def __init__(self, queryset: Any, compiler: object) -> None:
         self.db = DEFAULT_DB_ALIAS
         self.model = queryset.model
         self.query = _Query(queryset.query, compiler)
         self._fields = queryset._fields
-        self._known_related_objects: dict[Any, Any] = {}
+        self._known_related_objects: dict[object, object] = {}
 
 
 class _Query:
-    def __init__(self, query: Any, compiler: Any) -> None:
+    def __init__(self, query: object, compiler: object) -> None:
         self._query = query
         self._compiler = compiler
 
-    def get_compiler(self, *args: Any, **kwargs: Any) -> Any:
+    def get_compiler(self, *args: object, **kwargs: object) -> object:
         return self._compiler
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._query, name)
 
 

@@ -59,7 +59,7 @@ def test_rows_come_as_instances_with_their_relations_and_the_sql_is_worked_out_o
 
 
 @CompiledQuery
-def long_series() -> Any:
+def long_series() -> object:
     since = Param("since", DateTimeField())
     rows = KpiEvent.objects.filter(metric=Param("metric"), created_at__gte=since).order_by("id")
     return rows.values_list("metric", "value", "detail", "created_at")[:2]
@@ -81,7 +81,7 @@ HOUR = timedelta(hours=1)
 
 
 @CompiledQuery
-def of_points() -> Any:
+def of_points() -> object:
     rows = Suppression.objects.filter(point_digest__any_of=Listed("digests")).order_by("id")
     return rows.values_list("point_digest", flat=True)
 
@@ -95,7 +95,7 @@ def test_a_list_of_any_length_is_one_parameter(digests: list[str]) -> None:
 
 
 @CompiledQuery
-def closed_between() -> Any:
+def closed_between() -> object:
     days = (Param("since", DateField()), Param("until", DateField()))
     return Closure.objects.filter(date__range=days, pk__any_of=Listed("ids")).order_by("date")
 
@@ -117,7 +117,7 @@ def test_a_lookup_that_changes_its_text_is_refused_where_it_would_ask_for_the_sl
 
 
 @CompiledQuery
-def by_id() -> Any:
+def by_id() -> object:
     return Closure.objects.filter(pk=Param("id", BigIntegerField()))
 
 
