@@ -32,13 +32,13 @@ class LabelList(forms.CharField):
 
     widget = UnfoldAdminTextInputWidget
 
-    def prepare_value(self, value: Any) -> Any:
+    def prepare_value(self, value: object) -> object:
         return ", ".join(value) if isinstance(value, list) else value
 
-    def to_python(self, value: Any) -> Any:
+    def to_python(self, value: object) -> Any:
         return [part.strip() for part in (super().to_python(value) or "").split(",") if part.strip()]
 
-    def has_changed(self, initial: Any, data: Any) -> bool:
+    def has_changed(self, initial: object, data: object) -> bool:
         return bool((initial or []) != self.to_python(data))
 
 
@@ -92,7 +92,7 @@ class BuyerAdmin(TransfersRows, ErasesPeople, ServiceAdmin):
     )  # fmt: skip
     search_fields = ("external_id__startswith", "name", "phone", "email")
     search_help_text = _("Buyer id, name, phone or e-mail")
-    list_filter: ClassVar[list[Any]] = [("proof_of_funds", admin.EmptyFieldListFilter), "updated_at"]
+    list_filter: ClassVar[list[object]] = [("proof_of_funds", admin.EmptyFieldListFilter), "updated_at"]
     ordering = ("-updated_at", "-pk")
     readonly_fields = ("created_at", "updated_at")
     fieldsets = (

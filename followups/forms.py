@@ -34,10 +34,10 @@ class LocalTimeField(forms.DateTimeField):
         super().__init__(**kwargs)
         self.zone = "UTC"
 
-    def prepare_value(self, value: Any) -> Any:
+    def prepare_value(self, value: object) -> object:
         return local(value, self.zone) if isinstance(value, datetime) and value.tzinfo else value
 
-    def to_python(self, value: Any) -> datetime | None:
+    def to_python(self, value: object) -> datetime | None:
         if value in self.empty_values:
             return None
         try:

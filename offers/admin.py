@@ -160,10 +160,10 @@ class OutcomeInline(TellsPrices, FewRows, TabularInline):  # type: ignore[misc] 
     readonly_fields = fields
     ordering = ("pk",)
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
     why = column(_("reason"), lambda row: row.reason_given.text if hasattr(row, "reason_given") else "")
@@ -187,7 +187,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
     search_fields = ("lead_id__startswith", "correlation_id__startswith", "actor__startswith")
     search_help_text = _("Lead, correlation id or person (starts with)")
     ordering = ("-id",)
-    inlines: ClassVar[list[Any]] = [OutcomeInline]
+    inlines: ClassVar[list[object]] = [OutcomeInline]
     fieldsets = (
         (None, {"fields": ("created_at", "lead_id", "province", "market_told", "property_type", "state")}),
         (
@@ -228,7 +228,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
     highest = in_cad("mao", _("highest allowable offer"))
     recommended = in_cad("recommended_offer", _("recommended offer"))
 
-    def get_queryset(self, request: HttpRequest) -> Any:
+    def get_queryset(self, request: HttpRequest) -> object:
         return super().get_queryset(request).with_names()
 
     market_told = column(_("market"), "market_name", ordering="market_key")

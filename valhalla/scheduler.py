@@ -8,7 +8,6 @@ import socket
 import threading
 import uuid
 from datetime import timedelta
-from typing import Any
 
 from django.db import Error, close_old_connections, connection
 from django.db.models import Q
@@ -33,7 +32,7 @@ class Entry(ModelEntry):  # type: ignore[misc]  # django-celery-beat has no type
     dated by a wrong clock: the job would not be due until then.
     """
 
-    def __init__(self, model: PeriodicTask, app: Any = None) -> None:
+    def __init__(self, model: PeriodicTask, app: object = None) -> None:
         super().__init__(model, app=app)
         self.last_run_at = model.last_run_at = min(model.last_run_at, timezone.now())
 
@@ -50,12 +49,12 @@ class LeasedScheduler(DatabaseScheduler):  # type: ignore[misc]  # django-celery
 
     Entry = Entry
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         self.holder = f"{socket.gethostname()[:40]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.held = False
         super().__init__(*args, **kwargs)
 
-    def tick(self, *args: Any, **kwargs: Any) -> float:
+    def tick(self, *args: object, **kwargs: object) -> float:
         """Fire what is due and return the seconds to sleep; wait for a database that is down."""
         try:
             held_before, self.held = self.held, hold("scheduler", self.holder, timezone.now(), LEASE)
@@ -76,7 +75,7 @@ class LeasedScheduler(DatabaseScheduler):  # type: ignore[misc]  # django-celery
         self._initial_read = True
         self._heap = None
 
-    def install_default_entries(self, data: Any) -> None:
+    def install_default_entries(self, data: object) -> None:
         """Create no rows for Celery's own jobs: no results are stored, and they undo managers' changes."""
 
     def _get_crontab_exclude_query(self) -> Q:

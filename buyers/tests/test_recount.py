@@ -32,7 +32,7 @@ def differing(**options: Any) -> set[str]:
     return {found.figure for found in rebuild_liquidity(by=ANYBODY, at=AT, **options).differences}
 
 
-def spoil(**wrong: Any) -> None:
+def spoil(**wrong: object) -> None:
     BuyerLiquidityNode.objects.update(**wrong)
 
 
@@ -89,7 +89,7 @@ def test_what_differs_is_mended_at_night() -> None:
     [{"responded": 2}, {"no_response": 1}, {"bought": 1}, {"passed": 9}, {"buyer_count": 5},
      {"active_buyer_count": 0}, {"score": 1}, {"score_low": 1}],
 )  # fmt: skip
-def test_the_command_finds_and_mends_every_figure(wrong: dict[str, Any], capsys: Any) -> None:
+def test_the_command_finds_and_mends_every_figure(wrong: dict[str, object], capsys: Any) -> None:
     feedback("RESPONDED", buyer="B-1")
     spoil(**wrong)
     with pytest.raises(CommandError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -35,7 +35,7 @@ class RealignRequestAdmin(ReadOnlyAdmin):
     """Requests to recompute due times, and their progress."""
 
     list_display = ("id", "province", "asked_by", "asked_at", "moved", "done_at")
-    list_filter: ClassVar[list[Any]] = [("done_at", admin.EmptyFieldListFilter), "province", "asked_at"]
+    list_filter: ClassVar[list[object]] = [("done_at", admin.EmptyFieldListFilter), "province", "asked_at"]
     ordering = ("-id",)
     fields = ("province", "asked_by", "asked_at", "moved", "done_at", "correlation_id")
 
@@ -81,10 +81,10 @@ class BurstFilter(admin.SimpleListFilter):
 
     title, parameter_name = _("bursts"), "bursts"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
         return [("yes", _("People with a burst"))] if request.user.has_perm(REVIEW) else []
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         if self.value() != "yes":
             return queryset
         bursts = bursts_of(request)
@@ -107,7 +107,7 @@ class LookupEventAdmin(ReadOnlyAdmin):
     list_filter = (BurstFilter, one_of("kind", _("looked up by"), LOOKED_UP_BY.items), "at")
     ordering = ("-at", "-id")
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> object:
         shown = {"may_review": request.user.has_perm(REVIEW), "bursts": bursts_of(request)[:MOST_SHOWN]}
         limits = {"noticed": NOTICED, "most": MOST}
         return super().changelist_view(request, {**(extra_context or {}), **shown, **limits})

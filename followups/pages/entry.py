@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, cast
+from typing import Concatenate, ParamSpec, cast
 from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required, permission_required
@@ -42,9 +42,9 @@ def current_url(request: HttpRequest) -> str:
 
 
 def needs(right: str) -> Callable[[View[P]], View[P]]:
-    """Let in signed-in users with the permission: others log in, or see that they may not.
+    """Let in signed-in users with the permission: others sign in, or see that they may not.
 
-    A request for a part is answered 401 with the link for logging in and coming back, for its script to
+    A request for a part is answered 401 with the link for signing in and coming back, for its script to
     offer.
     """
 
@@ -65,7 +65,7 @@ def needs(right: str) -> Callable[[View[P]], View[P]]:
 
 
 def posted(view: View[[int]]) -> View[[int]]:
-    """Answer anything but a POST with the task's page: after another login the browser comes back by GET."""
+    """Answer anything but a POST with the task's page: after signing in again the browser returns by GET."""
 
     @wraps(view)
     def answer(request: HttpRequest, pk: int) -> HttpResponseBase:
@@ -116,7 +116,7 @@ def stopped(request: HttpRequest) -> str:
 
 
 def part(
-    request: HttpRequest, template: str, context: Mapping[str, Any], *, status: int = 200, url: str = ""
+    request: HttpRequest, template: str, context: Mapping[str, object], *, status: int = 200, url: str = ""
 ) -> HttpResponse:
     """Return a part of a page; `url` becomes the page's URL."""
     answer = render(request, template, dict(context), status=status)

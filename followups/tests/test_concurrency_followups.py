@@ -307,7 +307,7 @@ def test_of_two_tabs_at_once_what_the_person_did_stands_whole(by: People, what: 
     tasks = first_steps(who, 12)
     said = [(task, outcome) for task in tasks for outcome in ("SENT", what)]
 
-    def record(tab: tuple[int, str]) -> Any:
+    def record(tab: tuple[int, str]) -> object:
         return complete_task(tab[0], Completion(outcome=tab[1]), by=who, at=NOW)
 
     codes = [code(answer) for answer in at_once(record, said)]

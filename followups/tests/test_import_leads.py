@@ -46,7 +46,7 @@ JOB = Actor.system("import_leads", "import-1")
 def sheet(tmp_path: Path) -> Callable[..., Path]:
     """Return a CSV file with these rows, each given as the cells that matter by heading."""
 
-    def make(*rows: dict[str, Any], name: str = "leads.csv") -> Path:
+    def make(*rows: dict[str, object], name: str = "leads.csv") -> Path:
         path = tmp_path / name
         headings = HEADING.split(",")
         with path.open("w", newline="", encoding="utf-8") as file:
@@ -70,13 +70,13 @@ def run(path: Path, at: datetime = NOW, **more: Any) -> Counts:
     return import_leads(path, by=more.pop("by", JOB), at=at, **more)
 
 
-def everything() -> dict[str, list[dict[str, Any]]]:
+def everything() -> dict[str, list[dict[str, object]]]:
     """Return every row that an import could touch, with its times, as it is stored."""
     models: list[Any] = [Lead, ContactPoint, Ladder, FollowUpTask, KpiEvent, Suppression]
     return {model.__name__: list(model._default_manager.order_by("pk").values()) for model in models}
 
 
-def facts() -> list[Any]:
+def facts() -> list[object]:
     """Return what leads are, their points and ladders, without keys and times of writing."""
     leads = Lead.objects.order_by("external_id").values_list(
         "external_id", "name", "province", "market", "market_key", "city", "city_key", "market_city_key",
@@ -271,7 +271,7 @@ def test_a_city_written_otherwise_keeps_the_known_zone(sheet: Callable[..., Path
 # --- ladders ------------------------------------------------------------------------------------------------
 
 
-def good(lead_id: str, phone: int, **cells: Any) -> dict[str, Any]:
+def good(lead_id: str, phone: int, **cells: Any) -> dict[str, object]:
     return row(lead_id, Lead_Score="0.9", Phone=f"416-555-{phone}", **cells)
 
 

@@ -115,7 +115,7 @@ class LadderMachine(RuleBasedStateMachine):
         PointFactory(lead=lead, value="+14165550123", order=1)
         self.begin_again()
 
-    def attempt(self, call: Callable[[], Any]) -> Any:
+    def attempt(self, call: Callable[[], object]) -> Any:
         """Return what the call answers, or None where it was refused in so many words."""
         try:
             return call()

@@ -44,7 +44,7 @@ class RoleBackend(AxesStandaloneBackend, ModelBackend):  # type: ignore[misc]  #
     """Passwords as Django stores them; permissions follow from the role alone, without a query."""
 
     def authenticate(
-        self, request: Any, username: str | None = None, password: str | None = None, **kwargs: Any
+        self, request: Any, username: str | None = None, password: str | None = None, **kwargs: object
     ) -> Any:
         """Check a password. Raises PermissionDenied while the name is locked at the request's address."""
         if request is not None:
@@ -61,13 +61,13 @@ class RoleBackend(AxesStandaloneBackend, ModelBackend):  # type: ignore[misc]  #
         user = User.objects.select_related("work_profile").filter(pk=user_id).first()
         return user if user is not None and self.user_can_authenticate(user) else None
 
-    def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
+    def get_all_permissions(self, user_obj: Any, obj: object = None) -> set[str]:
         return set() if obj is not None else set(rights_of_person(user_obj))
 
-    def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
+    def has_perm(self, user_obj: object, perm: str, obj: object = None) -> bool:
         return perm in self.get_all_permissions(user_obj, obj)
 
-    def has_module_perms(self, user_obj: Any, app_label: str) -> bool:
+    def has_module_perms(self, user_obj: object, app_label: str) -> bool:
         return any(right.startswith(f"{app_label}.") for right in self.get_all_permissions(user_obj))
 
 

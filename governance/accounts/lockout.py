@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from math import ceil
-from typing import Any
 
 from axes.models import AccessAttempt
 from django.conf import settings
@@ -30,7 +29,7 @@ AT_HOME = timedelta(days=30)
 MOST_ROWS = 2_000  # names and browsers of one address that are checked
 
 
-def typed_name(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str:
+def typed_name(request: HttpRequest, credentials: dict[str, object] | None = None) -> str:
     """Return the name as failures are counted: the user's own, whatever case was typed.
 
     A name that does not exist is stored as a digest: people type passwords and addresses into the wrong
@@ -81,12 +80,12 @@ def _signed_in_from(address: str, names: Collection[str], at: datetime) -> set[s
 
 
 @receiver(pre_save, sender=AccessAttempt)
-def keep_no_form(sender: Any, instance: AccessAttempt, **kwargs: Any) -> None:
+def keep_no_form(sender: object, instance: AccessAttempt, **kwargs: object) -> None:
     """Store no form data of a failure: each form names its password field differently."""
     instance.get_data = instance.post_data = ""
 
 
-def locked(request: HttpRequest, response: Any = None, credentials: Any = None) -> HttpResponse:
+def locked(request: HttpRequest, response: object = None, credentials: object = None) -> HttpResponse:
     """Answer a locked-out user with a page that says how long it lasts at most."""
     seconds = ceil(settings.AXES_COOLOFF_TIME.total_seconds())
     answer = render(

@@ -40,7 +40,7 @@ def rights_of_person(user: Any) -> frozenset[str]:
     return hooks.rights_of_role(None if user.is_superuser else user.role)
 
 
-def rights_of(user: Any, token: Any = None) -> frozenset[str]:
+def rights_of(user: Any, token: object = None) -> frozenset[str]:
     """Return the permissions for this request: the role's, and those that a service client's token adds."""
     rights = rights_of_person(user)
     if user.is_superuser or getattr(user, "role", "") != Role.SERVICE:
@@ -71,13 +71,13 @@ def token_id(digest: str) -> str:
     return digest[:TOKEN_ID_LENGTH]
 
 
-def reaches(token: Any, path: str) -> bool:
+def reaches(token: object, path: str) -> bool:
     """Return whether a token's scopes let it call this path."""
     areas = [AREAS[scope] for scope in getattr(token, "scopes", ()) if scope in AREAS]
     return not areas or any(path.startswith(area) for area in areas)
 
 
-def rights_at(user: Any, token: Any, path: str) -> frozenset[str]:
+def rights_at(user: object, token: object, path: str) -> frozenset[str]:
     """Return the permissions for a request of this path: none if it is outside the token's scopes."""
     return rights_of(user, token) if reaches(token, path) else frozenset()
 

@@ -1,4 +1,4 @@
-"""The second step of the login: a mark in the session, besides the password's own, says who has passed it.
+"""The second step of the sign-in: a mark in the session, besides the password's own, says who has passed it.
 
 People who still owe a code or passkey are anonymous to every page and to the API; only the pages of the
 second factor know them, as `request.pending_user`. Tokens are not affected.
@@ -31,7 +31,7 @@ _KINDS = {"passkey": WebAuthnCredential, "codes": StaticDevice}
 
 
 @receiver(user_logged_in)
-def ask_for_a_code(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
+def ask_for_a_code(sender: object, request: HttpRequest, user: object, **kwargs: object) -> None:
     request.session.pop(PASSED, None)
     if has_one(user) or must_have_one(user):
         request.session[OWED] = True
@@ -49,7 +49,7 @@ def has_passkey(user: Any) -> bool:
     return bool(passkeys_of(user.pk).exists())
 
 
-def has_one(user: Any) -> bool:
+def has_one(user: object) -> bool:
     """Return whether the person has a second factor: the app, or a passkey."""
     return device_of(user) is not None or has_passkey(user)
 
@@ -125,7 +125,7 @@ class SecondFactor:
 
 
 def _sent_on(response: HttpResponseBase, page: str) -> HttpResponseBase:
-    """Redirect users whom another page sends to the login because they are anonymous to it."""
+    """Redirect users whom another page sends to the sign-in page because they are anonymous to it."""
     for header in ("Location", "X-Login"):
         place, _mark, asked = response.headers.get(header, "").partition("?")
         if asked and place in (reverse("login"), reverse("admin:login")):

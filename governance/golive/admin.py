@@ -26,7 +26,7 @@ from governance.golive.services import ENGAGE, SWITCH, checklist, set_go_live, s
 REASON_LENGTH = 500
 Turn = Callable[[Actor, datetime, str], GoLiveState]
 # button -> its permission, its service, and the message afterwards
-TURNS: dict[str, tuple[str, Turn, Any]] = {
+TURNS: dict[str, tuple[str, Turn, object]] = {
     "engage": (
         ENGAGE,
         lambda by, at, reason: set_kill_switch(True, by=by, at=at, reason=reason),
@@ -50,7 +50,7 @@ TURNS: dict[str, tuple[str, Turn, Any]] = {
 }
 
 
-def _why(help_text: Any) -> forms.CharField:
+def _why(help_text: object) -> forms.CharField:
     return reason_field(gettext_lazy("Reason"), REASON_LENGTH, help_text, required=False)
 
 
@@ -92,10 +92,10 @@ class GoLiveStateAdmin(HistoryAdmin):
         (gettext_lazy("Last change"), {"fields": ("changed_by", "reason", "updated_at")}),
     )
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+    def changelist_view(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:
         """Show the only row."""
         if not self.has_view_permission(request):
             raise PermissionDenied

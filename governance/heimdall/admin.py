@@ -118,7 +118,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
         description=gettext_lazy("standing"),
         label={ON: "success", READY: "info", NOT_YET: "", FALLEN: "danger"},
     )
-    def standing(self, policy: HeimdallPolicy) -> Any:
+    def standing(self, policy: HeimdallPolicy) -> object:
         carried = rules.shortfall(policy.thresholds, card_of(policy)) is None
         if policy.prod_use_enabled:
             return (ON, _("in production")) if carried else (FALLEN, _("held back: below the requirements"))
@@ -208,7 +208,7 @@ class HeimdallRecommendationAdmin(ReadOnlyAdmin):
         "trials", "successes", "actor", "acting_for", "correlation_id", "token_id",
     )  # fmt: skip
 
-    def get_queryset(self, request: HttpRequest) -> Any:
+    def get_queryset(self, request: HttpRequest) -> object:
         uses = HeimdallEvent.objects.uses_of(models.OuterRef("pk"))
         return super().get_queryset(request).annotate(is_used=models.Exists(uses))
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -55,7 +55,7 @@ TYPED_AS = {
 class RulesThatDiffer(DifferencesInWords):
     """Shows only the differences of two versions' rules, the week as text."""
 
-    def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
+    def prepare_delta_change_value(self, change: Any, value: Any) -> object:
         if change.field != "rules":
             return super().prepare_delta_change_value(change, value)
         other = change.new if value is change.old else change.old
@@ -148,7 +148,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
             for title, options in fieldsets
         ]
 
-    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, object]:
         initial = super().get_changeform_initial_data(request)
         copied = request.GET.get("copy", "")
         source = (
@@ -181,10 +181,10 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
         request.scheduled = scheduled  # type: ignore[attr-defined]  # read by _after_scheduling
         return obj
 
-    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: object = None) -> HttpResponse:
         return self._after_scheduling(request) or super().response_add(request, obj, post_url_continue)
 
-    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+    def response_change(self, request: HttpRequest, obj: object) -> HttpResponse:
         return self._after_scheduling(request) or super().response_change(request, obj)
 
     def _after_scheduling(self, request: HttpRequest) -> HttpResponse | None:
@@ -211,7 +211,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
     def switch(self, row: MarketPolicy, *, enabled: bool, by: Actor, reason: str) -> None:
         upsert_policy(row.place, by=by, at=timezone.now(), enabled=enabled, reason=reason)
 
-    def has_copy_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+    def has_copy_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return bool(self.has_add_permission(request))
 
     @action(description=_("Copy to a market"), url_path="copy", permissions=["copy"])
@@ -219,14 +219,14 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
         query = urlencode({"copy": object_id})
         return HttpResponseRedirect(f"{reverse('admin:governance_marketpolicy_add')}?{query}")
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+    def changelist_view(self, request: HttpRequest, extra_context: object = None) -> object:
         response = super().changelist_view(request, extra_context)
         listed = getattr(response, "context_data", None) or {}
         if "cl" in listed:
             listed["weeks"] = self._weeks(listed["cl"].result_list)
         return response
 
-    def _weeks(self, policies: Any) -> list[dict[str, Any]]:
+    def _weeks(self, policies: Any) -> list[dict[str, object]]:
         rows = list(policies)
         scheduled = scheduled_of(rows)
         laws = laws_of(sorted({row.province for row in rows}), timezone.now())
@@ -319,10 +319,10 @@ class StateFilter(admin.SimpleListFilter):
     title = _("state")
     parameter_name = "state"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
         return [(name, str(label)) for name, label in STATES.items()]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         match self.value():
             case "SCHEDULED":
                 return queryset.filter(applied_at=None, cancelled_at=None)

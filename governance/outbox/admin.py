@@ -88,10 +88,10 @@ class JobSwitchAdmin(HistoryAdmin):
     fields = ("task", "paused", "version", "changed_by", "reason", "updated_at")
     ordering = ("task",)
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
 
@@ -134,7 +134,7 @@ class JobSelect(UnfoldAdminSelectWidget, TaskSelectWidget):  # type: ignore[misc
 class ScheduledJobForm(PeriodicTaskForm):  # type: ignore[misc]  # no types
     """The form of a job and its schedule."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
         self.fields["regtask"].widget = JobSelect()
@@ -179,7 +179,7 @@ class PeriodicTaskAdmin(ChoosesRows):
     begun_last = column(_("last started"), "last_run_at", ordering="last_run_at")
     begun = column(_("number of runs"), "total_run_count", ordering="total_run_count")
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False  # a job is paused, with a reason
 
 

@@ -54,7 +54,7 @@ class ErasesPeople(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         erased = obj is not None and obj.erasure_id is not None
         return not erased and super().has_change_permission(request, obj)
 
-    def has_erase_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+    def has_erase_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         if not request.user.has_perm(erase_person.right):
             return False
         found = self.get_object(request, unquote(str(object_id)))

@@ -23,7 +23,7 @@ def denial_display(denial: Denial, amount: Decimal) -> str:
         "policy_missing": _("Denied: there is no risk policy for %(engine)s. A manager can create one."),
         "policy_disabled": _("Denied: the risk policy of %(engine)s is off. A manager can switch it on."),
         "throttled": _(
-            "Denied: the tripwire %(tripwire)s holds %(engine)s back until a manager releases it."
+            "Denied: the tripwire %(tripwire)s holds %(engine)s back until a manager resets the alert."
         ),
     }
     return sentences[denial.code] % {"engine": denial.engine, "tripwire": denial.tripwire}

@@ -38,7 +38,7 @@ caps = st.sampled_from([Decimal(0), Decimal("50.00"), Decimal("99.99"), Decimal(
 AMOUNTS = ("max_daily_loss", "max_daily_exposure", "max_open_risk")
 
 
-def attempt(call: Callable[[], Any]) -> Any:
+def attempt(call: Callable[[], object]) -> Any:
     """Return what the call answers, or the code of its refusal."""
     try:
         return call()
@@ -51,7 +51,7 @@ class Model:
 
     def __init__(self) -> None:
         self.rows: dict[int, dict[str, Any]] = {}
-        self.caps: dict[str, dict[str, Any]] = {scope: {"enabled": True, **NO_CAPS} for scope in SCOPES}
+        self.caps: dict[str, dict[str, object]] = {scope: {"enabled": True, **NO_CAPS} for scope in SCOPES}
         self.throttles: set[tuple[str, str]] = set()
 
     def of(self, scope: str) -> list[dict[str, Any]]:

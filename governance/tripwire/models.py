@@ -210,8 +210,8 @@ class RegressionFiring(Written):
     action = models.CharField(_("what it did"), max_length=11, choices=RegressionPolicy.Action.choices)
     engine = models.CharField(_("engine"), max_length=ENGINE_LENGTH, blank=True, default="")
     seen = models.JSONField(_("what it saw"), default=dict)
-    released_at = models.DateTimeField(_("released"), null=True, blank=True)
-    released_by = models.CharField(_("released by"), max_length=ACTOR_LENGTH, blank=True, default="")
+    released_at = models.DateTimeField(_("reset on"), null=True, blank=True)
+    released_by = models.CharField(_("reset by"), max_length=ACTOR_LENGTH, blank=True, default="")
     reason = models.TextField(_("reason"), blank=True, default="")
 
     class Meta:

@@ -67,7 +67,7 @@ def policy_in_words(policy: RegressionPolicy) -> list[str]:
     acts: dict[str, str] = {
         Action.NOTIFY.value: _("the managers are notified and nothing is stopped."),
         Action.THROTTLE.value: _(
-            "%(engine)s is held back until a manager releases it, and the managers are notified."
+            "%(engine)s is held back until a manager resets the alert, and the managers are notified."
         ),
         Action.KILL_SWITCH.value: _("the kill switch is engaged: nothing runs until a manager releases it."),
     }
@@ -137,13 +137,13 @@ def chance(p: float | None) -> str:
 def done(firing: RegressionFiring) -> str:
     """Return what a firing did."""
     if firing.action == Action.THROTTLE:
-        return _("Reservations of %(engine)s are denied until a manager releases the tripwire.") % {
+        return _("Reservations of %(engine)s are denied until a manager resets the alert.") % {
             "engine": firing.engine
         }
     if firing.action == Action.KILL_SWITCH:
         return _(
-            "The kill switch was engaged: nothing runs until a manager releases it. Releasing the "
-            "tripwire does not release the kill switch."
+            "The kill switch was engaged: nothing runs until a manager releases it. Resetting the "
+            "alert does not release the kill switch."
         )
     return _("Nothing was stopped: this tripwire only notifies the managers.")
 
@@ -151,7 +151,7 @@ def done(firing: RegressionFiring) -> str:
 def sentences(firing: RegressionFiring) -> list[str]:
     """Return why a tripwire fired and what that means, sentence by sentence: the e-mail to the managers."""
     found = [comparison(firing.seen["measure"], firing.seen), chance(firing.seen["p"]), done(firing)]
-    last = _("Admin shows it under Tripwires: find out what changed, then release it there with a reason.")
+    last = _("Find out what changed, then reset the alert in admin, under Tripwires, with a reason.")
     return [sentence for sentence in (*found, last) if sentence]
 
 
@@ -160,7 +160,7 @@ def note(state: RegressionState) -> str:
     if not state.policy.enabled and not state.triggered:
         return _("Switched off: nobody is watching this metric.")
     if state.triggered and state.last_triggered:
-        return _("It fired on %(day)s and waits for a manager to release it.") % {
+        return _("It fired on %(day)s; a manager must reset the alert.") % {
             "day": day_of(state.last_triggered)
         }
     if state.verdict == Verdict.LEARNING:

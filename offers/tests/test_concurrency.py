@@ -23,12 +23,12 @@ from valhalla.testing import CLIENTS
 pytestmark = pytest.mark.both
 
 
-def at_once(call: Callable[[int], Any], clients: int = CLIENTS) -> list[Any]:
+def at_once(call: Callable[[int], object], clients: int = CLIENTS) -> list[Any]:
     """Call once from each client; refusals and broken constraints are answers too."""
     return testing.at_once(call, range(clients), clients, kept=(Refused, IntegrityError))
 
 
-def compute_many(each: int) -> list[Any]:
+def compute_many(each: int) -> list[object]:
     def call(number: int) -> int:
         for turn in range(each):
             kept("L-1", arv=Decimal(400_000 + number * 1000 + turn))
@@ -107,7 +107,7 @@ def test_a_yes_and_a_no_at_once_leave_one_of_them(policy: OfferPolicy) -> None:
 def test_an_outcome_and_a_new_computation_at_once_leave_one_live_offer(policy: OfferPolicy) -> None:
     offer = kept("L-1")
 
-    def call(number: int) -> Any:
+    def call(number: int) -> object:
         return outcome(offer, "ACCEPTED") if number % 2 else kept("L-1")
 
     at_once(call)

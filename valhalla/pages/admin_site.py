@@ -25,19 +25,21 @@ class FoundByTyping(AutocompleteJsonView):
 class Site(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
     """Lists all models only where a page shows them: the side bar is our own."""
 
-    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+    def each_context(self, request: HttpRequest) -> dict[str, object]:
         request.lists_models_later = True  # type: ignore[attr-defined]  # read below
         try:
             return super().each_context(request)  # type: ignore[no-any-return]  # untyped
         finally:
             del request.lists_models_later  # type: ignore[attr-defined]  # as above
 
-    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> object:
         if getattr(request, "lists_models_later", False):
             return SimpleLazyObject(lambda: super(Site, self).get_app_list(request, app_label))
         return super().get_app_list(request, app_label)
 
-    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+    def search(
+        self, request: HttpRequest, extra_context: dict[str, object] | None = None
+    ) -> HttpResponseBase:
         try:
             return super().search(request, extra_context)  # type: ignore[no-any-return]  # untyped
         except InvalidPage:

@@ -106,7 +106,7 @@ def use_password_link(request: HttpRequest) -> HttpResponse:
         except Refused as refusal:
             _tell(form, refusal)
         else:
-            messages.success(request, gettext("Password set. Log in with it now."))
+            messages.success(request, gettext("Password set. Sign in with it now."))
             return redirect("login")
     return render(request, "registration/password_new.html", {"form": form, "link": text, "person": user})
 

@@ -236,7 +236,7 @@ COUNTS = {
     "Do-not-call lists that end within 7 days",
 }  # fmt: skip
 SUCCESSES = rate_of(lambda found: found.filter(success=True))
-BEHIND: dict[str, Callable[[Seen, Any], None]] = {
+BEHIND: dict[str, Callable[[Seen, object], None]] = {
     **dict.fromkeys(COUNTS, is_count),
     "Go-live": lambda tile, answer: None,  # test_standing.py
     "Runbook": lines("blockers"),

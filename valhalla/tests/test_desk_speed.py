@@ -56,7 +56,7 @@ def tell(*facts: object) -> None:
     sys.stdout.write(f"{' '.join(map(str, facts))}\n")
 
 
-def queries(work: Callable[[], Any]) -> tuple[Any, int, float]:
+def queries(work: Callable[[], object]) -> tuple[Any, int, float]:
     """Return the answer of a request, its queries, and the milliseconds of the database's work and ours."""
     begun = time.perf_counter()
     with CaptureQueriesContext(connection) as caught:

@@ -81,7 +81,7 @@ def tables_naming_them() -> dict[str, set[str]]:
     return found
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False)
     return bytes(value).decode(errors="replace") if isinstance(value, memoryview | bytes) else str(value)

@@ -194,7 +194,7 @@ def beat_once(scheduler: LeasedScheduler) -> None:
         assert time.monotonic() < until, "it fires without end"
 
 
-def pulse(**more: Any) -> PeriodicTask:
+def pulse(**more: object) -> PeriodicTask:
     """Schedule the heartbeat every second, due at once."""
     second, _made = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
     return PeriodicTask.objects.create(

@@ -23,6 +23,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
 from followups import services
 from followups.models import FollowUpTask, Ladder, Lead
@@ -398,7 +399,7 @@ def test_every_job_runs_under_any_switch(scene: Scene, settings: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nothing_that_begins_after_the_kill_switch_was_engaged_gets_through(settings: Any) -> None:
+def test_nothing_that_begins_after_the_kill_switch_was_engaged_gets_through(settings: Settings) -> None:
     """Twelve threads claim all the time; the switch is engaged in the middle of it."""
     settings.GO_LIVE_ENFORCE = True
     switch(live=True, killed=False)

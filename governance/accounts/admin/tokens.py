@@ -91,15 +91,17 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
         ),
     )
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return obj is None and super().has_change_permission(request, obj)
 
-    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: object, **kwargs: object
+    ) -> object:
         # saving leads only to the page that shows the secret once
         context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
         if obj is None:
             return super().get_fieldsets(request, obj)
         fields = (
@@ -130,7 +132,9 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
         request.issued = issued  # type: ignore[attr-defined]  # shown by response_add
         return issued.token
 
-    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
+    def response_add(
+        self, request: HttpRequest, obj: object, post_url_continue: object = None
+    ) -> HttpResponse:
         issued = request.issued  # type: ignore[attr-defined]  # set by serve
         context = {
             **self.admin_site.each_context(request),
@@ -143,7 +147,7 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
         response["Cache-Control"] = "no-store"
         return response
 
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> object:
         if db_field.name == "user":
             kwargs["queryset"] = service_clients()
             field = super().formfield_for_foreignkey(db_field, request, **kwargs)

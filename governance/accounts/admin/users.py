@@ -10,7 +10,7 @@ from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -69,7 +69,7 @@ def _open_tasks(count: int) -> str:
 class PasswordIsKept(UnfoldReadOnlyPasswordHashWidget):  # type: ignore[misc]  # unfold has no types
     """Shows that there is a password, where the theme shows parts of its digest."""
 
-    def get_context(self, name: str, value: Any, attrs: Any) -> Any:
+    def get_context(self, name: str, value: object, attrs: object) -> object:
         context = super().get_context(name, value, attrs)
         if len(context["summary"]) > 1:
             context["summary"] = [{"label": gettext("set; nobody can read it")}]
@@ -97,7 +97,7 @@ class PersonForm(UserChangeForm):  # type: ignore[misc]  # unfold has no types
         ),
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self.access = {name: getattr(self.instance, name) for name in ACCESS}
         if password := self.fields.get("password"):
@@ -108,7 +108,7 @@ class PersonForm(UserChangeForm):  # type: ignore[misc]  # unfold has no types
             )
 
 
-def access_display(role: Any, active: bool) -> str:
+def access_display(role: object, active: bool) -> str:
     return capfirst(str(role)) if active else gettext("%(role)s, not active") % {"role": capfirst(str(role))}
 
 
@@ -137,7 +137,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             {
                 "fields": ("role", "is_active", "is_superuser", "change_reason", "earlier"),
                 "description": _(
-                    "The role holds at once, also for the person’s tokens. Switched off, they can neither "
+                    "The role applies at once, also to the person’s tokens. Switched off, they can neither "
                     "sign in nor use a token. The last active manager stays one."
                 ),
             },
@@ -163,7 +163,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
         guarded = obj is not None and obj.is_superuser and not request.user.is_superuser
         return not guarded and super().has_change_permission(request, obj)
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
@@ -182,18 +182,18 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             return super().response_add(request, obj, post_url_continue)
         return redirect("password_link", pk=obj.pk)
 
-    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Model], search_term: str) -> Any:
         # users offered by autocomplete on the form for a new token
         if request.GET.get("model_name") == "apitoken":
             queryset = queryset & service_clients()
         return super().get_search_results(request, queryset, search_term)
 
-    def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+    def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: object) -> Any:
         if db_field.name == "role":
             kwargs["help_text"] = roles_in_words()
         return super().formfield_for_choice_field(db_field, request, **kwargs)
 
-    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+    def get_inlines(self, request: HttpRequest, obj: object) -> Any:
         return self.inlines if obj is not None else []
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -204,7 +204,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
         fields = (*fields, "username")
         return (*fields, "role") if obj.pk == request.user.pk else fields
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
@@ -235,14 +235,14 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
         except Invalid as wrong:
             raise Invalid({"change_reason": wrong.errors["reason"]}) from wrong
 
-    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+    def save_formset(self, request: HttpRequest, form: object, formset: Any, change: bool) -> None:
         for row in formset.forms:
             if isinstance(row.instance, Absence) and row.instance._state.adding:
                 row.instance.marked_by = by_of(request).working_name
         super().save_formset(request, form, formset, change)
 
     @action(description=_("Mark away"), permissions=["change"])
-    def mark_away(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+    def mark_away(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
         form = AwayForm(request.POST if "apply" in request.POST else None)
         people = _people(queryset)
         if form.is_valid():
@@ -278,7 +278,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
         return ask(self, request, form, "mark_away", people, rows, says)
 
     @action(description=_("Set shifts"), permissions=["change"])
-    def set_shifts(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+    def set_shifts(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
         form = ShiftsForm(request.POST if "apply" in request.POST else None)
         people = _people(queryset)
         if form.is_valid():
@@ -309,14 +309,14 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
         return ask(self, request, form, "set_shifts", people, [user.username for user in people], says)
 
     @action(description=_("Reset second factor"), permissions=["change"])
-    def reset_second_factor(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+    def reset_second_factor(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
         form = WhyForm(request.POST if "apply" in request.POST else None)
         people = _people(queryset)
         if not form.is_valid():
             says = [
                 gettext(
                     "Their authenticator application, passkeys and backup codes stop working and what they "
-                    "have open is closed. At the next login they set up a second factor again."
+                    "have open is closed. At the next sign-in they set up a second factor again."
                 )
             ]
             names = [user.username for user in people]

@@ -19,6 +19,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.core.validators import MinLengthValidator
 from django.db import models
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, resolve, reverse
@@ -77,7 +78,7 @@ class ChoosesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         return super().get_object(request, object_id, from_field or None)
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: object, request: HttpRequest | None = None) -> bool:
         """Allow only the list's own filters: others scan the whole table, or are invalid."""
         asked = ["pk", "id"]
         one: Any
@@ -89,7 +90,7 @@ class ChoosesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             asked += [name, *(f"{name}__{how}" for how in ASKED_BY_FILTERS)]
         return lookup in asked and bool(super().lookup_allowed(lookup, value, request))
 
-    def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
+    def response_action(self, request: HttpRequest, queryset: models.QuerySet[Model]) -> object:
         try:
             for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
                 self.opts.pk.clean(chosen, None)
@@ -138,12 +139,12 @@ class WhyForm(forms.Form):
 
 
 def ask_why(
-    screen: admin.ModelAdmin[Any],
+    screen: admin.ModelAdmin[Model],
     request: HttpRequest,
     form: forms.Form,
     action: str,
-    title: Any,
-    **more: Any,
+    title: object,
+    **more: object,
 ) -> HttpResponse:
     """Show a form between selecting the rows and an action; `more` is additional template context."""
     context = {
@@ -212,7 +213,7 @@ class ReasonForm(ChangeReasonForm, forms.ModelForm):  # type: ignore[type-arg]  
     """A row's form that always requires a reason."""
 
 
-def pretty_json(value: Any, margin: str = "") -> str:
+def pretty_json(value: object, margin: str = "") -> str:
     """Return JSON for display: what fits on a line on one line, the rest indented."""
     line = json.dumps(value, ensure_ascii=False)
     if len(margin) + len(line) <= LINE or not value or not isinstance(value, dict | list):
@@ -236,10 +237,10 @@ class JSONText(forms.JSONField):
     empty_values: Any = (None, "")  # an empty list or object is a value
     widget = UnfoldAdminTextareaWidget(attrs={"rows": 14, "class": "font-mono", "spellcheck": "false"})
 
-    def prepare_value(self, value: Any) -> Any:
+    def prepare_value(self, value: object) -> Any:
         return value if isinstance(value, str) else pretty_json(value)
 
-    def to_python(self, value: Any) -> Any:
+    def to_python(self, value: object) -> Any:
         if value in self.empty_values:
             return None
         try:
@@ -248,10 +249,10 @@ class JSONText(forms.JSONField):
             sentence = _("This is not readable JSON: %(why)s")
             raise forms.ValidationError(sentence, code="invalid", params={"why": wrong}) from None
 
-    def bound_data(self, data: Any, initial: Any) -> Any:
+    def bound_data(self, data: Any, initial: object) -> object:
         return initial if self.disabled else data
 
-    def has_changed(self, initial: Any, data: Any) -> bool:
+    def has_changed(self, initial: object, data: Any) -> bool:
         try:
             return bool(self.to_python(data) != initial)
         except forms.ValidationError:
@@ -324,19 +325,19 @@ class ServiceAdmin(ShowsRefusals, LongList):
         fields = super().get_readonly_fields(request, obj)
         return (*fields, *self.fixed) if obj is not None else fields
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
     def serve(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> models.Model:
         """Save through the service and return the row. Raises Refused."""
         raise NotImplementedError
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Any, form: object, change: bool) -> None:
         saved = self.serve(request, obj, form, change)
         obj.pk = saved.pk
         obj._state.adding = False
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
         """Leave out, for read-only users, the fields that only the form needs."""
         fieldsets = super().get_fieldsets(request, obj)
         may = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
@@ -363,7 +364,7 @@ class DifferencesInWords(HistoricalRecordContextHelper):  # type: ignore[misc]  
 
     DEFAULT_MAX_DISPLAYED_DELTA_CHANGE_CHARS = 400
 
-    def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
+    def prepare_delta_change_value(self, change: Any, value: object) -> object:
         field = self.model._meta.get_field(change.field)
         if value is None or value == "":
             return "–"
@@ -387,7 +388,7 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # n
     object_history_list_template = "admin/versions.html"
     object_history_form_template = "admin/version.html"
 
-    def get_historical_record_context_helper(self, request: HttpRequest, historical_record: Any) -> Any:
+    def get_historical_record_context_helper(self, request: HttpRequest, historical_record: object) -> Any:
         return self.differences(self.model, historical_record)
 
     def set_history_delta_changes(
@@ -405,7 +406,7 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # n
                 newer.history_delta_changes = helper.context_for_delta_changes(delta)
             newer = record
 
-    def get_urls(self) -> Any:
+    def get_urls(self) -> object:
         name = f"{self.opts.app_label}_{self.opts.model_name}_restore"
         restore = self.admin_site.admin_view(self.restore_view)
         return [
@@ -417,10 +418,10 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # n
         """Return sentences on the dangers of saving `after` over `before` (None: a new row)."""
         return []
 
-    def look_again(self, request: HttpRequest, after: Any) -> None:
+    def look_again(self, request: HttpRequest, after: object) -> None:
         """Raise Warned if saving this is dangerous and was not confirmed."""
 
-    def may_restore(self, request: HttpRequest, obj: Any) -> bool:
+    def may_restore(self, request: HttpRequest, obj: object) -> bool:
         return issubclass(self.model, Versioned) and self.has_change_permission(request, obj)
 
     def restore_view(self, request: HttpRequest, object_id: str, version_id: int) -> HttpResponse:
@@ -466,7 +467,7 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # n
         return TemplateResponse(request, "admin/restore.html", context)
 
     def render_history_view(
-        self, request: HttpRequest, template: str, context: Any, **kwargs: Any
+        self, request: HttpRequest, template: str, context: Any, **kwargs: object
     ) -> HttpResponse:
         # the links of the page are the model's, not those of the table of its versions
         shown = {**context, "opts": self.opts}
@@ -475,7 +476,7 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # n
             shown["restore"] = reverse(name, args=resolve(request.path).args)
         return super().render_history_view(request, template, shown, **kwargs)  # type: ignore[no-any-return]  # untyped
 
-    def revert_disabled(self, request: HttpRequest, obj: Any = None) -> bool:
+    def revert_disabled(self, request: HttpRequest, obj: object = None) -> bool:
         return True
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -486,7 +487,7 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # n
             return fields
         return tuple({*fields, *(field.name for field in self.model._meta.fields)})
 
-    def history_form_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def history_form_view(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             raise PermissionDenied  # it would save with view permission only
         request.shows_history = True  # type: ignore[attr-defined]  # read above
@@ -498,17 +499,17 @@ class DeletesWithReason(ModelAdmin):  # type: ignore[misc]  # unfold has no type
 
     delete_confirmation_template = "admin/delete_with_reason.html"
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         right = get_permission_codename("delete", self.opts)
         return bool(request.user.has_perm(f"{self.opts.app_label}.{right}"))
 
-    def remove(self, request: HttpRequest, obj: Any, reason: str) -> None:
+    def remove(self, request: HttpRequest, obj: object, reason: str) -> None:
         raise NotImplementedError
 
-    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+    def delete_model(self, request: HttpRequest, obj: object) -> None:
         self.remove(request, obj, request.POST.get("change_reason", "").replace("\0", "")[:500])
 
-    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: object = None) -> HttpResponse:
         try:
             return super().delete_view(request, object_id, extra_context)  # type: ignore[no-any-return]  # untyped
         except Refused as refusal:
@@ -542,18 +543,18 @@ class FewRows:
 
     most_rows = 200
 
-    def get_max_num(self, request: HttpRequest, obj: Any = None, **given: Any) -> int:
+    def get_max_num(self, request: HttpRequest, obj: object = None, **given: object) -> int:
         most = super().get_max_num(request, obj, **given)  # type: ignore[misc]  # an inline's
         return self.most_rows if most is None else int(most)
 
-    def get_formset(self, request: HttpRequest, obj: Any = None, **given: Any) -> Any:
+    def get_formset(self, request: HttpRequest, obj: object = None, **given: object) -> object:
         return super().get_formset(request, obj, absolute_max=self.most_rows, **given)  # type: ignore[misc]  # an inline's
 
 
 class NamedCells:
     """Give each cell of an inline table its column's name: the theme shows it only above the column."""
 
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **given: Any) -> Any:
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **given: object) -> object:
         field = super().formfield_for_dbfield(db_field, request, **given)  # type: ignore[misc]  # an inline's
         if field is not None:
             field.widget.attrs.setdefault("aria-label", field.label or capfirst(str(db_field.verbose_name)))

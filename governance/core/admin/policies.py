@@ -68,9 +68,9 @@ def write_number(value: Decimal | None) -> str:
     return NOTHING if value is None else f"{value.normalize():f}"
 
 
-def read_cells(row: Row, readers: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
+def read_cells(row: Row, readers: Mapping[str, Callable[[str], object]]) -> dict[str, Any]:
     """Return the values of the cells that are not blank. Raises ValidationError by column."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     wrong: dict[str, list[str]] = {}
     for name, read in readers.items():
         if row[name]:
@@ -131,7 +131,7 @@ class TransfersPolicies(TakesRows):
         """Return the changes in a row. Raises ValidationError by column."""
         raise NotImplementedError
 
-    def upsert(self, which: Any, changes: dict[str, Any], *, by: Actor, at: datetime, reason: str) -> Any:
+    def upsert(self, which: Any, changes: dict[str, object], *, by: Actor, at: datetime, reason: str) -> Any:
         """Call the policies' own service."""
         raise NotImplementedError
 

@@ -47,7 +47,7 @@ class MarketField(LabelField):
         kwargs.setdefault("allow_blank", True)
         super().__init__(**kwargs)
 
-    def to_internal_value(self, data: Any) -> str:
+    def to_internal_value(self, data: object) -> str:
         if isinstance(data, str) and not data.strip():
             return ALL
         return super().to_internal_value(data)
@@ -56,7 +56,7 @@ class MarketField(LabelField):
 class NumberField(serializers.DecimalField):
     """A finite number in ASCII digits, with its bounds."""
 
-    def to_internal_value(self, data: Any) -> Decimal:
+    def to_internal_value(self, data: object) -> Decimal:
         return super().to_internal_value(_plain_number(data))
 
 
@@ -70,17 +70,17 @@ class MoneyField(NumberField):
 class FractionField(serializers.Field):  # type: ignore[type-arg]  # generic over what it reads, not over us
     """A rate, 0 to 1."""
 
-    def to_internal_value(self, data: Any) -> Decimal:
+    def to_internal_value(self, data: object) -> Decimal:
         try:
             return read_score(data.strip() if isinstance(data, str) else data)
         except ValueError:
             raise serializers.ValidationError(_("A number from 0 to 1 is needed.")) from None
 
-    def to_representation(self, value: Any) -> Any:
+    def to_representation(self, value: object) -> object:
         return value
 
 
-def _plain_number(data: Any) -> str:
+def _plain_number(data: object) -> str:
     """Return a number as text with ASCII digits only; floats keep the digits of the JSON."""
     if isinstance(data, bool) or not isinstance(data, int | float | str | Decimal):
         raise serializers.ValidationError(_("A number is needed."))
@@ -120,13 +120,13 @@ INSTANT_SENTENCE = gettext_lazy(
 class InstantField(serializers.Field):  # type: ignore[type-arg]  # generic over what it reads, not over us
     """An instant with its offset; without one it could mean any of nine hours."""
 
-    def to_internal_value(self, data: Any) -> datetime:
+    def to_internal_value(self, data: object) -> datetime:
         try:
             return read_instant(data)
         except ValueError:
             raise serializers.ValidationError(INSTANT_SENTENCE) from None
 
-    def to_representation(self, value: Any) -> Any:
+    def to_representation(self, value: object) -> object:
         return value
 
 
@@ -148,7 +148,7 @@ class JSONObjectField(serializers.Field):  # type: ignore[type-arg]  # generic o
         self.kind = kind
         super().__init__(**kwargs)
 
-    def to_internal_value(self, data: Any) -> Any:
+    def to_internal_value(self, data: object) -> object:
         if isinstance(data, str):
             try:
                 data = read_json(data)
@@ -159,5 +159,5 @@ class JSONObjectField(serializers.Field):  # type: ignore[type-arg]  # generic o
             raise serializers.ValidationError(_("A JSON %(kind)s is needed.") % {"kind": name})
         return data
 
-    def to_representation(self, value: Any) -> Any:
+    def to_representation(self, value: object) -> object:
         return value

@@ -18,7 +18,7 @@ from governance.core.rest.fields import INSTANT_SENTENCE, read_instant
 
 
 class _InstantFormField(forms.Field):
-    def to_python(self, value: Any) -> datetime | None:
+    def to_python(self, value: object) -> datetime | None:
         if value in (None, ""):
             return None
         try:
@@ -36,7 +36,7 @@ class InstantFilter(django_filters.Filter):  # type: ignore[misc]  # django-filt
 class YesNoFilter(django_filters.TypedChoiceFilter):  # type: ignore[misc]  # django-filter has no types
     """Filters by true, false or (`nullable`) null, and refuses any other word instead of ignoring it."""
 
-    def __init__(self, *args: Any, nullable: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *args: object, nullable: bool = False, **kwargs: object) -> None:
         words = ["true", "false", *(["null"] if nullable else [])]
         super().__init__(*args, choices=[(word, word) for word in words], empty_value="", **kwargs)
 
@@ -74,7 +74,7 @@ class StrictFilters(django_filters.DjangoFilterBackend):  # type: ignore[misc]  
 
     _OTHERS = frozenset({"cursor", "page_size", "ordering", "correlation_id", "format"})
 
-    def filter_queryset(self, request: Request, queryset: Any, view: Any) -> Any:
+    def filter_queryset(self, request: Request, queryset: object, view: Any) -> object:
         known = set(getattr(view.filterset_class, "base_filters", {})) | self._OTHERS
         unknown = sorted(set(request.query_params) - known)
         if unknown:

@@ -45,7 +45,7 @@ class Question(Input):
 
 def gather(request: Request) -> tuple[dict[str, Any], set[str]]:
     """Return the parameters, the body winning over the query string, and the keys of a JSON body."""
-    given: dict[str, Any] = {key: values[-1] for key, values in request.query_params.lists() if values}
+    given: dict[str, object] = {key: values[-1] for key, values in request.query_params.lists() if values}
     strict: set[str] = set()
     if request.method in {"POST", "PUT", "PATCH", "DELETE"}:
         body = request.data
@@ -117,7 +117,7 @@ def read(request: Request, input_class: type[serializers.Serializer[Any]]) -> di
     return _require_valid(form)
 
 
-def _usable(given: Mapping[str, Any]) -> dict[str, Any]:
+def _usable(given: Mapping[str, object]) -> dict[str, object]:
     """Return undeclared parameters, in order. Raises Invalid for what could not be stored."""
     for key, value in given.items():
         if not key.strip() or len(key) > KEY_LENGTH or not key.isprintable():
@@ -168,6 +168,6 @@ def who(request: Request, data: Mapping[str, Any] | None = None) -> Actor:
     )
 
 
-def from_office(request: Any) -> bool:
+def from_office(request: object) -> bool:
     """Return whether a request comes from an address in OFFICE_ADDRESSES."""
     return bool(hooks.is_office.first(getattr(request, "_request", request)))

@@ -19,7 +19,7 @@ from governance.core.strict_json import UnreadableJSON, read_json
 class StrictJSONParser(parsers.JSONParser):
     """JSON in UTF-8 with finite numbers, at most 32 levels deep, without NUL and lone surrogates."""
 
-    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+    def parse(self, stream: Any, media_type: object = None, parser_context: object = None) -> Any:
         try:
             text = stream.read().decode("utf-8")
             return read_json(text) if text.strip() else {}
@@ -32,7 +32,7 @@ class StrictJSONParser(parsers.JSONParser):
 class _Encoder(JSONEncoder):
     """Decimals as numbers, instants in UTC with Z."""
 
-    def default(self, obj: Any) -> Any:
+    def default(self, obj: object) -> object:
         if isinstance(obj, Decimal):
             return int(obj) if obj == obj.to_integral_value() else float(obj)
         if isinstance(obj, dt.datetime) and obj.tzinfo is not None:

@@ -21,7 +21,7 @@ class Command(VerbCommand):
             "--reason", required=True, help="why, in at least 10 characters; kept with the change"
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         name = options["username"]
         changed = make_manager(
             name, by=Actor.system("make_manager"), at=timezone.now(), reason=options["reason"]

@@ -13,7 +13,7 @@ from valhalla.schedules import make_missing
 class Command(BaseCommand):
     help = "Make the schedule rows of the jobs that have none. Rows that exist are never touched."
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         made = make_missing(timezone.now())
         if options["verbosity"] > 0:
             self.stdout.write("\n".join(f"{name}: made" for name in made) or "Every job has its row already.")
