@@ -1,10 +1,9 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import Model
-from tablib import Dataset
-
 from import_export.fields import Field
+from tablib import Dataset
 
 class ResourceOptions:
     model: type[Model]

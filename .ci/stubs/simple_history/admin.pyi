@@ -2,7 +2,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-
 from simple_history.template_utils import HistoricalRecordContextHelper
 
 class SimpleHistoryAdmin(admin.ModelAdmin[Any]):
