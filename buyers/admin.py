@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import admin
@@ -92,7 +92,7 @@ class BuyerAdmin(TransfersRows, ErasesPeople, ServiceAdmin):
     )  # fmt: skip
     search_fields = ("external_id__startswith", "name", "phone", "email")
     search_help_text = _("Buyer id, name, phone or e-mail")
-    list_filter: ClassVar[list[object]] = [("proof_of_funds", admin.EmptyFieldListFilter), "updated_at"]
+    list_filter = (("proof_of_funds", admin.EmptyFieldListFilter), "updated_at")
     ordering = ("-updated_at", "-pk")
     readonly_fields = ("created_at", "updated_at")
     fieldsets = (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -35,7 +35,7 @@ class RealignRequestAdmin(ReadOnlyAdmin):
     """Requests to recompute due times, and their progress."""
 
     list_display = ("id", "province", "asked_by", "asked_at", "moved", "done_at")
-    list_filter: ClassVar[list[object]] = [("done_at", admin.EmptyFieldListFilter), "province", "asked_at"]
+    list_filter = (("done_at", admin.EmptyFieldListFilter), "province", "asked_at")
     ordering = ("-id",)
     fields = ("province", "asked_by", "asked_at", "moved", "done_at", "correlation_id")
 
@@ -107,7 +107,9 @@ class LookupEventAdmin(ReadOnlyAdmin):
     list_filter = (BurstFilter, one_of("kind", _("looked up by"), LOOKED_UP_BY.items), "at")
     ordering = ("-at", "-id")
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> object:
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, object] | None = None
+    ) -> HttpResponse:
         shown = {"may_review": request.user.has_perm(REVIEW), "bursts": bursts_of(request)[:MOST_SHOWN]}
         limits = {"noticed": NOTICED, "most": MOST}
         return super().changelist_view(request, {**(extra_context or {}), **shown, **limits})

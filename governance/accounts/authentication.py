@@ -40,7 +40,7 @@ def refuse_locked_address(request: Any, username: str | None) -> None:
         raise PermissionDenied
 
 
-class RoleBackend(AxesStandaloneBackend, ModelBackend):  # type: ignore[misc]  # axes has no types
+class RoleBackend(AxesStandaloneBackend, ModelBackend):
     """Passwords as Django stores them; permissions follow from the role alone, without a query."""
 
     def authenticate(
@@ -85,7 +85,7 @@ class TooManyCalls(exceptions.APIException):
         self.wait = wait
 
 
-class BearerToken(TokenAuthentication):  # type: ignore[misc]  # knox has no types
+class BearerToken(TokenAuthentication):
     """`Authorization: Bearer …` or `Token …`; one query finds token, user and role."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:

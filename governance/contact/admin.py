@@ -251,7 +251,7 @@ class EvidenceOfPoints(ServiceAdmin):
         try:
             return queryset.filter(point_digest__in=read_point(search_term)[1]), False
         except ValidationError:
-            return super().get_search_results(request, queryset, search_term)  # type: ignore[no-any-return]  # untyped
+            return super().get_search_results(request, queryset, search_term)
 
     point_told = column(_("point"), lambda row: f"{row.point_digest[:12]}…")
 

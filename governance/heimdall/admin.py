@@ -208,7 +208,7 @@ class HeimdallRecommendationAdmin(ReadOnlyAdmin):
         "trials", "successes", "actor", "acting_for", "correlation_id", "token_id",
     )  # fmt: skip
 
-    def get_queryset(self, request: HttpRequest) -> object:
+    def get_queryset(self, request: HttpRequest) -> Any:
         uses = HeimdallEvent.objects.uses_of(models.OuterRef("pk"))
         return super().get_queryset(request).annotate(is_used=models.Exists(uses))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
@@ -120,7 +120,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
         "scheduled",
         "what_would_change",
     )
-    actions_detail: ClassVar[Any] = ["copy"]
+    actions_detail = ("copy",)
 
     fixed = ("province", "market")
     fieldsets = (
@@ -148,7 +148,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
             for title, options in fieldsets
         ]
 
-    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, object]:
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         initial = super().get_changeform_initial_data(request)
         copied = request.GET.get("copy", "")
         source = (
@@ -181,10 +181,12 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
         request.scheduled = scheduled  # type: ignore[attr-defined]  # read by _after_scheduling
         return obj
 
-    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: object = None) -> HttpResponse:
+    def response_add(
+        self, request: HttpRequest, obj: Model, post_url_continue: str | None = None
+    ) -> HttpResponse:
         return self._after_scheduling(request) or super().response_add(request, obj, post_url_continue)
 
-    def response_change(self, request: HttpRequest, obj: object) -> HttpResponse:
+    def response_change(self, request: HttpRequest, obj: Model) -> HttpResponse:
         return self._after_scheduling(request) or super().response_change(request, obj)
 
     def _after_scheduling(self, request: HttpRequest) -> HttpResponse | None:
@@ -219,7 +221,9 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
         query = urlencode({"copy": object_id})
         return HttpResponseRedirect(f"{reverse('admin:governance_marketpolicy_add')}?{query}")
 
-    def changelist_view(self, request: HttpRequest, extra_context: object = None) -> object:
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, object] | None = None
+    ) -> HttpResponse:
         response = super().changelist_view(request, extra_context)
         listed = getattr(response, "context_data", None) or {}
         if "cl" in listed:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -77,7 +77,7 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
     search_fields = ("label", "user__username")
     search_help_text = _("Label, or username of the person")
     ordering = ("-created",)
-    actions: ClassVar[Any] = ["revoke"]
+    actions = ("revoke",)
     fieldsets = (
         (
             None,
@@ -95,11 +95,17 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
         return obj is None and super().has_change_permission(request, obj)
 
     def render_change_form(
-        self, request: HttpRequest, context: Any, *args: object, **kwargs: object
-    ) -> object:
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Model | None = None,
+    ) -> HttpResponse:
         # saving leads only to the page that shows the secret once
         context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
-        return super().render_change_form(request, context, *args, **kwargs)
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
     def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
         if obj is None:
@@ -147,7 +153,7 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
         response["Cache-Control"] = "no-store"
         return response
 
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> object:
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "user":
             kwargs["queryset"] = service_clients()
             field = super().formfield_for_foreignkey(db_field, request, **kwargs)

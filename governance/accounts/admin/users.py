@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
@@ -66,10 +66,10 @@ def _open_tasks(count: int) -> str:
     return ngettext("%(count)s open task", "%(count)s open tasks", count) % {"count": count}
 
 
-class PasswordIsKept(UnfoldReadOnlyPasswordHashWidget):  # type: ignore[misc]  # unfold has no types
+class PasswordIsKept(UnfoldReadOnlyPasswordHashWidget):
     """Shows that there is a password, where the theme shows parts of its digest."""
 
-    def get_context(self, name: str, value: object, attrs: object) -> object:
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
         context = super().get_context(name, value, attrs)
         if len(context["summary"]) > 1:
             context["summary"] = [{"label": gettext("set; nobody can read it")}]
@@ -84,7 +84,7 @@ class NewPersonForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript 
         fields = ("username", "role", "email")
 
 
-class PersonForm(UserChangeForm):  # type: ignore[misc]  # unfold has no types
+class PersonForm(UserChangeForm):
     """A person, without their password; changing the role or deactivating requires a reason."""
 
     change_reason = reason_field(
@@ -113,7 +113,7 @@ def access_display(role: object, active: bool) -> str:
 
 
 @admin.register(User)
-class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # unfold has no types
+class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]  # unfold has no types
     """People. Permissions follow from the role alone; nobody is deleted, only deactivated."""
 
     form = PersonForm
@@ -127,7 +127,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
     ordering = ("username",)
     filter_horizontal = ()
     readonly_fields = ("last_login", "date_joined", "is_superuser", "earlier")
-    inlines: ClassVar[Any] = [WorkProfileInline, AbsenceInline]
+    inlines = (WorkProfileInline, AbsenceInline)
     actions = ["mark_away", "set_shifts", "reset_second_factor"]
     fieldsets = (
         (None, {"fields": ("username", "password")}),
@@ -170,7 +170,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
         """Redirect to the password link, or for oneself to the password page."""
         user = self.get_object(request, unquote(id))
         if user is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, id)  # type: ignore[no-any-return]  # untyped
+            return self._get_obj_does_not_exist_redirect(request, self.opts, id)
         if not self.has_change_permission(request, user):
             raise PermissionDenied
         if user.pk == request.user.pk:

@@ -104,12 +104,12 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
 class TellsProfile:
     """An admin class that shows a work profile as text to users who may only view it."""
 
-    def get_fields(self, request: HttpRequest, obj: object = None) -> object:
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         if self.has_change_permission(request, obj):  # type: ignore[attr-defined]  # an admin's
             return WorkProfileForm.Meta.fields
         return ("provinces_told", "channels_told", "languages_told", "zone", "week")
 
-    def get_readonly_fields(self, request: HttpRequest, obj: object = None) -> object:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("provinces_told", "channels_told", "languages_told", "week")
 
     provinces_told = column(_("provinces"), lambda profile: ", ".join(profile.provinces) or str(_("all")))

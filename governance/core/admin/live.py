@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import Model, QuerySet
@@ -32,7 +34,7 @@ def sentences(said: list[str]) -> SafeString:
     return format_html_join("", "<p>{}</p>", ((text,) for text in said))
 
 
-class LiveAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+class LiveAdmin(ModelAdmin):
     """A form whose parts marked by `live` follow the input; previewing saves nothing.
 
     If the form has the read-only field `what_would_change`, its button asks what saving would do, and
@@ -51,22 +53,26 @@ class LiveAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         """Return sentences on what saving `draft` would do. Raises Refused."""
         raise NotImplementedError
 
-    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, object]:
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, str | list[str]]:
         return {name: request.GET[name] for name in self.asked_by_address if name in request.GET}
 
     def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, *args: object, **kwargs: object
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, object] | None = None,
     ) -> HttpResponse:
         wanted = request.method == "POST" and (DRAW in request.POST or FORESEE in request.POST)
         may = self.has_change_permission(request) if object_id else self.has_add_permission(request)
         if wanted and may:
             request.draft = request.POST  # type: ignore[attr-defined]  # read by get_form
             request.method = "GET"  # shown with the input, and not saved
-        return super().changeform_view(request, object_id, *args, **kwargs)  # type: ignore[no-any-return]  # untyped
+        return super().changeform_view(request, object_id, form_url, extra_context)
 
     def get_form(
         self, request: HttpRequest, obj: object = None, change: bool = False, **kwargs: object
-    ) -> object:
+    ) -> type[forms.ModelForm[Any]]:
         form = super().get_form(request, obj, change, **kwargs)
         if not hasattr(request, "draft"):
             return form
@@ -95,13 +101,19 @@ class LiveAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         return [(title, options) for title, options in kept if options["fields"]]
 
     def render_change_form(
-        self, request: HttpRequest, context: Any, *args: object, **kwargs: object
-    ) -> object:
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Model | None = None,
+    ) -> HttpResponse:
         form = context["adminform"].form
         form.instance.unusable = set(form.errors)
         if FORESEE in getattr(request, "draft", {}):
             form.instance.foreseen = self._foreseen(request, form)
-        return super().render_change_form(request, context, *args, **kwargs)
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
     @admin.display(description=_("before saving"))
     def what_would_change(self, draft: object) -> str:
@@ -116,10 +128,10 @@ class LiveAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             return refusal.sentences
 
 
-class SwitchesMany(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+class SwitchesMany(ModelAdmin):
     """A list whose rows can be switched on and off together, with a reason: `switch` calls the service."""
 
-    actions: ClassVar[Any] = ["switch_on", "switch_off"]
+    actions: Sequence[str] | None = ("switch_on", "switch_off")
 
     def switch(self, row: Any, *, enabled: bool, by: Actor, reason: str) -> None:
         raise NotImplementedError
