@@ -6,6 +6,8 @@ browser that is signed in.
 
 from __future__ import annotations
 
+from typing import cast
+
 from csp.middleware import CSPMiddleware
 from django.conf import settings
 from django.core.handlers.base import BaseHandler
@@ -33,7 +35,8 @@ class ApiCalls:
     def __init__(self, get_response: Next) -> None:
         self.get_response = get_response
         # the host and the length; the language of texts; who is named in histories
-        self.short_way = CommonMiddleware(LocaleMiddleware(HistoryRequestMiddleware(_Views().get_view())))
+        chain = CommonMiddleware(LocaleMiddleware(HistoryRequestMiddleware(_Views().get_view())))
+        self.short_way = cast(Next, chain)
         self._headers = {secure: _headers_by_settings(secure) for secure in (False, True)}
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -63,13 +66,13 @@ class _Views(BaseHandler):
         return found
 
     def load_middleware(self, is_async: bool = False) -> None:
-        self._view_middleware = []
-        self._template_response_middleware = []
+        self._view_middleware: list[object] = []
+        self._template_response_middleware: list[object] = []
         self._exception_middleware = [RefusalsAsPages(self.get_response).process_exception]
 
     def get_view(self) -> Next:
         self.load_middleware()
-        return convert_exception_to_response(self._get_response)
+        return cast(Next, convert_exception_to_response(self._get_response))  # type: ignore[attr-defined]  # not in the stubs
 
 
 def _headers_by_settings(secure: bool) -> dict[str, str]:
@@ -77,7 +80,6 @@ def _headers_by_settings(secure: bool) -> dict[str, str]:
     request = HttpRequest()
     request.path = request.path_info = "/api/"
     request.META = {"HTTP_X_FORWARDED_PROTO": "https"} if secure else {}
-    answer = SecurityMiddleware(CSPMiddleware(XFrameOptionsMiddleware(lambda _request: HttpResponse())))(
-        request
-    )
+    chain = SecurityMiddleware(CSPMiddleware(XFrameOptionsMiddleware(lambda _request: HttpResponse())))
+    answer = cast(Next, chain)(request)
     return {name: value for name, value in answer.headers.items() if name != "Content-Type"}

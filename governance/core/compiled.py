@@ -117,12 +117,12 @@ class _Reader:
     """Makes of rows what a queryset's own iterable makes of them, by what is worked out once here."""
 
     def __init__(self, queryset: Any, compiler: Any) -> None:
-        shapes = {
+        shapes: dict[Any, Callable[[Any], Any]] = {
             ModelIterable: self._instance,
             ValuesListIterable: tuple,
             FlatValuesListIterable: itemgetter(0),
         }
-        self._shape: Callable[[Any], Any] = shapes[queryset._iterable_class]
+        self._shape = shapes[queryset._iterable_class]
         self._columns = compiler.col_count
         columns = [column[0] for column in compiler.select[: compiler.col_count]]
         self._converters = [
@@ -135,7 +135,9 @@ class _Reader:
             self._own = slice(selected[0], selected[-1] + 1)
             self._names = [column[0].target.attname for column in compiler.select[self._own]]
             self._annotations = compiler.annotation_col_map or {}
-            self._related = get_related_populators(compiler.klass_info, compiler.select, DEFAULT_DB_ALIAS)
+            self._related = get_related_populators(  # type: ignore[call-arg]  # the stubs are the next Django's
+                compiler.klass_info, compiler.select, DEFAULT_DB_ALIAS
+            )
 
     def __call__(self, rows: list[Any], connection: Any) -> list[Any]:
         if not self._converters:
