@@ -1,1 +1,1 @@
-"""Django's backend for PostgreSQL, with two per-request operations made cheaper."""
+"""Django's backend for PostgreSQL, with three per-request operations made cheaper."""

@@ -6,7 +6,10 @@ import select
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.backends.postgresql import base
+from django.db.backends.postgresql import base, operations
+from psycopg import Cursor
+from psycopg.errors import FeatureNotSupported
+from psycopg.pq import TransactionStatus
 from psycopg.types.datetime import TimestamptzLoader
 
 
@@ -23,13 +26,50 @@ class UtcLoader(TimestamptzLoader):
         return at if at.tzinfo is UTC else at.astimezone(UTC)
 
 
+class PreparedCursor(Cursor[Any]):
+    """Runs prepared statements: the server parses each once per connection, and plans it a few times."""
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+        connection = self.connection
+        connection.prepare_threshold = 0  # for this cursor alone: Django's put values into the SQL
+        try:
+            return super().execute(query, params, **options)
+        except FeatureNotSupported:  # a migration changed a column of the answer since it was prepared
+            if connection.info.transaction_status is not TransactionStatus.IDLE:
+                raise  # rolling back forgets what was prepared
+            connection.execute("DEALLOCATE ALL")
+            return super().execute(query, params, **options)
+        finally:
+            connection.prepare_threshold = None
+
+
+class DatabaseOperations(operations.DatabaseOperations):
+    """Shows what a prepared statement was, with its values, to whoever captures queries."""
+
+    def last_executed_query(self, cursor: Any, sql: Any, params: Any) -> Any:
+        if isinstance(cursor, PreparedCursor):
+            return self.compose_sql(sql, params)
+        return super().last_executed_query(cursor, sql, params)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Checks an open connection before reusing it, without a query to the server."""
+    """Checks an open connection before reusing it, without a query; has cursors for prepared statements."""
+
+    ops_class = DatabaseOperations
 
     def get_new_connection(self, conn_params: dict[str, object]) -> object:
         connection = super().get_new_connection(conn_params)
         connection.adapters.register_loader("timestamptz", UtcLoader)
         return connection
+
+    def prepared_cursor(self) -> Any:
+        """Return a cursor for statements that stay the same: planning them takes longer than most run."""
+        self.close_if_health_check_failed()
+        self.ensure_connection()
+        with self.wrap_database_errors:
+            return self._prepare_cursor(  # type: ignore[attr-defined]  # not in the stubs
+                PreparedCursor(self.connection)
+            )
 
     def is_usable(self) -> bool:
         """Return whether the connection works; a server that closed it leaves a message to be read."""

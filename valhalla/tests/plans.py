@@ -13,6 +13,8 @@ from typing import Any
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from valhalla.postgres.base import PreparedCursor
+
 READS_OR_WRITES = re.compile(r"[\s(]*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 
 
@@ -64,18 +66,46 @@ def undone() -> Iterator[None]:
 
 
 def plans_of(work: Callable[[], object]) -> list[Plan]:
-    """Do the work to learn its statements, take it back, and have each of them explained as it runs again."""
-    with CaptureQueriesContext(connection) as told, undone():
+    """Do the work to learn its statements, take it back, and have each of them explained as it runs again.
+
+    A prepared statement is explained twice: with its values, and as it is planned for whatever values come.
+    """
+    prepared: list[tuple[str, list[object]]] = []
+
+    def note(execute: Callable[..., object], sql: str, params: object, many: bool, context: Any) -> object:
+        if isinstance(context["cursor"].cursor, PreparedCursor):
+            prepared.append((sql, list(params)))  # type: ignore[call-overload]  # a tuple, as it is executed
+        return execute(sql, params, many, context)
+
+    with CaptureQueriesContext(connection) as told, connection.execute_wrapper(note), undone():
         work()
     found = []
     with undone(), connection.cursor() as cursor:
         for query in told.captured_queries:
             if READS_OR_WRITES.match(query["sql"]):
-                cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {query['sql']}")
-                ((explained,),) = cursor.fetchall()
-                tree = json.loads(explained) if isinstance(explained, str) else explained
-                found.append(Plan.of(query["sql"], tree[0]["Plan"]))
+                found.append(_explained(cursor, query["sql"], query["sql"]))
+        cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        for sql, values in prepared:
+            cursor.execute(f"PREPARE explained AS {_numbered(sql)}")
+            literals = cursor.cursor.mogrify(", ".join(["%s"] * len(values)), values)
+            found.append(
+                _explained(cursor, f"EXECUTE explained ({literals})" if values else "EXECUTE explained", sql)
+            )
+            cursor.execute("DEALLOCATE explained")
     return found
+
+
+def _numbered(sql: str) -> str:
+    """Return a statement with $1, $2, … for its placeholders, as PREPARE takes it."""
+    first, *others = sql.split("%s")
+    return (first + "".join(f"${number}{text}" for number, text in enumerate(others, 1))).replace("%%", "%")
+
+
+def _explained(cursor: Any, statement: str, sql: str) -> Plan:
+    cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}")
+    ((explained,),) = cursor.fetchall()
+    tree = json.loads(explained) if isinstance(explained, str) else explained
+    return Plan.of(sql, tree[0]["Plan"])
 
 
 def rows_by_table() -> dict[str, int]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
-from django.db import DataError, connections
+from django.db import DataError, NotSupportedError, connections, transaction
+
+from governance.core.compiled import CompiledQuery, Param
+from governance.models import MarketPolicy
+from valhalla.tests.plans import plans_of
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
@@ -22,11 +27,15 @@ def ask(sql: str, *values: object) -> Any:
         return cursor.fetchone()[0]
 
 
-def ask_as_another(sql: str, *values: object) -> object:
+def another() -> psycopg.Connection[tuple[object, ...]]:
     names = {"host": "HOST", "port": "PORT", "user": "USER", "dbname": "NAME", "password": "PASSWORD"}
     settings = mine().settings_dict
     known = {name: settings[key] for name, key in names.items() if settings[key]}
-    with psycopg.connect(**known, autocommit=True) as other:
+    return psycopg.connect(**known, autocommit=True)
+
+
+def ask_as_another(sql: str, *values: object) -> object:
+    with another() as other:
         return other.execute(sql.encode(), values).fetchone()[0]  # type: ignore[index]  # always a row
 
 
@@ -74,3 +83,48 @@ def test_it_is_the_same_instant_where_the_session_has_another_zone() -> None:
 def test_what_no_python_date_can_hold_is_an_error_as_ever(text: str) -> None:
     with pytest.raises(DataError):
         ask("SELECT %s::timestamptz", text)
+
+
+# --- prepared statements ------------------------------------------------------------------------------------
+
+
+@CompiledQuery
+def zone_of() -> Any:
+    return MarketPolicy.objects.filter(province=Param("province")).values_list("timezone", flat=True)
+
+
+def prepared() -> object:
+    return ask("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%%timezone%%'")
+
+
+def test_a_compiled_query_is_prepared_once_on_a_connection() -> None:
+    mine().close()
+    for province in ("ON", "QC", "it's"):
+        zone_of(province=province)
+    assert prepared() == 1
+
+
+def test_its_plan_is_asked_with_its_values_and_for_whatever_values_come() -> None:
+    plans = plans_of(lambda: zone_of(province="it's %"))
+    assert [re.findall(r'"province" = (.*) ORDER', plan.sql) for plan in plans] == [["'it''s %'"], ["%s"]]
+    assert all("governance_marketpolicy" in {*plan.read} for plan in plans)
+
+
+def make_zones_hold(most: int) -> None:
+    with another() as other:
+        other.execute(
+            f"ALTER TABLE governance_marketpolicy ALTER COLUMN timezone TYPE varchar({most})".encode()
+        )
+
+
+def test_one_prepared_before_a_migration_changed_its_column_answers_after_it() -> None:
+    zone_of(province="ON")
+    make_zones_hold(50)
+    try:
+        with pytest.raises(NotSupportedError), transaction.atomic():
+            zone_of(province="ON")
+        assert zone_of(province="ON") == [""]
+    finally:
+        make_zones_hold(40)
+    assert zone_of(province="ON") == [""]
+    assert prepared() == 1
