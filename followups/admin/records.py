@@ -20,6 +20,7 @@ from governance.core.admin.display import as_share, column
 from governance.core.admin.filters import one_of
 from governance.core.channels import CHANNEL_CHOICES
 from governance.core.places import Province
+from governance.core.request_values import RequestValue
 
 GROUPED = {
     "ALL": _("all together"),
@@ -65,15 +66,12 @@ class InboundContactAdmin(ReadOnlyAdmin):
 LOOKED_UP_BY = {"PHONE": _("phone"), "EMAIL": _("e-mail"), "LEAD": _("lead id")}
 REVIEW = "followups.review_lookups"
 MOST_SHOWN = 50  # bursts above the list
+BURSTS: RequestValue[list[Burst]] = RequestValue("lookup_bursts")
 
 
 def bursts_of(request: HttpRequest) -> list[Burst]:
     """Return the bursts of the last three days, queried once per request; none without the permission."""
-    if not hasattr(request, "lookup_bursts"):
-        may = request.user.has_perm(REVIEW)
-        request.lookup_bursts = bursts_at(timezone.now()) if may else []  # type: ignore[attr-defined]  # read here alone
-    found: list[Burst] = request.lookup_bursts  # type: ignore[attr-defined]  # set above
-    return found
+    return BURSTS.once(request, lambda: bursts_at(timezone.now()) if request.user.has_perm(REVIEW) else [])
 
 
 class BurstFilter(admin.SimpleListFilter):

@@ -23,6 +23,7 @@ from governance.core.admin.careful import CarefulAdmin
 from governance.core.admin.display import column
 from governance.core.admin.live import MOST_SWITCHED, SwitchesMany, live, sentences
 from governance.core.places import ALL, ZONES, Place
+from governance.core.request_values import RequestValue
 from governance.market.forms import PolicyForm, typed_from
 from governance.market.models import MarketName, MarketPolicy, ScheduledChange
 from governance.market.pictures import laws_of, small_week
@@ -44,6 +45,7 @@ from governance.market.wording import (
     week_in_words,
 )
 
+SCHEDULED: RequestValue[ScheduledChange | None] = RequestValue("scheduled")  # from serve to _after_scheduling
 TYPED_AS = {
     "channels_allowed": "channels",
     "min_lead_score_to_contact": "min_score",
@@ -178,7 +180,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
             expected_version=expected,
             **_changed(obj),
         )
-        request.scheduled = scheduled  # type: ignore[attr-defined]  # read by _after_scheduling
+        SCHEDULED.put(request, scheduled)
         return obj
 
     def response_add(
@@ -190,9 +192,9 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
         return self._after_scheduling(request) or super().response_change(request, obj)
 
     def _after_scheduling(self, request: HttpRequest) -> HttpResponse | None:
-        if not hasattr(request, "scheduled"):
+        if not SCHEDULED.is_on(request):
             return None
-        if request.scheduled is None:
+        if SCHEDULED.of(request) is None:
             self.message_user(
                 request, gettext("Nothing would change then, so nothing was scheduled."), messages.WARNING
             )

@@ -25,6 +25,7 @@ from governance.accounts.rules import SCOPES
 from governance.accounts.services import (
     MAX_DAYS,
     MOST_AT_ONCE,
+    Issued,
     issue_token,
     revoke_token,
 )
@@ -35,6 +36,7 @@ from governance.core.admin.base import (
     by_of,
 )
 from governance.core.admin.display import column
+from governance.core.request_values import RequestValue
 
 
 class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
@@ -60,6 +62,9 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at r
     class Meta:
         model = ApiToken
         fields = ("user", "label", "scopes", "calls_per_minute")
+
+
+ISSUED: RequestValue[Issued] = RequestValue("issued")  # from serve to response_add
 
 
 @admin.register(ApiToken)
@@ -135,13 +140,13 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
             label=obj.label,
             calls_per_minute=obj.calls_per_minute,
         )
-        request.issued = issued  # type: ignore[attr-defined]  # shown by response_add
+        ISSUED.put(request, issued)
         return issued.token
 
     def response_add(
         self, request: HttpRequest, obj: object, post_url_continue: object = None
     ) -> HttpResponse:
-        issued = request.issued  # type: ignore[attr-defined]  # set by serve
+        issued = ISSUED.required(request)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

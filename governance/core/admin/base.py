@@ -38,6 +38,7 @@ from governance.core import hooks
 from governance.core.actors import Actor
 from governance.core.errors import Refused
 from governance.core.reasons import LEAST, too_short
+from governance.core.request_values import RequestValue, correlation_id_of
 from governance.core.strict_json import read_json
 from governance.core.versions import BOOKKEEPING, Versioned, restored
 
@@ -54,6 +55,8 @@ WHY_AND_VERSION: tuple[tuple[StrPromise, _FieldOpts], ...] = (
     (_("Why"), {"fields": ("change_reason", "seen_version")}),
     (_("This version"), {"fields": VERSION}),
 )
+REFUSAL: RequestValue[Refused] = RequestValue("refusal")
+SHOWS_HISTORY: RequestValue[bool] = RequestValue("shows_history")
 LINE = 76  # characters that a form's text area shows without wrapping
 
 
@@ -62,7 +65,7 @@ def by_of(request: HttpRequest) -> Actor:
     user = request.user
     if isinstance(user, AnonymousUser):
         raise PermissionError("nobody is signed in")
-    return hooks.actor_of(user, correlation_id=str(getattr(request, "correlation_id", "")))
+    return hooks.actor_of(user, correlation_id=correlation_id_of(request))
 
 
 class FirstThousands(Paginator):  # type: ignore[type-arg]  # no subscript at run time
@@ -286,9 +289,9 @@ class ShowsRefusals(ModelAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
-        if not hasattr(request, "refusal"):
+        if not REFUSAL.is_on(request):
             return form
-        refusal: Refused = request.refusal
+        refusal = REFUSAL.required(request)
 
         class Told(form):  # type: ignore[misc,valid-type]  # made by the admin
             def clean(self) -> Any:
@@ -314,7 +317,7 @@ class ShowsRefusals(ModelAdmin):
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
         except Refused as refusal:
-            request.refusal = refusal  # type: ignore[attr-defined]  # read by get_form in the second pass
+            REFUSAL.put(request, refusal)  # read by get_form in the second pass
             return super().changeform_view(request, object_id, form_url, extra_context)
 
 
@@ -352,7 +355,7 @@ class ServiceAdmin(ShowsRefusals, LongList):
         """Leave out, for read-only users, the fields that only the form needs."""
         fieldsets = super().get_fieldsets(request, obj)
         may = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
-        if may and not getattr(request, "shows_history", False):
+        if may and not SHOWS_HISTORY.of(request):
             return fieldsets
         form: Any = self.form
         asked = set(form.base_fields) - {field.name for field in self.model._meta.get_fields()}
@@ -498,7 +501,7 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):
         fields = super().get_readonly_fields(request, obj)
         if issubclass(self.model, Versioned):
             fields = (*fields, *VERSION)
-        if not getattr(request, "shows_history", False):
+        if not SHOWS_HISTORY.of(request):
             return fields
         return tuple({*fields, *(field.name for field in self.model._meta.fields)})
 
@@ -511,7 +514,7 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):
     ) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             raise PermissionDenied  # it would save with view permission only
-        request.shows_history = True  # type: ignore[attr-defined]  # read above
+        SHOWS_HISTORY.put(request, True)
         return super().history_form_view(request, object_id, version_id, extra_context)
 
 

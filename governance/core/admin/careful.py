@@ -17,7 +17,7 @@ from django.template.loader import render_to_string
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from governance.core.admin.base import CONFIRMED, HistoryAdmin, VersionForm, Warned, explained, stamp
+from governance.core.admin.base import CONFIRMED, REFUSAL, HistoryAdmin, VersionForm, Warned, explained, stamp
 from governance.core.admin.live import LiveAdmin, live
 from governance.core.versions import BOOKKEEPING
 
@@ -103,7 +103,7 @@ class CarefulAdmin(LiveAdmin, HistoryAdmin):
     ) -> HttpResponse:
         form = context["adminform"].form
         form.instance.is_typed = form.is_bound
-        refusal = getattr(request, "refusal", None)
+        refusal = REFUSAL.of(request)
         if isinstance(refusal, Warned):
             changes = self.differences_of(self._before(form.instance), form.instance)
             form.errors.pop(NON_FIELD_ERRORS, None)  # shown at the top, with its subject

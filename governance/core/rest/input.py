@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from governance.core import hooks
 from governance.core.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Actor, Role
 from governance.core.errors import Forbidden, Invalid
+from governance.core.request_values import CORRELATION_ID, correlation_id_of
 from governance.core.strict_json import UnreadableJSON, require_usable
 
 CORRELATION = re.compile(f"[!-~]{{1,{CORRELATION_LENGTH}}}")
@@ -116,11 +117,11 @@ def who(request: Request, data: Mapping[str, Any] | None = None) -> Actor:
     django_request = request._request
     correlation_id = str(named.get("correlation_id") or "")
     if correlation_id:
-        django_request.correlation_id = correlation_id  # type: ignore[attr-defined]  # answered by the middleware
+        CORRELATION_ID.put(django_request, correlation_id)  # answered by the middleware
     by = hooks.actor_of(
         user,
         request.auth,
-        correlation_id=correlation_id or str(getattr(django_request, "correlation_id", "")),
+        correlation_id=correlation_id or correlation_id_of(django_request),
     )
     foreign = [
         name
