@@ -15,7 +15,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 from buyers import rules, services
 from buyers.models import Buyer, BuyerFeedbackEvent, BuyerLiquidityNode
 from buyers.transfer import BuyerResource
-from governance.core.admin.base import ReadOnlyAdmin, ServiceAdmin, by_of
+from governance.core.admin.base import ReadOnlyAdmin, RowForm, ServiceAdmin, by_of
 from governance.core.admin.display import amount, column, facts, number
 from governance.core.admin.filters import on_board
 from governance.core.admin.transfer import TransfersRows
@@ -42,7 +42,7 @@ class LabelList(forms.CharField):
         return bool((initial or []) != self.to_python(data))
 
 
-class BuyerForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+class BuyerForm(RowForm):
     """The form of a buyer."""
 
     provinces = forms.MultipleChoiceField(
@@ -168,7 +168,7 @@ COUNTED = on_board(
     (
         "buyer_response",
         _("answers of the last 30 days"),
-        lambda rows, at: rows.answered_since(at - RATES_OVER),  # type: ignore[attr-defined]  # events'
+        lambda rows, at: rows.answered_since(at - RATES_OVER),
     ),
 )
 

@@ -25,6 +25,7 @@ from governance.core.admin.base import (
     FewRows,
     JSONText,
     NamedCells,
+    RowForm,
     ServiceAdmin,
     TellsOfLead,
     by_of,
@@ -76,7 +77,7 @@ class PropertyInline(FewRows, NamedCells, TabularInline):  # type: ignore[misc] 
     )
 
 
-class LeadForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+class LeadForm(RowForm):
     """The form of a lead."""
 
     zone = forms.ChoiceField(

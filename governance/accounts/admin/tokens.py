@@ -31,6 +31,7 @@ from governance.accounts.services import (
 )
 from governance.accounts.wording import ago
 from governance.core.admin.base import (
+    RowForm,
     ServiceAdmin,
     WhyForm,
     by_of,
@@ -39,7 +40,7 @@ from governance.core.admin.display import column
 from governance.core.request_values import RequestValue
 
 
-class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+class TokenForm(RowForm):
     """A new token's label and options."""
 
     scopes = forms.MultipleChoiceField(

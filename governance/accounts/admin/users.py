@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -46,7 +45,15 @@ from governance.accounts.services import (
 from governance.accounts.wording import ROLE_SAYS, roles_in_words
 from governance.core import hooks
 from governance.core.actors import Role, owner_key
-from governance.core.admin.base import ChoosesRows, ReadOnlyAdmin, ShowsRefusals, WhyForm, by_of, reason_field
+from governance.core.admin.base import (
+    ChoosesRows,
+    ReadOnlyAdmin,
+    RowForm,
+    ShowsRefusals,
+    WhyForm,
+    by_of,
+    reason_field,
+)
 from governance.core.admin.display import column
 from governance.core.errors import Invalid, Refused
 from governance.core.moments import moment_in_words
@@ -76,7 +83,7 @@ class PasswordIsKept(UnfoldReadOnlyPasswordHashWidget):
         return context
 
 
-class NewPersonForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+class NewPersonForm(RowForm):
     """A new person. They set their password themselves, with a link; a program sends its token."""
 
     class Meta:

@@ -22,6 +22,7 @@ from governance.core.admin.base import (
     ChoosesRows,
     FewRows,
     NamedCells,
+    RowForm,
     by_of,
 )
 from governance.core.admin.display import column
@@ -42,7 +43,7 @@ def _languages(profile: WorkProfile) -> list[str]:
     return [str(name) for code, name in LANGUAGE_NAMES if code in profile.languages]
 
 
-class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+class WorkProfileForm(RowForm):
     """The form of a work profile."""
 
     provinces = forms.MultipleChoiceField(

@@ -217,7 +217,11 @@ class ChangeReasonForm(forms.Form):
     )
 
 
-class ReasonForm(ChangeReasonForm, forms.ModelForm):  # type: ignore[type-arg]  # the admin sets the model
+class RowForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+    """A form of a row, of the model that its `Meta` or the admin names."""
+
+
+class ReasonForm(ChangeReasonForm, RowForm):
     """A row's form that always requires a reason."""
 
 

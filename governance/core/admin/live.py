@@ -167,12 +167,10 @@ class SwitchesMany(ModelAdmin):
         messages.success(request, text % {"count": done})
         return None
 
+    @admin.action(description=_("Switch on"), permissions=["switch"])
     def switch_on(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
         return self._switch(request, queryset, "switch_on")
 
+    @admin.action(description=_("Switch off"), permissions=["switch"])
     def switch_off(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
         return self._switch(request, queryset, "switch_off")
-
-    switch_on.short_description = _("Switch on")  # type: ignore[attr-defined]  # read by the admin
-    switch_off.short_description = _("Switch off")  # type: ignore[attr-defined]  # as above
-    switch_on.allowed_permissions = switch_off.allowed_permissions = ("switch",)  # type: ignore[attr-defined]  # as above

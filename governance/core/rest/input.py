@@ -20,7 +20,7 @@ from governance.core.strict_json import UnreadableJSON, require_usable
 CORRELATION = re.compile(f"[!-~]{{1,{CORRELATION_LENGTH}}}")
 
 
-class Input(serializers.Serializer):  # type: ignore[type-arg]  # generic over instances, which inputs have none of
+class Input(serializers.Serializer[None]):
     """The base of every POST's input: whom it is done for, and in which call.
 
     An input that `keeps_unknown` also takes parameters that it does not know, as `unknown`.
