@@ -6,12 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.conf import settings as in_use
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from conftest import free_port
 from followups.models import ContactPoint
@@ -178,7 +178,7 @@ def test_an_operator_rotates_the_key_of_the_file_and_drops_the_first(
 
 
 @pytest.mark.django_db
-def test_under_another_key_nobody_is_judged_and_the_process_is_not_ready(settings: Any) -> None:
+def test_under_another_key_nobody_is_judged_and_the_process_is_not_ready(settings: Settings) -> None:
     begin("L-1", phone="416 555 0133")
     assert Client().get("/readyz").status_code == 200
     settings.CONTACT_HASH_KEY = "another-key-" * 6
