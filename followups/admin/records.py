@@ -22,7 +22,7 @@ from governance.core.channels import CHANNEL_CHOICES
 from governance.core.places import Province
 
 GROUPED = {
-    "ALL": _("all together"),
+    "ALL": _("combined"),
     "PROVINCE": _("province"),
     "CHANNEL": _("channel"),
     "STEP": _("step"),
@@ -82,7 +82,7 @@ class BurstFilter(admin.SimpleListFilter):
     title, parameter_name = _("bursts"), "bursts"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        return [("yes", _("People with a burst"))] if request.user.has_perm(REVIEW) else []
+        return [("yes", _("People with a burst of look-ups"))] if request.user.has_perm(REVIEW) else []
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() != "yes":

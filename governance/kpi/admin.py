@@ -46,7 +46,7 @@ class KpiEventAdmin(ReadOnlyAdmin):
         "created_at",
     )
     search_fields = ("correlation_id__exact",)
-    search_help_text = _("A whole correlation id")
+    search_help_text = _("Full correlation id")
     sortable_by = ("created_at",)
     ordering = ("-created_at", "-pk")
     fields = (

@@ -67,8 +67,8 @@ class Figure(models.Model):
     counted_at = models.DateTimeField(_("counted"))
 
     class Meta:
-        verbose_name = _("board figure")
-        verbose_name_plural = _("board figures")
+        verbose_name = _("board metric")
+        verbose_name_plural = _("board metrics")
         ordering = ["name"]
 
     def __str__(self) -> str:
@@ -92,7 +92,7 @@ class Target(Versioned):
         _("target value"),
         max_digits=9,
         decimal_places=4,
-        help_text=_("A rate is a fraction from 0 to 1, such as 0.9; of throttles it is their number."),
+        help_text=_("A rate is a fraction from 0 to 1, such as 0.9; for throttles it is their number."),
     )
 
     class Meta:

@@ -107,7 +107,7 @@ def test_lists_that_end_soon_are_counted_with_their_area_codes(client: Client, p
     with time_machine.travel(AT, tick=False):
         page = client.get(tile.url)
     assert [row.area_code for row in page.context["cl"].result_list] == ["514", "416"]
-    assert "too old: calls are held" in page.content.decode()
+    assert "too old: calls are blocked" in page.content.decode()
 
 
 def test_nobodys_leads_and_tasks_with_an_unknown_owner_are_counted_by_the_job(

@@ -137,8 +137,8 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             {
                 "fields": ("role", "is_active", "is_superuser", "change_reason", "earlier"),
                 "description": _(
-                    "The role applies at once, also to the person’s tokens. Switched off, they can neither "
-                    "sign in nor use a token. The last active manager stays one."
+                    "The role applies at once, also to the person’s tokens. A deactivated person can "
+                    "neither sign in nor use a token. The last active manager cannot be removed."
                 ),
             },
         ),
@@ -259,7 +259,9 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             except Refused as refusal:
                 tell_form(form, refusal)
             else:
-                text = ngettext("%(count)s person marked away.", "%(count)s people marked away.", len(made))
+                text = ngettext(
+                    "%(count)s person marked as off.", "%(count)s people marked as off.", len(made)
+                )
                 messages.success(request, text % {"count": len(made)})
                 return None
         counted: dict[str, int] = {}
@@ -267,9 +269,9 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             counted |= answer
         says = [
             gettext(
-                "While somebody is away, their due tasks are offered to everybody else. Nothing is "
-                "reassigned: what nobody took is theirs again when they are back. A task that they have "
-                "claimed stays with them until the claim ends."
+                "While somebody is off, their due tasks are offered to everybody else. Nothing is "
+                "reassigned: tasks that nobody took are theirs again when they return. A task that "
+                "they have claimed stays with them until the claim ends."
             )
         ]
         rows = [
