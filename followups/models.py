@@ -35,7 +35,7 @@ class Lead(Written, PlaceModel):
         NEW = "NEW", _("new")
         WORKING = "WORKING", _("working")
         NOT_NOW = "NOT_NOW", _("not now")
-        HANDED_OVER = "HANDED_OVER", _("handed over")
+        HANDED_OVER = "HANDED_OVER", _("handed off")
         WON = "WON", _("won")
         DEAD = "DEAD", _("dead")
 
@@ -273,7 +273,7 @@ class LadderTemplate(PlaceModel, Versioned):
     enabled = models.BooleanField(_("enabled"), default=True)
     steps = models.JSONField(_("steps"), default=default_steps)
     rest_days = models.PositiveSmallIntegerField(
-        _("days of rest"),
+        _("pause before nurture (days)"),
         null=True,
         blank=True,
         validators=[MaxValueValidator(730)],
@@ -368,7 +368,7 @@ class FollowUpTask(Written):
     class Kind(models.TextChoices):
         LADDER = "LADDER", _("ladder")
         CALLBACK = "CALLBACK", _("callback")
-        HANDOVER = "HANDOVER", _("handover")
+        HANDOVER = "HANDOVER", _("handoff")
 
     class Status(models.TextChoices):
         OPEN = "OPEN", _("open")
@@ -389,7 +389,7 @@ class FollowUpTask(Written):
         PAGE_BUTTON = "PAGE_BUTTON", _("page")
         DIALER = "DIALER", _("dialer")
         PROVIDER = "PROVIDER", _("provider")
-        TYPED = "TYPED", _("typed")
+        TYPED = "TYPED", _("entered")
 
     lead = models.ForeignKey(Lead, models.PROTECT, related_name="tasks", verbose_name=_("lead"))
     ladder = models.ForeignKey(  # found by its unique steps
@@ -452,7 +452,7 @@ class FollowUpTask(Written):
     )
     origin = models.ForeignKey(
         "self", models.SET_NULL, related_name="+", null=True, blank=True, editable=False, db_index=False,
-        verbose_name=_("promised in"),
+        verbose_name=_("scheduled in"),
     )  # fmt: skip
     note = models.TextField(_("note"), blank=True, default="", max_length=4000)
     contacted_at = models.DateTimeField(_("contacted"), null=True, blank=True)
@@ -629,7 +629,7 @@ class OptOutPress(models.Model):
     previous = models.CharField(max_length=12, choices=FollowUpTask.Outcome.choices, blank=True, default="")
     was_open = models.BooleanField(default=False)
     stopped = models.JSONField(default=dict)
-    undone_at = models.DateTimeField(_("taken back"), null=True, blank=True)
+    undone_at = models.DateTimeField(_("undone"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("opt-out by key")

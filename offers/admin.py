@@ -191,7 +191,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": ("created_at", "lead_id", "province", "market_told", "property_type", "state")}),
         (
-            _("Figures"),
+            _("Amounts"),
             {
                 "fields": (
                     "worth",

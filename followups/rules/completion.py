@@ -165,7 +165,7 @@ def check_next(completion: Completion, at: datetime) -> None:
         raise Invalid({"next": [_("Only a lead you spoke with, or who replied, can have a next step.")]})
     if completion.next in (CALLBACK, NOT_NOW):
         if completion.next_at is None:
-            raise Invalid({"next_at": [_("Say when.")]})
+            raise Invalid({"next_at": [_("Enter a time.")]})
         if completion.next_at < at or completion.next_at > at + LONGEST_PROMISE:
             raise Invalid({"next_at": [_("A time in the next two years is needed.")]})
     if completion.next == HANDOVER and completion.next_at and completion.next_at > at + LONGEST_HANDOVER:

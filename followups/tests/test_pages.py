@@ -199,7 +199,7 @@ def test_next_puts_the_same_task_in_front_however_often_it_is_asked(sign_in: Sig
 def test_where_nothing_may_be_contacted_next_says_so(sign_in: SignIn, clock: time_machine.Traveller) -> None:
     begin("L-1")
     clock.move_to(NIGHT)
-    assert "Nothing in your work profile may be contacted now" in text(sign_in().post("/followups/next/"))
+    assert "No lead in your work profile may be contacted now" in text(sign_in().post("/followups/next/"))
 
 
 def test_what_is_held_can_be_given_back_and_is_kept_while_the_page_is_open(
@@ -210,7 +210,7 @@ def test_what_is_held_can_be_given_back_and_is_kept_while_the_page_is_open(
     services.claim_due(by=by_user(User.objects.get(username="vera")), at=NOW + timedelta(minutes=1))
     client.post(page(tasks[0], "release"))
     assert FollowUpTask.objects.filter(claimed_by="vera").count() == 2
-    assert "no longer held" in text(client.post(page(tasks[0], "release"), follow=True))
+    assert "no longer had this task claimed" in text(client.post(page(tasks[0], "release"), follow=True))
     clock.shift(timedelta(minutes=10))
     assert client.post(page(tasks[1], "renew")).status_code == 204
     tasks[1].refresh_from_db()
@@ -340,11 +340,11 @@ def test_a_callback_is_promised_in_the_leads_own_time(sign_in: SignIn) -> None:
 @pytest.mark.parametrize(
     ("said", "field", "words"),
     [
-        ({"outcome": "REPLIED", "next": "CALLBACK"}, "next_at", "Say when."),
+        ({"outcome": "REPLIED", "next": "CALLBACK"}, "next_at", "Enter a time."),
         (
             {"outcome": "SENT", "next": "CALLBACK", "next_at": "2026-11-26T14:30"},
             "next",
-            "A next step is possible only for a lead who was",
+            "Only a lead you spoke with, or who replied",
         ),
         ({"outcome": "SENT", "contacted_at": "2026-11-24T23:00"}, "contacted_at", "in the future"),
         ({"outcome": "SENT", "contacted_at": "2026-11-24T09:30"}, "note", "needs a note"),
@@ -688,7 +688,7 @@ def test_who_asks_for_a_task_at_night_is_told_when_work_opens(
     begin("L-1")
     clock.move_to(NIGHT)
     answer = text(sign_in("VA", "vera").post("/followups/next/", headers=PART))
-    assert "Nothing in your work profile may be contacted now" in answer
+    assert "No lead in your work profile may be contacted now" in answer
     assert "Work resumes tomorrow 09:00 (Toronto) with 1 task. 1 due task is waiting." in answer
 
 

@@ -18,8 +18,8 @@ from governance.core.hours import DAYS, Window, hours_in_words
 
 ROLE_SAYS = {
     Role.VA: _(
-        "sees their own leads and unassigned ones, works their tasks, starts follow-ups, records inbound "
-        "contacts and do-not-contact wishes, and notes what buyers answer."
+        "sees their own leads and unassigned ones, works their tasks, starts follow-ups, "
+        "records inbound contacts and do-not-contact requests, and records buyers’ responses."
     ),
     Role.CLOSER: _(
         "does what a virtual assistant does, sees every lead, buyer and metric, computes "

@@ -263,7 +263,7 @@ class ConsentStatement(Versioned):
 class DoNotCallImport(Written, AppendOnly):
     """An import of the national do-not-call list: its day, how many numbers, how many were new."""
 
-    list_date = models.DateField(_("list of"))
+    list_date = models.DateField(_("list dated"))
     file_digest = models.CharField(_("file’s digest"), max_length=DIGEST_LENGTH)
     numbers = models.PositiveIntegerField(_("numbers"))
     added = models.PositiveIntegerField(_("new"))
@@ -299,7 +299,7 @@ class AreaCodeList(models.Model):
     """
 
     area_code = models.CharField(_("area code"), max_length=3, primary_key=True)
-    list_date = models.DateField(_("list of"))
+    list_date = models.DateField(_("list dated"))
     since = models.DateTimeField(_("imported"))
     previous_date = models.DateField(_("previous list dated"), null=True, blank=True)
     source = models.ForeignKey(DoNotCallImport, models.PROTECT, related_name="+", verbose_name=_("import"))
@@ -356,7 +356,7 @@ class ContactDecision(Written, AppendOnly):
         COMPLETE = "COMPLETE", _("complete")
         SEND = "SEND", _("send")
 
-    door = models.CharField(_("asked at"), max_length=8, choices=Door.choices)
+    door = models.CharField(_("checked at"), max_length=8, choices=Door.choices)
     lead_id = models.CharField(_("lead"), max_length=64, blank=True, default="")
     task_id = models.BigIntegerField(_("task"), null=True)
     phone_digest = models.CharField(max_length=DIGEST_LENGTH, blank=True, default="")

@@ -107,5 +107,5 @@ class FigureAdmin(ReadOnlyAdmin):
     fields = ("name", "called", "told", "value", "counted_at")
     ordering = ("name",)
 
-    called = column(_("figure"), lambda figure: figure_label(figure.name), ordering="name")
+    called = column(_("metric"), lambda figure: figure_label(figure.name), ordering="name")
     told = column(_("value"), lambda figure: figure_in_words(figure.value))

@@ -62,7 +62,7 @@ class KpiEvent(Written, AppendOnly):
 class Figure(models.Model):
     """A metric of the operations board that takes too long to compute on request, as last computed."""
 
-    name = models.CharField(_("figure"), max_length=60, unique=True)
+    name = models.CharField(_("metric"), max_length=60, unique=True)
     value = models.JSONField(_("value"))
     counted_at = models.DateTimeField(_("counted"))
 
@@ -86,7 +86,7 @@ class Target(Versioned):
         MORE_THAN = MORE_THAN, _("above")
         AT_MOST = AT_MOST, _("at most")
 
-    metric = models.CharField(_("figure"), max_length=40, unique=True, choices=METRIC_CHOICES)
+    metric = models.CharField(_("metric"), max_length=40, unique=True, choices=METRIC_CHOICES)
     comparison = models.CharField(_("should be"), max_length=10, choices=Comparison)
     value = models.DecimalField(
         _("target value"),

@@ -188,7 +188,7 @@ def test_one_that_learns_says_when_it_arms(desk: Any) -> None:
 @pytest.mark.usefixtures("_that_morning")
 def test_the_page_speaks_french(desk: Any) -> None:
     page = desk().get(page_of(fired()), HTTP_ACCEPT_LANGUAGE="fr").content.decode()
-    assert "Pourquoi il s’est déclenché" in page
+    assert "Pourquoi elle s’est déclenchée" in page
     assert "soit 56\xa0% de moins que 90\xa0% pendant les 20 jours avec événements" in page
     assert "limite\xa0: 72\xa0%" in page
 

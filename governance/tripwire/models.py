@@ -107,7 +107,7 @@ class RegressionPolicy(Versioned):
         ),
     )
     action = models.CharField(
-        _("what it does"),
+        _("action"),
         max_length=11,
         choices=Action.choices,
         default=Action.NOTIFY,
@@ -213,9 +213,9 @@ class RegressionFiring(Written):
         RegressionPolicy, models.PROTECT, related_name="firings", verbose_name=_("tripwire")
     )
     tripped_at = models.DateTimeField(_("fired"))
-    action = models.CharField(_("what it did"), max_length=11, choices=RegressionPolicy.Action.choices)
+    action = models.CharField(_("action taken"), max_length=11, choices=RegressionPolicy.Action.choices)
     engine = models.CharField(_("engine"), max_length=ENGINE_LENGTH, blank=True, default="")
-    seen = models.JSONField(_("what it saw"), default=dict)
+    seen = models.JSONField(_("observed values"), default=dict)
     released_at = models.DateTimeField(_("reset on"), null=True, blank=True)
     released_by = models.CharField(_("reset by"), max_length=ACTOR_LENGTH, blank=True, default="")
     reason = models.TextField(_("reason"), blank=True, default="")

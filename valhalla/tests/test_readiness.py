@@ -375,7 +375,7 @@ def test_lists_that_end_within_a_week_are_warned_about_by_area_code(production: 
     listed("604", date(2026, 10, 23))
     told = found("do_not_call_list_fresh")
     assert [one.detail["area_codes"] for one in told] == [["604"], ["902", "514"]]
-    assert "calls are held" in told[0].message
+    assert "calls are blocked" in told[0].message
     state_exempt_calls("604", True, by=BY, at=NOW, reason="Only people who asked us.")
     assert [one.detail["area_codes"] for one in found("do_not_call_list_fresh")] == [["902", "514"]]
 

@@ -241,7 +241,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
                 row.instance.marked_by = by_of(request).working_name
         super().save_formset(request, form, formset, change)
 
-    @action(description=_("Mark away"), permissions=["change"])
+    @action(description=_("Mark as off"), permissions=["change"])
     def mark_away(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         form = AwayForm(request.POST if "apply" in request.POST else None)
         people = _people(queryset)
@@ -382,5 +382,7 @@ class GroupAdmin(ReadOnlyAdmin):
     def called(self, group: Group) -> str:
         return capfirst(str(Role(group.name).label)) if group.name in Role else group.name
 
-    may = column(_("may do"), lambda group: str(ROLE_SAYS[Role(group.name)]) if group.name in Role else "–")
+    may = column(
+        _("permissions"), lambda group: str(ROLE_SAYS[Role(group.name)]) if group.name in Role else "–"
+    )
     people = column(_("people"), lambda group: group.user_set.count())
