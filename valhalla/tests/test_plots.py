@@ -71,7 +71,7 @@ def test_the_page_draws_what_was_counted_in_bounded_queries(
     assert '<th scope="row">2</th><td class="number">60</td><td class="number">25\xa0%</td>' in page
     assert "33.3" in page
     assert '<th scope="row">QC LAVAL</th>' in page
-    assert "style=" not in page.split('class="board metrics"')[1].split("</main>")[0].split("<script")[0]
+    assert "style=" not in page.split('class="board figures"')[1].split("</main>")[0].split("<script")[0]
 
 
 def test_offers_are_counted_by_market_with_what_became_of_them_and_their_multiplier() -> None:

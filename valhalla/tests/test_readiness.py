@@ -231,7 +231,7 @@ RED: list[tuple[str, Callable[[Any], Any], str]] = [
     ("market_policies_present", no_windows, "PE"),
     ("consent_stated", lambda s: ConsentStatement.objects.filter(channel="EMAIL").delete(), "EMAIL"),
     ("area_codes_covered", a_call_without_a_list, "604"),
-    ("migrations_applied", pending_migration, "1 migration waits"),
+    ("migrations_applied", pending_migration, "1 migration is pending"),
     ("migrations_applied", migration_of_a_newer_release, "start that release"),
     ("zone_data_current", old_zone_data, "tzdata"),
     ("jobs_alive", late_jobs, "2026-11-24 14:55"),
