@@ -41,6 +41,7 @@ from governance.market.services import (
 from governance.models import User
 from governance.tests.factories import NOW
 from governance.tests.minute_walker import Hours, Succession, World
+from valhalla.testing import quick
 
 MakeBy = Callable[..., Actor]
 Api = Callable[..., APIClient]
@@ -501,7 +502,7 @@ def compare(lives: int, run_seed: int, manager: Actor) -> None:
 
 
 def test_on_random_timelines_the_gate_agrees_with_a_judge_of_its_own(by: MakeBy, seed: int) -> None:
-    compare(40, seed, by("MANAGER"))
+    compare(quick(24), seed, by("MANAGER"))
 
 
 @pytest.mark.long

@@ -22,7 +22,7 @@ from valhalla.tests.verbs import (
     verbs,
 )
 
-pytestmark = pytest.mark.both
+pytestmark = pytest.mark.once
 
 PROD, SANDBOX, OBSERVE = Execution.PROD_EXEC, Execution.SANDBOX_EXEC, Execution.OBSERVE_ONLY
 
