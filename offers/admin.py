@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin
 from django.db import models
@@ -187,7 +187,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
     search_fields = ("lead_id__startswith", "correlation_id__startswith", "actor__startswith")
     search_help_text = _("Lead, correlation id or person (starts with)")
     ordering = ("-id",)
-    inlines: ClassVar[list[object]] = [OutcomeInline]
+    inlines = (OutcomeInline,)
     fieldsets = (
         (None, {"fields": ("created_at", "lead_id", "province", "market_told", "property_type", "state")}),
         (
@@ -228,7 +228,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
     highest = in_cad("mao", _("highest allowable offer"))
     recommended = in_cad("recommended_offer", _("recommended offer"))
 
-    def get_queryset(self, request: HttpRequest) -> object:
+    def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).with_names()
 
     market_told = column(_("market"), "market_name", ordering="market_key")

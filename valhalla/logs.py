@@ -53,7 +53,7 @@ class OneLine(logging.Formatter):
         return [f"    {escaped(line)}" for line in text.split("\n")]
 
 
-class ServerLog(Logger):  # type: ignore[misc]  # gunicorn has no types
+class ServerLog(Logger):
     """The web server's own log, escaped like ours."""
 
     def setup(self, cfg: object) -> None:

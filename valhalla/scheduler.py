@@ -25,7 +25,7 @@ END_SECONDS = 3.0
 AGAIN_IN = 5.0  # seconds until a scheduler that may not or cannot fire tries again
 
 
-class Entry(ModelEntry):  # type: ignore[misc]  # django-celery-beat has no types
+class Entry(ModelEntry):
     """A job's row, of which a run updates only when it ran.
 
     Saving all of it, as the library does, would undo a pause set meanwhile. A last run in the future was
@@ -44,7 +44,7 @@ class Entry(ModelEntry):  # type: ignore[misc]  # django-celery-beat has no type
         PeriodicTasks.update_changed()
 
 
-class LeasedScheduler(DatabaseScheduler):  # type: ignore[misc]  # django-celery-beat has no types
+class LeasedScheduler(DatabaseScheduler):
     """A database scheduler that fires only while it holds the scheduler's lease row."""
 
     Entry = Entry

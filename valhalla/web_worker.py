@@ -35,7 +35,7 @@ TOO_MANY = (
 )
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+class Worker(ThreadWorker):
     """Reads whole requests, within a time limit, before calling Django."""
 
     def get_thread_pool(self) -> ThreadPoolExecutor:

@@ -25,6 +25,7 @@ from governance.core.admin.base import (
     FewRows,
     JSONText,
     NamedCells,
+    RowForm,
     ServiceAdmin,
     TellsOfLead,
     by_of,
@@ -76,7 +77,7 @@ class PropertyInline(FewRows, NamedCells, TabularInline):  # type: ignore[misc] 
     )
 
 
-class LeadForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+class LeadForm(RowForm):
     """The form of a lead."""
 
     zone = forms.ChoiceField(
@@ -145,7 +146,7 @@ class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
 
     person_kind = LEAD
     lead_key = "external_id"
-    actions_detail: ClassVar[Any] = ["time_line", "erase"]
+    actions_detail = ("time_line", "erase")
     form = LeadForm
     list_display = (
         "external_id",
@@ -164,10 +165,10 @@ class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
     search_fields = ("external_id__startswith", "name")
     search_help_text = _("Lead id (starts with), part of the name, or a whole phone number or e-mail address")
     ordering = ("-created_at", "-id")
-    inlines: ClassVar[list[object]] = [ContactPointInline, PropertyInline]
+    inlines = (ContactPointInline, PropertyInline)
     readonly_fields = ("created_at", "updated_at", "actor", "acting_for", "correlation_id")
     fixed = ("external_id",)
-    fieldsets = (
+    fieldsets: ClassVar[Any] = (
         *((title, {"fields": columns_of(group)}) for group, title in GROUPS.items()),
         (_("Dates"), {"fields": ("created_at", "updated_at", "actor", "acting_for", "correlation_id")}),
     )
@@ -194,7 +195,7 @@ class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
         if any(sign.isdigit() for sign in text) and " " not in text:
             # an id: its index answers, while a part of a name needs a scan of all rows
             return queryset.filter(external_id__startswith=text), False
-        return super().get_search_results(request, queryset, search_term)  # type: ignore[no-any-return]  # untyped
+        return super().get_search_results(request, queryset, search_term)
 
     def serve(self, request: HttpRequest, obj: Lead, form: Any, change: bool) -> Lead:
         return services.save_lead(obj, by=by_of(request), at=timezone.now())

@@ -109,7 +109,7 @@ OF_SLA = on_board(
     (
         "unknown_owner",
         _("open, with an unknown owner"),
-        lambda rows, at: rows.of_unknown_owners(),  # type: ignore[attr-defined]  # tasks'
+        lambda rows, at: rows.of_unknown_owners(),
     ),
 )
 

@@ -23,6 +23,7 @@ from followups.services.waiting import CHANGE_LEAD, rejudge
 from governance.core import hooks
 from governance.core.actors import Actor
 from governance.core.channels import CHANNELS
+from governance.core.compiled import insert_rows
 from governance.core.errors import Invalid
 from governance.core.places import ALL, Place, fold
 from governance.core.verbs import Execution, require_right, verb
@@ -174,7 +175,8 @@ def add_points(lead: Lead, given: Iterable[tuple[str, str]], known: list[Contact
         order += 1
         fresh.append(ContactPoint(lead=lead, kind=kind, value=value, digest=digest, order=order))
     take_stored_digests(fresh)
-    return [*known, *ContactPoint.objects.bulk_create(fresh)]
+    insert_rows(fresh)
+    return [*known, *fresh]
 
 
 def facts_of(lead_id: str) -> hooks.LeadFacts | None:

@@ -22,7 +22,7 @@ from rest_framework.request import Request
 from governance.accounts.lockout import is_address_locked, typed_name
 from governance.accounts.models import ApiToken, User
 from governance.accounts.querysets import tokens_of
-from governance.core import hooks
+from governance.accounts.rules import rights_of_person
 from governance.core.actors import Role
 from governance.core.current import current_request
 from governance.core.rest.rate_limit import seconds_to_wait
@@ -40,7 +40,7 @@ def refuse_locked_address(request: Any, username: str | None) -> None:
         raise PermissionDenied
 
 
-class RoleBackend(AxesStandaloneBackend, ModelBackend):  # type: ignore[misc]  # axes has no types
+class RoleBackend(AxesStandaloneBackend, ModelBackend):
     """Passwords as Django stores them; permissions follow from the role alone, without a query."""
 
     def authenticate(
@@ -62,9 +62,7 @@ class RoleBackend(AxesStandaloneBackend, ModelBackend):  # type: ignore[misc]  #
         return user if user is not None and self.user_can_authenticate(user) else None
 
     def get_all_permissions(self, user_obj: Any, obj: object = None) -> set[str]:
-        if not user_obj.is_active or user_obj.is_anonymous or obj is not None:
-            return set()
-        return set(hooks.rights_of_role(None if user_obj.is_superuser else user_obj.role))
+        return set() if obj is not None else set(rights_of_person(user_obj))
 
     def has_perm(self, user_obj: object, perm: str, obj: object = None) -> bool:
         return perm in self.get_all_permissions(user_obj, obj)
@@ -87,7 +85,7 @@ class TooManyCalls(exceptions.APIException):
         self.wait = wait
 
 
-class BearerToken(TokenAuthentication):  # type: ignore[misc]  # knox has no types
+class BearerToken(TokenAuthentication):
     """`Authorization: Bearer …` or `Token …`; one query finds token, user and role."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:

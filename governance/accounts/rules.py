@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
+from governance.core import hooks
 from governance.core.actors import TOKEN_ID_LENGTH, Actor, Role
 from governance.core.channels import CHANNELS
 from governance.core.hours import read_windows
@@ -32,9 +33,16 @@ POLICY_RIGHTS = frozenset({"governance.edit_policies", "offers.edit_policies"})
 LANGUAGES = ("en", "fr")
 
 
+def rights_of_person(user: Any) -> frozenset[str]:
+    """Return the permissions that follow from a person's role; none for the anonymous and the inactive."""
+    if not user.is_active or user.is_anonymous:
+        return frozenset()
+    return hooks.rights_of_role(None if user.is_superuser else user.role)
+
+
 def rights_of(user: Any, token: object = None) -> frozenset[str]:
     """Return the permissions for this request: the role's, and those that a service client's token adds."""
-    rights = frozenset(user.get_all_permissions())
+    rights = rights_of_person(user)
     if user.is_superuser or getattr(user, "role", "") != Role.SERVICE:
         return rights
     return rights | POLICY_RIGHTS if POLICY in getattr(token, "scopes", ()) else rights

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 
 from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.sessions.models import Session
 from django.db import DatabaseError, DataError, IntegrityError, transaction
 from django.http import HttpRequest
@@ -61,7 +62,7 @@ def are_possible(request: HttpRequest) -> bool:
     return False
 
 
-class Ceremony(WebAuthnHelper):  # type: ignore[misc]  # it has no types
+class Ceremony(WebAuthnHelper):
     """The package's ceremonies with our settings: for the request's host, with fingerprint, face or PIN."""
 
     name = ""
@@ -69,7 +70,7 @@ class Ceremony(WebAuthnHelper):  # type: ignore[misc]  # it has no types
     def get_allowed_origins(self) -> list[str]:
         return [f"{self.request.scheme}://{self.request.get_host()}"]
 
-    def get_generate_registration_options_kwargs(self, *, user: object) -> dict[str, object]:
+    def get_generate_registration_options_kwargs(self, *, user: AbstractBaseUser) -> dict[str, object]:
         asked: dict[str, object] = super().get_generate_registration_options_kwargs(user=user)
         asked["authenticator_selection"] = AuthenticatorSelectionCriteria(
             resident_key=self.get_discoverable_credentials_preference(),

@@ -48,6 +48,7 @@ from governance.core.admin.base import (
     HistoryAdmin,
     ReadOnlyAdmin,
     ReasonForm,
+    RowForm,
     ServiceAdmin,
     VersionForm,
     by_of,
@@ -211,7 +212,7 @@ def read_point(text: str) -> tuple[str, tuple[str, ...]]:
     return kind, every_digest(kind, value)
 
 
-class PointForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets the model
+class PointForm(RowForm):
     """A form that takes a phone number or address, of which only the keyed hash is stored."""
 
     point = forms.CharField(
@@ -251,7 +252,7 @@ class EvidenceOfPoints(ServiceAdmin):
         try:
             return queryset.filter(point_digest__in=read_point(search_term)[1]), False
         except ValidationError:
-            return super().get_search_results(request, queryset, search_term)  # type: ignore[no-any-return]  # untyped
+            return super().get_search_results(request, queryset, search_term)
 
     point_told = column(_("point"), lambda row: f"{row.point_digest[:12]}…")
 

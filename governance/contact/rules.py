@@ -28,6 +28,7 @@ from governance.market.rules import ContactRules, is_contact_allowed
 HORIZON = timedelta(days=60)
 VERSIONS = {"tzdata": version("tzdata"), "holidays": version("holidays")}
 WHOLE_DAY = ((0, DAY_MINUTES),)
+DAY = timedelta(days=1)
 DAYS_REMEMBERED = 128  # per calendar: above the horizon, so that one search never evicts its own
 
 POLICY, CHANNEL, SUPPRESSION, CONSENT = "policy", "channel", "suppression", "consent"
@@ -190,8 +191,11 @@ class Hours:
 
     def open_minutes(self, since: datetime, until: datetime) -> Decimal:
         """Return how many minutes of contact were allowed between two instants, to a hundredth."""
-        total = sum(((end - start) for start, end in self.spans(since, until)), timedelta())
-        return Decimal(int(total.total_seconds() * 100 / 60)) / 100
+        return Decimal(int(self.open_time(since, until).total_seconds() * 100 / 60)) / 100
+
+    def open_time(self, since: datetime, until: datetime) -> timedelta:
+        """Return how much of the time between two instants is open."""
+        return sum(((end - start) for start, end in self.spans(since, until)), timedelta())
 
 
 class OpenHours(Hours):
@@ -201,6 +205,24 @@ class OpenHours(Hours):
         self.calendar = calendar
         self.zones = tuple(zones)
         self._days: dict[date, list[Span]] = {}
+        self._open_time: dict[tuple[date, date], timedelta] = {}
+
+    def open_time(self, since: datetime, until: datetime) -> timedelta:
+        """Return how much of the time between two instants is open; whole days are added up only once.
+
+        A page of tasks that are months late would else add up the same days for each of them.
+        """
+        first, last = since.astimezone(UTC).date(), until.astimezone(UTC).date()
+        if (last - first).days < 2:
+            return super().open_time(since, until)
+        begin, end = _midnight(first + DAY), _midnight(last)
+        ends = super().open_time(since, begin) + super().open_time(end, until)
+        known = self._open_time.get((first, last))
+        if known is None:
+            if len(self._open_time) >= DAYS_REMEMBERED:
+                self._open_time.clear()
+            known = self._open_time[first, last] = super().open_time(begin, end)
+        return ends + known
 
     def _on(self, day: date) -> list[Span]:
         """Return the open spans of one UTC day."""
@@ -208,9 +230,9 @@ class OpenHours(Hours):
         if known is None:
             if len(self._days) >= DAYS_REMEMBERED:
                 self._days.clear()
-            start = datetime.combine(day, time(), UTC)
-            known = [(start, start + timedelta(days=1))]
-            near = (day - timedelta(days=1), day, day + timedelta(days=1))
+            start = _midnight(day)
+            known = [(start, start + DAY)]
+            near = (day - DAY, day, day + DAY)
             for zone in self.zones:
                 spans = [span for one in near for span in spans_of(zone, one, self.calendar.open_hours(one))]
                 known = common(known, merged(spans))
@@ -228,7 +250,11 @@ class OpenHours(Hours):
                 start, end = max(start, since), min(end, until)
                 if start < end:
                     yield start, end
-            day += timedelta(days=1)
+            day += DAY
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
 
 
 class HoursInTurn(Hours):
@@ -238,12 +264,20 @@ class HoursInTurn(Hours):
         self.turns = turns
 
     def spans(self, since: datetime, until: datetime) -> Iterator[Span]:
+        for hours, low, high in self._parts(since, until):
+            yield from hours.spans(low, high)
+
+    def open_time(self, since: datetime, until: datetime) -> timedelta:
+        parts = self._parts(since, until)
+        return sum((hours.open_time(low, high) for hours, low, high in parts), timedelta())
+
+    def _parts(self, since: datetime, until: datetime) -> Iterator[tuple[Hours, datetime, datetime]]:
         for number, (start, hours) in enumerate(self.turns):
             end = self.turns[number + 1][0] if number + 1 < len(self.turns) else None
             low = since if start is None else max(start, since)
             high = until if end is None else min(end, until)
             if low < high:
-                yield from hours.spans(low, high)
+                yield hours, low, high
 
 
 @functools.lru_cache(maxsize=500)

@@ -11,16 +11,22 @@ Such a query is an ordinary queryset with a `Param` wherever a value comes later
 
 from __future__ import annotations
 
-import copy
 import functools
 import json
 from collections.abc import Callable, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import CharField, Field, IntegerField, Lookup, Model, Value
+from django.db.models.query import (
+    FlatValuesListIterable,
+    ModelIterable,
+    ValuesListIterable,
+    get_related_populators,
+)
 
 MOST_PARAMETERS = 30_000  # of one statement; PostgreSQL takes 65,535
 
@@ -80,14 +86,14 @@ class CompiledQuery:
     def __init__(self, build: Callable[[], object]) -> None:
         functools.update_wrapper(self, build)
         self._build = build
-        self._worked_out: tuple[Any, Any, str, tuple[Any, ...]] | None = None
+        self._compiled: tuple[str, tuple[Any, ...], _Reader] | None = None
 
     def __call__(self, **values: Any) -> list[Any]:
         """Return the rows, as the queryset itself would: instances, tuples or single values."""
         connection = connections[DEFAULT_DB_ALIAS]
-        if self._worked_out is None:
-            self._worked_out = self._work_out(connection)
-        queryset, compiler, sql, slots = self._worked_out
+        if self._compiled is None:
+            self._compiled = self._compile(connection)
+        sql, slots, read = self._compiled
         try:
             bound = tuple(
                 slot.bind(values[slot.name], connection) if isinstance(slot, Param) else slot
@@ -95,39 +101,62 @@ class CompiledQuery:
             )
         except EmptyResultSet:
             return []
-        mine = copy.copy(compiler)  # other threads have their own connections
-        mine.connection = connection
-        mine.as_sql = lambda *args, **kwargs: (sql, bound)
-        return list(queryset._iterable_class(_Asked(queryset, mine)))
+        with connection.cursor() as cursor:
+            cursor.execute(sql, bound)
+            rows = cursor.fetchall()
+        return read(rows, connection)
 
-    def _work_out(self, connection: Any) -> tuple[Any, Any, str, tuple[object, ...]]:
+    def _compile(self, connection: Any) -> tuple[str, tuple[Any, ...], _Reader]:
         queryset: Any = self._build()
         compiler = queryset.query.get_compiler(connection=connection)
         sql, slots = compiler.as_sql()
-        return queryset, compiler, sql, tuple(slots)
+        return sql, tuple(slots), _Reader(queryset, compiler)
 
 
-class _Asked:
-    """The interface that Django's iterables expect of a queryset, with an already compiled query."""
+class _Reader:
+    """Makes of rows what a queryset's own iterable makes of them, by what is worked out once here."""
 
-    def __init__(self, queryset: Any, compiler: object) -> None:
-        self.db = DEFAULT_DB_ALIAS
-        self.model = queryset.model
-        self.query = _Query(queryset.query, compiler)
-        self._fields = queryset._fields
-        self._known_related_objects: dict[object, object] = {}
+    def __init__(self, queryset: Any, compiler: Any) -> None:
+        shapes: dict[Any, Callable[[Any], Any]] = {
+            ModelIterable: self._instance,
+            ValuesListIterable: tuple,
+            FlatValuesListIterable: itemgetter(0),
+        }
+        self._shape = shapes[queryset._iterable_class]
+        self._columns = compiler.col_count
+        columns = [column[0] for column in compiler.select[: compiler.col_count]]
+        self._converters = [
+            (position, convert, expression)
+            for position, (converters, expression) in compiler.get_converters(columns).items()
+            for convert in converters
+        ]
+        if queryset._iterable_class is ModelIterable:
+            selected, self._model = compiler.klass_info["select_fields"], queryset.model
+            self._own = slice(selected[0], selected[-1] + 1)
+            self._names = [column[0].target.attname for column in compiler.select[self._own]]
+            self._annotations = compiler.annotation_col_map or {}
+            self._related = get_related_populators(  # type: ignore[call-arg]  # the stubs are the next Django's
+                compiler.klass_info, compiler.select, DEFAULT_DB_ALIAS
+            )
 
+    def __call__(self, rows: list[Any], connection: Any) -> list[Any]:
+        if not self._converters:
+            return [self._shape(row[: self._columns]) for row in rows]
+        found = []
+        for row in rows:
+            values = list(row[: self._columns])
+            for position, convert, expression in self._converters:
+                values[position] = convert(values[position], expression, connection)
+            found.append(self._shape(values))
+        return found
 
-class _Query:
-    def __init__(self, query: object, compiler: object) -> None:
-        self._query = query
-        self._compiler = compiler
-
-    def get_compiler(self, *args: object, **kwargs: object) -> object:
-        return self._compiler
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._query, name)
+    def _instance(self, row: Any) -> Any:
+        made = self._model.from_db(DEFAULT_DB_ALIAS, self._names, row[self._own])
+        for relation in self._related:
+            relation.populate(row, made)
+        for name, position in self._annotations.items():
+            setattr(made, name, row[position])
+        return made
 
 
 def insert_rows(rows: Sequence[Model]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
@@ -23,6 +23,7 @@ from governance.core.admin.careful import CarefulAdmin
 from governance.core.admin.display import column
 from governance.core.admin.live import MOST_SWITCHED, SwitchesMany, live, sentences
 from governance.core.places import ALL, ZONES, Place
+from governance.core.request_values import RequestValue
 from governance.market.forms import PolicyForm, typed_from
 from governance.market.models import MarketName, MarketPolicy, ScheduledChange
 from governance.market.pictures import laws_of, small_week
@@ -44,6 +45,7 @@ from governance.market.wording import (
     week_in_words,
 )
 
+SCHEDULED: RequestValue[ScheduledChange | None] = RequestValue("scheduled")  # from serve to _after_scheduling
 TYPED_AS = {
     "channels_allowed": "channels",
     "min_lead_score_to_contact": "min_score",
@@ -120,7 +122,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
         "scheduled",
         "what_would_change",
     )
-    actions_detail: ClassVar[Any] = ["copy"]
+    actions_detail = ("copy",)
 
     fixed = ("province", "market")
     fieldsets = (
@@ -148,7 +150,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
             for title, options in fieldsets
         ]
 
-    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, object]:
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         initial = super().get_changeform_initial_data(request)
         copied = request.GET.get("copy", "")
         source = (
@@ -178,19 +180,21 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
             expected_version=expected,
             **_changed(obj),
         )
-        request.scheduled = scheduled  # type: ignore[attr-defined]  # read by _after_scheduling
+        SCHEDULED.put(request, scheduled)
         return obj
 
-    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: object = None) -> HttpResponse:
+    def response_add(
+        self, request: HttpRequest, obj: Model, post_url_continue: str | None = None
+    ) -> HttpResponse:
         return self._after_scheduling(request) or super().response_add(request, obj, post_url_continue)
 
-    def response_change(self, request: HttpRequest, obj: object) -> HttpResponse:
+    def response_change(self, request: HttpRequest, obj: Model) -> HttpResponse:
         return self._after_scheduling(request) or super().response_change(request, obj)
 
     def _after_scheduling(self, request: HttpRequest) -> HttpResponse | None:
-        if not hasattr(request, "scheduled"):
+        if not SCHEDULED.is_on(request):
             return None
-        if request.scheduled is None:
+        if SCHEDULED.of(request) is None:
             self.message_user(
                 request, gettext("Nothing would change then, so nothing was scheduled."), messages.WARNING
             )
@@ -219,7 +223,9 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
         query = urlencode({"copy": object_id})
         return HttpResponseRedirect(f"{reverse('admin:governance_marketpolicy_add')}?{query}")
 
-    def changelist_view(self, request: HttpRequest, extra_context: object = None) -> object:
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, object] | None = None
+    ) -> HttpResponse:
         response = super().changelist_view(request, extra_context)
         listed = getattr(response, "context_data", None) or {}
         if "cl" in listed:

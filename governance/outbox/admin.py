@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import admin
@@ -131,7 +131,7 @@ class JobSelect(UnfoldAdminSelectWidget, TaskSelectWidget):  # type: ignore[misc
     """A select of the registered jobs."""
 
 
-class ScheduledJobForm(PeriodicTaskForm):  # type: ignore[misc]  # no types
+class ScheduledJobForm(PeriodicTaskForm):
     """The form of a job and its schedule."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -167,7 +167,7 @@ class PeriodicTaskAdmin(ChoosesRows):
     search_fields = ("name", "task")
     ordering = ("name",)
     readonly_fields = ("enabled", "when", "begun_last", "begun")
-    actions: ClassVar[Any] = None
+    actions = None
     fieldsets = (
         (None, {"fields": ("name", "regtask", "task", "enabled", "description")}),
         (_("When"), {"fields": ("interval", "crontab", "when", "start_time", "one_off")}),
@@ -186,7 +186,7 @@ class PeriodicTaskAdmin(ChoosesRows):
 class ScheduleAdmin(ChoosesRows):
     """A schedule that jobs share; it can be deleted only while no job uses it."""
 
-    actions: ClassVar[Any] = None
+    actions = None
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         used = obj is not None and obj.periodictask_set.exists()

@@ -45,7 +45,7 @@ STANDING = on_board(
     (
         "standing",
         gettext_lazy("watching, or triggered"),
-        lambda rows, at: rows.standing(),  # type: ignore[attr-defined]  # states'
+        lambda rows, at: rows.standing(),
     ),
 )
 

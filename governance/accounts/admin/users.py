@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -46,7 +45,15 @@ from governance.accounts.services import (
 from governance.accounts.wording import ROLE_SAYS, roles_in_words
 from governance.core import hooks
 from governance.core.actors import Role, owner_key
-from governance.core.admin.base import ChoosesRows, ReadOnlyAdmin, ShowsRefusals, WhyForm, by_of, reason_field
+from governance.core.admin.base import (
+    ChoosesRows,
+    ReadOnlyAdmin,
+    RowForm,
+    ShowsRefusals,
+    WhyForm,
+    by_of,
+    reason_field,
+)
 from governance.core.admin.display import column
 from governance.core.errors import Invalid, Refused
 from governance.core.moments import moment_in_words
@@ -66,17 +73,17 @@ def _open_tasks(count: int) -> str:
     return ngettext("%(count)s open task", "%(count)s open tasks", count) % {"count": count}
 
 
-class PasswordIsKept(UnfoldReadOnlyPasswordHashWidget):  # type: ignore[misc]  # unfold has no types
+class PasswordIsKept(UnfoldReadOnlyPasswordHashWidget):
     """Shows that there is a password, where the theme shows parts of its digest."""
 
-    def get_context(self, name: str, value: object, attrs: object) -> object:
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
         context = super().get_context(name, value, attrs)
         if len(context["summary"]) > 1:
             context["summary"] = [{"label": gettext("set; nobody can read it")}]
         return context
 
 
-class NewPersonForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+class NewPersonForm(RowForm):
     """A new person. They set their password themselves, with a link; a program sends its token."""
 
     class Meta:
@@ -84,7 +91,7 @@ class NewPersonForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript 
         fields = ("username", "role", "email")
 
 
-class PersonForm(UserChangeForm):  # type: ignore[misc]  # unfold has no types
+class PersonForm(UserChangeForm):
     """A person, without their password; changing the role or deactivating requires a reason."""
 
     change_reason = reason_field(
@@ -113,7 +120,7 @@ def access_display(role: object, active: bool) -> str:
 
 
 @admin.register(User)
-class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # unfold has no types
+class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]  # unfold has no types
     """People. Permissions follow from the role alone; nobody is deleted, only deactivated."""
 
     form = PersonForm
@@ -127,7 +134,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
     ordering = ("username",)
     filter_horizontal = ()
     readonly_fields = ("last_login", "date_joined", "is_superuser", "earlier")
-    inlines: ClassVar[Any] = [WorkProfileInline, AbsenceInline]
+    inlines = (WorkProfileInline, AbsenceInline)
     actions = ["mark_away", "set_shifts", "reset_second_factor"]
     fieldsets = (
         (None, {"fields": ("username", "password")}),
@@ -170,7 +177,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
         """Redirect to the password link, or for oneself to the password page."""
         user = self.get_object(request, unquote(id))
         if user is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, id)  # type: ignore[no-any-return]  # untyped
+            return self._get_obj_does_not_exist_redirect(request, self.opts, id)
         if not self.has_change_permission(request, user):
             raise PermissionDenied
         if user.pk == request.user.pk:

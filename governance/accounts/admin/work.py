@@ -22,6 +22,7 @@ from governance.core.admin.base import (
     ChoosesRows,
     FewRows,
     NamedCells,
+    RowForm,
     by_of,
 )
 from governance.core.admin.display import column
@@ -42,7 +43,7 @@ def _languages(profile: WorkProfile) -> list[str]:
     return [str(name) for code, name in LANGUAGE_NAMES if code in profile.languages]
 
 
-class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+class WorkProfileForm(RowForm):
     """The form of a work profile."""
 
     provinces = forms.MultipleChoiceField(
@@ -104,12 +105,12 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
 class TellsProfile:
     """An admin class that shows a work profile as text to users who may only view it."""
 
-    def get_fields(self, request: HttpRequest, obj: object = None) -> object:
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         if self.has_change_permission(request, obj):  # type: ignore[attr-defined]  # an admin's
             return WorkProfileForm.Meta.fields
         return ("provinces_told", "channels_told", "languages_told", "zone", "week")
 
-    def get_readonly_fields(self, request: HttpRequest, obj: object = None) -> object:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("provinces_told", "channels_told", "languages_told", "week")
 
     provinces_told = column(_("provinces"), lambda profile: ", ".join(profile.provinces) or str(_("all")))

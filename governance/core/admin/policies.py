@@ -111,7 +111,8 @@ class TransfersPolicies(TakesRows):
     def known(self, which: Any) -> models.QuerySet[Any]:
         """Return a row's policy, if there is one."""
         rows: Any = self.model._default_manager
-        return rows.of(which)  # type: ignore[no-any-return]  # of whatever model
+        found: models.QuerySet[Any] = rows.of(which)
+        return found
 
     def hold(self, rows: Sequence[Row]) -> None:
         """Lock what the policies' service locks before the policies themselves."""
@@ -121,7 +122,7 @@ class TransfersPolicies(TakesRows):
 
     def warnings_of(self, before: Any, after: Any) -> list[str]:
         """Return the warnings that the form itself would show."""
-        return super().warnings_of(before, after)  # type: ignore[no-any-return]  # the screen's
+        return super().warnings_of(before, after)  # type: ignore[misc,no-any-return]  # the screen's
 
     def cells_of(self, policy: Any) -> dict[str, str]:
         """Return a policy's cells."""

@@ -14,7 +14,7 @@ from dataclasses import astuple, dataclass, field
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from tempfile import SpooledTemporaryFile
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import messages
@@ -66,7 +66,7 @@ def plain(text: str) -> str:
     return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA_SIGNS) else text
 
 
-class Labels(Widget):  # type: ignore[misc]  # import_export has no types
+class Labels(Widget):
     """Several words in a cell, with commas or semicolons between them."""
 
     def clean(self, value: Any, row: object = None, **kwargs: object) -> list[str]:
@@ -76,7 +76,7 @@ class Labels(Widget):  # type: ignore[misc]  # import_export has no types
         return ", ".join(value or [])
 
 
-class Amount(Widget):  # type: ignore[misc]  # import_export has no types
+class Amount(Widget):
     """Dollars, as spreadsheets write them: $1,250,000.00, 1 250 000,00 or 1250000."""
 
     def clean(self, value: Any, row: object = None, **kwargs: object) -> Decimal:
@@ -97,7 +97,7 @@ class Amount(Widget):  # type: ignore[misc]  # import_export has no types
         return "" if value is None else f"{value:f}"
 
 
-class Day(Widget):  # type: ignore[misc]  # import_export has no types
+class Day(Widget):
     """A day, as 2026-11-24."""
 
     def clean(self, value: Any, row: object = None, **kwargs: object) -> date:
@@ -124,7 +124,7 @@ def choice_of(text: str, choices: type[models.TextChoices]) -> object:
 # --- rows and the service that writes them ------------------------------------------------------------------
 
 
-class ServiceResource(ModelResource):  # type: ignore[misc]  # import_export has no types
+class ServiceResource(ModelResource):
     """The columns of a table's spreadsheet. Each row is written by the table's own service.
 
     A blank cell leaves the stored value unchanged. Subclasses implement `serve`.
@@ -148,8 +148,8 @@ class ServiceResource(ModelResource):  # type: ignore[misc]  # import_export has
 
     def columns(self) -> list[tuple[str, Any]]:
         """Return the columns by name, each with its label."""
-        model = self._meta.model
-        return [(name, model._meta.get_field(name).verbose_name) for name in self._meta.fields]
+        labels = {field.name: field.verbose_name for field in self._meta.model._meta.fields}
+        return [(name, labels[name]) for name in self._meta.fields]
 
     def before_import_row(self, row: Any, **kwargs: object) -> None:
         (key,) = self._meta.import_id_fields
@@ -370,13 +370,13 @@ class WhyExportForm(forms.Form):
     )
 
 
-class RowExporter(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+class RowExporter(ModelAdmin):
     """Exports the rows of an admin class to a file, with a reason, for users who may change them.
 
     Subclasses implement `sheet`.
     """
 
-    actions_list: ClassVar[Any] = ["export_rows"]
+    actions_list: Sequence[str] = ("export_rows",)
     export_note: object = ""
 
     def has_transfer_permission(self, request: HttpRequest, object_id: object = None) -> bool:
@@ -424,7 +424,8 @@ class RowExporter(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
     def exported(self, request: HttpRequest) -> models.QuerySet[Any]:
         """Return the rows to export."""
-        return self.get_queryset(request).order_by("pk")  # type: ignore[no-any-return]  # unfold has no types
+        rows: models.QuerySet[Any] = self.get_queryset(request).order_by("pk")
+        return rows
 
     def sheet(self, request: HttpRequest, *, by: Actor, at: datetime) -> Iterator[list[str]]:
         """Yield the headings and then the rows, a few at a time."""
@@ -438,7 +439,7 @@ class TakesFiles(RowExporter):
     Subclasses implement the methods that raise NotImplementedError.
     """
 
-    actions_list: ClassVar[Any] = ["import_rows", "export_rows"]
+    actions_list = ("import_rows", "export_rows")
     import_template = "admin/import_rows.html"
     options_form: type[forms.Form] | None = None
     too_large: Any = staticmethod(too_large)

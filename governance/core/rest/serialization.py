@@ -8,6 +8,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 from rest_framework import parsers, renderers
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.request import Request
 from rest_framework.utils.encoders import JSONEncoder
 
 from governance.core.errors import Invalid
@@ -42,3 +44,15 @@ class JSONRenderer(renderers.JSONRenderer):
     """JSON only; there is no browsable page."""
 
     encoder_class = _Encoder
+
+
+class Negotiation(DefaultContentNegotiation):
+    """Chooses the only renderer at once for callers that accept JSON or anything, as nearly all do."""
+
+    _PLAIN = frozenset({"*/*", "application/json"})
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
+        plain = request.META.get("HTTP_ACCEPT", "*/*") in self._PLAIN
+        if plain and len(renderers) == 1 and not format_suffix and "format" not in request.query_params:
+            return renderers[0], renderers[0].media_type
+        return super().select_renderer(request, renderers, format_suffix)
