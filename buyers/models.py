@@ -108,7 +108,7 @@ class Buyer(models.Model):
             "markets": lambda given: _each_once(read_label(item) for item in _list_of(given, None)),
             "property_types": lambda given: _list_of(given, PropertyType.values),
         }
-        wrong: dict[str, Any] = {}
+        wrong: dict[str, object] = {}
         for field, read in readers.items():
             if field in (exclude or ()):
                 continue

@@ -125,7 +125,7 @@ class Lead(Written, PlaceModel):
     def __str__(self) -> str:
         return f"{self.external_id} {self.name}".strip()
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
+    def save(self, *args: object, **kwargs: object) -> None:
         self.fold_keys()
         super().save(*args, **kwargs)
 
@@ -255,7 +255,7 @@ class Property(models.Model):
         return self.address or str(_("property"))
 
 
-def default_steps() -> list[dict[str, Any]]:
+def default_steps() -> list[dict[str, object]]:
     return [step.as_json() for step in DEFAULT_STEPS]
 
 

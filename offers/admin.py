@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin
 from django.db import models
@@ -160,10 +160,10 @@ class OutcomeInline(TellsPrices, FewRows, TabularInline):  # type: ignore[misc] 
     readonly_fields = fields
     ordering = ("pk",)
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
     why = column(_("reason"), lambda row: row.reason_given.text if hasattr(row, "reason_given") else "")
@@ -187,7 +187,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
     search_fields = ("lead_id__startswith", "correlation_id__startswith", "actor__startswith")
     search_help_text = _("Lead, correlation id or person (starts with)")
     ordering = ("-id",)
-    inlines: ClassVar[list[Any]] = [OutcomeInline]
+    inlines = (OutcomeInline,)
     fieldsets = (
         (None, {"fields": ("created_at", "lead_id", "province", "market_told", "property_type", "state")}),
         (

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
+from playwright.sync_api import Page
+from pytest_django.live_server_helper import LiveServer
 
 from buyers.models import Buyer
 from governance.models import User
@@ -31,7 +33,7 @@ def spreadsheet(folder: Path) -> Path:
     return path
 
 
-def grave(page: Any) -> list[str]:
+def grave(page: Page) -> list[str]:
     """Return what axe finds serious or critical on the page."""
     found = Axe().run(page).response["violations"]
     return [
@@ -44,7 +46,7 @@ def count(page: Any, name: str) -> int:
 
 
 def test_a_manager_imports_500_buyers_and_mends_twelve(
-    page: Any, live_server: Any, person: Callable[..., User], tmp_path: Path
+    page: Page, live_server: LiveServer, person: Callable[..., User], tmp_path: Path
 ) -> None:
     assert not person("MANAGER", "mona").is_superuser
     enter(page, live_server.url, "mona")
@@ -82,7 +84,11 @@ def test_a_manager_imports_500_buyers_and_mends_twelve(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_a_phone_in_french(
-    page: Any, live_server: Any, person: Callable[..., User], tmp_path: Path, scheme: Any
+    page: Page,
+    live_server: LiveServer,
+    person: Callable[..., User],
+    tmp_path: Path,
+    scheme: Literal["light", "dark"],
 ) -> None:
     person("MANAGER", "mona")
     enter(page, live_server.url, "mona")

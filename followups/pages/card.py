@@ -180,7 +180,7 @@ def card(
 
 
 def complete_form(
-    data: Any, look: TaskView | None, by: Actor, at: datetime, *, zone: str = "UTC", happened: bool = False
+    data: object, look: TaskView | None, by: Actor, at: datetime, *, zone: str = "UTC", happened: bool = False
 ) -> CompleteForm:
     """Return the form of a card; without one it accepts every outcome, and reads times in `zone`."""
     return CompleteForm(
@@ -223,7 +223,7 @@ def _filled_in(text: str, look: TaskView) -> str:
 # --- the consequences of each outcome -----------------------------------------------------------------------
 
 
-def outcomes(look: TaskView, at: datetime) -> list[dict[str, Any]]:
+def outcomes(look: TaskView, at: datetime) -> list[dict[str, object]]:
     """Return the outcomes of the task's channel, each with its key and its consequences."""
     return [
         {
@@ -272,7 +272,7 @@ def _other_point(look: TaskView) -> ContactPoint | None:
     return next((p for p in usable if used and p.kind == used.kind and p.pk != used.pk), None)
 
 
-def later(look: TaskView, by: Actor, at: datetime) -> dict[str, Any]:
+def later(look: TaskView, by: Actor, at: datetime) -> dict[str, object]:
     """Return the next steps after a lead was reached: permitted times for a callback, dates, and the rest."""
     today = local(at, look.zone).replace(hour=10, minute=0)
     dates = [
@@ -296,7 +296,7 @@ def later(look: TaskView, by: Actor, at: datetime) -> dict[str, Any]:
     }
 
 
-def plain_next(closer_on_shift: bool) -> list[tuple[str, Any]]:
+def plain_next(closer_on_shift: bool) -> list[tuple[str, object]]:
     """Return the next steps without a time, each with its label; a closer may not be available."""
     hand_off = wording.HAND_OFF_NOW if closer_on_shift else wording.HAND_OFF_ANYWAY
     return [(HANDOVER, hand_off), *((kind, wording.NEXT[kind]) for kind in (NOT_INTERESTED, SOLD_OR_LISTED))]
@@ -340,7 +340,7 @@ def instead(task: FollowUpTask) -> list[dict[str, str]]:
 # --- history ------------------------------------------------------------------------------------------------
 
 
-def past(other: FollowUpTask, look: TaskView) -> dict[str, Any]:
+def past(other: FollowUpTask, look: TaskView) -> dict[str, object]:
     """Return a task of the lead's history for display."""
     when = ""
     if done := other.contacted_at or other.completed_at:

@@ -132,7 +132,7 @@ def decide_start(
     if not verdict.ok or _is_repeated(record, claim, actor, at):
         return StartPlan(verdict)
     point = task.point or first_usable(case.points, task.channel)
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         "started_at": at,
         "started_by": actor.name,
         "contact_source": source,
@@ -302,14 +302,14 @@ def response_minutes(case: Case) -> tuple[Decimal | None, Decimal | None]:
 
 def completed_row(
     case: Case, record: Record, completion: Completion, actor: Recorder, contact: Contact
-) -> tuple[dict[str, Any], list[Event]]:
+) -> tuple[dict[str, object], list[Event]]:
     """Return the completed task's values, and the KPI events of its completion."""
     task, at = case.task, case.at
     minutes, wall = response_minutes(case)
     inside = record.late_from is None or at <= record.late_from
     is_typed = completion.contacted_at is not None and completion.contacted_at != record.started_at
     of_start = record.source if contact.at == record.started_at else completion.source
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         "status": COMPLETED,
         "is_current": False,
         "outcome": completion.outcome,

@@ -179,7 +179,7 @@ def _write_start(locked: LockedTask, plan: StartPlan) -> None:
     )
 
 
-def _started(task: FollowUpTask) -> dict[str, Any]:
+def _started(task: FollowUpTask) -> dict[str, object]:
     assert task.started_at is not None
     point = task.contact_point
     return {

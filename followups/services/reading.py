@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.db.models import Count, OuterRef, Subquery
 from django.utils.translation import gettext as _
@@ -24,7 +23,7 @@ MOST_HISTORY = 200
 MOST_HELD = 100
 
 
-def add_facts(rows: list[dict[str, Any]]) -> None:
+def add_facts(rows: list[dict[str, object]]) -> None:
     """Add to rows of `due_tasks` the ladder's steps, the city, the claim's end, and the start."""
     of_ladder = FollowUpTask.objects.filter(ladder=OuterRef("ladder")).order_by().values("ladder")
     found = FollowUpTask.objects.filter(pk__in=[row["id"] for row in rows]).annotate(

@@ -94,7 +94,7 @@ def local_times(tasks: list[FollowUpTask], zone: ZoneInfo = TORONTO) -> list[str
     return [f"{task.due_at.astimezone(zone):%a %d %H:%M}" if task.due_at else "held" for task in tasks]
 
 
-def kpis(**which: Any) -> list[tuple[str, bool | None]]:
+def kpis(**which: object) -> list[tuple[str, bool | None]]:
     """Return metric and success of the events so far, in order."""
     events = KpiEvent.objects.filter(**which).order_by("id")
     return list(events.values_list("metric", "success"))

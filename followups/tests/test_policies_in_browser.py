@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import time_machine
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
+from pytest_django.live_server_helper import LiveServer
 
 from followups.models import LadderTemplate
 from followups.services import realign_due
@@ -57,7 +58,7 @@ def hours_of_saturday(made: Any) -> list[float]:
 
 
 def test_torontos_saturday_hours_are_changed_and_the_open_tasks_move(
-    page: Page, live_server: Any, person: Callable[..., User], by: Callable[..., Actor]
+    page: Page, live_server: LiveServer, person: Callable[..., User], by: Callable[..., Actor]
 ) -> None:
     person("MANAGER", "mona")
     made = ladder(by("VA"), start=FRIDAY, market="TORONTO")
@@ -90,7 +91,7 @@ def test_torontos_saturday_hours_are_changed_and_the_open_tasks_move(
 
 
 def test_a_ladders_steps_are_typed_row_by_row_and_drawn(
-    page: Page, live_server: Any, person: Callable[..., User]
+    page: Page, live_server: LiveServer, person: Callable[..., User]
 ) -> None:
     person("MANAGER", "mona")
     template = LadderTemplate.objects.get()
@@ -130,10 +131,10 @@ def test_a_ladders_steps_are_typed_row_by_row_and_drawn(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_serious_keeps_anybody_from_the_policies_forms(
-    page: Page, live_server: Any, person: Callable[..., User], scheme: str
+    page: Page, live_server: LiveServer, person: Callable[..., User], scheme: Literal["light", "dark"]
 ) -> None:
     person("MANAGER", "mona")
-    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.emulate_media(color_scheme=scheme)
     enter(page, live_server.url)
     rows = {
         "governance/marketpolicy": MarketPolicy.objects.get(province="QC").pk,

@@ -34,7 +34,7 @@ ASKED_BY_PAGES = ("followups:news", "followups:day", "followups:renew")
 
 
 @receiver(user_logged_in)
-def note_login(sender: Any, request: HttpRequest, **kwargs: Any) -> None:
+def note_login(sender: object, request: HttpRequest, **kwargs: object) -> None:
     request.session[SINCE] = request.session[SEEN] = int(time.time())
 
 

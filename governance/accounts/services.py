@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import Group
@@ -196,7 +195,7 @@ def make_manager(username: str, *, by: Actor, at: datetime, reason: str) -> bool
     return _set_access(user, {"role": Role.MANAGER, "is_active": True}, by=by, at=at, reason=reason)
 
 
-def _set_access(user: User, changes: Mapping[str, Any], *, by: Actor, at: datetime, reason: str) -> bool:
+def _set_access(user: User, changes: Mapping[str, object], *, by: Actor, at: datetime, reason: str) -> bool:
     """Change role or active state, and log why. `user` itself is changed too, for the caller."""
     require_right(by, MANAGE, _("Only a manager changes roles and who is active."))
     # in one order, so that two who demote each other wait and then see who is left

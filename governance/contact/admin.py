@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
@@ -48,6 +48,7 @@ from governance.core.admin.base import (
     HistoryAdmin,
     ReadOnlyAdmin,
     ReasonForm,
+    RowForm,
     ServiceAdmin,
     VersionForm,
     by_of,
@@ -211,7 +212,7 @@ def read_point(text: str) -> tuple[str, tuple[str, ...]]:
     return kind, every_digest(kind, value)
 
 
-class PointForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets the model
+class PointForm(RowForm):
     """A form that takes a phone number or address, of which only the keyed hash is stored."""
 
     point = forms.CharField(
@@ -242,16 +243,16 @@ class EvidenceOfPoints(ServiceAdmin):
     search_help_text = _("Full phone number or e-mail address")
     sortable_by = ()
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
+        self, request: HttpRequest, queryset: QuerySet[Model], search_term: str
+    ) -> tuple[QuerySet[Model], bool]:
         try:
             return queryset.filter(point_digest__in=read_point(search_term)[1]), False
         except ValidationError:
-            return super().get_search_results(request, queryset, search_term)  # type: ignore[no-any-return]  # untyped
+            return super().get_search_results(request, queryset, search_term)
 
     point_told = column(_("point"), lambda row: f"{row.point_digest[:12]}…")
 
@@ -285,7 +286,7 @@ class SuppressionAdmin(TransfersStops, EvidenceOfPoints):
         (_("Why"), {"fields": ("reason",), "description": _("Required to end a suppression.")}),
     )
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
         if obj is None:
             return super().get_fieldsets(request, obj)
         fields = (
@@ -352,7 +353,7 @@ class ConsentAdmin(EvidenceOfPoints):
         ),
     )
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
         if obj is None:
             return super().get_fieldsets(request, obj)
         fields = (
@@ -433,10 +434,10 @@ class EndsFilter(admin.SimpleListFilter):
     title = _("state")
     parameter_name = "ends"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
         return (("soon", _("ends within 7 days or has ended")),)
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         if self.value() == "soon":
             return queryset.filter(pk__in=ending_lists(timezone.now()).values("pk"))
         return queryset
@@ -508,8 +509,8 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
     )
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
+        self, request: HttpRequest, queryset: QuerySet[Model], search_term: str
+    ) -> tuple[QuerySet[Model], bool]:
         found, twice = super().get_search_results(request, queryset, search_term)
         try:
             hashes = read_point(search_term)[1]

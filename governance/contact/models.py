@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
@@ -40,6 +41,9 @@ class StatutoryHours(models.Model):
     citation = models.CharField(_("citation"), max_length=200)
 
     history = HistoricalRecords()
+
+    _change_reason: str  # read by simple_history, as is the date
+    _history_date: datetime
 
     class Meta:
         verbose_name = _("statutory hours")
@@ -92,6 +96,9 @@ class Closure(models.Model):
 
     history = HistoricalRecords()
 
+    _change_reason: str  # read by simple_history, as is the date
+    _history_date: datetime
+
     class Meta:
         verbose_name = _("closure")
         verbose_name_plural = _("closures")
@@ -118,6 +125,9 @@ class CityZone(models.Model):
     zone = models.CharField(_("time zone"), max_length=40, validators=[validate_zone])
 
     history = HistoricalRecords()
+
+    _change_reason: str  # read by simple_history, as is the date
+    _history_date: datetime
 
     class Meta:
         verbose_name = _("city’s time zone")

@@ -162,7 +162,7 @@ class GateContext:
     legal: list[tuple[str, LegalHours]]
     closures: list[ClosedDay]
     _pieces: dict[tuple[str, str], tuple[Piece, ...]] = field(default_factory=dict)
-    _gates: dict[tuple[Any, ...], Gate] = field(default_factory=dict)
+    _gates: dict[tuple[object, ...], Gate] = field(default_factory=dict)
 
     @classmethod
     def load(cls, places: Iterable[Place], at: datetime, *, reach: timedelta = HORIZON) -> GateContext:
@@ -249,7 +249,7 @@ def open_gate(place: Place, channel: str, at: datetime, *, city: str = "", zone:
     return book.gate(where, channel)
 
 
-_NOTHING: tuple[list[Any], ...] = ([], [], [], [])
+_NOTHING: tuple[list[object], ...] = ([], [], [], [])
 
 
 @dataclass(frozen=True, slots=True)

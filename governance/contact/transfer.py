@@ -100,7 +100,7 @@ def stops_of(suppressions: Sequence[SuppressionRow], consents: Sequence[ConsentR
 
 
 def compare(
-    rows: Sequence[Row], columns: Sequence[tuple[str, Any]], named: dict[str, set[str]]
+    rows: Sequence[Row], columns: Sequence[tuple[str, object]], named: dict[str, set[str]]
 ) -> tuple[Preview, dict[tuple[str, str], list[tuple[str, ...]]]]:
     """Compare rows with the current suppressions.
 
@@ -178,7 +178,7 @@ class TransfersStops(TakesRows):
         "stored. Numbers that only the national list covers are left out."
     )
 
-    def has_transfer_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+    def has_transfer_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return bool(self.has_add_permission(request))
 
     def columns(self, request: HttpRequest) -> list[tuple[str, Any]]:
@@ -195,7 +195,7 @@ class TransfersStops(TakesRows):
         rows: Sequence[Row],
         *,
         dry_run: bool,
-        options: Mapping[str, Any],
+        options: Mapping[str, object],
         named: dict[Any, Any],
     ) -> Preview:
         seen, fresh = compare(rows, self.columns(request), named)

@@ -145,7 +145,7 @@ def _run(first: int, last: int, hours: tuple[tuple[int, int], ...]) -> str:
     return f"{days} {listed(spans)}"
 
 
-def wrong_rules(message: str, **values: Any) -> ValidationError:
+def wrong_rules(message: str, **values: object) -> ValidationError:
     return ValidationError(message % values if values else message, code="invalid_rules")
 
 

@@ -216,7 +216,7 @@ class PlaceModel(models.Model):
     class Meta:
         abstract = True
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
+    def save(self, *args: object, **kwargs: Any) -> None:
         self.market_key = fold(self.market)
         fields = kwargs.get("update_fields")
         if fields is not None and "market" in fields:

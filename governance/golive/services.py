@@ -101,8 +101,8 @@ def _switch(by: Actor, at: datetime, reason: str, **changes: bool) -> GoLiveStat
     row.changed_by = by.acting_for or by.username
     row.reason = reason
     row.updated_at = at
-    row._change_reason = reason  # type: ignore[attr-defined]  # read by simple_history
-    row._history_date = at  # type: ignore[attr-defined]  # read by simple_history
+    row._change_reason = reason
+    row._history_date = at
     row.save()
     return row
 

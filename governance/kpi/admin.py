@@ -82,7 +82,7 @@ class TargetAdmin(HistoryAdmin):
         (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at")}),
     )
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False  # metrics are what the boards compute
 
     def serve(self, request: HttpRequest, obj: Target, form: Any, change: bool) -> Target:

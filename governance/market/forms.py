@@ -41,7 +41,7 @@ class DrawnWeek(WeekWidget):
     def drawn(self, spans: Hours, day: int) -> str:
         return day_line(spans, self.laws, day)
 
-    def more(self) -> dict[str, Any]:
+    def more(self) -> dict[str, object]:
         return {"laws": legend(self.laws)}
 
 
@@ -163,7 +163,7 @@ class PolicyForm(CarefulForm):
         model = MarketPolicy
         fields = ("province", "market", "enabled", "timezone")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         for name, value in typed_from(read_rules(self.instance.rules)).items():
             self.initial.setdefault(name, value)
@@ -197,7 +197,7 @@ class PolicyForm(CarefulForm):
             self.add_error("effective_from", wrong)
             return None
 
-    def _rules(self, data: Mapping[str, Any]) -> dict[str, Any]:
+    def _rules(self, data: Mapping[str, Any]) -> dict[str, object]:
         """Return the rules as stored; hours that did not change keep their windows."""
         kept = read_rules(self.instance.rules)
         same = all(kept.hours_of(day) == data["week"][day] for day in DAYS)

@@ -47,7 +47,7 @@ def upsert_policy(
     by: Actor,
     at: datetime,
     enabled: bool | None = None,
-    rules: Mapping[str, Any] | None = None,
+    rules: Mapping[str, object] | None = None,
     timezone: str | None = None,
     reason: str = "",
     expected_version: int | None = None,
@@ -290,7 +290,7 @@ def _fresh(place: Place, *, keep: bool = True) -> MarketPolicy:
 
 
 def _change(
-    policy: MarketPolicy, *, enabled: bool | None, rules: Mapping[str, Any] | None, timezone: str | None
+    policy: MarketPolicy, *, enabled: bool | None, rules: Mapping[str, object] | None, timezone: str | None
 ) -> None:
     if enabled is not None:
         policy.enabled = enabled

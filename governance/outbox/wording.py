@@ -44,7 +44,7 @@ COUNTED: dict[str, Callable[[int], str]] = {
 }
 
 
-def told_result(task: str, result: Any) -> str:
+def told_result(task: str, result: object) -> str:
     """Return the counts of a run as text, without zeros."""
     counts = result if isinstance(result, dict) else {task: result}
     told = [
@@ -62,7 +62,7 @@ def _told(name: str, count: int) -> str:
     return ngettext("%(n)s row of %(name)s removed", "%(n)s rows of %(name)s removed", count) % figure
 
 
-def schedule_in_words(interval: Any, crontab: Any) -> str:
+def schedule_in_words(interval: Any, crontab: object) -> str:
     """Return when a job runs by one of django-celery-beat's schedules."""
     if interval is not None:
         if interval.period == "minutes":

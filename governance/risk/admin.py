@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db import models
@@ -238,7 +238,7 @@ class RiskReservationAdmin(ReadOnlyAdmin):
     search_fields = ("purpose__startswith", "correlation_id__startswith", "actor__startswith")
     search_help_text = _("Purpose, correlation id or person (starts with)")
     ordering = ("-id",)
-    fields = (
+    fields: ClassVar[Any] = (  # functions too, of which the stubs know nothing
         "created_at", "engine", _figure(RiskReservation, "amount"), "state",
         _figure(RiskReservation, "realized_loss"), "day", purpose, "closed_at", "closed_by", why_closed,
         "actor", "acting_for", "correlation_id", "token_id",
@@ -267,7 +267,7 @@ class RiskEventAdmin(ReadOnlyAdmin):
     search_fields = ("purpose__startswith", "correlation_id__startswith", "actor__startswith")
     search_help_text = _("Purpose, correlation id or person (starts with)")
     ordering = ("-created_at", "-id")
-    fields = (
+    fields: ClassVar[Any] = (  # as above
         "created_at", "kind", "engine", _figure(RiskEvent, "amount"), _figure(RiskEvent, "realized_loss"),
         "reservation", "why", purpose, "decided_by", "actor", "acting_for", "correlation_id",
         "token_id",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
 
 from governance.core import hooks
 from governance.core.hooks import LawsWeek, Moves, PolicyDraft
@@ -122,7 +123,7 @@ def test_the_seeded_law_lies_behind_the_hours(manager: Client) -> None:
 
 
 def test_the_list_shows_every_provinces_week_in_a_fixed_number_of_queries(
-    manager: Client, django_assert_max_num_queries: Any
+    manager: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     with django_assert_max_num_queries(10):
         page = manager.get(LISTED).content.decode()
@@ -131,7 +132,7 @@ def test_the_list_shows_every_provinces_week_in_a_fixed_number_of_queries(
 
 
 def test_the_form_opens_in_a_fixed_number_of_queries(
-    manager: Client, django_assert_max_num_queries: Any
+    manager: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     address = page_of(MarketPolicy.objects.get(province="ON"))
     with django_assert_max_num_queries(10):

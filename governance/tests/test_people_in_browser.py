@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.utils import timezone
+from playwright.sync_api import Page
+from pytest_django.live_server_helper import LiveServer
 from rest_framework.test import APIClient
 
 from governance.models import Absence, ApiToken, User
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_three_people_are_marked_away_in_one_go(
-    page: Any, live_server: Any, person: Callable[..., User]
+    page: Page, live_server: LiveServer, person: Callable[..., User]
 ) -> None:
     assert not person("MANAGER", "mona").is_superuser
     for name in ("amara", "ben", "chloe", "dan"):
@@ -41,13 +42,13 @@ def test_three_people_are_marked_away_in_one_go(
     assert sorted(away) == [(name, "training", "mona") for name in ("amara", "ben", "chloe")]
 
 
-def confirm(page: Any) -> None:
+def confirm(page: Page) -> None:
     page.fill("#id_confirm_proof", PASSWORD)
     page.keyboard.press("Enter")
 
 
 def test_a_token_is_issued_seen_once_used_and_revoked(
-    page: Any, live_server: Any, person: Callable[..., User]
+    page: Page, live_server: LiveServer, person: Callable[..., User]
 ) -> None:
     assert not person("MANAGER", "mona").is_superuser
     dialer = person("SERVICE", "dialer")

@@ -6,13 +6,16 @@ import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from playwright.sync_api import Page
+from pytest_django import DjangoAssertNumQueries
+from pytest_django.live_server_helper import LiveServer
 
 from governance.models import User
 from governance.risk.models import RiskPolicy, RiskThrottle
@@ -102,7 +105,9 @@ def test_the_page_speaks_french(desk: Any) -> None:
     assert "Utilisation des plafonds" in page
 
 
-def test_the_page_costs_the_same_however_many_engines(desk: Any, django_assert_max_num_queries: Any) -> None:
+def test_the_page_costs_the_same_however_many_engines(
+    desk: Any, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
     client = desk("MANAGER")
     for number in range(20):
         cap(f"ENGINE_{number}")
@@ -230,7 +235,7 @@ def fill_the_screens() -> None:
     )
 
 
-def enter(page: Any, address: str) -> None:
+def enter(page: Page, address: str) -> None:
     page.goto(f"{address}/admin/")
     page.fill("input[name=username]", "mona")
     page.fill("input[name=password]", PASSWORD)
@@ -241,7 +246,7 @@ def enter(page: Any, address: str) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_bars_are_drawn_for_every_eye_and_width(
-    page: Any, live_server: Any, person: Callable[..., User], scheme: str
+    page: Any, live_server: LiveServer, person: Callable[..., User], scheme: Literal["light", "dark"]
 ) -> None:
     person("MANAGER", "mona")
     fill_the_screens()

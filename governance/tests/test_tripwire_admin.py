@@ -6,13 +6,15 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import time_machine
 from axe_playwright_python.sync_playwright import Axe
 from django.test import Client
 from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
+from pytest_django.live_server_helper import LiveServer
 
 from governance.models import User
 from governance.risk.models import RiskThrottle
@@ -250,7 +252,9 @@ def test_every_page_of_admin_names_what_fired_until_it_is_released(desk: Any) ->
 
 
 @pytest.mark.usefixtures("_that_morning")
-def test_the_list_says_how_each_stands_the_fired_first(desk: Any, django_assert_num_queries: Any) -> None:
+def test_the_list_says_how_each_stands_the_fired_first(
+    desk: Any, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     fired()
     client = desk()
     client.get(reverse(LIST))
@@ -263,7 +267,9 @@ def test_the_list_says_how_each_stands_the_fired_first(desk: Any, django_assert_
     assert "Switched off: this metric is not monitored." in page
 
 
-def test_a_page_costs_the_same_however_long_it_watches(desk: Any, django_assert_num_queries: Any) -> None:
+def test_a_page_costs_the_same_however_long_it_watches(
+    desk: Any, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     since = date(2026, 6, 1)
     state = watch(since=since)
     end = happen_daily(SLA, [(3, 1)] * 150, since=since)
@@ -278,7 +284,7 @@ def test_a_page_costs_the_same_however_long_it_watches(desk: Any, django_assert_
     assert len(plot.points) <= 20 + 120 + 40
 
 
-def policy_form(policy: RegressionPolicy, **changes: Any) -> dict[str, Any]:
+def policy_form(policy: RegressionPolicy, **changes: object) -> dict[str, object]:
     names = (
         "measure", "max_drop_fraction", "max_false_alarm", "baseline_events", "window_events",
         "min_events_to_enforce", "action", "engine",
@@ -323,7 +329,11 @@ def test_a_manager_changes_how_a_metric_is_watched_with_a_reason(desk: Any) -> N
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_the_page_can_be_read_by_every_eye_and_at_every_width(
-    browser: Any, live_server: Any, person: Callable[..., User], scheme: str, language: str
+    browser: Any,
+    live_server: LiveServer,
+    person: Callable[..., User],
+    scheme: Literal["light", "dark"],
+    language: str,
 ) -> None:
     person("MANAGER", "mona")
     state = fired()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from django.test import Client
@@ -26,7 +25,7 @@ def desk(person: Callable[..., User]) -> Callable[[str], Client]:
     return sign_in
 
 
-def typed(policy: RegressionPolicy, **changes: Any) -> dict[str, Any]:
+def typed(policy: RegressionPolicy, **changes: object) -> dict[str, object]:
     said = {name: getattr(policy, name) for name in POLICY_FIELDS if name != "enabled"}
     return {**said, "enabled": "on", "change_reason": "", "seen_version": policy.version, **changes}
 

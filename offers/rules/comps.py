@@ -63,7 +63,7 @@ def _wrong_comp(number: int, key: str, why: object) -> ValidationError:
     )
 
 
-def split_comps(raw: object) -> tuple[object, dict[str, dict[str, Any]]]:
+def split_comps(raw: object) -> tuple[object, dict[str, dict[str, object]]]:
     """Return comparable sales with the known keys, and the additional data of each, by its number.
 
     Such as an address or a link, which evidence must not hold: it is never deleted. Raises ValidationError

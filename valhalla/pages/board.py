@@ -100,7 +100,7 @@ class Section:
     tiles: list[Tile] = field(default_factory=list)
 
 
-def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+def dashboard(request: HttpRequest, context: dict[str, object]) -> dict[str, object]:
     """Fill the admin's first page; called by unfold."""
     board = board_at(timezone.now(), state_of(request), standing_of(request), figures_of(request))
     return context | {"title": _("Operations"), "board": board}
@@ -439,7 +439,7 @@ def _rate(
     )  # fmt: skip
 
 
-def _liquidity(counted: dict[str, Figure]) -> list[dict[str, Any]] | None:
+def _liquidity(counted: dict[str, Figure]) -> list[dict[str, object]] | None:
     """Return each province with its tile, best score, markets and answers; None if never counted."""
     rows = _value(counted, "liquidity")
     if rows is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from django.apps import apps
 from django.contrib import admin
@@ -78,7 +77,7 @@ def _address(happened: Happened) -> str:
     return reverse(f"admin:{options.app_label}_{options.model_name}_change", args=[happened.pk])
 
 
-def _shown(told: Sequence[Happened], now: datetime) -> list[dict[str, Any]]:
+def _shown(told: Sequence[Happened], now: datetime) -> list[dict[str, object]]:
     return [{"what": one, "url": _address(one), "is_to_come": one.at > now} for one in told]
 
 

@@ -233,7 +233,7 @@ def _moment(then: datetime) -> str:
     return date_format(then.astimezone(LOCAL), _("j N, H:i"))
 
 
-def _next(row: Any, run: JobSlot | None, at: datetime) -> str:
+def _next(row: object, run: JobSlot | None, at: datetime) -> str:
     """Return when a job runs next, for display."""
     due = _due(row, run, at)
     if due is None:

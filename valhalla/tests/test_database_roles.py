@@ -446,7 +446,7 @@ def test_an_empty_database_is_prepared_by_the_owner_and_served_by_the_applicatio
         server.end()
 
 
-def ask(server: Server, token: str, path: str, **body: Any) -> dict[str, Any]:
+def ask(server: Server, token: str, path: str, **body: object) -> dict[str, Any]:
     request = urllib.request.Request(
         f"{server.url}/api/{path}",
         json.dumps(body).encode(),

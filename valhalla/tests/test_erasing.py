@@ -81,7 +81,7 @@ def tables_naming_them() -> dict[str, set[str]]:
     return found
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False)
     return bytes(value).decode(errors="replace") if isinstance(value, memoryview | bytes) else str(value)
@@ -226,6 +226,7 @@ def test_she_is_whatever_she_is_erased_for(planted: Lead, manager: Actor, why: s
     assert tables_naming_them() == {}
 
 
+@pytest.mark.once
 def test_a_table_that_is_forgotten_is_found(
     planted: Lead, manager: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -635,6 +636,7 @@ def page_of(pk: object, pack: str = "followups/lead") -> str:
     return f"/admin/{pack}/{pk}/erase/"
 
 
+@pytest.mark.once
 def test_a_manager_erases_on_the_leads_screen(planted: Lead, desk: Client) -> None:
     assert b"Erase this person" in desk.get(f"/admin/followups/lead/{planted.pk}/change/").content
     shown = desk.get(page_of(planted.pk))
@@ -659,6 +661,7 @@ def test_a_manager_erases_on_the_leads_screen(planted: Lead, desk: Client) -> No
     assert b'name="notes"' not in opened.content
 
 
+@pytest.mark.once
 def test_others_neither_see_nor_reach_it(planted: Lead, person: Callable[..., User]) -> None:
     for role in (Role.AUDITOR, Role.VA, Role.CLOSER):
         client = Client()

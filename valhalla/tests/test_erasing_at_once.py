@@ -57,7 +57,7 @@ def erase_amid(
         assert answer.status_code in (200, 302, 403), answer.content
 
     said = Completion(note=f"{SHE} note", happened=True)
-    doors: dict[str, Callable[[FollowUpTask], Any]] = {
+    doors: dict[str, Callable[[FollowUpTask], object]] = {
         "complete": lambda task: services.complete_task(task.pk, said, by=by, at=NOW),
         "skip": lambda task: services.skip_task(task.pk, by=by, at=NOW, reason=f"{SHE} skip"),
         "inbound": lambda task: services.record_inbound(

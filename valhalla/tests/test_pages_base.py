@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -12,6 +13,7 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from django.urls import reverse
 from playwright.sync_api import Page, expect
+from pytest_django.live_server_helper import LiveServer
 from rest_framework.test import APIClient
 
 from governance.core.actors import Role
@@ -181,7 +183,7 @@ def test_no_page_has_script_or_style_of_its_own_in_it(name: str) -> None:
 
 
 @pytest.fixture
-def login(page: Page, live_server: object, ann: User) -> Iterator[Page]:
+def login(page: Page, live_server: LiveServer, ann: User) -> Iterator[Page]:
     """The login page, and nothing in the browser's console that the page's policy had to stop."""
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
@@ -245,8 +247,8 @@ def test_the_first_tab_leads_past_the_menu(login: Page) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(login: Page, scheme: str) -> None:
-    login.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # one of its literals
+def test_axe_finds_nothing(login: Page, scheme: Literal["light", "dark"]) -> None:
+    login.emulate_media(color_scheme=scheme)
     assert violations(login) == []
     fill(login, "not the password")
     expect(login.get_by_role("alert")).to_be_visible()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -158,7 +157,7 @@ def test_an_auditor_looks_and_does_nothing(client: Client, person: Callable[...,
     row = PeriodicTask.objects.get(task=DISPATCH)
     client.force_login(person("AUDITOR"))
     assert "Run now" not in client.get("/admin/schedules/").content.decode()
-    said: dict[str, Any] = {"act": "pause", "reason": "x"}
+    said: dict[str, object] = {"act": "pause", "reason": "x"}
     assert client.post(f"/admin/schedules/{row.pk}/", said).status_code == 403
 
 

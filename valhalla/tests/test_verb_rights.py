@@ -26,7 +26,7 @@ from valhalla.roles import EVERY_RIGHT, ROLE_RIGHTS
 from valhalla.tests.test_verbs import READS, STEPS
 from valhalla.tests.verbs import verbs
 
-pytestmark = [pytest.mark.both, pytest.mark.django_db]
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 
 AT = datetime(2026, 3, 4, 15, tzinfo=UTC)
 # V(A), C(loser), M(anager), A(uditor), S(ervice client), P: a service client's token with the scope "policy"
@@ -354,7 +354,7 @@ STOPPED = {
 
 @pytest.mark.parametrize(("name", "asked", "let_in", "sentence"), TABLE)
 def test_the_switches_are_asked_before_the_right(
-    settings: Any, name: str, asked: Mapping[str, Any], let_in: str, sentence: str
+    settings: Any, name: str, asked: Mapping[str, object], let_in: str, sentence: str
 ) -> None:
     settings.GO_LIVE_ENFORCE = True
     GoLiveState.objects.update(go_live_enabled=False, kill_switch_engaged=True)
@@ -364,7 +364,7 @@ def test_the_switches_are_asked_before_the_right(
     assert answer(name, asked, nobody) == expected
 
 
-WRONG: dict[str, Mapping[str, Any]] = {
+WRONG: dict[str, Mapping[str, object]] = {
     "governance.accounts.services.issue_token": {"days": 0},
     "governance.accounts.services.set_role": {"role": "KING"},
 }

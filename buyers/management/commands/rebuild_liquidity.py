@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
@@ -22,7 +21,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--repair", action="store_true", help="correct each node to match its feedback")
 
-    def handle(self, *args: Any, repair: bool, **options: Any) -> None:
+    def handle(self, *args: object, repair: bool, **options: object) -> None:
         done = rebuild_liquidity(repair=repair, by=Actor.system("rebuild_liquidity"), at=timezone.now())
         for difference in done.differences:
             self.stdout.write(str(difference))

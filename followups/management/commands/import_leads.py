@@ -50,7 +50,7 @@ class Command(GuardedCommand):
         )
         parser.add_argument("--dry-run", action="store_true", help="read and compare; store nothing")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         path: Path = options["file"]
         if options["dry_run"] and options["ladder"]:
             raise CommandError(_("--dry-run stores no leads, so there is none to start a ladder for."))

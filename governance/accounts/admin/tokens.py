@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -25,19 +25,22 @@ from governance.accounts.rules import SCOPES
 from governance.accounts.services import (
     MAX_DAYS,
     MOST_AT_ONCE,
+    Issued,
     issue_token,
     revoke_token,
 )
 from governance.accounts.wording import ago
 from governance.core.admin.base import (
+    RowForm,
     ServiceAdmin,
     WhyForm,
     by_of,
 )
 from governance.core.admin.display import column
+from governance.core.request_values import RequestValue
 
 
-class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+class TokenForm(RowForm):
     """A new token's label and options."""
 
     scopes = forms.MultipleChoiceField(
@@ -62,6 +65,9 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at r
         fields = ("user", "label", "scopes", "calls_per_minute")
 
 
+ISSUED: RequestValue[Issued] = RequestValue("issued")  # from serve to response_add
+
+
 @admin.register(ApiToken)
 class ApiTokenAdmin(FindsPerson, ServiceAdmin):
     """Tokens. Managers issue those of service clients; the secret is shown once, right after that."""
@@ -77,7 +83,7 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
     search_fields = ("label", "user__username")
     search_help_text = _("Label, or username of the person")
     ordering = ("-created",)
-    actions: ClassVar[Any] = ["revoke"]
+    actions = ("revoke",)
     fieldsets = (
         (
             None,
@@ -91,15 +97,23 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
         ),
     )
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return obj is None and super().has_change_permission(request, obj)
 
-    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Model | None = None,
+    ) -> HttpResponse:
         # saving leads only to the page that shows the secret once
         context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
-        return super().render_change_form(request, context, *args, **kwargs)
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
         if obj is None:
             return super().get_fieldsets(request, obj)
         fields = (
@@ -127,11 +141,13 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
             label=obj.label,
             calls_per_minute=obj.calls_per_minute,
         )
-        request.issued = issued  # type: ignore[attr-defined]  # shown by response_add
+        ISSUED.put(request, issued)
         return issued.token
 
-    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
-        issued = request.issued  # type: ignore[attr-defined]  # set by serve
+    def response_add(
+        self, request: HttpRequest, obj: object, post_url_continue: object = None
+    ) -> HttpResponse:
+        issued = ISSUED.required(request)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

@@ -25,7 +25,7 @@ class Command(VerbCommand):
             "--to", type=Path, metavar="DIR", help="folder for the file; by default backups/ in VALHALLA_VAR"
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         folder: Path = options["to"] or Path(settings.VAR) / "backups"
         try:
             made = back_up(folder, by=Actor.system("backup"), at=timezone.now())

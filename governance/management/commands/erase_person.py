@@ -41,7 +41,7 @@ class Command(GuardedCommand):
             "--by", default="", metavar="USERNAME", help="the user who erases; needs the permission"
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         if options["yes"] and not options["why"]:
             raise CommandError(_("--why is needed to erase."))
         by = self.actor(options["by"])

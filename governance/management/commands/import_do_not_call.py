@@ -37,7 +37,7 @@ class Command(GuardedCommand):
             help="the area codes that the list covers; by default those of its numbers",
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         by, path = Actor.system("import_do_not_call"), options["file"]
         try:
             done = import_do_not_call(

@@ -36,7 +36,7 @@ class Command(BaseCommand):
             "--no-drops", action="store_true", help="only false alarms, in a third of the time"
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         if options["runs"] < 1:
             raise CommandError("--runs must be 1 or more.")
         wanted = [Measure(options["measure"])] if options["measure"] else list(Measure)

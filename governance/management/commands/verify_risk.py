@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.core.management.base import BaseCommand, CommandError
 
 from governance.risk.services import recount
@@ -14,7 +12,7 @@ class Command(BaseCommand):
 
     help = "Recount risk from its reservations and print the differences. Reserving waits meanwhile."
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: object) -> None:
         differences = recount()
         for found in differences:
             where = f"{found.engine} {found.day or 'all days'}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.core.management.base import BaseCommand, CommandParser
 
 from offers.models import OfferEvidence
@@ -21,7 +19,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--since-id", type=int, default=0, help="start after the evidence with this id")
 
-    def handle(self, *args: Any, since_id: int, **options: Any) -> None:
+    def handle(self, *args: object, since_id: int, **options: object) -> None:
         checked = wrong = 0
         for evidence in (
             OfferEvidence.objects.filter(pk__gt=since_id).order_by("pk").iterator(chunk_size=BATCH)

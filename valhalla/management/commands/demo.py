@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
@@ -19,7 +18,7 @@ class Command(GuardedCommand):
         "Running it again changes nothing. Passwords and a token are stored in VALHALLA_VAR."
     )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: object) -> None:
         if settings.PRODUCTION:
             raise CommandError(
                 "ENV=production: no demo data is filled in, since its people's passwords are shown."

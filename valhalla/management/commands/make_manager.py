@@ -19,7 +19,7 @@ class Command(VerbCommand):
         parser.add_argument("username", help="an existing user; if there is none, run createsuperuser")
         parser.add_argument("--reason", required=True, help="at least 10 characters; stored with the change")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         name = options["username"]
         changed = make_manager(
             name, by=Actor.system("make_manager"), at=timezone.now(), reason=options["reason"]

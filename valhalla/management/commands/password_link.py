@@ -23,7 +23,7 @@ class Command(VerbCommand):
             "--host", default="", help="host name of Valhalla (default: the first of ALLOWED_HOSTS)"
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         link = create_link(options["username"], by=Actor.system("password_link"), at=timezone.now())
         host = options["host"] or settings.ALLOWED_HOSTS[0].lstrip(".")
         scheme = "https" if settings.SECURE_SSL_REDIRECT else "http"

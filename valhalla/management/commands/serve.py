@@ -28,7 +28,7 @@ class Command(BaseCommand):
         self.stdout.write(text)
         self.stdout.flush()
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         try:
             running.serve(self.say, demo=self.demo, only=options["only"])
         except CannotStart as problem:

@@ -13,7 +13,7 @@ from valhalla.schedules import make_missing
 class Command(BaseCommand):
     help = "Create the missing schedule rows of jobs. Existing rows are never changed."
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         made = make_missing(timezone.now())
         if options["verbosity"] > 0:
             self.stdout.write(
