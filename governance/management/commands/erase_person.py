@@ -70,7 +70,7 @@ class Command(GuardedCommand):
                 "  "
                 + _("The person’s ladder is running. It will stop, and all its open tasks will be cancelled.")
             )
-        goes, stays = _("deleted"), _("stays")
+        goes, stays = _("to delete"), _("stays")
         lines += [f"  {goes:<10}{count:>6,}  {what}" for what, count in seen.goes]
         lines += [f"  {stays:<10}{count:>6,}  {what}" for what, count in seen.stays]
         if seen.sharing:
