@@ -161,7 +161,7 @@ def test_a_second_run_changes_nothing(person: Callable[..., User]) -> None:
     person(Role.VA)
     sync()
 
-    assert sync() == "The groups show the roles already.\n"
+    assert sync() == "The groups match the roles already.\n"
 
 
 @pytest.mark.django_db
