@@ -81,9 +81,9 @@ def hours_of(windows: Windows) -> tuple[Hours, ...]:
 
 
 class LadderMachine(RuleBasedStateMachine):
-    """One lead with two phones, her ladder, and people who do things to it while the clock runs.
+    """One lead with two phones, their ladder, and people who do things to it while the clock runs.
 
-    What decides when she may be contacted is kept a second time, and judged by the minute walker.
+    What decides when they may be contacted is kept a second time, and judged by the minute walker.
     """
 
     def __init__(self) -> None:
@@ -125,7 +125,7 @@ class LadderMachine(RuleBasedStateMachine):
             return None
 
     def task(self, number: int | None) -> FollowUpTask:
-        """The current step of her last ladder, or one that is named."""
+        """The current step of their last ladder, or one that is named."""
         steps: list[FollowUpTask] = list(
             FollowUpTask.objects.filter(ladder=Ladder.objects.order_by("-id")[0]).order_by("step")
         )

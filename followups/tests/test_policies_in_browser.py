@@ -77,7 +77,7 @@ def test_torontos_saturday_hours_are_changed_and_the_open_tasks_move(
     expect(page.locator("#live-meaning")).to_contain_text("Saturday 12:00 to 18:00")
     page.get_by_role("button", name="What would change?").click()
     told = page.locator("#live-foreseen")
-    expect(told).to_contain_text("2 get another time, 0 are held and 0 come back")
+    expect(told).to_contain_text("2 are rescheduled, 0 are blocked and 0 are unblocked")
     expect(told).to_contain_text("Sat 28 Nov, 10:00 EST")
     assert serious(page) == []
     assert MarketPolicy.objects.filter(market="TORONTO").count() == 0, "asking saves nothing"

@@ -103,7 +103,7 @@ def test_a_throttled_engine_names_its_tripwire(desk: Any) -> None:
 def test_the_page_speaks_french(desk: Any) -> None:
     client = desk("MANAGER")
     page = client.get(reverse(LIST), HTTP_ACCEPT_LANGUAGE="fr").content.decode()
-    assert "Ce qui est utilisé des plafonds" in page
+    assert "Utilisation des plafonds" in page
 
 
 def test_the_page_costs_the_same_however_many_engines(
@@ -300,7 +300,7 @@ def test_caps_are_said_in_words_as_they_are_typed(desk: Any) -> None:
         "seen_version": policy.version,
         "_draw": "1",
     }
-    assert "There is no cap here" in client.post(address, typed).content.decode()
+    assert "No caps: every reservation is allowed" in client.post(address, typed).content.decode()
     policy.refresh_from_db()
     assert policy.version == 1
 

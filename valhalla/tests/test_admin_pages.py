@@ -388,7 +388,7 @@ def test_a_chosen_row_that_is_no_id_is_refused_by_the_list(sign_in: Callable[[st
         sent = {"action": "set_shifts", "_selected_action": said, "index": "0"}
         answer = sign_in("MANAGER").post("/admin/governance/user/", sent, follow=True)
         assert answer.status_code == 200
-        assert "Choose rows of this list" in answer.content.decode()
+        assert "Select rows, then an action" in answer.content.decode()
 
 
 def test_a_form_of_a_billion_rows_is_refused_before_it_is_drawn(sign_in: Callable[[str], Client]) -> None:

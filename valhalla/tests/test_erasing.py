@@ -1,4 +1,4 @@
-"""An erased person is nowhere: every door writes about her, and no column of any table knows her after it."""
+"""An erased person is nowhere: every entry point writes about them; afterwards no column knows them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def plain(text: str) -> str:
 
 
 def tables_naming_them() -> dict[str, set[str]]:
-    """Search every column of every table; return the columns that know her, by table."""
+    """Search every column of every table; return the columns that know the person, by table."""
     found: dict[str, set[str]] = {}
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
@@ -111,7 +111,7 @@ Plant = Callable[[], Lead]
 @pytest.fixture
 def planted(api: Callable[..., APIClient], by: Callable[..., Actor], desk: Client, manager: Actor,
             settings: Settings, tmp_path: Path) -> Lead:  # fmt: skip
-    """Let every door write about her: API, admin, jobs, imports, mail, offers, buyers."""
+    """Let every entry point write about the person: API, admin, jobs, imports, mail, offers, buyers."""
     settings.VAR = tmp_path
     client = api(Role.MANAGER, "mona")
 
@@ -259,7 +259,7 @@ def test_a_table_that_is_forgotten_is_found(
 def test_words_beside_suppressions_and_consents_are_found_too(
     planted: Lead, manager: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Erasing without her points blanks no words about them."""
+    """Erasing without the person's points blanks no words about them."""
     save = Erasure.save
 
     def without_points(row: Erasure) -> None:

@@ -44,7 +44,7 @@ ENDING = "Ending a reservation needs a closer, a manager or a service client."
 CONSENTS = "Your role does not record this kind of consent."
 REFERENCE = "Only a manager changes this."
 LEADS = "Only a manager changes leads by hand."
-SWITCHING = "Your role does not switch the kill switch that way."
+SWITCHING = "Your role does not allow this change of the kill switch."
 ERASING = "Only a manager erases a person."
 
 # The verb (with what it is asked, where its right depends on that), who is let in, what the others are told.
