@@ -30,7 +30,7 @@ from valhalla.schedules import make_missing
 from valhalla.tasks import take_figures
 from valhalla.testing import make_by, make_person
 
-pytestmark = [pytest.mark.both, pytest.mark.django_db]
+pytestmark = pytest.mark.django_db
 
 AT = datetime(2026, 11, 24, 17, 0, tzinfo=UTC)
 SYSTEM = Actor.system("test")

@@ -46,7 +46,6 @@ from valhalla.tests.test_access import addresses, filled
 from valhalla.tests.verbs import doors_to
 
 pytestmark = [
-    pytest.mark.both,
     pytest.mark.django_db,
     pytest.mark.xdist_group("switches"),  # the doors are looked for once, which takes seconds
 ]
@@ -223,6 +222,7 @@ def test_no_switch_stops_anything_where_they_are_not_enforced(door: str, scene: 
     assert WALKS[door](scene) == "ok"
 
 
+@pytest.mark.both
 @pytest.mark.parametrize("job", JOBS)
 @pytest.mark.parametrize(("live", "killed"), [(False, False), (True, True)])
 def test_a_job_leaves_what_a_switch_stops_for_a_later_run(
@@ -369,7 +369,6 @@ def test_a_suppression_and_a_withdrawn_consent_pass_in_admin(settings: Any) -> N
 # --- what stays open ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.once
 def test_everything_can_be_read_under_any_switch(scene: Scene, settings: Any) -> None:
     """Every page of every screen of admin is opened under them in test_admin_pages.py."""
     settings.GO_LIVE_ENFORCE = True
@@ -387,6 +386,7 @@ def test_everything_can_be_read_under_any_switch(scene: Scene, settings: Any) ->
     assert {answers[path] for path in pages} == {200}
 
 
+@pytest.mark.both
 def test_every_job_runs_under_any_switch(scene: Scene, settings: Any) -> None:
     settings.GO_LIVE_ENFORCE = True
     switch(live=False, killed=True)
@@ -399,6 +399,7 @@ def test_every_job_runs_under_any_switch(scene: Scene, settings: Any) -> None:
 # --- at once ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_nothing_that_begins_after_the_kill_switch_was_engaged_gets_through(settings: Settings) -> None:
     """Twelve threads claim all the time; the switch is engaged in the middle of it."""

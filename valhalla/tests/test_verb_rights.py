@@ -26,7 +26,7 @@ from valhalla.roles import EVERY_RIGHT, ROLE_RIGHTS
 from valhalla.tests.test_verbs import READS, STEPS
 from valhalla.tests.verbs import verbs
 
-pytestmark = [pytest.mark.once, pytest.mark.django_db]
+pytestmark = pytest.mark.django_db
 
 AT = datetime(2026, 3, 4, 15, tzinfo=UTC)
 # V(A), C(loser), M(anager), A(uditor), S(ervice client), P: a service client's token with the scope "policy"
