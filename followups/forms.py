@@ -106,7 +106,7 @@ class CompleteForm(OfALead):
         label=_("What did they ask for?"),
         required=False,
         choices=(),
-        help_text=_("Left open, a closer takes over."),
+        help_text=_("If left blank, a closer takes over."),
     )
     next_at = LocalTimeField(
         label=_("When?"),

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 from rest_framework.test import APIClient
 
-from conftest import once_per_run
+from conftest import DATABASE, once_per_run
 from governance.accounts.models import MOST_CALLS
 from governance.accounts.rules import POLICY, rights_of
 from governance.core import hooks
@@ -189,6 +189,11 @@ def at_once(
         for number, mine in enumerate(pool.map(client, range(clients))):
             answers[number::clients] = mine
     return answers
+
+
+def quick(count: int) -> int:
+    """Return how often a random test tries in a quick run: on PostgreSQL, where a try costs more, a third."""
+    return count if DATABASE == "sqlite" else -(-count // 3)
 
 
 def walk(machine: type[RuleBasedStateMachine], examples: int, steps: int, run_seed: int) -> None:

@@ -164,7 +164,7 @@ class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
     list_display_links = ("external_id", "name")
     list_filter = ("status", NobodysFilter, ScoreFilter, "language", "province", "created_at")
     search_fields = ("external_id__startswith", "name")
-    search_help_text = _("Lead id (starts with), part of the name, or a whole phone number or e-mail address")
+    search_help_text = _("Lead id (starts with), part of the name, or a full phone number or e-mail address")
     ordering = ("-created_at", "-id")
     inlines = (ContactPointInline, PropertyInline)
     readonly_fields = ("created_at", "updated_at", "actor", "acting_for", "correlation_id")

@@ -21,7 +21,7 @@ from governance.core.places import Province
 from governance.core.request_values import RequestValue
 
 GROUPED = {
-    "ALL": _("all together"),
+    "ALL": _("combined"),
     "PROVINCE": _("province"),
     "CHANNEL": _("channel"),
     "STEP": _("step"),
@@ -78,7 +78,7 @@ class BurstFilter(admin.SimpleListFilter):
     title, parameter_name = _("bursts"), "bursts"
 
     def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
-        return [("yes", _("People with a burst"))] if request.user.has_perm(REVIEW) else []
+        return [("yes", _("People with a burst of look-ups"))] if request.user.has_perm(REVIEW) else []
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         if self.value() != "yes":

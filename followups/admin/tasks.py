@@ -83,12 +83,12 @@ class OutcomeFilter(admin.SimpleListFilter):
 class HeldFilter(admin.SimpleListFilter):
     """Tasks without a permitted contact time."""
 
-    title = _("held")
+    title = _("blocked")
     parameter_name = "held"
 
     def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         waiting = ("waiting", _("waiting for another lead"))
-        return [("yes", _("held")), waiting, ("claimed", _("claimed"))]
+        return [("yes", _("blocked")), waiting, ("claimed", _("claimed"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         if self.value() == "yes":
@@ -202,7 +202,7 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
             return "–"
         return format_html('<span class="whitespace-nowrap">{}</span>', moment(task.due_at, task.zone))
 
-    why_held = column(_("held because"), lambda task: why_ended(task.held_reason))
+    why_held = column(_("blocked because"), lambda task: why_ended(task.held_reason))
     why_closed = column(_("why it was closed"), lambda task: why_ended(task.closed_reason))
 
     @admin.display(description=_("claimed by"))

@@ -85,7 +85,7 @@ def _task(task_id: int, by: Actor, at: datetime) -> FollowUpTask:
         rows = rows.select_for_update(of=("self",))
     task: FollowUpTask | None = rows.first()
     if task is None:
-        raise NotFound(_("There is no such task among yours."), code="task_not_found")
+        raise NotFound(_("You have no such task."), code="task_not_found")
     require_object(task, by, at)
     return task
 

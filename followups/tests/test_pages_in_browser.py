@@ -52,7 +52,7 @@ def log_in(page: Page, live_server: Any, name: str = "vera") -> Page:
 
 @pytest.fixture
 def desk(page: Page, live_server: Any, vera: User) -> Page:
-    """A browser in which vera is logged in."""
+    """A browser in which vera is signed in."""
     return log_in(page, live_server)
 
 
@@ -111,7 +111,7 @@ def test_a_va_completes_her_tasks_by_keyboard_alone(desk: Page, live_server: Liv
         if n + 1 < tasks:
             expect(desk.locator("#in-front")).not_to_have_value(str(now))
             expect(desk.locator("#card")).to_be_visible()
-    expect(desk.locator("#nothing")).to_contain_text("Nothing in your work profile may be contacted now")
+    expect(desk.locator("#nothing")).to_contain_text("No lead in your work profile may be contacted now")
     assert completed() == tasks
     assert KpiEvent.objects.filter(metric="followup_completed").count() == tasks
     assert FollowUpTask.objects.filter(note__startswith="note 1 of").count() == tasks // 4
@@ -586,7 +586,7 @@ def test_an_opt_out_is_one_key_at_night_and_on_a_later_step(
     move_on(desk, clock, NIGHT, vera)
     show(desk, live_server, later)
     desk.keyboard.press("x")
-    expect(desk.locator("#nothing")).to_contain_text("Nothing in your work profile may be contacted now")
+    expect(desk.locator("#nothing")).to_contain_text("No lead in your work profile may be contacted now")
     expect(desk.locator("#said")).to_contain_text("opted out and will not be contacted again")
     assert Suppression.objects.exists()
     assert Lead.objects.get().status == "DEAD"

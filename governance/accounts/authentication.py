@@ -99,7 +99,7 @@ class BearerToken(TokenAuthentication):
         return self.authenticate_credentials(parts[1])
 
     def authenticate_credentials(self, token: bytes) -> tuple[User, ApiToken]:
-        wrong = exceptions.AuthenticationFailed(_("This token is unknown, revoked or past its end."))
+        wrong = exceptions.AuthenticationFailed(_("This token is unknown, revoked or expired."))
         try:
             text = token.decode("ascii")
         except UnicodeDecodeError:

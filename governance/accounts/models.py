@@ -398,7 +398,7 @@ class SignIn(models.Model):
 
     class Ended(models.TextChoices):
         LEFT = "LEFT", _("signed out")
-        AWAY = "AWAY", _("away for too long")
+        AWAY = "AWAY", _("idle for too long")
         LONG = "LONG", _("12 hours after sign-in")
         HAND = "HAND", _("ended by hand")
         PASSWORD = "PASSWORD", _("password changed")

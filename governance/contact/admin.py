@@ -62,12 +62,12 @@ from governance.core.places import CANADIAN_ZONES, Province
 BASIS = {
     "tzdata": _("time zones"),
     "holidays": _("holidays"),
-    "suppressions": _("suppressions looked at, by number"),
-    "suppression": _("suppression that holds, by number"),
-    "consents": _("consents looked at, by number"),
-    "consent": _("consent that holds, by number"),
-    "statutory": _("rows of the law’s hours, by number"),
-    "closures": _("closures, by number"),
+    "suppressions": _("suppressions checked, by id"),
+    "suppression": _("suppression that applies, by id"),
+    "consents": _("consents checked, by id"),
+    "consent": _("consent that applies, by id"),
+    "statutory": _("rows of legal calling hours, by id"),
+    "closures": _("closures, by id"),
     "renamed": _("keyed hashes under other keys"),
     "lists": _("national lists of area codes"),
     "exempt": _("area codes whose list is too old, and what exempts the call"),
@@ -118,8 +118,8 @@ class ClosureAdmin(RemovableReferenceAdmin):
             {
                 "fields": ("closed", "closed_from", "citation"),
                 "description": _(
-                    "A row with a citation is law: it holds whatever a policy says of holidays, and "
-                    "nobody overrides it."
+                    "A row with a citation is law: it applies whatever a policy says about holidays, and "
+                    "nobody can override it."
                 ),
             },
         ),
@@ -155,9 +155,9 @@ class StatutoryHoursAdmin(ReferenceAdmin):
             {
                 "fields": ("jurisdiction", "channel", "valid_from", "citation"),
                 "description": _(
-                    "Of each jurisdiction the rows with the newest date hold; every jurisdiction "
-                    "that has rows for a "
-                    "channel must allow the minute. A policy narrows these hours and never widens them."
+                    "For each jurisdiction, the rows with the newest date apply; every jurisdiction that "
+                    "has rows for a channel must allow the minute. A policy narrows these hours and "
+                    "never widens them."
                 ),
             },
         ),
@@ -194,8 +194,8 @@ class CityZoneAdmin(RemovableReferenceAdmin):
             {
                 "fields": ("province", "city", "zone"),
                 "description": _(
-                    "Only with a source for the clock people there live by; a place not listed is "
-                    "judged by every clock of its province."
+                    "Add a city only with a source for its local time; a place not listed is judged by "
+                    "every time zone of its province."
                 ),
             },
         ),
@@ -230,7 +230,7 @@ class PointForm(RowForm):
         kind, _hashes = self.cleaned_data.get("point", ("", ()))
         channel = self.cleaned_data.get("channel")
         if kind and channel and CHANNELS[channel].kind != kind:
-            self.add_error("channel", _("This channel does not reach such a point."))
+            self.add_error("channel", _("This channel does not fit this kind of contact point."))
         return data
 
 
@@ -240,7 +240,7 @@ class EvidenceOfPoints(ServiceAdmin):
     list_display_links = ("at",)
     ordering = ("-pk",)
     search_fields = ("point_digest__exact",)
-    search_help_text = _("A whole phone number or e-mail address")
+    search_help_text = _("Full phone number or e-mail address")
     sortable_by = ()
 
     def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
@@ -283,7 +283,7 @@ class SuppressionAdmin(TransfersStops, EvidenceOfPoints):
     list_filter = ("action", "source", "channel", "at")
     fieldsets = (
         (None, {"fields": ("point", "action", "channel", "source")}),
-        (_("Why"), {"fields": ("reason",), "description": _("Needed to end a stop.")}),
+        (_("Why"), {"fields": ("reason",), "description": _("Required to end a suppression.")}),
     )
 
     def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
@@ -367,7 +367,7 @@ class ConsentAdmin(EvidenceOfPoints):
     def serve(self, request: HttpRequest, obj: Consent, form: Any, change: bool) -> Consent:
         kind, (hashed, *others) = form.cleaned_data["point"]
         if CHANNELS[obj.channel].kind != kind:
-            raise Invalid({"channel": [_("This channel does not reach such a point.")]})
+            raise Invalid({"channel": [_("This channel does not fit this kind of contact point.")]})
         return record_consent(
             hashed, obj.channel, obj.kind, by=by_of(request), at=timezone.now(), obtained_at=obj.at,
             how=obj.obtained_how, evidence=obj.evidence, others=others,
@@ -379,7 +379,7 @@ class ConsentStatementAdmin(HistoryAdmin):
     """Statements on how consent for texts and e-mail is obtained; go-live requires both."""
 
     form = VersionForm
-    nothing_yet = _("State how consent for texts and for e-mail is obtained: go-live waits for both.")
+    nothing_yet = _("State how consent for texts and for e-mail is obtained: go-live requires both.")
     list_display = ("channel", "how", "version", "changed_by", "updated_at")
     history_list_display = ("version", "how")
     fixed = ("channel",)
@@ -459,7 +459,7 @@ class AreaCodeListAdmin(ReadOnlyAdmin):
     def state_told(self, row: AreaCodeList) -> str:
         left = days_left(row.list_date, timezone.now())
         if left < 0:
-            return gettext("too old: calls are held")
+            return gettext("too old: calls are blocked")
         return ngettext("%(days)s day left", "%(days)s days left", left) % {"days": left}
 
 
@@ -497,7 +497,7 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
         "created_at",
     )
     search_fields = ("lead_id__exact", "correlation_id__exact")
-    search_help_text = _("A whole lead id, correlation id, phone number or e-mail address")
+    search_help_text = _("Full lead id, correlation id, phone number or e-mail address")
     sortable_by = ("created_at",)
     ordering = ("-created_at", "-pk")
     fieldsets: ClassVar[Any] = (
@@ -533,7 +533,7 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
     @admin.display(description=_("market policy"))
     def policy_told(self, decision: ContactDecision) -> str:
         if decision.policy_id is None:
-            return str(_("none was there"))
+            return str(_("there was none"))
         return gettext("no. %(id)s, version %(version)s") % {
             "id": decision.policy_id,
             "version": decision.policy_version,

@@ -115,7 +115,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
     about = column(gettext_lazy("about"), lambda policy: str(LABELS.get(policy.domain, "–")))
 
     @display(
-        description=gettext_lazy("standing"),
+        description=gettext_lazy("status"),
         label={ON: "success", READY: "info", NOT_YET: "", FALLEN: "danger"},
     )
     def standing(self, policy: HeimdallPolicy) -> object:

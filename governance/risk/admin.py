@@ -97,7 +97,7 @@ def caps_in_words(policy: RiskPolicy) -> list[str]:
     ]
     said = [text % {"figure": amount(figure)} for figure, text in capped if figure]
     if not said:
-        return [gettext("There is no cap here: as much is reserved as is asked for.")]
+        return [gettext("No caps: every reservation is allowed.")]
     engine = gettext("All engines together") if policy.engine == GLOBAL else policy.engine
     may = gettext("%(engine)s may %(caps)s. A day is a UTC day.")
     return [may % {"engine": engine, "caps": get_text_list(said, gettext("and"))}]

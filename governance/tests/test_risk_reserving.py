@@ -175,7 +175,7 @@ def test_a_denial_is_kept_with_what_decided_it_and_counts_nowhere() -> None:
     assert not RiskReservation.objects.exists()
     assert not RiskLedgerDay.objects.exists()
     assert answer.message == (
-        "Denied: WHOLESALE may have 50.00 CAD open, 0.00 are open, and 100.00 more do not fit."
+        "Denied: WHOLESALE may have 50.00 CAD open, 0.00 are open, and 100.00 more would exceed the cap."
     )
 
 

@@ -221,7 +221,7 @@ class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
                 ),
             },
         ),
-        (gettext_lazy("What it does"), {"fields": ("action", "engine", "meaning")}),
+        (gettext_lazy("Action"), {"fields": ("action", "engine", "meaning")}),
         *WHY_AND_VERSION,
     )
 

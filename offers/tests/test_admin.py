@@ -154,7 +154,7 @@ def test_no_example_is_made_of_what_cannot_be_used(sign_in: Callable[[str], Clie
     policy = OfferPolicy.objects.get(province="ON")
     said = {**form(policy), "max_arv_multiplier": wrong, "_draw": "1"}
     page = sign_in("MANAGER").post(url(policy), said).content.decode()
-    assert "First correct the figures" in page
+    assert "First correct the marked amounts" in page
     assert "we offer" not in page
 
 

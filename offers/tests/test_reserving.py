@@ -283,7 +283,7 @@ def test_in_any_order_of_events_only_live_offers_hold_risk(chance: random.Random
     settled = kept("L-10", reserve=True)  # a lead of its own: chance alone seldom takes one to its end
     outcome(settled, "CONTRACTED")
     outcome(settled, "ASSIGNED", fee_earned=cad(9_000), **ASSIGNED)
-    for _step in range(300):
+    for _step in range(200):
         at += chance.choice([timedelta(minutes=1), timedelta(minutes=1), timedelta(hours=5)])
         what = chance.choice(["compute", "compute", "outcome", "outcome", "outcome", "correct", "expire"])
         try:

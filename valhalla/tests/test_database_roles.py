@@ -341,7 +341,7 @@ def as_application(db: None) -> Iterator[Callable[[], None]]:
 def test_every_door_writes_as_the_application_and_a_person_is_erased(
     as_application: Callable[[], None], request: pytest.FixtureRequest
 ) -> None:
-    """Ladders, calls, opt-outs, offers, buyers, consents, imports and messages; then nothing knows her."""
+    """Ladders, calls, opt-outs, offers, buyers, consents, imports, messages; then nothing knows them."""
     as_application()
     with time_machine.travel(NOW, tick=False):
         request.getfixturevalue("planted")

@@ -232,7 +232,7 @@ RED: list[tuple[str, Callable[[Settings], object], str]] = [
     ("market_policies_present", no_windows, "PE"),
     ("consent_stated", lambda s: ConsentStatement.objects.filter(channel="EMAIL").delete(), "EMAIL"),
     ("area_codes_covered", a_call_without_a_list, "604"),
-    ("migrations_applied", pending_migration, "1 migration waits"),
+    ("migrations_applied", pending_migration, "1 migration is pending"),
     ("migrations_applied", migration_of_a_newer_release, "start that release"),
     ("zone_data_current", old_zone_data, "tzdata"),
     ("jobs_alive", late_jobs, "2026-11-24 14:55"),
@@ -376,7 +376,7 @@ def test_lists_that_end_within_a_week_are_warned_about_by_area_code(production: 
     listed("604", date(2026, 10, 23))
     told = found("do_not_call_list_fresh")
     assert [one.detail["area_codes"] for one in told] == [["604"], ["902", "514"]]
-    assert "calls are held" in told[0].message
+    assert "calls are blocked" in told[0].message
     state_exempt_calls("604", True, by=BY, at=NOW, reason="Only people who asked us.")
     assert [one.detail["area_codes"] for one in found("do_not_call_list_fresh")] == [["902", "514"]]
 

@@ -1,4 +1,4 @@
-"""The second page of the login: whom it asks, what it accepts, and that nothing opens before it."""
+"""The second page of the sign-in: whom it asks, what it accepts, and that nothing opens before it."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from valhalla.roles import EVERY_RIGHT, ROLE_RIGHTS
 from valhalla.tests.test_verbs import READS, STEPS
 from valhalla.tests.verbs import verbs
 
-pytestmark = [pytest.mark.both, pytest.mark.django_db]
+pytestmark = pytest.mark.django_db
 
 AT = datetime(2026, 3, 4, 15, tzinfo=UTC)
 # V(A), C(loser), M(anager), A(uditor), S(ervice client), P: a service client's token with the scope "policy"
@@ -45,7 +45,7 @@ ENDING = "Ending a reservation needs a closer, a manager or a service client."
 CONSENTS = "Your role does not record this kind of consent."
 REFERENCE = "Only a manager changes this."
 LEADS = "Only a manager changes leads by hand."
-SWITCHING = "Your role does not switch the kill switch that way."
+SWITCHING = "Your role does not allow this change of the kill switch."
 ERASING = "Only a manager erases a person."
 
 # The verb (with what it is asked, where its right depends on that), who is let in, what the others are told.

@@ -22,8 +22,6 @@ from valhalla.tests.verbs import (
     verbs,
 )
 
-pytestmark = pytest.mark.both
-
 PROD, SANDBOX, OBSERVE = Execution.PROD_EXEC, Execution.SANDBOX_EXEC, Execution.OBSERVE_ONLY
 
 # Functions with `by` and `at` that are no verbs. Whoever adds a function puts `@verb` on it, or a line here.

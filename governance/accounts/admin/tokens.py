@@ -49,7 +49,7 @@ class TokenForm(RowForm):
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text=_(
-            "policy: a service client may also change policies. Any of the others narrows it to those parts."
+            "policy: a service client may also change policies. The other scopes limit it to those parts."
         ),
     )
     days = forms.IntegerField(
@@ -90,8 +90,8 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
             {
                 "fields": ("user", "label", "scopes", "days", "calls_per_minute"),
                 "description": _(
-                    "For a service client. At a rotation issue the new one first, put it in place, then "
-                    "revoke the old one. People issue their own tokens, on the page Your tokens."
+                    "For a service client. To replace a token, issue the new one first, put it in place, "
+                    "then revoke the old one. People issue their own tokens, on the page Your tokens."
                 ),
             },
         ),
@@ -172,9 +172,7 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
         form = WhyForm(request.POST if "apply" in request.POST else None)
         tokens = list(queryset.order_by("pk")[:MOST_AT_ONCE])
         if not form.is_valid():
-            says = [
-                gettext("Calls with these tokens are refused from the next one on. There is no way back.")
-            ]
+            says = [gettext("These tokens stop working at once. This cannot be undone.")]
             return ask(self, request, form, "revoke", tokens, [str(token) for token in tokens], says)
         by, at, reason = by_of(request), timezone.now(), form.cleaned_data["reason"]
         ended = sum(revoke_token(token, by=by, at=at, reason=reason) for token in tokens)

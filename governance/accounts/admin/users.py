@@ -144,8 +144,8 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             {
                 "fields": ("role", "is_active", "is_superuser", "change_reason", "earlier"),
                 "description": _(
-                    "The role applies at once, also to the person’s tokens. Switched off, they can neither "
-                    "sign in nor use a token. The last active manager stays one."
+                    "The role applies at once, also to the person’s tokens. A deactivated person can "
+                    "neither sign in nor use a token. The last active manager cannot be removed."
                 ),
             },
         ),
@@ -248,7 +248,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
                 row.instance.marked_by = by_of(request).working_name
         super().save_formset(request, form, formset, change)
 
-    @action(description=_("Mark away"), permissions=["change"])
+    @action(description=_("Mark as off"), permissions=["change"])
     def mark_away(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
         form = AwayForm(request.POST if "apply" in request.POST else None)
         people = _people(queryset)
@@ -266,7 +266,9 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             except Refused as refusal:
                 tell_form(form, refusal)
             else:
-                text = ngettext("%(count)s person marked away.", "%(count)s people marked away.", len(made))
+                text = ngettext(
+                    "%(count)s person marked as off.", "%(count)s people marked as off.", len(made)
+                )
                 messages.success(request, text % {"count": len(made)})
                 return None
         counted: dict[str, int] = {}
@@ -274,9 +276,9 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             counted |= answer
         says = [
             gettext(
-                "While somebody is away, their due tasks are offered to everybody else. Nothing is "
-                "reassigned: what nobody took is theirs again when they are back. A task that they have "
-                "claimed stays with them until the claim ends."
+                "While somebody is off, their due tasks are offered to everybody else. Nothing is "
+                "reassigned: tasks that nobody took are theirs again when they return. A task that "
+                "they have claimed stays with them until the claim ends."
             )
         ]
         rows = [
@@ -387,5 +389,7 @@ class GroupAdmin(ReadOnlyAdmin):
     def called(self, group: Group) -> str:
         return capfirst(str(Role(group.name).label)) if group.name in Role else group.name
 
-    may = column(_("may do"), lambda group: str(ROLE_SAYS[Role(group.name)]) if group.name in Role else "–")
+    may = column(
+        _("permissions"), lambda group: str(ROLE_SAYS[Role(group.name)]) if group.name in Role else "–"
+    )
     people = column(_("people"), lambda group: group.user_set.count())

@@ -79,7 +79,7 @@ class WorkProfileForm(RowForm):
         required=False,
         help_text=_(
             "In the person’s own time zone, such as 9:00–12:00, 13:00–17:00; an empty day has no "
-            "shift. A night goes to 24:00 and begins again at 0:00 of the next day. Without shifts "
+            "shift. A night ends at 24:00 and continues at 0:00 the next day. Without shifts, "
             "every hour counts."
         ),
     )

@@ -103,7 +103,7 @@ class ChoosesRows(ModelAdmin):
             for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
                 self.opts.pk.clean(chosen, None)
         except ValidationError:
-            self.message_user(request, gettext("Choose rows of this list, then the action."), messages.ERROR)
+            self.message_user(request, gettext("Select rows, then an action."), messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
         return super().response_action(request, queryset)
 

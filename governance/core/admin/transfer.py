@@ -366,7 +366,7 @@ class WhyExportForm(forms.Form):
 
     reason = reason_field(
         _("Reason"),
-        help_text=_("What the file is for. No names, numbers or addresses: this is kept for good."),
+        help_text=_("What the file is for. No names, numbers or addresses: this is kept permanently."),
     )
 
 

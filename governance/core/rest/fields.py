@@ -113,7 +113,7 @@ def read_instant(text: object) -> datetime:
 
 
 INSTANT_SENTENCE = gettext_lazy(
-    "An instant with its zone is needed, from 2000 to 2099, such as 2026-12-15T04:45:00Z."
+    "A date and time with its zone is needed, from 2000 to 2099, such as 2026-12-15T04:45:00Z."
 )
 
 

@@ -52,7 +52,7 @@ def gather(request: Request) -> tuple[dict[str, Any], set[str]]:
         body = request.data
         if request.FILES:
             raise Invalid(
-                {key[:KEY_LENGTH] or "body": [_("No file can be sent here.")] for key in request.FILES}
+                {key[:KEY_LENGTH] or "body": [_("Files are not accepted here.")] for key in request.FILES}
             )
         if not isinstance(body, Mapping):
             raise Invalid({"body": [_("The body must be a JSON object.")]})

@@ -21,7 +21,7 @@ class Command(BaseCommand):
             "--only",
             choices=["web", "worker", "scheduler"],
             default="",
-            help="start one of them alone, as several machines have it",
+            help="start only this part, for an installation on several machines",
         )
 
     def say(self, text: str) -> None:
