@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
@@ -23,10 +21,10 @@ class Command(BaseCommand):
         parser.add_argument("--owner", help="default: as in MIGRATE_DATABASE_URL, else APPLICATION_owner")
         parser.add_argument("--application", help="default: as in DATABASE_URL, else valhalla")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, owner: str | None, application: str | None, **options: object) -> None:
         if connection.vendor != "postgresql":
             raise CommandError("SQLite has no roles: set DATABASE_URL to PostgreSQL.")
-        application = options["application"] or connection.settings_dict["USER"] or "valhalla"
+        application = application or connection.settings_dict["USER"] or "valhalla"
         named = (settings.MIGRATE_DATABASE or {}).get("USER", "")
-        owner = options["owner"] or named or f"{application}_owner"
+        owner = owner or named or f"{application}_owner"
         self.stdout.write(database_roles.grants(owner, application))

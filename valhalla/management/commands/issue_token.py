@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -40,19 +39,21 @@ class Command(BaseCommand):
         )
         parser.add_argument("--label", default="", help="what it is for, shown in admin")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        days = str(options["days"]).strip()
+    def handle(
+        self, *args: object, name: str, days: object, role: str, scopes: str, label: str, **options: object
+    ) -> None:
+        days = str(days).strip()
         if not re.fullmatch(r"[0-9]{1,4}", days):
             raise CommandError(f"--days: a whole number of days is needed, 1 to {MAX_DAYS}.")
         try:
             issued = issue_token(
-                options["name"],
+                name,
                 by=Actor.system("issue_token"),
                 at=timezone.now(),
-                role=options["role"].strip().upper(),
-                scopes=read_scopes(options["scopes"]),
+                role=role.strip().upper(),
+                scopes=read_scopes(scopes),
                 days=int(days),
-                label=options["label"].strip(),
+                label=label.strip(),
             )
         except ValidationError as wrong:
             raise CommandError(f"--scopes: {' '.join(wrong.messages)}") from None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
@@ -19,9 +17,8 @@ class Command(VerbCommand):
         parser.add_argument("username", help="an existing user; if there is none, run createsuperuser")
         parser.add_argument("--reason", required=True, help="at least 10 characters; stored with the change")
 
-    def handle(self, *args: object, **options: Any) -> None:
-        name = options["username"]
-        changed = make_manager(
-            name, by=Actor.system("make_manager"), at=timezone.now(), reason=options["reason"]
+    def handle(self, *args: object, username: str, reason: str, **options: object) -> None:
+        changed = make_manager(username, by=Actor.system("make_manager"), at=timezone.now(), reason=reason)
+        self.stdout.write(
+            f"{username} is a manager now." if changed else f"{username} is an active manager already."
         )
-        self.stdout.write(f"{name} is a manager now." if changed else f"{name} is an active manager already.")

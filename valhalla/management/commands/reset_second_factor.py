@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
@@ -19,10 +17,11 @@ class Command(VerbCommand):
         parser.add_argument("username", help="whose second factor")
         parser.add_argument("--reason", required=True, help="the reason, which is logged")
 
-    def handle(self, *args: object, **options: Any) -> None:
-        name = options["username"]
+    def handle(self, *args: object, username: str, reason: str, **options: object) -> None:
         had_one = reset_second_factor(
-            name, by=Actor.system("reset_second_factor"), at=timezone.now(), reason=options["reason"]
+            username, by=Actor.system("reset_second_factor"), at=timezone.now(), reason=reason
         )
-        done = f"The second factor of {name} is reset." if had_one else f"{name} had no second factor."
+        done = (
+            f"The second factor of {username} is reset." if had_one else f"{username} had no second factor."
+        )
         self.stdout.write(done)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.core.management.base import CommandParser
 
 from governance.management.guarded import VerbCommand
@@ -24,11 +22,10 @@ class Command(VerbCommand):
             help="drop this key instead; refused if an opt-out or consent was written with it",
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        number = options["drop"]
-        if number is None:
+    def handle(self, *args: object, drop: int | None, **options: object) -> None:
+        if drop is None:
             current, moved = contact_key.rotate()
             self.stdout.write(f"Key {current} is the current one; {moved:,} contact points were moved to it.")
         else:
-            contact_key.drop(number)
-            self.stdout.write(f"Key {number} was dropped.")
+            contact_key.drop(drop)
+            self.stdout.write(f"Key {drop} was dropped.")

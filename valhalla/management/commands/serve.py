@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
@@ -28,9 +27,9 @@ class Command(BaseCommand):
         self.stdout.write(text)
         self.stdout.flush()
 
-    def handle(self, *args: object, **options: Any) -> None:
+    def handle(self, *args: object, only: str, **options: object) -> None:
         try:
-            running.serve(self.say, demo=self.demo, only=options["only"])
+            running.serve(self.say, demo=self.demo, only=only)
         except CannotStart as problem:
             self.stderr.write(f"valhalla: {problem}")
             sys.exit(problem.code)
