@@ -35,7 +35,10 @@ from valhalla.tests import template
 from valhalla.tests.pristine import Pristine
 
 if TYPE_CHECKING:
-    from django.test.client import _MonkeyPatchedWSGIResponse as ClientResponse
+    from django.test.client import _MonkeyPatchedWSGIResponse as PageResponse
+    from rest_framework.test import _MonkeyPatchedResponse as ApiResponse
+
+    ClientResponse = PageResponse | ApiResponse
 else:
     ClientResponse = HttpResponse  # what a test client returns, with `json()` and `context`
 
