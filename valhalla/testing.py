@@ -36,7 +36,7 @@ from valhalla.tests.pristine import Pristine
 
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse as PageResponse
-    from rest_framework.test import _MonkeyPatchedResponse as ApiResponse
+    from rest_framework.response import _MonkeyPatchedResponse as ApiResponse
 
     ClientResponse = PageResponse | ApiResponse
 else:

@@ -21,6 +21,7 @@ from governance.core.actors import Actor
 from governance.core.places import Place
 from governance.market.services import upsert_policy
 from governance.models import ApiToken, ContactDecision, KpiEvent, Suppression, User
+from valhalla.testing import ClientResponse
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 Api = Callable[..., APIClient]
@@ -46,7 +47,7 @@ def begin(client: APIClient, **other: Any) -> list[int]:
     return [task["id"] for task in answer.json()["tasks"]]
 
 
-def refused(answer: Any, status: int, code: str) -> dict[str, Any]:
+def refused(answer: ClientResponse, status: int, code: str) -> dict[str, Any]:
     body: dict[str, object] = answer.json()
     assert (answer.status_code, body["code"]) == (status, code), body
     assert answer["Content-Type"] == "application/problem+json"

@@ -25,6 +25,7 @@ from governance.market.models import MarketPolicy, ScheduledChange
 from governance.models import RiskPolicy, User
 from governance.tests.factories import phone_point
 from offers.models import OfferPolicy
+from valhalla.testing import ClientResponse
 
 pytestmark = pytest.mark.django_db
 STOPS = "/admin/governance/suppression/"
@@ -41,7 +42,7 @@ def manager(client: Client, person: Callable[..., User]) -> Client:
     return client
 
 
-def upload(client: Client, screen: str, *lines: str) -> Any:
+def upload(client: Client, screen: str, *lines: str) -> ClientResponse:
     content = "\r\n".join(lines).encode()
     return client.post(f"{screen}import/", {"file": SimpleUploadedFile("f.csv", content, "text/csv")})
 
@@ -52,7 +53,7 @@ def go_on(client: Client, screen: str, answer: Any, **said: str) -> Any:
     return client.post(f"{screen}import/", {"rows": html.unescape(found[1]), **said})
 
 
-def counts(answer: Any) -> tuple[int, ...]:
+def counts(answer: ClientResponse) -> tuple[int, ...]:
     text = answer.content.decode()
     return tuple(
         int(re.findall(rf'id="count-{name}"[^>]*>(\d+)<', text)[0])

@@ -23,7 +23,7 @@ from django_celery_beat.models import CrontabSchedule
 from governance.core.admin.base import FewRows
 from governance.golive.models import GoLiveState
 from governance.models import Absence, User
-from valhalla.testing import ConfirmingClient
+from valhalla.testing import ClientResponse, ConfirmingClient
 from valhalla.tests.specimens import specimen
 
 pytestmark = [
@@ -232,7 +232,7 @@ FIELD = re.compile(r"<(input|select|textarea)\b([^>]*)>", re.ASCII)
 NAME, VALUE = re.compile(r'\bname="([^"]+)"'), re.compile(r'\bvalue="([^"]*)"')
 
 
-def fields_in(answer: Any) -> dict[str, object]:
+def fields_in(answer: ClientResponse) -> dict[str, object]:
     """Return what a browser would send from the form of a page, large texts left empty."""
     page = answer.content.decode() if "text/html" in answer["Content-Type"] else ""
     found: dict[str, object] = {}
@@ -275,7 +275,7 @@ def _sendable(fields: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def form_in(answer: Any) -> dict[str, Any] | None:
+def form_in(answer: ClientResponse) -> dict[str, Any] | None:
     """Return the fields of a page's form, none where it led to another page."""
     fields = fields_in(answer)
     return None if fields and answer.redirect_chain else fields

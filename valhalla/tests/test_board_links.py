@@ -28,7 +28,7 @@ from governance.tests.tripping import SLA, happen_daily, look_on, watch
 from governance.tripwire.models import RegressionPolicy, RegressionState
 from valhalla.schedules import make_missing
 from valhalla.tasks import take_figures
-from valhalla.testing import make_by, make_person
+from valhalla.testing import ClientResponse, make_by, make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -161,7 +161,7 @@ def tiles_of(page: str) -> list[Seen]:
     return found
 
 
-def rows(answer: Any) -> int:
+def rows(answer: ClientResponse) -> int:
     return int(answer.context["cl"].result_count)
 
 
@@ -211,7 +211,7 @@ def lines(heading: str) -> Callable[[Seen, object], None]:
     return holds
 
 
-def tripwire(tile: Seen, answer: Any) -> None:
+def tripwire(tile: Seen, answer: ClientResponse) -> None:
     page = html.unescape(answer.content.decode())
     (light,) = re.findall(r'<section class="card (\w*)" id="verdict">', page)
     assert tile.light == (light or "unknown")

@@ -34,7 +34,7 @@ from governance.accounts.webauthn import LASTS
 from governance.core.actors import Role
 from governance.core.errors import Refused
 from governance.models import AccountChange, ApiToken, BackupCode, SignIn, User
-from valhalla.testing import PASSWORD, ConfirmingClient, at_once, make_by
+from valhalla.testing import PASSWORD, ClientResponse, ConfirmingClient, at_once, make_by
 from valhalla.tests.authenticator import Authenticator, decoded, encoded
 from valhalla.tests.test_second_factor import code_of, enrolled, is_in, waiting_seed
 from valhalla.tests.test_security_log import folder, lines
@@ -69,13 +69,13 @@ def let_add(client: Client) -> None:
     session.save()
 
 
-def add(client: Client, device: Authenticator, name: str = "Laptop") -> Any:
+def add(client: Client, device: Authenticator, name: str = "Laptop") -> ClientResponse:
     let_add(client)
     begun = client.post(NEW, {"begin": "1"}).json()
     return client.post(NEW, {"passkey": device.make(begun), "name": name})
 
 
-def codes_in(answer: Any) -> list[str]:
+def codes_in(answer: ClientResponse) -> list[str]:
     return re.findall(r"<li><code>(\w{8})</code></li>", answer.content.decode())
 
 
@@ -84,7 +84,7 @@ def begin(client: Client) -> dict[str, Any]:
     return options
 
 
-def use(client: Client, device: Authenticator, **more: str) -> Any:
+def use(client: Client, device: Authenticator, **more: str) -> ClientResponse:
     return client.post(CODE, {"passkey": device.sign(begin(client)), **more})
 
 
@@ -591,7 +591,7 @@ def test_passkeys_are_offered_where_browsers_let_them(settings: Settings, amara:
 # --- confirming who one is ----------------------------------------------------------------------------------
 
 
-def waiting(answer: Any) -> str:
+def waiting(answer: ClientResponse) -> str:
     found = re.search(r'name="confirm_kept" value="([^"]*)"', answer.content.decode())
     assert found, "nobody was asked"
     return found[1]

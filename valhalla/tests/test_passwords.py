@@ -26,7 +26,7 @@ from governance.accounts.rules import by_user
 from governance.core.actors import Role
 from governance.core.errors import Forbidden, Refused
 from governance.models import AccountChange, OutboxMessage, SignIn, User
-from valhalla.testing import PASSWORD, ConfirmingClient
+from valhalla.testing import PASSWORD, ClientResponse, ConfirmingClient
 from valhalla.tests.test_jobs import together
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +41,9 @@ def log_in(user: User, password: str = PASSWORD) -> Client:
     return client
 
 
-def change(client: Client, old: str = PASSWORD, new: str = NEW, again: str = "", **more: Any) -> Any:
+def change(
+    client: Client, old: str = PASSWORD, new: str = NEW, again: str = "", **more: Any
+) -> ClientResponse:
     return client.post(PAGE, {"old": old, "new": new, "again": again or new, **more})
 
 
@@ -51,7 +53,7 @@ def link_of(manager: Client, user: User) -> str:
     return str(sent.context["address"]).partition("link=")[2]
 
 
-def use(link: str, new: str = NEW, again: str = "") -> Any:
+def use(link: str, new: str = NEW, again: str = "") -> ClientResponse:
     return Client().post(USE, {"link": link, "new": new, "again": again or new})
 
 
