@@ -194,6 +194,8 @@ def test_a_deployment_goes_as_the_pages_say(tmp_path: Path, migrated_url: str) -
         "CONTACT_HASH_KEY": os.environ["CONTACT_HASH_KEY"],  # the one that this database was migrated with
         "DJANGO_SUPERUSER_PASSWORD": "correct horse battery staple",
     }
+    (var / "second_factor_key").write_text(os.environ["SECOND_FACTOR_KEY"])  # likewise
+    (var / "second_factor_key").chmod(0o600)
     reader = Reader(var, settings)
     try:
         read(reader, "deployment.md", "rollback.md")
