@@ -36,6 +36,7 @@ IS_XDIST_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 DATABASES = ("sqlite", "postgres")
 DATABASE = os.environ.get("VALHALLA_TEST_DB", "").strip() or "sqlite"
 PR_SET_PDEATHSIG = 1
+REAL_HASH: dict[tuple[Any, str], int] = {}  # what the product's hashes cost, by where it is set
 
 # --- servers ----------------------------------------------------------------------------------------------
 
@@ -260,6 +261,20 @@ def set_up_django() -> None:
     # Hashed names need collected static files, which the tests do not use.
     settings.STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
     django.setup()
+    hash_cheaply()
+
+
+def hash_cheaply() -> None:
+    """Let hashes take no time in this process: hundreds of tests sign in."""
+    from governance.accounts import backup_codes
+    from governance.accounts.hashing import BoundedArgon2
+
+    for name, cheap in {"time_cost": 1, "memory_cost": 8, "parallelism": 1}.items():  # the least of Argon2
+        REAL_HASH[BoundedArgon2, name] = getattr(BoundedArgon2, name)
+        setattr(BoundedArgon2, name, cheap)
+    for name, cheap in {"TIME_COST": 1, "MEMORY_COST": 8}.items():
+        REAL_HASH[backup_codes, name] = getattr(backup_codes, name)
+        setattr(backup_codes, name, cheap)
 
 
 set_up_django()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import admin
@@ -15,7 +15,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 from buyers import rules, services
 from buyers.models import Buyer, BuyerFeedbackEvent, BuyerLiquidityNode
 from buyers.transfer import BuyerResource
-from governance.core.admin.base import ReadOnlyAdmin, ServiceAdmin, by_of
+from governance.core.admin.base import ReadOnlyAdmin, RowForm, ServiceAdmin, by_of
 from governance.core.admin.display import amount, column, facts, number
 from governance.core.admin.filters import on_board
 from governance.core.admin.transfer import TransfersRows
@@ -32,17 +32,17 @@ class LabelList(forms.CharField):
 
     widget = UnfoldAdminTextInputWidget
 
-    def prepare_value(self, value: Any) -> Any:
+    def prepare_value(self, value: object) -> object:
         return ", ".join(value) if isinstance(value, list) else value
 
-    def to_python(self, value: Any) -> Any:
+    def to_python(self, value: object) -> Any:
         return [part.strip() for part in (super().to_python(value) or "").split(",") if part.strip()]
 
-    def has_changed(self, initial: Any, data: Any) -> bool:
+    def has_changed(self, initial: object, data: object) -> bool:
         return bool((initial or []) != self.to_python(data))
 
 
-class BuyerForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+class BuyerForm(RowForm):
     """The form of a buyer."""
 
     provinces = forms.MultipleChoiceField(
@@ -92,7 +92,7 @@ class BuyerAdmin(TransfersRows, ErasesPeople, ServiceAdmin):
     )  # fmt: skip
     search_fields = ("external_id__startswith", "name", "phone", "email")
     search_help_text = _("Buyer id, name, phone or e-mail")
-    list_filter: ClassVar[list[Any]] = [("proof_of_funds", admin.EmptyFieldListFilter), "updated_at"]
+    list_filter = (("proof_of_funds", admin.EmptyFieldListFilter), "updated_at")
     ordering = ("-updated_at", "-pk")
     readonly_fields = ("created_at", "updated_at")
     fieldsets = (
@@ -168,7 +168,7 @@ COUNTED = on_board(
     (
         "buyer_response",
         _("answers of the last 30 days"),
-        lambda rows, at: rows.answered_since(at - RATES_OVER),  # type: ignore[attr-defined]  # events'
+        lambda rows, at: rows.answered_since(at - RATES_OVER),
     ),
 )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import operator
 from datetime import datetime
-from typing import Any
 
 from django.db.models import Count, F, Max, Q, Sum
 
@@ -14,7 +13,7 @@ from buyers.rules import EVENT_COLUMNS, RESPONSE_RATE, kinds_of
 from governance.kpi.querysets import RATES_OVER, Rate
 
 
-def board_figures(at: datetime) -> dict[str, Any]:
+def board_figures(at: datetime) -> dict[str, object]:
     """Return the response rate of 30 days, and per province its markets, answers and best cautious score."""
     answers = BuyerFeedbackEvent.objects.answered_since(at - RATES_OVER).aggregate(
         good=Count("pk", filter=Q(event__in=kinds_of(RESPONSE_RATE, hits_only=True))), counted=Count("pk")

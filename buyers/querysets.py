@@ -10,13 +10,14 @@ from django.db.models.functions import Coalesce
 
 from buyers.rules import ACTIVE_KINDS, COUNTED_IN, RESPONSE_RATE, kinds_of
 from governance.core.append_only import AppendOnlyQuerySet
-from governance.core.places import Place, fold
+from governance.core.compiled import Param
+from governance.core.places import SomePlace, fold
 
 
 class NodeQuerySet(QuerySet[Any]):
     """Queries on liquidity nodes."""
 
-    def at(self, place: Place, property_type: str) -> Self:
+    def at(self, place: SomePlace, property_type: str | Param) -> Self:
         """Return the node of exactly this market: liquidity never falls back to ALL."""
         return self.filter(province=place.province, market_key=place.market_key, property_type=property_type)
 
@@ -49,7 +50,7 @@ class ActivityQuerySet(QuerySet[Any]):
     def active(self, since: datetime) -> Self:
         return self.filter(last_active_at__gt=since)
 
-    def of_or_between(self, buyer_id: int | None, after: datetime, until: datetime) -> Self:
+    def of_or_between(self, buyer_id: int | Param, after: datetime | Param, until: datetime | Param) -> Self:
         """Return the buyer's own row and those of buyers last active after `after` and not after `until`."""
         return self.filter(Q(buyer_id=buyer_id) | Q(last_active_at__gt=after, last_active_at__lte=until))
 

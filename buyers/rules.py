@@ -167,7 +167,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class FeedbackPlan:
-    """The changes for one feedback: the node's figures, how they change, and the buyer's activity.
+    """The changes for one feedback: the node's new figures, and the buyer's activity.
 
     `activity` is None if the buyer's row does not change.
     """
@@ -176,8 +176,6 @@ class FeedbackPlan:
     scores: Scores
     active_since: datetime
     updated_at: datetime
-    more_buyers: int
-    more_active: int
     activity: Activity | None
     is_answer: bool
 
@@ -217,8 +215,6 @@ def plan_feedback(
         scores=scores(counts),
         active_since=since,
         updated_at=max(node.updated_at, at),
-        more_buyers=more_buyers,
-        more_active=more_active,
         activity=Activity(now) if more_buyers or now != before else None,
         is_answer=event.is_answer,
     )

@@ -10,18 +10,20 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import BigIntegerField, DateTimeField
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from buyers import rules
 from buyers.models import Buyer, BuyerActivity, BuyerFeedbackEvent, BuyerLiquidityNode
-from buyers.rules import ACTIVE_FOR, ACTIVE_KINDS, COUNTED_IN, Counts
+from buyers.querysets import ActivityQuerySet, NodeQuerySet
+from buyers.rules import ACTIVE_FOR, ACTIVE_KINDS, Counts
 from governance.core.actors import Actor
+from governance.core.compiled import CompiledQuery, Param, update_rows
 from governance.core.details import read_detail
 from governance.core.errors import Invalid, Refused
 from governance.core.hooks import Liquidity
-from governance.core.places import Place
+from governance.core.places import ANY_PLACE, Place
 from governance.core.property_types import PropertyType
 from governance.core.verbs import Execution, verb
 from governance.kpi.names import BUYER_FEEDBACK
@@ -29,6 +31,9 @@ from governance.kpi.services import emit_kpi
 from governance.market.names import spelled
 
 log = logging.getLogger(__name__)
+
+KEY = BigIntegerField()
+AFTER, UNTIL = Param("after", DateTimeField()), Param("until", DateTimeField())
 
 RECORD = "buyers.record_feedback"
 CHANGE_BUYER = "buyers.change_buyer"
@@ -65,7 +70,7 @@ def record_feedback(
     *,
     buyer_id: str = "",
     deal_id: str = "",
-    detail: Mapping[str, Any] | None = None,
+    detail: Mapping[str, object] | None = None,
     by: Actor,
     at: datetime,
 ) -> Recorded:
@@ -150,7 +155,7 @@ def _record(given: _Feedback, *, by: Actor, at: datetime) -> Recorded:
     )
     event.save()
     _write_activity(plan, node, buyer, own)
-    _write_node(plan, node, given.event)
+    _write_node(plan, node)
     emit_kpi(
         *BUYER_FEEDBACK.key,
         by=by,
@@ -182,8 +187,8 @@ def _buyer_of(external_id: str, at: datetime) -> int:
 
 def _locked_node(place: Place, property_type: str, at: datetime) -> BuyerLiquidityNode:
     """Return the market's node, locked until this transaction ends; its first feedback creates it."""
-    same = BuyerLiquidityNode.objects.at(place, property_type).select_for_update(no_key=True)
-    node: BuyerLiquidityNode | None = same.first()
+    asked = {"province": place.province, "market_key": place.market_key, "property_type": property_type}
+    node: BuyerLiquidityNode | None = next(iter(_node_to_lock(**asked)), None)
     if node is None:
         fresh = BuyerLiquidityNode(
             province=place.province,
@@ -194,14 +199,40 @@ def _locked_node(place: Place, property_type: str, at: datetime) -> BuyerLiquidi
             updated_at=at,
         )
         BuyerLiquidityNode.objects.bulk_create([fresh], ignore_conflicts=True)
-        node = same.get()
+        (node,) = _node_to_lock(**asked)
     return node
+
+
+@CompiledQuery
+def _node_at() -> NodeQuerySet:
+    return BuyerLiquidityNode.objects.at(ANY_PLACE, Param("property_type"))
+
+
+@CompiledQuery
+def _node_to_lock() -> NodeQuerySet:
+    same = BuyerLiquidityNode.objects.at(ANY_PLACE, Param("property_type"))
+    return same.select_for_update(no_key=True)
+
+
+@CompiledQuery
+def _active_between() -> ActivityQuerySet:
+    rows = BuyerActivity.objects.filter(node=Param("node", KEY))
+    return rows.filter(last_active_at__gt=AFTER, last_active_at__lte=UNTIL)
+
+
+@CompiledQuery
+def _of_or_active_between() -> ActivityQuerySet:
+    rows = BuyerActivity.objects.filter(node=Param("node", KEY))
+    return rows.of_or_between(Param("buyer", KEY), AFTER, UNTIL)
 
 
 def _activity(node: BuyerLiquidityNode, buyer: int | None, at: datetime) -> tuple[BuyerActivity | None, int]:
     """Return the buyer's row at a locked node, and how many others fell out since it last counted."""
     since = rules.active_since(node.active_since, at)
-    rows = list(BuyerActivity.objects.filter(node=node).of_or_between(buyer, node.active_since, since))
+    if buyer is None:
+        rows = _active_between(node=node.pk, after=node.active_since, until=since)
+    else:
+        rows = _of_or_active_between(node=node.pk, buyer=buyer, after=node.active_since, until=since)
     own = next((row for row in rows if row.buyer_id == buyer), None)
     return own, len(rows) - (own is not None)
 
@@ -218,27 +249,24 @@ def _write_activity(
         BuyerActivity.objects.filter(pk=own.pk).update(last_active_at=last)
 
 
-def _write_node(plan: rules.FeedbackPlan, node: BuyerLiquidityNode, event: str) -> None:
-    column = COUNTED_IN[event]
-    figures = asdict(plan.scores) | {"active_since": plan.active_since, "updated_at": plan.updated_at}
-    BuyerLiquidityNode.objects.filter(pk=node.pk).update(
-        buyer_count=F("buyer_count") + plan.more_buyers,
-        active_buyer_count=F("active_buyer_count") + plan.more_active,
-        **{column: F(column) + 1},
-        **figures,
-    )
-    for name, value in (asdict(plan.counts) | figures).items():
+def _write_node(plan: rules.FeedbackPlan, node: BuyerLiquidityNode) -> None:
+    """Write the figures of a node that is locked."""
+    figures = asdict(plan.counts) | asdict(plan.scores)
+    figures |= {"active_since": plan.active_since, "updated_at": plan.updated_at}
+    for name, value in figures.items():
         setattr(node, name, value)
+    update_rows([node], list(figures))
 
 
-# --- look-ups
-# ------------------------------------------------------------------------------------------------
+# --- look-ups -----------------------------------------------------------------------------------------------
 
 
 def liquidity_score(place: Place, property_type: str = PropertyType.SFR) -> BuyerLiquidityNode | None:
     """Return the node of exactly this market and property type, or None without feedback."""
-    node: BuyerLiquidityNode | None = BuyerLiquidityNode.objects.at(place, property_type).first()
-    return node
+    found: list[BuyerLiquidityNode] = _node_at(
+        province=place.province, market_key=place.market_key, property_type=property_type
+    )
+    return found[0] if found else None
 
 
 def hottest_nodes(
@@ -264,8 +292,8 @@ class Difference:
 
     node: str
     figure: str
-    stored: Any
-    recounted: Any
+    stored: object
+    recounted: object
 
     def __str__(self) -> str:
         return f"{self.node}: {self.figure} is {self.stored}, its events say {self.recounted}"
@@ -281,7 +309,7 @@ class Recount:
 
 
 def refresh_activity(*, by: Actor, at: datetime) -> Recount:
-    """Drop buyers without an answer or purchase in the last 90 days from the active ones; recount every node.
+    """Stop counting buyers without a response or purchase in the last 90 days; recount every node.
 
     Each node is a separate transaction, the longest unchecked first, so that an interrupted run continues
     where it ended. Differences are corrected and logged.

@@ -13,6 +13,7 @@ from django.db.models import (
     Case,
     Exists,
     F,
+    Model,
     OuterRef,
     Q,
     SmallIntegerField,
@@ -38,11 +39,11 @@ class Joined(Aggregate):
     template = "%(function)s(%(expressions)s, ' ')"
     output_field = TextField()
 
-    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: object) -> object:
         return super().as_sql(compiler, connection, function="STRING_AGG", **extra)
 
 
-def contacts_of(listed: Any, since: Any) -> list[models.QuerySet[Any]]:
+def contacts_of(listed: object, since: object) -> list[models.QuerySet[Model]]:
     """Return, for the gate, the contacts with points since an instant, and their leads' inbound contacts.
 
     A contact is a ladder's completed step that reached out and did not turn out to be a wrong number.
@@ -67,7 +68,7 @@ def contacts_of(listed: Any, since: Any) -> list[models.QuerySet[Any]]:
     ]
 
 
-def _as_personal(rows: models.QuerySet[Any], what: str, digest: str, at: str) -> models.QuerySet[Any]:
+def _as_personal(rows: models.QuerySet[Model], what: str, digest: str, at: str) -> models.QuerySet[Model]:
     """Return rows in the columns in which the gate reads suppressions and consents, which come first."""
     named = {"table": models.Value("T"), "point_digest": F(digest), "what": models.Value(what)}
     nothing = {
@@ -239,7 +240,7 @@ class TaskQuerySet(models.QuerySet[Any]):
         return kept.annotate(newer_ladder=Exists(later)).order_by(F("step").asc(nulls_last=True), "id")
 
 
-def ids_of_all(questions: Sequence[tuple[models.QuerySet[Any], Sequence[str]]]) -> list[int]:
+def ids_of_all(questions: Sequence[tuple[models.QuerySet[Model], Sequence[str]]]) -> list[int]:
     """Return the ids from several bounded queries, each once, in one query.
 
     A query with places is run once for each, its value `??` standing for the place. Django itself cannot
@@ -279,7 +280,7 @@ def _instant(at: datetime) -> Any:
 
 
 @functools.cache
-def _mark_sql(role: str, sees_all: bool, filters: tuple[str, ...]) -> tuple[str, list[Any]]:
+def _mark_sql(role: str, sees_all: bool, filters: tuple[str, ...]) -> tuple[str, list[object]]:
     """Return the SQL for one kind of actor, compiled once: every page runs it all day."""
     from followups.models import FollowUpTask
 

@@ -83,7 +83,7 @@ def typed_from(step: Mapping[str, Any]) -> dict[str, str]:
 class StepsWidget(forms.Widget):
     """A row per step and blank ones for more; a row without a channel is not a step."""
 
-    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[dict[str, str]]:
+    def value_from_datadict(self, data: Any, files: object, name: str) -> list[dict[str, str]]:
         rows = []
         for number in range(MAX_STEPS + 1):
             if f"{name}_{number}_channel" in data:
@@ -91,10 +91,10 @@ class StepsWidget(forms.Widget):
                 rows.append(row)
         return [row for row in rows if row["channel"]]
 
-    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
+    def value_omitted_from_data(self, data: Any, files: object, name: str) -> bool:
         return f"{name}_0_channel" not in data
 
-    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> Any:
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: object = None) -> Any:
         typed = list(value or [])
         blank = [BLANK] * min(2, MAX_STEPS - len(typed))
         base = (attrs or {}).get("id") or f"id_{name}"
@@ -115,17 +115,17 @@ class StepsField(forms.Field):
 
     widget = StepsWidget
 
-    def prepare_value(self, value: Any) -> Any:
+    def prepare_value(self, value: object) -> object:
         if not isinstance(value, list):
             return []
         return [typed_from(row) if "delay" in row else row for row in value]
 
-    def to_python(self, value: Any) -> list[dict[str, Any]]:
+    def to_python(self, value: Any) -> list[dict[str, object]]:
         steps = [self._step(number, row) for number, row in enumerate(value or [], start=1)]
         kept = read_steps(sorted(steps, key=_minutes))
         return [step.as_json() for step in kept]
 
-    def _step(self, number: int, row: Mapping[str, str]) -> dict[str, Any]:
+    def _step(self, number: int, row: Mapping[str, str]) -> dict[str, object]:
         amount = row["amount"].strip() or "0"
         if not re.fullmatch("[0-9]{1,6}", amount) or row["unit"] not in UNITS:
             raise ValidationError(
@@ -135,11 +135,12 @@ class StepsField(forms.Field):
         scripts = {name: row[name].replace("\r\n", "\n") for name in ("script_en", "script_fr")}
         if "\0" in "".join(scripts.values()):
             raise ValidationError(
-                _("Step %(number)s has a sign in its script that cannot be kept.") % {"number": number}
+                _("The script of step %(number)s contains a character that cannot be stored.")
+                % {"number": number}
             )
         return {"channel": row["channel"], "delay": {row["unit"]: int(amount)}, **scripts}
 
-    def has_changed(self, initial: Any, data: Any) -> bool:
+    def has_changed(self, initial: object, data: object) -> bool:
         try:
             return bool(self.to_python(data) != initial)
         except ValidationError:
@@ -149,7 +150,7 @@ class StepsField(forms.Field):
 class OptionalStepsField(StepsField):
     """Optional steps; omitted they are None."""
 
-    def to_python(self, value: Any) -> Any:
+    def to_python(self, value: object) -> Any:
         return super().to_python(value) if value else None
 
 

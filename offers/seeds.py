@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from governance.core.places import ALL, Province
 from governance.core.seeding import SEED, GetModel, plant, uproot
@@ -12,7 +11,7 @@ from governance.core.seeding import SEED, GetModel, plant, uproot
 KEY = ("province", "market_key")
 
 
-def _rows() -> list[dict[str, Any]]:
+def _rows() -> list[dict[str, object]]:
     return [
         {
             "province": province, "market": ALL, "market_key": ALL, "enabled": False,

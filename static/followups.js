@@ -27,7 +27,7 @@
     trouble.append(link);
   };
 
-  // --- drafts: a note survives a reload, a login and the back button -----------------------------------------
+  // --- drafts: a note survives a reload, a sign-in and the back button -----------------------------------------
 
   const draftOf = (form) => `draft-${form.dataset.draft}`;
   const restore = () => {
@@ -61,7 +61,7 @@
     sending = true;
     const body = new URLSearchParams(click.body);
     const token = document.querySelector("[name=csrfmiddlewaretoken]");
-    if (token) body.set(token.name, token.value); // another login changes it
+    if (token) body.set(token.name, token.value); // another sign-in changes it
     try {
       const answer = await fetch(click.path, {
         method: "POST",
@@ -81,7 +81,7 @@
       if ([502, 503, 504].includes(answer.status) && !answer.headers.has("X-Part")) return;
       sessionStorage.removeItem(KEPT);
       if (answer.status === 403 && !answer.headers.has("X-Part")) {
-        location.reload(); // the form was older than the login: reload it, with the note
+        location.reload(); // the form was older than the sign-in: reload it, with the note
         return;
       }
       tell(said.sent, "sent");

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
@@ -19,7 +18,7 @@ from valhalla import database_roles
 
 
 @register()
-def zone_data(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+def zone_data(app_configs: object, **kwargs: object) -> Sequence[CheckMessage]:
     """Check the zone data:
 
     Vancouver must be at -07:00 on 2026-12-15, since British Columbia stopped changing clocks.
@@ -37,7 +36,7 @@ def zone_data(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
 
 @register(Tags.database)
 def triggers_are_in_force(
-    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+    app_configs: object, databases: Sequence[str] | None = None, **kwargs: object
 ) -> list[CheckMessage]:
     """Check that every append-only table and the user table have their triggers."""
     found: list[CheckMessage] = []
@@ -66,7 +65,7 @@ def triggers_are_in_force(
 
 @register(Tags.database)
 def the_role_may_work(
-    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+    app_configs: object, databases: Sequence[str] | None = None, **kwargs: object
 ) -> list[CheckMessage]:
     """Check that the database role has the rights that the application needs."""
     found: list[CheckMessage] = []
@@ -87,7 +86,7 @@ def the_role_may_work(
 
 @register(Tags.database)
 def contact_hash_key_is_the_same(
-    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+    app_configs: object, databases: Sequence[str] | None = None, **kwargs: object
 ) -> list[CheckMessage]:
     """Check that the contact key is the one that the suppressions were written with."""
     if not databases:
@@ -103,7 +102,7 @@ def contact_hash_key_is_the_same(
 
 @register(Tags.database)
 def second_factor_key_is_the_same(
-    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+    app_configs: object, databases: Sequence[str] | None = None, **kwargs: object
 ) -> list[CheckMessage]:
     """Check that the second factor key is the one that the seeds were encrypted with."""
     try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 from django.apps import apps
 from django.conf import settings
@@ -85,7 +84,7 @@ def remember_key(alias: str) -> None:
         raise KeyProblem(problem)
 
 
-def remember_after_migrate(sender: Any, using: str, **kwargs: Any) -> None:
+def remember_after_migrate(sender: object, using: str, **kwargs: object) -> None:
     remember_key(using)
 
 
@@ -115,7 +114,7 @@ def asking_before_the_fork() -> Iterator[None]:
             connection.close()  # a worker that is forked from here must not share it
 
 
-def refuse_to_work(**kwargs: Any) -> None:
+def refuse_to_work(**kwargs: object) -> None:
     """Keep a job worker or scheduler from starting with other keys, with a one-sentence error."""
     try:
         refuse_other_key()

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from django.apps import apps
 from django.conf import settings
@@ -51,7 +50,7 @@ def as_owner(connection: BaseDatabaseWrapper) -> Iterator[str]:
 
     Yields "" if one role does everything.
     """
-    owner: dict[str, Any] | None = settings.MIGRATE_DATABASE
+    owner: dict[str, object] | None = settings.MIGRATE_DATABASE
     if owner is None or connection.alias != DEFAULT_DB_ALIAS or connection.alias in _applications:
         yield _applications.get(connection.alias, "")
         return

@@ -211,7 +211,7 @@ def action_of(view: str) -> Action | None:
 
 
 @receiver(user_logged_in)
-def note_sign_in(sender: Any, request: HttpRequest, **kwargs: Any) -> None:
+def note_sign_in(sender: object, request: HttpRequest, **kwargs: object) -> None:
     note_proof(request)
 
 
@@ -266,7 +266,9 @@ class FreshAuthentication:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         return self.get_response(request)
 
-    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+    def process_view(
+        self, request: HttpRequest, view: object, args: object, kwargs: object
+    ) -> HttpResponse | None:
         found = request.resolver_match
         action = action_of(found.view_name) if found else None
         if action is None or not request.user.is_authenticated:

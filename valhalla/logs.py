@@ -6,7 +6,6 @@ import logging
 import re
 import threading
 import time
-from typing import Any
 
 from django.db import InterfaceError, OperationalError
 from django.db.backends.signals import connection_created
@@ -54,10 +53,10 @@ class OneLine(logging.Formatter):
         return [f"    {escaped(line)}" for line in text.split("\n")]
 
 
-class ServerLog(Logger):  # type: ignore[misc]  # gunicorn has no types
+class ServerLog(Logger):
     """The web server's own log, escaped like ours."""
 
-    def setup(self, cfg: Any) -> None:
+    def setup(self, cfg: object) -> None:
         super().setup(cfg)
         for handler in self.error_log.handlers:
             handler.setFormatter(OneLine(self.error_fmt, self.datefmt))
@@ -75,7 +74,7 @@ def is_outage(problem: BaseException | None) -> bool:
     """Return whether an error means that the database cannot be reached or cannot write at all."""
     if not isinstance(problem, (OperationalError, InterfaceError)):
         return False
-    cause: Any = problem.__cause__
+    cause: object = problem.__cause__
     if name := getattr(cause, "sqlite_errorname", ""):
         return bool(name.startswith(_AWAY_SQLITE))
     state = getattr(cause, "sqlstate", None)  # None if no connection was made
@@ -113,7 +112,7 @@ class OutageFilter(logging.Filter):
         record.exc_info = record.exc_text = None
         return True
 
-    def _answers_again(self, sender: Any, **kwargs: Any) -> None:
+    def _answers_again(self, sender: object, **kwargs: object) -> None:
         with self._lock:
             began, dropped, self._began = self._began, self._dropped, None
         if began is not None:

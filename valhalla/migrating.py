@@ -98,7 +98,7 @@ class WholeSteps(MigrationExecutor):
     def apply_migration(self, state: Any, migration: Migration, *args: Any, **options: Any) -> Any:
         apply = migration.apply
 
-        def apply_whole(state: Any, editor: Any) -> Any:
+        def apply_whole(state: Any, editor: Any) -> object:
             state = apply(state, editor)
             _finish(editor)
             _note_what_old_code_can_ignore(editor, migration)
@@ -110,7 +110,7 @@ class WholeSteps(MigrationExecutor):
     def unapply_migration(self, state: Any, migration: Migration, *args: Any, **options: Any) -> Any:
         unapply = migration.unapply
 
-        def unapply_whole(state: Any, editor: Any) -> Any:
+        def unapply_whole(state: Any, editor: Any) -> object:
             state = unapply(state, editor)
             _finish(editor)
             for app, name in (*migration.replaces, (migration.app_label, migration.name)):
@@ -140,7 +140,7 @@ def _note_what_old_code_can_ignore(editor: Any, migration: Migration) -> None:
 
 
 @contextlib.contextmanager
-def _method(migration: Migration, name: str, method: Callable[..., Any]) -> Iterator[None]:
+def _method(migration: Migration, name: str, method: Callable[..., object]) -> Iterator[None]:
     setattr(migration, name, method)
     try:
         yield

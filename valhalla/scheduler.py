@@ -8,7 +8,6 @@ import socket
 import threading
 import uuid
 from datetime import timedelta
-from typing import Any
 
 from django.db import Error, close_old_connections, connection
 from django.db.models import Q
@@ -26,14 +25,14 @@ END_SECONDS = 3.0
 AGAIN_IN = 5.0  # seconds until a scheduler that may not or cannot fire tries again
 
 
-class Entry(ModelEntry):  # type: ignore[misc]  # django-celery-beat has no types
+class Entry(ModelEntry):
     """A job's row, of which a run updates only when it ran.
 
     Saving all of it, as the library does, would undo a pause set meanwhile. A last run in the future was
     dated by a wrong clock: the job would not be due until then.
     """
 
-    def __init__(self, model: PeriodicTask, app: Any = None) -> None:
+    def __init__(self, model: PeriodicTask, app: object = None) -> None:
         super().__init__(model, app=app)
         self.last_run_at = model.last_run_at = min(model.last_run_at, timezone.now())
 
@@ -45,17 +44,17 @@ class Entry(ModelEntry):  # type: ignore[misc]  # django-celery-beat has no type
         PeriodicTasks.update_changed()
 
 
-class LeasedScheduler(DatabaseScheduler):  # type: ignore[misc]  # django-celery-beat has no types
+class LeasedScheduler(DatabaseScheduler):
     """A database scheduler that fires only while it holds the scheduler's lease row."""
 
     Entry = Entry
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         self.holder = f"{socket.gethostname()[:40]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.held = False
         super().__init__(*args, **kwargs)
 
-    def tick(self, *args: Any, **kwargs: Any) -> float:
+    def tick(self, *args: object, **kwargs: object) -> float:
         """Fire what is due and return the seconds to sleep; wait for a database that is down."""
         try:
             held_before, self.held = self.held, hold("scheduler", self.holder, timezone.now(), LEASE)
@@ -76,7 +75,7 @@ class LeasedScheduler(DatabaseScheduler):  # type: ignore[misc]  # django-celery
         self._initial_read = True
         self._heap = None
 
-    def install_default_entries(self, data: Any) -> None:
+    def install_default_entries(self, data: object) -> None:
         """Create no rows for Celery's own jobs: no results are stored, and they undo managers' changes."""
 
     def _get_crontab_exclude_query(self) -> Q:

@@ -7,7 +7,6 @@ else continues, so that people who need no code can work: nothing is kept from s
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -48,7 +47,7 @@ def make_key(connection: BaseDatabaseWrapper) -> None:
         make_first_key(seeds.RING)
 
 
-def remember_and_seal(sender: Any, using: str, **kwargs: Any) -> None:
+def remember_and_seal(sender: object, using: str, **kwargs: object) -> None:
     """Remember the key in a database that has none yet, and encrypt the seeds that an earlier release wrote.
 
     Does nothing with another key or without one; the log says so.

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 from rest_framework.test import APIClient
 
-from conftest import once_per_run
+from conftest import DATABASE, once_per_run
 from governance.accounts.models import MOST_CALLS
 from governance.accounts.rules import POLICY, rights_of
 from governance.core import hooks
@@ -44,7 +44,7 @@ SEEDED_AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
 _pristine: list[Pristine] = []  # of this run's database, once it is created
 
 
-def put_back(case: Any = None) -> None:
+def put_back(case: object = None) -> None:
     """Restore what migrate left in the tables, after a test that committed."""
     _pristine[0].put_back()
 
@@ -54,7 +54,7 @@ def django_db_modify_db_settings(django_db_modify_db_settings: None, run_folder:
     """Let one worker migrate, with seeds dated SEEDED_AT, and the others copy its database."""
     made = utils.setup_databases
 
-    def migrated_or_copied(*given: Any, **named: Any) -> Any:
+    def migrated_or_copied(*given: Any, **named: Any) -> object:
         with time_machine.travel(SEEDED_AT), once_per_run(run_folder, "template") as is_there:
             if is_there:
                 template.copy(run_folder)
@@ -150,7 +150,7 @@ class ConfirmingClient(Client):
 
 
 def at_once(
-    work: Callable[[Item], Any],
+    work: Callable[[Item], object],
     items: Sequence[Item],
     clients: int = CLIENTS,
     *,
@@ -178,11 +178,16 @@ def at_once(
         finally:
             connection.close()
 
-    answers: list[Any] = [None] * len(items)
+    answers: list[object] = [None] * len(items)
     with ThreadPoolExecutor(clients) as pool:
         for number, mine in enumerate(pool.map(client, range(clients))):
             answers[number::clients] = mine
     return answers
+
+
+def quick(count: int) -> int:
+    """Return how often a random test tries in a quick run: on PostgreSQL, where a try costs more, a third."""
+    return count if DATABASE == "sqlite" else -(-count // 3)
 
 
 def walk(machine: type[RuleBasedStateMachine], examples: int, steps: int, run_seed: int) -> None:

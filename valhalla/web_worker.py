@@ -35,7 +35,7 @@ TOO_MANY = (
 )
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+class Worker(ThreadWorker):
     """Reads whole requests, within a time limit, before calling Django."""
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
@@ -59,11 +59,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 self.accept(listener)
             listener.close()
 
-    def handle(self, conn: Any) -> Any:
+    def handle(self, conn: Any) -> object:
         conn.init = _limited(conn)
         return super().handle(conn)
 
-    def handle_request(self, req: Any, conn: Any) -> Any:
+    def handle_request(self, req: Any, conn: Any) -> object:
         if (req.method, req.path) == ("GET", "/livez"):
             conn.sock.sendall(ALIVE)
             return False
@@ -119,7 +119,7 @@ def _content_length(req: Any) -> int:
     return next((int(value) for name, value in req.headers if name == "CONTENT-LENGTH"), 0)
 
 
-def _limited(conn: Any) -> Any:
+def _limited(conn: Any) -> object:
     """Return a function that prepares a connection for its next request, whose header has a time limit."""
     prepare = type(conn).init.__get__(conn)
 
@@ -129,7 +129,7 @@ def _limited(conn: Any) -> Any:
         unreader = conn.parser.unreader
         read = type(unreader).chunk.__get__(unreader)
 
-        def chunk(size_hint: int | None = None) -> Any:
+        def chunk(size_hint: int | None = None) -> object:
             left = conn.read_until - time.monotonic()
             if left <= 0:
                 raise NoMoreData

@@ -11,7 +11,7 @@ from governance.core.property_types import PropertyType
 from governance.core.rest.filters import EventFilter, InstantFilter, MarketFilter
 
 
-class BuyerFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
+class BuyerFilter(filters.FilterSet):
     """Filters buyers by id, contact and time of change."""
 
     external_id = filters.CharFilter()

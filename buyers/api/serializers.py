@@ -42,7 +42,7 @@ class FeedbackInput(Input):
     def validate_deal_id(self, value: str | None) -> str:
         return rules.read_deal_id(value)
 
-    def validate_detail(self, value: Any) -> dict[str, Any]:
+    def validate_detail(self, value: object) -> dict[str, object]:
         return read_detail(value)
 
 
@@ -86,7 +86,7 @@ def figures(node: BuyerLiquidityNode) -> dict[str, Any]:
     }
 
 
-def as_node(node: BuyerLiquidityNode) -> dict[str, Any]:
+def as_node(node: BuyerLiquidityNode) -> dict[str, object]:
     return {"id": node.pk, **figures(node)}
 
 

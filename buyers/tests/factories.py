@@ -33,7 +33,7 @@ class BuyerFactory(DjangoModelFactory[Buyer]):
     updated_at = AT
 
 
-def feedback(event: str, buyer: str = "", deal: str = "", **changes: Any) -> Recorded:
+def feedback(event: str, buyer: str = "", deal: str = "", **changes: object) -> Recorded:
     """Record feedback in Toronto, single-family, by the system, unless told otherwise."""
     given: dict[str, Any] = {"place": TORONTO, "property_type": "SFR", "by": ANYBODY, "at": AT, **changes}
     place, property_type = given.pop("place"), given.pop("property_type")

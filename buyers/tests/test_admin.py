@@ -81,7 +81,7 @@ def test_changing_a_buyer_keeps_when_she_was_created(signed_in: Callable[[str], 
     ids=str,
 )  # fmt: skip
 def test_what_cannot_be_kept_is_shown_and_not_stored(
-    signed_in: Callable[[str], Client], wrong: dict[str, Any]
+    signed_in: Callable[[str], Client], wrong: dict[str, object]
 ) -> None:
     assert save(signed_in(Role.MANAGER), **wrong).status_code == 200
     assert not Buyer.objects.exists()

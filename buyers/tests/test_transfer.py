@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import HttpResponse
 from django.test import Client
 
 from buyers.models import Buyer
@@ -38,7 +39,7 @@ def upload(client: Client, *lines: str, encoding: str = "utf-8") -> Any:
     return client.post(IMPORT, {"file": SimpleUploadedFile("buyers.csv", content, "text/csv")})
 
 
-def rows_of(answer: Any) -> str:
+def rows_of(answer: HttpResponse) -> str:
     found = re.search(r'name="rows" value="([^"]*)"', answer.content.decode())
     assert found, answer.content.decode()[:500]
     return html.unescape(found[1])

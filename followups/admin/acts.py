@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -52,12 +52,12 @@ class ActsWithReason(ReadOnlyAdmin):
     def act_with_reason(
         self,
         request: HttpRequest,
-        queryset: QuerySet[Any],
+        queryset: QuerySet[Model],
         act: Callable[..., object],
-        ids: QuerySet[Any, int],
+        ids: QuerySet[Model, int],
         *,
         action: str,
-        title: Any,
+        title: object,
         said: Callable[[int], str],
     ) -> HttpResponse | None:
         """Ask for a reason, then call the service `act` for each id, up to 100 of them.
@@ -74,7 +74,7 @@ class ActsWithReason(ReadOnlyAdmin):
         return None
 
     def stop_ladders(
-        self, request: HttpRequest, queryset: QuerySet[Any], ids: QuerySet[Any, int], title: Any
+        self, request: HttpRequest, queryset: QuerySet[Model], ids: QuerySet[Model, int], title: object
     ) -> HttpResponse | None:
         def said(count: int) -> str:
             return ngettext("%(count)s ladder was stopped.", "%(count)s ladders were stopped.", count)
@@ -99,7 +99,7 @@ class OwnerFilter(admin.SimpleListFilter):
     title = _("owner")
     parameter_name = "owner"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
         people = active().filter(role__in=WHO_OWNS).order_by("key").values_list("key", "username")
         return [("-", _("nobody")), ("?", _("unknown owner")), *people[:MOST_OWNERS]]
 
@@ -119,7 +119,7 @@ def is_known(owner: str) -> bool:
     return not owner.strip() or active().filter(role__in=WHO_OWNS, key=owner_key(owner)).exists()
 
 
-def of_leads(queryset: QuerySet[Any], search_term: str) -> QuerySet[Any]:
+def of_leads(queryset: QuerySet[Model], search_term: str) -> QuerySet[Model]:
     """Return the rows of leads whose id begins like this, up to 100 of them, found through its index."""
     if not search_term.strip():
         return queryset

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
@@ -28,7 +28,7 @@ class DoubledFilter(admin.SimpleListFilter):
     title = _("same person")
     parameter_name = "doubled"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
         return [("yes", _("followed up twice at once"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -76,11 +76,11 @@ class LadderAdmin(ActsWithReason):
     )
 
     class Media:
-        css: ClassVar[dict[str, Any]] = {"all": ["policies.css"]}  # the timeline
+        css: ClassVar[dict[str, object]] = {"all": ["policies.css"]}  # the timeline
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
+        self, request: HttpRequest, queryset: QuerySet[Model], search_term: str
+    ) -> tuple[QuerySet[Model], bool]:
         return of_leads(queryset, search_term), False
 
     lead_id_text = column(_("lead"), "lead.external_id", ordering="lead__external_id")
@@ -93,6 +93,6 @@ class LadderAdmin(ActsWithReason):
         return bool(request.user.has_perm(services.stop_ladder.right))
 
     @admin.action(description=_("Stop"), permissions=["stop"])
-    def stop(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+    def stop(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
         ids = queryset.order_by("pk").values_list("pk", flat=True)
         return self.stop_ladders(request, queryset, ids, _("Stop ladders"))

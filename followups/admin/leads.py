@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -25,6 +25,7 @@ from governance.core.admin.base import (
     FewRows,
     JSONText,
     NamedCells,
+    RowForm,
     ServiceAdmin,
     TellsOfLead,
     by_of,
@@ -76,7 +77,7 @@ class PropertyInline(FewRows, NamedCells, TabularInline):  # type: ignore[misc] 
     )
 
 
-class LeadForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+class LeadForm(RowForm):
     """The form of a lead."""
 
     zone = forms.ChoiceField(
@@ -92,7 +93,7 @@ class LeadForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at ru
         model = Lead
         fields = COLUMNS
 
-    def clean_extra(self) -> Any:
+    def clean_extra(self) -> object:
         extra = self.cleaned_data["extra"] or {}
         if not isinstance(extra, dict):
             raise ValidationError(gettext("Enter a JSON object, such as {}."))
@@ -108,7 +109,7 @@ class NobodysFilter(admin.SimpleListFilter):
     title = _("without a next step")
     parameter_name = "nobodys"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
         return [("yes", _("no open task and no date"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -121,7 +122,7 @@ class ScoreFilter(admin.SimpleListFilter):
     title = _("score")
     parameter_name = "score"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
         return [
             ("none", _("unknown")),
             ("low", _("below 0.65")),
@@ -145,7 +146,7 @@ class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
 
     person_kind = LEAD
     lead_key = "external_id"
-    actions_detail: ClassVar[Any] = ["time_line", "erase"]
+    actions_detail = ("time_line", "erase")
     form = LeadForm
     list_display = (
         "external_id",
@@ -162,12 +163,12 @@ class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
     list_display_links = ("external_id", "name")
     list_filter = ("status", NobodysFilter, ScoreFilter, "language", "province", "created_at")
     search_fields = ("external_id__startswith", "name")
-    search_help_text = _("Lead id (starts with), part of the name, or a whole phone number or e-mail address")
+    search_help_text = _("Lead id (starts with), part of the name, or a full phone number or e-mail address")
     ordering = ("-created_at", "-id")
-    inlines: ClassVar[list[Any]] = [ContactPointInline, PropertyInline]
+    inlines = (ContactPointInline, PropertyInline)
     readonly_fields = ("created_at", "updated_at", "actor", "acting_for", "correlation_id")
     fixed = ("external_id",)
-    fieldsets = (
+    fieldsets: ClassVar[Any] = (
         *((title, {"fields": columns_of(group)}) for group, title in GROUPS.items()),
         (_("Dates"), {"fields": ("created_at", "updated_at", "actor", "acting_for", "correlation_id")}),
     )
@@ -175,8 +176,8 @@ class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
     place = column(_("place"), lambda lead: f"{lead.province} · {lead.market}", ordering="province")
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
+        self, request: HttpRequest, queryset: QuerySet[Model], search_term: str
+    ) -> tuple[QuerySet[Model], bool]:
         """Find a number or address in any format, through its index; an id by its beginning.
 
         Anything else is searched in ids and names.
@@ -194,7 +195,7 @@ class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
         if any(sign.isdigit() for sign in text) and " " not in text:
             # an id: its index answers, while a part of a name needs a scan of all rows
             return queryset.filter(external_id__startswith=text), False
-        return super().get_search_results(request, queryset, search_term)  # type: ignore[no-any-return]  # untyped
+        return super().get_search_results(request, queryset, search_term)
 
     def serve(self, request: HttpRequest, obj: Lead, form: Any, change: bool) -> Lead:
         return services.save_lead(obj, by=by_of(request), at=timezone.now())

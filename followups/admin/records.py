@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -20,9 +20,10 @@ from governance.core.admin.display import as_share, column
 from governance.core.admin.filters import one_of
 from governance.core.channels import CHANNEL_CHOICES
 from governance.core.places import Province
+from governance.core.request_values import RequestValue
 
 GROUPED = {
-    "ALL": _("all together"),
+    "ALL": _("combined"),
     "PROVINCE": _("province"),
     "CHANNEL": _("channel"),
     "STEP": _("step"),
@@ -35,7 +36,7 @@ class RealignRequestAdmin(ReadOnlyAdmin):
     """Requests to recompute due times, and their progress."""
 
     list_display = ("id", "province", "asked_by", "asked_at", "moved", "done_at")
-    list_filter: ClassVar[list[Any]] = [("done_at", admin.EmptyFieldListFilter), "province", "asked_at"]
+    list_filter = (("done_at", admin.EmptyFieldListFilter), "province", "asked_at")
     ordering = ("-id",)
     fields = ("province", "asked_by", "asked_at", "moved", "done_at", "correlation_id")
 
@@ -65,15 +66,12 @@ class InboundContactAdmin(ReadOnlyAdmin):
 LOOKED_UP_BY = {"PHONE": _("phone"), "EMAIL": _("e-mail"), "LEAD": _("lead id")}
 REVIEW = "followups.review_lookups"
 MOST_SHOWN = 50  # bursts above the list
+BURSTS: RequestValue[list[Burst]] = RequestValue("lookup_bursts")
 
 
 def bursts_of(request: HttpRequest) -> list[Burst]:
     """Return the bursts of the last three days, queried once per request; none without the permission."""
-    if not hasattr(request, "lookup_bursts"):
-        may = request.user.has_perm(REVIEW)
-        request.lookup_bursts = bursts_at(timezone.now()) if may else []  # type: ignore[attr-defined]  # read here alone
-    found: list[Burst] = request.lookup_bursts  # type: ignore[attr-defined]  # set above
-    return found
+    return BURSTS.once(request, lambda: bursts_at(timezone.now()) if request.user.has_perm(REVIEW) else [])
 
 
 class BurstFilter(admin.SimpleListFilter):
@@ -81,10 +79,10 @@ class BurstFilter(admin.SimpleListFilter):
 
     title, parameter_name = _("bursts"), "bursts"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        return [("yes", _("People with a burst"))] if request.user.has_perm(REVIEW) else []
+    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+        return [("yes", _("People with a burst of look-ups"))] if request.user.has_perm(REVIEW) else []
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         if self.value() != "yes":
             return queryset
         bursts = bursts_of(request)
@@ -107,7 +105,9 @@ class LookupEventAdmin(ReadOnlyAdmin):
     list_filter = (BurstFilter, one_of("kind", _("looked up by"), LOOKED_UP_BY.items), "at")
     ordering = ("-at", "-id")
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, object] | None = None
+    ) -> HttpResponse:
         shown = {"may_review": request.user.has_perm(REVIEW), "bursts": bursts_of(request)[:MOST_SHOWN]}
         limits = {"noticed": NOTICED, "most": MOST}
         return super().changelist_view(request, {**(extra_context or {}), **shown, **limits})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -33,10 +33,10 @@ class OverdueFilter(admin.SimpleListFilter):
     title = _("overdue")
     parameter_name = "overdue"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
         return [("due", _("due now")), ("late", _("more than 2 allowed hours late"))]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         now = timezone.now()
         if self.value() == "due":
             return queryset.due(now)  # type: ignore[attr-defined,no-any-return]  # tasks'
@@ -54,10 +54,10 @@ class ContactableFilter(admin.SimpleListFilter):
     title = _("contact now")
     parameter_name = "contactable"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
         return [("yes", _("allowed")), ("no", _("not allowed"))]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Model]:
         if self.value() not in ("yes", "no"):
             return queryset
         allowed = self.value() == "yes"
@@ -71,10 +71,10 @@ class OutcomeFilter(admin.SimpleListFilter):
     title = _("outcome")
     parameter_name = "outcome"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
         return FollowUpTask.Outcome.choices
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         if not self.value():
             return queryset
         return queryset.filter(Q(corrected_to=self.value()) | Q(corrected_to="", outcome=self.value()))
@@ -83,14 +83,14 @@ class OutcomeFilter(admin.SimpleListFilter):
 class HeldFilter(admin.SimpleListFilter):
     """Tasks without a permitted contact time."""
 
-    title = _("held")
+    title = _("blocked")
     parameter_name = "held"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
         waiting = ("waiting", _("waiting for another lead"))
-        return [("yes", _("held")), waiting, ("claimed", _("claimed"))]
+        return [("yes", _("blocked")), waiting, ("claimed", _("claimed"))]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         if self.value() == "yes":
             return queryset.held()  # type: ignore[attr-defined,no-any-return]  # tasks'
         if self.value() == "waiting":
@@ -109,7 +109,7 @@ OF_SLA = on_board(
     (
         "unknown_owner",
         _("open, with an unknown owner"),
-        lambda rows, at: rows.of_unknown_owners(),  # type: ignore[attr-defined]  # tasks'
+        lambda rows, at: rows.of_unknown_owners(),
     ),
 )
 
@@ -202,7 +202,7 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
             return "–"
         return format_html('<span class="whitespace-nowrap">{}</span>', moment(task.due_at, task.zone))
 
-    why_held = column(_("held because"), lambda task: why_ended(task.held_reason))
+    why_held = column(_("blocked because"), lambda task: why_ended(task.held_reason))
     why_closed = column(_("why it was closed"), lambda task: why_ended(task.closed_reason))
 
     @admin.display(description=_("claimed by"))
@@ -211,8 +211,8 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
         return task.claimed_by if live else ""
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
+        self, request: HttpRequest, queryset: QuerySet[Model], search_term: str
+    ) -> tuple[QuerySet[Model], bool]:
         return of_leads(queryset, search_term), False
 
     def has_skip_permission(self, request: HttpRequest) -> bool:
@@ -223,7 +223,7 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
         return bool(request.user.has_perm(services.stop_ladder.right))
 
     @admin.action(description=_("Skip"), permissions=["skip"])
-    def skip(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+    def skip(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
         return self.act_with_reason(
             request,
             queryset,
@@ -235,7 +235,7 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
         )
 
     @admin.action(description=_("Stop the ladder"), permissions=["stop"])
-    def stop(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+    def stop(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
         running = queryset.filter(ladder__status="ACTIVE").order_by("ladder")
         ids = running.values_list("ladder", flat=True)
         return self.stop_ladders(request, queryset, ids, _("Stop the ladders of tasks"))
@@ -244,7 +244,7 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
         return bool(request.user.has_perm(services.reassign_tasks.right))
 
     @admin.action(description=_("Reassign"), permissions=["reassign"])
-    def reassign(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+    def reassign(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
         form = OwnerForm(request.POST if "apply" in request.POST else None)
         if not form.is_valid():
             title = _("Reassign tasks")

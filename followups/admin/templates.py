@@ -51,7 +51,7 @@ class StepsThatDiffer(DifferencesInWords):
 
     DEFAULT_MAX_DISPLAYED_DELTA_CHANGE_CHARS = 1000
 
-    def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
+    def prepare_delta_change_value(self, change: Any, value: object) -> object:
         if change.field not in ("steps", "nurture_steps") or not value:
             return super().prepare_delta_change_value(change, value)
         told = []

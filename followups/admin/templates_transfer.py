@@ -32,7 +32,7 @@ STEP = re.compile(r"([A-Z]+)(?: \+?([0-9]{1,6}) ?([MHDJ])[A-Z]*)?", re.ASCII)
 SECTION = re.compile(r"^\[([0-9]{1,2})\][ \t]*$", re.MULTILINE)
 
 
-def _steps(text: str) -> list[dict[str, Any]]:
+def _steps(text: str) -> list[dict[str, object]]:
     """Return the steps in a cell such as “SMS, CALL 30 min, SMS 3 h, CALL 1 day”."""
     found = []
     for part in filter(None, (" ".join(part.split()) for part in re.split(r"[,;\n]", text))):

@@ -124,7 +124,7 @@ def sheet_of_file(file: UploadedFile[Any]) -> Sheet:
     return found
 
 
-def mended(sheet: Sheet, typed: Mapping[str, Any]) -> Sheet:
+def mended(sheet: Sheet, typed: Mapping[str, object]) -> Sheet:
     """Return the sheet with the corrections typed on the page, without the rows ticked “leave out”."""
     found: dict[int, dict[int, str]] = {}
     for name, text in typed.items():
@@ -269,13 +269,13 @@ class TransfersLeads(TakesFiles):
         "are left out. If a lead has several numbers, the first is exported."
     )
 
-    def has_import_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+    def has_import_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return bool(request.user.has_perm(import_leads.right))
 
     def read_file(self, request: HttpRequest, file: UploadedFile[Any]) -> Sheet:
         return sheet_of_file(file)
 
-    def mended(self, values: Any, typed: Mapping[str, Any]) -> Sheet:
+    def mended(self, values: Any, typed: Mapping[str, object]) -> Sheet:
         headings, rows, separator = values
         return mended(Sheet(headings, [SheetRow(*row) for row in rows], separator), typed)
 

@@ -12,7 +12,7 @@ from governance.core.places import Province
 from governance.core.rest.filters import InstantFilter, MarketFilter
 
 
-class LeadFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
+class LeadFilter(filters.FilterSet):
     lead_id = filters.CharFilter(field_name="external_id")
     province = filters.ChoiceFilter(choices=Province.choices)
     market = MarketFilter(field_name="market_key")
@@ -27,7 +27,7 @@ class LeadFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has 
         fields: list[str] = []
 
 
-class TaskFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
+class TaskFilter(filters.FilterSet):
     lead_id = filters.CharFilter(field_name="lead__external_id")
     province = filters.ChoiceFilter(choices=Province.choices)
     channel = filters.ChoiceFilter(choices=[(channel, channel) for channel in CHANNELS])

@@ -39,7 +39,7 @@ MAX_ID = 2**63 - 1
 class WhenField(InstantField):
     """An instant, or a date, which means noon UTC on it."""
 
-    def to_internal_value(self, data: Any) -> datetime:
+    def to_internal_value(self, data: object) -> datetime:
         if isinstance(data, str) and re.fullmatch(r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}\s*", data, re.ASCII):
             return super().to_internal_value(f"{data.strip()}T12:00:00Z")
         return super().to_internal_value(data)
@@ -107,7 +107,7 @@ class CreateLadderInput(Input):
 LEAD_INPUTS = (*VALUES, *FIELD_OF_KIND.values())
 
 
-def _lead_input(field: LeadField) -> serializers.Field[Any, Any, Any, Any]:
+def _lead_input(field: LeadField) -> serializers.Field[Any, Any, Any, object]:
     """Return the input for a field of a lead; its column determines the maximum length."""
     match field.kind:
         case Kind.POINT:
@@ -148,7 +148,7 @@ class CompleteInput(TaskInput):
     override_reason = TextField(500)
     happened = serializers.BooleanField(required=False, default=False)
 
-    def to_internal_value(self, data: Any) -> Any:
+    def to_internal_value(self, data: Any) -> object:
         given = dict(data)
         for name in ("outcome", "next"):
             if isinstance(given.get(name), str):
@@ -191,7 +191,7 @@ class ReassignManyInput(ReassignInput):
     market = MarketField(default=None)
     channel = ChannelField(required=False)
 
-    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+    def validate(self, data: dict[str, object]) -> dict[str, object]:
         filtered = data["of_owner"] is not None or any(data.get(k) for k in ("province", "market", "channel"))
         if (data["ids"] is None) is not filtered:
             raise serializers.ValidationError(
@@ -254,7 +254,7 @@ class SlaQuestion(Input):
     group_by = serializers.ChoiceField(choices=sorted(GROUPS), required=False, allow_blank=True, default="")
     clock = serializers.ChoiceField(choices=["allowed", "wall"], default="allowed")
 
-    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+    def validate(self, data: dict[str, Any]) -> dict[str, object]:
         if data["since"] and data["until"] and data["until"] <= data["since"]:
             raise serializers.ValidationError({"until": [_("until must be after since.")]})
         return data
@@ -271,7 +271,7 @@ class LeadSerializer(serializers.ModelSerializer[Lead]):
             "correlation_id",
         ]  # fmt: skip
 
-    def get_points(self, lead: Lead) -> list[dict[str, Any]]:
+    def get_points(self, lead: Lead) -> list[dict[str, object]]:
         return [
             {"kind": p.kind, "value": p.value, "label": p.label, "whose": p.whose, "status": p.status}
             for p in lead.points.all()

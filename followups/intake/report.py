@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -97,7 +97,7 @@ class Counts:
         return [head, *(f"{n:>8,}  {reason}" for reason, n in sorted(self.no_ladder.items()))]
 
 
-def safe_cell(cell: Any) -> str:
+def safe_cell(cell: object) -> str:
     """Return a cell that no spreadsheet reads as a formula, without unprintable characters."""
     return printable(safe(str(cell)))
 

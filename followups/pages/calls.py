@@ -78,7 +78,7 @@ def find(request: HttpRequest) -> HttpResponseBase:
 
 def _found(
     row: dict[str, Any], told: LeadBackground, by: Actor, form: InboundForm | None = None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return a lead for display, with everything that the person who answers must know."""
     lead, zone = told.lead, row["zone"]
     at = timezone.now()

@@ -105,7 +105,7 @@ def contact(look: TaskView, by: Actor, at: datetime, stopped: str) -> dict[str, 
         "workable": workable,
         "planable": look.workable and (held or not claimed),
         "first": look.first,
-        "hers": look.hers,
+        "may_work": look.may_work,
         "started": wording.clock(started, zone) if started else "",
         "begin_by": wording.clock(begin_by, zone) if begin_by else "",
         "may_begin": may_begin,
@@ -149,14 +149,14 @@ def card(
         "offer": hooks.standing_offer.first(lead.external_id),
         "may_opt_out": by.may(complete_task.right)
         and by.may(suppress.right)
-        and look.hers
+        and look.may_work
         and lead.status != Lead.Status.DEAD,
         "refusal": refusal,
         "complete": complete or complete_form(None, look, by, at, happened=bool(stopped)),
         "snooze": snooze or SnoozeForm(zone=zone, at=at, auto_id="snooze_%s"),
         "skip": skip or SkipForm(zone=zone, at=at, auto_id="skip_%s"),
         "consent": (consent or ConsentForm(initial={"channel": "SMS"}, auto_id="consent_%s"))
-        if by.may(record_heard_consent.right) and look.hers and lead.erasure_id is None
+        if by.may(record_heard_consent.right) and look.may_work and lead.erasure_id is None
         else None,
         "correcting": correcting,
         "correctable": may_be_corrected(task, by, at),
@@ -180,7 +180,7 @@ def card(
 
 
 def complete_form(
-    data: Any, look: TaskView | None, by: Actor, at: datetime, *, zone: str = "UTC", happened: bool = False
+    data: object, look: TaskView | None, by: Actor, at: datetime, *, zone: str = "UTC", happened: bool = False
 ) -> CompleteForm:
     """Return the form of a card; without one it accepts every outcome, and reads times in `zone`."""
     return CompleteForm(
@@ -223,7 +223,7 @@ def _filled_in(text: str, look: TaskView) -> str:
 # --- the consequences of each outcome -----------------------------------------------------------------------
 
 
-def outcomes(look: TaskView, at: datetime) -> list[dict[str, Any]]:
+def outcomes(look: TaskView, at: datetime) -> list[dict[str, object]]:
     """Return the outcomes of the task's channel, each with its key and its consequences."""
     return [
         {
@@ -252,7 +252,7 @@ def _follows(outcome: str, look: TaskView, at: datetime) -> str:
             return wording.next_sentence(after_step(look, at))
         case Outcome.REACHED | Outcome.REPLIED:
             stops = ngettext("The remaining step stops.", "The remaining %(count)s steps stop.", len(steps))
-            return stops % {"count": len(steps)} if steps else _("You are asked what comes next.")
+            return stops % {"count": len(steps)} if steps else _("You will be asked what comes next.")
         case Outcome.WRONG_NUMBER:
             other = _other_point(look)
             if other is not None:
@@ -261,7 +261,7 @@ def _follows(outcome: str, look: TaskView, at: datetime) -> str:
                 }
             return _("This one is retired; there is no other, so the steps that need one are skipped.")
         case Outcome.OPTED_OUT:
-            return _("Every number and address of this person is stopped, on every lead that has it.")
+            return _("Every number and address of this person is blocked, on every lead that has it.")
         case unknown:
             assert_never(unknown)
 
@@ -272,7 +272,7 @@ def _other_point(look: TaskView) -> ContactPoint | None:
     return next((p for p in usable if used and p.kind == used.kind and p.pk != used.pk), None)
 
 
-def later(look: TaskView, by: Actor, at: datetime) -> dict[str, Any]:
+def later(look: TaskView, by: Actor, at: datetime) -> dict[str, object]:
     """Return the next steps after a lead was reached: permitted times for a callback, dates, and the rest."""
     today = local(at, look.zone).replace(hour=10, minute=0)
     dates = [
@@ -296,7 +296,7 @@ def later(look: TaskView, by: Actor, at: datetime) -> dict[str, Any]:
     }
 
 
-def plain_next(closer_on_shift: bool) -> list[tuple[str, Any]]:
+def plain_next(closer_on_shift: bool) -> list[tuple[str, object]]:
     """Return the next steps without a time, each with its label; a closer may not be available."""
     hand_off = wording.HAND_OFF_NOW if closer_on_shift else wording.HAND_OFF_ANYWAY
     return [(HANDOVER, hand_off), *((kind, wording.NEXT[kind]) for kind in (NOT_INTERESTED, SOLD_OR_LISTED))]
@@ -340,7 +340,7 @@ def instead(task: FollowUpTask) -> list[dict[str, str]]:
 # --- history ------------------------------------------------------------------------------------------------
 
 
-def past(other: FollowUpTask, look: TaskView) -> dict[str, Any]:
+def past(other: FollowUpTask, look: TaskView) -> dict[str, object]:
     """Return a task of the lead's history for display."""
     when = ""
     if done := other.contacted_at or other.completed_at:

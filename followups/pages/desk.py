@@ -137,8 +137,8 @@ def _opening(found: TaskPage, at: datetime) -> str:
         return ""
     zone = opening.zones[0]
     then = ngettext(
-        "Work opens %(when)s (%(where)s) with %(count)s task.",
-        "Work opens %(when)s (%(where)s) with %(count)s tasks.",
+        "Work resumes %(when)s (%(where)s) with %(count)s task.",
+        "Work resumes %(when)s (%(where)s) with %(count)s tasks.",
         opening.count,
     ) % {
         "when": wording.soon(opening.at, zone, local(at, zone).date()),
@@ -147,7 +147,7 @@ def _opening(found: TaskPage, at: datetime) -> str:
     }
     if not found.due:
         return then
-    waiting = ngettext("%(count)s due task waits.", "%(count)s due tasks wait.", found.due)
+    waiting = ngettext("%(count)s due task is waiting.", "%(count)s due tasks are waiting.", found.due)
     return f"{then} {waiting % {'count': found.due}}"
 
 
@@ -160,7 +160,7 @@ def _just_done(text: str) -> FollowUpTask | None:
     )
 
 
-def _undo(found: FollowUpTask, by: Actor, at: datetime) -> dict[str, Any] | None:
+def _undo(found: FollowUpTask, by: Actor, at: datetime) -> dict[str, object] | None:
     """Return what the person may correct the just recorded task to now."""
     if not may_be_corrected(found, by, at):
         return None
@@ -172,7 +172,7 @@ def _undo(found: FollowUpTask, by: Actor, at: datetime) -> dict[str, Any] | None
     }
 
 
-def _press(press: OptOutPress) -> dict[str, Any]:
+def _press(press: OptOutPress) -> dict[str, object]:
     """Return an opt-out that can be undone, and until when by the server's clock."""
     until = press.at + UNDO_LASTS
     return {
@@ -184,7 +184,7 @@ def _press(press: OptOutPress) -> dict[str, Any]:
     }
 
 
-def presses(by: Actor, at: datetime) -> list[dict[str, Any]]:
+def presses(by: Actor, at: datetime) -> list[dict[str, object]]:
     """Return the person's opt-outs by key that can be undone, for the page."""
     return [_press(press) for press in services.presses_to_undo(by, at)]
 
@@ -192,11 +192,11 @@ def presses(by: Actor, at: datetime) -> list[dict[str, Any]]:
 # --- the list -----------------------------------------------------------------------------------------------
 
 
-def filters_of(chosen: dict[str, str]) -> dict[str, Any]:
+def filters_of(chosen: dict[str, str]) -> dict[str, object]:
     return {name: chosen[name] for name in ("province", "channel") if name in chosen}
 
 
-def _list(request: HttpRequest, by: Actor, at: datetime, in_front: int | None) -> dict[str, Any]:
+def _list(request: HttpRequest, by: Actor, at: datetime, in_front: int | None) -> dict[str, object]:
     chosen = chosen_of(request)
     filters = filters_of(chosen)
     found = beside(
@@ -237,7 +237,9 @@ def _rings(row: dict[str, Any]) -> bool:
     return bool(row["contact"]["ok"]) and not row["claimed_by"]
 
 
-def _version(by: Actor, at: datetime, filters: dict[str, Any], in_front: int | None, until: datetime) -> str:
+def _version(
+    by: Actor, at: datetime, filters: dict[str, object], in_front: int | None, until: datetime
+) -> str:
     """Return the version that the page sends to ask for news: a digest of its contents, and its expiry."""
     return f"{_digest(mark(by=by, at=at, filters=filters, task_id=in_front))}.{int(until.timestamp())}"
 
@@ -275,7 +277,7 @@ def _page_links(found: TaskPage, chosen: dict[str, str]) -> dict[str, str]:
     return {"previous": to(found.number - 1), "next": to(found.number + 1)}
 
 
-def _group(group: Group, by: Actor, at: datetime) -> dict[str, Any]:
+def _group(group: Group, by: Actor, at: datetime) -> dict[str, object]:
     minutes = int((group.closes_at - at).total_seconds() // 60) if group.closes_at else None
     first = group.rows[0]
     return {
@@ -291,7 +293,7 @@ def _group(group: Group, by: Actor, at: datetime) -> dict[str, Any]:
     }
 
 
-def _row(row: dict[str, Any], by: Actor, at: datetime) -> dict[str, Any]:
+def _row(row: dict[str, Any], by: Actor, at: datetime) -> dict[str, object]:
     """Return a due task for the list."""
     held = bool(row["claimed_by"]) and owner_key(row["claimed_by"]) == by.key
     left = row["claim_until"] - at if held and row["claim_until"] else None
@@ -318,7 +320,7 @@ def _row(row: dict[str, Any], by: Actor, at: datetime) -> dict[str, Any]:
     }
 
 
-def _soon(task: FollowUpTask, at: datetime) -> dict[str, Any]:
+def _soon(task: FollowUpTask, at: datetime) -> dict[str, object]:
     assert task.due_at is not None
     minutes = -int((at - task.due_at).total_seconds() // 60)
     return {
@@ -385,7 +387,9 @@ def release(request: HttpRequest, pk: int) -> HttpResponseBase:
         given = services.release_claim(pk, by=by, at=at, claim_token=look.task.claim_token)
     except Refused as refusal:
         return desk(request, by, at, look=look, refusal=refusal)
-    messages.success(request, _("The task was released.") if given else _("You no longer held this task."))
+    messages.success(
+        request, _("The task was released.") if given else _("You no longer had this task claimed.")
+    )
     return to_list(request)
 
 

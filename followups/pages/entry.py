@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, cast
+from typing import Concatenate, ParamSpec, cast
 from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required, permission_required
@@ -18,6 +18,7 @@ from django.views.decorators.cache import never_cache
 from followups.forms import QueueForm
 from governance.accounts.rules import by_user
 from governance.core.actors import Actor
+from governance.core.request_values import correlation_id_of
 from governance.golive.banner import banner_of
 
 P = ParamSpec("P")
@@ -42,9 +43,9 @@ def current_url(request: HttpRequest) -> str:
 
 
 def needs(right: str) -> Callable[[View[P]], View[P]]:
-    """Let in signed-in users with the permission: others log in, or see that they may not.
+    """Let in signed-in users with the permission: others sign in, or see that they may not.
 
-    A request for a part is answered 401 with the link for logging in and coming back, for its script to
+    A request for a part is answered 401 with the link for signing in and coming back, for its script to
     offer.
     """
 
@@ -65,7 +66,7 @@ def needs(right: str) -> Callable[[View[P]], View[P]]:
 
 
 def posted(view: View[[int]]) -> View[[int]]:
-    """Answer anything but a POST with the task's page: after another login the browser comes back by GET."""
+    """Answer anything but a POST with the task's page: after signing in again the browser returns by GET."""
 
     @wraps(view)
     def answer(request: HttpRequest, pk: int) -> HttpResponseBase:
@@ -75,7 +76,7 @@ def posted(view: View[[int]]) -> View[[int]]:
 
 
 def who(request: HttpRequest) -> Actor:
-    return by_user(request.user, correlation_id=str(getattr(request, "correlation_id", "")))
+    return by_user(request.user, correlation_id=correlation_id_of(request))
 
 
 def chosen_of(request: HttpRequest) -> dict[str, str]:
@@ -116,7 +117,7 @@ def stopped(request: HttpRequest) -> str:
 
 
 def part(
-    request: HttpRequest, template: str, context: Mapping[str, Any], *, status: int = 200, url: str = ""
+    request: HttpRequest, template: str, context: Mapping[str, object], *, status: int = 200, url: str = ""
 ) -> HttpResponse:
     """Return a part of a page; `url` becomes the page's URL."""
     answer = render(request, template, dict(context), status=status)

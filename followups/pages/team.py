@@ -39,7 +39,7 @@ def day(request: HttpRequest) -> HttpResponse:
     return render(request, "followups/day_page.html", context)
 
 
-def _last(task: FollowUpTask) -> dict[str, Any]:
+def _last(task: FollowUpTask) -> dict[str, object]:
     """Return a completed task for the list, with its outcome as it counts."""
     assert task.completed_at is not None
     return {
@@ -92,7 +92,7 @@ def _team_page(
     return render(request, "followups/team.html", context, status=status)
 
 
-def _member(member: Any, late: dict[int, int], at: datetime) -> dict[str, Any]:
+def _member(member: Any, late: dict[int, int], at: datetime) -> dict[str, object]:
     figures: Figures = member.today
     return {
         "name": member.name,
@@ -117,7 +117,7 @@ def _member(member: Any, late: dict[int, int], at: datetime) -> dict[str, Any]:
     }
 
 
-def _first(row: dict[str, Any] | None, late: dict[int, int]) -> dict[str, Any] | None:
+def _first(row: dict[str, Any] | None, late: dict[int, int]) -> dict[str, object] | None:
     if row is None:
         return None
     return {
@@ -149,7 +149,7 @@ def give(request: HttpRequest) -> HttpResponseBase:
         "count": moved
     }
     if left:
-        text += " " + _("%(left)s remain: repeat for those.") % {"left": left}
+        text += " " + _("%(left)s remain: repeat to reassign them.") % {"left": left}
     messages.success(request, text)
     return redirect("followups:team")
 

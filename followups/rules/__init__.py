@@ -157,7 +157,7 @@ NURTURE_STEPS = (Step("SMS"), Step("CALL", days=2), Step("SMS", days=9))
 ASK_AGAIN = timedelta(days=7)  # if contact is not allowed on the day
 
 
-def _wrong(message: str, **values: Any) -> ValidationError:
+def _wrong(message: str, **values: object) -> ValidationError:
     return ValidationError(message % values, code="invalid_steps")
 
 

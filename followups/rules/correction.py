@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
 
 from followups.rules import ADVANCING, HANDOVER, STOPPING, gap_before
 from followups.rules.completion import Completion
@@ -40,7 +39,7 @@ CLOSED_BY: Mapping[str, frozenset[str]] = {
     WRONG_NUMBER: frozenset({NO_POINT}),
     OPTED_OUT: frozenset({OPTED_OUT, "suppressed"}),
 }
-TAKEN_BACK: Mapping[str, Any] = {"status": CANCELLED, "is_current": False, "closed_reason": "corrected"}
+TAKEN_BACK: Mapping[str, object] = {"status": CANCELLED, "is_current": False, "closed_reason": "corrected"}
 
 
 def has_ended(case: Case) -> bool:
@@ -91,14 +90,14 @@ def decide_resume(case: Case, reasons: Collection[str], *, keep_place: bool = Fa
     return plan.then(decide_advance(case.after(plan), None))
 
 
-def _reopened(case: Case, again: list[TaskState]) -> dict[int, Mapping[str, Any]]:
+def _reopened(case: Case, again: list[TaskState]) -> dict[int, Mapping[str, object]]:
     """Return the new values of reopened steps: due now at the earliest, with their gaps."""
     assert case.own_ladder is not None
     gate, own, steps = case.asked, case.task, case.own_ladder.steps
     first = again[0].step or 0
     done = [t.completed_at for t in case.own_steps if t.completed_at is not None and (t.step or 0) < first]
     earlier = max(done, default=None)
-    changes: dict[int, Mapping[str, Any]] = {}
+    changes: dict[int, Mapping[str, object]] = {}
     for step in again:
         point = first_usable(case.points, step.channel)
         used = point or (own.point if step.channel == own.channel else None)

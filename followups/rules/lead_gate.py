@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from governance.contact.frequency import ContactRow
 from governance.contact.rules import ConsentRow, Question, SuppressionRow, Verdict
@@ -52,13 +52,13 @@ def first_usable(points: Iterable[SomePoint], channel: str) -> SomePoint | None:
     return next((point for point in points if point.kind == kind and point.usable), None)
 
 
-def due_values(kind: str, due_at: datetime | None, gate: Gate, held_reason: str) -> dict[str, Any]:
+def due_values(kind: str, due_at: datetime | None, gate: Gate, held_reason: str) -> dict[str, object]:
     """Return a task's due time with the instants at which its allowed minutes reach 5, 30 and 120.
 
     A handoff also gets its deadline and the instant at which the managers are notified, counted the same way.
     """
     limits = LATE_AFTER | (HANDOVER_LIMITS if kind == HANDOVER else {})
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         name: None if due_at is None else gate.hours.after_open_minutes(due_at, minutes)
         for name, minutes in limits.items()
     }

@@ -35,8 +35,8 @@ REPLIED, WRONG_NUMBER, OPTED_OUT = "REPLIED", "WRONG_NUMBER", "OPTED_OUT"
 NO_POINT = "no_contact_point"
 PERSON_ACTIVE = "person_active"
 SET_ASIDE = frozenset({PERSON_ACTIVE, STALE})  # blocked steps that the others of the ladder do not wait for
-NO_CLAIM: dict[str, Any] = {"claimed_by": "", "claim_token": "", "claimed_at": None, "claim_until": None}
-SKIPPED_VALUES: dict[str, Any] = {"status": SKIPPED, "is_current": False, "held_reason": "", **NO_CLAIM}
+NO_CLAIM: dict[str, object] = {"claimed_by": "", "claim_token": "", "claimed_at": None, "claim_until": None}
+SKIPPED_VALUES: dict[str, object] = {"status": SKIPPED, "is_current": False, "held_reason": "", **NO_CLAIM}
 
 
 class Held(Protocol):
@@ -262,7 +262,7 @@ class Plan:
     cancelled: tuple[Cancelled, ...] = ()
     ended: Ended | None = None
     lead: Mapping[str, Any] = field(default_factory=dict)
-    created: Mapping[str, Any] | None = None
+    created: Mapping[str, object] | None = None
     next_id: int | None = None
     inquiry: bool = False
     lifts: str | None = None
@@ -447,7 +447,7 @@ def _ended(case: Case, reason: str, *, stopped: bool = False) -> Ended | None:
 
 def lead_values(
     status: str, at: datetime, *, follow_up_at: datetime | None = None, nurture: bool = False
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the lead's new values; with `nurture` a nurture ladder starts at `follow_up_at`."""
     return {
         "status": status,
@@ -461,7 +461,7 @@ def _ended_by_itself(ladder: LadderState) -> bool:
     return ladder.status == COMPLETED and not ladder.stop_reason
 
 
-def rest_values(case: Case, ladder: LadderState | None) -> Mapping[str, Any]:
+def rest_values(case: Case, ladder: LadderState | None) -> Mapping[str, object]:
     """Let a lead who answered none of the steps of their last ladder rest, until a nurture ladder starts."""
     if ladder is None or not _ended_by_itself(ladder) or not case.rest_days or case.lead_status != WORKING:
         return {}
@@ -523,7 +523,7 @@ def _decide_wrong_number(case: Case, done: TaskState | None) -> Plan:
     on_it = [t for t in case.tasks if t.status == OPEN and t.point is not None and t.point.id == wrong.id]
     promised = tuple(task.id for task in on_it if task.ladder_id is None)
     steps = [task for task in on_it if case.ladder is not None and task.ladder_id == case.ladder.id]
-    changes: dict[int, Mapping[str, Any]] = {}
+    changes: dict[int, Mapping[str, object]] = {}
     moved = [replace(case.task, point=replace(wrong, usable=False))]
     for task in steps:
         point = first_usable(points, task.channel)

@@ -53,7 +53,7 @@ def claim_due(
     return lease(ids, by, at), ids, at + LEASE
 
 
-def handovers_now(by: Actor, at: datetime, filters: Mapping[str, Any]) -> list[int]:
+def handovers_now(by: Actor, at: datetime, filters: Mapping[str, object]) -> list[int]:
     """Return the unclaimed handoffs that may be called now, the earliest deadline first."""
     free = FollowUpTask.objects.due(at).free_for(by, at).filter(**filters)
     ids = list(free.of_urgency(Urgency.HANDOVER, at).values_list("pk", flat=True)[:MOST_HANDOVERS])
@@ -86,7 +86,7 @@ def _task(task_id: int, by: Actor, at: datetime) -> FollowUpTask:
         rows = rows.select_for_update(of=("self",))
     task: FollowUpTask | None = rows.first()
     if task is None:
-        raise NotFound(_("There is no such task among yours."), code="task_not_found")
+        raise NotFound(_("You have no such task."), code="task_not_found")
     require_object(task, by, at)
     return task
 

@@ -179,7 +179,7 @@ def _write_start(locked: LockedTask, plan: StartPlan) -> None:
     )
 
 
-def _started(task: FollowUpTask) -> dict[str, Any]:
+def _started(task: FollowUpTask) -> dict[str, object]:
     assert task.started_at is not None
     point = task.contact_point
     return {
@@ -419,10 +419,12 @@ def _tell_managers(locked: LockedTask, verdict: Verdict, contacted_at: datetime)
 
 def _is_stopped(locked: LockedTask) -> bool:
     """Return whether the lead's earlier opt-out still applies; a manager or a newer consent may end it."""
-    hers = points_of_person(locked)
+    theirs = points_of_person(locked)
     points = [point.facts for point in (*locked.points, locked.task.contact_point) if point is not None]
     known = [*points, lead_facts(locked.lead.external_id)]
-    on_record = personal_rows(hers, None, others={other: one.digest for one in known for other in one.others})
+    on_record = personal_rows(
+        theirs, None, others={other: one.digest for one in known for other in one.others}
+    )
     stops = on_record.suppressions
     fleeting = presses_of_others(locked.by, locked.at) if any(stop.press for stop in stops) else set()
     stops = [stop for stop in stops if stop.press not in fleeting]  # its undo must not end this one too
@@ -432,6 +434,6 @@ def _is_stopped(locked: LockedTask) -> bool:
             [stop for stop in stops if stop.digest == digest],
             [consent for consent in on_record.consents if consent.digest == digest],
         )
-        for digest in hers
+        for digest in theirs
         for channel in CHANNELS
     )

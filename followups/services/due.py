@@ -168,7 +168,7 @@ def _row(
     at: datetime,
     with_closing: bool,
     by_urgency: bool,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     place = Place(row["lead__province"], row["lead__market"])
     gate = book.gate(Where(place, row["lead__zone"], row["city_zone"], row["market_zone"]), row["channel"])
     asked = [digest for kind, digest in row["points"] if kind == CHANNELS[row["channel"]].kind]

@@ -141,12 +141,12 @@ def zone_of(lead: Lead, at: datetime) -> str:
     return book.gate(where, CALL).zone
 
 
-def found_lead(lead: Lead, at: datetime) -> dict[str, Any]:
+def found_lead(lead: Lead, at: datetime) -> dict[str, object]:
     """Return a lead as a look-up shows them, for somebody who has looked them up already."""
     return _found(lead, list(lead.points.all()), at)
 
 
-def _found(lead: Lead, points: Sequence[ContactPoint], at: datetime) -> dict[str, Any]:
+def _found(lead: Lead, points: Sequence[ContactPoint], at: datetime) -> dict[str, object]:
     book, where = open_book(lead.place, at, city=lead.city, zone=lead.zone)
     asked = questions_about(CHANNELS, facts_of_points(lead, points), lead.score, at=at)
     verdicts = {channel: book.gate(where, channel).judge(asked[channel], at) for channel in CHANNELS}

@@ -28,6 +28,7 @@ from governance.contact.reasons import sentence
 from governance.contact.services import GateContext, Where, open_book, questions_of_people
 from governance.core.actors import Actor, Role, owner_key
 from governance.core.channels import CHANNELS
+from governance.core.compiled import insert_rows
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.core.places import Place
 from governance.core.verbs import Execution, verb
@@ -45,7 +46,7 @@ class NewLadder:
     ladder: Ladder
     tasks: Sequence[FollowUpTask]
     behind: Holder | None = None
-    waiting_for: Mapping[str, Any] | None = None
+    waiting_for: Mapping[str, object] | None = None
     warnings: Sequence[str] = ()
 
     def as_answer(self) -> dict[str, Any]:
@@ -323,10 +324,11 @@ def _write(decided: Sequence[_Begun], *, by: Actor, at: datetime, owner: str) ->
     """Write new ladders, with their tasks, leads and KPI events: one statement each."""
     if not decided:
         return []
-    ladders = Ladder.objects.bulk_create(one.ladder(by=by, at=at, owner=owner) for one in decided)
+    ladders = [one.ladder(by=by, at=at, owner=owner) for one in decided]
+    insert_rows(ladders)
     begun = list(zip(decided, ladders, strict=True))
     tasks = [one.tasks(ladder, by=by, at=at) for one, ladder in begun]
-    FollowUpTask.objects.bulk_create(task for of_ladder in tasks for task in of_ladder)
+    insert_rows([task for of_ladder in tasks for task in of_ladder])
     # the leads' new values are the same for all ladders that start at one instant
     Lead.objects.filter(pk__in=[one.lead.pk for one in decided]).update(**decided[0].plan.lead)
     for one in decided:

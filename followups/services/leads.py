@@ -23,6 +23,7 @@ from followups.services.waiting import CHANGE_LEAD, rejudge
 from governance.core import hooks
 from governance.core.actors import Actor
 from governance.core.channels import CHANNELS
+from governance.core.compiled import insert_rows
 from governance.core.errors import Invalid
 from governance.core.places import ALL, Place, fold
 from governance.core.verbs import Execution, require_right, verb
@@ -98,7 +99,7 @@ def fill_in(
             }
         )
     known = list(lead.points.all())
-    sent: dict[str, Any] = {name: getattr(details, name) for name in VALUES}
+    sent: dict[str, object] = {name: getattr(details, name) for name in VALUES}
     sent["market"] = "" if market == ALL else market
     sent = {name: value for name, value in sent.items() if value not in ("", None)}
     there = {name: getattr(lead, name) for name in sent}
@@ -125,11 +126,11 @@ def fill_in(
     return points, sorted({*blank, *kept, *fresh})
 
 
-def _same(name: str, sent: Any, there: Any) -> bool:
+def _same(name: str, sent: object, there: object) -> bool:
     return fold(sent) == fold(there) if name in ("city", "market") else bool(sent == there)
 
 
-def kept_besides(there: Mapping[str, Any], sent: Mapping[str, Any]) -> dict[str, Any]:
+def kept_besides(there: Mapping[str, object], sent: Mapping[str, object]) -> dict[str, object]:
     """Return a source's additional data merged with new data: a second value joins the first in a list.
 
     Data beyond the limits is left out: keys past the hundredth, all but the newest ten values of one, and
@@ -174,7 +175,8 @@ def add_points(lead: Lead, given: Iterable[tuple[str, str]], known: list[Contact
         order += 1
         fresh.append(ContactPoint(lead=lead, kind=kind, value=value, digest=digest, order=order))
     take_stored_digests(fresh)
-    return [*known, *ContactPoint.objects.bulk_create(fresh)]
+    insert_rows(fresh)
+    return [*known, *fresh]
 
 
 def facts_of(lead_id: str) -> hooks.LeadFacts | None:

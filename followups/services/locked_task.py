@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import BigIntegerField, F, Q, QuerySet, Subquery
+from django.db.models import BigIntegerField, F, Model, Q, QuerySet, Subquery
 from django.utils.translation import gettext as _
 
 from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
@@ -176,7 +176,7 @@ def put_due(task: FollowUpTask, due_at: datetime | None, gate: Gate, held_reason
 
 
 @CompiledQuery
-def _lock_lead_of() -> QuerySet[Any, Any]:
+def _lock_lead_of() -> QuerySet[Model, Model]:
     """Lock the lead of the task `task_id`, in a statement of its own, on PostgreSQL."""
     of_task = FollowUpTask.objects.filter(pk=Param("task_id", BigIntegerField())).values("lead_id")[:1]
     return Lead.objects.select_for_update(of=("self",)).filter(pk=Subquery(of_task)).values_list("pk")
@@ -213,7 +213,7 @@ def lock_task(
     rows = _lock_tasks_of_lead_of(task_id=task_id)
     task = next((row for row in rows if row.pk == task_id), None)
     if task is None:
-        raise NotFound(_("There is no such task among yours."), code="task_not_found")
+        raise NotFound(_("You have no such task."), code="task_not_found")
     if not anybodys:
         require_object(task, by, at)
     ladders = {row.ladder_id: row.ladder for row in rows}

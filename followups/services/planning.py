@@ -123,5 +123,5 @@ def reassign_found(
 def _say_why_not(task_id: int) -> None:
     task = FollowUpTask.objects.filter(pk=task_id).first()
     if task is None:
-        raise NotFound(_("There is no such task among yours."), code="task_not_found")
+        raise NotFound(_("You have no such task."), code="task_not_found")
     require_open(task)

@@ -28,7 +28,7 @@ def write_plan(
     plan: Plan,
     *,
     before: Before | None = None,
-    lead: Mapping[str, Any] | None = None,
+    lead: Mapping[str, object] | None = None,
     evidence: str = "",
 ) -> FollowUpTask | None:
     """Write a plan, one statement per table where the constraints allow it; return the next task.
@@ -134,7 +134,7 @@ def _write_ladder(locked: LockedTask, plan: Plan) -> None:
     ladder.save(update_fields=[*values, *WRITTEN_FIELDS])
 
 
-def _write_lead(locked: LockedTask, values: Mapping[str, Any], *, settled: bool) -> None:
+def _write_lead(locked: LockedTask, values: Mapping[str, object], *, settled: bool) -> None:
     lead = locked.lead
     for name, value in values.items():
         setattr(lead, name, value)

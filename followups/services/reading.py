@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.db.models import Count, OuterRef, Subquery
 from django.utils.translation import gettext as _
@@ -24,7 +23,7 @@ MOST_HISTORY = 200
 MOST_HELD = 100
 
 
-def add_facts(rows: list[dict[str, Any]]) -> None:
+def add_facts(rows: list[dict[str, object]]) -> None:
     """Add to rows of `due_tasks` the ladder's steps, the city, the claim's end, and the start."""
     of_ladder = FollowUpTask.objects.filter(ladder=OuterRef("ladder")).order_by().values("ladder")
     found = FollowUpTask.objects.filter(pk__in=[row["id"] for row in rows]).annotate(
@@ -45,7 +44,7 @@ def add_facts(rows: list[dict[str, Any]]) -> None:
 class TaskView:
     """A task on a page: the gate's answer now, the lead's tasks oldest first, and an earlier open step.
 
-    `hers` says whether the task is the person's to work, `first` is the open step before it.
+    `may_work` says whether the user may work on the task, `first` is the open step before it.
     """
 
     desk: LockedTask
@@ -53,7 +52,7 @@ class TaskView:
     next_allowed_at: datetime | None
     history: list[FollowUpTask]
     properties: list[Property]
-    hers: bool
+    may_work: bool
     first: FollowUpTask | None
 
     @property
@@ -62,7 +61,7 @@ class TaskView:
 
     @property
     def workable(self) -> bool:
-        return self.hers and self.task.status == FollowUpTask.Status.OPEN and not waits(self.task)
+        return self.may_work and self.task.status == FollowUpTask.Status.OPEN and not waits(self.task)
 
     @property
     def zone(self) -> str:
@@ -86,7 +85,7 @@ def look_at(task_id: int, *, by: Actor, at: datetime) -> TaskView:
             status=FollowUpTask.Status.COMPLETED, completed_by__iexact=by.working_name
         ).first()
     if task is None:
-        raise NotFound(_("There is no such task among yours."), code="task_not_found")
+        raise NotFound(_("You have no such task."), code="task_not_found")
     newest = FollowUpTask.objects.filter(lead=task.lead_id).order_by(
         "-created_at", "-ladder_id", "-step", "-pk"
     )
@@ -111,7 +110,7 @@ def look_at(task_id: int, *, by: Actor, at: datetime) -> TaskView:
         next_allowed_at=gate.next_allowed(question, at, verdict),
         history=history,
         properties=list(Property.objects.filter(lead=task.lead_id).order_by("pk")[:20]),
-        hers=may_work(task, by, at),
+        may_work=may_work(task, by, at),
         first=next(before, None),
     )
 

@@ -194,7 +194,7 @@ def snapshot_sla(at: datetime) -> int:
 
 
 @verb(Execution.OBSERVE_ONLY)
-def _keep_snapshot(day: date, found: Sequence[tuple[str, str, Mapping[str, Any]]]) -> int:
+def _keep_snapshot(day: date, found: Sequence[tuple[str, str, Mapping[str, object]]]) -> int:
     return sum(_keep(day, dimension, value, figures) for dimension, value, figures in found)
 
 
@@ -202,6 +202,6 @@ def _bounds(day: date) -> tuple[datetime, datetime]:
     return datetime.combine(day, time(), LOCAL), datetime.combine(day + timedelta(days=1), time(), LOCAL)
 
 
-def _keep(day: date, dimension: str, value: str, figures: Mapping[str, Any]) -> int:
+def _keep(day: date, dimension: str, value: str, figures: Mapping[str, object]) -> int:
     SlaSnapshot.objects.update_or_create(day=day, dimension=dimension, value=value, defaults=dict(figures))
     return 1

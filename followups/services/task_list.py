@@ -54,7 +54,7 @@ class TaskPage:
     handovers: list[dict[str, Any]]
     allowed: list[Group]
     waiting: list[Group]
-    apart: list[dict[str, Any]]
+    apart: list[dict[str, object]]
     soon: list[FollowUpTask]
     number: int
     pages: int
@@ -73,7 +73,7 @@ def beside(
     at: datetime,
     size: int,
     number: int = 1,
-    filters: Mapping[str, Any] | None = None,
+    filters: Mapping[str, object] | None = None,
     contactable: bool | None = None,
     whose: str = "",
     order: str = "urgent",
@@ -126,7 +126,7 @@ def beside(
 
 
 def _opening(
-    rows: list[dict[str, Any]], by: Actor, at: datetime, filters: Mapping[str, Any]
+    rows: list[dict[str, Any]], by: Actor, at: datetime, filters: Mapping[str, object]
 ) -> Opening | None:
     """Return when the next task may be contacted: one that is due already, or that will be due by then."""
     if any(row["contact"]["ok"] for row in rows):

@@ -120,7 +120,7 @@ class Team:
 
     members: list[Member]
     unowned: int
-    oldest_unowned: dict[str, Any] | None
+    oldest_unowned: dict[str, object] | None
     absences: list[dict[str, Any]]
     counted: int
 

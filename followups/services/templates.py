@@ -36,7 +36,7 @@ def save_template(
     by: Actor,
     at: datetime,
     enabled: bool,
-    steps: Sequence[Any],
+    steps: Sequence[object],
     reason: str,
     rest: Rest | None = None,
     expected_version: int | None = None,

@@ -167,7 +167,7 @@ def doubled_ladders() -> list[int]:
     return sorted(doubled)
 
 
-def waiting_for(holder: Holder | None, *, by: Actor, at: datetime) -> dict[str, Any] | None:
+def waiting_for(holder: Holder | None, *, by: Actor, at: datetime) -> dict[str, object] | None:
     """Return the ladder that a ladder waits for; identified only to people who may see that lead."""
     if holder is None:
         return None

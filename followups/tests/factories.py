@@ -60,7 +60,7 @@ class PointFactory(DjangoModelFactory[ContactPoint]):
 
 
 def ladder(by: Actor, lead_id: str = "L-1", start: datetime = NOW, **other: Any) -> NewLadder:
-    """Begin the ladder of a lead in Toronto who has a phone; `other` goes to the service or her details."""
+    """Begin the ladder of a lead in Toronto who has a phone; `other` goes to the service or their details."""
     names = set(LeadDetails.__dataclass_fields__)
     details = {
         "name": f"Seller {lead_id}",
@@ -94,7 +94,7 @@ def local_times(tasks: list[FollowUpTask], zone: ZoneInfo = TORONTO) -> list[str
     return [f"{task.due_at.astimezone(zone):%a %d %H:%M}" if task.due_at else "held" for task in tasks]
 
 
-def kpis(**which: Any) -> list[tuple[str, bool | None]]:
+def kpis(**which: object) -> list[tuple[str, bool | None]]:
     """Return metric and success of the events so far, in order."""
     events = KpiEvent.objects.filter(**which).order_by("id")
     return list(events.values_list("metric", "success"))

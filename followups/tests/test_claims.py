@@ -37,7 +37,7 @@ def claim(who: Actor, when: datetime = NOW, **other: Any) -> tuple[str, list[int
     return token, list(ids)
 
 
-def ladders(by: People, count: int, **other: Any) -> list[FollowUpTask]:
+def ladders(by: People, count: int, **other: object) -> list[FollowUpTask]:
     """Begin so many ladders, a minute apart; returns their first steps, the oldest first."""
     return [
         ladder(by("MANAGER"), f"L-{n}", start=NOW - (count - n) * MINUTE, **other).tasks[0]

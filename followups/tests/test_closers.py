@@ -31,7 +31,7 @@ NIGHT = at(25, "19:10")  # a Wednesday, calls are allowed until 20:00
 JOB = Actor.system("tests")
 
 
-def closer(name: str = "cleo", **profile: Any) -> User:
+def closer(name: str = "cleo", **profile: object) -> User:
     user = make_person("CLOSER", name)
     WorkProfile.objects.create(user=user, **{"shifts": WEEKDAYS, **profile})
     return user
@@ -104,7 +104,7 @@ def test_a_closer_who_hands_over_is_there(by: People) -> None:
     assert asked(by, role="CLOSER") == Closers(True)
 
 
-def promised(by: People, lead: str, when: datetime, said_at: datetime = NOW, **said: Any) -> FollowUpTask:
+def promised(by: People, lead: str, when: datetime, said_at: datetime = NOW, **said: object) -> FollowUpTask:
     said = {"next": "HANDOVER", "next_at": when, **said}
     found = finish(ladder(by("VA"), lead, said_at).tasks[0], by("VA"), said_at, "REPLIED", **said).next_task
     assert found is not None

@@ -163,7 +163,7 @@ def test_a_correction_is_decided_before_it_writes(by: People, first: str, second
     ],
 )
 def test_who_may_correct_and_until_when(
-    by: People, role: str, name: str, when: Any, code: str | None
+    by: People, role: str, name: str, when: object, code: str | None
 ) -> None:
     made = ladder(by("VA"))
     finish(made.tasks[0], by("VA"))
@@ -197,7 +197,9 @@ def test_an_open_task_and_a_lead_with_another_ladder_are_refused(by: People) -> 
         ({"outcome": "SENT", "reason": "x", "why": 1}, "why"),
     ],
 )
-def test_bad_input_names_its_field(api: Callable[..., APIClient], by: People, body: Any, field: str) -> None:
+def test_bad_input_names_its_field(
+    api: Callable[..., APIClient], by: People, body: object, field: str
+) -> None:
     made = ladder(by("VA"))
     finish(made.tasks[0], by("VA"))
     answer = api("MANAGER").post(f"/api/followups/task/{made.tasks[0].pk}/correct", body, format="json")

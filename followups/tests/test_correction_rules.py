@@ -37,7 +37,7 @@ LATER = NOW + DAY
 OTHER = LadderState(8, "ACTIVE", DEFAULT_STEPS)
 
 
-def closed(number: int, reason: str = "REPLIED", **more: Any) -> TaskState:
+def closed(number: int, reason: str = "REPLIED", **more: object) -> TaskState:
     return step(number, **{"status": "CANCELLED", "closed_reason": reason, **more})
 
 
@@ -50,7 +50,7 @@ def ended(*tasks: TaskState, reason: str = "REPLIED", **more: Any) -> Case:
     return replace(case, own_ladder=own, lead_status=status)
 
 
-def replied(**more: Any) -> TaskState:
+def replied(**more: object) -> TaskState:
     return done(1, outcome="REPLIED", completed_at=NOW, **more)
 
 
@@ -193,7 +193,7 @@ def test_a_ladder_that_an_undo_finds_without_steps_rests() -> None:
     ],
 )
 def test_the_task_says_the_second_outcome_with_both_notes(
-    completion: Completion, note: str, said: tuple[Any, ...]
+    completion: Completion, note: str, said: tuple[object, ...]
 ) -> None:
     plan = decide_wording(case_of(replied()), completion, " why ", note=note)
     values = plan.changes[1]

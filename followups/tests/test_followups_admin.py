@@ -27,7 +27,7 @@ TEMPLATES = "/admin/followups/laddertemplate/"
 
 
 @pytest.fixture(autouse=True)
-def _clock() -> Any:
+def _clock() -> object:
     with time_machine.travel(NOW + timedelta(minutes=1), tick=False):
         yield
 
@@ -47,8 +47,8 @@ def text(answer: Any) -> str:
 
 
 def lead_form(
-    lead: Lead | None = None, points: list[dict[str, Any]] | None = None, **changes: Any
-) -> dict[str, Any]:
+    lead: Lead | None = None, points: list[dict[str, Any]] | None = None, **changes: object
+) -> dict[str, object]:
     known = list(lead.points.all()) if lead else []
     names = (
         "name",
@@ -62,7 +62,7 @@ def lead_form(
         "source",
         "notes",
     )
-    form: dict[str, Any] = {name: getattr(lead, name) if lead else "" for name in names}
+    form: dict[str, object] = {name: getattr(lead, name) if lead else "" for name in names}
     form |= {"external_id": "L-new", "market": form["market"] or "ALL", "status": form["status"] or "NEW"}
     form |= {"score": "", "cost": "", "follow_up_at_0": "", "follow_up_at_1": "", "extra": "{}", **changes}
     rows = [
@@ -219,7 +219,7 @@ def test_saving_a_lead_needs_the_right(by: Callable[..., Any]) -> None:
 # --- templates ----------------------------------------------------------------------------------------------
 
 
-def rows_of(steps: list[dict[str, Any]]) -> dict[str, str]:
+def rows_of(steps: list[dict[str, object]]) -> dict[str, str]:
     return {
         f"steps_{number}_{part}": text
         for number, step in enumerate(steps)
@@ -228,8 +228,8 @@ def rows_of(steps: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def template_form(
-    template: LadderTemplate, steps: list[dict[str, Any]] | None = None, **changes: Any
-) -> dict[str, Any]:
+    template: LadderTemplate, steps: list[dict[str, object]] | None = None, **changes: object
+) -> dict[str, object]:
     form = {
         "enabled": "on",
         **rows_of(template.steps if steps is None else steps),

@@ -118,7 +118,7 @@ def test_the_endpoints(api: Api, by: People) -> None:
         ({"channel": "SMS", "note": "a\0b"}, "note"),
     ],
 )
-def test_bad_input_is_named_and_stores_nothing(api: Api, by: People, body: Any, field: str) -> None:
+def test_bad_input_is_named_and_stores_nothing(api: Api, by: People, body: object, field: str) -> None:
     ladder(by("VA"))
     answer = api("VA").post("/api/followups/lead/L-1/inbound", body, format="json")
     assert (answer.status_code, list(answer.json()["errors"])) == (400, [field])

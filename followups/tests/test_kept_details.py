@@ -184,7 +184,7 @@ def test_the_api_keeps_unknown_parameters_with_the_lead_and_names_them(api: Api)
 @pytest.mark.parametrize(
     ("key", "value"), [("score", "high"), ("phone", "12"), ("language", "de"), ("cost", -1), ("name", ["a"])]
 )
-def test_typed_parameters_stay_strict(api: Api, key: str, value: Any) -> None:
+def test_typed_parameters_stay_strict(api: Api, key: str, value: object) -> None:
     answer = api("SERVICE").post(URL, {"lead_id": "W-1", "province": "ON", key: value}, format="json")
     assert (answer.status_code, list(answer.json()["errors"])) == (400, [key])
 
@@ -192,7 +192,7 @@ def test_typed_parameters_stay_strict(api: Api, key: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("query", "body"), [("", {"k" * 61: 1}), ("", {" ": 1}), ("?a=%00", {}), ("", {"a\nb": 1}), ("", {"": 1})]
 )
-def test_what_cannot_be_stored_is_refused_by_name(api: Api, query: str, body: dict[str, Any]) -> None:
+def test_what_cannot_be_stored_is_refused_by_name(api: Api, query: str, body: dict[str, object]) -> None:
     answer = api("SERVICE").post(URL + query, {"lead_id": "W-1", "province": "ON", **body}, format="json")
     assert answer.status_code == 400, answer.content
     assert not Lead.objects.exists()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
+from playwright.sync_api import Page
+from pytest_django.live_server_helper import LiveServer
 
 from followups.models import Lead
 from governance.models import User
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_manager_imports_leads_and_mends_one(
-    page: Any, live_server: Any, person: Callable[..., User], tmp_path: Path
+    page: Page, live_server: LiveServer, person: Callable[..., User], tmp_path: Path
 ) -> None:
     file = tmp_path / "leads.csv"
     file.write_text("Lead ID,Phone,Province,City\nL-1,514 555 0123,QC,Laval\nL-2,12,QC,Laval\nL-3,,XX,\n")

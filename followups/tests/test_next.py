@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
 from followups import services
 from followups.models import FollowUpTask, Lead
@@ -121,11 +122,11 @@ def test_filters_narrow_what_is_given(va: Actor) -> None:
     assert services.next_task(by=va, at=NOW, filters={"channel": "CALL"}) == call.pk
 
 
-def test_the_outsider_and_the_kill_switch_are_refused(va: Actor, settings: pytest.FixtureRequest) -> None:
+def test_the_outsider_and_the_kill_switch_are_refused(va: Actor, settings: Settings) -> None:
     begin("L-1")
     with pytest.raises(Forbidden):
         services.next_task(by=make_by("AUDITOR"), at=NOW)
-    settings.GO_LIVE_ENFORCE = True  # type: ignore[attr-defined]  # pytest-django's
+    settings.GO_LIVE_ENFORCE = True
     with pytest.raises(Unavailable):
         services.next_task(by=va, at=NOW)
     assert not FollowUpTask.objects.exclude(claimed_by="").exists()

@@ -273,7 +273,9 @@ AFTER_ANOTHER = Record(earlier=(NOW - MINUTE,))
         (AFTER_ANOTHER, Completion(contacted_at=NOW - HOUR, note="x"), ANNE, "contacted_at"),
     ],
 )
-def test_when_the_contact_was(record: Record, completion: Completion, actor: Recorder, contact: Any) -> None:
+def test_when_the_contact_was(
+    record: Record, completion: Completion, actor: Recorder, contact: object
+) -> None:
     case = case_of(step(1))
     if isinstance(contact, str):
         with pytest.raises(Invalid) as refusal:
@@ -298,7 +300,7 @@ BOSS = Recorder("boss", "boss", may_override=True)
         (Completion("OPTED_OUT"), ANNE, {"allowed": None, "verdict": None}),
     ],
 )
-def test_the_gate_at_night(completion: Completion, actor: Recorder, facts: dict[str, Any]) -> None:
+def test_the_gate_at_night(completion: Completion, actor: Recorder, facts: dict[str, object]) -> None:
     case = case_of(step(1), when=NIGHT)
     wanted = Wanted(completion.outcome)
     plan = decide_completion(case, Asked(Record(), completion, actor, wanted, NIGHT))

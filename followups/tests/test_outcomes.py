@@ -487,7 +487,7 @@ def claimed_by_another(made: Any, by: People) -> None:
 )
 @pytest.mark.parametrize("role", ["VA", "CLOSER", "MANAGER", "SERVICE"])
 def test_an_opt_out_is_recorded_in_any_state_of_the_task(
-    by: People, settings: Any, role: str, state: Callable[[Any, People], None]
+    by: People, settings: Any, role: str, state: Callable[[object, People], None]
 ) -> None:
     made = ladder(by("VA"))
     state(made, by)

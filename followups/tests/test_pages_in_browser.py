@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import time_machine
@@ -14,6 +14,8 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from playwright.sync_api import Browser, Dialog, Page, Route, expect
 from playwright.sync_api import Error as PlaywrightError
+from pytest_django import Settings
+from pytest_django.live_server_helper import LiveServer
 
 from followups import services
 from followups.models import FollowUpTask, InboundContact, Ladder, Lead, Property
@@ -50,7 +52,7 @@ def log_in(page: Page, live_server: Any, name: str = "vera") -> Page:
 
 @pytest.fixture
 def desk(page: Page, live_server: Any, vera: User) -> Page:
-    """A browser in which vera is logged in."""
+    """A browser in which vera is signed in."""
     return log_in(page, live_server)
 
 
@@ -109,7 +111,7 @@ def test_a_va_completes_her_tasks_by_keyboard_alone(desk: Page, live_server: Any
         if n + 1 < tasks:
             expect(desk.locator("#in-front")).not_to_have_value(str(now))
             expect(desk.locator("#card")).to_be_visible()
-    expect(desk.locator("#nothing")).to_contain_text("Nothing in your work profile may be contacted now")
+    expect(desk.locator("#nothing")).to_contain_text("No lead in your work profile may be contacted now")
     assert completed() == tasks
     assert KpiEvent.objects.filter(metric="followup_completed").count() == tasks
     assert FollowUpTask.objects.filter(note__startswith="note 1 of").count() == tasks // 4
@@ -180,7 +182,7 @@ def test_putting_aside_offers_lawful_times_only(desk: Page, live_server: Any) ->
     expect(desk.locator("#said")).to_contain_text("put aside until Wed 25 Nov, 09:00 EST (Toronto)")
 
 
-def test_a_start_is_asked_of_the_gate_and_the_text_is_copied(desk: Page, live_server: Any) -> None:
+def test_a_start_is_asked_of_the_gate_and_the_text_is_copied(desk: Page, live_server: LiveServer) -> None:
     with_scripts()
     task = begin("L-1", name="Anne Roy", phone="416 555 0133")
     desk.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -194,7 +196,7 @@ def test_a_start_is_asked_of_the_gate_and_the_text_is_copied(desk: Page, live_se
 
 @pytest.mark.parametrize("tasks", [8, pytest.param(60, marks=pytest.mark.long)])
 def test_two_vas_work_the_same_queue_and_no_task_is_handled_twice(
-    desk: Page, live_server: Any, browser: Browser, tasks: int
+    desk: Page, live_server: LiveServer, browser: Browser, tasks: int
 ) -> None:
     many(tasks)
     make_person("VA", "otto")
@@ -225,7 +227,7 @@ def test_two_vas_work_the_same_queue_and_no_task_is_handled_twice(
 
 
 def test_a_seller_who_calls_back_is_recorded_in_place_and_the_card_is_there_again(
-    desk: Page, live_server: Any
+    desk: Page, live_server: LiveServer
 ) -> None:
     make_person("VA", "otto")
     begin("L-his", name="Sam Seller", phone="416 555 0133", owner="otto")
@@ -253,7 +255,7 @@ def test_a_seller_who_calls_back_is_recorded_in_place_and_the_card_is_there_agai
 
 
 def test_news_comes_by_itself_and_an_open_note_the_focus_and_the_scroll_stay(
-    desk: Page, live_server: Any
+    desk: Page, live_server: LiveServer
 ) -> None:
     tasks = many(30)
     desk.set_viewport_size({"width": 1280, "height": 600})
@@ -274,7 +276,7 @@ def test_news_comes_by_itself_and_an_open_note_the_focus_and_the_scroll_stay(
     expect(desk.locator(f"#open-{tasks[25].pk}")).to_be_focused()
 
 
-def test_news_keep_the_page_of_the_list_that_is_open(desk: Page, live_server: Any) -> None:
+def test_news_keep_the_page_of_the_list_that_is_open(desk: Page, live_server: LiveServer) -> None:
     tasks = many(53)
     show(desk, live_server, query="?page=2")
     last = desk.locator(f"#task-{tasks[52].pk}")
@@ -286,7 +288,7 @@ def test_news_keep_the_page_of_the_list_that_is_open(desk: Page, live_server: An
 
 
 def test_when_the_window_closes_during_a_call_the_card_locks_and_the_call_is_recorded(
-    desk: Page, live_server: Any, vera: User, clock: time_machine.Traveller
+    desk: Page, live_server: LiveServer, vera: User, clock: time_machine.Traveller
 ) -> None:
     call = call_step("L-1", at=NOW - timedelta(hours=1))
     closing = NOW + timedelta(hours=10)  # 20:00 in Toronto
@@ -309,7 +311,7 @@ def test_when_the_window_closes_during_a_call_the_card_locks_and_the_call_is_rec
 
 
 def test_at_the_windows_end_the_buttons_lock_and_the_server_refuses_in_any_case(
-    desk: Page, live_server: Any, vera: User, clock: time_machine.Traveller
+    desk: Page, live_server: LiveServer, vera: User, clock: time_machine.Traveller
 ) -> None:
     call = call_step("L-1", at=NOW - timedelta(hours=1))
     move_on(desk, clock, NOW + timedelta(hours=10) - timedelta(seconds=2), vera)
@@ -326,7 +328,7 @@ def test_at_the_windows_end_the_buttons_lock_and_the_server_refuses_in_any_case(
 
 
 def test_the_kill_switch_is_seen_and_obeyed_within_five_seconds(
-    desk: Page, live_server: Any, settings: Any
+    desk: Page, live_server: LiveServer, settings: Settings
 ) -> None:
     task = begin("L-1")
     settings.GO_LIVE_ENFORCE = True
@@ -347,7 +349,7 @@ def test_the_kill_switch_is_seen_and_obeyed_within_five_seconds(
     assert Suppression.objects.exists()
 
 
-def test_find_selects_its_text_and_a_long_note_is_counted(desk: Page, live_server: Any) -> None:
+def test_find_selects_its_text_and_a_long_note_is_counted(desk: Page, live_server: LiveServer) -> None:
     show(desk, live_server, begin("L-1"))
     desk.locator("#find").fill("416 555 0133")
     desk.locator("#title").click()
@@ -377,7 +379,7 @@ def test_find_selects_its_text_and_a_long_note_is_counted(desk: Page, live_serve
 
 
 def test_who_searches_while_the_next_task_is_fetched_keeps_what_they_found(
-    desk: Page, live_server: Any
+    desk: Page, live_server: LiveServer
 ) -> None:
     begin("L-2", phone="604 555 0134")
     show(desk, live_server, begin("L-1"))
@@ -409,7 +411,7 @@ NOTED = """
 
 
 def test_a_handoff_is_on_a_closers_open_page_within_five_seconds_at_night_and_rings_in_the_morning(
-    page: Page, live_server: Any, vera: User, clock: time_machine.Traveller
+    page: Page, live_server: LiveServer, vera: User, clock: time_machine.Traveller
 ) -> None:
     cleo = make_person("CLOSER", "cleo")
     first = begin("L-1", name="Anne Roy")
@@ -443,7 +445,7 @@ def test_a_handoff_is_on_a_closers_open_page_within_five_seconds_at_night_and_ri
 
 
 def test_a_closer_turns_the_sound_off_and_it_stays_off(
-    page: Page, live_server: Any, transactional_db: None
+    page: Page, live_server: LiveServer, transactional_db: None
 ) -> None:
     make_person("CLOSER", "cleo")
     first = begin("L-1", name="Anne Roy")
@@ -463,7 +465,7 @@ def test_a_closer_turns_the_sound_off_and_it_stays_off(
 
 
 def test_a_va_chooses_a_closers_free_time_by_two_keys_when_none_is_there(
-    desk: Page, live_server: Any
+    desk: Page, live_server: LiveServer
 ) -> None:
     cleo = make_person("CLOSER", "cleo")
     afternoons = [{"days": [0, 1, 2, 3, 4], "start": "13:00", "end": "17:00"}]
@@ -473,9 +475,10 @@ def test_a_va_chooses_a_closers_free_time_by_two_keys_when_none_is_there(
     panel = desk.locator("#asks-REPLIED")
     expect(panel).to_contain_text("No closer is on shift for this lead now.")
     expect(panel.locator("#said-REPLIED-closer-1")).to_contain_text("today 13:00")
-    for width, scheme in ((1280, "light"), (390, "dark")):
+    sizes: tuple[tuple[int, Literal["light", "dark"]], ...] = ((1280, "light"), (390, "dark"))
+    for width, scheme in sizes:
         desk.set_viewport_size({"width": width, "height": 900})
-        desk.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # one of two
+        desk.emulate_media(color_scheme=scheme)
         assert violations(desk) == []
         assert not is_too_wide(desk)
     desk.keyboard.press("4")
@@ -486,7 +489,7 @@ def test_a_va_chooses_a_closers_free_time_by_two_keys_when_none_is_there(
 # --- bad luck -----------------------------------------------------------------------------------------------
 
 
-def test_a_click_without_a_network_is_kept_and_sent_once(desk: Page, live_server: Any) -> None:
+def test_a_click_without_a_network_is_kept_and_sent_once(desk: Page, live_server: LiveServer) -> None:
     first, second = many(2)
     show(desk, live_server, first)
     desk.context.set_offline(True)
@@ -500,7 +503,7 @@ def test_a_click_without_a_network_is_kept_and_sent_once(desk: Page, live_server
     assert KpiEvent.objects.filter(metric="followup_completed").count() == 1
 
 
-def test_where_only_the_answer_was_lost_the_click_counts_once(desk: Page, live_server: Any) -> None:
+def test_where_only_the_answer_was_lost_the_click_counts_once(desk: Page, live_server: LiveServer) -> None:
     first, second = many(2)
     show(desk, live_server, first)
     answers: list[int] = []
@@ -520,7 +523,7 @@ def test_where_only_the_answer_was_lost_the_click_counts_once(desk: Page, live_s
 
 
 def test_after_an_expired_session_she_is_back_at_the_same_card_with_her_note(
-    desk: Page, live_server: Any
+    desk: Page, live_server: LiveServer
 ) -> None:
     task = begin("L-1", name="Anne Roy")
     show(desk, live_server, task)
@@ -541,7 +544,7 @@ def test_after_an_expired_session_she_is_back_at_the_same_card_with_her_note(
     assert task.note == "call her son"
 
 
-def test_two_tabs_a_double_click_and_the_back_button_do_no_harm(desk: Page, live_server: Any) -> None:
+def test_two_tabs_a_double_click_and_the_back_button_do_no_harm(desk: Page, live_server: LiveServer) -> None:
     first, _second = many(2)
     show(desk, live_server, first)
     tab = desk.context.new_page()
@@ -559,7 +562,7 @@ def test_two_tabs_a_double_click_and_the_back_button_do_no_harm(desk: Page, live
 
 
 def test_outside_hours_the_refusal_is_a_sentence_and_the_note_stays(
-    desk: Page, live_server: Any, vera: User, clock: time_machine.Traveller
+    desk: Page, live_server: LiveServer, vera: User, clock: time_machine.Traveller
 ) -> None:
     call = call_step("L-1")
     move_on(desk, clock, NIGHT, vera)
@@ -576,20 +579,20 @@ def test_outside_hours_the_refusal_is_a_sentence_and_the_note_stays(
 
 
 def test_an_opt_out_is_one_key_at_night_and_on_a_later_step(
-    desk: Page, live_server: Any, vera: User, clock: time_machine.Traveller
+    desk: Page, live_server: LiveServer, vera: User, clock: time_machine.Traveller
 ) -> None:
     first = begin("L-1")
     later = FollowUpTask.objects.get(lead=first.lead, step=3)
     move_on(desk, clock, NIGHT, vera)
     show(desk, live_server, later)
     desk.keyboard.press("x")
-    expect(desk.locator("#nothing")).to_contain_text("Nothing in your work profile may be contacted now")
+    expect(desk.locator("#nothing")).to_contain_text("No lead in your work profile may be contacted now")
     expect(desk.locator("#said")).to_contain_text("opted out and will not be contacted again")
     assert Suppression.objects.exists()
     assert Lead.objects.get().status == "DEAD"
 
 
-def test_an_opt_out_pressed_by_mistake_is_undone_by_a_key(desk: Page, live_server: Any) -> None:
+def test_an_opt_out_pressed_by_mistake_is_undone_by_a_key(desk: Page, live_server: LiveServer) -> None:
     first, second = many(2)
     show(desk, live_server, first)
     desk.keyboard.press("x")
@@ -605,7 +608,7 @@ def test_an_opt_out_pressed_by_mistake_is_undone_by_a_key(desk: Page, live_serve
 
 
 def test_the_undo_stays_on_the_page_for_ten_minutes(
-    desk: Page, live_server: Any, vera: User, clock: time_machine.Traveller
+    desk: Page, live_server: LiveServer, vera: User, clock: time_machine.Traveller
 ) -> None:
     first, second, third = many(3)
     show(desk, live_server, first)
@@ -626,7 +629,9 @@ def test_the_undo_stays_on_the_page_for_ten_minutes(
     assert Lead.objects.get(pk=first.lead_id).status == "DEAD"
 
 
-def test_the_key_of_an_opt_out_does_nothing_while_a_panel_is_open(desk: Page, live_server: Any) -> None:
+def test_the_key_of_an_opt_out_does_nothing_while_a_panel_is_open(
+    desk: Page, live_server: LiveServer
+) -> None:
     task = call_step("L-1")
     show(desk, live_server, task)
     for opens in ("3", "p", "k", "?"):
@@ -644,7 +649,7 @@ def test_the_key_of_an_opt_out_does_nothing_while_a_panel_is_open(desk: Page, li
     assert Suppression.objects.exists()
 
 
-def test_the_key_of_an_opt_out_lies_away_from_the_others(desk: Page, live_server: Any) -> None:
+def test_the_key_of_an_opt_out_lies_away_from_the_others(desk: Page, live_server: LiveServer) -> None:
     """Those around it on the keyboard do nothing, and its button stands apart."""
     with_scripts()
     show(desk, live_server, begin("L-1", name="Anne Roy"))
@@ -667,7 +672,7 @@ def test_the_key_of_an_opt_out_lies_away_from_the_others(desk: Page, live_server
     assert all(other is not None and other["y"] + other["height"] + 24 <= box["y"] for other in others)
 
 
-def test_markup_in_names_and_notes_is_shown_and_never_run(desk: Page, live_server: Any) -> None:
+def test_markup_in_names_and_notes_is_shown_and_never_run(desk: Page, live_server: LiveServer) -> None:
     dialogs: list[str] = []
 
     def note(dialog: Dialog) -> None:
@@ -693,7 +698,7 @@ def test_markup_in_names_and_notes_is_shown_and_never_run(desk: Page, live_serve
 # --- for everybody ------------------------------------------------------------------------------------------
 
 
-def test_a_french_phone_works_a_task_by_touch(browser: Browser, live_server: Any, vera: User) -> None:
+def test_a_french_phone_works_a_task_by_touch(browser: Browser, live_server: LiveServer, vera: User) -> None:
     with_scripts()
     begin("L-1", name="Anne Roy", language="fr", province="QC", city="Montréal", phone="514 555 0101")
     context = browser.new_context(
@@ -721,7 +726,7 @@ def test_a_french_phone_works_a_task_by_touch(browser: Browser, live_server: Any
     assert completed() == 1
 
 
-def test_the_help_lists_the_keys_and_can_turn_them_off(desk: Page, live_server: Any) -> None:
+def test_the_help_lists_the_keys_and_can_turn_them_off(desk: Page, live_server: LiveServer) -> None:
     begin("L-1")
     show(desk, live_server)
     desk.keyboard.press("?")
@@ -743,7 +748,9 @@ def test_the_help_lists_the_keys_and_can_turn_them_off(desk: Page, live_server: 
         pytest.param(390, "light", marks=pytest.mark.long),
     ],
 )
-def test_every_state_is_accessible_and_fits(desk: Page, live_server: Any, scheme: Any, width: int) -> None:
+def test_every_state_is_accessible_and_fits(
+    desk: Page, live_server: LiveServer, scheme: Literal["light", "dark"], width: int
+) -> None:
     with_scripts()
     tasks = many(3)
     late = begin("L-bc", province="BC", city="Vancouver", phone="604 555 0101", at=NOW - timedelta(days=3))
@@ -793,7 +800,7 @@ def test_every_state_is_accessible_and_fits(desk: Page, live_server: Any, scheme
 
 
 def test_the_managers_view_of_the_team_is_accessible_and_fits(
-    page: Page, live_server: Any, transactional_db: None
+    page: Page, live_server: LiveServer, transactional_db: None
 ) -> None:
     make_person("MANAGER", "mia")
     make_person("VA", "otto")
@@ -814,7 +821,9 @@ WEIGHT = 150_000  # bytes, uncompressed, of a first visit without a cache
 SLOW_PHONE = {"offline": False, "latency": 150, "downloadThroughput": 200_000 * 3, "uploadThroughput": 96_000}
 
 
-def first_visit(browser: Browser, cookies: Any, live_server: Any, task: FollowUpTask) -> tuple[int, float]:
+def first_visit(
+    browser: Browser, cookies: Any, live_server: LiveServer, task: FollowUpTask
+) -> tuple[int, float]:
     """Return the bytes of a visit with an empty cache, and after how many milliseconds the card was shown.
 
     The server's own work is not counted: here it shares the machine with all other tests.
@@ -838,7 +847,7 @@ def first_visit(browser: Browser, cookies: Any, live_server: Any, task: FollowUp
 
 
 def test_a_first_visit_is_light_and_shows_the_card_within_a_second_on_a_slow_phone(
-    desk: Page, live_server: Any, browser: Browser
+    desk: Page, live_server: LiveServer, browser: Browser
 ) -> None:
     with_scripts()
     tasks = many(50)

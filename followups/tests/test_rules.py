@@ -73,7 +73,7 @@ def test_hours_are_kept_as_minutes_and_days_as_days() -> None:
         ([{"channel": "SMS", "script_fr": 5}], "Step 1 has a script"),
     ],
 )
-def test_steps_that_cannot_be_are_refused_by_number(raw: Any, words: str) -> None:
+def test_steps_that_cannot_be_are_refused_by_number(raw: object, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         read_steps(raw)
 

@@ -243,7 +243,7 @@ def test_the_lists_cost_no_query(by: People, read_in: Import) -> None:
     due = fresh(made.tasks[1]).due_at
     assert due is not None
 
-    def queries(ask: Callable[[], Any]) -> int:
+    def queries(ask: Callable[[], object]) -> int:
         with CaptureQueriesContext(
             connection,
         ) as asked:

@@ -58,7 +58,7 @@ ALL_ZONES = [(province, zone) for province, zones in sorted(ZONES.items()) for z
 
 
 def contacted(
-    when: datetime, *, phone: str = PHONE, email: str = "", channel: str = "SMS", **other: Any
+    when: datetime, *, phone: str = PHONE, email: str = "", channel: str = "SMS", **other: object
 ) -> FollowUpTask:
     """Write a contact that another lead's ladder made."""
     lead = LeadFactory.create(external_id=f"other-{Lead.objects.count()}")

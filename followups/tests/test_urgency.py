@@ -53,7 +53,7 @@ PLAIN: dict[str, Any] = {
         ({"closes_at": None}, Urgency.REST),
     ],
 )
-def test_what_makes_a_task_urgent(changes: dict[str, Any], rank: Urgency) -> None:
+def test_what_makes_a_task_urgent(changes: dict[str, object], rank: Urgency) -> None:
     assert urgency(NOW, **PLAIN | changes)[0] is rank
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
+from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
 from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
@@ -44,7 +45,7 @@ def held(made: NewLadder) -> list[str]:
     return [task.held_reason for task in steps_of(made)]
 
 
-def two(by: Actor, **second: Any) -> tuple[NewLadder, NewLadder]:
+def two(by: Actor, **second: object) -> tuple[NewLadder, NewLadder]:
     """Begin the ladders of two leads with one phone and, unless another is said, one name."""
     return ladder(by, "L-1", name=ANNE), ladder(by, "L-2", NOW + MINUTE, **{"name": ANNE, **second})
 
@@ -372,7 +373,7 @@ def test_waiting_tasks_are_counted_apart_from_held_ones(by: People) -> None:
 
 
 def test_who_holds_a_number_is_one_query_and_ending_alone_costs_two(
-    by: People, django_assert_num_queries: Any
+    by: People, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     first = ladder(by("VA"), "L-1", name=ANNE)
     digest = phone_of("L-1").digest
@@ -386,7 +387,7 @@ def test_who_holds_a_number_is_one_query_and_ending_alone_costs_two(
 
 @pytest.mark.parametrize("others", [1, 12])
 def test_letting_go_on_costs_the_same_however_many_wait(
-    by: People, others: int, django_assert_num_queries: Any
+    by: People, others: int, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     first = ladder(by("VA"), "L-0", name=ANNE)
     for number in range(others):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import time_machine
@@ -25,7 +24,7 @@ LATE_HOURS = {"contact_windows_local": [{"days": [0, 1, 2, 3, 4], "start": "16:0
 LATER = NOW + MINUTE
 
 
-def all_rows() -> list[dict[str, Any]]:
+def all_rows() -> list[dict[str, object]]:
     return [*FollowUpTask.objects.order_by("id").values(), *MarketPolicy.objects.order_by("id").values()]
 
 

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from governance.accounts.models import OPERATOR, AccountChange, User
 from governance.core import hooks
@@ -38,7 +37,7 @@ def record(
     role_before: str = "",
     role: str = "",
     token: str = "",
-    details: Mapping[str, Any] | None = None,
+    details: Mapping[str, object] | None = None,
 ) -> None:
     """Log that `by` changed the account of `user`, in the transaction of the change.
 

@@ -22,7 +22,7 @@ from rest_framework.request import Request
 from governance.accounts.lockout import is_address_locked, typed_name
 from governance.accounts.models import ApiToken, User
 from governance.accounts.querysets import tokens_of
-from governance.core import hooks
+from governance.accounts.rules import rights_of_person
 from governance.core.actors import Role
 from governance.core.current import current_request
 from governance.core.rest.rate_limit import seconds_to_wait
@@ -40,11 +40,11 @@ def refuse_locked_address(request: Any, username: str | None) -> None:
         raise PermissionDenied
 
 
-class RoleBackend(AxesStandaloneBackend, ModelBackend):  # type: ignore[misc]  # axes has no types
+class RoleBackend(AxesStandaloneBackend, ModelBackend):
     """Passwords as Django stores them; permissions follow from the role alone, without a query."""
 
     def authenticate(
-        self, request: Any, username: str | None = None, password: str | None = None, **kwargs: Any
+        self, request: Any, username: str | None = None, password: str | None = None, **kwargs: object
     ) -> Any:
         """Check a password. Raises PermissionDenied while the name is locked at the request's address."""
         if request is not None:
@@ -61,15 +61,13 @@ class RoleBackend(AxesStandaloneBackend, ModelBackend):  # type: ignore[misc]  #
         user = User.objects.select_related("work_profile").filter(pk=user_id).first()
         return user if user is not None and self.user_can_authenticate(user) else None
 
-    def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
-        if not user_obj.is_active or user_obj.is_anonymous or obj is not None:
-            return set()
-        return set(hooks.rights_of_role(None if user_obj.is_superuser else user_obj.role))
+    def get_all_permissions(self, user_obj: Any, obj: object = None) -> set[str]:
+        return set() if obj is not None else set(rights_of_person(user_obj))
 
-    def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
+    def has_perm(self, user_obj: object, perm: str, obj: object = None) -> bool:
         return perm in self.get_all_permissions(user_obj, obj)
 
-    def has_module_perms(self, user_obj: Any, app_label: str) -> bool:
+    def has_module_perms(self, user_obj: object, app_label: str) -> bool:
         return any(right.startswith(f"{app_label}.") for right in self.get_all_permissions(user_obj))
 
 
@@ -87,7 +85,7 @@ class TooManyCalls(exceptions.APIException):
         self.wait = wait
 
 
-class BearerToken(TokenAuthentication):  # type: ignore[misc]  # knox has no types
+class BearerToken(TokenAuthentication):
     """`Authorization: Bearer …` or `Token …`; one query finds token, user and role."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
@@ -101,7 +99,7 @@ class BearerToken(TokenAuthentication):  # type: ignore[misc]  # knox has no typ
         return self.authenticate_credentials(parts[1])
 
     def authenticate_credentials(self, token: bytes) -> tuple[User, ApiToken]:
-        wrong = exceptions.AuthenticationFailed(_("This token is unknown, revoked or past its end."))
+        wrong = exceptions.AuthenticationFailed(_("This token is unknown, revoked or expired."))
         try:
             text = token.decode("ascii")
         except UnicodeDecodeError:

@@ -14,15 +14,16 @@ from governance.accounts.models import BackupCode, User
 
 HOW_MANY = 10
 SALT_BYTES = 16
+TIME_COST, MEMORY_COST = 2, 19 * 1024  # passes, KiB: Argon2id as in OWASP's Password Storage Cheat Sheet
 
 
 def _hash(code: str, salt: str) -> str:
-    """Return a code's hash (Argon2id: 19 MiB, 2 passes, as in OWASP's Password Storage Cheat Sheet)."""
+    """Return a code's hash, with its version and its salt."""
     digest = hash_secret_raw(
         code.encode(),
         bytes.fromhex(salt),
-        time_cost=2,
-        memory_cost=19 * 1024,
+        time_cost=TIME_COST,
+        memory_cost=MEMORY_COST,
         parallelism=1,
         hash_len=32,
         type=Type.ID,

@@ -1,4 +1,4 @@
-"""Session timeouts: after 30 idle minutes, 4 hours for a VA on shift, and 12 hours after the login.
+"""Session timeouts: after 30 idle minutes, 4 hours for a VA on shift, and 12 hours after sign-in.
 
 Requests that a page sends by itself are not activity.
 """
@@ -28,24 +28,24 @@ IDLE = int(limits.IDLE.total_seconds())
 IDLE_ON_SHIFT = int(limits.IDLE_ON_SHIFT.total_seconds())
 AT_MOST = int(limits.AT_MOST.total_seconds())
 NOTED_EVERY = 60  # seconds
-SINCE, SEEN = "since", "seen"  # in the session: when the person logged in and was last active, in seconds
+SINCE, SEEN = "since", "seen"  # in the session: when the person signed in and was last active, in seconds
 # Requests that pages send by themselves: news, the day's metrics, and renewing an open card's claim.
 ASKED_BY_PAGES = ("followups:news", "followups:day", "followups:renew")
 
 
 @receiver(user_logged_in)
-def note_login(sender: Any, request: HttpRequest, **kwargs: Any) -> None:
+def note_login(sender: object, request: HttpRequest, **kwargs: object) -> None:
     request.session[SINCE] = request.session[SEEN] = int(time.time())
 
 
 def idle_limit(user: Any, at: datetime) -> int:
-    """Return for how many seconds a person may be idle and stay logged in."""
+    """Return for how many seconds a person may be idle and stay signed in."""
     works = user.role == Role.VA and not user.is_superuser
     return IDLE_ON_SHIFT if works and on_shift(getattr(user, "work_profile", None), at) else IDLE
 
 
 class IdleSessions:
-    """Logs out idle users; records activity at most once a minute.
+    """Signs out idle users; records activity at most once a minute.
 
     The session's row is kept in step: see governance/accounts/sessions.py.
     """
@@ -82,7 +82,7 @@ def _asked_by_page(request: HttpRequest) -> bool:
 
 
 def _to_login(response: HttpResponseBase) -> HttpResponseBase:
-    """Let the login page, to which anonymous users are sent, say why; admin uses the same one."""
+    """Let the sign-in page, to which anonymous users are sent, say why; admin uses the same one."""
     for header in ("Location", "X-Login"):
         place = response.headers.get(header, "")
         for login in (reverse("login"), reverse("admin:login")):

@@ -95,7 +95,7 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
     return sorted(wrong)
 
 
-def install_missing(sender: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
+def install_missing(sender: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: object) -> None:
     """Create them again after a migrate."""
     connection = connections[using]
     if sender.label == "governance" and missing(connection):
@@ -105,10 +105,10 @@ def install_missing(sender: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -
 def guard_last_manager() -> Operation:
     """Return the migration operation that creates the triggers, and drops them in reverse."""
 
-    def forwards(state: Any, schema_editor: Any) -> None:
+    def forwards(state: object, schema_editor: Any) -> None:
         install(schema_editor.connection)
 
-    def backwards(state: Any, schema_editor: Any) -> None:
+    def backwards(state: object, schema_editor: Any) -> None:
         remove(schema_editor.connection)
 
     return RunPython(forwards, backwards, elidable=False)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from math import ceil
-from typing import Any
 
 from axes.models import AccessAttempt
 from django.conf import settings
@@ -23,23 +22,24 @@ from django.utils.crypto import salted_hmac
 
 from governance.accounts.models import SignIn, User
 from governance.core.client_address import client_address, is_office, network_of
+from governance.core.request_values import RequestValue
 
 MOST_FAILURES = 30  # of an address in 15 minutes
 OFFICE_FACTOR = 10
 AT_HOME = timedelta(days=30)
 MOST_ROWS = 2_000  # names and browsers of one address that are checked
 
+COUNTED_NAMES: RequestValue[dict[str, str]] = RequestValue("counted_names")
 
-def typed_name(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str:
+
+def typed_name(request: HttpRequest, credentials: dict[str, object] | None = None) -> str:
     """Return the name as failures are counted: the user's own, whatever case was typed.
 
     A name that does not exist is stored as a digest: people type passwords and addresses into the wrong
     field.
     """
     given = str((credentials or request.POST).get("username") or "").replace("\0", "")[:150]
-    if not hasattr(request, "counted_names"):
-        request.counted_names = {}  # type: ignore[attr-defined]  # axes asks several times a request
-    names: dict[str, str] = request.counted_names  # type: ignore[attr-defined]  # set above
+    names = COUNTED_NAMES.once(request, dict)  # axes asks several times a request
     if given not in names:
         found = User.objects.filter(username__iexact=given).values_list("username", flat=True).first()
         names[given] = (found or "? " + salted_hmac("lockout", given.lower()).hexdigest()[:16]).lower()
@@ -81,12 +81,12 @@ def _signed_in_from(address: str, names: Collection[str], at: datetime) -> set[s
 
 
 @receiver(pre_save, sender=AccessAttempt)
-def keep_no_form(sender: Any, instance: AccessAttempt, **kwargs: Any) -> None:
+def keep_no_form(sender: object, instance: AccessAttempt, **kwargs: object) -> None:
     """Store no form data of a failure: each form names its password field differently."""
     instance.get_data = instance.post_data = ""
 
 
-def locked(request: HttpRequest, response: Any = None, credentials: Any = None) -> HttpResponse:
+def locked(request: HttpRequest, response: object = None, credentials: object = None) -> HttpResponse:
     """Answer a locked-out user with a page that says how long it lasts at most."""
     seconds = ceil(settings.AXES_COOLOFF_TIME.total_seconds())
     answer = render(

@@ -36,13 +36,13 @@ class People(UserManager["User"]):
         return self.get(username__iexact=username or "")
 
     def create_user(
-        self, username: str, email: str | None = None, password: str | None = None, **fields: Any
+        self, username: str, email: str | None = None, password: str | None = None, **fields: object
     ) -> User:
         with transaction.atomic(self.db):
             return _log_creation(super().create_user(username, email, password, **fields))
 
     def create_superuser(
-        self, username: str, email: str | None = None, password: str | None = None, **fields: Any
+        self, username: str, email: str | None = None, password: str | None = None, **fields: object
     ) -> User:
         with transaction.atomic(self.db):
             return _log_creation(super().create_superuser(username, email, password, **fields))
@@ -70,6 +70,7 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox, untyp
     password_set_by = models.CharField(  # noqa: DJ001  # null: the person chose it
         _("password set by"), max_length=ACTOR_LENGTH, null=True, blank=True, editable=False
     )
+    ends_sessions: str | None  # between two signals of governance/accounts/sessions.py
     chosen_by_themselves = False  # set by the services with which people set their own password
 
     objects = People()  # type: ignore[misc]  # the stubs call the base's a class variable
@@ -86,7 +87,7 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox, untyp
             ("issue_own_token", "Issue tokens of one's own"),
         ]
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
+    def save(self, *args: object, **kwargs: Any) -> None:
         self.is_staff = self.is_superuser or self.role in ADMIN_ROLES
         # the argument of set_password: set by other code, such as manage.py changepassword
         if getattr(self, "_password", None) is None or self.chosen_by_themselves:
@@ -312,7 +313,7 @@ class Authenticator(TOTPDevice):  # type: ignore[misc]  # django-otp has no type
             raise seeds.unreadable()
         return seed
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
+    def save(self, *args: object, **kwargs: object) -> None:
         """Store the device with its seed encrypted. Raises Unavailable if the key is not the database's."""
         plain = not seeds.is_sealed(self.key)
         if not (plain or self._state.adding):
@@ -396,9 +397,9 @@ class SignIn(models.Model):
     """
 
     class Ended(models.TextChoices):
-        LEFT = "LEFT", _("logged out")
-        AWAY = "AWAY", _("away for too long")
-        LONG = "LONG", _("12 hours after the login")
+        LEFT = "LEFT", _("signed out")
+        AWAY = "AWAY", _("idle for too long")
+        LONG = "LONG", _("12 hours after sign-in")
         HAND = "HAND", _("ended by hand")
         PASSWORD = "PASSWORD", _("password changed")
         ROLE = "ROLE", _("role changed")

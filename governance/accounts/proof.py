@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from django.contrib.auth import authenticate
 from django.db import transaction
@@ -32,7 +32,7 @@ WRONG_CODE = _(
 def prove(request: HttpRequest, user: User, typed: str, passkey: str = "") -> None:
     """Check `passkey`, the browser's answer, or else `typed`: a code, or without a factor the password.
 
-    Raises Refused with a sentence, and what `check_code` raises. Wrong passwords count as at the login and
+    Raises Refused with a sentence, and what `check_code` raises. Wrong passwords count as at sign-in and
     lock the name; wrong codes and passkeys delay the next attempt.
     """
     if passkey:
@@ -49,7 +49,7 @@ def prove(request: HttpRequest, user: User, typed: str, passkey: str = "") -> No
 
 def proofs_of(request: HttpRequest) -> dict[str, bool]:
     """Return the proofs that the person can give, for the form that asks."""
-    user: Any = request.user
+    user: object = request.user
     with_app, with_passkey = device_of(user) is not None, has_passkey(user)
     return {
         "with_app": with_app,
@@ -59,7 +59,7 @@ def proofs_of(request: HttpRequest) -> dict[str, bool]:
     }
 
 
-def _refuse(user: User, sentence: Any) -> NoReturn:
+def _refuse(user: User, sentence: object) -> NoReturn:
     log.warning("%s could not prove who they are", user.get_username())
     raise Refused("not_proved", sentence)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, Model, OuterRef, QuerySet
 from django.db.models.functions import Lower
 
 from governance.accounts.models import Absence, ApiToken, User
@@ -22,7 +22,7 @@ def active() -> QuerySet[Any]:
 
 
 @CompiledQuery
-def tokens_of() -> Any:
+def tokens_of() -> object:
     """Return the tokens that begin with `key`, each with its user and work profile."""
     return (
         ApiToken.objects.filter(token_key=Param("key"))
@@ -46,14 +46,14 @@ def own_tokens(user_id: int, at: datetime) -> QuerySet[ApiToken]:
     return rows.order_by("-created", "-digest")
 
 
-def at_work(at: datetime) -> QuerySet[Any]:
+def at_work(at: datetime) -> QuerySet[Model]:
     """Return the active people who are not absent, each with `key`."""
     return active().filter(~Exists(_absent(at)))
 
 
 def active_or_away(at: datetime) -> QuerySet[Any]:
     """Return the active people, each with `key`, and `away` if they are absent."""
-    rows: QuerySet[Any] = active().annotate(away=Exists(_absent(at)))
+    rows: QuerySet[Model] = active().annotate(away=Exists(_absent(at)))
     return rows
 
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
+from governance.core import hooks
 from governance.core.actors import TOKEN_ID_LENGTH, Actor, Role
 from governance.core.channels import CHANNELS
 from governance.core.hours import read_windows
@@ -32,9 +33,16 @@ POLICY_RIGHTS = frozenset({"governance.edit_policies", "offers.edit_policies"})
 LANGUAGES = ("en", "fr")
 
 
-def rights_of(user: Any, token: Any = None) -> frozenset[str]:
+def rights_of_person(user: Any) -> frozenset[str]:
+    """Return the permissions that follow from a person's role; none for the anonymous and the inactive."""
+    if not user.is_active or user.is_anonymous:
+        return frozenset()
+    return hooks.rights_of_role(None if user.is_superuser else user.role)
+
+
+def rights_of(user: Any, token: object = None) -> frozenset[str]:
     """Return the permissions for this request: the role's, and those that a service client's token adds."""
-    rights = frozenset(user.get_all_permissions())
+    rights = rights_of_person(user)
     if user.is_superuser or getattr(user, "role", "") != Role.SERVICE:
         return rights
     return rights | POLICY_RIGHTS if POLICY in getattr(token, "scopes", ()) else rights
@@ -63,13 +71,13 @@ def token_id(digest: str) -> str:
     return digest[:TOKEN_ID_LENGTH]
 
 
-def reaches(token: Any, path: str) -> bool:
+def reaches(token: object, path: str) -> bool:
     """Return whether a token's scopes let it call this path."""
     areas = [AREAS[scope] for scope in getattr(token, "scopes", ()) if scope in AREAS]
     return not areas or any(path.startswith(area) for area in areas)
 
 
-def rights_at(user: Any, token: Any, path: str) -> frozenset[str]:
+def rights_at(user: object, token: object, path: str) -> frozenset[str]:
     """Return the permissions for a request of this path: none if it is outside the token's scopes."""
     return rights_of(user, token) if reaches(token, path) else frozenset()
 

@@ -1,4 +1,4 @@
-"""Resetting somebody's second factor, so that they set up a new one at their next login."""
+"""Resetting somebody's second factor, so that they set up a new one at their next sign-in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The second step of the login: a mark in the session, besides the password's own, says who has passed it.
+"""The second step of the sign-in: a mark in the session, besides the password's own, says who has passed it.
 
 People who still owe a code or passkey are anonymous to every page and to the API; only the pages of the
 second factor know them, as `request.pending_user`. Tokens are not affected.
@@ -19,9 +19,10 @@ from django.urls import reverse
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp_webauthn.models import WebAuthnCredential
 
-from governance.accounts.models import Authenticator
+from governance.accounts.models import Authenticator, User
 from governance.accounts.passkeys import passkeys_of
 from governance.core.actors import Role
+from governance.core.request_values import RequestValue
 
 # In the session: a second factor is owed since the password; the mark of the one that was right.
 OWED, PASSED = "code_owed", "code_passed"
@@ -31,7 +32,7 @@ _KINDS = {"passkey": WebAuthnCredential, "codes": StaticDevice}
 
 
 @receiver(user_logged_in)
-def ask_for_a_code(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
+def ask_for_a_code(sender: object, request: HttpRequest, user: object, **kwargs: object) -> None:
     request.session.pop(PASSED, None)
     if has_one(user) or must_have_one(user):
         request.session[OWED] = True
@@ -49,7 +50,7 @@ def has_passkey(user: Any) -> bool:
     return bool(passkeys_of(user.pk).exists())
 
 
-def has_one(user: Any) -> bool:
+def has_one(user: object) -> bool:
     """Return whether the person has a second factor: the app, or a passkey."""
     return device_of(user) is not None or has_passkey(user)
 
@@ -86,6 +87,11 @@ def always_needs_one(user: Any) -> bool:
     return bool(settings.SECOND_FACTOR_FORCED and forced)
 
 
+# who stays anonymous: known to the pages of the second factor, and to that of the password
+PENDING_USER: RequestValue[User | None] = RequestValue("pending_user")
+OWES_PASSWORD: RequestValue[User | None] = RequestValue("owes_password")
+
+
 class SecondFactor:
     """Keeps out people who have or must have a second factor and entered only the password.
 
@@ -99,8 +105,8 @@ class SecondFactor:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        request.pending_user = None  # type: ignore[attr-defined]  # read by the pages of the second factor
-        request.owes_password = None  # type: ignore[attr-defined]  # read by the page of the password
+        PENDING_USER.put(request, None)
+        OWES_PASSWORD.put(request, None)
         user = request.user
         if not user.is_authenticated:
             return self.get_response(request)
@@ -112,20 +118,21 @@ class SecondFactor:
             return self._with_own_password(request)
         if OWED not in request.session and not always_needs_one(user):
             return self._with_own_password(request)
-        request.pending_user = user  # type: ignore[attr-defined]  # as above
+        PENDING_USER.put(request, user)
         request.user = AnonymousUser()
         return _sent_on(self.get_response(request), "second_factor")
 
     def _with_own_password(self, request: HttpRequest) -> HttpResponseBase:
-        if not getattr(request.user, "password_set_by", None):
+        user = request.user
+        if not (isinstance(user, User) and user.password_set_by):
             return self.get_response(request)
-        request.owes_password = request.user  # type: ignore[attr-defined]  # as above
+        OWES_PASSWORD.put(request, user)
         request.user = AnonymousUser()
         return _sent_on(self.get_response(request), "password")
 
 
 def _sent_on(response: HttpResponseBase, page: str) -> HttpResponseBase:
-    """Redirect users whom another page sends to the login because they are anonymous to it."""
+    """Redirect users whom another page sends to the sign-in page because they are anonymous to it."""
     for header in ("Location", "X-Login"):
         place, _mark, asked = response.headers.get(header, "").partition("?")
         if asked and place in (reverse("login"), reverse("admin:login")):

@@ -75,7 +75,7 @@ def folder() -> Path:
     return Path(settings.VAR) / "log"
 
 
-def _value(value: Any) -> Any:
+def _value(value: object) -> object:
     """Return a value as a line may hold it: at most 200 characters, no phone number or e-mail address."""
     if value is None or isinstance(value, (bool, int, float)):
         return value
@@ -118,36 +118,38 @@ def prune(today: date) -> list[Path]:
 
 
 @receiver(user_logged_in)
-def signed_in(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
+def signed_in(sender: object, request: HttpRequest, user: Any, **kwargs: object) -> None:
     note("sign_in", request, user=user.get_username(), user_id=user.pk)
 
 
 @receiver(user_logged_out)
-def signed_out(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
+def signed_out(sender: object, request: HttpRequest, user: Any, **kwargs: object) -> None:
     if user is not None:
         note("sign_out", request, user=user.get_username(), user_id=user.pk)
 
 
 @receiver(user_login_failed)
-def failed(sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **kw: Any) -> None:
+def failed(
+    sender: Any, credentials: dict[str, object], request: HttpRequest | None = None, **kw: object
+) -> None:
     if request is None or not getattr(request, "sign_in_denied", False):  # else no password was tried
         note("sign_in_failed", request, **_typed(request, credentials))
 
 
 @receiver(user_locked_out)
-def locked_out(sender: Any, request: HttpRequest, username: str, **kwargs: Any) -> None:
+def locked_out(sender: object, request: HttpRequest, username: str, **kwargs: object) -> None:
     what = "address" if getattr(request, "address_locked", False) else "name"
     tried = not getattr(request, "sign_in_denied", False)
     note("sign_in_locked", request, password_tried=tried, what=what, **_named(username))
 
 
-def _typed(request: HttpRequest | None, credentials: dict[str, Any]) -> dict[str, Any]:
+def _typed(request: HttpRequest | None, credentials: dict[str, object]) -> dict[str, object]:
     if request is None:
         return {}
     return _named(typed_name(request, credentials))
 
 
-def _named(name: str) -> dict[str, Any]:
+def _named(name: str) -> dict[str, object]:
     """Return a name as failures are counted; only a digest if it does not exist."""
     return {"unknown_user": name[2:]} if name.startswith("? ") else {"user": name}
 
@@ -161,7 +163,7 @@ def token_name(token: ApiToken) -> str:
 
 
 @hooks.security_event.register
-def by_somebody(event: str, by: Actor, fields: Mapping[str, Any]) -> None:
+def by_somebody(event: str, by: Actor, fields: Mapping[str, object]) -> None:
     """Log a change by a service, once it is committed."""
     note_on_commit(
         event,
@@ -175,11 +177,11 @@ def by_somebody(event: str, by: Actor, fields: Mapping[str, Any]) -> None:
 
 # --- refusals -----------------------------------------------------------------------------------------------
 
-_counts: dict[tuple[Any, ...], tuple[int, int]] = {}
+_counts: dict[tuple[object, ...], tuple[int, int]] = {}
 _counting = threading.Lock()
 
 
-def note_refusal(event: str, request: HttpRequest, caller: tuple[Any, ...], **fields: Any) -> None:
+def note_refusal(event: str, request: HttpRequest, caller: tuple[object, ...], **fields: object) -> None:
     """Log a refusal, at most 60 per caller and minute: nobody can fill the disk with requests."""
     minute = int(time.monotonic() / 60)
     with _counting:
@@ -230,7 +232,7 @@ class Refusals:
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-def who_asks() -> dict[str, Any]:
+def who_asks() -> dict[str, object]:
     """Return who makes the current request, as `by`, `by_id`, `role` and `by_token`; {} outside of one."""
     request = current_request.get()
     if request is None:
@@ -251,7 +253,7 @@ def who_asks() -> dict[str, Any]:
 
 
 def _sent_from_admin(request: HttpRequest, response: HttpResponseBase) -> bool:
-    """Return whether admin sent a signed-in user to the login: that is how it refuses."""
+    """Return whether admin sent a signed-in user to the sign-in page: that is how it refuses."""
     if response.status_code != 302 or not request.path_info.startswith("/admin/"):
         return False
     return (

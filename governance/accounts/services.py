@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import Group
@@ -105,7 +104,7 @@ def _require_may_issue(user: User | None, scopes: Sequence[str], by: Actor) -> N
         if by.role == Role.SERVICE or not by.may(ISSUE_OWN):
             raise not_allowed(_("A manager issues the tokens of service clients."))
         if by.token_id:
-            raise not_allowed(_("A token issues no further tokens: sign in to do that."))
+            raise not_allowed(_("A token cannot issue tokens: sign in to do that."))
         if POLICY in scopes:
             raise Invalid({"scopes": [_("The scope “policy” is for service clients only.")]})
         return
@@ -196,7 +195,7 @@ def make_manager(username: str, *, by: Actor, at: datetime, reason: str) -> bool
     return _set_access(user, {"role": Role.MANAGER, "is_active": True}, by=by, at=at, reason=reason)
 
 
-def _set_access(user: User, changes: Mapping[str, Any], *, by: Actor, at: datetime, reason: str) -> bool:
+def _set_access(user: User, changes: Mapping[str, object], *, by: Actor, at: datetime, reason: str) -> bool:
     """Change role or active state, and log why. `user` itself is changed too, for the caller."""
     require_right(by, MANAGE, _("Only a manager changes roles and who is active."))
     # in one order, so that two who demote each other wait and then see who is left

@@ -1,4 +1,4 @@
-"""Keeps a row for each session: written at the login, once a minute, and at the end.
+"""Keeps a row for each session: written at sign-in, once a minute, and at the end.
 
 A person's sessions end when their password, role or active state changes, wherever that is done.
 """
@@ -24,10 +24,10 @@ SIGN_IN = "sign_in"  # in the session: the id of its row
 
 
 @receiver(user_logged_in)
-def begin(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
+def begin(sender: object, request: HttpRequest, user: object, **kwargs: object) -> None:
     session = request.session
     before = session.pop(SIGN_IN, None)
-    if before is not None:  # a repeated login, maybe in the same session: what ends is the old key
+    if before is not None:  # a repeated sign-in, maybe in the same session: what ends is the old key
         session.cycle_key()
         _close(before, SignIn.Ended.LEFT)
     if session.session_key is None:
@@ -70,7 +70,7 @@ def followed(request: HttpRequest) -> Iterator[None]:
     yield
     if row is None or session.session_key == key:
         return
-    if session.get(SIGN_IN) != row:  # logged out, or logged in as somebody else
+    if session.get(SIGN_IN) != row:  # signed out, or signed in as somebody else
         _close(row, SignIn.Ended.LEFT)
     elif not sign_ins.move(row, str(session.session_key), second_factor=PASSED in session):
         if SignIn.objects.filter(pk=row, ended_because=SignIn.Ended.PASSWORD).exists():
@@ -89,22 +89,22 @@ WATCHED = ("password", "role", "is_superuser", "is_active")
 
 
 @receiver(pre_save, sender=User)
-def look_what_changes(sender: Any, instance: User, update_fields: Any = None, **kwargs: Any) -> None:
-    instance.ends_sessions = None  # type: ignore[attr-defined]  # read below alone
+def look_what_changes(sender: object, instance: User, update_fields: Any = None, **kwargs: object) -> None:
+    instance.ends_sessions = None
     if instance._state.adding or (update_fields is not None and not set(update_fields) & set(WATCHED)):
         return
     before = User.objects.filter(pk=instance.pk).values(*WATCHED).first()
     changed = {name for name, value in (before or {}).items() if value != getattr(instance, name)}
     if "is_active" in changed:
-        instance.ends_sessions = SignIn.Ended.INACTIVE  # type: ignore[attr-defined]  # as above
+        instance.ends_sessions = SignIn.Ended.INACTIVE
     elif "role" in changed or "is_superuser" in changed:
-        instance.ends_sessions = SignIn.Ended.ROLE  # type: ignore[attr-defined]  # as above
+        instance.ends_sessions = SignIn.Ended.ROLE
     elif "password" in changed:
-        instance.ends_sessions = SignIn.Ended.PASSWORD  # type: ignore[attr-defined]  # as above
+        instance.ends_sessions = SignIn.Ended.PASSWORD
 
 
 @receiver(post_save, sender=User)
-def end_what_changed(sender: Any, instance: User, **kwargs: Any) -> None:
+def end_what_changed(sender: object, instance: User, **kwargs: object) -> None:
     because = getattr(instance, "ends_sessions", None)
     if because is not None:
         sign_ins.close_all_of(instance, because, at=timezone.now())

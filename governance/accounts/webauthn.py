@@ -10,9 +10,9 @@ import logging
 import time
 from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.sessions.models import Session
 from django.db import DatabaseError, DataError, IntegrityError, transaction
 from django.http import HttpRequest
@@ -62,7 +62,7 @@ def are_possible(request: HttpRequest) -> bool:
     return False
 
 
-class Ceremony(WebAuthnHelper):  # type: ignore[misc]  # it has no types
+class Ceremony(WebAuthnHelper):
     """The package's ceremonies with our settings: for the request's host, with fingerprint, face or PIN."""
 
     name = ""
@@ -70,8 +70,8 @@ class Ceremony(WebAuthnHelper):  # type: ignore[misc]  # it has no types
     def get_allowed_origins(self) -> list[str]:
         return [f"{self.request.scheme}://{self.request.get_host()}"]
 
-    def get_generate_registration_options_kwargs(self, *, user: Any) -> dict[str, Any]:
-        asked: dict[str, Any] = super().get_generate_registration_options_kwargs(user=user)
+    def get_generate_registration_options_kwargs(self, *, user: AbstractBaseUser) -> dict[str, object]:
+        asked: dict[str, object] = super().get_generate_registration_options_kwargs(user=user)
         asked["authenticator_selection"] = AuthenticatorSelectionCriteria(
             resident_key=self.get_discoverable_credentials_preference(),
             # a key that somebody left in the browser must not prove who is there
@@ -79,24 +79,24 @@ class Ceremony(WebAuthnHelper):  # type: ignore[misc]  # it has no types
         )
         return asked
 
-    def create_credential(self, *given: Any) -> WebAuthnCredential:
+    def create_credential(self, *given: object) -> WebAuthnCredential:
         made = super().create_credential(*given)
         made.name = self.name
         if len(made.credential_id) > LONGEST_ID or made.sign_count > HIGHEST_COUNT:
             raise ValueError("an id or a count that is too large")
         return made
 
-    def create_attestation(self, *given: Any) -> None:
+    def create_attestation(self, *given: object) -> None:
         """Store no attestation: none is requested."""
 
 
-def begin_adding(request: HttpRequest, user: User) -> dict[str, Any]:
+def begin_adding(request: HttpRequest, user: User) -> dict[str, object]:
     """Return the options for creating a passkey, as JSON, and start a challenge."""
     options, state = Ceremony(request).register_begin(user)
     return _begun(request, user, ADD, options, state)
 
 
-def begin_using(request: HttpRequest, user: User) -> dict[str, Any]:
+def begin_using(request: HttpRequest, user: User) -> dict[str, object]:
     """Return the options for signing and the passkeys for it, as JSON, and start a challenge."""
     options, state = Ceremony(request).authenticate_begin(user, require_user_verification=True)
     return _begun(request, user, USE, options, state)
@@ -170,13 +170,13 @@ def default_name(request: HttpRequest) -> str:
 
 
 def _begun(
-    request: HttpRequest, user: User, kind: str, options: dict[str, Any], state: dict[str, Any]
-) -> dict[str, Any]:
+    request: HttpRequest, user: User, kind: str, options: dict[str, object], state: dict[str, object]
+) -> dict[str, object]:
     request.session[CHALLENGE] = {"kind": kind, "user": user.pk, "at": time.time(), "state": state}
     return options
 
 
-def _taken(request: HttpRequest, user: User, kind: str) -> dict[str, Any]:
+def _taken(request: HttpRequest, user: User, kind: str) -> dict[str, object]:
     """Remove the challenge from the session, whatever the result. Raises WrongPasskey."""
     session = request.session
     begun = session.pop(CHALLENGE, None)
@@ -191,7 +191,7 @@ def _taken(request: HttpRequest, user: User, kind: str) -> dict[str, Any]:
         raise WrongPasskey("no_challenge", _("This request was already used, or has expired. Start again."))
     if not 0 <= time.time() - begun["at"] < LASTS:
         raise WrongPasskey("too_late", _("That took too long. Start again."))
-    state: dict[str, Any] = begun["state"]
+    state: dict[str, object] = begun["state"]
     return state
 
 
@@ -201,7 +201,7 @@ def _gate(user: User) -> StaticDevice:
     return found or StaticDevice.objects.create(user=user, name="backup codes")
 
 
-def _read(answer: str) -> dict[str, Any]:
+def _read(answer: str) -> dict[str, object]:
     if len(answer) > LONGEST:
         raise UnreadableJSON("too long")
     data = read_json(answer)
@@ -214,7 +214,7 @@ def _read(answer: str) -> dict[str, Any]:
     return data
 
 
-def _require_plain_cbor(response: Any) -> None:
+def _require_plain_cbor(response: object) -> None:
     """Refuse an answer whose CBOR is not plain, before decoding it: the signature does not protect it."""
     if not isinstance(response, dict):
         raise UnreadableJSON("no response")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
@@ -48,6 +48,7 @@ from governance.core.admin.base import (
     HistoryAdmin,
     ReadOnlyAdmin,
     ReasonForm,
+    RowForm,
     ServiceAdmin,
     VersionForm,
     by_of,
@@ -61,12 +62,12 @@ from governance.core.places import CANADIAN_ZONES, Province
 BASIS = {
     "tzdata": _("time zones"),
     "holidays": _("holidays"),
-    "suppressions": _("suppressions looked at, by number"),
-    "suppression": _("suppression that holds, by number"),
-    "consents": _("consents looked at, by number"),
-    "consent": _("consent that holds, by number"),
-    "statutory": _("rows of the law’s hours, by number"),
-    "closures": _("closures, by number"),
+    "suppressions": _("suppressions checked, by id"),
+    "suppression": _("suppression that applies, by id"),
+    "consents": _("consents checked, by id"),
+    "consent": _("consent that applies, by id"),
+    "statutory": _("rows of legal calling hours, by id"),
+    "closures": _("closures, by id"),
     "renamed": _("keyed hashes under other keys"),
     "lists": _("national lists of area codes"),
     "exempt": _("area codes whose list is too old, and what exempts the call"),
@@ -117,8 +118,8 @@ class ClosureAdmin(RemovableReferenceAdmin):
             {
                 "fields": ("closed", "closed_from", "citation"),
                 "description": _(
-                    "A row with a citation is law: it holds whatever a policy says of holidays, and "
-                    "nobody overrides it."
+                    "A row with a citation is law: it applies whatever a policy says about holidays, and "
+                    "nobody can override it."
                 ),
             },
         ),
@@ -154,9 +155,9 @@ class StatutoryHoursAdmin(ReferenceAdmin):
             {
                 "fields": ("jurisdiction", "channel", "valid_from", "citation"),
                 "description": _(
-                    "Of each jurisdiction the rows with the newest date hold; every jurisdiction "
-                    "that has rows for a "
-                    "channel must allow the minute. A policy narrows these hours and never widens them."
+                    "For each jurisdiction, the rows with the newest date apply; every jurisdiction that "
+                    "has rows for a channel must allow the minute. A policy narrows these hours and "
+                    "never widens them."
                 ),
             },
         ),
@@ -193,8 +194,8 @@ class CityZoneAdmin(RemovableReferenceAdmin):
             {
                 "fields": ("province", "city", "zone"),
                 "description": _(
-                    "Only with a source for the clock people there live by; a place not listed is "
-                    "judged by every clock of its province."
+                    "Add a city only with a source for its local time; a place not listed is judged by "
+                    "every time zone of its province."
                 ),
             },
         ),
@@ -211,7 +212,7 @@ def read_point(text: str) -> tuple[str, tuple[str, ...]]:
     return kind, every_digest(kind, value)
 
 
-class PointForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets the model
+class PointForm(RowForm):
     """A form that takes a phone number or address, of which only the keyed hash is stored."""
 
     point = forms.CharField(
@@ -229,7 +230,7 @@ class PointForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets th
         kind, _hashes = self.cleaned_data.get("point", ("", ()))
         channel = self.cleaned_data.get("channel")
         if kind and channel and CHANNELS[channel].kind != kind:
-            self.add_error("channel", _("This channel does not reach such a point."))
+            self.add_error("channel", _("This channel does not fit this kind of contact point."))
         return data
 
 
@@ -239,19 +240,19 @@ class EvidenceOfPoints(ServiceAdmin):
     list_display_links = ("at",)
     ordering = ("-pk",)
     search_fields = ("point_digest__exact",)
-    search_help_text = _("A whole phone number or e-mail address")
+    search_help_text = _("Full phone number or e-mail address")
     sortable_by = ()
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
+        self, request: HttpRequest, queryset: QuerySet[Model], search_term: str
+    ) -> tuple[QuerySet[Model], bool]:
         try:
             return queryset.filter(point_digest__in=read_point(search_term)[1]), False
         except ValidationError:
-            return super().get_search_results(request, queryset, search_term)  # type: ignore[no-any-return]  # untyped
+            return super().get_search_results(request, queryset, search_term)
 
     point_told = column(_("point"), lambda row: f"{row.point_digest[:12]}…")
 
@@ -282,10 +283,10 @@ class SuppressionAdmin(TransfersStops, EvidenceOfPoints):
     list_filter = ("action", "source", "channel", "at")
     fieldsets = (
         (None, {"fields": ("point", "action", "channel", "source")}),
-        (_("Why"), {"fields": ("reason",), "description": _("Needed to end a stop.")}),
+        (_("Why"), {"fields": ("reason",), "description": _("Required to end a suppression.")}),
     )
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
         if obj is None:
             return super().get_fieldsets(request, obj)
         fields = (
@@ -352,7 +353,7 @@ class ConsentAdmin(EvidenceOfPoints):
         ),
     )
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
         if obj is None:
             return super().get_fieldsets(request, obj)
         fields = (
@@ -366,7 +367,7 @@ class ConsentAdmin(EvidenceOfPoints):
     def serve(self, request: HttpRequest, obj: Consent, form: Any, change: bool) -> Consent:
         kind, (hashed, *others) = form.cleaned_data["point"]
         if CHANNELS[obj.channel].kind != kind:
-            raise Invalid({"channel": [_("This channel does not reach such a point.")]})
+            raise Invalid({"channel": [_("This channel does not fit this kind of contact point.")]})
         return record_consent(
             hashed, obj.channel, obj.kind, by=by_of(request), at=timezone.now(), obtained_at=obj.at,
             how=obj.obtained_how, evidence=obj.evidence, others=others,
@@ -378,7 +379,7 @@ class ConsentStatementAdmin(HistoryAdmin):
     """Statements on how consent for texts and e-mail is obtained; go-live requires both."""
 
     form = VersionForm
-    nothing_yet = _("State how consent for texts and for e-mail is obtained: go-live waits for both.")
+    nothing_yet = _("State how consent for texts and for e-mail is obtained: go-live requires both.")
     list_display = ("channel", "how", "version", "changed_by", "updated_at")
     history_list_display = ("version", "how")
     fixed = ("channel",)
@@ -433,10 +434,10 @@ class EndsFilter(admin.SimpleListFilter):
     title = _("state")
     parameter_name = "ends"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
         return (("soon", _("ends within 7 days or has ended")),)
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         if self.value() == "soon":
             return queryset.filter(pk__in=ending_lists(timezone.now()).values("pk"))
         return queryset
@@ -458,7 +459,7 @@ class AreaCodeListAdmin(ReadOnlyAdmin):
     def state_told(self, row: AreaCodeList) -> str:
         left = days_left(row.list_date, timezone.now())
         if left < 0:
-            return gettext("too old: calls are held")
+            return gettext("too old: calls are blocked")
         return ngettext("%(days)s day left", "%(days)s days left", left) % {"days": left}
 
 
@@ -496,7 +497,7 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
         "created_at",
     )
     search_fields = ("lead_id__exact", "correlation_id__exact")
-    search_help_text = _("A whole lead id, correlation id, phone number or e-mail address")
+    search_help_text = _("Full lead id, correlation id, phone number or e-mail address")
     sortable_by = ("created_at",)
     ordering = ("-created_at", "-pk")
     fieldsets: ClassVar[Any] = (
@@ -508,8 +509,8 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
     )
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
+        self, request: HttpRequest, queryset: QuerySet[Model], search_term: str
+    ) -> tuple[QuerySet[Model], bool]:
         found, twice = super().get_search_results(request, queryset, search_term)
         try:
             hashes = read_point(search_term)[1]
@@ -532,7 +533,7 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
     @admin.display(description=_("market policy"))
     def policy_told(self, decision: ContactDecision) -> str:
         if decision.policy_id is None:
-            return str(_("none was there"))
+            return str(_("there was none"))
         return gettext("no. %(id)s, version %(version)s") % {
             "id": decision.policy_id,
             "version": decision.policy_version,

@@ -61,14 +61,14 @@ def city_names(cities: Collection[tuple[str, str]]) -> dict[tuple[str, str], str
     }
 
 
-def zone_of_city(province: Any, city_key: Any) -> Subquery:
+def zone_of_city(province: object, city_key: object) -> Subquery:
     """Return an expression for a city's time zone; null if `city_zone` does not have the city."""
     rows = CityZone.objects.filter(province=province, city_key=city_key).order_by()
     return Subquery(rows.values("zone")[:1])
 
 
 @CompiledQuery
-def _policy_and_clocks() -> Any:
+def _policy_and_clocks() -> object:
     return policies_in_time(
         {"province": ANY_PLACE.province, "market_key__in": [ANY_PLACE.market_key, ALL]},
         {
@@ -97,7 +97,7 @@ def policy_and_clocks(
 
 
 @CompiledQuery
-def _law_and_closures() -> Any:
+def _law_and_closures() -> object:
     columns = (
         "pk",
         "place",

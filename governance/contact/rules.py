@@ -28,6 +28,7 @@ from governance.market.rules import ContactRules, is_contact_allowed
 HORIZON = timedelta(days=60)
 VERSIONS = {"tzdata": version("tzdata"), "holidays": version("holidays")}
 WHOLE_DAY = ((0, DAY_MINUTES),)
+DAY = timedelta(days=1)
 DAYS_REMEMBERED = 128  # per calendar: above the horizon, so that one search never evicts its own
 
 POLICY, CHANNEL, SUPPRESSION, CONSENT = "policy", "channel", "suppression", "consent"
@@ -190,8 +191,11 @@ class Hours:
 
     def open_minutes(self, since: datetime, until: datetime) -> Decimal:
         """Return how many minutes of contact were allowed between two instants, to a hundredth."""
-        total = sum(((end - start) for start, end in self.spans(since, until)), timedelta())
-        return Decimal(int(total.total_seconds() * 100 / 60)) / 100
+        return Decimal(int(self.open_time(since, until).total_seconds() * 100 / 60)) / 100
+
+    def open_time(self, since: datetime, until: datetime) -> timedelta:
+        """Return how much of the time between two instants is open."""
+        return sum(((end - start) for start, end in self.spans(since, until)), timedelta())
 
 
 class OpenHours(Hours):
@@ -201,6 +205,24 @@ class OpenHours(Hours):
         self.calendar = calendar
         self.zones = tuple(zones)
         self._days: dict[date, list[Span]] = {}
+        self._open_time: dict[tuple[date, date], timedelta] = {}
+
+    def open_time(self, since: datetime, until: datetime) -> timedelta:
+        """Return how much of the time between two instants is open; whole days are added up only once.
+
+        A page of tasks that are months late would else add up the same days for each of them.
+        """
+        first, last = since.astimezone(UTC).date(), until.astimezone(UTC).date()
+        if (last - first).days < 2:
+            return super().open_time(since, until)
+        begin, end = _midnight(first + DAY), _midnight(last)
+        ends = super().open_time(since, begin) + super().open_time(end, until)
+        known = self._open_time.get((first, last))
+        if known is None:
+            if len(self._open_time) >= DAYS_REMEMBERED:
+                self._open_time.clear()
+            known = self._open_time[first, last] = super().open_time(begin, end)
+        return ends + known
 
     def _on(self, day: date) -> list[Span]:
         """Return the open spans of one UTC day."""
@@ -208,9 +230,9 @@ class OpenHours(Hours):
         if known is None:
             if len(self._days) >= DAYS_REMEMBERED:
                 self._days.clear()
-            start = datetime.combine(day, time(), UTC)
-            known = [(start, start + timedelta(days=1))]
-            near = (day - timedelta(days=1), day, day + timedelta(days=1))
+            start = _midnight(day)
+            known = [(start, start + DAY)]
+            near = (day - DAY, day, day + DAY)
             for zone in self.zones:
                 spans = [span for one in near for span in spans_of(zone, one, self.calendar.open_hours(one))]
                 known = common(known, merged(spans))
@@ -228,7 +250,11 @@ class OpenHours(Hours):
                 start, end = max(start, since), min(end, until)
                 if start < end:
                     yield start, end
-            day += timedelta(days=1)
+            day += DAY
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
 
 
 class HoursInTurn(Hours):
@@ -238,12 +264,20 @@ class HoursInTurn(Hours):
         self.turns = turns
 
     def spans(self, since: datetime, until: datetime) -> Iterator[Span]:
+        for hours, low, high in self._parts(since, until):
+            yield from hours.spans(low, high)
+
+    def open_time(self, since: datetime, until: datetime) -> timedelta:
+        parts = self._parts(since, until)
+        return sum((hours.open_time(low, high) for hours, low, high in parts), timedelta())
+
+    def _parts(self, since: datetime, until: datetime) -> Iterator[tuple[Hours, datetime, datetime]]:
         for number, (start, hours) in enumerate(self.turns):
             end = self.turns[number + 1][0] if number + 1 < len(self.turns) else None
             low = since if start is None else max(start, since)
             high = until if end is None else min(end, until)
             if low < high:
-                yield from hours.spans(low, high)
+                yield hours, low, high
 
 
 @functools.lru_cache(maxsize=500)
@@ -411,7 +445,7 @@ class Verdict:
 
 
 def _personal_checks(
-    question: Question, policy_state: str, rules: ContactRules | None, at: datetime, basis: dict[str, Any]
+    question: Question, policy_state: str, rules: ContactRules | None, at: datetime, basis: dict[str, object]
 ) -> list[Check]:
     """Return checks 1 to 5."""
     found = [Check(POLICY, "fail" if policy_state else "pass", policy_state)]
@@ -447,7 +481,7 @@ def _personal_checks(
     return found
 
 
-def _list_check(question: Question, at: datetime, basis: dict[str, Any]) -> Check:
+def _list_check(question: Question, at: datetime, basis: dict[str, object]) -> Check:
     """Return check 3 for somebody who is not suppressed: the national list of the area code, for calls."""
     if question.channel != CALL or not question.judged_numbers:
         return Check(SUPPRESSION, "pass")
@@ -468,7 +502,11 @@ def _window_check(rules: ContactRules, moments: Sequence[tuple[int, int]]) -> Ch
 
 
 def _frequency_check(
-    question: Question, rules: ContactRules | None, zones: Sequence[str], at: datetime, basis: dict[str, Any]
+    question: Question,
+    rules: ContactRules | None,
+    zones: Sequence[str],
+    at: datetime,
+    basis: dict[str, object],
 ) -> Check:
     """Return check 9: our own cap of contacts per number or address."""
     if rules is None or not question.personal:
@@ -516,7 +554,7 @@ class Moment:
     local_times: tuple[str, ...]
     citation: str
     law: bool
-    basis: dict[str, Any]
+    basis: dict[str, object]
 
 
 def judge(
@@ -531,7 +569,7 @@ def judge(
 
 def judge_at(question: Question, calendar: Calendar, policy_state: str, moment: Moment) -> Verdict:
     """Judge as `judge` does, if checks 6 to 8 of the instant are known already."""
-    basis: dict[str, Any] = {}
+    basis: dict[str, object] = {}
     checks = _personal_checks(question, policy_state, calendar.rules, moment.at, basis)
     frequency = _frequency_check(question, calendar.rules, moment.zones, moment.at, basis)
     return _verdict(
@@ -546,7 +584,7 @@ def judge_at(question: Question, calendar: Calendar, policy_state: str, moment: 
 
 def moment_of(calendar: Calendar, zones: Sequence[str], at: datetime) -> Moment:
     """Run checks 6 to 8 for an instant."""
-    basis: dict[str, Any] = {}
+    basis: dict[str, object] = {}
     rules = calendar.rules
     times = [local(at, zone) for zone in zones]
     told = tuple(f"{moment:%Y-%m-%d %H:%M} {zone}" for moment, zone in zip(times, zones, strict=True))
@@ -600,7 +638,7 @@ def judge_as_given(
 
     The law is that of the local day `today`, consents those valid at the instant `at`.
     """
-    basis: dict[str, Any] = {}
+    basis: dict[str, object] = {}
     rules = calendar.rules
     checks = _personal_checks(question, policy_state, rules, at, basis)
     checks.append(Check(HOLIDAY, "not_checked"))

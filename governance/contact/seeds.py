@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import datetime as dt
 from pathlib import Path
-from typing import Any
 
 from governance.core.places import fold_city
 from governance.core.seeding import GetModel, plant, uproot
@@ -17,7 +16,7 @@ CITY_KEY = ("province", "city_key")
 IN_FORCE = dt.date(2008, 9, 30)
 
 
-def _hours() -> list[dict[str, Any]]:
+def _hours() -> list[dict[str, object]]:
     common = {"jurisdiction": "CA", "channel": "CALL", "valid_from": IN_FORCE, "citation": CRTC}
     return [
         {**common, "days": [0, 1, 2, 3, 4], "start": "09:00", "end": "21:30"},
@@ -25,7 +24,7 @@ def _hours() -> list[dict[str, Any]]:
     ]
 
 
-def _cities() -> list[dict[str, Any]]:
+def _cities() -> list[dict[str, object]]:
     with CITY_ZONES.open(encoding="utf-8", newline="") as file:
         return [{**row, "city_key": fold_city(row["city"])} for row in csv.DictReader(file)]
 

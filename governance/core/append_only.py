@@ -7,7 +7,7 @@ append-only as well; only migrate creates their triggers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, NoReturn
 
@@ -17,6 +17,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.special import RunPython
 from simple_history.models import HistoricalChanges
+
+from governance.core.compiled import insert_rows
 
 MESSAGE = "rows of this table are written once and never changed"
 POINT = "point_digest"  # the column with the person that a row with `words` is about
@@ -59,8 +61,15 @@ class AppendOnlyQuerySet(models.QuerySet[Any]):
     def delete(self) -> NoReturn:
         raise Unchangeable(MESSAGE)
 
-    def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def bulk_update(self, *args: object, **kwargs: object) -> NoReturn:
         raise Unchangeable(MESSAGE)
+
+    def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        if args or kwargs:
+            return super().bulk_create(objs, *args, **kwargs)
+        rows = list(objs)
+        insert_rows(rows)
+        return rows
 
 
 class AppendOnly(models.Model):
@@ -80,10 +89,9 @@ class AppendOnly(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
             raise Unchangeable(MESSAGE)
-        kwargs["force_insert"] = True
-        super().save(*args, **kwargs)
+        insert_rows([self])
 
-    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def delete(self, *args: object, **kwargs: object) -> NoReturn:
         raise Unchangeable(MESSAGE)
 
 
@@ -215,7 +223,7 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
     return sorted(wrong)
 
 
-def install_missing(sender: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
+def install_missing(sender: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: object) -> None:
     """After a migrate, create the missing triggers of the app that was migrated."""
     connection = connections[using]
     tables = set(connection.introspection.table_names())

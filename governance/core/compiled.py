@@ -11,16 +11,22 @@ Such a query is an ordinary queryset with a `Param` wherever a value comes later
 
 from __future__ import annotations
 
-import copy
 import functools
 import json
 from collections.abc import Callable, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import CharField, Field, IntegerField, Lookup, Model, Value
+from django.db.models.query import (
+    FlatValuesListIterable,
+    ModelIterable,
+    ValuesListIterable,
+    get_related_populators,
+)
 
 MOST_PARAMETERS = 30_000  # of one statement; PostgreSQL takes 65,535
 
@@ -39,7 +45,7 @@ class Param(Value):
         # a lookup that changes its text, such as iexact, would put the placeholder itself into the SQL
         raise TypeError("this lookup cannot be prepared")
 
-    def bind(self, value: Any, connection: Any) -> Any:
+    def bind(self, value: object, connection: Any) -> Any:
         """Return the value for the database. Raises EmptyResultSet for a number too large for its column."""
         if isinstance(value, int) and isinstance(self.output_field, IntegerField):
             low, high = connection.ops.integer_field_range(self.output_field.get_internal_type())
@@ -77,17 +83,17 @@ class AnyOf(Lookup):
 class CompiledQuery:
     """A query that can run many times; `build` makes its queryset when it first runs."""
 
-    def __init__(self, build: Callable[[], Any]) -> None:
+    def __init__(self, build: Callable[[], object]) -> None:
         functools.update_wrapper(self, build)
         self._build = build
-        self._worked_out: tuple[Any, Any, str, tuple[Any, ...]] | None = None
+        self._compiled: tuple[str, tuple[Any, ...], _Reader] | None = None
 
     def __call__(self, **values: Any) -> list[Any]:
         """Return the rows, as the queryset itself would: instances, tuples or single values."""
         connection = connections[DEFAULT_DB_ALIAS]
-        if self._worked_out is None:
-            self._worked_out = self._work_out(connection)
-        queryset, compiler, sql, slots = self._worked_out
+        if self._compiled is None:
+            self._compiled = self._compile(connection)
+        sql, slots, read = self._compiled
         try:
             bound = tuple(
                 slot.bind(values[slot.name], connection) if isinstance(slot, Param) else slot
@@ -95,39 +101,103 @@ class CompiledQuery:
             )
         except EmptyResultSet:
             return []
-        mine = copy.copy(compiler)  # other threads have their own connections
-        mine.connection = connection
-        mine.as_sql = lambda *args, **kwargs: (sql, bound)
-        return list(queryset._iterable_class(_Asked(queryset, mine)))
+        with connection.cursor() as cursor:
+            cursor.execute(sql, bound)
+            rows = cursor.fetchall()
+        return read(rows, connection)
 
-    def _work_out(self, connection: Any) -> tuple[Any, Any, str, tuple[Any, ...]]:
+    def _compile(self, connection: Any) -> tuple[str, tuple[Any, ...], _Reader]:
         queryset: Any = self._build()
         compiler = queryset.query.get_compiler(connection=connection)
         sql, slots = compiler.as_sql()
-        return queryset, compiler, sql, tuple(slots)
+        return sql, tuple(slots), _Reader(queryset, compiler)
 
 
-class _Asked:
-    """The interface that Django's iterables expect of a queryset, with an already compiled query."""
+class _Reader:
+    """Makes of rows what a queryset's own iterable makes of them, by what is worked out once here."""
 
     def __init__(self, queryset: Any, compiler: Any) -> None:
-        self.db = DEFAULT_DB_ALIAS
-        self.model = queryset.model
-        self.query = _Query(queryset.query, compiler)
-        self._fields = queryset._fields
-        self._known_related_objects: dict[Any, Any] = {}
+        shapes: dict[Any, Callable[[Any], Any]] = {
+            ModelIterable: self._instance,
+            ValuesListIterable: tuple,
+            FlatValuesListIterable: itemgetter(0),
+        }
+        self._shape = shapes[queryset._iterable_class]
+        self._columns = compiler.col_count
+        columns = [column[0] for column in compiler.select[: compiler.col_count]]
+        self._converters = [
+            (position, convert, expression)
+            for position, (converters, expression) in compiler.get_converters(columns).items()
+            for convert in converters
+        ]
+        if queryset._iterable_class is ModelIterable:
+            selected, self._model = compiler.klass_info["select_fields"], queryset.model
+            self._own = slice(selected[0], selected[-1] + 1)
+            self._names = [column[0].target.attname for column in compiler.select[self._own]]
+            self._annotations = compiler.annotation_col_map or {}
+            self._related = get_related_populators(  # type: ignore[call-arg]  # the stubs are the next Django's
+                compiler.klass_info, compiler.select, DEFAULT_DB_ALIAS
+            )
+
+    def __call__(self, rows: list[Any], connection: Any) -> list[Any]:
+        if not self._converters:
+            return [self._shape(row[: self._columns]) for row in rows]
+        found = []
+        for row in rows:
+            values = list(row[: self._columns])
+            for position, convert, expression in self._converters:
+                values[position] = convert(values[position], expression, connection)
+            found.append(self._shape(values))
+        return found
+
+    def _instance(self, row: Any) -> Any:
+        made = self._model.from_db(DEFAULT_DB_ALIAS, self._names, row[self._own])
+        for relation in self._related:
+            relation.populate(row, made)
+        for name, position in self._annotations.items():
+            setattr(made, name, row[position])
+        return made
 
 
-class _Query:
-    def __init__(self, query: Any, compiler: Any) -> None:
-        self._query = query
-        self._compiler = compiler
+def insert_rows(rows: Sequence[Model]) -> None:
+    """Insert new rows of one model, 30,000 values a statement, and set their ids.
 
-    def get_compiler(self, *args: Any, **kwargs: Any) -> Any:
-        return self._compiler
+    It writes what `bulk_create` writes: all fields, no signals, no `save` of the model's own.
+    """
+    if not rows:
+        return
+    connection = connections[DEFAULT_DB_ALIAS]
+    model = type(rows[0])
+    columns, key = _inserted(model, has_key=rows[0].pk is not None)
+    with connection.cursor() as cursor:
+        for start in range(0, len(rows), most := MOST_PARAMETERS // len(columns)):
+            part = rows[start : start + most]
+            values = [
+                column.get_db_prep_save(column.pre_save(row, True), connection)
+                for row in part
+                for column in columns
+            ]
+            cursor.execute(_insert(model, tuple(column.name for column in columns), len(part)), values)
+            for row, (number,) in zip(part, cursor.fetchall(), strict=True):
+                setattr(row, key.attname, number)
+                row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._query, name)
+
+@functools.lru_cache(maxsize=256)
+def _inserted(model: type[Model], *, has_key: bool) -> tuple[tuple[Any, ...], Any]:
+    """Return the fields that an insert writes, and the key, which the database sets if no row has one."""
+    key = model._meta.pk
+    return tuple(one for one in model._meta.concrete_fields if has_key or one is not key), key
+
+
+@functools.lru_cache(maxsize=256)
+def _insert(model: type[Model], names: tuple[str, ...], count: int) -> str:
+    table, key, columns = _quoted(model, names)
+    row = "({})".format(", ".join(["%s"] * len(columns)))
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * count)} "
+        f"RETURNING {table}.{key}"
+    )
 
 
 def update_rows(rows: Sequence[Model], names: Sequence[str]) -> int:

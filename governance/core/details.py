@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from decimal import Decimal
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
@@ -17,7 +16,7 @@ _DETAIL_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,39}")
 _DETAIL_NUMBER = Decimal("999999999.99")
 
 
-def read_detail(raw: object) -> dict[str, Any]:
+def read_detail(raw: object) -> dict[str, object]:
     """Return the detail that a client adds to an event: up to 20 named numbers, booleans and codes.
 
     An append-only row can never be changed, so nothing that could identify a person may enter it: no text
@@ -29,7 +28,7 @@ def read_detail(raw: object) -> dict[str, Any]:
         raise ValidationError(_("A JSON object is needed."), code="invalid_detail")
     if len(raw) > DETAIL_KEYS:
         raise ValidationError(
-            _("At most %(count)s values fit."), code="invalid_detail", params={"count": DETAIL_KEYS}
+            _("At most %(count)s values are allowed."), code="invalid_detail", params={"count": DETAIL_KEYS}
         )
     for key, value in raw.items():
         if not isinstance(key, str) or not _DETAIL_KEY.fullmatch(key):

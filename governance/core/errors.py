@@ -54,7 +54,7 @@ class Invalid(Refused):
 
     status = 400
 
-    def __init__(self, errors: Mapping[str, Any], message: Any = "", *, code: str = "invalid") -> None:
+    def __init__(self, errors: Mapping[str, object], message: object = "", *, code: str = "invalid") -> None:
         super().__init__(
             code, message or _("Some values are not valid; see the fields listed."), errors=errors
         )
@@ -66,7 +66,7 @@ class Forbidden(Refused):
     status = 403
 
 
-def not_allowed(message: Any = NO_RIGHT, *, keep: Callable[[], None] | None = None) -> Forbidden:
+def not_allowed(message: object = NO_RIGHT, *, keep: Callable[[], None] | None = None) -> Forbidden:
     """Return the refusal for a missing permission; `message` says who has it."""
     return Forbidden(NOT_ALLOWED, message, keep=keep)
 
@@ -76,7 +76,7 @@ class NotFound(Refused):
 
     status = 404
 
-    def __init__(self, message: Any = "", *, code: str = "not_found") -> None:
+    def __init__(self, message: object = "", *, code: str = "not_found") -> None:
         super().__init__(code, message or _("There is no such thing here."))
 
 

@@ -199,11 +199,11 @@ actor_of: Provider[..., Actor] = Provider("actor_of")
 # (role, or None for a superuser): the permissions of a role
 rights_of_role: Provider[[str | None], frozenset[str]] = Provider("rights_of_role")
 # (user, token, path): the permissions for a call of this path; none if it is outside the token's scopes
-rights_at: Provider[[Any, Any, str], frozenset[str]] = Provider("rights_at")
+rights_at: Provider[[object, object, str], frozenset[str]] = Provider("rights_at")
 # (user_id, key, request, at, handle): run `handle` once per user and key; see outbox.services.answer_once
 answer_once: Provider[..., tuple[int, str, bool]] = Provider("answer_once")
 # (domain, metric, by, at, success, detail): write a KPI event; see kpi.services.emit_kpi
-emit_kpi: Provider[..., Any] = Provider("emit_kpi")
+emit_kpi: Provider[..., object] = Provider("emit_kpi")
 
 # --- what lower layers ask of higher ones -------------------------------------------------------------------
 
@@ -212,14 +212,14 @@ PERSONAL_COLUMNS = ("table", "id", "point_digest", "channel", "what", "at", "end
 CONTACT_MADE, CAME_IN = "MADE", "IN"
 
 # (what happened, who did it, names and codes of it): the security log's line, once it is committed
-security_event: Hook[[str, Actor, Mapping[str, Any]], None] = Hook("security_event")
+security_event: Hook[[str, Actor, Mapping[str, object]], None] = Hook("security_event")
 # (the request): whether it comes from an address that many people share
 is_office: Hook[[Any], bool] = Hook("is_office")
 lead_facts: Hook[[str], LeadFacts | None] = Hook("lead_facts")
 # (digests of the points, channel or "" for all, actor, when): stop whatever contacts them
 on_suppressed: Hook[[Sequence[str], str, Actor, datetime], None] = Hook("on_suppressed")
 # (list of digests, since): querysets with the columns above of counting contacts and of inbound ones
-contacts_of: Hook[[Any, Any], Sequence[Any]] = Hook("contacts_of")
+contacts_of: Hook[[object, object], Sequence[object]] = Hook("contacts_of")
 # (area codes): those outside of the list to which open tasks would make a call
 called_area_codes: Hook[[Sequence[str]], Sequence[str]] = Hook("called_area_codes")
 # (province or "" for all, actor, when): due times there must be recomputed

@@ -145,7 +145,7 @@ def _run(first: int, last: int, hours: tuple[tuple[int, int], ...]) -> str:
     return f"{days} {listed(spans)}"
 
 
-def wrong_rules(message: str, **values: Any) -> ValidationError:
+def wrong_rules(message: str, **values: object) -> ValidationError:
     return ValidationError(message % values if values else message, code="invalid_rules")
 
 
@@ -173,7 +173,7 @@ def read_windows(raw: object) -> tuple[Window, ...]:
 
 def _read_window(number: int, item: object) -> Window:
     if not isinstance(item, Mapping):
-        raise wrong_rules(_("Window %(number)s is no window with days, start and end."), number=number)
+        raise wrong_rules(_("Window %(number)s must have days, start and end."), number=number)
     unknown = set(item) - {"days", "start", "end"}
     if unknown:
         raise wrong_rules(

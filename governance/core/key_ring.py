@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -32,11 +31,11 @@ class KeyRing:
     """
 
     setting: str
-    no_key: Any
-    not_recorded: Any
-    new_key: Any
-    kept_missing: Any  # with %(number)s
-    other_key: Any
+    no_key: object
+    not_recorded: object
+    new_key: object
+    kept_missing: object  # with %(number)s
+    other_key: object
 
     @property
     def keys(self) -> tuple[str, ...]:

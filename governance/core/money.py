@@ -29,10 +29,10 @@ class CentsField(Base):
     def get_internal_type(self) -> str:
         return "BigIntegerField"
 
-    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Decimal | None:
+    def from_db_value(self, value: Any, expression: object, connection: object) -> Decimal | None:
         return None if value is None else Decimal(int(value)).scaleb(-2)
 
-    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+    def get_db_prep_value(self, value: Any, connection: object, prepared: bool = False) -> object:
         if value is None or hasattr(value, "as_sql"):
             return value
         cents = Decimal(value).scaleb(2)

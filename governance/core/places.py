@@ -145,7 +145,7 @@ def validate_zone(value: str) -> None:
     """Refuse a zone that no Canadian place uses."""
     if value not in CANADIAN_ZONES:
         raise ValidationError(
-            _("“%(zone)s” is no Canadian time zone such as America/Toronto."),
+            _("“%(zone)s” is not a Canadian time zone such as America/Toronto."),
             code="unknown_zone",
             params={"zone": value[:40]},
         )
@@ -207,14 +207,16 @@ class PlaceModel(models.Model):
         _("market"),
         max_length=MARKET_LENGTH,
         default=ALL,
-        help_text=_("A city or area as your team calls it; ALL holds wherever no market has its own row."),
+        help_text=_(
+            "A city or area as your team calls it; ALL applies wherever a market has no row of its own."
+        ),
     )
     market_key = models.CharField(max_length=MARKET_LENGTH * 3, editable=False, default=ALL)
 
     class Meta:
         abstract = True
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
+    def save(self, *args: object, **kwargs: Any) -> None:
         self.market_key = fold(self.market)
         fields = kwargs.get("update_fields")
         if fields is not None and "market" in fields:

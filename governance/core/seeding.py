@@ -49,7 +49,7 @@ def plant(
     return len(made)
 
 
-def uproot(get: GetModel, model: str, key: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> int:
+def uproot(get: GetModel, model: str, key: Sequence[str], rows: Iterable[Mapping[str, object]]) -> int:
     """Delete the seeded rows that are unchanged and unused, with their history; return how many."""
     gone = []
     for row in rows:

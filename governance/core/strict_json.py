@@ -41,9 +41,9 @@ def read_json(text: str) -> Any:
     return value
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Build an object without duplicate keys, of which two programs could each read a different value."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for key, value in pairs:
         if key in found:
             why = _("The key %(key)s is given more than once.") % {"key": ascii(key)[:80]}
@@ -52,7 +52,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def require_usable(value: Any, depth: int, field: str) -> None:
+def require_usable(value: object, depth: int, field: str) -> None:
     """Raise UnreadableJSON for a value at this depth, under `field`, that no database should store."""
     if depth > DEEPEST:
         raise UnreadableJSON(_("The JSON is nested more than %(most)s deep.") % {"most": DEEPEST}, field)

@@ -100,7 +100,7 @@ def checked(row: Versioned) -> None:
         raise Invalid(wrong.message_dict) from wrong
 
 
-def _values(row: Versioned) -> dict[str, Any]:
+def _values(row: Versioned) -> dict[str, object]:
     """Return the values that people decide; copies, since JSON may be changed in place."""
     return {
         field.attname: copy.deepcopy(getattr(row, field.attname))
@@ -109,7 +109,7 @@ def _values(row: Versioned) -> dict[str, Any]:
     }
 
 
-def restored(row: V, old: Any) -> V:
+def restored(row: V, old: object) -> V:
     """Return the row with the values of an old version; unsaved, for the service that changes it."""
     fresh = copy.copy(row)
     for name, value in _values(row).items():

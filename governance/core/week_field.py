@@ -26,16 +26,16 @@ class WeekWidget(forms.Widget):
 
     template = "admin/governance/week.html"
 
-    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:
+    def value_from_datadict(self, data: Any, files: object, name: str) -> list[str]:
         return [str(data.get(f"{name}_{day}", ""))[:MOST_TYPED] for day in DAYS]
 
-    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
+    def value_omitted_from_data(self, data: Any, files: object, name: str) -> bool:
         return all(f"{name}_{day}" not in data for day in DAYS)
 
     def id_for_label(self, id_: str) -> str:
         return f"{id_}_0"
 
-    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> Any:
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: object = None) -> Any:
         base = (attrs or {}).get("id") or f"id_{name}"
         days = []
         for day, text in enumerate(value or [""] * 7):
@@ -52,7 +52,7 @@ class WeekWidget(forms.Widget):
         """Return what is drawn next to a day's hours."""
         return ""
 
-    def more(self) -> dict[str, Any]:
+    def more(self) -> dict[str, object]:
         """Return the template's additional context."""
         return {}
 

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from governance.core.actors import Actor
-from governance.core.admin.base import HistoryAdmin, by_of, reason_field
+from governance.core.admin.base import SHOWS_HISTORY, HistoryAdmin, by_of, reason_field
 from governance.core.errors import Refused
 from governance.core.reasons import LEAST, too_short
 from governance.golive.models import GoLiveState
@@ -26,7 +26,7 @@ from governance.golive.services import ENGAGE, SWITCH, checklist, set_go_live, s
 REASON_LENGTH = 500
 Turn = Callable[[Actor, datetime, str], GoLiveState]
 # button -> its permission, its service, and the message afterwards
-TURNS: dict[str, tuple[str, Turn, Any]] = {
+TURNS: dict[str, tuple[str, Turn, object]] = {
     "engage": (
         ENGAGE,
         lambda by, at, reason: set_kill_switch(True, by=by, at=at, reason=reason),
@@ -50,7 +50,7 @@ TURNS: dict[str, tuple[str, Turn, Any]] = {
 }
 
 
-def _why(help_text: Any) -> forms.CharField:
+def _why(help_text: object) -> forms.CharField:
     return reason_field(gettext_lazy("Reason"), REASON_LENGTH, help_text, required=False)
 
 
@@ -92,10 +92,10 @@ class GoLiveStateAdmin(HistoryAdmin):
         (gettext_lazy("Last change"), {"fields": ("changed_by", "reason", "updated_at")}),
     )
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+    def changelist_view(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:
         """Show the only row."""
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -104,7 +104,7 @@ class GoLiveStateAdmin(HistoryAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: Any = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        if getattr(request, "shows_history", False):
+        if SHOWS_HISTORY.of(request):
             return super().changeform_view(request, object_id, form_url, extra_context)
         if not self.has_view_permission(request) or object_id is None:
             raise PermissionDenied

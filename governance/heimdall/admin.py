@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from governance.core.admin.base import WHY_AND_VERSION, ReadOnlyAdmin, by_of
+from governance.core.admin.base import SHOWS_HISTORY, WHY_AND_VERSION, ReadOnlyAdmin, by_of
 from governance.core.admin.careful import CarefulAdmin, CarefulForm
 from governance.core.admin.display import as_share, column, facts
 from governance.core.numbers import percent
@@ -92,7 +92,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Leave out the current figures if there are none: on a new policy, and on an old version."""
         fieldsets = super().get_fieldsets(request, obj)
-        if obj is not None and not getattr(request, "shows_history", False):
+        if obj is not None and not SHOWS_HISTORY.of(request):
             return fieldsets
         return [entry for entry in fieldsets if "carried" not in entry[1]["fields"]]
 
@@ -115,10 +115,10 @@ class HeimdallPolicyAdmin(CarefulAdmin):
     about = column(gettext_lazy("about"), lambda policy: str(LABELS.get(policy.domain, "–")))
 
     @display(
-        description=gettext_lazy("standing"),
+        description=gettext_lazy("status"),
         label={ON: "success", READY: "info", NOT_YET: "", FALLEN: "danger"},
     )
-    def standing(self, policy: HeimdallPolicy) -> Any:
+    def standing(self, policy: HeimdallPolicy) -> object:
         carried = rules.shortfall(policy.thresholds, card_of(policy)) is None
         if policy.prod_use_enabled:
             return (ON, _("in production")) if carried else (FALLEN, _("held back: below the requirements"))

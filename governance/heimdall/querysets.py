@@ -6,7 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
-from django.db.models import OuterRef, Subquery, Sum
+from django.db.models import Model, OuterRef, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from governance.core.append_only import AppendOnlyQuerySet
@@ -53,7 +53,7 @@ def with_use(recommendation_id: int) -> models.QuerySet[Any]:
     from governance.heimdall.models import HeimdallEvent, HeimdallRecommendation  # as above
 
     used = models.Exists(HeimdallEvent.objects.uses_of(OuterRef("pk")))
-    rows: models.QuerySet[Any] = HeimdallRecommendation.objects.filter(pk=recommendation_id).annotate(
+    rows: models.QuerySet[Model] = HeimdallRecommendation.objects.filter(pk=recommendation_id).annotate(
         is_used=used
     )
     return rows

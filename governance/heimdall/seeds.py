@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from governance.core.seeding import SEED, GetModel, plant, uproot
 from governance.heimdall import rules
@@ -17,7 +16,7 @@ _CHARTER = (
 )
 
 
-def _rows() -> list[dict[str, Any]]:
+def _rows() -> list[dict[str, object]]:
     return [
         {
             "domain": domain,

@@ -46,7 +46,7 @@ class KpiEventAdmin(ReadOnlyAdmin):
         "created_at",
     )
     search_fields = ("correlation_id__exact",)
-    search_help_text = _("A whole correlation id")
+    search_help_text = _("Full correlation id")
     sortable_by = ("created_at",)
     ordering = ("-created_at", "-pk")
     fields = (
@@ -82,7 +82,7 @@ class TargetAdmin(HistoryAdmin):
         (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at")}),
     )
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False  # metrics are what the boards compute
 
     def serve(self, request: HttpRequest, obj: Target, form: Any, change: bool) -> Target:
@@ -107,5 +107,5 @@ class FigureAdmin(ReadOnlyAdmin):
     fields = ("name", "called", "told", "value", "counted_at")
     ordering = ("name",)
 
-    called = column(_("figure"), lambda figure: figure_label(figure.name), ordering="name")
+    called = column(_("metric"), lambda figure: figure_label(figure.name), ordering="name")
     told = column(_("value"), lambda figure: figure_in_words(figure.value))

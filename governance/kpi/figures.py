@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from django.db import transaction
 
@@ -13,7 +12,7 @@ from governance.kpi.models import Figure
 
 
 @transaction.atomic
-def keep_figures(found: Mapping[str, Any], at: datetime) -> int:
+def keep_figures(found: Mapping[str, object], at: datetime) -> int:
     """Store metrics as computed at `at`, unless newer ones are there; return how many were given."""
     Figure.objects.bulk_create(
         [Figure(name=name, value=value, counted_at=at) for name, value in sorted(found.items())],

@@ -1,4 +1,4 @@
-"""The names of every metric, every target and every metric of the board.
+"""The names of all metrics, targets and metrics of the board.
 
 A new metric is a line here and the service that emits it; a new target also needs a migration, for the
 choices of `Target.metric`. Names are a contract: they are never changed.
@@ -31,7 +31,7 @@ class Unit(enum.Enum):
 class Metric:
     """A metric of KPI events; without a label its code is shown.
 
-    The operation is steered by the `vital` ones: the runbook requires a tripwire for them.
+    The runbook requires a tripwire for each of the `vital` ones.
     """
 
     domain: str

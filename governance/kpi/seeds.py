@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from governance.core.seeding import SEED, GetModel, plant, uproot
 from governance.kpi.names import TARGETS
@@ -11,7 +10,7 @@ from governance.kpi.names import TARGETS
 KEY = ("metric",)
 
 
-def _rows() -> list[dict[str, Any]]:
+def _rows() -> list[dict[str, object]]:
     return [
         {
             "metric": target.name,

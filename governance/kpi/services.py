@@ -50,29 +50,29 @@ def emit_kpi(
     at: datetime,
     success: bool | None = None,
     value: Decimal | None = None,
-    detail: dict[str, Any] | None = None,
+    detail: dict[str, object] | None = None,
 ) -> int:
     """Write one event and return its id."""
     return emit_kpis([Kpi(domain, metric, success, value, detail or {})], by=by, at=at)[0]
 
 
-def kpi_success(domain: str, metric: str, *, by: Actor, at: datetime, **detail: Any) -> None:
+def kpi_success(domain: str, metric: str, *, by: Actor, at: datetime, **detail: object) -> None:
     """Write an event that succeeded."""
     emit_kpi(domain, metric, by=by, at=at, success=True, detail=detail)
 
 
-def kpi_fail(domain: str, metric: str, *, by: Actor, at: datetime, **detail: Any) -> None:
+def kpi_fail(domain: str, metric: str, *, by: Actor, at: datetime, **detail: object) -> None:
     """Write an event that failed."""
     emit_kpi(domain, metric, by=by, at=at, success=False, detail=detail)
 
 
-def kpi_value(domain: str, metric: str, value: Decimal, *, by: Actor, at: datetime, **detail: Any) -> None:
+def kpi_value(domain: str, metric: str, value: Decimal, *, by: Actor, at: datetime, **detail: object) -> None:
     """Write an event with a value."""
     emit_kpi(domain, metric, by=by, at=at, value=value, detail=detail)
 
 
 @contextmanager
-def kpi_timed_step(domain: str, metric: str, *, by: Actor, at: datetime, **detail: Any) -> Iterator[None]:
+def kpi_timed_step(domain: str, metric: str, *, by: Actor, at: datetime, **detail: object) -> Iterator[None]:
     """Write, when the block ends, whether it succeeded and how many seconds it took.
 
     The event of a failed block is written outside the block's own transaction and the exception propagates.

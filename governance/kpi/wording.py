@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
 
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
@@ -31,7 +30,7 @@ def value_in_words(event: KpiEvent) -> str:
     return _number(value, 4)
 
 
-def figure_in_words(value: Any) -> str:
+def figure_in_words(value: object) -> str:
     """Return a board metric for display."""
     if isinstance(value, dict) and "value" in value:
         if value["value"] is None:

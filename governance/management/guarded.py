@@ -23,5 +23,5 @@ class VerbCommand(BaseCommand):
 class GuardedCommand(VerbCommand):
     """A command that first checks the database: its triggers, and that the contact key belongs to it."""
 
-    def get_check_kwargs(self, options: Any) -> Any:
+    def get_check_kwargs(self, options: object) -> Any:
         return {**super().get_check_kwargs(options), "databases": [DEFAULT_DB_ALIAS]}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -23,6 +23,7 @@ from governance.core.admin.careful import CarefulAdmin
 from governance.core.admin.display import column
 from governance.core.admin.live import MOST_SWITCHED, SwitchesMany, live, sentences
 from governance.core.places import ALL, ZONES, Place
+from governance.core.request_values import RequestValue
 from governance.market.forms import PolicyForm, typed_from
 from governance.market.models import MarketName, MarketPolicy, ScheduledChange
 from governance.market.pictures import laws_of, small_week
@@ -44,6 +45,7 @@ from governance.market.wording import (
     week_in_words,
 )
 
+SCHEDULED: RequestValue[ScheduledChange | None] = RequestValue("scheduled")  # from serve to _after_scheduling
 TYPED_AS = {
     "channels_allowed": "channels",
     "min_lead_score_to_contact": "min_score",
@@ -55,7 +57,7 @@ TYPED_AS = {
 class RulesThatDiffer(DifferencesInWords):
     """Shows only the differences of two versions' rules, the week as text."""
 
-    def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
+    def prepare_delta_change_value(self, change: Any, value: Any) -> object:
         if change.field != "rules":
             return super().prepare_delta_change_value(change, value)
         other = change.new if value is change.old else change.old
@@ -120,7 +122,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
         "scheduled",
         "what_would_change",
     )
-    actions_detail: ClassVar[Any] = ["copy"]
+    actions_detail = ("copy",)
 
     fixed = ("province", "market")
     fieldsets = (
@@ -178,19 +180,21 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
             expected_version=expected,
             **_changed(obj),
         )
-        request.scheduled = scheduled  # type: ignore[attr-defined]  # read by _after_scheduling
+        SCHEDULED.put(request, scheduled)
         return obj
 
-    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
+    def response_add(
+        self, request: HttpRequest, obj: Model, post_url_continue: str | None = None
+    ) -> HttpResponse:
         return self._after_scheduling(request) or super().response_add(request, obj, post_url_continue)
 
-    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+    def response_change(self, request: HttpRequest, obj: Model) -> HttpResponse:
         return self._after_scheduling(request) or super().response_change(request, obj)
 
     def _after_scheduling(self, request: HttpRequest) -> HttpResponse | None:
-        if not hasattr(request, "scheduled"):
+        if not SCHEDULED.is_on(request):
             return None
-        if request.scheduled is None:
+        if SCHEDULED.of(request) is None:
             self.message_user(
                 request, gettext("Nothing would change then, so nothing was scheduled."), messages.WARNING
             )
@@ -211,7 +215,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
     def switch(self, row: MarketPolicy, *, enabled: bool, by: Actor, reason: str) -> None:
         upsert_policy(row.place, by=by, at=timezone.now(), enabled=enabled, reason=reason)
 
-    def has_copy_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+    def has_copy_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return bool(self.has_add_permission(request))
 
     @action(description=_("Copy to a market"), url_path="copy", permissions=["copy"])
@@ -219,14 +223,16 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
         query = urlencode({"copy": object_id})
         return HttpResponseRedirect(f"{reverse('admin:governance_marketpolicy_add')}?{query}")
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, object] | None = None
+    ) -> HttpResponse:
         response = super().changelist_view(request, extra_context)
         listed = getattr(response, "context_data", None) or {}
         if "cl" in listed:
             listed["weeks"] = self._weeks(listed["cl"].result_list)
         return response
 
-    def _weeks(self, policies: Any) -> list[dict[str, Any]]:
+    def _weeks(self, policies: Any) -> list[dict[str, object]]:
         rows = list(policies)
         scheduled = scheduled_of(rows)
         laws = laws_of(sorted({row.province for row in rows}), timezone.now())
@@ -319,10 +325,10 @@ class StateFilter(admin.SimpleListFilter):
     title = _("state")
     parameter_name = "state"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
         return [(name, str(label)) for name, label in STATES.items()]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         match self.value():
             case "SCHEDULED":
                 return queryset.filter(applied_at=None, cancelled_at=None)

@@ -16,7 +16,7 @@ from governance.market.querysets import MarketPolicyQuerySet, ScheduledChangeQue
 from governance.market.rules import DEFAULT_RULES, read_rules
 
 
-def default_rules() -> dict[str, Any]:
+def default_rules() -> dict[str, object]:
     return DEFAULT_RULES.as_json()
 
 

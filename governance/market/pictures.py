@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.template.loader import render_to_string
@@ -70,7 +69,7 @@ def small_week(rules: ContactRules, laws: Sequence[LawsWeek], *, enabled: bool) 
     return render_to_string("admin/governance/marketpolicy/small_week.html", context)
 
 
-def legend(laws: Sequence[LawsWeek]) -> list[dict[str, Any]]:
+def legend(laws: Sequence[LawsWeek]) -> list[dict[str, object]]:
     """Return the name and citation of each channel with legal hours."""
     return [
         {"channel": CHANNELS[law.channel].plural, "citation": "; ".join(filter(None, law.citations))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from django.db.models import Case, Exists, OuterRef, Subquery, When
 
@@ -37,7 +37,7 @@ class ScheduledChangeQuerySet(PlaceQuerySet):
         return rows.order_by("effective_from", Case(When(market_key=ALL, then=0), default=1), "id")
 
 
-def name_of_market(province: Any, market_key: Any) -> Subquery:
+def name_of_market(province: object, market_key: object) -> Subquery:
     """Return an expression for a market's spelling; null if no name is stored."""
     from governance.market.models import MarketName  # the models themselves need the queryset above
 

@@ -29,7 +29,7 @@ FIELDS = ("id", "province", "market", "market_key", "enabled", "rules", "timezon
 Timelines = dict[Key, tuple[PolicyRow, ...]]
 
 
-def policies_in_time(of_them: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> Any:
+def policies_in_time(of_them: Mapping[str, object], more: Mapping[str, object] | None = None) -> object:
     """Return the query for policies, their versions from parameter `since` on and scheduled changes.
 
     `more` are texts that are read with each policy, after its own columns. For `read_timelines`.
@@ -84,7 +84,7 @@ def read_timelines(rows: Iterable[tuple[Any, ...]]) -> Timelines:
 
 
 @CompiledQuery
-def _policies() -> Any:
+def _policies() -> object:
     wanted = {"province__any_of": Listed("provinces"), "market_key__any_of": Listed("market_keys")}
     return policies_in_time(wanted)
 

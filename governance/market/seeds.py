@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from governance.core.places import ALL, Province
 from governance.core.seeding import SEED, GetModel, plant, uproot
@@ -15,7 +14,7 @@ KEY = ("province", "market_key")
 RULES = {name: value for name, value in DEFAULT_RULES.as_json().items() if name not in (PER_DAY, PER_7_DAYS)}
 
 
-def _rows() -> list[dict[str, Any]]:
+def _rows() -> list[dict[str, object]]:
     return [
         {
             "province": province, "market": ALL, "market_key": ALL, "enabled": True,

@@ -47,7 +47,7 @@ def upsert_policy(
     by: Actor,
     at: datetime,
     enabled: bool | None = None,
-    rules: Mapping[str, Any] | None = None,
+    rules: Mapping[str, object] | None = None,
     timezone: str | None = None,
     reason: str = "",
     expected_version: int | None = None,
@@ -270,7 +270,7 @@ def _require_usable_row(row: PolicyRow) -> None:
         raise Invalid(
             {
                 "rules": [
-                    _("The change of %(market)s scheduled from %(at)s could not be applied any more: %(why)s")
+                    _("The change to %(market)s scheduled for %(at)s could no longer be applied: %(why)s")
                     % {
                         "market": row.market,
                         "at": date_format(localtime(row.since), "DATETIME_FORMAT"),
@@ -290,7 +290,7 @@ def _fresh(place: Place, *, keep: bool = True) -> MarketPolicy:
 
 
 def _change(
-    policy: MarketPolicy, *, enabled: bool | None, rules: Mapping[str, Any] | None, timezone: str | None
+    policy: MarketPolicy, *, enabled: bool | None, rules: Mapping[str, object] | None, timezone: str | None
 ) -> None:
     if enabled is not None:
         policy.enabled = enabled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import admin
@@ -59,7 +59,9 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
     def body_display(self, message: OutboxMessage) -> str:
         """Return the text, unless it would let the reader sign in as somebody else."""
         return (
-            gettext("not shown: it holds a password link") if message.kind in SECRET_KINDS else message.body
+            gettext("not shown: it contains a password link")
+            if message.kind in SECRET_KINDS
+            else message.body
         )
 
 
@@ -71,7 +73,7 @@ class JobSlotAdmin(ReadOnlyAdmin):
     fields = ("job", "slot", "started_at", "finished_at", "result_told", "error", "by_hand")
     list_filter = (by_index("job", _("job")), ("finished_at", admin.EmptyFieldListFilter), "started_at")
     search_fields = ("job__startswith", "slot__startswith")
-    search_help_text = _("Job, or the slot that it ran for (starts with)")
+    search_help_text = _("Job or time slot (starts with)")
     ordering = ("-started_at", "-pk")
 
     @admin.display(description=_("result"))
@@ -88,10 +90,10 @@ class JobSwitchAdmin(HistoryAdmin):
     fields = ("task", "paused", "version", "changed_by", "reason", "updated_at")
     ordering = ("task",)
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
 
@@ -131,10 +133,10 @@ class JobSelect(UnfoldAdminSelectWidget, TaskSelectWidget):  # type: ignore[misc
     """A select of the registered jobs."""
 
 
-class ScheduledJobForm(PeriodicTaskForm):  # type: ignore[misc]  # no types
+class ScheduledJobForm(PeriodicTaskForm):
     """The form of a job and its schedule."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
         self.fields["regtask"].widget = JobSelect()
@@ -167,7 +169,7 @@ class PeriodicTaskAdmin(ChoosesRows):
     search_fields = ("name", "task")
     ordering = ("name",)
     readonly_fields = ("enabled", "when", "begun_last", "begun")
-    actions: ClassVar[Any] = None
+    actions = None
     fieldsets = (
         (None, {"fields": ("name", "regtask", "task", "enabled", "description")}),
         (_("When"), {"fields": ("interval", "crontab", "when", "start_time", "one_off")}),
@@ -179,14 +181,14 @@ class PeriodicTaskAdmin(ChoosesRows):
     begun_last = column(_("last started"), "last_run_at", ordering="last_run_at")
     begun = column(_("number of runs"), "total_run_count", ordering="total_run_count")
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False  # a job is paused, with a reason
 
 
 class ScheduleAdmin(ChoosesRows):
     """A schedule that jobs share; it can be deleted only while no job uses it."""
 
-    actions: ClassVar[Any] = None
+    actions = None
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         used = obj is not None and obj.periodictask_set.exists()

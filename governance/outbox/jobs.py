@@ -52,7 +52,7 @@ def claim_slot(job: str, slot: str, at: datetime, by_hand: str = "") -> JobSlot 
         return row
 
 
-def run_once(job: str, every: str, work: Work, at: datetime) -> Any:
+def run_once(job: str, every: str, work: Work, at: datetime) -> object:
     """Do `work` unless this slot was done; return its result, or None if there was nothing to do."""
     row = claim_slot(job, slot_of(every, at), at)
     return None if row is None else _run(row, work, at)
@@ -64,7 +64,7 @@ def is_running(job: str, at: datetime) -> bool:
     return JobSlot.objects.filter(job=job, finished_at=None, started_at__range=around).exists()
 
 
-def run_by_hand(job: str, at: datetime, who: str) -> tuple[bool, Any]:
+def run_by_hand(job: str, at: datetime, who: str) -> tuple[bool, object]:
     """Run a job now, and return whether it was started and its result; the run records `who` requested it.
 
     It takes the slot that is due, so that the scheduler does not run it again; if that slot is done, it takes
@@ -82,7 +82,7 @@ def run_by_hand(job: str, at: datetime, who: str) -> tuple[bool, Any]:
     return (False, None) if row is None else (True, _run(row, WORK[job], at))
 
 
-def _run(row: JobSlot, work: Work, at: datetime) -> Any:
+def _run(row: JobSlot, work: Work, at: datetime) -> object:
     try:
         result = work(at)
     except Exception as problem:
@@ -113,12 +113,12 @@ def each(at: datetime, **steps: Callable[[datetime], int]) -> dict[str, int]:
     return counts
 
 
-def job(name: str, *, every: str) -> Callable[[Work], Task[Any, Any]]:
+def job(name: str, *, every: str) -> Callable[[Work], Task[..., Any]]:
     """Register a function of the present instant as the celery task `name`, done once per slot."""
 
     SLOTS[name] = every
 
-    def decorate(work: Work) -> Task[Any, Any]:
+    def decorate(work: Work) -> Task[..., Any]:
         WORK[name] = work
 
         @shared_task(name=name)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from email.utils import parseaddr
-from typing import Any
 
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
@@ -41,7 +40,7 @@ class MismatchedKey(Refused):
     status = 422
 
 
-def request_hash(request: Any) -> str:
+def request_hash(request: object) -> str:
     """Return the digest that identifies a request."""
     return hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -80,7 +79,7 @@ def answer_once(
     *,
     user_id: int,
     key: str,
-    request: Any,
+    request: object,
     at: datetime,
     handle: Callable[[], tuple[int, str, bool]],
 ) -> tuple[int, str, bool]:

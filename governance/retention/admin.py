@@ -51,7 +51,7 @@ class RetentionPeriodAdmin(HistoryAdmin):
         (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at")}),
     )
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False  # the subjects are fixed by the program's tables
 
     @admin.display(description=_("kept"), ordering="days")

@@ -173,7 +173,7 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
     return wrong + [name for name, body in _bodies().items() if bodies.get(name) != body]
 
 
-def install_missing(sender: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
+def install_missing(sender: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: object) -> None:
     """Create them again after a migrate; packs may have registered more since."""
     connection = connections[using]
     if sender.label == "governance" and missing(connection):

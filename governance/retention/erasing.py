@@ -207,9 +207,9 @@ def _messages(words: Words) -> Trace:
 
     def scrub(rows: QuerySet[OutboxMessage]) -> int:
         found = naming(rows)
-        hers = [row.pk for row in found if words.occur_in(row.to)]
-        OutboxMessage.objects.filter(pk__in=hers).delete()
-        others = [row for row in found if row.pk not in set(hers)]
+        theirs = [row.pk for row in found if words.occur_in(row.to)]
+        OutboxMessage.objects.filter(pk__in=theirs).delete()
+        others = [row for row in found if row.pk not in set(theirs)]
         for row in others:
             row.subject, row.body = words.struck_from(row.subject)[:200], words.struck_from(row.body)
         update_rows(others, ["subject", "body"])

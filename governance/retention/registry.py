@@ -37,7 +37,7 @@ class Rule:
     days: int | None
     least_days: int
     label: Any
-    why: Any
+    why: object
     only_if: str = "true"
     part: tuple[str, str] | None = None
 
@@ -80,7 +80,7 @@ class Trace:
 
     what: Any
     rows: QuerySet[Any]
-    blank: Mapping[str, Any] | None = None
+    blank: Mapping[str, object] | None = None
     scrub: Callable[[QuerySet[Any]], int] | None = None
     found: Callable[[], int] | None = None  # counts, if the rows alone do not tell
 
@@ -104,7 +104,7 @@ class Trace:
 class Retained:
     """Data on a person that an erasure keeps, with the reason."""
 
-    what: Any
+    what: object
     count: int
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 from django import forms
 from django.contrib import messages
@@ -41,20 +42,20 @@ class EraseForm(forms.Form):
     )
 
 
-class ErasesPeople(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+class ErasesPeople(ModelAdmin):
     """An admin class for records of people, each of which can be erased; erased ones are read-only.
 
     `person_kind` is the registered kind of the records.
     """
 
     person_kind: str
-    actions_detail: ClassVar[Any] = ["erase"]
+    actions_detail: Sequence[str] = ("erase",)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         erased = obj is not None and obj.erasure_id is not None
         return not erased and super().has_change_permission(request, obj)
 
-    def has_erase_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+    def has_erase_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         if not request.user.has_perm(erase_person.right):
             return False
         found = self.get_object(request, unquote(str(object_id)))
@@ -69,7 +70,7 @@ class ErasesPeople(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     def erase(self, request: HttpRequest, object_id: str) -> HttpResponse:
         record = self.get_object(request, unquote(object_id))
         if record is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]  # untyped
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         listed = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
         by = by_of(request)
         form = EraseForm(request.POST or None)

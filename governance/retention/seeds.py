@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from governance.core.seeding import SEED, GetModel, plant, uproot
 from governance.retention import registry
@@ -11,7 +10,7 @@ from governance.retention import registry
 KEY = ("subject",)
 
 
-def _rows() -> list[dict[str, Any]]:
+def _rows() -> list[dict[str, object]]:
     return [
         {"subject": rule.subject, "days": rule.days, "version": 1, "changed_by": SEED, "reason": SEED}
         for rule in registry.rules()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db import models
@@ -97,7 +97,7 @@ def caps_in_words(policy: RiskPolicy) -> list[str]:
     ]
     said = [text % {"figure": amount(figure)} for figure, text in capped if figure]
     if not said:
-        return [gettext("There is no cap here: as much is reserved as is asked for.")]
+        return [gettext("No caps: every reservation is allowed.")]
     engine = gettext("All engines together") if policy.engine == GLOBAL else policy.engine
     may = gettext("%(engine)s may %(caps)s. A day is a UTC day.")
     return [may % {"engine": engine, "caps": get_text_list(said, gettext("and"))}]
@@ -238,7 +238,7 @@ class RiskReservationAdmin(ReadOnlyAdmin):
     search_fields = ("purpose__startswith", "correlation_id__startswith", "actor__startswith")
     search_help_text = _("Purpose, correlation id or person (starts with)")
     ordering = ("-id",)
-    fields = (
+    fields: ClassVar[Any] = (  # functions too, of which the stubs know nothing
         "created_at", "engine", _figure(RiskReservation, "amount"), "state",
         _figure(RiskReservation, "realized_loss"), "day", purpose, "closed_at", "closed_by", why_closed,
         "actor", "acting_for", "correlation_id", "token_id",
@@ -267,7 +267,7 @@ class RiskEventAdmin(ReadOnlyAdmin):
     search_fields = ("purpose__startswith", "correlation_id__startswith", "actor__startswith")
     search_help_text = _("Purpose, correlation id or person (starts with)")
     ordering = ("-created_at", "-id")
-    fields = (
+    fields: ClassVar[Any] = (  # as above
         "created_at", "kind", "engine", _figure(RiskEvent, "amount"), _figure(RiskEvent, "realized_loss"),
         "reservation", "why", purpose, "decided_by", "actor", "acting_for", "correlation_id",
         "token_id",

@@ -41,7 +41,7 @@ class RiskPolicyForm(CarefulForm):
     no_cap_max_open_risk = _tick(gettext_lazy("No cap on open risk"))
     no_cap_max_actions_per_day = _tick(gettext_lazy("No cap on actions"))
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         for name in CAPS:
             if name not in self.fields:  # read-only users have no form

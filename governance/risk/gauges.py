@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.utils.formats import number_format
@@ -40,7 +39,7 @@ class EngineGauges:
     gauges: tuple[Gauge, ...]
 
 
-def as_gauges(found: Snapshot) -> dict[str, Any]:
+def as_gauges(found: Snapshot) -> dict[str, object]:
     """Return the data for the template."""
     midnight = datetime.combine(found.day + timedelta(days=1), time(), UTC).astimezone(TORONTO)
     return {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from governance.core.seeding import SEED, GetModel, plant, uproot
 from governance.risk.rules import GLOBAL
@@ -19,7 +18,7 @@ _CAPS = {
 }
 
 
-def _policies() -> list[dict[str, Any]]:
+def _policies() -> list[dict[str, object]]:
     return [
         {
             "engine": engine, "enabled": enabled, "max_daily_loss": Decimal(loss),
@@ -30,7 +29,7 @@ def _policies() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _engines() -> list[dict[str, Any]]:
+def _engines() -> list[dict[str, object]]:
     return [{"engine": engine, "open_risk": Decimal(0), "open_cap": Decimal(0)} for engine in _CAPS]
 
 

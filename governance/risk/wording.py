@@ -23,7 +23,7 @@ def denial_display(denial: Denial, amount: Decimal) -> str:
         "policy_missing": _("Denied: there is no risk policy for %(engine)s. A manager can create one."),
         "policy_disabled": _("Denied: the risk policy of %(engine)s is off. A manager can switch it on."),
         "throttled": _(
-            "Denied: the tripwire %(tripwire)s holds %(engine)s back until a manager releases it."
+            "Denied: the tripwire %(tripwire)s holds %(engine)s back until a manager resets the alert."
         ),
     }
     return sentences[denial.code] % {"engine": denial.engine, "tripwire": denial.tripwire}
@@ -32,15 +32,16 @@ def denial_display(denial: Denial, amount: Decimal) -> str:
 def _cap_display(engine: str, measure: Measure, amount: Decimal) -> str:
     sentences = {
         EXPOSURE: _(
-            "Denied: %(engine)s may reserve %(cap)s CAD a day, %(used)s are reserved, and %(amount)s more do "
-            "not fit."
+            "Denied: %(engine)s may reserve %(cap)s CAD a day, %(used)s are reserved, and "
+            "%(amount)s more would exceed the cap."
         ),
         OPEN: _(
-            "Denied: %(engine)s may have %(cap)s CAD open, %(used)s are open, and %(amount)s more do not fit."
+            "Denied: %(engine)s may have %(cap)s CAD open, %(used)s are open, and %(amount)s "
+            "more would exceed the cap."
         ),
         LOSS: _(
-            "Denied: %(engine)s may lose %(cap)s CAD a day, %(used)s are lost or open, and %(amount)s more "
-            "do not fit."
+            "Denied: %(engine)s may lose %(cap)s CAD a day, %(used)s are lost or open, and "
+            "%(amount)s more would exceed the cap."
         ),
         ACTIONS: _("Denied: %(engine)s may make %(cap)s reservations a day, and %(used)s were made."),
     }

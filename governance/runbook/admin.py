@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -23,10 +21,10 @@ from governance.runbook.services import status
 class RunbookAdmin(ReadOnlyAdmin):
     """The runbook, checked again at each view."""
 
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_view_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return obj is None and bool(request.user.has_perm("governance.view_runbook"))
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+    def changelist_view(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
         context = {

@@ -105,7 +105,7 @@ def _ask(known: Check, at: datetime) -> Asked:
     return Asked(known.id, _title(known), known.severity, found)
 
 
-def _apart() -> AbstractContextManager[Any]:
+def _apart() -> AbstractContextManager[object]:
     """Keep a check's database error from the surrounding transaction; without one nothing is needed."""
     return transaction.atomic() if connection.in_atomic_block else nullcontext()
 
@@ -145,7 +145,7 @@ def checklist(at: datetime) -> list[ChecklistLine]:
     return lines
 
 
-def board_figures(at: datetime) -> dict[str, Any]:
+def board_figures(at: datetime) -> dict[str, object]:
     """Answer the hook `figures`: how many blockers and warnings there are, for the board."""
     runbook = status(at)
     return {"runbook": {"blockers": len(runbook.blockers), "warnings": len(runbook.warnings)}}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django import template
 from django.template.context import Context
 
@@ -12,18 +10,18 @@ from governance.golive.banner import banner_of
 register = template.Library()
 
 
-def _context(context: Context) -> dict[str, Any]:
+def _context(context: Context) -> dict[str, object]:
     request = context.get("request")
     return {"banner": banner_of(request) if request is not None else None, "request": request}
 
 
 @register.inclusion_tag("golive/banner.html", takes_context=True)
-def switches_banner(context: Context) -> dict[str, Any]:
+def switches_banner(context: Context) -> dict[str, object]:
     """Show the state of the switches on a page, unless everything is live."""
     return _context(context)
 
 
 @register.inclusion_tag("admin/golive_banner.html", takes_context=True)
-def switches_admin_banner(context: Context) -> dict[str, Any]:
+def switches_admin_banner(context: Context) -> dict[str, object]:
     """Show the state of the switches on an admin page, unless everything is live."""
     return _context(context)

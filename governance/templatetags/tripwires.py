@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django import template
 from django.template.context import Context
 
@@ -15,7 +13,7 @@ NAMED = 3
 
 
 @register.inclusion_tag("admin/tripwire_banner.html", takes_context=True)
-def tripwires_admin_banner(context: Context) -> dict[str, Any]:
+def tripwires_admin_banner(context: Context) -> dict[str, object]:
     """Show the tripwires that fired and were not reset, to users with the permission; one query per page."""
     request = context.get("request")
     found = [state for state in standing_of(request) if state.triggered] if request is not None else []

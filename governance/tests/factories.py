@@ -45,7 +45,7 @@ def email_point(text: str = SELLER_EMAIL) -> PointFacts:
 
 def lead_of(**other: Any) -> LeadFacts:
     """A lead in Toronto whom nothing forbids to contact."""
-    facts: dict[str, Any] = {
+    facts: dict[str, object] = {
         "lead_id": "L-1",
         "province": "ON",
         "market": "ALL",

@@ -15,7 +15,7 @@ from governance.risk.services import Reserved, reserve_exposure, upsert_policy
 from governance.tests.factories import NOW
 
 ANYBODY = Actor.system("test")
-NO_CAPS: dict[str, Any] = {
+NO_CAPS: dict[str, object] = {
     "max_daily_loss": 0,
     "max_daily_exposure": 0,
     "max_open_risk": 0,
@@ -27,7 +27,7 @@ def cad(amount: Any) -> Decimal:
     return Decimal(amount).quantize(CENT)
 
 
-def cap(engine: str, **caps: Any) -> RiskPolicy:
+def cap(engine: str, **caps: object) -> RiskPolicy:
     """Enable an engine with these caps and no others."""
     return upsert_policy(engine, {"enabled": True, **NO_CAPS, **caps}, by=ANYBODY, at=NOW)
 
@@ -61,7 +61,7 @@ def break_at(statement: int, work: Callable[[], object]) -> bool:
     """Do the work with the database failing at its n-th statement (from 0); says whether it came so far."""
     count = -1
 
-    def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    def fail(execute: Any, sql: str, params: object, many: bool, context: object) -> object:
         nonlocal count
         if not sql.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
             count += 1

@@ -32,7 +32,7 @@ EVENTS = "/api/governance/kpi/events"
 WHY = "audits the books from now on"
 
 
-def by_of(user: User, **more: Any) -> Actor:
+def by_of(user: User, **more: object) -> Actor:
     return by_user(user, correlation_id="test", **more)
 
 
@@ -270,7 +270,7 @@ def test_people_issue_and_revoke_their_own_token(role: str, person: People) -> N
         {"scopes": ["policy"]}, {"label": ""}, {"label": "x" * 81}, {"label": "a\0b"}, {"proof": "x" * 5000},
     ],
 )  # fmt: skip
-def test_without_proof_or_with_nonsense_no_token_is_issued(wrong: dict[str, Any], person: People) -> None:
+def test_without_proof_or_with_nonsense_no_token_is_issued(wrong: dict[str, object], person: People) -> None:
     client = log_in(person("VA", "vera"))
     given = {"issue": "1", "label": "sheet", "days": "30", "proof": PASSWORD, **wrong}
     answer = client.post("/tokens/", given)

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
+from playwright.sync_api import Page
+from pytest_django.live_server_helper import LiveServer
 
 from governance.contact.services import suppress
 from governance.market.models import MarketPolicy
@@ -23,7 +25,7 @@ SHOTS = os.environ.get("VALHALLA_SHOTS", "")
 
 
 @pytest.fixture
-def complaints(page: Any) -> list[str]:
+def complaints(page: Page) -> list[str]:
     """What the browser said in its console, and what it could not load."""
     said: list[str] = []
     page.on(
@@ -37,7 +39,7 @@ def complaints(page: Any) -> list[str]:
     return said
 
 
-def enter(page: Any, address: str, name: str) -> None:
+def enter(page: Page, address: str, name: str) -> None:
     page.goto(f"{address}/admin/")
     page.fill("input[name=username]", name)
     page.fill("input[name=password]", PASSWORD)
@@ -45,7 +47,7 @@ def enter(page: Any, address: str, name: str) -> None:
     page.wait_for_url(f"{address}/admin/")
 
 
-def look(page: Any, name: str) -> None:
+def look(page: Page, name: str) -> None:
     page.wait_for_load_state("networkidle")
     if SHOTS:
         page.screenshot(path=str(Path(SHOTS) / f"{name}.png"), full_page=True)
@@ -71,7 +73,7 @@ def fill_the_screens(by: Any) -> PeriodicTask:
 
 
 def test_every_screen_loads_without_a_complaint_of_the_browser(
-    page: Any, live_server: Any, person: Callable[..., User], by: Any, complaints: list[str]
+    page: Page, live_server: LiveServer, person: Callable[..., User], by: object, complaints: list[str]
 ) -> None:
     manager = person("MANAGER", "mona")
     task = fill_the_screens(by)
@@ -111,7 +113,7 @@ def test_every_screen_loads_without_a_complaint_of_the_browser(
 
 
 def test_a_manager_changes_a_policy_and_reads_its_history(
-    page: Any, live_server: Any, person: Callable[..., User], complaints: list[str]
+    page: Page, live_server: LiveServer, person: Callable[..., User], complaints: list[str]
 ) -> None:
     person("MANAGER", "mona")
     policy = MarketPolicy.objects.get(province="ON")

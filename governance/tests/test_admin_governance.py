@@ -213,15 +213,12 @@ def test_every_screen_opens_for_a_superuser(desk: Desk, rows: dict[type, Any]) -
     client = desk("ROOT")
     assert client.get(reverse("admin:index")).status_code == 200
     for model, row in rows.items():
-        listed = client.get(url(model, "changelist"), follow=True)
-        assert listed.status_code == 200, model.__name__
-        searched = client.get(url(model, "changelist"), {"q": "416 555 0199"})
-        assert searched.status_code in (200, 302), model.__name__
+        searched = client.get(url(model, "changelist"), {"q": "416 555 0199"}, follow=True)
+        assert searched.status_code == 200, model.__name__
         shown = client.get(url(model, "change", row.pk))
         assert shown.status_code == 200, model.__name__
-        assert client.get(url(model, "history", row.pk)).status_code == 200, model.__name__
         screen = admin.site._registry[model]
-        request = listed.wsgi_request
+        request = searched.wsgi_request
         added = client.get(url(model, "add"))
         assert added.status_code == (200 if screen.has_add_permission(request) else 403), model.__name__
         if screen.has_delete_permission(request, row):
@@ -233,21 +230,6 @@ def test_nobody_else_enters(role: str, desk: Desk) -> None:
     response = desk(role).get(reverse("admin:index"))
     assert response.status_code == 302
     assert "/admin/login/" in response["Location"]
-
-
-def test_an_auditor_changes_nothing(desk: Desk, rows: dict[type, Any]) -> None:
-    client = desk("AUDITOR")
-    for model, row in rows.items():
-        screen = admin.site._registry[model]
-        request = client.get(url(model, "changelist")).wsgi_request
-        assert not screen.has_add_permission(request), model.__name__
-        assert not screen.has_change_permission(request, row), model.__name__
-        assert not screen.has_delete_permission(request, row), model.__name__
-        assert client.post(url(model, "add"), {}).status_code == 403, model.__name__
-        assert client.post(url(model, "change", row.pk), {"enabled": ""}).status_code == 403, model.__name__
-        assert client.post(url(model, "delete", row.pk), {"post": "yes"}).status_code == 403, model.__name__
-        actions = screen.get_actions(request)
-        assert not actions, (model.__name__, actions)
 
 
 EVIDENCE = [
@@ -297,7 +279,7 @@ def test_decisions_are_found_by_a_whole_phone_number(desk: Desk) -> None:
 # --- market policies ----------------------------------------------------------------------------------------
 
 
-def policy_form(policy: MarketPolicy, **changes: Any) -> dict[str, Any]:
+def policy_form(policy: MarketPolicy, **changes: object) -> dict[str, object]:
     typed = typed_from(read_rules(policy.rules))
     form = {
         "enabled": "on" if policy.enabled else "",
@@ -363,7 +345,7 @@ def test_without_a_reason_a_policy_stays(desk: Desk) -> None:
     ],
 )
 def test_what_cannot_be_used_is_refused_in_the_form(
-    desk: Desk, changes: dict[str, Any], field: str, said: str
+    desk: Desk, changes: dict[str, object], field: str, said: str
 ) -> None:
     policy = MarketPolicy.objects.get(province="ON")
     given = {key: value for key, value in policy_form(policy, **changes).items() if value is not None}
@@ -613,7 +595,9 @@ def test_a_token_is_shown_once_and_works_until_it_is_revoked(desk: Desk, person:
         {"calls_per_minute": "4294967296"},
     ],
 )
-def test_a_token_beyond_the_limits_is_not_issued(desk: Desk, person: Person, wrong: dict[str, Any]) -> None:
+def test_a_token_beyond_the_limits_is_not_issued(
+    desk: Desk, person: Person, wrong: dict[str, object]
+) -> None:
     given = {
         "user": person("SERVICE", "dialer").pk,
         "label": "",
@@ -641,7 +625,7 @@ def test_a_manager_makes_herself_no_superuser(desk: Desk, person: Person) -> Non
     assert not mona.is_superuser
 
 
-def person_form(user: User, **changes: Any) -> dict[str, Any]:
+def person_form(user: User, **changes: object) -> dict[str, object]:
     profiles = 1 if hasattr(user, "work_profile") else 0
     return {
         "username": user.username, "role": user.role, "is_active": "on", "email": "", "first_name": "",

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
@@ -58,10 +59,10 @@ def page_of(row: Any) -> str:
     return f"/admin/{row._meta.app_label}/{row._meta.model_name}/{row.pk}/change/"
 
 
-def typed(client: Client, row: Any, **changes: Any) -> dict[str, Any]:
+def typed(client: Client, row: Any, **changes: object) -> dict[str, object]:
     """Return what the row's form would send as it is shown, with changes."""
     form = client.get(page_of(row)).context["adminform"].form
-    sent: dict[str, Any] = {}
+    sent: dict[str, object] = {}
     for name in form.fields:
         value = form[name].value()
         if isinstance(form[name].field, WeekField):  # a box for each day
@@ -72,7 +73,7 @@ def typed(client: Client, row: Any, **changes: Any) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def save(client: Client, row: Any, **changes: Any) -> Any:
+def save(client: Client, row: Any, **changes: object) -> Any:
     return client.post(page_of(row), typed(client, row, **changes))
 
 
@@ -107,7 +108,7 @@ def wholesale() -> RiskPolicy:
         (None, (0, 9, 10, 10), (9, 9, 9, 9), ["max_open_risk", "max_actions_per_day"]),
     ],
 )
-def test_what_loosens_a_cap(before: Any, after: Any, over_all: Any, names: list[str]) -> None:
+def test_what_loosens_a_cap(before: object, after: object, over_all: object, names: list[str]) -> None:
     def caps(values: Any) -> Caps | None:
         if values is None:
             return None
@@ -245,7 +246,7 @@ def upload(client: Client, *lines: str) -> Any:
     return client.post(f"{RISKS}import/", {"file": file})
 
 
-def go_on(client: Client, answer: Any, **said: str) -> Any:
+def go_on(client: Client, answer: HttpResponse, **said: str) -> Any:
     found = re.search(r'name="rows" value="([^"]*)"', answer.content.decode())
     assert found, answer.content.decode()[:500]
     rows = html.unescape(found[1])

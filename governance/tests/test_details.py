@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from django.core.exceptions import ValidationError
 
@@ -16,7 +14,7 @@ pytestmark = pytest.mark.once
     "detail",
     [{}, {"price": 450000}, {"discount": 0.07, "cash": True}, {"source": "dialer", "list_2": "ON.A/7"}, None],
 )
-def test_detail_holds_numbers_answers_and_codes(detail: dict[str, Any] | None) -> None:
+def test_detail_holds_numbers_answers_and_codes(detail: dict[str, object] | None) -> None:
     assert read_detail(detail) == (detail or {})
 
 

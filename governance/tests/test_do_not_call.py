@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from pytest_django import DjangoAssertNumQueries
 
 from governance.contact import do_not_call
 from governance.contact.digests import PHONE, digest
@@ -385,7 +386,7 @@ def test_a_kept_decision_is_judged_again_by_the_list_of_then(
 
 
 def test_the_lists_are_read_in_the_question_that_is_asked_anyway(
-    listed: Callable[..., Path], django_assert_num_queries: Any
+    listed: Callable[..., Path], django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     with django_assert_num_queries(3):
         call(MORNING)

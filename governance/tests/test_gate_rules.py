@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from governance.contact.rules import (
     Calendar,
     ClosedDay,
     ConsentRow,
+    HoursInTurn,
     LegalHours,
     OpenHours,
     Question,
@@ -537,3 +539,19 @@ def test_the_search_walks_windows_not_minutes() -> None:
     hours = OpenHours(Counting("ON", DEFAULT_RULES, (), closed), ["America/Toronto"])
     assert hours.first_open(start, start + timedelta(days=420)) is not None
     assert len(asked) < 3 * 420
+
+
+@pytest.mark.parametrize("zones", [["America/Toronto"], ["America/Vancouver", "America/St_Johns"]])
+def test_the_open_time_between_two_instants_is_the_sum_of_its_spans(
+    chance: random.Random, zones: list[str]
+) -> None:
+    begin = datetime(2026, 3, 1, 12, tzinfo=UTC)  # both changes of the clocks lie within the year
+    hours = OpenHours(calendar(), zones)
+    turns = HoursInTurn([(None, OpenHours(calendar(), ZONES["AB"])), (begin + timedelta(days=90), hours)])
+    for _case in range(300):
+        since = begin + timedelta(minutes=chance.randrange(365 * 24 * 60))
+        until = since + timedelta(seconds=chance.choice([0, 1, 3_600, 86_400, 200_000, 2_000_000, 9_000_000]))
+        for each in (hours, turns):
+            spans = sum((end - start for start, end in each.spans(since, until)), timedelta())
+            assert each.open_time(since, until) == spans
+    assert hours.open_time(begin, begin + timedelta(days=365)) > timedelta(days=50)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
+from pytest_django import DjangoAssertNumQueries
 
 from governance.core.actors import Actor
 from governance.core.append_only import Unchangeable
@@ -351,14 +352,16 @@ def test_the_gate_judges_what_is_stored() -> None:
     assert gate(OFFER, Decimal(1), AT).reason == "sandbox_success_rate_below_threshold"
 
 
-def test_the_gate_costs_one_query_whatever_the_number_of_days(django_assert_num_queries: Any) -> None:
+def test_the_gate_costs_one_query_whatever_the_number_of_days(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
     for days_ago in range(40):
         tried(3, 3, days_ago=days_ago)
     with django_assert_num_queries(1):
         gate(OFFER, Decimal(1), AT)
 
 
-def test_what_a_use_costs(django_assert_num_queries: Any) -> None:
+def test_what_a_use_costs(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     promoted()
     number = recommended().pk
     savepoint = 2  # around the event, and around the whole

@@ -12,6 +12,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from governance.core.actors import Actor
 from governance.heimdall.models import HeimdallPolicy, HeimdallScorecardDay
@@ -80,7 +81,7 @@ def test_each_domains_figures_stand_beside_what_is_asked(manager: Client) -> Non
 
 
 def test_the_list_costs_the_same_whatever_the_number_of_policies(
-    manager: Client, django_assert_num_queries: Any
+    manager: Client, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     manager.get(reverse(LIST))
     with django_assert_num_queries(7):

@@ -22,7 +22,7 @@ Api = Callable[..., APIClient]
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 ROOT = "/api/governance/heimdall"
 OFFER = "WHOLESALE_OFFER"
-VERBS: dict[str, dict[str, Any]] = {
+VERBS: dict[str, dict[str, object]] = {
     "sandbox/trial": {"domain": OFFER, "success": True},
     "recommend": {"domain": OFFER, "confidence": 1},
     "policies/upsert": {"domain": OFFER, "min_sandbox_trials": 9},
@@ -155,7 +155,7 @@ def test_a_stale_version_is_refused(api: Api) -> None:
         assert answer.json()["version"] == 1
 
 
-NONSENSE: dict[tuple[str, str], list[Any]] = {
+NONSENSE: dict[tuple[str, str], list[object]] = {
     **{
         (path, "domain"): [None, "", "two words", 7, ["A"], {"a": 1}, "É", "A" * 41, "a\0b"] for path in VERBS
     },
@@ -177,7 +177,7 @@ NONSENSE: dict[tuple[str, str], list[Any]] = {
     [(path, field, value) for (path, field), values in NONSENSE.items() for value in values],
 )
 def test_nonsense_is_refused_by_its_field_and_nothing_is_kept(
-    api: Api, path: str, field: str, value: Any
+    api: Api, path: str, field: str, value: object
 ) -> None:
     answer = post(api("MANAGER"), path, {**VERBS[path], field: value})
     assert answer.status_code == 400, answer.content

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
 from governance.core.actors import Actor
@@ -59,7 +60,7 @@ def test_the_short_forms(by: MakeBy) -> None:
     ]
 
 
-def test_many_events_are_one_statement(by: MakeBy, django_assert_num_queries: Any) -> None:
+def test_many_events_are_one_statement(by: MakeBy, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     events = [Kpi("WHOLESALE", "followup_sla", success=False)] * 20
     actor = by("MANAGER")
     with django_assert_num_queries(1):
@@ -161,7 +162,9 @@ def test_nobody_writes_events_through_the_collection(api: Api) -> None:
     assert APIClient().get(PATH).status_code == 401
 
 
-def test_a_page_costs_the_same_whatever_its_length(api: Api, django_assert_max_num_queries: Any) -> None:
+def test_a_page_costs_the_same_whatever_its_length(
+    api: Api, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
     KpiEventFactory.create_batch(60)
     client = api("AUDITOR")
     with django_assert_max_num_queries(3):

@@ -162,7 +162,7 @@ def test_only_a_superuser_changes_a_superusers_access(person: People, by: MakeBy
         lambda mona: run("DELETE FROM governance_user WHERE role = 'MANAGER'"),
     ],
 )
-def test_the_database_keeps_the_last_manager(attempt: Callable[[User], Any], person: People) -> None:
+def test_the_database_keeps_the_last_manager(attempt: Callable[[User], object], person: People) -> None:
     mona = person("MANAGER", "mona")
     person("VA", "vera")
     with pytest.raises(IntegrityError, match="last active manager"), transaction.atomic():
@@ -171,7 +171,7 @@ def test_the_database_keeps_the_last_manager(attempt: Callable[[User], Any], per
     assert User.objects.filter(username="vera", is_active=True).exists()
 
 
-def _with(user: User, **columns: Any) -> User:
+def _with(user: User, **columns: object) -> User:
     for name, value in columns.items():
         setattr(user, name, value)
     return user
@@ -235,7 +235,7 @@ def test_two_managers_who_demote_each_other_at_once_leave_one(how: str) -> None:
         User.objects.filter(role="MANAGER").exclude(pk__in=[user.pk for user in pair]).update(role="CLOSER")
         actors = [make_by("MANAGER", user.username) for user in reversed(pair)]
 
-        def demote(number: int, pair: list[User] = pair, actors: list[Actor] = actors) -> Any:
+        def demote(number: int, pair: list[User] = pair, actors: list[Actor] = actors) -> object:
             if how == "service":
                 return set_role(pair[number], "CLOSER", by=actors[number], at=timezone.now(), reason=WHY)
             with transaction.atomic():
@@ -309,7 +309,7 @@ def test_make_manager_is_the_way_out(person: People) -> None:
         make_manager(person("VA", "ben").username, "why not")
 
 
-def person_form(user: User, **changes: Any) -> dict[str, Any]:
+def person_form(user: User, **changes: object) -> dict[str, object]:
     inlines = {
         f"{name}-{forms}_FORMS": "0"
         for name in ("work_profile", "absences")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
 
 from governance.core import hooks
 from governance.core.hooks import LawsWeek, Moves, PolicyDraft
@@ -122,7 +123,7 @@ def test_the_seeded_law_lies_behind_the_hours(manager: Client) -> None:
 
 
 def test_the_list_shows_every_provinces_week_in_a_fixed_number_of_queries(
-    manager: Client, django_assert_max_num_queries: Any
+    manager: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     with django_assert_max_num_queries(10):
         page = manager.get(LISTED).content.decode()
@@ -131,7 +132,7 @@ def test_the_list_shows_every_provinces_week_in_a_fixed_number_of_queries(
 
 
 def test_the_form_opens_in_a_fixed_number_of_queries(
-    manager: Client, django_assert_max_num_queries: Any
+    manager: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     address = page_of(MarketPolicy.objects.get(province="ON"))
     with django_assert_max_num_queries(10):
@@ -197,7 +198,7 @@ def test_what_would_change_is_told_and_nothing_saved(manager: Client, asked: lis
     said = typed(policy, week_5="8-20", change_reason="", _foresee="1")
     page = manager.post(page_of(policy), said).content.decode()
     assert [draft.rules["contact_windows_local"][1]["start"] for draft in asked] == ["08:00"]
-    assert "3 get another time, 1 is held and 0 come back" in page
+    assert "3 are rescheduled, 1 is blocked and 0 are unblocked" in page
     assert "Fri 27 Nov, 10:00 EST" in page
     assert 'value="8-20"' in page, "what was typed is still there"
     assert "This field is required" not in page

@@ -115,7 +115,7 @@ def test_an_upsert_changes_what_it_names_and_keeps_the_rest(api: Api) -> None:
 @pytest.mark.parametrize("how", ["query", "form", "json", "json text"])
 def test_parameters_come_in_the_query_string_a_form_or_json(api: Api, how: str) -> None:
     rules = {"channels_allowed": ["CALL"]}
-    given: dict[str, Any] = {
+    given: dict[str, object] = {
         "province": "BC",
         "market": "Kelowna",
         "enabled": "false",
@@ -337,7 +337,7 @@ def test_an_unusable_key_is_refused(api: Api) -> None:
 
 LONG = "X" * 41
 WINDOW = {"days": [0], "start": "09:00", "end": "10:00"}
-UPSERTS: list[tuple[dict[str, Any], str]] = [
+UPSERTS: list[tuple[dict[str, object], str]] = [
     ({}, "province"),
     ({"province": "ZZ"}, "province"),
     ({"province": "ＯＮ"}, "province"),
@@ -395,7 +395,7 @@ UPSERTS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("given", "field"), UPSERTS, ids=lambda value: str(value)[:40])
-def test_bad_input_names_its_field_and_stores_nothing(api: Api, given: dict[str, Any], field: str) -> None:
+def test_bad_input_names_its_field_and_stores_nothing(api: Api, given: dict[str, object], field: str) -> None:
     whole = {"province": "ON", "enabled": False, **given} if given else given
     response = api("MANAGER").post(f"{BASE}/policies/upsert", whole, format="json")
     assert response.status_code == 400, response.content

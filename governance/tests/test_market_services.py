@@ -129,7 +129,7 @@ def test_others_change_nothing(by: MakeBy, role: str) -> None:
 
 @pytest.mark.django_db
 def test_a_hook_that_raises_undoes_the_change(by: MakeBy, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(province: str, by: Actor, at: Any) -> None:
+    def fail(province: str, by: Actor, at: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(hooks.on_gate_changed, "_answerers", [fail])
@@ -148,10 +148,10 @@ def test_accents_and_capitals_name_the_same_market(by: MakeBy) -> None:
         MarketPolicyFactory.create(province="QC", market="MÖNTREAL")
 
 
-def at_once(*actions: Callable[[], Any]) -> list[Any]:
+def at_once(*actions: Callable[[], object]) -> list[Any]:
     """Run the actions in threads that start together; an exception is an outcome too."""
     gate = threading.Barrier(len(actions))
-    outcomes: list[Any] = [None] * len(actions)
+    outcomes: list[object] = [None] * len(actions)
 
     def run(number: int) -> None:
         gate.wait()
@@ -217,7 +217,7 @@ def test_of_many_who_expect_the_same_version_one_succeeds(by: MakeBy) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_no_change_is_lost_between_many(by: MakeBy) -> None:
     manager = by("MANAGER")
-    changes: list[dict[str, Any]] = [
+    changes: list[dict[str, object]] = [
         {"timezone": "America/Toronto"},
         {"rules": {"min_lead_score_to_contact": 0.1}},
         {"rules": {"skip_holidays": False}},

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.utils import timezone
+from playwright.sync_api import Page
+from pytest_django.live_server_helper import LiveServer
 from rest_framework.test import APIClient
 
 from governance.models import Absence, ApiToken, User
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_three_people_are_marked_away_in_one_go(
-    page: Any, live_server: Any, person: Callable[..., User]
+    page: Page, live_server: LiveServer, person: Callable[..., User]
 ) -> None:
     assert not person("MANAGER", "mona").is_superuser
     for name in ("amara", "ben", "chloe", "dan"):
@@ -35,19 +36,19 @@ def test_three_people_are_marked_away_in_one_go(
     page.fill("textarea[name=reason]", "training")
     look(page, "away")
     page.click("#apply")
-    page.get_by_text("3 people marked away.").wait_for()
+    page.get_by_text("3 people marked as off.").wait_for()
     look(page, "away-done")
     away = Absence.objects.values_list("user__username", "reason", "marked_by")
     assert sorted(away) == [(name, "training", "mona") for name in ("amara", "ben", "chloe")]
 
 
-def confirm(page: Any) -> None:
+def confirm(page: Page) -> None:
     page.fill("#id_confirm_proof", PASSWORD)
     page.keyboard.press("Enter")
 
 
 def test_a_token_is_issued_seen_once_used_and_revoked(
-    page: Any, live_server: Any, person: Callable[..., User]
+    page: Page, live_server: LiveServer, person: Callable[..., User]
 ) -> None:
     assert not person("MANAGER", "mona").is_superuser
     dialer = person("SERVICE", "dialer")

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import FieldDoesNotExist
-from django.db import connection, connections, transaction
+from django.db import IntegrityError, connection, connections, transaction
 from django.db.models import BigIntegerField, DateField, DateTimeField
 from django.db.models.sql.compiler import SQLCompiler
 from django.test.utils import CaptureQueriesContext
 
 from governance.accounts.querysets import tokens_of
 from governance.core import compiled
-from governance.core.compiled import CompiledQuery, Listed, Param, update_rows
+from governance.core.compiled import CompiledQuery, Listed, Param, insert_rows, update_rows
 from governance.models import ApiToken, Closure, HeimdallPolicy, KpiEvent, MarketPolicy, Suppression, User
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
@@ -59,7 +59,7 @@ def test_rows_come_as_instances_with_their_relations_and_the_sql_is_worked_out_o
 
 
 @CompiledQuery
-def long_series() -> Any:
+def long_series() -> object:
     since = Param("since", DateTimeField())
     rows = KpiEvent.objects.filter(metric=Param("metric"), created_at__gte=since).order_by("id")
     return rows.values_list("metric", "value", "detail", "created_at")[:2]
@@ -81,7 +81,7 @@ HOUR = timedelta(hours=1)
 
 
 @CompiledQuery
-def of_points() -> Any:
+def of_points() -> object:
     rows = Suppression.objects.filter(point_digest__any_of=Listed("digests")).order_by("id")
     return rows.values_list("point_digest", flat=True)
 
@@ -95,7 +95,7 @@ def test_a_list_of_any_length_is_one_parameter(digests: list[str]) -> None:
 
 
 @CompiledQuery
-def closed_between() -> Any:
+def closed_between() -> object:
     days = (Param("since", DateField()), Param("until", DateField()))
     return Closure.objects.filter(date__range=days, pk__any_of=Listed("ids")).order_by("date")
 
@@ -117,7 +117,7 @@ def test_a_lookup_that_changes_its_text_is_refused_where_it_would_ask_for_the_sl
 
 
 @CompiledQuery
-def by_id() -> Any:
+def by_id() -> object:
     return Closure.objects.filter(pk=Param("id", BigIntegerField()))
 
 
@@ -198,3 +198,45 @@ def test_no_rows_need_no_statement_and_an_unknown_field_is_an_error() -> None:
     assert len(written) == 0
     with pytest.raises(FieldDoesNotExist):
         update_rows([MarketPolicy()], ["no_such_field"])
+
+
+def test_rows_are_inserted_as_bulk_create_inserts_them_and_get_their_ids(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def events(metric: str) -> list[KpiEvent]:
+        return [
+            KpiEvent(
+                domain="IT'S %s",
+                metric=metric,
+                success=(None, True, False)[number % 3],
+                created_at=NOW,
+                value=Decimal(number) / 8 if number % 2 else None,
+                detail={"ü": [number, None]},
+            )
+            for number in range(7)
+        ]
+
+    KpiEvent.objects.bulk_create(events("as ever"))
+    monkeypatch.setattr(compiled, "MOST_PARAMETERS", 40)  # several statements
+    made = events("compiled")
+    insert_rows(made)
+
+    def stored(metric: str) -> list[Any]:
+        rows = KpiEvent.objects.filter(metric=metric).order_by("id").values()
+        return [{name: value for name, value in row.items() if name not in ("id", "metric")} for row in rows]
+
+    assert stored("compiled") == stored("as ever")
+    assert [row.pk for row in made] == list(
+        KpiEvent.objects.filter(metric="compiled").order_by("id").values_list("pk", flat=True)
+    )
+    with CaptureQueriesContext(connection) as written:
+        made[0].refresh_from_db()
+        insert_rows([])
+    assert len(written) == 1
+
+
+def test_a_row_with_a_key_of_its_own_keeps_it_and_a_constraint_still_holds() -> None:
+    insert_rows([Closure(id=4_000_000, name="x", date=date(2026, 1, 2), closed=True)])
+    assert Closure.objects.get(pk=4_000_000).name == "x"
+    with pytest.raises(IntegrityError), transaction.atomic():
+        insert_rows([Closure(id=4_000_000, name="y", date=date(2026, 1, 3), closed=True)])

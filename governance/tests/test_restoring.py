@@ -35,7 +35,7 @@ def mona(client: Client, person: Callable[..., User]) -> Client:
 @pytest.fixture
 def changed(by: Callable[..., Actor]) -> MarketPolicy:
     """Quebec's policy after somebody put its hours into the night."""
-    rules: dict[str, Any] = {"contact_windows_local": NIGHTS}
+    rules: dict[str, object] = {"contact_windows_local": NIGHTS}
     return upsert_policy(QUEBEC, by=by(Role.MANAGER, "otto"), at=AT, rules=rules, reason="Trying something")
 
 

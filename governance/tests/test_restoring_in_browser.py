@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from playwright.sync_api import Page
+from pytest_django.live_server_helper import LiveServer
 
 from governance.core.places import Place
 from governance.market.models import MarketPolicy
@@ -20,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_manager_finds_who_changed_quebecs_hours_and_restores_them(
-    page: Any, live_server: Any, person: Callable[..., User], by: Any, complaints: list[str]
+    page: Page, live_server: LiveServer, person: Callable[..., User], by: Any, complaints: list[str]
 ) -> None:
     person("MANAGER", "mona")
     before = MarketPolicy.objects.get(province="QC", market="ALL")

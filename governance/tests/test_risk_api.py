@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
 from governance.risk.models import RiskEvent, RiskPolicy, RiskReservation
@@ -81,7 +82,7 @@ def test_a_denial_is_an_answer_and_says_why(api: Api) -> None:
     assert (body["code"], body["message"]) == (
         "max_daily_loss",
         "Denied: WHOLESALE may lose 20,000.00 CAD a day, 0.00 are lost or open, and 20,000.01 more "
-        "do not fit.",
+        "would exceed the cap.",
     )
     assert RiskEvent.objects.get().kind == "DENIED"
 
@@ -141,7 +142,7 @@ def test_a_call_carries_its_correlation_id_to_every_row(api: Api) -> None:
     ],
     ids=str,
 )
-def test_nonsense_names_its_field_and_keeps_nothing(api: Api, given: dict[str, Any], field: str) -> None:
+def test_nonsense_names_its_field_and_keeps_nothing(api: Api, given: dict[str, object], field: str) -> None:
     answer = api("SERVICE").post(f"{BASE}/check-and-reserve", given, format="json")
     assert (answer.status_code, field in answer.json()["errors"]) == (400, True), answer.json()
     assert not RiskEvent.objects.exists()
@@ -175,7 +176,7 @@ def test_releasing_answers_the_reservation_and_again_the_same(api: Api) -> None:
 
 @pytest.mark.parametrize("what", ["settle", "release"])
 @pytest.mark.parametrize("number", [0, -1, "x", None, 2**63, "٣", True, 1.5])
-def test_a_number_that_is_none_is_a_field_error(api: Api, what: str, number: Any) -> None:
+def test_a_number_that_is_none_is_a_field_error(api: Api, what: str, number: object) -> None:
     answer = api("CLOSER").post(
         f"{BASE}/{what}",
         {"reservation_id": number, "realized_loss": 0} if what == "settle" else {"reservation_id": number},
@@ -302,7 +303,7 @@ def test_a_filter_that_is_none_is_refused(api: Api, query: str) -> None:
     ("path", "most"), [("policies", 3), ("snapshot", 6), ("ledger/today", 6), ("events", 3)]
 )
 def test_reading_costs_the_same_however_much_there_is(
-    api: Api, path: str, most: int, django_assert_max_num_queries: Any
+    api: Api, path: str, most: int, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     for number in range(20):
         cap(f"ENGINE_{number}")
@@ -312,7 +313,9 @@ def test_reading_costs_the_same_however_much_there_is(
         assert client.get(f"{BASE}/{path}").status_code == 200
 
 
-def test_what_reserving_over_rest_costs(api: Api, django_assert_max_num_queries: Any) -> None:
+def test_what_reserving_over_rest_costs(
+    api: Api, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
     client = api("SERVICE")
     post(client, "check-and-reserve", engine="WHOLESALE", amount=1)
     with django_assert_max_num_queries(1 + 12):

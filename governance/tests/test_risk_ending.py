@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
@@ -26,7 +27,7 @@ BEFORE_MIDNIGHT = datetime(2026, 11, 24, 23, 59, tzinfo=UTC)
 AFTER = BEFORE_MIDNIGHT + 2 * timedelta(minutes=1)
 
 
-def settled(number: int, loss: Any, at: datetime = NOW) -> bool:
+def settled(number: int, loss: object, at: datetime = NOW) -> bool:
     """Settle, and say whether it had ended already."""
     return settle(number, cad(loss), by=ANYBODY, at=at).already_ended
 
@@ -106,7 +107,7 @@ def test_what_ended_one_way_does_not_end_another(first: str) -> None:
     number = reserved(100)
     if first == "settle":
         settled(number, 5)
-        attempts: list[Callable[[], Any]] = [
+        attempts: list[Callable[[], object]] = [
             lambda: settled(number, 6),
             lambda: release(number, by=ANYBODY, at=NOW),
         ]
@@ -228,7 +229,7 @@ def test_whatever_statement_fails_nothing_is_half_done(what: str) -> None:
 # --- its price ----------------------------------------------------------------------------------------------
 
 
-def test_what_an_end_costs(django_assert_num_queries: Any) -> None:
+def test_what_an_end_costs(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     first, second = reserved(100), reserved(100)
     savepoint = 2
     with django_assert_num_queries(7 + savepoint):  # read, lock, read again, and a statement for each table

@@ -37,7 +37,7 @@ def scopes(mine: dict[str, Any] | None = None, over_all: dict[str, Any] | None =
     return Scope(ENGINE, **plain | (mine or {})), Scope(GLOBAL, **plain | (over_all or {}))
 
 
-def caps(loss: int = 0, exposure: int = 0, open_risk: int = 0, actions: int = 0) -> dict[str, Any]:
+def caps(loss: int = 0, exposure: int = 0, open_risk: int = 0, actions: int = 0) -> dict[str, object]:
     return {"caps": Caps(cad(loss), cad(exposure), cad(open_risk), actions)}
 
 
@@ -70,7 +70,7 @@ OFF, NONE = {"enabled": False}, {"caps": None, "enabled": False}
     ],
 )
 def test_what_is_denied_and_why(
-    mine: dict[str, Any], over_all: dict[str, Any], throttle: Throttle | None, denial: Denial | None
+    mine: dict[str, object], over_all: dict[str, object], throttle: Throttle | None, denial: Denial | None
 ) -> None:
     plan = plan_reservation(cad(100), scopes(mine, over_all), throttle)
     assert plan.denial == denial

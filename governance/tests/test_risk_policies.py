@@ -20,7 +20,7 @@ MakeBy = Callable[..., Actor]
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
-def upsert(engine: str = "WHOLESALE", expected: int | None = None, **changes: Any) -> RiskPolicy:
+def upsert(engine: str = "WHOLESALE", expected: int | None = None, **changes: object) -> RiskPolicy:
     return upsert_policy(engine, changes, by=ANYBODY, at=NOW, reason="why", expected_version=expected)
 
 

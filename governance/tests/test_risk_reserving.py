@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 from django.db.models import F, Model, Value
+from pytest_django import DjangoAssertNumQueries
 
 from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid, Unavailable
@@ -174,7 +175,7 @@ def test_a_denial_is_kept_with_what_decided_it_and_counts_nowhere() -> None:
     assert not RiskReservation.objects.exists()
     assert not RiskLedgerDay.objects.exists()
     assert answer.message == (
-        "Denied: WHOLESALE may have 50.00 CAD open, 0.00 are open, and 100.00 more do not fit."
+        "Denied: WHOLESALE may have 50.00 CAD open, 0.00 are open, and 100.00 more would exceed the cap."
     )
 
 
@@ -338,7 +339,7 @@ def test_the_database_itself_refuses_what_exceeds_a_cap(model: type[Model], colu
     ],
     ids=str,
 )
-def test_the_database_itself_refuses_a_reservation_that_cannot_be(wrong: dict[str, Any]) -> None:
+def test_the_database_itself_refuses_a_reservation_that_cannot_be(wrong: dict[str, object]) -> None:
     number = reserved(100)
     with pytest.raises(IntegrityError), transaction.atomic():
         RiskReservation.objects.filter(pk=number).update(**wrong)
@@ -360,7 +361,7 @@ def test_a_fraction_of_a_cent_never_reaches_the_database() -> None:
     ],
     ids=str,
 )
-def test_what_was_decided_is_not_written_once_it_no_longer_fits(scope: str, caps: dict[str, Any]) -> None:
+def test_what_was_decided_is_not_written_once_it_no_longer_fits(scope: str, caps: dict[str, object]) -> None:
     """As it would be without the lock of the engine's row: each update asks again."""
     for engine in ("GLOBAL", "WHOLESALE"):
         cap(engine, **(caps if engine == scope else {}))
@@ -381,7 +382,7 @@ def test_what_was_decided_is_not_written_once_it_no_longer_fits(scope: str, caps
 # --- its price ----------------------------------------------------------------------------------------------
 
 
-def test_what_a_reservation_and_a_denial_cost(django_assert_num_queries: Any) -> None:
+def test_what_a_reservation_and_a_denial_cost(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     reserve(1)
     savepoint = 2
     with django_assert_num_queries(7 + savepoint):  # lock, policies, ledger, and a statement for each table

@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
+from playwright.sync_api import Page
+from pytest_django.live_server_helper import LiveServer
 
 from governance.market.models import MarketPolicy, ScheduledChange
 from governance.models import User
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SHOTS = os.environ.get("VALHALLA_SHOTS", "")
 
 
-def look(page: Any, name: str) -> None:
+def look(page: Page, name: str) -> None:
     page.wait_for_load_state("networkidle")
     if not SHOTS:
         return
@@ -31,7 +32,7 @@ def look(page: Any, name: str) -> None:
 
 
 def test_a_change_is_scheduled_listed_and_cancelled(
-    page: Any, live_server: Any, person: Callable[..., User]
+    page: Page, live_server: LiveServer, person: Callable[..., User]
 ) -> None:
     person("MANAGER", "mona")
     page.goto(f"{live_server.url}/admin/")

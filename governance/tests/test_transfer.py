@@ -95,7 +95,8 @@ def test_an_import_ends_no_stop_and_says_at_the_cell_what_is_wrong(manager: Clie
     )  # fmt: skip
     assert counts(shown) == (0, 0, 0, 5)
     page = html.unescape(shown.content.decode())
-    for said in ("An import lifts no stop", "“12” is not a phone number", "does not reach such a point",
+    for said in ("An import cannot end a suppression", "“12” is not a phone number",
+                 "does not fit this kind of contact point",
                  "import_do_not_call", "Write SMS, CALL or EMAIL", "Enter one of OPT_OUT"):  # fmt: skip
         assert said in page, said
     assert not Suppression.objects.exists()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
 from governance.kpi.models import KpiEvent
@@ -112,7 +113,7 @@ def test_the_state_says_what_was_found(api: Api) -> None:
         "p_value": state.p_value, "dispersion": 1.0, "smallest_drop": state.smallest_drop,
         "power": found["power"], "starts_at": "2026-08-31T04:00:00Z", "arms_on": None,
         "last_checked": "2026-09-25T10:00:00Z", "last_triggered": "2026-09-25T10:00:00Z",
-        "note": "It fired on 25 September 2026 and waits for a manager to release it.",
+        "note": "It fired on 25 September 2026; a manager must reset the alert.",
         "samples": {
             "baseline": {
                 "since": "2026-08-31", "until": "2026-09-19", "days": 20, "events": 400, "figure": 0.9,
@@ -230,7 +231,9 @@ def known(client: APIClient) -> APIClient:
     return client
 
 
-def test_lists_cost_the_same_however_many_there_are(api: Api, django_assert_num_queries: Any) -> None:
+def test_lists_cost_the_same_however_many_there_are(
+    api: Api, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     client = known(api("AUDITOR"))
     with django_assert_num_queries(2):  # the token with its user, the policies
         client.get(f"{BASE}/policies")
@@ -238,7 +241,9 @@ def test_lists_cost_the_same_however_many_there_are(api: Api, django_assert_num_
         client.get(f"{BASE}/state")
 
 
-def test_a_look_at_a_rate_reads_its_events_twice_at_most(api: Api, django_assert_num_queries: Any) -> None:
+def test_a_look_at_a_rate_reads_its_events_twice_at_most(
+    api: Api, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     """Again it reads the newest days alone: the baseline is kept."""
     watch()
     day = happen_daily(SLA, [(18, 2)] * 60)
@@ -249,7 +254,7 @@ def test_a_look_at_a_rate_reads_its_events_twice_at_most(api: Api, django_assert
         assert post(client, "evaluate", **NAMED).status_code == 200
 
 
-def test_a_look_at_a_volume(api: Api, django_assert_num_queries: Any) -> None:
+def test_a_look_at_a_volume(api: Api, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     watch(LADDERS)
     day = happen_daily(LADDERS, weekly(20) * 8)
     look_on(day, LADDERS)

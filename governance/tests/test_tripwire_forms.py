@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from django.test import Client
@@ -26,7 +25,7 @@ def desk(person: Callable[..., User]) -> Callable[[str], Client]:
     return sign_in
 
 
-def typed(policy: RegressionPolicy, **changes: Any) -> dict[str, Any]:
+def typed(policy: RegressionPolicy, **changes: object) -> dict[str, object]:
     said = {name: getattr(policy, name) for name in POLICY_FIELDS if name != "enabled"}
     return {**said, "enabled": "on", "change_reason": "", "seen_version": policy.version, **changes}
 
@@ -36,8 +35,8 @@ def test_a_tripwire_is_said_in_words_as_it_is_typed(desk: Callable[[str], Client
     address = reverse("admin:governance_regressionpolicy_change", args=[policy.pk])
     client = desk("MANAGER")
     page = client.get(address).content.decode()
-    assert "Watched is the share of successes of “Follow-ups within 2 hours”." in page
-    assert "WHOLESALE is held back until a manager releases it" in page
+    assert "It monitors the success rate of “Follow-ups within 2 hours”." in page
+    assert "WHOLESALE is held back until a manager resets the alert" in page
     said = typed(policy, action="KILL_SWITCH", max_drop_fraction="0.35", _draw="1")
     page = client.post(address, said).content.decode()
     assert "If it falls by 35" in page

@@ -637,7 +637,7 @@ def test_other_windows_set_the_start_mark_and_nothing_else_does(by: MakeBy) -> N
         ({"max_false_alarm": Decimal("0.06")}, "max_false_alarm"),
     ],
 )
-def test_what_a_policy_cannot_be(changes: dict[str, Any], field: str, by: MakeBy) -> None:
+def test_what_a_policy_cannot_be(changes: dict[str, object], field: str, by: MakeBy) -> None:
     with pytest.raises(Invalid) as wrong:
         upsert_policy(*SLA, changes, by=by("MANAGER"), at=six(MONDAY))
     assert list(wrong.value.errors) == [field]

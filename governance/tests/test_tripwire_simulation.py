@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from io import StringIO
-from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -95,7 +94,7 @@ def test_a_share_and_a_day_are_told_with_their_interval() -> None:
 
 
 def test_the_command_prints_a_row_for_each_stream_and_drop() -> None:
-    def lines(**options: Any) -> list[str]:
+    def lines(**options: object) -> list[str]:
         printed = StringIO()
         call_command("simulate_tripwire", measure="VOLUME", runs=2, stdout=printed, **options)
         return [line for line in printed.getvalue().splitlines() if "%" in line and "to" in line][1:]

@@ -70,7 +70,7 @@ class Total(Mean):
 
 
 @pytest.fixture
-def total(monkeypatch: pytest.MonkeyPatch) -> Any:
+def total(monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.setitem(STATISTICS, "TOTAL", Total())
     return "TOTAL"
 

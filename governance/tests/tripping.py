@@ -31,7 +31,7 @@ def six(day: date) -> datetime:
 
 
 def happen(
-    name: tuple[str, str], day: date, good: int = 0, bad: int = 0, at: datetime | None = None, **other: Any
+    name: tuple[str, str], day: date, good: int = 0, bad: int = 0, at: datetime | None = None, **other: object
 ) -> list[KpiEvent]:
     """Let events happen on a day at noon, good ones and bad ones; without either, one that is neither."""
     domain, metric = name
@@ -68,7 +68,7 @@ def valued(name: tuple[str, str], means: Iterable[float], since: date = MONDAY, 
     return day
 
 
-def watch(name: tuple[str, str] = SLA, since: date = MONDAY, **policy: Any) -> RegressionState:
+def watch(name: tuple[str, str] = SLA, since: date = MONDAY, **policy: object) -> RegressionState:
     """Have a seeded tripwire alone watch from a day on, its policy with these values."""
     state = RegressionState.objects.get(policy__domain=name[0], policy__metric=name[1])
     type(state.policy).objects.exclude(pk=state.policy_id).update(enabled=False)

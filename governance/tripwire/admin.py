@@ -45,7 +45,7 @@ STANDING = on_board(
     (
         "standing",
         gettext_lazy("watching, or triggered"),
-        lambda rows, at: rows.standing(),  # type: ignore[attr-defined]  # states'
+        lambda rows, at: rows.standing(),
     ),
 )
 
@@ -92,7 +92,7 @@ class RegressionStateAdmin(ReadOnlyAdmin):
     smallest_told = as_share("smallest_drop", gettext_lazy("smallest detectable drop"), 0)
 
     def changeform_view(
-        self, request: HttpRequest, object_id: Any = None, form_url: str = "", extra_context: Any = None
+        self, request: HttpRequest, object_id: Any = None, form_url: str = "", extra_context: object = None
     ) -> HttpResponse:
         if not self.has_view_permission(request) or object_id is None:
             raise PermissionDenied
@@ -171,7 +171,7 @@ class RegressionFiringAdmin(ReadOnlyAdmin):
     drop_told = column(gettext_lazy("drop"), lambda firing: percent(firing.seen.get("drop") or 0, 0))
 
     def changeform_view(
-        self, request: HttpRequest, object_id: Any = None, form_url: str = "", extra_context: Any = None
+        self, request: HttpRequest, object_id: Any = None, form_url: str = "", extra_context: object = None
     ) -> HttpResponse:
         if not self.has_view_permission(request) or object_id is None or request.method == "POST":
             raise PermissionDenied
@@ -221,7 +221,7 @@ class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
                 ),
             },
         ),
-        (gettext_lazy("What it does"), {"fields": ("action", "engine", "meaning")}),
+        (gettext_lazy("Action"), {"fields": ("action", "engine", "meaning")}),
         *WHY_AND_VERSION,
     )
 

@@ -99,7 +99,7 @@ class _Drawing:
     """Days at equal distances: days without events are left out."""
 
     def __init__(
-        self, seen: dict[str, Any], before: Sequence[Sequence[Any]], after: Sequence[Sequence[Any]]
+        self, seen: dict[str, Any], before: Sequence[Sequence[Any]], after: Sequence[Sequence[object]]
     ) -> None:
         self.statistic = STATISTICS[seen["measure"]]
         self.seen, self.points, self.n_before = seen, [*before, *after], len(before)

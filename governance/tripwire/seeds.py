@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from governance.core.seeding import SEED, GetModel, plant, uproot
 
@@ -25,7 +24,7 @@ _TRIPWIRES = (
 )
 
 
-def _rows() -> list[dict[str, Any]]:
+def _rows() -> list[dict[str, object]]:
     return [
         {
             "domain": domain, "metric": metric, "engine": engine, "measure": measure, "window_events": 50,

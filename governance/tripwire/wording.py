@@ -46,18 +46,18 @@ def day_of(at: datetime) -> str:
 def odds(p: float) -> str:
     """Return the probability under chance for display."""
     if p * MILLION < 1:
-        return _("less than once in a million looks")
+        return _("less than once in a million checks")
     times = 1 / p
     if times < 20:
-        return _("about once in %(times)s looks") % {"times": number_format(max(1, round(times)))}
+        return _("about once in %(times)s checks") % {"times": number_format(max(1, round(times)))}
     exact = float(f"{times:.2g}")
-    return _("about once in %(times)s looks") % {"times": number_format(exact, 0, force_grouping=True)}
+    return _("about once in %(times)s checks") % {"times": number_format(exact, 0, force_grouping=True)}
 
 
 def policy_in_words(policy: RegressionPolicy) -> list[str]:
     """Return sentences on how a metric is monitored and what happens when it drops."""
     if not policy.enabled:
-        return [_("Switched off: nobody is watching this metric.")]
+        return [_("Switched off: this metric is not monitored.")]
     told = {
         "what": label(policy),
         "drop": percent(float(policy.max_drop_fraction), 0),
@@ -67,12 +67,12 @@ def policy_in_words(policy: RegressionPolicy) -> list[str]:
     acts: dict[str, str] = {
         Action.NOTIFY.value: _("the managers are notified and nothing is stopped."),
         Action.THROTTLE.value: _(
-            "%(engine)s is held back until a manager releases it, and the managers are notified."
+            "%(engine)s is held back until a manager resets the alert, and the managers are notified."
         ),
         Action.KILL_SWITCH.value: _("the kill switch is engaged: nothing runs until a manager releases it."),
     }
     fires = _(
-        "If it falls by %(drop)s or more, and chance alone does that with a probability of %(alarm)s at most,"
+        "If it falls by %(drop)s or more, and chance alone does that with a probability of at most %(alarm)s,"
     )
     return [
         str(statistic.watched) % told if statistic else "",
@@ -137,13 +137,13 @@ def chance(p: float | None) -> str:
 def done(firing: RegressionFiring) -> str:
     """Return what a firing did."""
     if firing.action == Action.THROTTLE:
-        return _("Reservations of %(engine)s are denied until a manager releases the tripwire.") % {
+        return _("Reservations of %(engine)s are denied until a manager resets the alert.") % {
             "engine": firing.engine
         }
     if firing.action == Action.KILL_SWITCH:
         return _(
-            "The kill switch was engaged: nothing runs until a manager releases it. Releasing the "
-            "tripwire does not release the kill switch."
+            "The kill switch was engaged: nothing runs until a manager releases it. Resetting the "
+            "alert does not release the kill switch."
         )
     return _("Nothing was stopped: this tripwire only notifies the managers.")
 
@@ -151,16 +151,16 @@ def done(firing: RegressionFiring) -> str:
 def sentences(firing: RegressionFiring) -> list[str]:
     """Return why a tripwire fired and what that means, sentence by sentence: the e-mail to the managers."""
     found = [comparison(firing.seen["measure"], firing.seen), chance(firing.seen["p"]), done(firing)]
-    last = _("Admin shows it under Tripwires: find out what changed, then release it there with a reason.")
+    last = _("Find out what changed, then reset the alert in admin, under Tripwires, with a reason.")
     return [sentence for sentence in (*found, last) if sentence]
 
 
 def note(state: RegressionState) -> str:
     """Return a tripwire's state in a sentence or two."""
     if not state.policy.enabled and not state.triggered:
-        return _("Switched off: nobody is watching this metric.")
+        return _("Switched off: this metric is not monitored.")
     if state.triggered and state.last_triggered:
-        return _("It fired on %(day)s and waits for a manager to release it.") % {
+        return _("It fired on %(day)s; a manager must reset the alert.") % {
             "day": day_of(state.last_triggered)
         }
     if state.verdict == Verdict.LEARNING:

@@ -39,7 +39,7 @@ class ChoiceOf(serializers.ChoiceField):
 class PointsField(MoneyField):
     """Points with two decimal places; blank and null mean no minimum."""
 
-    def run_validation(self, data: Any = serializers.empty) -> Any:
+    def run_validation(self, data: object = serializers.empty) -> object:
         return super().run_validation(None if data == "" else data)
 
 
@@ -84,9 +84,9 @@ class ComputeInput(Input):
     reserve = serializers.BooleanField(default=False)
     dry_run = serializers.BooleanField(default=False)
 
-    comp_details: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    comp_details: Mapping[str, Mapping[str, object]] = MappingProxyType({})
 
-    def validate_comps(self, value: Any) -> tuple[rules.Comp, ...]:
+    def validate_comps(self, value: object) -> tuple[rules.Comp, ...]:
         known, self.comp_details = rules.split_comps(value)
         try:
             province = read_province(self.initial_data.get("province"))
@@ -95,13 +95,13 @@ class ComputeInput(Input):
         today = rules.day_of(timezone.now(), province, rules.RULES_VERSION)
         return rules.read_comps(known, today=today)
 
-    def validate_assumptions(self, value: Any) -> dict[str, str | bool]:
+    def validate_assumptions(self, value: object) -> dict[str, str | bool]:
         return rules.read_assumptions(value)
 
     validate_comps_json = validate_comps
     validate_assumptions_json = validate_assumptions
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+    def validate(self, attrs: dict[str, object]) -> dict[str, object]:
         for name in ("comps", "assumptions"):
             if name in attrs and f"{name}_json" in attrs:
                 raise serializers.ValidationError(
@@ -125,13 +125,13 @@ class OutcomeInput(Input):
     correct = serializers.BooleanField(default=False)
     void = serializers.BooleanField(default=False)
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+    def validate(self, attrs: dict[str, object]) -> dict[str, object]:
         if attrs["void"] and not attrs["correct"]:
             raise serializers.ValidationError({"void": _("Only a correction can take an outcome back.")})
         return attrs
 
 
-def as_policy(policy: OfferPolicy) -> dict[str, Any]:
+def as_policy(policy: OfferPolicy) -> dict[str, object]:
     return {
         "id": policy.pk,
         "province": policy.province,
@@ -174,7 +174,7 @@ def as_computed(computed: Computed, comp_details: Mapping[str, Mapping[str, Any]
     }
 
 
-def as_outcome(row: OfferOutcome) -> dict[str, Any]:
+def as_outcome(row: OfferOutcome) -> dict[str, object]:
     return {
         "id": row.pk,
         "outcome": row.outcome,
@@ -192,7 +192,7 @@ def as_outcome(row: OfferOutcome) -> dict[str, Any]:
     }
 
 
-def as_recorded(recorded: Recorded) -> dict[str, Any]:
+def as_recorded(recorded: Recorded) -> dict[str, object]:
     return {
         "ok": True,
         "evidence_id": recorded.outcome.evidence_id,
@@ -251,8 +251,8 @@ class EvidenceSerializer(serializers.ModelSerializer[OfferEvidence]):
             "created_at",
         )
 
-    def get_comp_details(self, evidence: OfferEvidence) -> dict[str, Any]:
+    def get_comp_details(self, evidence: OfferEvidence) -> dict[str, object]:
         return details_of(evidence)
 
-    def get_outcomes(self, evidence: OfferEvidence) -> list[dict[str, Any]]:
+    def get_outcomes(self, evidence: OfferEvidence) -> list[dict[str, object]]:
         return [as_outcome(row) for row in sorted(evidence.outcomes.all(), key=lambda row: row.pk)]

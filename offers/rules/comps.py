@@ -63,7 +63,7 @@ def _wrong_comp(number: int, key: str, why: object) -> ValidationError:
     )
 
 
-def split_comps(raw: object) -> tuple[object, dict[str, dict[str, Any]]]:
+def split_comps(raw: object) -> tuple[object, dict[str, dict[str, object]]]:
     """Return comparable sales with the known keys, and the additional data of each, by its number.
 
     Such as an address or a link, which evidence must not hold: it is never deleted. Raises ValidationError
@@ -104,7 +104,7 @@ def read_comps(raw: object, *, today: date) -> tuple[Comp, ...]:
     of `months_ago` and `sold_on` (YYYY-MM-DD). Raises ValidationError naming the comp.
     """
     if not isinstance(raw, list | tuple):
-        raise ValidationError(_("Comps are a list of sales."), code="invalid_comps")
+        raise ValidationError(_("Comps must be a list of sales."), code="invalid_comps")
     if len(raw) > COMPS_MAX:
         raise ValidationError(
             _("At most %(most)s comps can be given, not %(given)s.") % {"most": COMPS_MAX, "given": len(raw)},

@@ -56,7 +56,7 @@ def number_text(number: Decimal | None) -> str | None:
     return "0" if text in {"-0", ""} else text
 
 
-def canonical(content: Mapping[str, Any]) -> str:
+def canonical(content: Mapping[str, object]) -> str:
     """Return JSON that is the same for the same content: sorted keys, no spaces, ASCII.
 
     Numbers with decimals are passed as text: a float can be written in more than one way.

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -55,7 +54,7 @@ def compute_offer(
     at: datetime,
     property_type: str = PropertyType.SFR,
     comps: Sequence[rules.Comp] = (),
-    comp_details: Mapping[str, Mapping[str, Any]] | None = None,
+    comp_details: Mapping[str, Mapping[str, object]] | None = None,
     assumptions: Mapping[str, str | bool] | None = None,
     lead_id: str = "",
     recommendation_id: str = "",
@@ -110,7 +109,7 @@ def compute_offer(
 def _write(
     plan: rules.OfferPlan,
     evidence: OfferEvidence,
-    comp_details: Mapping[str, Mapping[str, Any]] | None,
+    comp_details: Mapping[str, Mapping[str, object]] | None,
     judgement: Judgement | None,
     *,
     by: Actor,
@@ -214,7 +213,7 @@ def _refusal(
             + _("The policy asks for %(least)s.") % {"least": least}
         )
     else:
-        message = _("These figures leave no offer, so there is nothing to reserve for.")
+        message = _("These amounts leave no offer, so there is nothing to reserve.")
     return Refused(code, message)
 
 

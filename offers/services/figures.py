@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from django.db.models import Avg, Count, Q
 
@@ -18,7 +17,7 @@ MARKETS = 40  # with the most offers
 State = Offer.State
 
 
-def board_figures(at: datetime) -> dict[str, Any]:
+def board_figures(at: datetime) -> dict[str, object]:
     """Return how many offers were computed in 30 days, and how many were accepted and contracted."""
     since = at - RATES_OVER
     return {
@@ -29,7 +28,7 @@ def board_figures(at: datetime) -> dict[str, Any]:
     }
 
 
-def by_market(since: datetime) -> list[dict[str, Any]]:
+def by_market(since: datetime) -> list[dict[str, object]]:
     """Return the markets with the most offers computed from `since` on, and their outcomes.
 
     `multiplier` is the mean share of the ARV that they were computed with. An offer that fell through was

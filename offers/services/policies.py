@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from django.utils.translation import gettext_lazy
 
@@ -40,7 +39,7 @@ def get_effective_policy(place: Place) -> OfferPolicy | None:
 )
 def upsert_policy(
     place: Place,
-    changes: Mapping[str, Any],
+    changes: Mapping[str, object],
     *,
     by: Actor,
     at: datetime,

@@ -32,12 +32,12 @@ class OfferPolicyFactory(DjangoModelFactory[OfferPolicy]):
     updated_at = AT
 
 
-def switch_on(place: Place = ONTARIO, **changes: Any) -> OfferPolicy:
+def switch_on(place: Place = ONTARIO, **changes: object) -> OfferPolicy:
     """Enable a place's policy, with these changes."""
     return upsert_policy(place, {"enabled": True, **changes}, by=ANYBODY, at=AT)
 
 
-def compute(lead_id: str = "", **changes: Any) -> Computed:
+def compute(lead_id: str = "", **changes: object) -> Computed:
     """Compute SPEC's example in Ontario, by the system, unless told otherwise."""
     given: dict[str, Any] = {
         "place": ONTARIO,

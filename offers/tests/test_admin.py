@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
 from governance.models import User
 from offers.models import OfferEvidence, OfferPolicy
@@ -153,7 +154,7 @@ def test_no_example_is_made_of_what_cannot_be_used(sign_in: Callable[[str], Clie
     policy = OfferPolicy.objects.get(province="ON")
     said = {**form(policy), "max_arv_multiplier": wrong, "_draw": "1"}
     page = sign_in("MANAGER").post(url(policy), said).content.decode()
-    assert "First correct the figures" in page
+    assert "First correct the marked amounts" in page
     assert "we offer" not in page
 
 
@@ -172,7 +173,7 @@ def test_many_policies_are_switched_on_with_a_reason(sign_in: Callable[[str], Cl
 
 
 def test_the_list_opens_in_few_queries(
-    sign_in: Callable[[str], Client], django_assert_max_num_queries: Any
+    sign_in: Callable[[str], Client], django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     client = sign_in("MANAGER")
     with django_assert_max_num_queries(10):

@@ -1,13 +1,13 @@
-"""A manager switches a market's offers on in a real Chromium, with the example before her eyes."""
+"""A manager switches a market's offers on in a real Chromium, with the example in view."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
+from pytest_django.live_server_helper import LiveServer
 
 from governance.models import User
 from offers.models import OfferPolicy
@@ -16,7 +16,9 @@ from valhalla.testing import PASSWORD
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_an_offer_policy_is_switched_on(page: Page, live_server: Any, person: Callable[..., User]) -> None:
+def test_an_offer_policy_is_switched_on(
+    page: Page, live_server: LiveServer, person: Callable[..., User]
+) -> None:
     person("MANAGER", "mona")
     policy = OfferPolicy.objects.get(province="ON")
     screen = f"{live_server.url}/admin/offers/offerpolicy/{policy.pk}/change/"

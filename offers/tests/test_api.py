@@ -68,7 +68,7 @@ def test_comps_and_assumptions_as_json_text_or_as_json(api: Api) -> None:
     ]
     assumptions = {"subject_sqft": 1500, "vacant": True}
     client = api("CLOSER")
-    bodies: list[dict[str, Any]] = [
+    bodies: list[dict[str, object]] = [
         {"comps": comps, "assumptions": assumptions},
         {"comps_json": json.dumps(comps), "assumptions_json": json.dumps(assumptions)},
         {"comps": json.dumps(comps), "assumptions_json": assumptions},
@@ -288,7 +288,7 @@ def test_a_page_of_evidence_needs_the_same_queries_for_few_and_many(api: Api) ->
 
 # --- bad input ---------------------------------------------------------------------------------------------
 
-BAD_COMPUTE: dict[str, tuple[dict[str, Any], str]] = {
+BAD_COMPUTE: dict[str, tuple[dict[str, object], str]] = {
     "unknown province": ({"province": "ZZ"}, "province"),
     "a label of 41 characters": ({"market": "x" * 41}, "market"),
     "NUL in the market": ({"market": "a\x00b"}, "market"),
@@ -390,7 +390,7 @@ def test_bad_numbers_in_the_query_string_are_named(query: str, api: Api) -> None
     ],
 )
 def test_bad_input_to_upsert_is_named_and_changes_nothing(
-    change: dict[str, Any], field: str, api: Api
+    change: dict[str, object], field: str, api: Api
 ) -> None:
     answer = post(api("MANAGER"), "policies/upsert", {"province": "ON", "enabled": True, **change})
     assert (answer.status_code, set(answer.json()["errors"])) == (400, {field}), answer.content
@@ -409,7 +409,9 @@ def test_bad_input_to_upsert_is_named_and_changes_nothing(
         ({"outcome": "ACCEPTED", "price": 1}, "price"),
     ],
 )
-def test_bad_input_to_outcome_is_named_and_stores_nothing(body: dict[str, Any], field: str, api: Api) -> None:
+def test_bad_input_to_outcome_is_named_and_stores_nothing(
+    body: dict[str, object], field: str, api: Api
+) -> None:
     switch_on()
     number = kept("L-1")
     answer = post(api("CLOSER"), f"{number}/outcome", body)
@@ -428,7 +430,7 @@ ACCESS = {
     "compute": ("CLOSER", "MANAGER", "SERVICE"),
     "{number}/outcome": ("CLOSER", "MANAGER", "SERVICE"),
 }
-BODIES: dict[str, dict[str, Any]] = {
+BODIES: dict[str, dict[str, object]] = {
     "policies/upsert": {"province": "BC"},
     "compute": EXAMPLE,
     "{number}/outcome": {"outcome": "ACCEPTED"},

@@ -94,7 +94,7 @@ def test_the_list_of_evidence_filters_and_shows_local_days() -> None:
         ({"vacant": True}, "yes"),
     ],
 )
-def test_what_is_no_amount_is_shown_as_it_was_written(kept: dict[str, Any], told: str) -> None:
+def test_what_is_no_amount_is_shown_as_it_was_written(kept: dict[str, object], told: str) -> None:
     assert f"{told}<" in str(facts(kept, {}, quantities={"price"}))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -45,7 +44,7 @@ def recommended(confidence: str = "0.95", domain: str = OFFER, subject: str = ""
     return str(recommend(domain, Decimal(confidence), by=ANYBODY, at=AT, subject=subject)[0].pk)
 
 
-def reason_of(lead_id: str = "L-1", **given: Any) -> str:
+def reason_of(lead_id: str = "L-1", **given: object) -> str:
     before = OfferEvidence.objects.count(), KpiEvent.objects.count()
     with pytest.raises(Refused) as refusal:
         compute(lead_id, **given)

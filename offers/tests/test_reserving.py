@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
 from governance.core.actors import Actor
@@ -155,7 +156,7 @@ def test_the_offers_of_other_leads_keep_their_reservations() -> None:
     ],
 )
 def test_an_outcome_ends_the_reservation_where_it_ends_the_offer(
-    names: list[str], expected: tuple[str, Any, str]
+    names: list[str], expected: tuple[str, object, str]
 ) -> None:
     offer = kept("L-1", reserve=True)
     for name in names:
@@ -167,7 +168,7 @@ def test_an_outcome_ends_the_reservation_where_it_ends_the_offer(
 @pytest.mark.parametrize(
     ("earned", "lost"), [(10_000, 0), (12_000, 0), (9_000, 1_000), (0, 10_000), ("9999.99", "0.01")]
 )
-def test_an_assignment_settles_what_its_fee_fell_short_of(earned: Any, lost: Any) -> None:
+def test_an_assignment_settles_what_its_fee_fell_short_of(earned: object, lost: object) -> None:
     offer = kept("L-1", reserve=True)
     outcome(offer, "CONTRACTED")
     outcome(offer, "ASSIGNED", fee_earned=cad(earned), **ASSIGNED)
@@ -280,7 +281,7 @@ def test_in_any_order_of_events_only_live_offers_hold_risk(chance: random.Random
     settled = kept("L-10", reserve=True)  # a lead of its own: chance alone seldom takes one to its end
     outcome(settled, "CONTRACTED")
     outcome(settled, "ASSIGNED", fee_earned=cad(9_000), **ASSIGNED)
-    for _step in range(300):
+    for _step in range(200):
         at += chance.choice([timedelta(minutes=1), timedelta(minutes=1), timedelta(hours=5)])
         what = chance.choice(["compute", "compute", "outcome", "outcome", "outcome", "correct", "expire"])
         try:
@@ -364,7 +365,7 @@ def test_over_rest_a_denial_is_a_problem_that_may_be_tried_again_under_its_key(a
     assert OfferEvidence.objects.count() == 1
 
 
-def test_what_reserving_adds_to_a_computation(django_assert_max_num_queries: Any) -> None:
+def test_what_reserving_adds_to_a_computation(django_assert_max_num_queries: DjangoAssertNumQueries) -> None:
     kept("L-1", reserve=True)  # the day's first also makes the ledger's rows
     plain = 9
     with django_assert_max_num_queries(plain + 9):

@@ -28,7 +28,7 @@ DEFAULTS = rules.Terms(
 )
 
 
-def terms(**changes: Any) -> rules.Terms:
+def terms(**changes: object) -> rules.Terms:
     values = {name: getattr(DEFAULTS, name) for name in DEFAULTS.__slots__}
     return rules.Terms(
         **{
@@ -62,7 +62,7 @@ def terms(**changes: Any) -> rules.Terms:
     ],
 )
 def test_the_highest_offer(
-    arv: str, repairs: str, changes: dict[str, Any], mao: str, offer: str, binding: str
+    arv: str, repairs: str, changes: dict[str, object], mao: str, offer: str, binding: str
 ) -> None:
     got = rules.calculate(Decimal(arv), Decimal(repairs), terms(**changes))
     assert (got.mao, got.recommended_offer, got.binding) == (Decimal(mao), Decimal(offer), binding)
@@ -97,12 +97,12 @@ def test_the_offer_is_exact_to_the_cent_and_never_too_high(
 # --- comparable sales --------------------------------------------------------------------------------------
 
 
-def comp(price: Any = 400_000, **changes: Any) -> dict[str, Any]:
+def comp(price: object = 400_000, **changes: object) -> dict[str, object]:
     known = {"price": price, "sqft": 1500, "distance_miles": 0.2, "sold_on": "2026-09-30"}
     return {key: value for key, value in {**known, **changes}.items() if value is not None}
 
 
-def statistics(*comps: dict[str, Any], size: str | None = "1500") -> dict[str, Any]:
+def statistics(*comps: dict[str, Any], size: str | None = "1500") -> dict[str, object]:
     return rules.comps_statistics(
         rules.read_comps(list(comps), today=TODAY),
         arv=Decimal(450_000),
@@ -136,7 +136,7 @@ def test_five_close_sales_are_an_a() -> None:
     ],
 )
 def test_a_sale_counts_up_to_half_a_mile_six_months_and_a_fifth_of_size(
-    change: dict[str, Any], why: str | None
+    change: dict[str, object], why: str | None
 ) -> None:
     got = statistics(comp(), comp(**change))
     assert got["count"] == (2 if why is None else 1)
@@ -155,7 +155,7 @@ def test_of_three_prices_none_lies_outside_the_fences() -> None:
 
 
 @pytest.mark.parametrize("unknown", [{"sqft": None}, {"distance_miles": None}, {"sold_on": None}])
-def test_what_is_not_known_of_a_sale_keeps_the_grade_from_a_and_b(unknown: dict[str, Any]) -> None:
+def test_what_is_not_known_of_a_sale_keeps_the_grade_from_a_and_b(unknown: dict[str, object]) -> None:
     got = statistics(comp(), comp(), comp(), comp(), comp(**unknown))
     assert (got["count"], got["unverified"], got["grade"]) == (5, [5], "C")
 
@@ -205,7 +205,7 @@ def test_six_months_before(day: str, before: str) -> None:
     assert months_before(date.fromisoformat(day), 6) == date.fromisoformat(before)
 
 
-BAD_COMPS: dict[str, Any] = {
+BAD_COMPS: dict[str, object] = {
     "no list": {"price": 1},
     "no object": [1],
     "no price": [{"sqft": 1500}],
@@ -283,7 +283,7 @@ def test_assumptions_are_numbers_choices_and_short_labels() -> None:
         {f"k{number}": 1 for number in range(31)},
     ],
 )
-def test_other_assumptions_are_refused(given: Any) -> None:
+def test_other_assumptions_are_refused(given: object) -> None:
     with pytest.raises(ValidationError):
         rules.read_assumptions(given)
 

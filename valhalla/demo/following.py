@@ -369,7 +369,7 @@ class Followups:
             return
         how = Completion(outcome="REACHED", next="CALLBACK", next_at=at + timedelta(days=2), happened=True)
         if script == "overridden":
-            how = Completion(outcome="NO_ANSWER", override_reason="She asked for a call after eight")
+            how = Completion(outcome="NO_ANSWER", override_reason="Asked for a call after eight")
         self.complete(task.pk, how, by, at)
 
     # --- jobs, and the last minutes -------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -78,7 +77,7 @@ def set_rules(timeline: Timeline, manager: Actor) -> None:
             closure = Closure(date=on, name=name, closed_from=time(12))
             save_reference(closure, by=manager, at=timeline.days_ago(60), reason="The office closes at noon")
     for province in OFFERS_IN:
-        changes: dict[str, Any] = {"enabled": True}
+        changes: dict[str, object] = {"enabled": True}
         if province == "SK":
             changes |= {"default_fees_buffer": Decimal("3500.00")}
         upsert_offer_policy(

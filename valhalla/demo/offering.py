@@ -132,7 +132,7 @@ class _Offer:
                 figures=Figures(agreed_price=self.agreed),
                 by=self.team.manager,
                 at=at + timedelta(minutes=40),
-                reason="She called back and took it",
+                reason="Called back and accepted",
             )
         self.next_step(at)
 
@@ -149,7 +149,7 @@ class _Offer:
         )
 
 
-def _comp(value: Decimal, size: int, off: float, chance: float, number: int) -> dict[str, Any]:
+def _comp(value: Decimal, size: int, off: float, chance: float, number: int) -> dict[str, object]:
     return {
         "price": str(value * Decimal(str(round(1 + off, 3))) // THOUSAND * THOUSAND),
         "sqft": str(round(size * (1 + off))),

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import InvalidPage
-from django.http import Http404, HttpRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
 from unfold.sites import UnfoldAdminSite
 
@@ -22,13 +22,13 @@ class FoundByTyping(AutocompleteJsonView):
         return term.replace("\0", ""), screen, field, to_field
 
 
-class Site(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
+class Site(UnfoldAdminSite):
     """Lists all models only where a page shows them: the side bar is our own."""
 
-    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+    def each_context(self, request: HttpRequest) -> dict[str, object]:
         request.lists_models_later = True  # type: ignore[attr-defined]  # read below
         try:
-            return super().each_context(request)  # type: ignore[no-any-return]  # untyped
+            return super().each_context(request)
         finally:
             del request.lists_models_later  # type: ignore[attr-defined]  # as above
 
@@ -37,11 +37,11 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
             return SimpleLazyObject(lambda: super(Site, self).get_app_list(request, app_label))
         return super().get_app_list(request, app_label)
 
-    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+    def search(self, request: HttpRequest, extra_context: dict[str, object] | None = None) -> HttpResponse:
         try:
-            return super().search(request, extra_context)  # type: ignore[no-any-return]  # untyped
+            return super().search(request, extra_context)
         except InvalidPage:
             raise Http404 from None
 
-    def autocomplete_view(self, request: HttpRequest) -> HttpResponseBase:
+    def autocomplete_view(self, request: HttpRequest) -> Any:
         return FoundByTyping.as_view(admin_site=self)(request)

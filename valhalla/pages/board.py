@@ -100,7 +100,7 @@ class Section:
     tiles: list[Tile] = field(default_factory=list)
 
 
-def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+def dashboard(request: HttpRequest, context: dict[str, object]) -> dict[str, object]:
     """Fill the admin's first page; called by unfold."""
     board = board_at(timezone.now(), state_of(request), standing_of(request), figures_of(request))
     return context | {"title": _("Operations"), "board": board}
@@ -208,7 +208,7 @@ def _tripwires(standing: Sequence[RegressionState]) -> list[Tile]:
     tiles = [_tripwire(state) for state in standing[:TRIPWIRES]]
     more = len(standing) - len(tiles)
     if more:
-        told = ngettext("%(count)s more watches.", "%(count)s more watch.", more) % {"count": more}
+        told = ngettext("%(count)s more is watching.", "%(count)s more are watching.", more) % {"count": more}
         url = reverse("admin:governance_regressionstate_changelist") + "?board=standing"
         tiles.append(Tile(_("All tripwires"), _number(len(standing)), PLAIN, "", note=told, url=url))
     return tiles
@@ -277,7 +277,7 @@ def _lists(at: datetime) -> Tile:
     if len(rows) > MOST_NAMED:
         codes += " …"
     if days_left(rows[0].list_date, at) < 0:
-        state, note = BAD, _("Calls are held where the list is older than 31 days: %(codes)s")
+        state, note = BAD, _("Calls are blocked where the list is older than 31 days: %(codes)s")
     else:
         state, note = WATCH, _("Import newer lists: %(codes)s")
     return Tile(
@@ -328,8 +328,8 @@ def _unknown_owners(counted: dict[str, Figure]) -> str:
     if not owners:
         return ""
     return ngettext(
-        "%(count)s owner is no active user; everyone is offered these tasks.",
-        "%(count)s owners are no active users; everyone is offered these tasks.",
+        "%(count)s owner is not an active user; everyone is offered these tasks.",
+        "%(count)s owners are not active users; everyone is offered these tasks.",
         owners,
     ) % {"count": _number(owners)}
 
@@ -439,7 +439,7 @@ def _rate(
     )  # fmt: skip
 
 
-def _liquidity(counted: dict[str, Figure]) -> list[dict[str, Any]] | None:
+def _liquidity(counted: dict[str, Figure]) -> list[dict[str, object]] | None:
     """Return each province with its tile, best score, markets and answers; None if never counted."""
     rows = _value(counted, "liquidity")
     if rows is None:

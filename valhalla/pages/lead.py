@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from django.apps import apps
 from django.contrib import admin
@@ -44,10 +43,10 @@ def timeline(lead_id: str) -> list[Happened]:
 def _counted(told: Sequence[Happened]) -> list[Happened]:
     """Return the KPI events of the calls that wrote these rows, without those that count another row."""
     calls = sorted({one.correlation_id for one in told if one.correlation_id})[:MOST_CALLS]
-    hers = ~Q(detail__has_any_keys=[*NAMED, NOT_A_LEADS])
+    of_lead = ~Q(detail__has_any_keys=[*NAMED, NOT_A_LEADS])
     for key, model in NAMED.items():
-        hers |= Q(**{f"detail__{key}__in": sorted({one.pk for one in told if one.model == model})})
-    events = KpiEvent.objects.filter(hers, correlation_id__in=calls).exclude(domain=Domain.NOTIFY)
+        of_lead |= Q(**{f"detail__{key}__in": sorted({one.pk for one in told if one.model == model})})
+    events = KpiEvent.objects.filter(of_lead, correlation_id__in=calls).exclude(domain=Domain.NOTIFY)
     return [
         Happened(
             event.created_at,
@@ -78,7 +77,7 @@ def _address(happened: Happened) -> str:
     return reverse(f"admin:{options.app_label}_{options.model_name}_change", args=[happened.pk])
 
 
-def _shown(told: Sequence[Happened], now: datetime) -> list[dict[str, Any]]:
+def _shown(told: Sequence[Happened], now: datetime) -> list[dict[str, object]]:
     return [{"what": one, "url": _address(one), "is_to_come": one.at > now} for one in told]
 
 

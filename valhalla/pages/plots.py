@@ -86,7 +86,7 @@ def plots(request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "admin/figures.html", context)
 
 
-def _sla(today: date, goal: float | None) -> dict[str, Any] | None:
+def _sla(today: date, goal: float | None) -> dict[str, object] | None:
     """Return each day's share of tasks completed within two allowed hours; None without any."""
     days = list(
         SlaSnapshot.objects.filter(
@@ -136,7 +136,7 @@ def _y(share: float) -> str:
     return f"{TOP + (HEIGHT - TOP - BOTTOM) * (1 - share):.1f}"
 
 
-def _funnel(today: date) -> dict[str, Any] | None:
+def _funnel(today: date) -> dict[str, object] | None:
     """Return how many tasks came due at each step of the ladders; None without any."""
     found = (
         SlaSnapshot.objects.filter(dimension="STEP", day__gte=today - RATES_OVER)
@@ -169,7 +169,7 @@ def _funnel(today: date) -> dict[str, Any] | None:
         "told": told,
         "rows": rows,
         "height": len(rows) * 34,
-        "heads": [_("Step"), _("Tasks"), _("Of the most")],
+        "heads": [_("Step"), _("Tasks"), _("Of the largest")],
         "table": [
             (row["step"], [row["tasks"], percent(tasks / most, 0)])
             for row, (_step, tasks) in zip(rows, steps, strict=True)
@@ -177,7 +177,7 @@ def _funnel(today: date) -> dict[str, Any] | None:
     }
 
 
-def _rates(nodes: Sequence[BuyerLiquidityNode]) -> dict[str, Any] | None:
+def _rates(nodes: Sequence[BuyerLiquidityNode]) -> dict[str, object] | None:
     """Return the response and close rates of the hottest markets over all types; None without any."""
     counts: dict[str, list[int]] = {}
     for node in nodes:
@@ -206,7 +206,7 @@ def _types(nodes: Sequence[BuyerLiquidityNode]) -> list[str]:
     return [kind for kind in PropertyType.values if kind in found]
 
 
-def _heat(nodes: Sequence[BuyerLiquidityNode]) -> list[dict[str, Any]]:
+def _heat(nodes: Sequence[BuyerLiquidityNode]) -> list[dict[str, object]]:
     """Return the hottest markets with a shaded cell for each property type."""
     best = max((node.score_low for node in nodes), default=0) or 1
     by_place: dict[str, dict[str, BuyerLiquidityNode]] = {}
@@ -226,7 +226,7 @@ def _heat(nodes: Sequence[BuyerLiquidityNode]) -> list[dict[str, Any]]:
     ]
 
 
-def _offers(counted: dict[str, Any]) -> dict[str, Any] | None:
+def _offers(counted: dict[str, Any]) -> dict[str, object] | None:
     """Return offers, acceptance and share of the ARV by market; None if there are none."""
     rows = counted["offers_by_market"].value if "offers_by_market" in counted else []
     if not rows:

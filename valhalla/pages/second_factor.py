@@ -1,4 +1,4 @@
-"""The second page of the login, and the page on which somebody enrols their authenticator app."""
+"""The second page of the sign-in, and the page on which somebody enrols their authenticator app."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from governance.accounts.proof import WRONG_CODE, check_code, is_from_applicatio
 from governance.accounts.second_step import (
     OWED,
     PASSED,
+    PENDING_USER,
     Mark,
     device_of,
     has_one,
@@ -66,7 +67,7 @@ def second_page(request: HttpRequest) -> HttpResponse:
             return redirect(f"{reverse('second_factor_new')}?{urlencode({'next': next_page(request)})}")
         request.session.pop(OWED, None)  # it was reset since the password was entered
         return redirect(next_page(request))
-    wrong: Any = ""
+    wrong: object = ""
     status = 200
     if request.method == "POST":
         try:
@@ -87,7 +88,7 @@ def second_page(request: HttpRequest) -> HttpResponse:
     return render(request, "registration/second_factor.html", context, status=status)
 
 
-def _given(request: HttpRequest, user: User) -> tuple[Mark | None, str, Any]:
+def _given(request: HttpRequest, user: User) -> tuple[Mark | None, str, object]:
     """Check the proof; return its session mark if it is right, its kind, and otherwise why it is not."""
     passkey = request.POST.get("passkey", "")
     if passkey:
@@ -115,7 +116,7 @@ def enrol(request: HttpRequest) -> HttpResponse:
         return redirect(f"{reverse('second_factor')}?{urlencode({'next': next_page(request)})}")
     if device_of(user) is not None:
         return redirect("second_factors")
-    context: dict[str, Any] = {
+    context: dict[str, object] = {
         "next": next_page(request),
         "must": is_pending(request) and must_have_one(user),
         "possible": are_possible(request),
@@ -151,12 +152,12 @@ def enrol(request: HttpRequest) -> HttpResponse:
 
 
 def is_pending(request: HttpRequest) -> bool:
-    return getattr(request, "pending_user", None) is not None
+    return PENDING_USER.of(request) is not None
 
 
 def person_of(request: HttpRequest) -> User | None:
     """Return who entered their password, whether or not they still owe a second factor."""
-    user: Any = getattr(request, "pending_user", None) or request.user
+    user: Any = PENDING_USER.of(request) or request.user
     return user if user.is_authenticated else None
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -37,7 +35,7 @@ def sessions(request: HttpRequest) -> HttpResponse:
         text = ngettext("%(count)s session ended.", "%(count)s sessions ended.", ended)
         messages.success(request, text % {"count": ended})
         return redirect("sessions")
-    rows: list[dict[str, Any]] = [
+    rows: list[dict[str, object]] = [
         {
             "row": row,
             "device": device_in_words(row.browser, row.system),

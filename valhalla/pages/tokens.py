@@ -47,7 +47,7 @@ class OwnTokenForm(forms.Form):
     passkey = forms.CharField(strip=False, required=False)
 
 
-def _shown(rows: Iterable[ApiToken]) -> list[dict[str, Any]]:
+def _shown(rows: Iterable[ApiToken]) -> list[dict[str, object]]:
     """Return the tokens for the page, with the parts of the API as the form names them."""
     names = dict(PARTS)
     return [

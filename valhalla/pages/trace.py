@@ -118,7 +118,7 @@ def _link(row: models.Model, request: HttpRequest) -> str:
     return _address(type(row), "change", row.pk, request)
 
 
-def _address(model: type[models.Model], page: str, key: Any, request: HttpRequest) -> str:
+def _address(model: type[models.Model], page: str, key: object, request: HttpRequest) -> str:
     screen = admin.site._registry.get(model)
     if screen is None or not screen.has_view_or_change_permission(request):
         return ""

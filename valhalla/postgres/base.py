@@ -26,7 +26,7 @@ class UtcLoader(TimestamptzLoader):
 class DatabaseWrapper(base.DatabaseWrapper):
     """Checks an open connection before reusing it, without a query to the server."""
 
-    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+    def get_new_connection(self, conn_params: dict[str, object]) -> object:
         connection = super().get_new_connection(conn_params)
         connection.adapters.register_loader("timestamptz", UtcLoader)
         return connection

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django import template
 from django.utils.text import capfirst
 
@@ -13,7 +11,7 @@ register = template.Library()
 
 
 @register.simple_tag
-def crumbs(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def crumbs(parts: list[dict[str, object]]) -> list[dict[str, object]]:
     """Return the breadcrumbs of a page with the side bar's titles instead of those of apps and models."""
     known = places()
     place = next((known[str(part["link"])] for part in parts if str(part.get("link")) in known), None)

@@ -58,7 +58,7 @@ class Authenticator:
         response = {"attestationObject": encoded(stated), "transports": ["internal"]}
         return self._answer(client, response)
 
-    def sign(self, options: dict[str, Any], **changed: Any) -> str:
+    def sign(self, options: dict[str, Any], **changed: object) -> str:
         """Answer navigator.credentials.get(), as JSON; `changed` replaces fields of the response."""
         assert options["userVerification"] == "required"
         self.count += 1

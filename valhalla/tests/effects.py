@@ -51,7 +51,7 @@ def differences(url: str, answered: Answered) -> Differences:
     return found
 
 
-def _column(url: str, statement: str, *values: Any) -> list[Any]:
+def _column(url: str, statement: str, *values: object) -> list[Any]:
     return [row[0] for row in ask(url, statement, *values)]
 
 

@@ -39,8 +39,8 @@ def stopping(point: str) -> Callable[..., tuple[int, str, bool]]:
     return {"naive: remembered last": remember_last, "naive: remembered first": remember_first}[point]
 
 
-def stopped_after(work: Callable[..., Any]) -> Callable[..., NoReturn]:
-    def run(**how: Any) -> NoReturn:
+def stopped_after(work: Callable[..., object]) -> Callable[..., NoReturn]:
+    def run(**how: object) -> NoReturn:
         work(**how)
         stop()
 
@@ -50,7 +50,7 @@ def stopped_after(work: Callable[..., Any]) -> Callable[..., NoReturn]:
 # --- what must not be written -------------------------------------------------------------------------------
 
 
-def remember_last(*, user_id: int, key: str, handle: Handle, **how: Any) -> NoReturn:
+def remember_last(*, user_id: int, key: str, handle: Handle, **how: object) -> NoReturn:
     """Do it, then store the answer: a kill between the two loses the answer of what was done."""
     handle()
     stop()

@@ -36,7 +36,7 @@ class Answered:
     def total(self) -> int:
         return sum(map(len, self.answers.values()))
 
-    def of(self, kind: str, *path: str) -> list[Any]:
+    def of(self, kind: str, *path: str) -> list[object]:
         """One value of each answer of a kind."""
         found: list[Any] = self.answers.get(kind, [])
         for name in path:
@@ -60,7 +60,7 @@ def last_night() -> str:
 
 
 class Client:
-    """One client, who works until `stop` is set and then finishes what she has begun."""
+    """One client, who works until `stop` is set and then finishes what they began."""
 
     def __init__(
         self, number: int, port: int, token: str, stop: threading.Event, seed: str, into: Answered
@@ -80,7 +80,7 @@ class Client:
             number += 1
 
     def follow(self, number: int) -> None:
-        """One lead's way: a ladder, a contact that took place at night, a call of hers, an offer's risk."""
+        """One lead's way: a ladder, a contact that took place at night, an inbound call, an offer's risk."""
         lead = f"L-{self.number}-{number}"
         phone = f"+1416{2 + self.number}{number:06}"  # her own: an opt-out stops whoever shares it
         made = self.send(
@@ -109,7 +109,7 @@ class Client:
         if number % 3 == 0:
             self.send("opt-out", f"/api/followups/task/{second['id']}/complete", outcome="OPTED_OUT")
 
-    def send(self, kind: str, path: str, **data: Any) -> dict[str, Any]:
+    def send(self, kind: str, path: str, **data: object) -> dict[str, Any]:
         """Send until it is answered, always under the same key; now and then once more for its answer."""
         key = f"{self.chance.getrandbits(128):032x}"
         until = time.monotonic() + GIVES_UP
@@ -125,7 +125,7 @@ class Client:
                 time.sleep(self.chance.uniform(0.1, 0.3))
         if len(set(answers)) > 1:
             self.into.differing.append(f"{path}: {answers}")
-        read: dict[str, Any] = json.loads(answers[0])
+        read: dict[str, object] = json.loads(answers[0])
         self.into.answers.setdefault(kind, []).append(read)
         return read
 

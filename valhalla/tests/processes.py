@@ -169,9 +169,9 @@ def wait_until(true: Callable[[], bool], what: str, *programs: Program, seconds:
         time.sleep(0.05)
 
 
-def ask(url: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+def ask(url: str, statement: str, *values: object) -> list[tuple[Any, ...]]:
     """Ask or change a database that programs of a test work on; `%s` stands for each value."""
-    database: Any
+    database: object
     if url.startswith("sqlite"):
         database = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=30, isolation_level=None)
         statement = statement.replace("%s", "?")

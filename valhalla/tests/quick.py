@@ -11,7 +11,6 @@ import os
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import django
 from celery.exceptions import SoftTimeLimitExceeded
@@ -69,7 +68,7 @@ def hang(at: datetime) -> None:
 
 
 @app.task(name="test.hang_on")
-def hang_on() -> Any:
+def hang_on() -> object:
     """Hang, and go on doing so when asked to stop."""
     while True:
         try:

@@ -23,7 +23,7 @@ from governance.tests.tripping import SLA, happen_daily, look_on, watch
 from offers.tests.factories import kept, outcome, switch_on
 from valhalla.testing import make_person
 
-SHORTEST: dict[type[models.Field[Any, Any]], Any] = {
+SHORTEST: dict[type[models.Field[object, object]], object] = {
     models.BooleanField: False,
     models.DateTimeField: timezone.now,
     models.DateField: date.today,

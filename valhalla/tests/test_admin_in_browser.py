@@ -17,6 +17,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Page, expect
+from pytest_django.live_server_helper import LiveServer
 
 from followups.models import FollowUpTask, Lead
 from governance.core.actors import Actor
@@ -35,7 +36,7 @@ AXE = Axe()
 
 
 @pytest.fixture
-def mona(page: Page, live_server: Any, person: Callable[..., User]) -> Client:
+def mona(page: Page, live_server: LiveServer, person: Callable[..., User]) -> Client:
     """Sign a manager in, in the browser and in a client that asks first what is a page."""
     client = Client()
     client.force_login(person("MANAGER", "mona"))
@@ -86,7 +87,7 @@ def look_at(page: Page, base: str, client: Client, addresses: Iterable[str]) -> 
 
 
 def test_our_own_pages_and_a_few_others_keep_nobody_out(
-    page: Page, live_server: Any, mona: Client, chance: random.Random
+    page: Page, live_server: LiveServer, mona: Client, chance: random.Random
 ) -> None:
     policy, lead = pages_of(MarketPolicy), pages_of(Lead)
     ours = [
@@ -102,7 +103,7 @@ def test_our_own_pages_and_a_few_others_keep_nobody_out(
 
 
 def test_scheduled_changes_are_read_without_scrolling_sideways(
-    page: Page, live_server: Any, mona: Client
+    page: Page, live_server: LiveServer, mona: Client
 ) -> None:
     now = timezone.now()
     rules = {"min_lead_score_to_contact": 0.7, "skip_holidays": False, "max_contacts_per_day": 2}
@@ -134,7 +135,7 @@ def test_scheduled_changes_are_read_without_scrolling_sideways(
 
 
 def test_the_side_bar_is_skipped_and_filters_open_by_keys_alone(
-    page: Page, live_server: Any, mona: Client
+    page: Page, live_server: LiveServer, mona: Client
 ) -> None:
     page.goto(f"{live_server.url}{reverse('admin:followups_lead_changelist')}")
     page.keyboard.press("Tab")
@@ -156,7 +157,9 @@ def test_the_side_bar_is_skipped_and_filters_open_by_keys_alone(
 
 @pytest.mark.long
 @pytest.mark.parametrize("share", range(SHARES))
-def test_every_page_of_admin_keeps_nobody_out(page: Page, live_server: Any, mona: Client, share: int) -> None:
+def test_every_page_of_admin_keeps_nobody_out(
+    page: Page, live_server: LiveServer, mona: Client, share: int
+) -> None:
     models = MODELS[share::SHARES]
     everything = [address for model in models for address in pages_of(model).values()]
     seen, found = look_at(page, live_server.url, mona, everything)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 import time_machine
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from pytest_django import DjangoDbBlocker
 
 from bench.volume import OWNERS, analyze, fill
 from governance.kpi.figures import take_figures
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.django_db, pytest.mark.xdist_gro
 
 @pytest.fixture(scope="module")
 def years_of_work(
-    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: Any
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[None]:
     with django_db_blocker.unblock():
         fill(request.param, NOW)

@@ -360,7 +360,7 @@ def test_a_rotation_that_was_cut_short_is_finished_with_the_same_key(
     class Killed(BaseException):
         pass
 
-    def die(*args: Any, **kwargs: Any) -> None:
+    def die(*args: object, **kwargs: object) -> None:
         raise Killed
 
     def write_the_first_time(path: Path, written: Any) -> None:

@@ -341,7 +341,7 @@ def as_application(db: None) -> Iterator[Callable[[], None]]:
 def test_every_door_writes_as_the_application_and_a_person_is_erased(
     as_application: Callable[[], None], request: pytest.FixtureRequest
 ) -> None:
-    """Ladders, calls, opt-outs, offers, buyers, consents, imports and messages; then nothing knows her."""
+    """Ladders, calls, opt-outs, offers, buyers, consents, imports, messages; then nothing knows them."""
     as_application()
     with time_machine.travel(NOW, tick=False):
         request.getfixturevalue("planted")
@@ -448,7 +448,7 @@ def test_an_empty_database_is_prepared_by_the_owner_and_served_by_the_applicatio
         server.end()
 
 
-def ask(server: Server, token: str, path: str, **body: Any) -> dict[str, Any]:
+def ask(server: Server, token: str, path: str, **body: object) -> dict[str, Any]:
     request = urllib.request.Request(
         f"{server.url}/api/{path}",
         json.dumps(body).encode(),

@@ -72,7 +72,7 @@ def agrees(promised: str, printed: str) -> bool:
 
 
 class Reader:
-    """Somebody with the page before her: a shell in the project's folder, a server in another."""
+    """A reader of the page: a shell in the project's folder, a server in another."""
 
     def __init__(self, var: Path, changes: Mapping[str, str]) -> None:
         self.port = free_port()

@@ -1,4 +1,4 @@
-"""An erasure amid people who work on the same person: whoever comes first, nothing of her remains."""
+"""An erasure amid people who work on the same person: whoever comes first, nothing of them remains."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def erase_amid(
         assert answer.status_code in (200, 302, 403), answer.content
 
     said = Completion(note=f"{SHE} note", happened=True)
-    doors: dict[str, Callable[[FollowUpTask], Any]] = {
+    doors: dict[str, Callable[[FollowUpTask], object]] = {
         "complete": lambda task: services.complete_task(task.pk, said, by=by, at=NOW),
         "skip": lambda task: services.skip_task(task.pk, by=by, at=NOW, reason=f"{SHE} skip"),
         "inbound": lambda task: services.record_inbound(

@@ -23,6 +23,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from playwright.sync_api import Page, expect
+from pytest_django.live_server_helper import LiveServer
 from rest_framework.test import APIClient
 
 from followups.models import Lead
@@ -124,7 +125,7 @@ def _caps(client: Client, number: int) -> Sent:
     return path, {**form, **changes, "change_reason": WHY}
 
 
-def _row(name: str, **columns: Any) -> User:
+def _row(name: str, **columns: object) -> User:
     return User.objects.create(username=name, role=Role.VA, **columns)
 
 
@@ -410,7 +411,7 @@ def test_a_second_factor_is_set_up_after_the_password(mona: Client) -> None:
 
 # --- the API ------------------------------------------------------------------------------------------------
 
-API: dict[str, dict[str, Any]] = {
+API: dict[str, dict[str, object]] = {
     "/api/governance/go-live/enable": {"reason": WHY},
     "/api/governance/go-live/disable": {"reason": WHY},
     "/api/governance/go-live/kill-switch/release": {"reason": WHY},
@@ -443,7 +444,7 @@ def test_the_api_asks_a_session_and_no_token(
 # --- what never asks ----------------------------------------------------------------------------------------
 
 
-def _never() -> Iterator[tuple[str, str, dict[str, Any], str]]:
+def _never() -> Iterator[tuple[str, str, dict[str, object], str]]:
     yield Role.MANAGER, SWITCHES, {"turn": "engage", "change_reason": WHY}, "form"
     yield Role.CLOSER, "/go-live/", {"reason": WHY}, "form"
     yield Role.MANAGER, "/api/governance/go-live/kill-switch/engage", {"reason": WHY}, "json"
@@ -510,7 +511,7 @@ def _stale_in_browser() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_what_was_typed_is_saved_once_the_password_is_given(
-    page: Page, live_server: Any, person: People
+    page: Page, live_server: LiveServer, person: People
 ) -> None:
     person(Role.MANAGER, "mona")
     broken: list[str] = []

@@ -15,10 +15,13 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from argon2.low_level import Type, hash_secret_raw
 from django.contrib.auth.hashers import check_password, make_password
 from django.test import Client
 
+from conftest import REAL_HASH
 from governance.accounts import hashing
+from governance.accounts.backup_codes import hash_codes
 from governance.accounts.hashing import Busy, WorkLimit, turns_of
 from governance.models import User
 from valhalla.testing import PASSWORD
@@ -71,6 +74,28 @@ def test_who_waited_too_long_or_failed_gives_the_turn_back() -> None:
     with pytest.raises(ZeroDivisionError), turns.turn():
         raise ZeroDivisionError
     assert (turns.working, turns.waiting) == (0, 0)
+
+
+@pytest.fixture
+def real_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what lets the other tests hash cheaply."""
+    for (where, name), real in REAL_HASH.items():
+        monkeypatch.setattr(where, name, real)
+
+
+def test_a_password_is_hashed_as_django_does(real_hash: None) -> None:
+    hashed = make_password(PASSWORD)
+    assert hashed.startswith("argon2$argon2id$v=19$m=102400,t=2,p=8$")
+    assert check_password(PASSWORD, hashed)
+
+
+def test_a_backup_code_is_hashed_as_owasp_asks(real_hash: None) -> None:
+    (stored,) = hash_codes(["abcdefgh"])
+    _version, salt, digest = stored.split("$")
+    expected = hash_secret_raw(
+        b"abcdefgh", bytes.fromhex(salt), 2, 19 * 1024, parallelism=1, hash_len=32, type=Type.ID
+    )
+    assert digest == expected.hex()
 
 
 @pytest.mark.django_db

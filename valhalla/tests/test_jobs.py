@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -84,7 +85,7 @@ def test_of_two_schedulers_at_once_one_fires() -> None:
 
     for minute in range(10):
         at = AT + timedelta(minutes=minute)
-        results = together(2, lambda at=at: run_once("test.count", "minute", work, at))  # type: ignore[misc]  # of this round
+        results = together(2, partial(run_once, "test.count", "minute", work, at))
         assert sorted(map(str, results)) == ["7", "None"]
 
     assert len(fired) == 10
@@ -196,7 +197,7 @@ def beat_once(scheduler: LeasedScheduler) -> None:
         assert time.monotonic() < until, "it fires without end"
 
 
-def pulse(**more: Any) -> PeriodicTask:
+def pulse(**more: object) -> PeriodicTask:
     """Schedule the heartbeat every second, due at once."""
     second, _made = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
     return PeriodicTask.objects.create(

@@ -152,7 +152,7 @@ class House:
             return self.serve.family()
         children = psutil.Process(self.serve.pid).children()
         main = next(child for child in children if WORDS[kind] in child.cmdline())
-        parts: list[Any] = main.children(recursive=True)
+        parts: list[object] = main.children(recursive=True)
         if kind.startswith("all "):
             return parts
         return [chance.choice(parts)] if kind.startswith("a ") else [main, *parts]

@@ -33,7 +33,7 @@ OF_POSTGRES = (
 )
 
 
-def shape(url: str) -> set[tuple[Any, ...]]:
+def shape(url: str) -> set[tuple[object, ...]]:
     """Every table, column, constraint, index and trigger of a database, and how many rows each table has."""
     found: list[tuple[Any, ...]]
     database: Any
@@ -94,7 +94,7 @@ def own_migrations() -> list[str]:
     return [f"{app}.{name}" for app, name in order if app in packs]
 
 
-def check_at_once(url: str, count: int, whole: set[tuple[Any, ...]]) -> None:
+def check_at_once(url: str, count: int, whole: set[tuple[object, ...]]) -> None:
     codes, told = migrates(url, "at_once", "ours", str(count))
 
     assert codes == [0] * count, told
@@ -102,13 +102,17 @@ def check_at_once(url: str, count: int, whole: set[tuple[Any, ...]]) -> None:
     assert shape(url) == whole
 
 
-def test_two_migrates_at_once_from_empty_both_succeed(database_url: str, whole: set[tuple[Any, ...]]) -> None:
+def test_two_migrates_at_once_from_empty_both_succeed(
+    database_url: str, whole: set[tuple[object, ...]]
+) -> None:
     check_at_once(database_url, 2, whole)
 
 
 @pytest.mark.long
 @pytest.mark.slice
-def test_ten_migrates_at_once_from_empty_all_succeed(database_url: str, whole: set[tuple[Any, ...]]) -> None:
+def test_ten_migrates_at_once_from_empty_all_succeed(
+    database_url: str, whole: set[tuple[object, ...]]
+) -> None:
     check_at_once(database_url, 10, whole)
 
 
@@ -121,7 +125,7 @@ def test_without_the_lock_migrates_at_once_fail(database_url: str) -> None:
     assert "already exists" in told or "duplicate" in told or "UNIQUE" in told
 
 
-def kill_at(url: str, migrations: list[str], whole: set[tuple[Any, ...]]) -> None:
+def kill_at(url: str, migrations: list[str], whole: set[tuple[object, ...]]) -> None:
     codes, told = migrates(url, "killed", "ours", *migrations)
 
     assert codes == [KILLED] * len(migrations) + [0], told
@@ -129,14 +133,14 @@ def kill_at(url: str, migrations: list[str], whole: set[tuple[Any, ...]]) -> Non
 
 
 def test_a_migrate_killed_at_its_worst_instant_is_made_good_by_the_next(
-    database_url: str, whole: set[tuple[Any, ...]], chance: random.Random
+    database_url: str, whole: set[tuple[object, ...]], chance: random.Random
 ) -> None:
     kill_at(database_url, [chance.choice(own_migrations())], whole)
 
 
 @pytest.mark.long
 def test_a_migrate_killed_at_each_migration_is_made_good_by_the_next(
-    database_url: str, whole: set[tuple[Any, ...]]
+    database_url: str, whole: set[tuple[object, ...]]
 ) -> None:
     kill_at(database_url, own_migrations(), whole)
 
@@ -152,7 +156,7 @@ def test_without_noting_in_the_same_transaction_the_next_migrate_fails(database_
 
 @pytest.mark.long
 def test_a_way_back_that_was_killed_is_gone_by_the_next(
-    migrated_url: str, whole: set[tuple[Any, ...]]
+    migrated_url: str, whole: set[tuple[object, ...]]
 ) -> None:
     codes, told = migrates(migrated_url, "killed_on_the_way_back", "ours", "buyers.0001_initial")
 
@@ -163,7 +167,7 @@ def test_a_way_back_that_was_killed_is_gone_by_the_next(
 
 @pytest.mark.long
 def test_a_migrate_killed_at_any_instant_is_made_good_by_the_next(
-    database_url: str, whole: set[tuple[Any, ...]], chance: random.Random
+    database_url: str, whole: set[tuple[object, ...]], chance: random.Random
 ) -> None:
     command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
     kills = 0
@@ -183,7 +187,7 @@ def test_a_migrate_killed_at_any_instant_is_made_good_by_the_next(
 
 @pytest.mark.long
 def test_each_migration_is_applied_by_itself_in_order_from_empty(
-    database_url: str, whole: set[tuple[Any, ...]]
+    database_url: str, whole: set[tuple[object, ...]]
 ) -> None:
     own = own_migrations()
     codes, told = migrates(database_url, "in_order", "ours", *own)

@@ -1,10 +1,11 @@
-"""The frame of all pages: logging in and out, two languages, and the pages that say no."""
+"""The frame of all pages: signing in and out, two languages, and the pages that say no."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -12,6 +13,7 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from django.urls import reverse
 from playwright.sync_api import Page, expect
+from pytest_django.live_server_helper import LiveServer
 from rest_framework.test import APIClient
 
 from governance.core.actors import Role
@@ -163,7 +165,7 @@ def test_a_database_that_is_away_is_no_mistake_of_ours(no_database: tuple[APICli
     assert answer.json()["code"] == "unavailable"
     page = browser.get(reverse("followups:due"))
     assert page.status_code == 503
-    assert "What you did last was not saved" in page.content.decode()
+    assert "Your last action was not saved" in page.content.decode()
 
 
 @pytest.mark.once
@@ -181,7 +183,7 @@ def test_no_page_has_script_or_style_of_its_own_in_it(name: str) -> None:
 
 
 @pytest.fixture
-def login(page: Page, live_server: object, ann: User) -> Iterator[Page]:
+def login(page: Page, live_server: LiveServer, ann: User) -> Iterator[Page]:
     """The login page, and nothing in the browser's console that the page's policy had to stop."""
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
@@ -194,7 +196,7 @@ def login(page: Page, live_server: object, ann: User) -> Iterator[Page]:
 def fill(page: Page, password: str) -> None:
     page.get_by_label("Name").fill("ann")
     page.get_by_label("Password").fill(password)
-    page.get_by_role("main").get_by_role("button", name="Log in").click()
+    page.get_by_role("main").get_by_role("button", name="Sign in").click()
 
 
 def violations(page: Page) -> list[str]:
@@ -208,9 +210,9 @@ def test_a_person_logs_in_and_out(login: Page) -> None:
     expect(login.get_by_text("ann", exact=True)).to_be_visible()
     expect(login.get_by_role("link", name="Administration")).to_be_visible()
 
-    login.get_by_role("button", name="Log out").click()
+    login.get_by_role("button", name="Sign out").click()
 
-    expect(login.get_by_role("heading", name="Log in")).to_be_visible()
+    expect(login.get_by_role("heading", name="Sign in")).to_be_visible()
     expect(login.get_by_role("link", name="Administration")).not_to_be_attached()
 
 
@@ -245,8 +247,8 @@ def test_the_first_tab_leads_past_the_menu(login: Page) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(login: Page, scheme: str) -> None:
-    login.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # one of its literals
+def test_axe_finds_nothing(login: Page, scheme: Literal["light", "dark"]) -> None:
+    login.emulate_media(color_scheme=scheme)
     assert violations(login) == []
     fill(login, "not the password")
     expect(login.get_by_role("alert")).to_be_visible()

@@ -25,7 +25,8 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from django_otp_webauthn.models import WebAuthnAttestation, WebAuthnCredential
 from playwright.sync_api import Page, expect
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
+from pytest_django.live_server_helper import LiveServer
 
 from governance.accounts.passkeys import MOST, remove_passkey, rename_passkey
 from governance.accounts.plain_cbor import require_plain
@@ -550,7 +551,7 @@ class OverTls(ConfirmingClient):
         return super().request(**{**request, "wsgi.url_scheme": "https", "SERVER_PORT": "443"})
 
 
-def test_passkeys_are_offered_where_browsers_let_them(settings: Any, amara: Any) -> None:
+def test_passkeys_are_offered_where_browsers_let_them(settings: Settings, amara: Any) -> None:
     user, _device, _codes = amara
     offered = {}
     for kind, host in (
@@ -696,7 +697,7 @@ def test_only_ones_own_passkeys_are_changed(amara: Any, person: People) -> None:
     number = WebAuthnCredential.objects.get().pk
     add(client, Authenticator(), "Hers")
     for act in (remove_passkey, rename_passkey):
-        given: dict[str, Any] = {"by": make_by(Role.MANAGER, "mona"), "at": timezone.now()}
+        given: dict[str, object] = {"by": make_by(Role.MANAGER, "mona"), "at": timezone.now()}
         named = {**given, "must_keep_one": False} if act is remove_passkey else {"name": "mine"}
         with pytest.raises(Refused, match="no such passkey"):
             act(User.objects.get(username="mona").pk, number, **named)
@@ -767,7 +768,7 @@ def test_the_pages_speak_french(amara: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_passkey_in_the_browser(page: Page, live_server: Any, person: People) -> None:
+def test_a_passkey_in_the_browser(page: Page, live_server: LiveServer, person: People) -> None:
     person(Role.VA, "amara")
     broken: list[str] = []
     page.on("console", lambda message: broken.append(message.text) if message.type == "error" else None)

@@ -18,6 +18,7 @@ from django.db import connection
 from django.db.models import Q
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from pytest_django import DjangoDbBlocker
 
 from bench.volume import OWNERS, analyze, fill
 from followups import services
@@ -60,7 +61,7 @@ OLDEST = [(PART, "oldest"), pytest.param((WHOLE, "oldest"), marks=pytest.mark.lo
 
 @pytest.fixture(scope="module")
 def years_of_work(
-    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: Any
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[None]:
     tasks, backlog = request.param
     with django_db_blocker.unblock():
@@ -111,7 +112,7 @@ def current() -> FollowUpTask:
     return found
 
 
-def on_task(verb: str, role: str = "MANAGER", **body: Any) -> Callable[[], object]:
+def on_task(verb: str, role: str = "MANAGER", **body: object) -> Callable[[], object]:
     return lambda: post(f"/followups/task/{current().pk}/{verb}", body, role)
 
 
@@ -288,7 +289,7 @@ def pending_risk() -> int:
     return int(RiskReservation.objects.pending().earliest("created_at").pk)
 
 
-def can_contact(asked: str) -> Any:
+def can_contact(asked: str) -> object:
     return get(f"/governance/market/can-contact?{asked}", *VA)
 
 

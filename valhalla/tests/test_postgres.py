@@ -16,13 +16,13 @@ def mine() -> Any:
     return connections["default"]
 
 
-def ask(sql: str, *values: Any) -> Any:
+def ask(sql: str, *values: object) -> Any:
     with mine().cursor() as cursor:
         cursor.execute(sql, values)
         return cursor.fetchone()[0]
 
 
-def ask_as_another(sql: str, *values: Any) -> Any:
+def ask_as_another(sql: str, *values: object) -> object:
     names = {"host": "HOST", "port": "PORT", "user": "USER", "dbname": "NAME", "password": "PASSWORD"}
     settings = mine().settings_dict
     known = {name: settings[key] for name, key in names.items() if settings[key]}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import time_machine
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 from rest_framework.test import APIClient
 
 from governance.core.actors import Role
@@ -75,8 +75,8 @@ def test_four_processes_together_get_what_one_would(tmp_path: Path) -> None:
 
 
 @pytest.mark.once
-def test_tokens_of_one_shelf_do_not_forget_each_other(tmp_path: Path, settings: object) -> None:
-    settings.VAR = tmp_path  # type: ignore[attr-defined]  # pytest-django's
+def test_tokens_of_one_shelf_do_not_forget_each_other(tmp_path: Path, settings: Settings) -> None:
+    settings.VAR = tmp_path
     digests = [f"0000{number:08x}" + "0" * 116 for number in range(rate.SLOTS)]
 
     answers = [rate.seconds_to_wait(digest, 2) == 0 for _call in range(3) for digest in digests]
@@ -94,8 +94,8 @@ def test_around_a_full_minute_nobody_gets_twice_her_number() -> None:
 
 
 @pytest.mark.once
-def test_counting_costs_next_to_nothing(tmp_path: Path, settings: object) -> None:
-    settings.VAR = tmp_path  # type: ignore[attr-defined]  # pytest-django's
+def test_counting_costs_next_to_nothing(tmp_path: Path, settings: Settings) -> None:
+    settings.VAR = tmp_path
     began = time.perf_counter()
     for _call in range(2000):
         rate.seconds_to_wait("0f" * 64, 10**6)

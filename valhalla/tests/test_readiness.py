@@ -27,6 +27,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
+from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from buyers.models import BuyerLiquidityNode
@@ -73,7 +74,7 @@ def clock() -> Iterator[None]:
 
 
 @pytest.fixture
-def production(settings: Any) -> Any:
+def production(settings: Settings) -> Settings:
     """A proper production installation: its settings, and what people and jobs have done in it."""
     settings.ENV, settings.PRODUCTION = "production", True
     settings.GO_LIVE_ENFORCE, settings.TLS = True, True
@@ -105,7 +106,7 @@ def messages(id: str) -> str:
 # --- what makes each check red, and what it then says -------------------------------------------------------
 
 
-def set_setting(name: str, value: Any) -> Callable[[Any], None]:
+def set_setting(name: str, value: Any) -> Callable[[Settings], None]:
     return lambda settings: setattr(settings, name, value)
 
 
@@ -161,11 +162,11 @@ def pending_migration(settings: Any) -> None:
     MigrationRecorder.Migration.objects.filter(app="governance", name="0004_seed_go_live_off").delete()
 
 
-def migration_of_a_newer_release(settings: Any) -> None:
+def migration_of_a_newer_release(settings: Settings) -> None:
     MigrationRecorder.Migration.objects.create(app="offers", name="0999_of_tomorrow", applied=NOW)
 
 
-def late_jobs(settings: Any) -> None:
+def late_jobs(settings: Settings) -> None:
     Heartbeat.objects.update(at=NOW - timedelta(minutes=5))
 
 
@@ -177,28 +178,28 @@ def recounted(before: timedelta) -> None:
     BuyerLiquidityNode.objects.update(active_since=NOW - ACTIVE_FOR - before)
 
 
-def no_steps(settings: Any) -> None:
+def no_steps(settings: Settings) -> None:
     LadderTemplate.objects.update(steps=[])
 
 
-def somebody_of_the_demo(settings: Any) -> None:
+def somebody_of_the_demo(settings: Settings) -> None:
     User.objects.create(username="amara", first_name="Amara", last_name="Singh", role="VA")
 
 
-def a_token_of_the_demo(settings: Any) -> None:
+def a_token_of_the_demo(settings: Settings) -> None:
     program = make_person("SERVICE", demo_people.PROGRAM)
     ApiToken.objects.create(user=program, label=demo_people.TOKEN_LABEL, expiry=timedelta(days=1))
 
 
-def hold_back(settings: Any) -> None:
+def hold_back(settings: Settings) -> None:
     throttle("WHOLESALE", "WHOLESALE/followup_sla", by=BY, at=NOW)
 
 
-def unreachable_broker(settings: Any) -> None:
+def unreachable_broker(settings: Settings) -> None:
     settings.BROKER_CONFIGURED, settings.CELERY_BROKER_URL = True, "redis://:secret@127.0.0.1:1/0"
 
 
-def without_managers(**columns: Any) -> None:
+def without_managers(**columns: object) -> None:
     """Bring about what the database itself refuses."""
     connection.check_constraints()  # PostgreSQL drops no trigger while something waits for the end
     last_manager.remove(connection)
@@ -206,7 +207,7 @@ def without_managers(**columns: Any) -> None:
     last_manager.install(connection)
 
 
-RED: list[tuple[str, Callable[[Any], Any], str]] = [
+RED: list[tuple[str, Callable[[Settings], object], str]] = [
     ("go_live_checklist", set_setting("GO_LIVE_ENFORCE", False), "GO_LIVE_ENFORCE=1"),
     ("go_live_checklist", lambda s: without_managers(is_active=False), "no active manager"),
     ("go_live_checklist", lambda s: without_managers(role="VA"), "no active manager"),
@@ -231,7 +232,7 @@ RED: list[tuple[str, Callable[[Any], Any], str]] = [
     ("market_policies_present", no_windows, "PE"),
     ("consent_stated", lambda s: ConsentStatement.objects.filter(channel="EMAIL").delete(), "EMAIL"),
     ("area_codes_covered", a_call_without_a_list, "604"),
-    ("migrations_applied", pending_migration, "1 migration waits"),
+    ("migrations_applied", pending_migration, "1 migration is pending"),
     ("migrations_applied", migration_of_a_newer_release, "start that release"),
     ("zone_data_current", old_zone_data, "tzdata"),
     ("jobs_alive", late_jobs, "2026-11-24 14:55"),
@@ -280,7 +281,7 @@ def zones() -> Iterator[None]:
     ("id", "spoil", "words"), RED, ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_a_check_is_green_in_proper_order_and_red_when_it_is_not(
-    id: str, spoil: Callable[[Any], Any], words: str, production: Any
+    id: str, spoil: Callable[[Settings], object], words: str, production: Settings
 ) -> None:
     assert found(id) == []
 
@@ -315,7 +316,7 @@ def test_the_checks_that_an_operator_reads_about_are_there_with_their_severity()
 # --- what counts as in order --------------------------------------------------------------------------------
 
 
-def test_policies_that_are_switched_off_are_there(production: Any) -> None:
+def test_policies_that_are_switched_off_are_there(production: Settings) -> None:
     """A new operation begins with its offers off: nothing keeps it from contacting leads."""
     MarketPolicy.objects.filter(province="NU").update(enabled=False)
     RiskPolicy.objects.filter(engine="CAPITAL").update(enabled=False)
@@ -327,7 +328,7 @@ def test_policies_that_are_switched_off_are_there(production: Any) -> None:
     assert info == ["No buyer has responded yet. Metrics start with the first response."]
 
 
-def test_a_province_with_a_template_of_its_own_needs_no_other(production: Any) -> None:
+def test_a_province_with_a_template_of_its_own_needs_no_other(production: Settings) -> None:
     default = LadderTemplate.objects.get(province="")
     for province in MarketPolicy.objects.exclude(province="YT").values_list("province", flat=True):
         LadderTemplate.objects.create(
@@ -337,12 +338,12 @@ def test_a_province_with_a_template_of_its_own_needs_no_other(production: Any) -
     assert messages("followup_ladder_ready") == "No ladder template for: YT."
 
 
-def test_buyers_figures_may_miss_one_night(production: Any) -> None:
+def test_buyers_figures_may_miss_one_night(production: Settings) -> None:
     recounted(timedelta(hours=48))
     assert found("buyer_liquidity_ready") == []
 
 
-def test_a_backup_of_last_night_is_fresh_one_of_the_night_before_is_not(production: Any) -> None:
+def test_a_backup_of_last_night_is_fresh_one_of_the_night_before_is_not(production: Settings) -> None:
     lift_and_delete(Backup)
     BackupFactory.create(at=NOW - timedelta(hours=36, seconds=1))
     assert "2026-11-23 02:59" in messages("backup_fresh")
@@ -350,7 +351,7 @@ def test_a_backup_of_last_night_is_fresh_one_of_the_night_before_is_not(producti
     assert found("backup_fresh") == []
 
 
-def test_the_do_not_call_list_holds_for_31_days(production: Any) -> None:
+def test_the_do_not_call_list_holds_for_31_days(production: Settings) -> None:
     lift_and_delete(DoNotCallImport)
     DoNotCallImportFactory.create(list_date=date(2026, 10, 23))
     assert "32 days old" in messages("do_not_call_list_fresh")
@@ -358,7 +359,7 @@ def test_the_do_not_call_list_holds_for_31_days(production: Any) -> None:
     assert found("do_not_call_list_fresh") == []
 
 
-def test_lists_that_end_within_a_week_are_warned_about_by_area_code(production: Any) -> None:
+def test_lists_that_end_within_a_week_are_warned_about_by_area_code(production: Settings) -> None:
     newest = DoNotCallImportFactory.create(list_date=date(2026, 11, 20))
 
     def listed(code: str, day: date) -> None:
@@ -375,12 +376,12 @@ def test_lists_that_end_within_a_week_are_warned_about_by_area_code(production: 
     listed("604", date(2026, 10, 23))
     told = found("do_not_call_list_fresh")
     assert [one.detail["area_codes"] for one in told] == [["604"], ["902", "514"]]
-    assert "calls are held" in told[0].message
+    assert "calls are blocked" in told[0].message
     state_exempt_calls("604", True, by=BY, at=NOW, reason="Only people who asked us.")
     assert [one.detail["area_codes"] for one in found("do_not_call_list_fresh")] == [["902", "514"]]
 
 
-def test_a_statement_or_a_list_covers_an_area_code_that_is_called(production: Any) -> None:
+def test_a_statement_or_a_list_covers_an_area_code_that_is_called(production: Settings) -> None:
     a_call_without_a_list(production)
     assert messages("area_codes_covered").startswith("Open calls go to area codes without")
     state_exempt_calls("604", True, by=BY, at=NOW, reason="Only people who asked us.")
@@ -393,14 +394,14 @@ def test_a_statement_or_a_list_covers_an_area_code_that_is_called(production: An
     assert found("area_codes_covered") == []
 
 
-def test_sqlite_is_worth_a_warning_in_production_alone(production: Any) -> None:
+def test_sqlite_is_worth_a_warning_in_production_alone(production: Settings) -> None:
     there = [one.severity for one in found("sqlite_in_production")]
     assert there == (["WARN"] if connection.vendor == "sqlite" else [])
     production.PRODUCTION = False
     assert found("sqlite_in_production") == []
 
 
-def test_a_broker_that_hangs_is_waited_for_two_seconds(production: Any) -> None:
+def test_a_broker_that_hangs_is_waited_for_two_seconds(production: Settings) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -417,19 +418,19 @@ def test_a_broker_that_hangs_is_waited_for_two_seconds(production: Any) -> None:
 
 
 @pytest.mark.broker
-def test_a_broker_that_answers_is_in_order(production: Any, broker_url: str) -> None:
+def test_a_broker_that_answers_is_in_order(production: Settings, broker_url: str) -> None:
     production.BROKER_CONFIGURED, production.CELERY_BROKER_URL = True, broker_url
     asked = {one.id: one for one in status(NOW).asked}["broker_reachable"]
     assert asked.found == ()
 
 
-def test_without_a_broker_that_is_told_as_a_fact(production: Any) -> None:
+def test_without_a_broker_that_is_told_as_a_fact(production: Settings) -> None:
     assert [(one.severity, one.message) for one in status(NOW).info if one.id == "broker_reachable"] == [
         ("INFO", "No broker is set up: one process runs the jobs itself.")
     ]
 
 
-def test_a_person_of_the_company_with_a_name_of_the_demo_is_let_in(production: Any) -> None:
+def test_a_person_of_the_company_with_a_name_of_the_demo_is_let_in(production: Settings) -> None:
     User.objects.create(username="morgan", first_name="Morgan", last_name="Lee", role="MANAGER")
     User.objects.create(
         username="audrey", first_name="Audrey", last_name="Chow", role="AUDITOR", is_active=False
@@ -437,7 +438,7 @@ def test_a_person_of_the_company_with_a_name_of_the_demo_is_let_in(production: A
     assert found("no_demo_people") == []
 
 
-def test_everybody_of_the_demo_is_noticed(production: Any) -> None:
+def test_everybody_of_the_demo_is_noticed(production: Settings) -> None:
     demo_people.make_team(NOW, "demo")
     told = found("no_demo_people")[0].detail["usernames"]
     assert sorted(told) == sorted([*(person.name for person in demo_people.PEOPLE), demo_people.PROGRAM])
@@ -446,7 +447,9 @@ def test_everybody_of_the_demo_is_noticed(production: Any) -> None:
 # --- all of it together -------------------------------------------------------------------------------------
 
 
-def test_in_proper_order_go_live_is_enabled_and_before_that_it_answers_412(production: Any, api: Api) -> None:
+def test_in_proper_order_go_live_is_enabled_and_before_that_it_answers_412(
+    production: Settings, api: Api
+) -> None:
     client = api("MANAGER", "mona")
     ConsentStatement.objects.filter(channel="SMS").delete()
     engage(production)
@@ -464,7 +467,7 @@ def test_in_proper_order_go_live_is_enabled_and_before_that_it_answers_412(produ
     assert state().go_live_enabled
 
 
-def test_the_page_of_the_switches_enables_it_too(production: Any, client: Any) -> None:
+def test_the_page_of_the_switches_enables_it_too(production: Settings, client: Any) -> None:
     client.force_login(User.objects.get(username="mona"))
     page = "/admin/governance/golivestate/1/change/"
     given = {"turn": "enable", "change_reason": "first day"}
@@ -476,7 +479,7 @@ def test_the_page_of_the_switches_enables_it_too(production: Any, client: Any) -
 
 
 def test_asking_costs_the_same_number_of_queries_whatever_there_is(
-    production: Any, api: Api, client: Any
+    production: Settings, api: Api, client: Any
 ) -> None:
     for number in range(30):
         BackupFactory.create(at=NOW - timedelta(days=number))
@@ -484,7 +487,7 @@ def test_asking_costs_the_same_number_of_queries_whatever_there_is(
     manager = api("MANAGER")
     client.force_login(User.objects.get(username="mona"))
 
-    def queries(ask: Callable[[], Any]) -> int:
+    def queries(ask: Callable[[], object]) -> int:
         with CaptureQueriesContext(connection) as captured:
             ask()
         return sum("SAVEPOINT" not in query["sql"] for query in captured)
@@ -585,7 +588,9 @@ def test_a_new_installation_names_exactly_what_it_lacks_and_is_ready_when_it_has
     assert loose["blockers"] == ["go_live_checklist"]
 
 
-def test_somebody_without_the_right_enables_nothing_even_in_proper_order(production: Any, by: Any) -> None:
+def test_somebody_without_the_right_enables_nothing_even_in_proper_order(
+    production: Settings, by: Any
+) -> None:
     for role in ("VA", "CLOSER", "AUDITOR", "SERVICE"):
         with pytest.raises(Exception, match="Only a manager"):
             set_go_live(True, by=by(role), at=NOW, reason="x")

@@ -37,7 +37,7 @@ def when(row: PeriodicTask) -> str:
     return f"{at.minute} {at.hour} {at.day_of_month} {at.month_of_year} {at.day_of_week} {at.timezone}"
 
 
-def project_tasks() -> dict[str, Any]:
+def project_tasks() -> dict[str, object]:
     """The tasks that a worker or beat of this project knows, by name."""
     app.loader.import_default_modules()
     return {name: task for name, task in app.tasks.items() if name.startswith(PACKAGES)}

@@ -1,4 +1,4 @@
-"""The second page of the login: whom it asks, what it accepts, and that nothing opens before it."""
+"""The second page of the sign-in: whom it asks, what it accepts, and that nothing opens before it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from playwright.sync_api import Page, expect
 from pytest_django import DjangoAssertNumQueries
+from pytest_django.live_server_helper import LiveServer
 from rest_framework.test import APIClient
 
 from governance.accounts.totp_seeds import open_or_none
@@ -245,7 +246,9 @@ def test_a_reset_needs_a_right_and_a_reason_and_closes_what_was_open(person: Peo
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("forced")
-def test_a_manager_enrols_and_signs_in_with_a_code(page: Page, live_server: Any, person: People) -> None:
+def test_a_manager_enrols_and_signs_in_with_a_code(
+    page: Page, live_server: LiveServer, person: People
+) -> None:
     person(Role.MANAGER, "mona")
     broken: list[str] = []
     page.on("console", lambda message: broken.append(message.text) if message.type == "error" else None)

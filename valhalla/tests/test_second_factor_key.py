@@ -23,7 +23,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone, translation
 from django_otp.plugins.otp_totp.models import TOTPDevice
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from governance.accounts import totp_seeds as seeds
 from governance.accounts.second_factor import reset_second_factor
@@ -347,7 +347,7 @@ def test_a_rotation_of_the_file_seals_every_seed_again_and_drops_the_former_key(
 
 
 def test_a_rotation_of_the_environment_begins_with_the_key_on_every_machine(
-    amara: Any, settings: Any
+    amara: Any, settings: Settings
 ) -> None:
     _user, key, _codes = amara
     first = settings.SECOND_FACTOR_KEY
@@ -369,7 +369,7 @@ def test_a_rotation_of_the_environment_begins_with_the_key_on_every_machine(
     assert Authenticator.objects.get().bin_key.hex() == key
 
 
-def test_a_key_is_not_dropped_while_a_seed_needs_it(amara: Any, settings: Any) -> None:
+def test_a_key_is_not_dropped_while_a_seed_needs_it(amara: object, settings: Settings) -> None:
     settings.SECOND_FACTOR_KEYS_KEPT, settings.SECOND_FACTOR_KEY = (settings.SECOND_FACTOR_KEY,), SECOND
     second_factor_key.rotate()
     TOTPDevice.objects.update(key="k01:unreadable")

@@ -485,7 +485,7 @@ def test_a_tripwire_killed_after_it_engaged_trips_at_the_next_evaluation(
     watch(ROI)
     day = valued(ROI, [1.0, 1.2] * 10 + [0.5, 0.6, 0.4, 0.5, 0.6])
 
-    def die(*_given: Any, **_named: Any) -> None:
+    def die(*_given: object, **_named: object) -> None:
         raise OperationalError("killed")
 
     with monkeypatch.context() as patch:
@@ -508,7 +508,7 @@ def test_what_a_tripwire_engaged_stands_though_another_fails_in_the_same_keyed_c
     day = valued(ROI, [1.0, 1.2] * 10 + [0.5, 0.6, 0.4, 0.5, 0.6])
     look = looking.look
 
-    def fail_for_sla(state: Any, *given: Any, **named: Any) -> Any:
+    def fail_for_sla(state: Any, *given: Any, **named: Any) -> object:
         if state.policy.metric == SLA[1]:
             raise OperationalError("broken")
         return look(state, *given, **named)

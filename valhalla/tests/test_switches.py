@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.contrib import admin
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
 from followups import services
 from followups.models import FollowUpTask, Ladder, Lead
@@ -45,7 +45,10 @@ from valhalla.testing import make_client, make_person
 from valhalla.tests.test_access import addresses, filled
 from valhalla.tests.verbs import doors_to
 
-pytestmark = [pytest.mark.both, pytest.mark.django_db]
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.xdist_group("switches"),  # the doors are looked for once, which takes seconds
+]
 PROD, SANDBOX = Execution.PROD_EXEC, Execution.SANDBOX_EXEC
 MINUTE = timedelta(minutes=1)
 
@@ -219,6 +222,7 @@ def test_no_switch_stops_anything_where_they_are_not_enforced(door: str, scene: 
     assert WALKS[door](scene) == "ok"
 
 
+@pytest.mark.both
 @pytest.mark.parametrize("job", JOBS)
 @pytest.mark.parametrize(("live", "killed"), [(False, False), (True, True)])
 def test_a_job_leaves_what_a_switch_stops_for_a_later_run(
@@ -366,6 +370,7 @@ def test_a_suppression_and_a_withdrawn_consent_pass_in_admin(settings: Any) -> N
 
 
 def test_everything_can_be_read_under_any_switch(scene: Scene, settings: Any) -> None:
+    """Every page of every screen of admin is opened under them in test_admin_pages.py."""
     settings.GO_LIVE_ENFORCE = True
     switch(live=False, killed=True)
     client, browser = make_client("MANAGER"), Client()
@@ -374,10 +379,6 @@ def test_everything_can_be_read_under_any_switch(scene: Scene, settings: Any) ->
     asked = [address for address, pattern in addresses() if "get" in getattr(pattern.callback, "actions", {})]
     answers = {address: client.get(filled(address)).status_code for address in asked}
     pages = ["/livez", "/readyz", "/followups/", f"{PAGES}/{scene.task.pk}/", "/admin/"]
-    pages += [
-        reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
-        for model in admin.site._registry
-    ]
     answers |= {path: browser.get(path, follow=True).status_code for path in pages}
 
     assert len(answers) > 40
@@ -385,6 +386,7 @@ def test_everything_can_be_read_under_any_switch(scene: Scene, settings: Any) ->
     assert {answers[path] for path in pages} == {200}
 
 
+@pytest.mark.both
 def test_every_job_runs_under_any_switch(scene: Scene, settings: Any) -> None:
     settings.GO_LIVE_ENFORCE = True
     switch(live=False, killed=True)
@@ -397,8 +399,9 @@ def test_every_job_runs_under_any_switch(scene: Scene, settings: Any) -> None:
 # --- at once ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
-def test_nothing_that_begins_after_the_kill_switch_was_engaged_gets_through(settings: Any) -> None:
+def test_nothing_that_begins_after_the_kill_switch_was_engaged_gets_through(settings: Settings) -> None:
     """Twelve threads claim all the time; the switch is engaged in the middle of it."""
     settings.GO_LIVE_ENFORCE = True
     switch(live=True, killed=False)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from django.db import connection
+from pytest_django import DjangoDbBlocker
 
 from bench.volume import analyze, insert, one_of, series
 from governance.core.actors import Actor
@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.django_db, pytest.mark.xdist_gro
 
 @pytest.fixture(scope="module", params=[PART, pytest.param(WHOLE, marks=pytest.mark.long)])
 def many_events(
-    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: Any
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[int]:
     with django_db_blocker.unblock():
         fill(request.param)

@@ -26,7 +26,7 @@ from valhalla.roles import EVERY_RIGHT, ROLE_RIGHTS
 from valhalla.tests.test_verbs import READS, STEPS
 from valhalla.tests.verbs import verbs
 
-pytestmark = [pytest.mark.both, pytest.mark.django_db]
+pytestmark = pytest.mark.django_db
 
 AT = datetime(2026, 3, 4, 15, tzinfo=UTC)
 # V(A), C(loser), M(anager), A(uditor), S(ervice client), P: a service client's token with the scope "policy"
@@ -44,7 +44,7 @@ ENDING = "Ending a reservation needs a closer, a manager or a service client."
 CONSENTS = "Your role does not record this kind of consent."
 REFERENCE = "Only a manager changes this."
 LEADS = "Only a manager changes leads by hand."
-SWITCHING = "Your role does not switch the kill switch that way."
+SWITCHING = "Your role does not allow this change of the kill switch."
 ERASING = "Only a manager erases a person."
 
 # The verb (with what it is asked, where its right depends on that), who is let in, what the others are told.
@@ -163,7 +163,7 @@ TABLE: list[tuple[str, Mapping[str, Any], str, str]] = [
         "governance.tripwire.services.policies.upsert_policy", {}, "MP",
         "Changing a tripwire needs a manager, or a token with the policy scope.",
     ),
-    ("governance.tripwire.services.release.release_tripwire", {}, "M", "Only a manager releases a tripwire."),
+    ("governance.tripwire.services.release.release_tripwire", {}, "M", "Only a manager resets an alert."),
     (
         "offers.services.computation.compute_offer", {}, "CMSP",
         "Computing an offer needs a closer or a manager.",
@@ -354,7 +354,7 @@ STOPPED = {
 
 @pytest.mark.parametrize(("name", "asked", "let_in", "sentence"), TABLE)
 def test_the_switches_are_asked_before_the_right(
-    settings: Any, name: str, asked: Mapping[str, Any], let_in: str, sentence: str
+    settings: Any, name: str, asked: Mapping[str, object], let_in: str, sentence: str
 ) -> None:
     settings.GO_LIVE_ENFORCE = True
     GoLiveState.objects.update(go_live_enabled=False, kill_switch_engaged=True)
@@ -364,7 +364,7 @@ def test_the_switches_are_asked_before_the_right(
     assert answer(name, asked, nobody) == expected
 
 
-WRONG: dict[str, Mapping[str, Any]] = {
+WRONG: dict[str, Mapping[str, object]] = {
     "governance.accounts.services.issue_token": {"days": 0},
     "governance.accounts.services.set_role": {"role": "KING"},
 }

@@ -22,8 +22,6 @@ from valhalla.tests.verbs import (
     verbs,
 )
 
-pytestmark = pytest.mark.both
-
 PROD, SANDBOX, OBSERVE = Execution.PROD_EXEC, Execution.SANDBOX_EXEC, Execution.OBSERVE_ONLY
 
 # Functions with `by` and `at` that are no verbs. Whoever adds a function puts `@verb` on it, or a line here.
@@ -227,7 +225,11 @@ def asked_by(function: Callable[..., Any]) -> list[str]:
 def test_what_a_switch_stops_shares_its_lock_in_a_statement_before_it_reads_them(settings: Any) -> None:
     settings.GO_LIVE_ENFORCE = True
     GoLiveState.objects.update(go_live_enabled=True, kill_switch_engaged=False)
-    expected: dict[Any, list[str]] = {PROD: ["lock", "switches"], SANDBOX: ["lock", "switches"], OBSERVE: []}
+    expected: dict[object, list[str]] = {
+        PROD: ["lock", "switches"],
+        SANDBOX: ["lock", "switches"],
+        OBSERVE: [],
+    }
 
     seen = {name: (asked_by(function), expected[cls]) for name, (function, cls) in _classed().items()}
 
@@ -235,7 +237,7 @@ def test_what_a_switch_stops_shares_its_lock_in_a_statement_before_it_reads_them
     assert sum(wanted != [] for _asked, wanted in seen.values()) >= 10
 
 
-def _classed() -> dict[str, tuple[Callable[..., Any], Execution]]:
+def _classed() -> dict[str, tuple[Callable[..., object], Execution]]:
     return {
         name: (function, cls)
         for name, function in verbs().items()

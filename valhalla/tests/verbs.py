@@ -64,7 +64,7 @@ def functions_of(module: ModuleType) -> Iterator[FunctionType]:
             yield thing.__wrapped__
 
 
-def execution_of(function: Any) -> Execution | None:
+def execution_of(function: object) -> Execution | None:
     """Return the class that `@verb` gave a function."""
     found: Execution | None = getattr(function, "execution", None)
     return found
@@ -92,7 +92,7 @@ def named_in(function: FunctionType) -> tuple[FunctionType, ...]:
     tree = ast.parse(textwrap.dedent(inspect.getsource(plain)))
     known = plain.__globals__
     found: dict[str, FunctionType] = {}
-    local: dict[str, Any] = {}
+    local: dict[str, object] = {}
     for node in ast.walk(tree):  # what is imported inside the body
         if isinstance(node, ast.ImportFrom) and node.module:
             source = importlib.import_module(node.module)
@@ -101,7 +101,7 @@ def named_in(function: FunctionType) -> tuple[FunctionType, ...]:
         id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "right"
     }
     for node in ast.walk(tree):
-        thing: Any = None
+        thing: object = None
         if id(node) in read:
             continue
         if isinstance(node, ast.Name):

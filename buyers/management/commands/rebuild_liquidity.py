@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
@@ -16,13 +15,13 @@ class Command(BaseCommand):
     """Exits with 1 if a node differs and was not repaired."""
 
     help = (
-        "Recount every liquidity node from its feedback and print what differs. Feedback may go on meanwhile."
+        "Recount every liquidity node from its feedback and print differences. Feedback may arrive meanwhile."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--repair", action="store_true", help="make each node what its feedback says")
+        parser.add_argument("--repair", action="store_true", help="correct each node to match its feedback")
 
-    def handle(self, *args: Any, repair: bool, **options: Any) -> None:
+    def handle(self, *args: object, repair: bool, **options: object) -> None:
         done = rebuild_liquidity(repair=repair, by=Actor.system("rebuild_liquidity"), at=timezone.now())
         for difference in done.differences:
             self.stdout.write(str(difference))
@@ -30,4 +29,4 @@ class Command(BaseCommand):
         repaired = " repaired" if found and repair else ""
         self.stdout.write(f"{done.nodes} nodes recounted, {found} differences{repaired}.")
         if found and not repair:
-            raise CommandError("The nodes are not what their feedback says; --repair mends them.")
+            raise CommandError("The nodes do not match their feedback; correct them with --repair.")

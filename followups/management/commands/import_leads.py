@@ -27,8 +27,8 @@ from governance.management.guarded import GuardedCommand
 
 class Command(GuardedCommand):
     help = (
-        "Import leads from a CSV file: new ones are created, known ones updated by their id, and what could "
-        "not be read is named in a report. The same file again changes nothing."
+        "Import leads from a CSV file: create new ones, update known ones by their id, and list in a report "
+        "what could not be read. Importing the same file again changes nothing."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -36,23 +36,21 @@ class Command(GuardedCommand):
         parser.add_argument(
             "--ladder",
             action="store_true",
-            help="start a ladder for each lead whom the contact gate lets start",
+            help="start a ladder for each lead that the contact gate permits",
         )
-        parser.add_argument(
-            "--owner", default="", help="who gets the ladders; left out, nobody in particular"
-        )
+        parser.add_argument("--owner", default="", help="who gets the ladders; by default nobody")
         parser.add_argument(
             "--report",
             type=Path,
             metavar="DIR",
-            help="where FILE-report.csv goes; left out, imports/ in VALHALLA_VAR",
+            help="where to write FILE-report.csv; by default imports/ in VALHALLA_VAR",
         )
         parser.add_argument(
-            "--by", default="", metavar="USERNAME", help="the person who imports; her right is asked"
+            "--by", default="", metavar="USERNAME", help="the user who imports; needs the permission"
         )
         parser.add_argument("--dry-run", action="store_true", help="read and compare; store nothing")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         path: Path = options["file"]
         if options["dry_run"] and options["ladder"]:
             raise CommandError(_("--dry-run stores no leads, so there is none to start a ladder for."))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
@@ -33,14 +33,14 @@ class StateFilter(admin.SimpleListFilter):
     title = _("state")
     parameter_name = "state"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
         return [("ended", _("ended")), ("all", _("all"))]
 
     def choices(self, changelist: Any) -> Any:
         first, *others = super().choices(changelist)
         return [{**first, "display": _("signed in")}, *others]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         if self.value() == "all":
             return queryset
         now = signed_in(timezone.now()).values("pk")
@@ -49,7 +49,7 @@ class StateFilter(admin.SimpleListFilter):
 
 @admin.register(SignIn)
 class SignInAdmin(ReadOnlyAdmin):
-    """Sessions, with address and device. The next request of an ended session goes to the login."""
+    """Sessions, with address and device. The next request of an ended session goes to the sign-in page."""
 
     list_display = ("user", "role", "device", "address", "started_at", "last_seen", "code_given", "state")
     list_filter = (StateFilter, "user__role", "second_factor")
@@ -87,8 +87,8 @@ class SignInAdmin(ReadOnlyAdmin):
         if not form.is_valid():
             says = [
                 gettext(
-                    "Their next request leads to the login page. Anybody who knows the password can "
-                    "log in again: to keep somebody out, change the password or deactivate the "
+                    "Their next request leads to the sign-in page. Anybody who knows the password can "
+                    "sign in again: to keep somebody out, change the password or deactivate the "
                     "person."
                 )
             ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -25,19 +25,22 @@ from governance.accounts.rules import SCOPES
 from governance.accounts.services import (
     MAX_DAYS,
     MOST_AT_ONCE,
+    Issued,
     issue_token,
     revoke_token,
 )
 from governance.accounts.wording import ago
 from governance.core.admin.base import (
+    RowForm,
     ServiceAdmin,
     WhyForm,
     by_of,
 )
 from governance.core.admin.display import column
+from governance.core.request_values import RequestValue
 
 
-class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+class TokenForm(RowForm):
     """A new token's label and options."""
 
     scopes = forms.MultipleChoiceField(
@@ -46,7 +49,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at r
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text=_(
-            "policy: a service client may also change policies. Any of the others narrows it to those parts."
+            "policy: a service client may also change policies. The other scopes limit it to those parts."
         ),
     )
     days = forms.IntegerField(
@@ -60,6 +63,9 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at r
     class Meta:
         model = ApiToken
         fields = ("user", "label", "scopes", "calls_per_minute")
+
+
+ISSUED: RequestValue[Issued] = RequestValue("issued")  # from serve to response_add
 
 
 @admin.register(ApiToken)
@@ -77,29 +83,37 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
     search_fields = ("label", "user__username")
     search_help_text = _("Label, or username of the person")
     ordering = ("-created",)
-    actions: ClassVar[Any] = ["revoke"]
+    actions = ("revoke",)
     fieldsets = (
         (
             None,
             {
                 "fields": ("user", "label", "scopes", "days", "calls_per_minute"),
                 "description": _(
-                    "For a service client. At a rotation issue the new one first, put it in place, then "
-                    "revoke the old one. People issue their own tokens, on the page Your tokens."
+                    "For a service client. To replace a token, issue the new one first, put it in place, "
+                    "then revoke the old one. People issue their own tokens, on the page Your tokens."
                 ),
             },
         ),
     )
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return obj is None and super().has_change_permission(request, obj)
 
-    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Model | None = None,
+    ) -> HttpResponse:
         # saving leads only to the page that shows the secret once
         context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
-        return super().render_change_form(request, context, *args, **kwargs)
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
         if obj is None:
             return super().get_fieldsets(request, obj)
         fields = (
@@ -127,11 +141,13 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
             label=obj.label,
             calls_per_minute=obj.calls_per_minute,
         )
-        request.issued = issued  # type: ignore[attr-defined]  # shown by response_add
+        ISSUED.put(request, issued)
         return issued.token
 
-    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
-        issued = request.issued  # type: ignore[attr-defined]  # set by serve
+    def response_add(
+        self, request: HttpRequest, obj: object, post_url_continue: object = None
+    ) -> HttpResponse:
+        issued = ISSUED.required(request)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -156,9 +172,7 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
         form = WhyForm(request.POST if "apply" in request.POST else None)
         tokens = list(queryset.order_by("pk")[:MOST_AT_ONCE])
         if not form.is_valid():
-            says = [
-                gettext("Calls with these tokens are refused from the next one on. There is no way back.")
-            ]
+            says = [gettext("These tokens stop working at once. This cannot be undone.")]
             return ask(self, request, form, "revoke", tokens, [str(token) for token in tokens], says)
         by, at, reason = by_of(request), timezone.now(), form.cleaned_data["reason"]
         ended = sum(revoke_token(token, by=by, at=at, reason=reason) for token in tokens)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -46,7 +45,15 @@ from governance.accounts.services import (
 from governance.accounts.wording import ROLE_SAYS, roles_in_words
 from governance.core import hooks
 from governance.core.actors import Role, owner_key
-from governance.core.admin.base import ChoosesRows, ReadOnlyAdmin, ShowsRefusals, WhyForm, by_of, reason_field
+from governance.core.admin.base import (
+    ChoosesRows,
+    ReadOnlyAdmin,
+    RowForm,
+    ShowsRefusals,
+    WhyForm,
+    by_of,
+    reason_field,
+)
 from governance.core.admin.display import column
 from governance.core.errors import Invalid, Refused
 from governance.core.moments import moment_in_words
@@ -66,17 +73,17 @@ def _open_tasks(count: int) -> str:
     return ngettext("%(count)s open task", "%(count)s open tasks", count) % {"count": count}
 
 
-class PasswordIsKept(UnfoldReadOnlyPasswordHashWidget):  # type: ignore[misc]  # unfold has no types
+class PasswordIsKept(UnfoldReadOnlyPasswordHashWidget):
     """Shows that there is a password, where the theme shows parts of its digest."""
 
-    def get_context(self, name: str, value: Any, attrs: Any) -> Any:
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
         context = super().get_context(name, value, attrs)
         if len(context["summary"]) > 1:
             context["summary"] = [{"label": gettext("set; nobody can read it")}]
         return context
 
 
-class NewPersonForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+class NewPersonForm(RowForm):
     """A new person. They set their password themselves, with a link; a program sends its token."""
 
     class Meta:
@@ -84,7 +91,7 @@ class NewPersonForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript 
         fields = ("username", "role", "email")
 
 
-class PersonForm(UserChangeForm):  # type: ignore[misc]  # unfold has no types
+class PersonForm(UserChangeForm):
     """A person, without their password; changing the role or deactivating requires a reason."""
 
     change_reason = reason_field(
@@ -97,7 +104,7 @@ class PersonForm(UserChangeForm):  # type: ignore[misc]  # unfold has no types
         ),
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self.access = {name: getattr(self.instance, name) for name in ACCESS}
         if password := self.fields.get("password"):
@@ -108,12 +115,12 @@ class PersonForm(UserChangeForm):  # type: ignore[misc]  # unfold has no types
             )
 
 
-def access_display(role: Any, active: bool) -> str:
+def access_display(role: object, active: bool) -> str:
     return capfirst(str(role)) if active else gettext("%(role)s, not active") % {"role": capfirst(str(role))}
 
 
 @admin.register(User)
-class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # unfold has no types
+class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]  # unfold has no types
     """People. Permissions follow from the role alone; nobody is deleted, only deactivated."""
 
     form = PersonForm
@@ -127,7 +134,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
     ordering = ("username",)
     filter_horizontal = ()
     readonly_fields = ("last_login", "date_joined", "is_superuser", "earlier")
-    inlines: ClassVar[Any] = [WorkProfileInline, AbsenceInline]
+    inlines = (WorkProfileInline, AbsenceInline)
     actions = ["mark_away", "set_shifts", "reset_second_factor"]
     fieldsets = (
         (None, {"fields": ("username", "password")}),
@@ -137,8 +144,8 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             {
                 "fields": ("role", "is_active", "is_superuser", "change_reason", "earlier"),
                 "description": _(
-                    "The role holds at once, also for the person’s tokens. Switched off, they can neither "
-                    "sign in nor use a token. The last active manager stays one."
+                    "The role applies at once, also to the person’s tokens. A deactivated person can "
+                    "neither sign in nor use a token. The last active manager cannot be removed."
                 ),
             },
         ),
@@ -163,14 +170,14 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
         guarded = obj is not None and obj.is_superuser and not request.user.is_superuser
         return not guarded and super().has_change_permission(request, obj)
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         """Redirect to the password link, or for oneself to the password page."""
         user = self.get_object(request, unquote(id))
         if user is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, id)  # type: ignore[no-any-return]  # untyped
+            return self._get_obj_does_not_exist_redirect(request, self.opts, id)
         if not self.has_change_permission(request, user):
             raise PermissionDenied
         if user.pk == request.user.pk:
@@ -182,18 +189,18 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             return super().response_add(request, obj, post_url_continue)
         return redirect("password_link", pk=obj.pk)
 
-    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Model], search_term: str) -> Any:
         # users offered by autocomplete on the form for a new token
         if request.GET.get("model_name") == "apitoken":
             queryset = queryset & service_clients()
         return super().get_search_results(request, queryset, search_term)
 
-    def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+    def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: object) -> Any:
         if db_field.name == "role":
             kwargs["help_text"] = roles_in_words()
         return super().formfield_for_choice_field(db_field, request, **kwargs)
 
-    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+    def get_inlines(self, request: HttpRequest, obj: object) -> Any:
         return self.inlines if obj is not None else []
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -204,7 +211,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
         fields = (*fields, "username")
         return (*fields, "role") if obj.pk == request.user.pk else fields
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
@@ -235,14 +242,14 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
         except Invalid as wrong:
             raise Invalid({"change_reason": wrong.errors["reason"]}) from wrong
 
-    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+    def save_formset(self, request: HttpRequest, form: object, formset: Any, change: bool) -> None:
         for row in formset.forms:
             if isinstance(row.instance, Absence) and row.instance._state.adding:
                 row.instance.marked_by = by_of(request).working_name
         super().save_formset(request, form, formset, change)
 
-    @action(description=_("Mark away"), permissions=["change"])
-    def mark_away(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+    @action(description=_("Mark as off"), permissions=["change"])
+    def mark_away(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
         form = AwayForm(request.POST if "apply" in request.POST else None)
         people = _people(queryset)
         if form.is_valid():
@@ -259,7 +266,9 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             except Refused as refusal:
                 tell_form(form, refusal)
             else:
-                text = ngettext("%(count)s person marked away.", "%(count)s people marked away.", len(made))
+                text = ngettext(
+                    "%(count)s person marked as off.", "%(count)s people marked as off.", len(made)
+                )
                 messages.success(request, text % {"count": len(made)})
                 return None
         counted: dict[str, int] = {}
@@ -267,9 +276,9 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             counted |= answer
         says = [
             gettext(
-                "While somebody is away, their due tasks are offered to everybody else. Nothing is "
-                "reassigned: what nobody took is theirs again when they are back. A task that they have "
-                "claimed stays with them until the claim ends."
+                "While somebody is off, their due tasks are offered to everybody else. Nothing is "
+                "reassigned: tasks that nobody took are theirs again when they return. A task that "
+                "they have claimed stays with them until the claim ends."
             )
         ]
         rows = [
@@ -278,7 +287,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
         return ask(self, request, form, "mark_away", people, rows, says)
 
     @action(description=_("Set shifts"), permissions=["change"])
-    def set_shifts(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+    def set_shifts(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
         form = ShiftsForm(request.POST if "apply" in request.POST else None)
         people = _people(queryset)
         if form.is_valid():
@@ -309,14 +318,14 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
         return ask(self, request, form, "set_shifts", people, [user.username for user in people], says)
 
     @action(description=_("Reset second factor"), permissions=["change"])
-    def reset_second_factor(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+    def reset_second_factor(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
         form = WhyForm(request.POST if "apply" in request.POST else None)
         people = _people(queryset)
         if not form.is_valid():
             says = [
                 gettext(
                     "Their authenticator application, passkeys and backup codes stop working and what they "
-                    "have open is closed. At the next login they set up a second factor again."
+                    "have open is closed. At the next sign-in they set up a second factor again."
                 )
             ]
             names = [user.username for user in people]
@@ -380,5 +389,7 @@ class GroupAdmin(ReadOnlyAdmin):
     def called(self, group: Group) -> str:
         return capfirst(str(Role(group.name).label)) if group.name in Role else group.name
 
-    may = column(_("may do"), lambda group: str(ROLE_SAYS[Role(group.name)]) if group.name in Role else "–")
+    may = column(
+        _("permissions"), lambda group: str(ROLE_SAYS[Role(group.name)]) if group.name in Role else "–"
+    )
     people = column(_("people"), lambda group: group.user_set.count())

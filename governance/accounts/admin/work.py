@@ -22,6 +22,7 @@ from governance.core.admin.base import (
     ChoosesRows,
     FewRows,
     NamedCells,
+    RowForm,
     by_of,
 )
 from governance.core.admin.display import column
@@ -42,7 +43,7 @@ def _languages(profile: WorkProfile) -> list[str]:
     return [str(name) for code, name in LANGUAGE_NAMES if code in profile.languages]
 
 
-class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+class WorkProfileForm(RowForm):
     """The form of a work profile."""
 
     provinces = forms.MultipleChoiceField(
@@ -77,7 +78,7 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
         required=False,
         help_text=_(
             "In the person’s own time zone, such as 9:00–12:00, 13:00–17:00; an empty day has no "
-            "shift. A night goes to 24:00 and begins again at 0:00 of the next day. Without shifts "
+            "shift. A night ends at 24:00 and continues at 0:00 the next day. Without shifts, "
             "every hour counts."
         ),
     )
@@ -93,7 +94,7 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
         super().__init__(*args, **kwargs)
         self.initial["shifts"] = typed_week(read_windows(self.instance.shifts))
 
-    def clean_shifts(self) -> list[dict[str, Any]]:
+    def clean_shifts(self) -> list[dict[str, object]]:
         """Return the weekly shifts as stored; hours that did not change keep their windows."""
         week, kept = self.cleaned_data["shifts"], self.instance.shifts
         if [write_day(spans) for spans in week] == typed_week(read_windows(kept)):
@@ -104,12 +105,12 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
 class TellsProfile:
     """An admin class that shows a work profile as text to users who may only view it."""
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         if self.has_change_permission(request, obj):  # type: ignore[attr-defined]  # an admin's
             return WorkProfileForm.Meta.fields
         return ("provinces_told", "channels_told", "languages_told", "zone", "week")
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("provinces_told", "channels_told", "languages_told", "week")
 
     provinces_told = column(_("provinces"), lambda profile: ", ".join(profile.provinces) or str(_("all")))
@@ -156,7 +157,7 @@ class WorkProfileAdmin(TellsProfile, ChoosesRows):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
 
@@ -172,7 +173,7 @@ class AbsenceAdmin(FindsPerson):
     ordering = ("-starts_at",)
     fields = ("user", "starts_at", "ends_at", "reason")
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Any, form: object, change: bool) -> None:
         if not change:
             obj.marked_by = by_of(request).working_name
         super().save_model(request, obj, form, change)

@@ -31,7 +31,7 @@ POINT_LENGTH = 254
 class ScoreField(FractionField):
     """A score from 0 to 1; blank means unknown."""
 
-    def to_internal_value(self, data: Any) -> Any:
+    def to_internal_value(self, data: object) -> Any:
         return None if isinstance(data, str) and not data.strip() else super().to_internal_value(data)
 
 
@@ -78,7 +78,7 @@ class ContactQuestion(Question):
             _said_by(validate_zone, value)
         return value
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+    def validate(self, attrs: dict[str, object]) -> dict[str, object]:
         for one, other in (("weekday", "hhmm"), ("hhmm", "weekday")):
             if one in attrs and other not in attrs:
                 raise serializers.ValidationError(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode
 
 from django import forms
@@ -19,9 +19,10 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.core.validators import MinLengthValidator
 from django.db import models
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import path, resolve, reverse
+from django.urls import URLPattern, path, resolve, reverse
 from django.utils.formats import number_format
 from django.utils.functional import cached_property, lazy
 from django.utils.text import capfirst, format_lazy
@@ -37,17 +38,25 @@ from governance.core import hooks
 from governance.core.actors import Actor
 from governance.core.errors import Refused
 from governance.core.reasons import LEAST, too_short
+from governance.core.request_values import RequestValue, correlation_id_of
 from governance.core.strict_json import read_json
 from governance.core.versions import BOOKKEEPING, Versioned, restored
+
+if TYPE_CHECKING:
+    from django.contrib.admin.options import _FieldOpts
+    from django_stubs_ext import StrPromise
 
 ASKED_BY_FILTERS = ("exact", "gte", "lt", "isnull", "isempty", "id__exact")
 MOST_LISTED = 10_000  # rows of a list that can be paged through; others are found by search and filters
 CONFIRMED = "confirmed"  # form field: the stamp of the warnings that were read
 VERSION = ("version", "changed_by", "reason", "updated_at", "correlation_id")
-WHY_AND_VERSION = (  # the last fields of the forms of versioned rows
+# the last fields of the forms of versioned rows
+WHY_AND_VERSION: tuple[tuple[StrPromise, _FieldOpts], ...] = (
     (_("Why"), {"fields": ("change_reason", "seen_version")}),
     (_("This version"), {"fields": VERSION}),
 )
+REFUSAL: RequestValue[Refused] = RequestValue("refusal")
+SHOWS_HISTORY: RequestValue[bool] = RequestValue("shows_history")
 LINE = 76  # characters that a form's text area shows without wrapping
 
 
@@ -56,7 +65,7 @@ def by_of(request: HttpRequest) -> Actor:
     user = request.user
     if isinstance(user, AnonymousUser):
         raise PermissionError("nobody is signed in")
-    return hooks.actor_of(user, correlation_id=str(getattr(request, "correlation_id", "")))
+    return hooks.actor_of(user, correlation_id=correlation_id_of(request))
 
 
 class FirstThousands(Paginator):  # type: ignore[type-arg]  # no subscript at run time
@@ -68,7 +77,7 @@ class FirstThousands(Paginator):  # type: ignore[type-arg]  # no subscript at ru
         return int(rows.order_by()[:MOST_LISTED].count())
 
 
-class ChoosesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+class ChoosesRows(ModelAdmin):
     """A list whose actions show an error if a selected row's id is invalid; Django itself would fail.
 
     So it would for a row that is looked up by a column without a name, and for `id__range=1` in a URL.
@@ -77,7 +86,7 @@ class ChoosesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         return super().get_object(request, object_id, from_field or None)
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Allow only the list's own filters: others scan the whole table, or are invalid."""
         asked = ["pk", "id"]
         one: Any
@@ -89,12 +98,12 @@ class ChoosesRows(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             asked += [name, *(f"{name}__{how}" for how in ASKED_BY_FILTERS)]
         return lookup in asked and bool(super().lookup_allowed(lookup, value, request))
 
-    def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
+    def response_action(self, request: HttpRequest, queryset: models.QuerySet[Model]) -> HttpResponse | None:  # type: ignore[override]  # the stubs know a later Django's
         try:
             for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
                 self.opts.pk.clean(chosen, None)
         except ValidationError:
-            self.message_user(request, gettext("Choose rows of this list, then the action."), messages.ERROR)
+            self.message_user(request, gettext("Select rows, then an action."), messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
         return super().response_action(request, queryset)
 
@@ -138,12 +147,12 @@ class WhyForm(forms.Form):
 
 
 def ask_why(
-    screen: admin.ModelAdmin[Any],
+    screen: admin.ModelAdmin[Model],
     request: HttpRequest,
     form: forms.Form,
     action: str,
-    title: Any,
-    **more: Any,
+    title: object,
+    **more: object,
 ) -> HttpResponse:
     """Show a form between selecting the rows and an action; `more` is additional template context."""
     context = {
@@ -208,11 +217,15 @@ class ChangeReasonForm(forms.Form):
     )
 
 
-class ReasonForm(ChangeReasonForm, forms.ModelForm):  # type: ignore[type-arg]  # the admin sets the model
+class RowForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+    """A form of a row, of the model that its `Meta` or the admin names."""
+
+
+class ReasonForm(ChangeReasonForm, RowForm):
     """A row's form that always requires a reason."""
 
 
-def pretty_json(value: Any, margin: str = "") -> str:
+def pretty_json(value: object, margin: str = "") -> str:
     """Return JSON for display: what fits on a line on one line, the rest indented."""
     line = json.dumps(value, ensure_ascii=False)
     if len(margin) + len(line) <= LINE or not value or not isinstance(value, dict | list):
@@ -236,10 +249,10 @@ class JSONText(forms.JSONField):
     empty_values: Any = (None, "")  # an empty list or object is a value
     widget = UnfoldAdminTextareaWidget(attrs={"rows": 14, "class": "font-mono", "spellcheck": "false"})
 
-    def prepare_value(self, value: Any) -> Any:
+    def prepare_value(self, value: object) -> Any:
         return value if isinstance(value, str) else pretty_json(value)
 
-    def to_python(self, value: Any) -> Any:
+    def to_python(self, value: object) -> Any:
         if value in self.empty_values:
             return None
         try:
@@ -248,10 +261,10 @@ class JSONText(forms.JSONField):
             sentence = _("This is not readable JSON: %(why)s")
             raise forms.ValidationError(sentence, code="invalid", params={"why": wrong}) from None
 
-    def bound_data(self, data: Any, initial: Any) -> Any:
+    def bound_data(self, data: Any, initial: object) -> object:
         return initial if self.disabled else data
 
-    def has_changed(self, initial: Any, data: Any) -> bool:
+    def has_changed(self, initial: object, data: Any) -> bool:
         try:
             return bool(self.to_python(data) != initial)
         except forms.ValidationError:
@@ -275,14 +288,14 @@ class VersionForm(ReasonForm):
             self.fields["seen_version"].initial = self.instance.version if self.instance.pk else 0
 
 
-class ShowsRefusals(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+class ShowsRefusals(ModelAdmin):
     """A form that shows a service's refusal at the fields that it names, and keeps the input."""
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
-        if not hasattr(request, "refusal"):
+        if not REFUSAL.is_on(request):
             return form
-        refusal: Refused = request.refusal
+        refusal = REFUSAL.required(request)
 
         class Told(form):  # type: ignore[misc,valid-type]  # made by the admin
             def clean(self) -> Any:
@@ -298,12 +311,18 @@ class ShowsRefusals(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
         return Told
 
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, object] | None = None,
+    ) -> HttpResponse:
         try:
-            return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]  # untyped
+            return super().changeform_view(request, object_id, form_url, extra_context)
         except Refused as refusal:
-            request.refusal = refusal  # type: ignore[attr-defined]  # read by get_form in the second pass
-            return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]  # untyped
+            REFUSAL.put(request, refusal)  # read by get_form in the second pass
+            return super().changeform_view(request, object_id, form_url, extra_context)
 
 
 class ServiceAdmin(ShowsRefusals, LongList):
@@ -314,7 +333,7 @@ class ServiceAdmin(ShowsRefusals, LongList):
     """
 
     list_fullwidth = True
-    actions: ClassVar[Any] = None
+    actions: Sequence[str] | None = None
     # form field -> what read-only users see instead
     shown_instead: ClassVar[dict[str, str]] = {}
     # read-only once the row exists: changing them would apply the policy elsewhere
@@ -324,29 +343,33 @@ class ServiceAdmin(ShowsRefusals, LongList):
         fields = super().get_readonly_fields(request, obj)
         return (*fields, *self.fixed) if obj is not None else fields
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
     def serve(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> models.Model:
         """Save through the service and return the row. Raises Refused."""
         raise NotImplementedError
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Any, form: object, change: bool) -> None:
         saved = self.serve(request, obj, form, change)
         obj.pk = saved.pk
         obj._state.adding = False
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
         """Leave out, for read-only users, the fields that only the form needs."""
         fieldsets = super().get_fieldsets(request, obj)
         may = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
-        if may and not getattr(request, "shows_history", False):
+        if may and not SHOWS_HISTORY.of(request):
             return fieldsets
         form: Any = self.form
         asked = set(form.base_fields) - {field.name for field in self.model._meta.get_fields()}
         shown = []
         for title, options in fieldsets:
-            fields = [self.shown_instead.get(name, name) for name in options["fields"] if name not in asked]
+            fields = [
+                self.shown_instead.get(name, name) if isinstance(name, str) else name
+                for name in options["fields"]
+                if name not in asked
+            ]
             if fields:
                 shown.append((title, {**options, "fields": fields}))
         return shown
@@ -358,12 +381,12 @@ class RestoreForm(ChangeReasonForm):
     seen_version = forms.IntegerField(widget=forms.HiddenInput, min_value=0, max_value=2**31 - 1)
 
 
-class DifferencesInWords(HistoricalRecordContextHelper):  # type: ignore[misc]  # simple_history has no types
+class DifferencesInWords(HistoricalRecordContextHelper):
     """Shows the differences of two versions like the other pages: yes and no, choices by label."""
 
     DEFAULT_MAX_DISPLAYED_DELTA_CHANGE_CHARS = 400
 
-    def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
+    def prepare_delta_change_value(self, change: Any, value: object) -> object:
         field = self.model._meta.get_field(change.field)
         if value is None or value == "":
             return "–"
@@ -371,12 +394,12 @@ class DifferencesInWords(HistoricalRecordContextHelper):  # type: ignore[misc]  
             return gettext("yes") if value else gettext("no")
         if isinstance(value, Decimal):
             return number_format(f"{value.normalize():f}", force_grouping=True)
-        if field.choices:
+        if isinstance(field, models.Field) and field.choices:
             return dict(field.flatchoices).get(value, value)
         return super().prepare_delta_change_value(change, value)
 
 
-class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # neither has types
+class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):
     """A service's admin class with every earlier version, which can be compared and restored as a new one.
 
     Restoring goes through `serve`, like any other change: with its reason, its validation and its refusals.
@@ -387,7 +410,7 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # n
     object_history_list_template = "admin/versions.html"
     object_history_form_template = "admin/version.html"
 
-    def get_historical_record_context_helper(self, request: HttpRequest, historical_record: Any) -> Any:
+    def get_historical_record_context_helper(self, request: HttpRequest, historical_record: object) -> Any:
         return self.differences(self.model, historical_record)
 
     def set_history_delta_changes(
@@ -405,7 +428,7 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # n
                 newer.history_delta_changes = helper.context_for_delta_changes(delta)
             newer = record
 
-    def get_urls(self) -> Any:
+    def get_urls(self) -> list[URLPattern]:
         name = f"{self.opts.app_label}_{self.opts.model_name}_restore"
         restore = self.admin_site.admin_view(self.restore_view)
         return [
@@ -417,10 +440,10 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # n
         """Return sentences on the dangers of saving `after` over `before` (None: a new row)."""
         return []
 
-    def look_again(self, request: HttpRequest, after: Any) -> None:
+    def look_again(self, request: HttpRequest, after: object) -> None:
         """Raise Warned if saving this is dangerous and was not confirmed."""
 
-    def may_restore(self, request: HttpRequest, obj: Any) -> bool:
+    def may_restore(self, request: HttpRequest, obj: object) -> bool:
         return issubclass(self.model, Versioned) and self.has_change_permission(request, obj)
 
     def restore_view(self, request: HttpRequest, object_id: str, version_id: int) -> HttpResponse:
@@ -428,7 +451,7 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # n
         row = self.get_object(request, unquote(object_id))
         old = row.history.filter(pk=version_id).first() if hasattr(row, "history") else None
         if old is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]  # untyped
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         if not self.may_restore(request, row):
             raise PermissionDenied
         history = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_history", args=[row.pk])
@@ -466,71 +489,79 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):  # type: ignore[misc]  # n
         return TemplateResponse(request, "admin/restore.html", context)
 
     def render_history_view(
-        self, request: HttpRequest, template: str, context: Any, **kwargs: Any
+        self, request: HttpRequest, template: str, context: Any, **kwargs: object
     ) -> HttpResponse:
         # the links of the page are the model's, not those of the table of its versions
         shown = {**context, "opts": self.opts}
         if template == self.object_history_form_template and self.may_restore(request, context["original"]):
             name = f"admin:{self.opts.app_label}_{self.opts.model_name}_restore"
             shown["restore"] = reverse(name, args=resolve(request.path).args)
-        return super().render_history_view(request, template, shown, **kwargs)  # type: ignore[no-any-return]  # untyped
+        return super().render_history_view(request, template, shown, **kwargs)
 
-    def revert_disabled(self, request: HttpRequest, obj: Any = None) -> bool:
+    def revert_disabled(self, request: HttpRequest, obj: object = None) -> bool:
         return True
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
         if issubclass(self.model, Versioned):
             fields = (*fields, *VERSION)
-        if not getattr(request, "shows_history", False):
+        if not SHOWS_HISTORY.of(request):
             return fields
         return tuple({*fields, *(field.name for field in self.model._meta.fields)})
 
-    def history_form_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def history_form_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        version_id: str,
+        extra_context: dict[str, object] | None = None,
+    ) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             raise PermissionDenied  # it would save with view permission only
-        request.shows_history = True  # type: ignore[attr-defined]  # read above
-        return super().history_form_view(request, *args, **kwargs)  # type: ignore[no-any-return]  # untyped
+        SHOWS_HISTORY.put(request, True)
+        return super().history_form_view(request, object_id, version_id, extra_context)
 
 
-class DeletesWithReason(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+class DeletesWithReason(ModelAdmin):
     """An admin class whose deletion asks why and calls a service: `remove(request, obj, reason)`."""
 
     delete_confirmation_template = "admin/delete_with_reason.html"
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         right = get_permission_codename("delete", self.opts)
         return bool(request.user.has_perm(f"{self.opts.app_label}.{right}"))
 
-    def remove(self, request: HttpRequest, obj: Any, reason: str) -> None:
+    def remove(self, request: HttpRequest, obj: object, reason: str) -> None:
         raise NotImplementedError
 
-    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+    def delete_model(self, request: HttpRequest, obj: object) -> None:
         self.remove(request, obj, request.POST.get("change_reason", "").replace("\0", "")[:500])
 
-    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, object] | None = None
+    ) -> HttpResponse:
         try:
-            return super().delete_view(request, object_id, extra_context)  # type: ignore[no-any-return]  # untyped
+            return super().delete_view(request, object_id, extra_context)
         except Refused as refusal:
             for sentence in refusal.sentences:
                 messages.error(request, sentence)
             return HttpResponseRedirect(request.get_full_path())
 
 
-class TellsOfLead(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+class TellsOfLead(ModelAdmin):
     """An admin class of rows that belong to a lead, with a link to their timeline.
 
     `lead_key` is the lead's id.
     """
 
     lead_key: str
-    actions_detail: ClassVar[Any] = ["time_line"]
+    actions_detail: Sequence[str] = ("time_line",)
 
     @action(description=_("Time line of the lead"), url_path="time-line", permissions=["view"])
     def time_line(self, request: HttpRequest, object_id: str) -> HttpResponse:
         row = self.get_object(request, unquote(object_id))
         if row is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]  # untyped
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         lead_id = row
         for part in self.lead_key.split("."):
             lead_id = getattr(lead_id, part)
@@ -542,18 +573,18 @@ class FewRows:
 
     most_rows = 200
 
-    def get_max_num(self, request: HttpRequest, obj: Any = None, **given: Any) -> int:
+    def get_max_num(self, request: HttpRequest, obj: object = None, **given: object) -> int:
         most = super().get_max_num(request, obj, **given)  # type: ignore[misc]  # an inline's
         return self.most_rows if most is None else int(most)
 
-    def get_formset(self, request: HttpRequest, obj: Any = None, **given: Any) -> Any:
+    def get_formset(self, request: HttpRequest, obj: object = None, **given: object) -> object:
         return super().get_formset(request, obj, absolute_max=self.most_rows, **given)  # type: ignore[misc]  # an inline's
 
 
 class NamedCells:
     """Give each cell of an inline table its column's name: the theme shows it only above the column."""
 
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **given: Any) -> Any:
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **given: object) -> object:
         field = super().formfield_for_dbfield(db_field, request, **given)  # type: ignore[misc]  # an inline's
         if field is not None:
             field.widget.attrs.setdefault("aria-label", field.label or capfirst(str(db_field.verbose_name)))

@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.db import models
-from django.http import HttpRequest
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from governance.core.admin.base import CONFIRMED, HistoryAdmin, VersionForm, Warned, explained, stamp
+from governance.core.admin.base import CONFIRMED, REFUSAL, HistoryAdmin, VersionForm, Warned, explained, stamp
 from governance.core.admin.live import LiveAdmin, live
 from governance.core.versions import BOOKKEEPING
 
@@ -26,7 +27,7 @@ Difference = tuple[str, str, str]  # the field's label, its old value and its ne
 class CarefulForm(VersionForm):
     """A form of a versioned row whose reason needs at least 10 characters."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         explained(self)
 
@@ -39,13 +40,13 @@ class CarefulAdmin(LiveAdmin, HistoryAdmin):
     change_form_before_template = "admin/careful.html"
     derived: ClassVar[frozenset[str]] = frozenset({"market_key"})  # columns derived from others
 
-    def look_again(self, request: HttpRequest, after: Any) -> None:
+    def look_again(self, request: HttpRequest, after: object) -> None:
         """Raise Warned unless there is nothing to warn of, or exactly these warnings were confirmed."""
         warnings = self.warnings_of(self._before(after), after)
         if warnings and request.POST.get(CONFIRMED) != stamp(warnings):
             raise Warned(warnings)
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Any, form: object, change: bool) -> None:
         self.look_again(request, obj)
         super().save_model(request, obj, form, change)
 
@@ -75,7 +76,7 @@ class CarefulAdmin(LiveAdmin, HistoryAdmin):
         changes = self.differences_of(self._before(draft), draft) if typed else []
         return live("changes", render_to_string("admin/differences.html", {"changes": changes}))
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return (*super().get_readonly_fields(request, obj), "old_and_new")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -91,12 +92,20 @@ class CarefulAdmin(LiveAdmin, HistoryAdmin):
             found.append((title, {**options, "fields": fields}))
         return found
 
-    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Model | None = None,
+    ) -> HttpResponse:
         form = context["adminform"].form
         form.instance.is_typed = form.is_bound
-        refusal = getattr(request, "refusal", None)
+        refusal = REFUSAL.of(request)
         if isinstance(refusal, Warned):
             changes = self.differences_of(self._before(form.instance), form.instance)
             form.errors.pop(NON_FIELD_ERRORS, None)  # shown at the top, with its subject
             context = {**context, "warned": refusal, "changes": changes, "errors": None}
-        return super().render_change_form(request, context, *args, **kwargs)
+        return super().render_change_form(request, context, add, change, form_url, obj)

@@ -20,7 +20,7 @@ from governance.core.numbers import percent
 
 NOTHING = "–"
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,10})?")
-Words = Mapping[str, Any]
+Words = Mapping[str, object]
 
 
 def amount(value: Decimal | float | None) -> str:
@@ -61,14 +61,14 @@ def column(
     return shown
 
 
-def in_cad(name: str, label: Any, of: str = "") -> Callable[[Any, Any], Any]:
+def in_cad(name: str, label: object, of: str = "") -> Callable[[object, object], object]:
     """Return a column that shows the amount `name`, of the row itself or of its attribute `of`."""
     read = attrgetter(f"{of}.{name}" if of else name)
     ordering = f"{of}__{name}" if of else name
     return column(format_lazy("{}, CAD", label), lambda row: amount(read(row)), ordering=ordering)
 
 
-def as_share(name: str, label: Any, places: int = 2) -> Callable[[Any, Any], Any]:
+def as_share(name: str, label: object, places: int = 2) -> Callable[[object, object], object]:
     """Return a column that shows the fraction `name` in per cent."""
     return column(
         label,
@@ -93,7 +93,7 @@ EVERY = _Every()
 
 
 def facts(
-    value: Any, words: Words, *, quantities: Container[str] = frozenset(), is_quantity: bool = False
+    value: object, words: Words, *, quantities: Container[str] = frozenset(), is_quantity: bool = False
 ) -> str | SafeString:
     """Return JSON for display, its keys labelled by `words`: a list of facts, or a table of rows.
 
@@ -133,7 +133,7 @@ def _several(
 
 
 def _cells(
-    row: Mapping[str, Any], keys: Iterable[str], words: Words, quantities: Container[str]
+    row: Mapping[str, object], keys: Iterable[str], words: Words, quantities: Container[str]
 ) -> SafeString:
     cells = (
         (facts(row.get(key), words, quantities=quantities, is_quantity=key in quantities),) for key in keys

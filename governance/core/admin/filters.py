@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from governance.core.distinct import values_by_index
 
-Choices = Iterable[tuple[str, Any]]
+Choices = Iterable[tuple[str, object]]
 
 
 class ValueFilter(admin.SimpleListFilter):
@@ -22,22 +22,22 @@ class ValueFilter(admin.SimpleListFilter):
 
     column: str
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         value = self.value()
         return queryset if value is None else queryset.filter(**{self.column: value})
 
 
-def one_of(column: str, title: Any, choices: Callable[[], Choices]) -> type[ValueFilter]:
+def one_of(column: str, title: object, choices: Callable[[], Choices]) -> type[ValueFilter]:
     """Return a filter of a column whose values are known."""
 
     class Known(ValueFilter):
-        def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        def lookups(self, request: HttpRequest, model_admin: object) -> Any:
             return list(choices())
 
     return _named(Known, column, title)
 
 
-def by_index(column: str, title: Any, within: str = "") -> type[ValueFilter]:
+def by_index(column: str, title: object, within: str = "") -> type[ValueFilter]:
     """Return a filter with a column's values from its index; with `within`, once that column is chosen."""
 
     class Indexed(ValueFilter):
@@ -52,7 +52,7 @@ def by_index(column: str, title: Any, within: str = "") -> type[ValueFilter]:
                 rows = rows.filter(**{within: chosen})
             return [(value, value) for value in values_by_index(rows, column)]
 
-        def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
             found = super().queryset(request, queryset)
             if not within or not self.value() or request.GET.get(f"{within}__exact"):
                 return found
@@ -63,7 +63,7 @@ def by_index(column: str, title: Any, within: str = "") -> type[ValueFilter]:
     return _named(Indexed, column, title)
 
 
-Counted = tuple[str, Any, Callable[[QuerySet[Any], datetime], QuerySet[Any]]]
+Counted = tuple[str, Any, Callable[[Any, datetime], QuerySet[Any]]]  # the rows are of the model's own class
 
 
 def on_board(*figures: Counted) -> type[admin.SimpleListFilter]:
@@ -75,10 +75,10 @@ def on_board(*figures: Counted) -> type[admin.SimpleListFilter]:
     class OnBoard(admin.SimpleListFilter):
         title, parameter_name = _("counted on the board"), "board"
 
-        def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        def lookups(self, request: HttpRequest, model_admin: object) -> Any:
             return [(name, title) for name, title, _question in figures]
 
-        def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
             for name, _title, question in figures:
                 if self.value() == name:
                     return question(queryset, timezone.now())

@@ -68,9 +68,9 @@ def write_number(value: Decimal | None) -> str:
     return NOTHING if value is None else f"{value.normalize():f}"
 
 
-def read_cells(row: Row, readers: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
+def read_cells(row: Row, readers: Mapping[str, Callable[[str], object]]) -> dict[str, Any]:
     """Return the values of the cells that are not blank. Raises ValidationError by column."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     wrong: dict[str, list[str]] = {}
     for name, read in readers.items():
         if row[name]:
@@ -111,7 +111,8 @@ class TransfersPolicies(TakesRows):
     def known(self, which: Any) -> models.QuerySet[Any]:
         """Return a row's policy, if there is one."""
         rows: Any = self.model._default_manager
-        return rows.of(which)  # type: ignore[no-any-return]  # of whatever model
+        found: models.QuerySet[Any] = rows.of(which)
+        return found
 
     def hold(self, rows: Sequence[Row]) -> None:
         """Lock what the policies' service locks before the policies themselves."""
@@ -121,7 +122,7 @@ class TransfersPolicies(TakesRows):
 
     def warnings_of(self, before: Any, after: Any) -> list[str]:
         """Return the warnings that the form itself would show."""
-        return super().warnings_of(before, after)  # type: ignore[no-any-return]  # the screen's
+        return super().warnings_of(before, after)  # type: ignore[misc,no-any-return]  # the screen's
 
     def cells_of(self, policy: Any) -> dict[str, str]:
         """Return a policy's cells."""
@@ -131,7 +132,7 @@ class TransfersPolicies(TakesRows):
         """Return the changes in a row. Raises ValidationError by column."""
         raise NotImplementedError
 
-    def upsert(self, which: Any, changes: dict[str, Any], *, by: Actor, at: datetime, reason: str) -> Any:
+    def upsert(self, which: Any, changes: dict[str, object], *, by: Actor, at: datetime, reason: str) -> Any:
         """Call the policies' own service."""
         raise NotImplementedError
 

@@ -14,7 +14,7 @@ from dataclasses import astuple, dataclass, field
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from tempfile import SpooledTemporaryFile
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import messages
@@ -22,6 +22,7 @@ from django.core import signing
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.db import models, transaction
+from django.db.models import Model
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
@@ -65,20 +66,20 @@ def plain(text: str) -> str:
     return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA_SIGNS) else text
 
 
-class Labels(Widget):  # type: ignore[misc]  # import_export has no types
+class Labels(Widget):
     """Several words in a cell, with commas or semicolons between them."""
 
-    def clean(self, value: Any, row: Any = None, **kwargs: Any) -> list[str]:
+    def clean(self, value: Any, row: object = None, **kwargs: object) -> list[str]:
         return [part.strip() for part in re.split(r"[,;|]", value) if part.strip()]
 
-    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
+    def render(self, value: Any, obj: object = None, **kwargs: object) -> str:
         return ", ".join(value or [])
 
 
-class Amount(Widget):  # type: ignore[misc]  # import_export has no types
+class Amount(Widget):
     """Dollars, as spreadsheets write them: $1,250,000.00, 1 250 000,00 or 1250000."""
 
-    def clean(self, value: Any, row: Any = None, **kwargs: Any) -> Decimal:
+    def clean(self, value: Any, row: object = None, **kwargs: object) -> Decimal:
         text = re.sub(r"[\s\u00a0\u202f$]|CAD", "", value)
         if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", text):
             text = text.replace(",", "")
@@ -92,24 +93,24 @@ class Amount(Widget):  # type: ignore[misc]  # import_export has no types
             raise ValueError(gettext("This is not an amount; write it as 250000 or 250,000.00."))
         return found
 
-    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
+    def render(self, value: object, obj: object = None, **kwargs: object) -> str:
         return "" if value is None else f"{value:f}"
 
 
-class Day(Widget):  # type: ignore[misc]  # import_export has no types
+class Day(Widget):
     """A day, as 2026-11-24."""
 
-    def clean(self, value: Any, row: Any = None, **kwargs: Any) -> date:
+    def clean(self, value: Any, row: object = None, **kwargs: object) -> date:
         try:
             return date.fromisoformat(value)
         except ValueError:
             raise ValueError(gettext("This is not a date; write it as 2026-11-24.")) from None
 
-    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
+    def render(self, value: Any, obj: object = None, **kwargs: object) -> str:
         return "" if value is None else value.isoformat()
 
 
-def choice_of(text: str, choices: type[models.TextChoices]) -> Any:
+def choice_of(text: str, choices: type[models.TextChoices]) -> object:
     """Return a cell's choice by its value or by its label, in English or the page's language."""
     wanted = _folded(text)
     for language in ("en", translation.get_language() or "en"):
@@ -123,7 +124,7 @@ def choice_of(text: str, choices: type[models.TextChoices]) -> Any:
 # --- rows and the service that writes them ------------------------------------------------------------------
 
 
-class ServiceResource(ModelResource):  # type: ignore[misc]  # import_export has no types
+class ServiceResource(ModelResource):
     """The columns of a table's spreadsheet. Each row is written by the table's own service.
 
     A blank cell leaves the stored value unchanged. Subclasses implement `serve`.
@@ -147,21 +148,23 @@ class ServiceResource(ModelResource):  # type: ignore[misc]  # import_export has
 
     def columns(self) -> list[tuple[str, Any]]:
         """Return the columns by name, each with its label."""
-        model = self._meta.model
-        return [(name, model._meta.get_field(name).verbose_name) for name in self._meta.fields]
+        labels = {field.name: field.verbose_name for field in self._meta.model._meta.fields}
+        return [(name, labels[name]) for name in self._meta.fields]
 
-    def before_import_row(self, row: Any, **kwargs: Any) -> None:
+    def before_import_row(self, row: Any, **kwargs: object) -> None:
         (key,) = self._meta.import_id_fields
         first = self.named.setdefault(row[key], row["row"])
         if first != row["row"]:
             said = gettext("The file has this one twice, first in row %(row)s.")
             raise ValidationError({key: [said % {"row": first}]})
 
-    def import_field(self, field: Any, instance: Any, row: Any, is_m2m: bool = False, **kwargs: Any) -> None:
+    def import_field(
+        self, field: Any, instance: Any, row: Any, is_m2m: bool = False, **kwargs: object
+    ) -> None:
         if row.get(field.column_name, "") != "":
             super().import_field(field, instance, row, is_m2m, **kwargs)
 
-    def import_instance(self, instance: Any, row: Any, **kwargs: Any) -> None:
+    def import_instance(self, instance: Any, row: object, **kwargs: object) -> None:
         wrong: dict[str, Any] = {}
         try:
             super().import_instance(instance, row, **kwargs)
@@ -188,7 +191,7 @@ class ServiceResource(ModelResource):  # type: ignore[misc]  # import_export has
 # --- reading a file -----------------------------------------------------------------------------------------
 
 
-def read_rows(content: bytes, columns: Sequence[tuple[str, Any]], key: str) -> Rows:
+def read_rows(content: bytes, columns: Sequence[tuple[str, object]], key: str) -> Rows:
     """Return the rows of a CSV file by column, and the unknown headings.
 
     Headings are accepted in English, in the language of the page or as the column's name. Each row has its
@@ -236,7 +239,7 @@ def too_large() -> str:
     return gettext("The file is larger than %(size)s kB; import it in parts.") % {"size": MOST_BYTES // 1000}
 
 
-def _names(columns: Sequence[tuple[str, Any]]) -> dict[str, str]:
+def _names(columns: Sequence[tuple[str, object]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for language in ("en", translation.get_language() or "en"):
         with translation.override(language):
@@ -297,7 +300,7 @@ class Preview:
         self.warnings += other.warnings
 
     def refuse(
-        self, name: str, row: Row, columns: Sequence[tuple[str, Any]], said: Mapping[str, list[str]]
+        self, name: str, row: Row, columns: Sequence[tuple[str, object]], said: Mapping[str, list[str]]
     ) -> None:
         """Add an invalid row with its errors by column; errors without a column belong to the row."""
         names = {name for name, _label in columns}
@@ -327,7 +330,9 @@ def take(
     return found
 
 
-def _sort(found: Preview, row: Row, result: Any, resource: Any, columns: Sequence[tuple[str, Any]]) -> None:
+def _sort(
+    found: Preview, row: Row, result: Any, resource: Any, columns: Sequence[tuple[str, object]]
+) -> None:
     (key,) = resource._meta.import_id_fields
     if result.import_type == RowResult.IMPORT_TYPE_NEW:
         found.new.append(row)
@@ -361,20 +366,20 @@ class WhyExportForm(forms.Form):
 
     reason = reason_field(
         _("Reason"),
-        help_text=_("What the file is for. No names, numbers or addresses: this is kept for good."),
+        help_text=_("What the file is for. No names, numbers or addresses: this is kept permanently."),
     )
 
 
-class RowExporter(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+class RowExporter(ModelAdmin):
     """Exports the rows of an admin class to a file, with a reason, for users who may change them.
 
     Subclasses implement `sheet`.
     """
 
-    actions_list: ClassVar[Any] = ["export_rows"]
-    export_note: Any = ""
+    actions_list: Sequence[str] = ("export_rows",)
+    export_note: object = ""
 
-    def has_transfer_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+    def has_transfer_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return bool(self.has_add_permission(request) and self.has_change_permission(request))
 
     def _list_address(self) -> str:
@@ -419,7 +424,8 @@ class RowExporter(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
     def exported(self, request: HttpRequest) -> models.QuerySet[Any]:
         """Return the rows to export."""
-        return self.get_queryset(request).order_by("pk")  # type: ignore[no-any-return]  # unfold has no types
+        rows: models.QuerySet[Any] = self.get_queryset(request).order_by("pk")
+        return rows
 
     def sheet(self, request: HttpRequest, *, by: Actor, at: datetime) -> Iterator[list[str]]:
         """Yield the headings and then the rows, a few at a time."""
@@ -433,19 +439,19 @@ class TakesFiles(RowExporter):
     Subclasses implement the methods that raise NotImplementedError.
     """
 
-    actions_list: ClassVar[Any] = ["import_rows", "export_rows"]
+    actions_list = ("import_rows", "export_rows")
     import_template = "admin/import_rows.html"
     options_form: type[forms.Form] | None = None
     too_large: Any = staticmethod(too_large)
 
-    def has_import_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+    def has_import_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return self.has_transfer_permission(request)
 
-    def read_file(self, request: HttpRequest, file: UploadedFile[Any]) -> Any:
+    def read_file(self, request: HttpRequest, file: UploadedFile[Any]) -> object:
         """Return a file's data. Raises ValidationError."""
         raise NotImplementedError
 
-    def mended(self, values: Any, typed: Mapping[str, Any]) -> Any:
+    def mended(self, values: object, typed: Mapping[str, object]) -> object:
         """Return the data from the form's fields, with the corrections typed into its cells."""
         raise NotImplementedError
 
@@ -460,7 +466,7 @@ class TakesFiles(RowExporter):
         """
         raise NotImplementedError
 
-    def page_of(self, request: HttpRequest, file: Any, seen: Preview | None) -> dict[str, Any]:
+    def page_of(self, request: HttpRequest, file: Any, seen: Preview | None) -> dict[str, object]:
         """Return the rest of the page's context."""
         raise NotImplementedError
 
@@ -538,7 +544,7 @@ class TakesRows(TakesFiles):
 
     key: str
     whole = False
-    import_note: Any = ""
+    import_note: object = ""
 
     def columns(self, request: HttpRequest) -> list[tuple[str, Any]]:
         """Return the columns by name, each with its label."""
@@ -550,8 +556,8 @@ class TakesRows(TakesFiles):
         rows: Sequence[Row],
         *,
         dry_run: bool,
-        options: Mapping[str, Any],
-        named: dict[Any, Any],
+        options: Mapping[str, object],
+        named: dict[object, object],
     ) -> Preview:
         """Compare rows with the table and, unless it is a dry run, let the service write the valid ones.
 
@@ -564,7 +570,7 @@ class TakesRows(TakesFiles):
         return rows
 
     def _in_parts(
-        self, request: HttpRequest, rows: Sequence[Row], *, dry_run: bool, options: Mapping[str, Any]
+        self, request: HttpRequest, rows: Sequence[Row], *, dry_run: bool, options: Mapping[str, object]
     ) -> tuple[Preview, int]:
         """Process the rows in parts, each a separate transaction; return how many were processed as well.
 
@@ -572,7 +578,7 @@ class TakesRows(TakesFiles):
         file as a whole, writing stops at the first part with an invalid row.
         """
         seen, ordered = Preview(), self.in_order(rows)
-        named: dict[Any, Any] = {}
+        named: dict[object, object] = {}
         by, at = by_of(request), timezone.now()
         for first in range(0, len(ordered), ROWS_AT_ONCE):
             part = ordered[first : first + ROWS_AT_ONCE]
@@ -594,7 +600,7 @@ class TakesRows(TakesFiles):
     def read_file(self, request: HttpRequest, file: UploadedFile[Any]) -> Rows:
         return read_rows(file.read(), self.columns(request), self.key)
 
-    def mended(self, values: Any, typed: Mapping[str, Any]) -> Rows:
+    def mended(self, values: Any, typed: Mapping[str, object]) -> Rows:
         return mended(values[0], typed)
 
     def look(self, request: HttpRequest, file: Rows) -> Preview:
@@ -654,7 +660,7 @@ class TransfersRows(TakesRows):
     def _resource(self, request: HttpRequest) -> ServiceResource:
         return self.resource(by=by_of(request), at=timezone.now())
 
-    def columns(self, request: HttpRequest) -> list[tuple[str, Any]]:
+    def columns(self, request: HttpRequest) -> list[tuple[str, object]]:
         return self._resource(request).columns()
 
     def take(
@@ -663,8 +669,8 @@ class TransfersRows(TakesRows):
         rows: Sequence[Row],
         *,
         dry_run: bool,
-        options: Mapping[str, Any],
-        named: dict[Any, Any],
+        options: Mapping[str, object],
+        named: dict[object, object],
     ) -> Preview:
         return take(self._resource(request), rows, dry_run=dry_run, named=named)
 
@@ -672,7 +678,7 @@ class TransfersRows(TakesRows):
         resource = self.resource(by=by, at=at)
         columns = resource.columns()
         yield [str(label) for _name, label in columns]
-        rows: models.QuerySet[Any] = self.exported(request)
+        rows: models.QuerySet[Model] = self.exported(request)
         for row in rows.iterator(chunk_size=1000):
             yield [str(resource.fields[name].export(row) or "") for name, _label in columns]
 

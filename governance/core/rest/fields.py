@@ -47,7 +47,7 @@ class MarketField(LabelField):
         kwargs.setdefault("allow_blank", True)
         super().__init__(**kwargs)
 
-    def to_internal_value(self, data: Any) -> str:
+    def to_internal_value(self, data: object) -> str:
         if isinstance(data, str) and not data.strip():
             return ALL
         return super().to_internal_value(data)
@@ -56,7 +56,7 @@ class MarketField(LabelField):
 class NumberField(serializers.DecimalField):
     """A finite number in ASCII digits, with its bounds."""
 
-    def to_internal_value(self, data: Any) -> Decimal:
+    def to_internal_value(self, data: object) -> Decimal:
         return super().to_internal_value(_plain_number(data))
 
 
@@ -67,20 +67,20 @@ class MoneyField(NumberField):
         super().__init__(max_digits=11, decimal_places=2, min_value=Decimal(0), max_value=MONEY_MAX, **kwargs)
 
 
-class FractionField(serializers.Field):  # type: ignore[type-arg]  # generic over what it reads, not over us
+class FractionField(serializers.Field[Any, Any, Any, Any]):
     """A rate, 0 to 1."""
 
-    def to_internal_value(self, data: Any) -> Decimal:
+    def to_internal_value(self, data: object) -> Decimal:
         try:
             return read_score(data.strip() if isinstance(data, str) else data)
         except ValueError:
             raise serializers.ValidationError(_("A number from 0 to 1 is needed.")) from None
 
-    def to_representation(self, value: Any) -> Any:
+    def to_representation(self, value: object) -> object:
         return value
 
 
-def _plain_number(data: Any) -> str:
+def _plain_number(data: object) -> str:
     """Return a number as text with ASCII digits only; floats keep the digits of the JSON."""
     if isinstance(data, bool) or not isinstance(data, int | float | str | Decimal):
         raise serializers.ValidationError(_("A number is needed."))
@@ -113,20 +113,20 @@ def read_instant(text: object) -> datetime:
 
 
 INSTANT_SENTENCE = gettext_lazy(
-    "An instant with its zone is needed, from 2000 to 2099, such as 2026-12-15T04:45:00Z."
+    "A date and time with its zone is needed, from 2000 to 2099, such as 2026-12-15T04:45:00Z."
 )
 
 
-class InstantField(serializers.Field):  # type: ignore[type-arg]  # generic over what it reads, not over us
+class InstantField(serializers.Field[Any, Any, Any, Any]):
     """An instant with its offset; without one it could mean any of nine hours."""
 
-    def to_internal_value(self, data: Any) -> datetime:
+    def to_internal_value(self, data: object) -> datetime:
         try:
             return read_instant(data)
         except ValueError:
             raise serializers.ValidationError(INSTANT_SENTENCE) from None
 
-    def to_representation(self, value: Any) -> Any:
+    def to_representation(self, value: object) -> object:
         return value
 
 
@@ -141,14 +141,14 @@ class WholeNumberField(serializers.IntegerField):
         return super().to_internal_value(data)
 
 
-class JSONObjectField(serializers.Field):  # type: ignore[type-arg]  # generic over what it reads, not over us
+class JSONObjectField(serializers.Field[Any, Any, Any, Any]):
     """A JSON value of one Python type, given as it is or as JSON text (form and query string)."""
 
     def __init__(self, kind: type = dict, **kwargs: Any) -> None:
         self.kind = kind
         super().__init__(**kwargs)
 
-    def to_internal_value(self, data: Any) -> Any:
+    def to_internal_value(self, data: object) -> object:
         if isinstance(data, str):
             try:
                 data = read_json(data)
@@ -159,5 +159,5 @@ class JSONObjectField(serializers.Field):  # type: ignore[type-arg]  # generic o
             raise serializers.ValidationError(_("A JSON %(kind)s is needed.") % {"kind": name})
         return data
 
-    def to_representation(self, value: Any) -> Any:
+    def to_representation(self, value: object) -> object:
         return value

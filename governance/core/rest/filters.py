@@ -7,10 +7,12 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django_filters import rest_framework as django_filters
 from rest_framework import filters
 from rest_framework.request import Request
+from rest_framework.views import APIView
 
 from governance.core.errors import Invalid
 from governance.core.places import fold, read_label
@@ -18,7 +20,7 @@ from governance.core.rest.fields import INSTANT_SENTENCE, read_instant
 
 
 class _InstantFormField(forms.Field):
-    def to_python(self, value: Any) -> datetime | None:
+    def to_python(self, value: object) -> datetime | None:
         if value in (None, ""):
             return None
         try:
@@ -27,20 +29,20 @@ class _InstantFormField(forms.Field):
             raise DjangoValidationError(INSTANT_SENTENCE) from None
 
 
-class InstantFilter(django_filters.Filter):  # type: ignore[misc]  # django-filter has no types
+class InstantFilter(django_filters.Filter):
     """Filters by an instant with an offset."""
 
     field_class = _InstantFormField
 
 
-class YesNoFilter(django_filters.TypedChoiceFilter):  # type: ignore[misc]  # django-filter has no types
+class YesNoFilter(django_filters.TypedChoiceFilter):
     """Filters by true, false or (`nullable`) null, and refuses any other word instead of ignoring it."""
 
-    def __init__(self, *args: Any, nullable: bool = False, **kwargs: Any) -> None:
+    def __init__(self, field_name: str | None = None, *, nullable: bool = False) -> None:
         words = ["true", "false", *(["null"] if nullable else [])]
-        super().__init__(*args, choices=[(word, word) for word in words], empty_value="", **kwargs)
+        super().__init__(field_name, choices=[(word, word) for word in words], empty_value="")
 
-    def filter(self, qs: Any, value: Any) -> Any:
+    def filter(self, qs: QuerySet[Any], value: str | None) -> QuerySet[Any]:
         if not value:
             return qs
         if value == "null":
@@ -48,7 +50,7 @@ class YesNoFilter(django_filters.TypedChoiceFilter):  # type: ignore[misc]  # dj
         return qs.filter(**{self.field_name: value == "true"})
 
 
-class EventFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
+class EventFilter(django_filters.FilterSet):
     """Narrows a collection of append-only rows by actor, correlation id and time."""
 
     actor = django_filters.CharFilter()
@@ -57,10 +59,10 @@ class EventFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-fil
     until = InstantFilter(field_name="created_at", lookup_expr="lt")
 
 
-class MarketFilter(django_filters.CharFilter):  # type: ignore[misc]  # django-filter has no types
+class MarketFilter(django_filters.CharFilter):
     """Narrows by a market's name, without accents; an invalid name matches nothing."""
 
-    def filter(self, qs: Any, value: Any) -> Any:
+    def filter(self, qs: QuerySet[Any], value: str | None) -> QuerySet[Any]:
         if not value:
             return qs
         try:
@@ -69,13 +71,13 @@ class MarketFilter(django_filters.CharFilter):  # type: ignore[misc]  # django-f
             return qs.none()
 
 
-class StrictFilters(django_filters.DjangoFilterBackend):  # type: ignore[misc]  # django-filter has no types
+class StrictFilters(django_filters.DjangoFilterBackend):
     """django-filter, refusing a parameter that no filter knows: a typo must not widen an answer."""
 
     _OTHERS = frozenset({"cursor", "page_size", "ordering", "correlation_id", "format"})
 
-    def filter_queryset(self, request: Request, queryset: Any, view: Any) -> Any:
-        known = set(getattr(view.filterset_class, "base_filters", {})) | self._OTHERS
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
+        known = set(getattr(getattr(view, "filterset_class", None), "base_filters", {})) | self._OTHERS
         unknown = sorted(set(request.query_params) - known)
         if unknown:
             raise Invalid(

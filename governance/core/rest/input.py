@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -10,16 +11,18 @@ from typing import Any, ClassVar
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.request import Request
+from rest_framework.utils.serializer_helpers import BindingDict
 
 from governance.core import hooks
 from governance.core.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Actor, Role
 from governance.core.errors import Forbidden, Invalid
+from governance.core.request_values import CORRELATION_ID, correlation_id_of
 from governance.core.strict_json import UnreadableJSON, require_usable
 
 CORRELATION = re.compile(f"[!-~]{{1,{CORRELATION_LENGTH}}}")
 
 
-class Input(serializers.Serializer):  # type: ignore[type-arg]  # generic over instances, which inputs have none of
+class Input(serializers.Serializer[None]):
     """The base of every POST's input: whom it is done for, and in which call.
 
     An input that `keeps_unknown` also takes parameters that it does not know, as `unknown`.
@@ -43,13 +46,13 @@ class Question(Input):
 
 def gather(request: Request) -> tuple[dict[str, Any], set[str]]:
     """Return the parameters, the body winning over the query string, and the keys of a JSON body."""
-    given: dict[str, Any] = {key: values[-1] for key, values in request.query_params.lists() if values}
+    given: dict[str, object] = {key: values[-1] for key, values in request.query_params.lists() if values}
     strict: set[str] = set()
     if request.method in {"POST", "PUT", "PATCH", "DELETE"}:
         body = request.data
         if request.FILES:
             raise Invalid(
-                {key[:KEY_LENGTH] or "body": [_("No file can be sent here.")] for key in request.FILES}
+                {key[:KEY_LENGTH] or "body": [_("Files are not accepted here.")] for key in request.FILES}
             )
         if not isinstance(body, Mapping):
             raise Invalid({"body": [_("The body must be a JSON object.")]})
@@ -66,27 +69,56 @@ NOT_OURS = frozenset({"csrfmiddlewaretoken", "format"})
 KEY_LENGTH = 60
 
 
+class _Built(threading.local):
+    """The fields of each input that this thread has read: building them takes longer than reading them."""
+
+    def __init__(self) -> None:
+        self.fields: dict[type[serializers.Serializer[Any]], BindingDict] = {}
+
+
+_built = _Built()
+
+
+def _form(input_class: type[serializers.Serializer[Any]], given: Mapping[str, Any]) -> Any:
+    """Return an input of these parameters, with fields that are built once and belong to no call."""
+    if input_class not in _built.fields:
+        owner = input_class()
+        fields = _built.fields[input_class] = BindingDict(owner)
+        for name, field in owner.get_fields().items():
+            fields[name] = field
+    form: Any = input_class(data=given)
+    form.fields = _built.fields[input_class]
+    return form
+
+
+def _require_valid(form: Any) -> dict[str, Any]:
+    """Return the validated parameters. Raises ValidationError in the caller's language."""
+    if not form.is_valid():
+        # by fields of its own: those of DRF keep the sentences of the first refusal, and so its language
+        form = type(form)(data=form.initial_data)
+        form.is_valid(raise_exception=True)
+    return dict(form.validated_data)
+
+
 def read(request: Request, input_class: type[serializers.Serializer[Any]]) -> dict[str, Any]:
     """Return the validated parameters of a request. Raises Invalid naming each invalid field."""
     given, strict = gather(request)
-    form = input_class(data=given)
+    form = _form(input_class, given)
     unknown = strict - set(form.fields)
     if getattr(input_class, "keeps_unknown", False):
         besides = {key: given[key] for key in set(given) - set(form.fields) - NOT_OURS}
         if isinstance(besides.get("extra"), dict):  # as the collections answer it
             besides |= besides.pop("extra")
-        form.is_valid(raise_exception=True)
-        return {**form.validated_data, "unknown": _usable(besides)}
+        return {**_require_valid(form), "unknown": _usable(besides)}
     if unknown:
         raise Invalid(
             {key[:KEY_LENGTH]: [_("There is no such parameter.")] for key in sorted(unknown)},
             code="unknown_field",
         )
-    form.is_valid(raise_exception=True)
-    return dict(form.validated_data)
+    return _require_valid(form)
 
 
-def _usable(given: Mapping[str, Any]) -> dict[str, Any]:
+def _usable(given: Mapping[str, object]) -> dict[str, object]:
     """Return undeclared parameters, in order. Raises Invalid for what could not be stored."""
     for key, value in given.items():
         if not key.strip() or len(key) > KEY_LENGTH or not key.isprintable():
@@ -116,11 +148,11 @@ def who(request: Request, data: Mapping[str, Any] | None = None) -> Actor:
     django_request = request._request
     correlation_id = str(named.get("correlation_id") or "")
     if correlation_id:
-        django_request.correlation_id = correlation_id  # type: ignore[attr-defined]  # answered by the middleware
+        CORRELATION_ID.put(django_request, correlation_id)  # answered by the middleware
     by = hooks.actor_of(
         user,
         request.auth,
-        correlation_id=correlation_id or str(getattr(django_request, "correlation_id", "")),
+        correlation_id=correlation_id or correlation_id_of(django_request),
     )
     foreign = [
         name
@@ -137,6 +169,6 @@ def who(request: Request, data: Mapping[str, Any] | None = None) -> Actor:
     )
 
 
-def from_office(request: Any) -> bool:
+def from_office(request: object) -> bool:
     """Return whether a request comes from an address in OFFICE_ADDRESSES."""
     return bool(hooks.is_office.first(getattr(request, "_request", request)))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rest_framework import permissions
 from rest_framework.request import Request
 
@@ -13,7 +11,7 @@ from governance.core import hooks
 class NamedRight(permissions.BasePermission):
     """The view names the permission of each action; an action without one is refused to everybody."""
 
-    def has_permission(self, request: Request, view: Any) -> bool:
+    def has_permission(self, request: Request, view: object) -> bool:
         if not request.user.is_authenticated:
             return False
         action = getattr(view, "action", None)

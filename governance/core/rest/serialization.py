@@ -8,6 +8,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 from rest_framework import parsers, renderers
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.request import Request
 from rest_framework.utils.encoders import JSONEncoder
 
 from governance.core.errors import Invalid
@@ -17,7 +19,7 @@ from governance.core.strict_json import UnreadableJSON, read_json
 class StrictJSONParser(parsers.JSONParser):
     """JSON in UTF-8 with finite numbers, at most 32 levels deep, without NUL and lone surrogates."""
 
-    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+    def parse(self, stream: Any, media_type: object = None, parser_context: object = None) -> Any:
         try:
             text = stream.read().decode("utf-8")
             return read_json(text) if text.strip() else {}
@@ -30,7 +32,7 @@ class StrictJSONParser(parsers.JSONParser):
 class _Encoder(JSONEncoder):
     """Decimals as numbers, instants in UTC with Z."""
 
-    def default(self, obj: Any) -> Any:
+    def default(self, obj: object) -> object:
         if isinstance(obj, Decimal):
             return int(obj) if obj == obj.to_integral_value() else float(obj)
         if isinstance(obj, dt.datetime) and obj.tzinfo is not None:
@@ -42,3 +44,15 @@ class JSONRenderer(renderers.JSONRenderer):
     """JSON only; there is no browsable page."""
 
     encoder_class = _Encoder
+
+
+class Negotiation(DefaultContentNegotiation):
+    """Chooses the only renderer at once for callers that accept JSON or anything, as nearly all do."""
+
+    _PLAIN = frozenset({"*/*", "application/json"})
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
+        plain = request.META.get("HTTP_ACCEPT", "*/*") in self._PLAIN
+        if plain and len(renderers) == 1 and not format_suffix and "format" not in request.query_params:
+            return renderers[0], renderers[0].media_type
+        return super().select_renderer(request, renderers, format_suffix)

@@ -42,7 +42,7 @@ class ServiceViewSet(viewsets.ViewSet):
     def by(self) -> Actor:
         return who(self.request)
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
         key = request.headers.get("Idempotency-Key")
         unstored = self.questions | self.repeatable
@@ -51,8 +51,8 @@ class ServiceViewSet(viewsets.ViewSet):
             setattr(self, "post", partial(self._once, key, getattr(self, "post")))  # noqa: B009, B010  # mypy refuses to assign a method
 
     def _once(
-        self, key: str, handler: Callable[..., Response], request: Request, *args: Any, **kwargs: Any
-    ) -> Any:
+        self, key: str, handler: Callable[..., Response], request: Request, *args: object, **kwargs: object
+    ) -> object:
         if not re.fullmatch(r"[!-~]{1,128}", key):
             raise Invalid({"Idempotency-Key": [_("1 to 128 printable ASCII characters without spaces.")]})
         given, _strict = gather(request)

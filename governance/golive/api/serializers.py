@@ -32,7 +32,7 @@ def as_state(state: GoLiveState, *, enforced: bool) -> dict[str, Any]:
     }
 
 
-def as_checklist(lines: Sequence[ChecklistLine]) -> dict[str, Any]:
+def as_checklist(lines: Sequence[ChecklistLine]) -> dict[str, object]:
     """Return the conditions for go-live; `title` states the condition as it is when ok."""
     return {
         "ok_to_enable_go_live": all(line.ok for line in lines),

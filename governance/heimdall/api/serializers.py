@@ -71,7 +71,7 @@ class RecommendInput(Input):
     detail = JSONObjectField(required=False)
 
 
-def as_policy(policy: HeimdallPolicy) -> dict[str, Any]:
+def as_policy(policy: HeimdallPolicy) -> dict[str, object]:
     return {
         "id": policy.pk,
         "domain": policy.domain,
@@ -86,7 +86,7 @@ def as_policy(policy: HeimdallPolicy) -> dict[str, Any]:
     }
 
 
-def as_card(card: Scorecard) -> dict[str, Any]:
+def as_card(card: Scorecard) -> dict[str, object]:
     rate = card.success_rate
     return {
         "trials": card.trials,
@@ -95,7 +95,7 @@ def as_card(card: Scorecard) -> dict[str, Any]:
     }
 
 
-def _as_thresholds(asked: Thresholds | None) -> dict[str, Any]:
+def _as_thresholds(asked: Thresholds | None) -> dict[str, object]:
     return {
         "prod_use_enabled": asked is not None and asked.prod_use_enabled,
         "min_confidence_prod": asked.min_confidence if asked else None,
@@ -104,7 +104,7 @@ def _as_thresholds(asked: Thresholds | None) -> dict[str, Any]:
     }
 
 
-def as_scorecard(policy: HeimdallPolicy, card: Scorecard, since: date) -> dict[str, Any]:
+def as_scorecard(policy: HeimdallPolicy, card: Scorecard, since: date) -> dict[str, object]:
     """Return a domain's scorecard with its policy's minimums; `shortfall` is null if it meets them."""
     asked = policy.thresholds
     lacking = rules.shortfall(asked, card)
@@ -117,7 +117,7 @@ def as_scorecard(policy: HeimdallPolicy, card: Scorecard, since: date) -> dict[s
     }
 
 
-def as_verdict(verdict: Verdict, recommendation_id: int) -> dict[str, Any]:
+def as_verdict(verdict: Verdict, recommendation_id: int) -> dict[str, object]:
     return {
         "ok": verdict.ok,
         "reason": verdict.reason,

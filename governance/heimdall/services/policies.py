@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
@@ -30,7 +29,7 @@ Kind = HeimdallEvent.Kind
 )
 def upsert_policy(
     domain: str,
-    changes: Mapping[str, Any],
+    changes: Mapping[str, object],
     *,
     by: Actor,
     at: datetime,
@@ -63,7 +62,7 @@ def promote(
 
 def _change(
     domain: str,
-    changes: Mapping[str, Any],
+    changes: Mapping[str, object],
     *,
     by: Actor,
     at: datetime,

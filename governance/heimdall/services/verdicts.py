@@ -144,5 +144,5 @@ def read(field: str, reader: Callable[[Any], Any], value: object) -> Any:
         raise Invalid({field: wrong.messages}) from wrong
 
 
-def tell(domain: str, kind: str, *, by: Actor, at: datetime, **columns: Any) -> None:
+def tell(domain: str, kind: str, *, by: Actor, at: datetime, **columns: object) -> None:
     HeimdallEvent.objects.create(domain=domain, kind=kind, created_at=at, **columns, **by.written())

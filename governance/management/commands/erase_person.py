@@ -19,29 +19,29 @@ from governance.retention.reasons import Why
 
 class Command(GuardedCommand):
     help = (
-        "Show what is known of a person, found by one id, number or address, and what of it would go and "
-        "stay. With --yes it is erased, for good. Evidence, decisions, suppressions and consents stay "
-        "without anything she could be known by."
+        "Show what is stored about a person, found by one id, number or address, and what erasing would "
+        "remove or keep. With --yes it is erased permanently. Evidence, decisions, suppressions and consents "
+        "stay without anything that identifies the person."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         whom = parser.add_mutually_exclusive_group(required=True)
-        whom.add_argument("--lead", default="", metavar="LEAD_ID", help="her id as a lead")
-        whom.add_argument("--buyer", default="", metavar="BUYER_ID", help="her id as a buyer")
-        whom.add_argument("--phone", default="", help="a number of hers: every lead and buyer who has it")
-        whom.add_argument("--email", default="", help="an address of hers: every lead and buyer who has it")
+        whom.add_argument("--lead", default="", metavar="LEAD_ID", help="the person’s id as a lead")
+        whom.add_argument("--buyer", default="", metavar="BUYER_ID", help="the person’s id as a buyer")
+        whom.add_argument("--phone", default="", help="a phone number: every lead and buyer who has it")
+        whom.add_argument("--email", default="", help="an e-mail address: every lead and buyer who has it")
         parser.add_argument(
             "--why",
             choices=[why.lower() for why in Why.values],
-            help="requested: the person asked for it, and goes on the do-not-call list too; not_needed; "
+            help="requested: the person asked for it, and also goes on the do-not-contact list; not_needed; "
             "mistake: stored by mistake, twice, or as a test",
         )
-        parser.add_argument("--yes", action="store_true", help="erase; left out, nothing is changed")
+        parser.add_argument("--yes", action="store_true", help="erase; without it nothing is changed")
         parser.add_argument(
-            "--by", default="", metavar="USERNAME", help="the person who erases; her right is asked"
+            "--by", default="", metavar="USERNAME", help="the user who erases; needs the permission"
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         if options["yes"] and not options["why"]:
             raise CommandError(_("--why is needed to erase."))
         by = self.actor(options["by"])
@@ -70,7 +70,7 @@ class Command(GuardedCommand):
                 "  "
                 + _("The person’s ladder is running. It will stop, and all its open tasks will be cancelled.")
             )
-        goes, stays = _("goes"), _("stays")
+        goes, stays = _("to delete"), _("stays")
         lines += [f"  {goes:<10}{count:>6,}  {what}" for what, count in seen.goes]
         lines += [f"  {stays:<10}{count:>6,}  {what}" for what, count in seen.stays]
         if seen.sharing:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from rest_framework import serializers
 
@@ -67,7 +66,7 @@ class CancelInput(Input):
     reason = serializers.CharField(max_length=REASON_LENGTH)
 
 
-def as_change(change: ScheduledChange) -> dict[str, Any]:
+def as_change(change: ScheduledChange) -> dict[str, object]:
     """Return a scheduled change; `changes` has only the values that it changes."""
     return {
         "id": change.pk,
@@ -82,7 +81,7 @@ def as_change(change: ScheduledChange) -> dict[str, Any]:
     }
 
 
-def as_policy(policy: MarketPolicy, scheduled: Sequence[ScheduledChange] = ()) -> dict[str, Any]:
+def as_policy(policy: MarketPolicy, scheduled: Sequence[ScheduledChange] = ()) -> dict[str, object]:
     """Return a policy as the list and the upsert answer it, with its pending changes."""
     return {
         "id": policy.pk,
@@ -101,7 +100,7 @@ def as_policy(policy: MarketPolicy, scheduled: Sequence[ScheduledChange] = ()) -
 
 def as_effective(
     place: Place, policy: PolicyRow | None, scheduled: Sequence[ScheduledChange]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the policy that applies to a place, since when, and the pending changes there."""
     return {
         "found": policy is not None,

@@ -76,7 +76,7 @@ class ReserveInput(Input):
         required=False, allow_blank=True, allow_null=True, default="", max_length=REASON_LENGTH
     )
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+    def validate(self, attrs: dict[str, Any]) -> dict[str, object]:
         reason, attrs["warnings"] = attrs.pop("reason") or "", []
         if not attrs["purpose"]:
             with suppress(ValidationError):
@@ -100,7 +100,7 @@ class ReleaseInput(Input):
     reason = CodeField()
 
 
-def as_policy(policy: RiskPolicy) -> dict[str, Any]:
+def as_policy(policy: RiskPolicy) -> dict[str, object]:
     return {
         "id": policy.pk,
         "engine": policy.engine,
@@ -125,7 +125,7 @@ def as_reserved(answer: Reserved, warnings: Sequence[str] = ()) -> dict[str, Any
     }
 
 
-def as_ended(ended: Ended) -> dict[str, Any]:
+def as_ended(ended: Ended) -> dict[str, object]:
     return {
         "ok": True,
         "reservation": as_reservation(ended.reservation),
@@ -133,7 +133,7 @@ def as_ended(ended: Ended) -> dict[str, Any]:
     }
 
 
-def as_reservation(reservation: RiskReservation) -> dict[str, Any]:
+def as_reservation(reservation: RiskReservation) -> dict[str, object]:
     return {
         "id": reservation.pk,
         "engine": reservation.engine,
@@ -147,7 +147,7 @@ def as_reservation(reservation: RiskReservation) -> dict[str, Any]:
     }
 
 
-def as_ledger(found: Snapshot) -> dict[str, Any]:
+def as_ledger(found: Snapshot) -> dict[str, object]:
     return {
         "ok": True,
         "day": found.day,
@@ -164,7 +164,7 @@ def as_ledger(found: Snapshot) -> dict[str, Any]:
     }
 
 
-def as_snapshot(found: Snapshot) -> dict[str, Any]:
+def as_snapshot(found: Snapshot) -> dict[str, object]:
     return {
         "ok": True,
         "day": found.day,
@@ -172,7 +172,7 @@ def as_snapshot(found: Snapshot) -> dict[str, Any]:
     }
 
 
-def as_engine_use(found: EngineUse) -> dict[str, Any]:
+def as_engine_use(found: EngineUse) -> dict[str, object]:
     """Return each cap with its use; `cap`, `left` and `share` are null without a cap."""
     return {
         "engine": found.engine,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy
@@ -33,7 +32,7 @@ POLICY_FIELDS = (
 )
 def upsert_policy(
     engine: str,
-    changes: Mapping[str, Any],
+    changes: Mapping[str, object],
     *,
     by: Actor,
     at: datetime,

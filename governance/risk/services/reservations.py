@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from governance.core.actors import Actor
+from governance.core.compiled import insert_rows
 from governance.core.errors import Invalid
 from governance.core.money import CentsField
 from governance.core.verbs import Execution, verb
@@ -210,9 +211,10 @@ def _write(
     )
     if counted != 2 * len(plan.counts):
         raise RuntimeError(f"the risk of {engine} or of {GLOBAL} changed while its row was locked")
-    reservation = RiskReservation.objects.create(
+    reservation = RiskReservation(
         engine=engine, amount=plan.amount, day=day, purpose=purpose, created_at=at, **by.written()
     )
+    insert_rows([reservation])
     number: int = reservation.pk
     return number
 

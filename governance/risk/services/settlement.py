@@ -111,7 +111,7 @@ def _unknown() -> NotFound:
 def _closed(reservation: RiskReservation) -> Refused:
     return Refused(
         "reservation_closed",
-        _("Reservation %(number)s ended already: %(state)s. It ends once.")
+        _("Reservation %(number)s has already ended: %(state)s.")
         % {"number": reservation.pk, "state": reservation.get_state_display()},
         extra={"state": reservation.state, "realized_loss": reservation.realized_loss},
     )

@@ -78,7 +78,7 @@ def recount() -> list[Difference]:
     """
     held = RiskEngine.objects.hold(*RiskEngine.objects.values_list("engine", flat=True))
     counted: dict[tuple[str, date | None, str], Any] = defaultdict(lambda: ZERO)
-    kept: dict[tuple[str, date | None, str], Any] = {
+    kept: dict[tuple[str, date | None, str], object] = {
         (engine, None, "open_risk"): row.open_risk for engine, row in held.items()
     }
     oldest = RiskReservation.objects.order_by("day").values_list("day", flat=True).first() or date.min

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rest_framework import serializers
 
 from governance.core.rest.fields import FractionField, JSONObjectField, NumberField, WholeNumberField
@@ -69,7 +67,7 @@ class ReleaseInput(OneTripwire):
     reason = serializers.CharField(required=False, allow_blank=True, max_length=REASON_LENGTH)
 
 
-def as_policy(policy: RegressionPolicy) -> dict[str, Any]:
+def as_policy(policy: RegressionPolicy) -> dict[str, object]:
     return {
         "id": policy.pk,
         "domain": policy.domain,
@@ -90,7 +88,7 @@ def as_policy(policy: RegressionPolicy) -> dict[str, Any]:
     }
 
 
-def as_state(state: RegressionState) -> dict[str, Any]:
+def as_state(state: RegressionState) -> dict[str, object]:
     """Return the last evaluation's result; values that are not known yet are null."""
     return {
         "domain": state.policy.domain,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
@@ -31,7 +30,7 @@ def record_kpi(
     at: datetime,
     success: bool | None = None,
     value: Decimal | None = None,
-    detail: Mapping[str, Any] | None = None,
+    detail: Mapping[str, object] | None = None,
 ) -> int:
     """Record an event of a metric and return its id; `value` is in the metric's own unit.
 

@@ -7,7 +7,6 @@ what the windows need.
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 
@@ -35,7 +34,9 @@ FIRST_WEEKS = 8 * WEEK
 LONGEST_WINDOW = rules.WINDOWS[-1]
 
 
-def look(state: RegressionState, at: datetime, open_days: OpenDays) -> tuple[Reading, list[list[Any]] | None]:
+def look(
+    state: RegressionState, at: datetime, open_days: OpenDays
+) -> tuple[Reading, list[list[object]] | None]:
     """Judge a metric by the days that are over at `at`; also return its frozen baseline, once there is one.
 
     Today is not over: half of it would be evaluated twice.
@@ -45,7 +46,7 @@ def look(state: RegressionState, at: datetime, open_days: OpenDays) -> tuple[Rea
     return _look_at_days(state, local_day(at))
 
 
-def _look_at_days(state: RegressionState, today: date) -> tuple[Reading, list[list[Any]] | None]:
+def _look_at_days(state: RegressionState, today: date) -> tuple[Reading, list[list[object]] | None]:
     policy, limits = state.policy, state.policy.limits
     measure = Measure(policy.measure)
     end = start_of(today)
@@ -95,7 +96,7 @@ def _last_days(state: RegressionState, measure: Measure, since: datetime, end: d
 
 def _look_at_weeks(
     state: RegressionState, today: date, open_days: OpenDays
-) -> tuple[Reading, list[list[Any]] | None]:
+) -> tuple[Reading, list[list[object]] | None]:
     """Judge the last full week that counts, without weeks in which the engine or everything was stopped."""
     limits, frozen = state.policy.limits, state.frozen
     if frozen is None:

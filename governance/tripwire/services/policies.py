@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from django.utils.translation import gettext_lazy
 
@@ -38,7 +37,7 @@ WINDOWS = ("measure", "window_events", "baseline_events")
 def upsert_policy(
     domain: str,
     metric: str,
-    changes: Mapping[str, Any],
+    changes: Mapping[str, object],
     *,
     by: Actor,
     at: datetime,
@@ -53,7 +52,7 @@ def upsert_policy(
     not the row's.
     """
     domain, metric = read_names(domain, metric)
-    watched: list[Any] = []
+    watched: list[object] = []
 
     def change(policy: RegressionPolicy) -> None:
         watched.extend(getattr(policy, name) for name in WINDOWS)

@@ -18,7 +18,7 @@ from governance.tripwire.services.states import begin_anew
 RELEASE = "governance.release_throttle"
 
 
-@verb(Execution.OBSERVE_ONLY, right=RELEASE, refusal=gettext_lazy("Only a manager releases a tripwire."))
+@verb(Execution.OBSERVE_ONLY, right=RELEASE, refusal=gettext_lazy("Only a manager resets an alert."))
 def release_tripwire(domain: str, metric: str, *, by: Actor, at: datetime, reason: str) -> RegressionState:
     """Reset the alert of a tripwire that fired, and end its throttles; return its state.
 
@@ -28,7 +28,7 @@ def release_tripwire(domain: str, metric: str, *, by: Actor, at: datetime, reaso
     """
     reason = reason.strip()
     if not reason:
-        raise Invalid({"reason": [_("Say why the tripwire is released.")]})
+        raise Invalid({"reason": [_("Say why the alert is reset.")]})
     domain, metric = read_names(domain, metric)
     locked = RegressionState.objects.select_for_update(of=("self",)).select_related("policy")
     state: RegressionState | None = locked.filter(policy__domain=domain, policy__metric=metric).first()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date
-from typing import Any
 
 from governance.tripwire.models import RegressionState
 from governance.tripwire.querysets import DAY, WEEK, OpenDays, days_between, start_of
@@ -15,10 +14,10 @@ from governance.tripwire.statistics import STATISTICS, Statistic
 
 SHOWN_DAYS = 120 * DAY
 SHOWN_WEEKS = 26 * WEEK
-Point = list[Any]  # its first day, value, events
+Point = list[object]  # its first day, value, events
 
 
-def seen_by(state: RegressionState, today: date, open_days: OpenDays) -> dict[str, Any]:
+def seen_by(state: RegressionState, today: date, open_days: OpenDays) -> dict[str, object]:
     """Return the last evaluation's values, the policy's numbers and the series, in their stored form."""
     policy = state.policy
     return {

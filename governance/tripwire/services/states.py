@@ -45,7 +45,7 @@ def as_json(sample: Compared) -> dict[str, Any]:
     }
 
 
-def freeze_days(days: Sequence[Day]) -> list[list[Any]]:
+def freeze_days(days: Sequence[Day]) -> list[list[object]]:
     return [[day.on.isoformat(), day.events, day.good, day.bad, day.valued, day.total] for day in days]
 
 
@@ -53,7 +53,7 @@ def frozen_days(rows: Sequence[Sequence[Any]]) -> Sample:
     return Sample(tuple(Day(date.fromisoformat(on), *numbers) for on, *numbers in rows))
 
 
-def freeze_weeks(weeks: Sequence[Week]) -> list[list[Any]]:
+def freeze_weeks(weeks: Sequence[Week]) -> list[list[object]]:
     return [[week.monday.isoformat(), list(week.events), list(week.open)] for week in weeks]
 
 

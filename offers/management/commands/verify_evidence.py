@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.core.management.base import BaseCommand, CommandParser
 
 from offers.models import OfferEvidence
@@ -14,16 +12,14 @@ BATCH = 500
 
 class Command(BaseCommand):
     help = (
-        "Compute every kept offer again from its inputs, to the cent, and compare its digest with its "
-        "content. Prints each difference; ends with 1 if there is any."
+        "Compute every stored offer again from its inputs, to the cent, and compare its digest with its "
+        "content. Prints each difference; exits with 1 if there is any."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--since-id", type=int, default=0, help="Begin after the evidence with this number."
-        )
+        parser.add_argument("--since-id", type=int, default=0, help="start after the evidence with this id")
 
-    def handle(self, *args: Any, since_id: int, **options: Any) -> None:
+    def handle(self, *args: object, since_id: int, **options: object) -> None:
         checked = wrong = 0
         for evidence in (
             OfferEvidence.objects.filter(pk__gt=since_id).order_by("pk").iterator(chunk_size=BATCH)

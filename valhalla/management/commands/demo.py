@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
@@ -15,11 +14,11 @@ from valhalla import demo
 
 class Command(GuardedCommand):
     help = (
-        "Fill an empty database with demo data: people, leads, ladders in all stages, buyers and offers. Run "
-        "again it changes nothing. The people's passwords and a token are kept in VALHALLA_VAR."
+        "Fill an empty database with demo data: people, leads, ladders in all stages, buyers and offers. "
+        "Running it again changes nothing. Passwords and a token are stored in VALHALLA_VAR."
     )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: object) -> None:
         if settings.PRODUCTION:
             raise CommandError(
                 "ENV=production: no demo data is filled in, since its people's passwords are shown."

@@ -13,19 +13,19 @@ from valhalla import database_roles
 
 class Command(BaseCommand):
     help = (
-        "Print the SQL, for a superuser of PostgreSQL, that makes two database roles: one that owns the "
-        "tables and migrates, and one that Valhalla works as, which can change no table and no trigger, and "
-        "no row that is written once. It asks the database nothing."
+        "Print the SQL, for a superuser of PostgreSQL, that creates two database roles: one that owns the "
+        "tables and migrates, and one for Valhalla itself, which cannot change any table, trigger or "
+        "append-only row. Does not query the database."
     )
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--owner", help="left out: as in MIGRATE_DATABASE_URL, else APPLICATION_owner")
-        parser.add_argument("--application", help="left out: as in DATABASE_URL, else valhalla")
+        parser.add_argument("--owner", help="default: as in MIGRATE_DATABASE_URL, else APPLICATION_owner")
+        parser.add_argument("--application", help="default: as in DATABASE_URL, else valhalla")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if connection.vendor != "postgresql":
-            raise CommandError("SQLite has no roles: DATABASE_URL names no PostgreSQL.")
+            raise CommandError("SQLite has no roles: set DATABASE_URL to PostgreSQL.")
         application = options["application"] or connection.settings_dict["USER"] or "valhalla"
         named = (settings.MIGRATE_DATABASE or {}).get("USER", "")
         owner = options["owner"] or named or f"{application}_owner"

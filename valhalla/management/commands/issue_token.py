@@ -17,21 +17,21 @@ from governance.core.errors import Refused
 
 
 class Command(BaseCommand):
-    help = "Make a token, and its person if there is none of that name. Prints the token and nothing else."
+    help = "Issue a token, and create its user if there is none with that name. Prints only the token."
 
     def add_arguments(self, parser: CommandParser) -> None:
         roles = ", ".join(Role.values).lower()
-        parser.add_argument("name", help="the person's or program's name")
+        parser.add_argument("name", help="the username of the person or program")
         parser.add_argument(
             "--role",
             default="",
-            help=f"one of {roles}: what a new person becomes (left out: service), and a known one must be",
+            help=f"one of {roles}: the role of a new user (default: service); an existing one must have it",
         )
         parser.add_argument(
             "--scopes",
             default="",
             help=f"separated by commas: {', '.join(SCOPES)}. “policy” lets a service client change policies; "
-            "any of the others keeps the token to that part of the API",
+            "any of the others limits the token to that part of the API",
         )
         parser.add_argument(
             "--days",

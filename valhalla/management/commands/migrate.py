@@ -13,7 +13,7 @@ from valhalla import contact_key, database_roles, migrating, second_factor_key
 class Command(migrate.Command):
     """Works as the owner of the tables, and waits for another migrate; see valhalla/migrating.py."""
 
-    def handle(self, *args: Any, **options: Any) -> Any:
+    def handle(self, *args: object, **options: Any) -> Any:
         if options["plan"] or options["check_unapplied"]:  # read-only
             return super().handle(*args, **options)
         connection = connections[options["database"]]

@@ -16,10 +16,10 @@ class Command(VerbCommand):
     help = "Remove a person's authenticator application, passkeys and backup codes."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("username", help="whose")
-        parser.add_argument("--reason", required=True, help="why; it is logged")
+        parser.add_argument("username", help="whose second factor")
+        parser.add_argument("--reason", required=True, help="the reason, which is logged")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         name = options["username"]
         had_one = reset_second_factor(
             name, by=Actor.system("reset_second_factor"), at=timezone.now(), reason=options["reason"]

@@ -12,9 +12,8 @@ from valhalla import contact_key
 
 class Command(VerbCommand):
     help = (
-        "Add a key to those that opt-outs are found with, write new ones with it, and give the contact "
-        "points its hashes. Interrupted, it is simply run again. Former keys are kept, since opt-outs of "
-        "before are found with them alone."
+        "Add a contact key, hash new opt-outs with it, and rehash the contact points. If interrupted, run "
+        "it again. Former keys are kept: earlier opt-outs can only be found with them."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -22,7 +21,7 @@ class Command(VerbCommand):
             "--drop",
             type=int,
             metavar="NUMBER",
-            help="drop this key instead; refused while an opt-out or consent was written with it",
+            help="drop this key instead; refused if an opt-out or consent was written with it",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

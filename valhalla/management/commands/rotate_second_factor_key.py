@@ -13,8 +13,8 @@ from valhalla import second_factor_key
 
 class Command(VerbCommand):
     help = (
-        "Add a key and encrypt the seeds of all authenticator applications with it. Interrupted, it is "
-        "simply run again. The former key is kept until it is dropped."
+        "Add a key and encrypt the seeds of all authenticator applications with it. If interrupted, "
+        "run it again. The former key is kept until you drop it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

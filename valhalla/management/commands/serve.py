@@ -21,14 +21,14 @@ class Command(BaseCommand):
             "--only",
             choices=["web", "worker", "scheduler"],
             default="",
-            help="start one of them alone, as several machines have it",
+            help="start only this part, for an installation on several machines",
         )
 
     def say(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         try:
             running.serve(self.say, demo=self.demo, only=options["only"])
         except CannotStart as problem:

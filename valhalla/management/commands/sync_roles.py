@@ -15,15 +15,15 @@ from valhalla.roles import ROLE_RIGHTS
 
 class Command(BaseCommand):
     help = (
-        "Show the roles as groups: one per role with exactly its rights, and each person in hers. "
-        "Safe to run again. What a person may do follows from her role alone, with or without its group."
+        "Show the roles as groups: one per role with exactly its permissions, and each user in theirs. "
+        "Safe to run again. What a user may do depends on the role alone, with or without its group."
     )
 
     @transaction.atomic
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         said = [line for role in Role for line in (*self.sync_rights(role), *self.sync_people(role))]
         if options["verbosity"] > 0:
-            self.stdout.write("\n".join(said or ["The groups show the roles already."]))
+            self.stdout.write("\n".join(said or ["The groups match the roles already."]))
 
     def sync_rights(self, role: Role) -> list[str]:
         """Give the role's group exactly its permissions; report and skip one that no model declares."""

@@ -1,0 +1,9 @@
+from typing import Any
+
+from django import forms
+
+class TaskSelectWidget(forms.Select): ...
+
+class PeriodicTaskForm(forms.ModelForm[Any]):
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def _clean_json(self, field: str) -> str: ...

@@ -1,0 +1,9 @@
+from typing import Any
+
+from django.db.models import Model
+
+class HistoricalRecordContextHelper:
+    model: type[Model]
+    def __init__(self, model: type[Model], historical_record: Any) -> None: ...
+    def context_for_delta_changes(self, delta: Any) -> list[dict[str, Any]]: ...
+    def prepare_delta_change_value(self, change: Any, value: Any) -> Any: ...

@@ -1,0 +1,6 @@
+from typing import Any
+
+from django.contrib.auth import forms
+
+class UnfoldReadOnlyPasswordHashWidget(forms.ReadOnlyPasswordHashWidget): ...
+class UserChangeForm(forms.UserChangeForm[Any]): ...
