@@ -21,6 +21,7 @@ from pytest_django import Settings
 from conftest import free_port
 from governance.models import User
 from valhalla import running, supervision
+from valhalla.supervision import CannotStart
 from valhalla.tests.processes import ask
 from valhalla.tests.serving import MANAGE, ROOT, Server, environment, is_alive, wait_for
 
@@ -114,11 +115,11 @@ def test_a_broker_or_an_address_that_is_none_stops_the_start_too(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.BROKER_CONFIGURED, settings.CELERY_BROKER_URL = True, "redis://127.0.0.1:1/0"
-    with pytest.raises(running.CannotStart, match="no broker answers at CELERY_BROKER_URL"):
+    with pytest.raises(CannotStart, match="no broker answers at CELERY_BROKER_URL"):
         running.check_broker()
     monkeypatch.setenv("VALHALLA_HOST", "203.0.113.77")
     settings.PORT = free_port()
-    with pytest.raises(running.CannotStart, match=r"203\.0\.113\.77"):
+    with pytest.raises(CannotStart, match=r"203\.0\.113\.77"):
         running.check_port()
 
 
@@ -266,7 +267,7 @@ def test_each_kind_of_process_can_be_started_alone(
 @pytest.mark.once
 def test_a_worker_alone_needs_a_broker(settings: Settings) -> None:
     settings.BROKER_CONFIGURED = False
-    with pytest.raises(running.CannotStart, match="set CELERY_BROKER_URL"):
+    with pytest.raises(CannotStart, match="set CELERY_BROKER_URL"):
         running.programs("worker")
 
 
