@@ -25,7 +25,7 @@ TYPED = "%Y-%m-%dT%H:%M"
 INBOUND: Final = ("REACHED", "REPLIED", "OPTED_OUT")
 
 
-def _offer(form: forms.Form, name: str, choices: list[tuple[str, Any]]) -> None:
+def _offer(form: forms.Form, name: str, choices: list[tuple[str, object]]) -> None:
     """Set the choices of a form's field."""
     field = form.fields[name]
     if not isinstance(field, forms.ChoiceField):

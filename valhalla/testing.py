@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 import time_machine
 from django.contrib.auth.hashers import make_password
 from django.db import connection
+from django.http import HttpResponse
 from django.test import Client, TransactionTestCase, utils
 from django.utils import translation
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -32,6 +33,11 @@ from governance.core.errors import Refused
 from governance.models import ApiToken, User
 from valhalla.tests import template
 from valhalla.tests.pristine import Pristine
+
+if TYPE_CHECKING:
+    from django.test.client import _MonkeyPatchedWSGIResponse as ClientResponse
+else:
+    ClientResponse = HttpResponse  # what a test client returns, with `json()` and `context`
 
 Item = TypeVar("Item")
 CLIENTS = 32

@@ -89,7 +89,9 @@ def test_what_differs_is_mended_at_night() -> None:
     [{"responded": 2}, {"no_response": 1}, {"bought": 1}, {"passed": 9}, {"buyer_count": 5},
      {"active_buyer_count": 0}, {"score": 1}, {"score_low": 1}],
 )  # fmt: skip
-def test_the_command_finds_and_mends_every_figure(wrong: dict[str, object], capsys: Any) -> None:
+def test_the_command_finds_and_mends_every_figure(
+    wrong: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
     feedback("RESPONDED", buyer="B-1")
     spoil(**wrong)
     with pytest.raises(CommandError):

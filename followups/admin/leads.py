@@ -31,6 +31,7 @@ from governance.core.admin.base import (
     by_of,
 )
 from governance.core.admin.display import column
+from governance.core.admin.filters import Choices
 from governance.core.places import CANADIAN_ZONES
 from governance.retention.registry import LEAD
 from governance.retention.screen import ErasesPeople
@@ -109,10 +110,10 @@ class NobodysFilter(admin.SimpleListFilter):
     title = _("without a next step")
     parameter_name = "nobodys"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         return [("yes", _("no open task and no date"))]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         return queryset.nobodys() if self.value() == "yes" else queryset  # type: ignore[attr-defined]  # leads'
 
 
@@ -122,7 +123,7 @@ class ScoreFilter(admin.SimpleListFilter):
     title = _("score")
     parameter_name = "score"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         return [
             ("none", _("unknown")),
             ("low", _("below 0.65")),
@@ -130,7 +131,7 @@ class ScoreFilter(admin.SimpleListFilter):
             ("high", _("0.85 and more")),
         ]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         wanted = {
             "none": Q(score=None),
             "low": Q(score__lt="0.65"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -17,7 +15,7 @@ from followups.services.lookup_limits import MOST, NOTICED
 from followups.wording import task_name
 from governance.core.admin.base import ReadOnlyAdmin
 from governance.core.admin.display import as_share, column
-from governance.core.admin.filters import one_of
+from governance.core.admin.filters import Choices, one_of
 from governance.core.channels import CHANNEL_CHOICES
 from governance.core.places import Province
 from governance.core.request_values import RequestValue
@@ -79,7 +77,7 @@ class BurstFilter(admin.SimpleListFilter):
 
     title, parameter_name = _("bursts"), "bursts"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         return [("yes", _("People with a burst of look-ups"))] if request.user.has_perm(REVIEW) else []
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:

@@ -21,7 +21,7 @@ from followups.wording import moment, why_ended
 from governance.core.actors import owner_key
 from governance.core.admin.base import TellsOfLead, by_of
 from governance.core.admin.display import column
-from governance.core.admin.filters import on_board
+from governance.core.admin.filters import Choices, on_board
 from governance.core.errors import Refused
 
 MOST_CONTACTABLE = 500
@@ -33,7 +33,7 @@ class OverdueFilter(admin.SimpleListFilter):
     title = _("overdue")
     parameter_name = "overdue"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         return [("due", _("due now")), ("late", _("more than 2 allowed hours late"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
@@ -54,7 +54,7 @@ class ContactableFilter(admin.SimpleListFilter):
     title = _("contact now")
     parameter_name = "contactable"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         return [("yes", _("allowed")), ("no", _("not allowed"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Model]:
@@ -71,7 +71,7 @@ class OutcomeFilter(admin.SimpleListFilter):
     title = _("outcome")
     parameter_name = "outcome"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         return FollowUpTask.Outcome.choices
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
@@ -86,7 +86,7 @@ class HeldFilter(admin.SimpleListFilter):
     title = _("blocked")
     parameter_name = "held"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         waiting = ("waiting", _("waiting for another lead"))
         return [("yes", _("blocked")), waiting, ("claimed", _("claimed"))]
 

@@ -134,7 +134,7 @@ def test_of_completing_skipping_and_stopping_at_once_one_wins(by: People) -> Non
 # --- claims -------------------------------------------------------------------------------------------------
 
 
-def claim_all(people: list[Actor], tasks: int, meanwhile: Callable[[], Any]) -> None:
+def claim_all(people: list[Actor], tasks: int, meanwhile: Callable[[], object]) -> None:
     def claim(who: Actor) -> list[int]:
         mine: list[int] = []
         empty = 0

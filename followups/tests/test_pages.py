@@ -12,6 +12,7 @@ import time_machine
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
 from followups import services
 from followups.models import FollowUpTask, InboundContact, Ladder, Lead, LookupEvent, Property
@@ -554,7 +555,7 @@ def test_a_task_that_does_not_exist_is_a_404(sign_in: SignIn, number: str) -> No
     assert client.post(f"/followups/task/{number}/start/").status_code == 404
 
 
-def test_the_kill_switch_is_said_on_the_page(sign_in: SignIn, settings: Any) -> None:
+def test_the_kill_switch_is_said_on_the_page(sign_in: SignIn, settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     task = begin_while_open(settings)
     client = sign_in()
@@ -567,7 +568,7 @@ def test_the_kill_switch_is_said_on_the_page(sign_in: SignIn, settings: Any) -> 
         assert "Go-live is off" in text(answer)
 
 
-def begin_while_open(settings: Any) -> FollowUpTask:
+def begin_while_open(settings: Settings) -> FollowUpTask:
     settings.GO_LIVE_ENFORCE = False
     task = begin("L-1")
     settings.GO_LIVE_ENFORCE = True
@@ -692,7 +693,7 @@ def test_who_asks_for_a_task_at_night_is_told_when_work_opens(
     assert "Work resumes tomorrow 09:00 (Toronto) with 1 task. 1 due task is waiting." in answer
 
 
-def test_the_kill_switch_and_a_green_tick_never_stand_together(sign_in: SignIn, settings: Any) -> None:
+def test_the_kill_switch_and_a_green_tick_never_stand_together(sign_in: SignIn, settings: Settings) -> None:
     task = begin("L-1")
     client = sign_in()
     for shown in (text(client.get(LIST)), text(client.get(page(task)))):
@@ -706,7 +707,7 @@ def test_the_kill_switch_and_a_green_tick_never_stand_together(sign_in: SignIn, 
 
 
 def test_what_already_happened_is_recorded_while_the_kill_switch_is_engaged(
-    sign_in: SignIn, settings: Any
+    sign_in: SignIn, settings: Settings
 ) -> None:
     task = begin("L-1")
     client = sign_in()
@@ -723,7 +724,7 @@ def test_what_already_happened_is_recorded_while_the_kill_switch_is_engaged(
 
 
 def test_a_card_that_was_open_when_the_switch_was_engaged_records_with_the_second_press(
-    sign_in: SignIn, settings: Any
+    sign_in: SignIn, settings: Settings
 ) -> None:
     """The first press is refused, for the page did not know of the switch; its answer ticks the box."""
     task = begin("L-1")

@@ -54,7 +54,7 @@ from governance.core.admin.base import (
     by_of,
 )
 from governance.core.admin.display import column, facts, there
-from governance.core.admin.filters import one_of
+from governance.core.admin.filters import Choices, one_of
 from governance.core.channels import CHANNEL_CHOICES, CHANNELS, channel_name
 from governance.core.errors import Invalid
 from governance.core.places import CANADIAN_ZONES, Province
@@ -434,7 +434,7 @@ class EndsFilter(admin.SimpleListFilter):
     title = _("state")
     parameter_name = "ends"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         return (("soon", _("ends within 7 days or has ended")),)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:

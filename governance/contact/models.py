@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -144,7 +145,7 @@ class CityZone(models.Model):
         self.city_key = fold_city(self.city)[:200]
         super().save(*args, **kwargs)
 
-    def clean_fields(self, exclude: Any = None) -> None:
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
         self.city_key = fold_city(self.city)[:200]
         super().clean_fields(exclude=exclude)
 

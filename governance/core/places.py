@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -223,7 +224,7 @@ class PlaceModel(models.Model):
             kwargs["update_fields"] = {*fields, "market_key"}
         super().save(*args, **kwargs)
 
-    def clean_fields(self, exclude: Any = None) -> None:
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
         if self.market:
             try:
                 self.market = read_label(self.market)

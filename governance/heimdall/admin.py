@@ -50,7 +50,7 @@ class DomainFilter(admin.SimpleListFilter):
     title = gettext_lazy("domain")
     parameter_name = "domain"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
         return [(name, name) for name in HeimdallPolicy.objects.values_list("domain", flat=True)]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
@@ -89,7 +89,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
         since, until = window(timezone.now())
         return super().get_queryset(request).with_scorecard(since, until)
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
         """Leave out the current figures if there are none: on a new policy, and on an old version."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is not None and not SHOWS_HISTORY.of(request):

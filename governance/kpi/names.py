@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
@@ -36,7 +35,7 @@ class Metric:
 
     domain: str
     name: str
-    label: Any = None
+    label: object = None
     unit: Unit = Unit.NUMBER
     is_vital: bool = False
 
@@ -102,7 +101,7 @@ class TargetFigure:
     """
 
     name: str
-    label: Any
+    label: object
     comparison: str
     value: Decimal
     is_rate: bool = True

@@ -21,6 +21,7 @@ from governance.core.actors import Actor
 from governance.core.admin.base import DifferencesInWords, ReadOnlyAdmin, WhyForm, act_on_each, ask_why, by_of
 from governance.core.admin.careful import CarefulAdmin
 from governance.core.admin.display import column
+from governance.core.admin.filters import Choices
 from governance.core.admin.live import MOST_SWITCHED, SwitchesMany, live, sentences
 from governance.core.places import ALL, ZONES, Place
 from governance.core.request_values import RequestValue
@@ -140,7 +141,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
         (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
     )  # fmt: skip
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
         asks = any("week" in options["fields"] for _title, options in fieldsets)
         if not asks:
@@ -325,7 +326,7 @@ class StateFilter(admin.SimpleListFilter):
     title = _("state")
     parameter_name = "state"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         return [(name, str(label)) for name, label in STATES.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:

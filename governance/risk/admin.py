@@ -130,7 +130,7 @@ def danger_display(danger: Danger) -> str:
 class CapsThatDiffer(DifferencesInWords):
     """Shows a cap of 0 as no cap."""
 
-    def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
+    def prepare_delta_change_value(self, change: Any, value: object) -> object:
         if change.field in CAPS and not value:
             return gettext("no cap")
         return super().prepare_delta_change_value(change, value)

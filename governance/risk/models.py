@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -20,7 +18,7 @@ from governance.risk.querysets import EngineQuerySet, ReservationQuerySet, Throt
 REASON_LENGTH = 500
 
 
-def _amount(label: Any, **options: Any) -> CentsField:
+def _amount(label: object, **options: object) -> CentsField:
     return CentsField(label, **{"default": 0, "validators": [MinValueValidator(0)], **options})
 
 

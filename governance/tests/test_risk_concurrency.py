@@ -74,7 +74,7 @@ def reserve_over_rest(calls: int, chance: random.Random) -> None:
         return call.key, answer.json()
 
     answers = at_once(post, work)
-    by_key: dict[str, dict[str, Any]] = {}
+    by_key: dict[str, dict[str, object]] = {}
     for key, body in answers:
         assert by_key.setdefault(key, body) == body  # the same answer to all who sent the key
     assert len(by_key) == calls

@@ -212,7 +212,7 @@ def tukey_fences(prices: Sequence[Decimal]) -> tuple[Decimal, Decimal, Decimal]:
 
 def comps_statistics(
     comps: Sequence[Comp], *, arv: Decimal, assumptions: Mapping[str, Any], today: date
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return statistics of the sales, numbers as text: count used, median, spread, outliers, grade.
 
     It uses sales at most 0.5 mile away, 6 months old and 20 % larger or smaller than the assumption

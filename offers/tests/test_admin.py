@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from governance.models import User
 from offers.models import OfferEvidence, OfferPolicy
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def sign_in(person: Callable[..., User], settings: Any) -> Callable[[str], Client]:
+def sign_in(person: Callable[..., User], settings: Settings) -> Callable[[str], Client]:
     settings.STORAGES = {
         **settings.STORAGES,
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

@@ -200,7 +200,7 @@ def sla(tile: Seen, answer: Any) -> None:
     assert tile.figure == f"{share.quantize(Decimal('0.1')).normalize():f}\u00a0%"
 
 
-def lines(heading: str) -> Callable[[Seen, Any], None]:
+def lines(heading: str) -> Callable[[Seen, object], None]:
     """Return what holds where a page lists what the tile counts under a heading."""
 
     def holds(tile: Seen, answer: Any) -> None:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.conf import settings as in_use
@@ -15,6 +14,7 @@ from django.core.management import CommandError, call_command
 from django.core.management.base import SystemCheckError
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from conftest import free_port
 from followups.models import ContactPoint
@@ -205,7 +205,7 @@ def test_the_commands_rotate_the_keys_of_the_file_and_drop_what_nothing_needs(
 
 
 @pytest.mark.django_db
-def test_under_another_key_nobody_is_judged_and_the_process_is_not_ready(settings: Any) -> None:
+def test_under_another_key_nobody_is_judged_and_the_process_is_not_ready(settings: Settings) -> None:
     begin("L-1", phone="416 555 0133")
     assert Client().get("/readyz").status_code == 200
     settings.CONTACT_HASH_KEY = "another-key-" * 6

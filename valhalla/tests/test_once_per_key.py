@@ -21,6 +21,7 @@ import time_machine
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
+from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from buyers.models import BuyerFeedbackEvent, BuyerLiquidityNode
@@ -167,7 +168,7 @@ def test_of_two_requests_at_once_under_one_key_one_is_done_and_the_other_is_422(
 
 
 def test_a_refusal_at_once_to_all_is_forgotten_and_done_once_when_its_reason_is_gone(
-    api: Api, settings: Any
+    api: Api, settings: Settings
 ) -> None:
     settings.GO_LIVE_ENFORCE = True
     clients = [api("MANAGER", "mona") for _number in range(CLIENTS)]

@@ -106,30 +106,30 @@ def messages(id: str) -> str:
 # --- what makes each check red, and what it then says -------------------------------------------------------
 
 
-def set_setting(name: str, value: Any) -> Callable[[Settings], None]:
+def set_setting(name: str, value: object) -> Callable[[Settings], None]:
     return lambda settings: setattr(settings, name, value)
 
 
-def open_var(settings: Any) -> None:
+def open_var(settings: Settings) -> None:
     settings.VAR = Path(tempfile.mkdtemp())
     settings.VAR.chmod(0o755)
 
 
-def a_process_that_died(settings: Any) -> None:
+def a_process_that_died(settings: Settings) -> None:
     settings.VAR = Path(tempfile.mkdtemp())
     state = {"pid": os.getpid(), "processes": {"job process": {"down": True, "ended": "signal 9"}}}
     (settings.VAR / "processes-all.json").write_text(json.dumps(state))
 
 
-def remove_triggers(settings: Any) -> None:
+def remove_triggers(settings: Settings) -> None:
     append_only.remove(connection, KpiEvent._meta.db_table)
 
 
-def change_the_hash_key(settings: Any) -> None:
+def change_the_hash_key(settings: Settings) -> None:
     HashKeyCheck.objects.update(fingerprint="another")
 
 
-def a_call_without_a_list(settings: Any) -> None:
+def a_call_without_a_list(settings: Settings) -> None:
     lead = LeadFactory.create(province="BC", city="Vancouver")
     point = PointFactory.create(lead=lead, value="+16045550101")
     FollowUpTask.objects.create(
@@ -138,17 +138,17 @@ def a_call_without_a_list(settings: Any) -> None:
     )  # fmt: skip
 
 
-def engage(settings: Any) -> None:
+def engage(settings: Settings) -> None:
     set_kill_switch(True, by=BY, at=NOW, reason="a fire")
 
 
-def no_windows(settings: Any) -> None:
+def no_windows(settings: Settings) -> None:
     policy = MarketPolicy.objects.get(province="PE")
     policy.rules["contact_windows_local"] = []
     MarketPolicy.objects.filter(pk=policy.pk).update(rules=policy.rules)
 
 
-def old_zone_data(settings: Any) -> None:
+def old_zone_data(settings: Settings) -> None:
     """Let Vancouver go on changing its clocks, as the zone files of most machines still do."""
     folder = Path(settings.VAR) / "zones" / "America"
     folder.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,7 @@ def old_zone_data(settings: Any) -> None:
     zoneinfo.ZoneInfo.clear_cache()
 
 
-def pending_migration(settings: Any) -> None:
+def pending_migration(settings: Settings) -> None:
     MigrationRecorder.Migration.objects.filter(app="governance", name="0004_seed_go_live_off").delete()
 
 
@@ -467,7 +467,7 @@ def test_in_proper_order_go_live_is_enabled_and_before_that_it_answers_412(
     assert state().go_live_enabled
 
 
-def test_the_page_of_the_switches_enables_it_too(production: Settings, client: Any) -> None:
+def test_the_page_of_the_switches_enables_it_too(production: Settings, client: Client) -> None:
     client.force_login(User.objects.get(username="mona"))
     page = "/admin/governance/golivestate/1/change/"
     given = {"turn": "enable", "change_reason": "first day"}
@@ -479,7 +479,7 @@ def test_the_page_of_the_switches_enables_it_too(production: Settings, client: A
 
 
 def test_asking_costs_the_same_number_of_queries_whatever_there_is(
-    production: Settings, api: Api, client: Any
+    production: Settings, api: Api, client: Client
 ) -> None:
     for number in range(30):
         BackupFactory.create(at=NOW - timedelta(days=number))
@@ -589,7 +589,7 @@ def test_a_new_installation_names_exactly_what_it_lacks_and_is_ready_when_it_has
 
 
 def test_somebody_without_the_right_enables_nothing_even_in_proper_order(
-    production: Settings, by: Any
+    production: Settings, by: Callable[..., Actor]
 ) -> None:
     for role in ("VA", "CLOSER", "AUDITOR", "SERVICE"):
         with pytest.raises(Exception, match="Only a manager"):

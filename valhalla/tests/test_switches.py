@@ -158,7 +158,7 @@ def switch(*, live: bool, killed: bool) -> None:
     GoLiveState.objects.update(go_live_enabled=live, kill_switch_engaged=killed)
 
 
-def footprint() -> list[Any]:
+def footprint() -> list[object]:
     """What a walk through a door would have changed."""
     tasks = FollowUpTask.objects.order_by("pk").values_list("status", "claim_token", "started_at")
     rows = (KpiEvent, Ladder, RiskEvent, HeimdallScorecardDay)
@@ -191,7 +191,7 @@ def test_a_new_door_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("door", WALKS)
 def test_a_door_refuses_while_go_live_is_off_and_opens_when_it_is_on(
-    door: str, scene: Scene, settings: Any
+    door: str, scene: Scene, settings: Settings
 ) -> None:
     settings.GO_LIVE_ENFORCE = True
     switch(live=False, killed=False)
@@ -207,7 +207,7 @@ def test_a_door_refuses_while_go_live_is_off_and_opens_when_it_is_on(
 
 
 @pytest.mark.parametrize("door", WALKS)
-def test_a_door_refuses_while_the_kill_switch_is_engaged(door: str, scene: Scene, settings: Any) -> None:
+def test_a_door_refuses_while_the_kill_switch_is_engaged(door: str, scene: Scene, settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     switch(live=True, killed=True)
     before = footprint()
@@ -226,7 +226,7 @@ def test_no_switch_stops_anything_where_they_are_not_enforced(door: str, scene: 
 @pytest.mark.parametrize("job", JOBS)
 @pytest.mark.parametrize(("live", "killed"), [(False, False), (True, True)])
 def test_a_job_leaves_what_a_switch_stops_for_a_later_run(
-    job: str, live: bool, killed: bool, scene: Scene, settings: Any, clock: time_machine.Traveller
+    job: str, live: bool, killed: bool, scene: Scene, settings: Settings, clock: time_machine.Traveller
 ) -> None:
     Lead.objects.create(
         external_id="W-2",
@@ -250,7 +250,7 @@ def test_a_job_leaves_what_a_switch_stops_for_a_later_run(
     assert footprint() != before
 
 
-def test_an_import_without_ladders_passes(scene: Scene, settings: Any) -> None:
+def test_an_import_without_ladders_passes(scene: Scene, settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     switch(live=False, killed=True)
     assert scene.command("import_leads", str(scene.sheet), f"--report={scene.sheet.parent}") == "ok"
@@ -274,7 +274,7 @@ def test_an_import_without_ladders_passes(scene: Scene, settings: Any) -> None:
     ids=lambda said: str(said["outcome"]),
 )
 def test_what_has_happened_is_recorded_whatever_the_switches_say(
-    said: dict[str, Any], role: str, live: bool, killed: bool, scene: Scene, settings: Any
+    said: dict[str, object], role: str, live: bool, killed: bool, scene: Scene, settings: Settings
 ) -> None:
     settings.GO_LIVE_ENFORCE = True
     switch(live=live, killed=killed)
@@ -286,7 +286,7 @@ def test_what_has_happened_is_recorded_whatever_the_switches_say(
     assert Suppression.objects.exists() is (said["outcome"] == "OPTED_OUT")
 
 
-def test_an_opt_out_passes_at_every_page_and_on_the_telephone(scene: Scene, settings: Any) -> None:
+def test_an_opt_out_passes_at_every_page_and_on_the_telephone(scene: Scene, settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     switch(live=False, killed=True)
 
@@ -311,7 +311,7 @@ def begin_in_spite_of_switches(lead_id: str, **details: Any) -> FollowUpTask:
     return task
 
 
-def test_corrections_releases_and_whatever_slows_down_pass(scene: Scene, settings: Any) -> None:
+def test_corrections_releases_and_whatever_slows_down_pass(scene: Scene, settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     switch(live=True, killed=False)
     assert scene.api("/api/followups/due/claim", {}) == "ok"
@@ -346,7 +346,7 @@ def test_corrections_releases_and_whatever_slows_down_pass(scene: Scene, setting
     assert scene.api("/api/governance/regression/release", {**figure, **why}) == "ok"
 
 
-def test_a_suppression_and_a_withdrawn_consent_pass_in_admin(settings: Any) -> None:
+def test_a_suppression_and_a_withdrawn_consent_pass_in_admin(settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     switch(live=False, killed=True)
     client = Client()
@@ -369,7 +369,7 @@ def test_a_suppression_and_a_withdrawn_consent_pass_in_admin(settings: Any) -> N
 # --- what stays open ----------------------------------------------------------------------------------------
 
 
-def test_everything_can_be_read_under_any_switch(scene: Scene, settings: Any) -> None:
+def test_everything_can_be_read_under_any_switch(scene: Scene, settings: Settings) -> None:
     """Every page of every screen of admin is opened under them in test_admin_pages.py."""
     settings.GO_LIVE_ENFORCE = True
     switch(live=False, killed=True)
@@ -387,7 +387,7 @@ def test_everything_can_be_read_under_any_switch(scene: Scene, settings: Any) ->
 
 
 @pytest.mark.both
-def test_every_job_runs_under_any_switch(scene: Scene, settings: Any) -> None:
+def test_every_job_runs_under_any_switch(scene: Scene, settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     switch(live=False, killed=True)
     app.loader.import_default_modules()

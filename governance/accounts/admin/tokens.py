@@ -103,7 +103,7 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
     def render_change_form(
         self,
         request: HttpRequest,
-        context: dict[str, Any],
+        context: dict[str, object],
         add: bool = False,
         change: bool = False,
         form_url: str = "",
@@ -159,7 +159,7 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
         response["Cache-Control"] = "no-store"
         return response
 
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: object) -> Any:
         if db_field.name == "user":
             kwargs["queryset"] = service_clients()
             field = super().formfield_for_foreignkey(db_field, request, **kwargs)

@@ -76,7 +76,7 @@ def _open_tasks(count: int) -> str:
 class PasswordIsKept(UnfoldReadOnlyPasswordHashWidget):
     """Shows that there is a password, where the theme shows parts of its digest."""
 
-    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+    def get_context(self, name: str, value: object, attrs: dict[str, object] | None) -> dict[str, object]:
         context = super().get_context(name, value, attrs)
         if len(context["summary"]) > 1:
             context["summary"] = [{"label": gettext("set; nobody can read it")}]
@@ -203,7 +203,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
     def get_inlines(self, request: HttpRequest, obj: object) -> Any:
         return self.inlines if obj is not None else []
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
         if obj is None:
             return fields

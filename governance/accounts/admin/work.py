@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -105,12 +106,12 @@ class WorkProfileForm(RowForm):
 class TellsProfile:
     """An admin class that shows a work profile as text to users who may only view it."""
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
         if self.has_change_permission(request, obj):  # type: ignore[attr-defined]  # an admin's
             return WorkProfileForm.Meta.fields
         return ("provinces_told", "channels_told", "languages_told", "zone", "week")
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
         return ("provinces_told", "channels_told", "languages_told", "week")
 
     provinces_told = column(_("provinces"), lambda profile: ", ".join(profile.provinces) or str(_("all")))

@@ -124,13 +124,13 @@ class ReadOnlyAdmin(LongList):
     actions = None
     list_fullwidth = True
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
 
@@ -339,7 +339,7 @@ class ServiceAdmin(ShowsRefusals, LongList):
     # read-only once the row exists: changing them would apply the policy elsewhere
     fixed: ClassVar[tuple[str, ...]] = ()
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
         return (*fields, *self.fixed) if obj is not None else fields
 
@@ -350,7 +350,7 @@ class ServiceAdmin(ShowsRefusals, LongList):
         """Save through the service and return the row. Raises Refused."""
         raise NotImplementedError
 
-    def save_model(self, request: HttpRequest, obj: Any, form: object, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Model, form: object, change: bool) -> None:
         saved = self.serve(request, obj, form, change)
         obj.pk = saved.pk
         obj._state.adding = False
@@ -501,7 +501,7 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):
     def revert_disabled(self, request: HttpRequest, obj: object = None) -> bool:
         return True
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
         if issubclass(self.model, Versioned):
             fields = (*fields, *VERSION)

@@ -46,7 +46,7 @@ class CarefulAdmin(LiveAdmin, HistoryAdmin):
         if warnings and request.POST.get(CONFIRMED) != stamp(warnings):
             raise Warned(warnings)
 
-    def save_model(self, request: HttpRequest, obj: Any, form: object, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Model, form: object, change: bool) -> None:
         self.look_again(request, obj)
         super().save_model(request, obj, form, change)
 
@@ -76,10 +76,10 @@ class CarefulAdmin(LiveAdmin, HistoryAdmin):
         changes = self.differences_of(self._before(draft), draft) if typed else []
         return live("changes", render_to_string("admin/differences.html", {"changes": changes}))
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
         return (*super().get_readonly_fields(request, obj), "old_and_new")
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
         """On a form that changes a row, show the changes before the reason."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None:

@@ -424,7 +424,7 @@ class RowExporter(ModelAdmin):
 
     def exported(self, request: HttpRequest) -> models.QuerySet[Any]:
         """Return the rows to export."""
-        rows: models.QuerySet[Any] = self.get_queryset(request).order_by("pk")
+        rows: models.QuerySet[Model] = self.get_queryset(request).order_by("pk")
         return rows
 
     def sheet(self, request: HttpRequest, *, by: Actor, at: datetime) -> Iterator[list[str]]:

@@ -91,7 +91,7 @@ def _form(input_class: type[serializers.Serializer[Any]], given: Mapping[str, An
     return form
 
 
-def _require_valid(form: Any) -> dict[str, Any]:
+def _require_valid(form: Any) -> dict[str, object]:
     """Return the validated parameters. Raises ValidationError in the caller's language."""
     if not form.is_valid():
         # by fields of its own: those of DRF keep the sentences of the first refusal, and so its language

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -141,7 +140,7 @@ def _end(reservation: RiskReservation, plan: EndPlan, *, by: Actor, at: datetime
 
 def _write(reservation: RiskReservation, plan: EndPlan, *, by: Actor, at: datetime, code: str) -> None:
     scopes = (reservation.engine, GLOBAL)
-    closing: dict[str, Any] = {
+    closing: dict[str, object] = {
         "state": plan.state,
         "realized_loss": plan.realized_loss,
         "closed_at": at,
