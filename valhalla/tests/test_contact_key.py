@@ -83,7 +83,7 @@ def test_without_its_key_file_it_neither_starts_nor_makes_another_key(operator: 
 
 @pytest.mark.django_db
 def test_without_its_key_file_migrate_makes_none_for_a_database_that_relies_on_one(
-    settings: Any, tmp_path: Path
+    settings: Settings, tmp_path: Path
 ) -> None:
     settings.CONTACT_HASH_KEY, settings.CONTACT_HASH_KEYS_KEPT = "", ()
     settings.CONTACT_HASH_KEY_IN_FILE, settings.CONTACT_HASH_KEY_FILE = True, tmp_path / "keys"
@@ -111,7 +111,7 @@ def test_a_second_machine_with_another_key_does_not_start(
 
 
 @pytest.mark.django_db
-def test_nothing_is_written_before_the_key_is_recorded(settings: Any, tmp_path: Path) -> None:
+def test_nothing_is_written_before_the_key_is_recorded(settings: Settings, tmp_path: Path) -> None:
     """As after a restore, or where the program was updated and migrate forgotten."""
     HashKeyCheck.objects.all().delete()
     sheet = tmp_path / "leads.csv"
@@ -176,7 +176,7 @@ def test_an_operator_rotates_the_key_of_the_file_and_other_machines_need_both(
 
 @pytest.mark.django_db
 def test_the_commands_rotate_the_keys_of_the_file_and_drop_what_nothing_needs(
-    settings: Any, tmp_path: Path
+    settings: Settings, tmp_path: Path
 ) -> None:
     settings.CONTACT_HASH_KEY_IN_FILE, settings.CONTACT_HASH_KEY_FILE = True, tmp_path / "keys"
     first = settings.CONTACT_HASH_KEY
