@@ -506,12 +506,13 @@ import json
 from django.utils import timezone
 from governance.runbook.services import status
 runbook = status(timezone.now())
-print(json.dumps({
+print("\x1e", json.dumps({
     "blockers": [one.id for one in runbook.blockers],
     "warnings": [one.id for one in runbook.warnings],
     "ok": runbook.ok_to_enable_go_live,
-}))
+}), "\x1e")
 """
+ROLES = "from django.core.management import call_command; call_command('sync_roles', verbosity=0)"
 SET_UP = """
 from django.utils import timezone
 from governance.core.actors import Actor
@@ -523,6 +524,9 @@ User.objects.create_user("mona", "mona@example.ca", "a long password of hers", r
 for channel in ("SMS", "EMAIL"):
     state_consent(channel, "By web form.", by=Actor.system("t"), at=timezone.now(), reason="counsel said so")
 beat(timezone.now())
+from django.core.management import call_command
+call_command("import_do_not_call", {sheet!r}, "--date", {day!r})
+call_command("backup")
 """
 
 
@@ -547,11 +551,18 @@ def test_a_new_installation_names_exactly_what_it_lacks_and_is_ready_when_it_has
         return done.stdout
 
     def told(**environment: str) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(manage("shell", "-v0", "-c", TELL, **environment))
+        answer: dict[str, Any] = json.loads(
+            manage("shell", "-v0", "-c", TELL, **environment).split("\x1e")[1]
+        )
         return answer
 
-    manage("sync_roles")
-    lacks = told()
+    sheet = tmp_path / "list.csv"
+    sheet.write_text("areacode,number\n416,5550101\n")
+    day = timezone.now().date() - timedelta(days=1)
+    set_up = SET_UP.format(sheet=str(sheet), day=str(day))
+    lacks, has = map(
+        json.loads, manage("shell", "-v0", "-c", f"{ROLES}{TELL}{set_up}{TELL}").split("\x1e")[1::2]
+    )
     assert lacks["ok"] is False
     assert lacks["blockers"] == [
         "go_live_checklist",  # the switches are not obeyed
@@ -562,13 +573,7 @@ def test_a_new_installation_names_exactly_what_it_lacks_and_is_ready_when_it_has
     ]
     assert lacks["warnings"] == ["do_not_call_list_fresh", "backup_fresh", "tls_on", "mail_is_sent"]
 
-    manage("shell", "-v0", "-c", SET_UP)
-    sheet = tmp_path / "list.csv"
-    sheet.write_text("areacode,number\n416,5550101\n")
-    day = str(timezone.now().date() - timedelta(days=1))
-    manage("import_do_not_call", str(sheet), "--date", day)
-    manage("backup")
-    assert set(told()["blockers"]) == {"go_live_checklist", "env_sanity"}
+    assert set(has["blockers"]) == {"go_live_checklist", "env_sanity"}
     proper = {
         "ENV": "production",
         "ALLOWED_HOSTS": "valhalla.example",
@@ -578,8 +583,9 @@ def test_a_new_installation_names_exactly_what_it_lacks_and_is_ready_when_it_has
     # SQLite has one writer, and on PostgreSQL one role does everything here
     of_database = "sqlite_in_production" if migrated_url.startswith("sqlite") else "database_roles"
     assert told(**proper) == {"blockers": [], "warnings": [of_database], "ok": True}
-    assert set(told(**proper, TLS="0")["warnings"]) == {of_database, "tls_on"}
-    assert told(**proper, GO_LIVE_ENFORCE="0")["blockers"] == ["go_live_checklist"]
+    loose = told(**proper, TLS="0", GO_LIVE_ENFORCE="0")
+    assert set(loose["warnings"]) == {of_database, "tls_on"}
+    assert loose["blockers"] == ["go_live_checklist"]
 
 
 def test_somebody_without_the_right_enables_nothing_even_in_proper_order(
