@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.forms import BaseForm
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -123,7 +124,7 @@ class BuyerAdmin(TransfersRows, ErasesPeople, ServiceAdmin):
     def exported(self, request: HttpRequest) -> QuerySet[Buyer]:
         return super().exported(request).filter(erasure=None)
 
-    def serve(self, request: HttpRequest, obj: Buyer, form: Any, change: bool) -> Buyer:
+    def serve(self, request: HttpRequest, obj: Buyer, form: BaseForm, change: bool) -> Buyer:
         return services.save_buyer(obj, by=by_of(request), at=timezone.now())
 
 

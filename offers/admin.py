@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db import models
+from django.forms import BaseForm
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
@@ -120,7 +121,7 @@ class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, CarefulAdmin):
     fee = in_cad("default_assignment_fee", _("assignment fee"))
     buffer = in_cad("default_fees_buffer", _("fees buffer"))
 
-    def serve(self, request: HttpRequest, obj: OfferPolicy, form: Any, change: bool) -> models.Model:
+    def serve(self, request: HttpRequest, obj: OfferPolicy, form: BaseForm, change: bool) -> models.Model:
         return upsert_policy(
             Place(obj.province, obj.market),
             {name: getattr(obj, name) for name in POLICY_FIELDS},

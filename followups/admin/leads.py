@@ -8,6 +8,7 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
+from django.forms import BaseForm
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -198,7 +199,7 @@ class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
             return queryset.filter(external_id__startswith=text), False
         return super().get_search_results(request, queryset, search_term)
 
-    def serve(self, request: HttpRequest, obj: Lead, form: Any, change: bool) -> Lead:
+    def serve(self, request: HttpRequest, obj: Lead, form: BaseForm, change: bool) -> Lead:
         return services.save_lead(obj, by=by_of(request), at=timezone.now())
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:

@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
+from django.forms import BaseForm
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
@@ -88,7 +89,7 @@ DAYS = (
 class ReferenceAdmin(HistoryAdmin):
     """Reference data that applies everywhere: saving needs a reason and then recomputes due times."""
 
-    def serve(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> Any:
+    def serve(self, request: HttpRequest, obj: Any, form: BaseForm, change: bool) -> Any:
         save_reference(obj, by=by_of(request), at=timezone.now(), reason=form.cleaned_data["change_reason"])
         return obj
 
@@ -304,7 +305,7 @@ class SuppressionAdmin(TransfersStops, EvidenceOfPoints):
         )
         return ((None, {"fields": fields}),)
 
-    def serve(self, request: HttpRequest, obj: Suppression, form: Any, change: bool) -> Suppression:
+    def serve(self, request: HttpRequest, obj: Suppression, form: BaseForm, change: bool) -> Suppression:
         _kind, (hashed, *others) = form.cleaned_data["point"]
         by, at = by_of(request), timezone.now()
         if obj.action == Suppression.Action.LIFT:
@@ -364,7 +365,7 @@ class ConsentAdmin(EvidenceOfPoints):
         )  # fmt: skip
         return ((None, {"fields": fields}),)
 
-    def serve(self, request: HttpRequest, obj: Consent, form: Any, change: bool) -> Consent:
+    def serve(self, request: HttpRequest, obj: Consent, form: BaseForm, change: bool) -> Consent:
         kind, (hashed, *others) = form.cleaned_data["point"]
         if CHANNELS[obj.channel].kind != kind:
             raise Invalid({"channel": [_("This channel does not fit this kind of contact point.")]})
@@ -388,7 +389,9 @@ class ConsentStatementAdmin(HistoryAdmin):
         *WHY_AND_VERSION,
     )
 
-    def serve(self, request: HttpRequest, obj: ConsentStatement, form: Any, change: bool) -> ConsentStatement:
+    def serve(
+        self, request: HttpRequest, obj: ConsentStatement, form: BaseForm, change: bool
+    ) -> ConsentStatement:
         return state_consent(
             obj.channel,
             obj.how,
@@ -416,7 +419,7 @@ class AreaCodeStatementAdmin(HistoryAdmin):
     )
 
     def serve(
-        self, request: HttpRequest, obj: AreaCodeStatement, form: Any, change: bool
+        self, request: HttpRequest, obj: AreaCodeStatement, form: BaseForm, change: bool
     ) -> AreaCodeStatement:
         return state_exempt_calls(
             obj.area_code,

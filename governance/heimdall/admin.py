@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin
 from django.db import models
+from django.forms import BaseForm
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -96,7 +97,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
             return fieldsets
         return [entry for entry in fieldsets if "carried" not in entry[1]["fields"]]
 
-    def serve(self, request: HttpRequest, obj: HeimdallPolicy, form: Any, change: bool) -> models.Model:
+    def serve(self, request: HttpRequest, obj: HeimdallPolicy, form: BaseForm, change: bool) -> models.Model:
         return upsert_policy(
             obj.domain,
             {name: getattr(obj, name) for name in POLICY_FIELDS},

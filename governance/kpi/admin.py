@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
+from django.forms import BaseForm
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -85,7 +84,7 @@ class TargetAdmin(HistoryAdmin):
     def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False  # metrics are what the boards compute
 
-    def serve(self, request: HttpRequest, obj: Target, form: Any, change: bool) -> Target:
+    def serve(self, request: HttpRequest, obj: Target, form: BaseForm, change: bool) -> Target:
         return set_target(
             obj.metric,
             comparison=obj.comparison,

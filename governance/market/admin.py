@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
+from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -162,7 +163,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
         typed = typed_from(read_rules(source.rules))
         return {**initial, **typed, "province": source.province, "timezone": source.timezone, "market": ""}
 
-    def serve(self, request: HttpRequest, obj: MarketPolicy, form: Any, change: bool) -> MarketPolicy:
+    def serve(self, request: HttpRequest, obj: MarketPolicy, form: BaseForm, change: bool) -> MarketPolicy:
         start = getattr(obj, "effective_from", None)
         expected = form.cleaned_data["seen_version"] if change else 0
         reason = form.cleaned_data["change_reason"]

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db import models
+from django.forms import BaseForm
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.formats import number_format
@@ -177,7 +178,7 @@ class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, CarefulAdmin):
         shown = {"risk": as_gauges(snapshot(timezone.now()))}
         return super().changelist_view(request, {**(extra_context or {}), **shown})
 
-    def serve(self, request: HttpRequest, obj: RiskPolicy, form: Any, change: bool) -> models.Model:
+    def serve(self, request: HttpRequest, obj: RiskPolicy, form: BaseForm, change: bool) -> models.Model:
         return upsert_policy(
             obj.engine,
             {name: getattr(obj, name) for name in POLICY_FIELDS},

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import Model, QuerySet
+from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -131,7 +132,7 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
         )
         return ((None, {"fields": fields}),)
 
-    def serve(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> ApiToken:
+    def serve(self, request: HttpRequest, obj: ApiToken, form: BaseForm, change: bool) -> ApiToken:
         issued = issue_token(
             obj.user.username,
             by=by_of(request),

@@ -20,6 +20,7 @@ from django.core.paginator import Paginator
 from django.core.validators import MinLengthValidator
 from django.db import models
 from django.db.models import Model
+from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, resolve, reverse
@@ -346,11 +347,11 @@ class ServiceAdmin(ShowsRefusals, LongList):
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
-    def serve(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> models.Model:
+    def serve(self, request: HttpRequest, obj: Any, form: BaseForm, change: bool) -> models.Model:
         """Save through the service and return the row. Raises Refused."""
         raise NotImplementedError
 
-    def save_model(self, request: HttpRequest, obj: Model, form: object, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Model, form: BaseForm, change: bool) -> None:
         saved = self.serve(request, obj, form, change)
         obj.pk = saved.pk
         obj._state.adding = False

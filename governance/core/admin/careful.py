@@ -12,6 +12,7 @@ from django.contrib import admin
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.db import models
 from django.db.models import Model
+from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.text import capfirst
@@ -46,7 +47,7 @@ class CarefulAdmin(LiveAdmin, HistoryAdmin):
         if warnings and request.POST.get(CONFIRMED) != stamp(warnings):
             raise Warned(warnings)
 
-    def save_model(self, request: HttpRequest, obj: Model, form: object, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Model, form: BaseForm, change: bool) -> None:
         self.look_again(request, obj)
         super().save_model(request, obj, form, change)
 
