@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.forms import BaseForm
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -15,7 +16,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 from buyers import rules, services
 from buyers.models import Buyer, BuyerFeedbackEvent, BuyerLiquidityNode
 from buyers.transfer import BuyerResource
-from governance.core.admin.base import ReadOnlyAdmin, ServiceAdmin, by_of
+from governance.core.admin.base import ReadOnlyAdmin, RowForm, ServiceAdmin, by_of
 from governance.core.admin.display import amount, column, facts, number
 from governance.core.admin.filters import on_board
 from governance.core.admin.transfer import TransfersRows
@@ -42,7 +43,7 @@ class LabelList(forms.CharField):
         return bool((initial or []) != self.to_python(data))
 
 
-class BuyerForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+class BuyerForm(RowForm):
     """The form of a buyer."""
 
     provinces = forms.MultipleChoiceField(
@@ -123,7 +124,7 @@ class BuyerAdmin(TransfersRows, ErasesPeople, ServiceAdmin):
     def exported(self, request: HttpRequest) -> QuerySet[Buyer]:
         return super().exported(request).filter(erasure=None)
 
-    def serve(self, request: HttpRequest, obj: Buyer, form: Any, change: bool) -> Buyer:
+    def serve(self, request: HttpRequest, obj: Buyer, form: BaseForm, change: bool) -> Buyer:
         return services.save_buyer(obj, by=by_of(request), at=timezone.now())
 
 
@@ -168,7 +169,7 @@ COUNTED = on_board(
     (
         "buyer_response",
         _("answers of the last 30 days"),
-        lambda rows, at: rows.answered_since(at - RATES_OVER),  # type: ignore[attr-defined]  # events'
+        lambda rows, at: rows.answered_since(at - RATES_OVER),
     ),
 )
 

@@ -65,7 +65,7 @@ class Buyer(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(Decimal(0))],
-        help_text=_("The amount that was shown; blank where none was."),
+        help_text=_("The amount shown; blank if none was."),
     )
     proof_of_funds_on = models.DateField(_("proof of funds dated"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), editable=False)
@@ -174,15 +174,17 @@ class BuyerLiquidityNode(PlaceModel):
         max_digits=14,
         decimal_places=4,
         default=Decimal(0),
-        help_text=_("The score at the lower 5 % end of both rates: few events cannot make it high."),
+        help_text=_(
+            "The score at the lower 5% bound of both rates, so that a few events cannot make it high."
+        ),
     )
     updated_at = models.DateTimeField(_("updated"))
 
     objects = NodeQuerySet.as_manager()
 
     class Meta:
-        verbose_name = _("liquidity node")
-        verbose_name_plural = _("liquidity nodes")
+        verbose_name = _("market liquidity")
+        verbose_name_plural = _("market liquidity by type")
         constraints = [
             models.UniqueConstraint(
                 fields=["province", "market_key", "property_type"], name="liquidity_node_once_per_market"
@@ -241,7 +243,7 @@ class BuyerFeedbackEvent(Written, AppendOnly):
     """A buyer's feedback on a deal. `detail` holds named numbers, booleans and codes: no free text."""
 
     node = models.ForeignKey(
-        BuyerLiquidityNode, models.PROTECT, related_name="feedback", verbose_name=_("liquidity node")
+        BuyerLiquidityNode, models.PROTECT, related_name="feedback", verbose_name=_("market liquidity")
     )
     buyer = models.ForeignKey(
         Buyer, models.PROTECT, null=True, related_name="feedback", verbose_name=_("buyer")

@@ -309,7 +309,7 @@ class Recount:
 
 
 def refresh_activity(*, by: Actor, at: datetime) -> Recount:
-    """Drop buyers without an answer or purchase in the last 90 days from the active ones; recount every node.
+    """Stop counting buyers without a response or purchase in the last 90 days; recount every node.
 
     Each node is a separate transaction, the longest unchecked first, so that an interrupted run continues
     where it ended. Differences are corrected and logged.

@@ -25,6 +25,14 @@ TYPED = "%Y-%m-%dT%H:%M"
 INBOUND: Final = ("REACHED", "REPLIED", "OPTED_OUT")
 
 
+def _offer(form: forms.Form, name: str, choices: list[tuple[str, object]]) -> None:
+    """Set the choices of a form's field."""
+    field = form.fields[name]
+    if not isinstance(field, forms.ChoiceField):
+        raise TypeError(f"{name} is no field of choices")
+    field.choices = choices
+
+
 class LocalTimeField(forms.DateTimeField):
     """A time in the time zone `zone`; its value is the instant in UTC."""
 
@@ -98,7 +106,7 @@ class CompleteForm(OfALead):
         label=_("What did they ask for?"),
         required=False,
         choices=(),
-        help_text=_("Left open, a closer takes over."),
+        help_text=_("If left blank, a closer takes over."),
     )
     next_at = LocalTimeField(
         label=_("When?"),
@@ -129,9 +137,9 @@ class CompleteForm(OfALead):
         super().__init__(*args, **kwargs)
         row = CHANNELS.get(channel)
         names: Iterable[str] = row.outcomes if row else OUTCOMES  # without a channel any outcome is valid
-        self.fields["outcome"].choices = [(name, OUTCOMES[name]) for name in names]  # type: ignore[attr-defined]  # a ChoiceField
+        _offer(self, "outcome", [(name, OUTCOMES[name]) for name in names])
         self.fields["outcome"].initial = row.default_outcome if row else None
-        self.fields["next"].choices = [("", _("a closer takes over")), *NEXT.items()]  # type: ignore[attr-defined]  # a ChoiceField
+        _offer(self, "next", [("", _("a closer takes over")), *NEXT.items()])
         if not may_override:
             del self.fields["override_reason"]
 
@@ -216,7 +224,7 @@ class ReassignForm(forms.Form):
             ("whose", _("nobody (unassigned tasks)")),
             ("owner", _("nobody: offered to everybody")),
         ):
-            self.fields[name].choices = [*((one, one) for one in names), ("-", none)]  # type: ignore[attr-defined]  # a ChoiceField
+            _offer(self, name, [*((one, one) for one in names), ("-", none)])
 
     def clean(self) -> dict[str, Any]:
         said = super().clean() or {}

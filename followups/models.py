@@ -35,7 +35,7 @@ class Lead(Written, PlaceModel):
         NEW = "NEW", _("new")
         WORKING = "WORKING", _("working")
         NOT_NOW = "NOT_NOW", _("not now")
-        HANDED_OVER = "HANDED_OVER", _("handed over")
+        HANDED_OVER = "HANDED_OVER", _("handed off")
         WON = "WON", _("won")
         DEAD = "DEAD", _("dead")
 
@@ -170,7 +170,7 @@ class ContactPoint(models.Model):
         blank=True,
         default="",
         db_default="",
-        help_text=_("Blank: one person’s own. A shared number lets no lead wait for another."),
+        help_text=_("Blank: one person’s own number. Leads that share a number do not wait for each other."),
     )
 
     class Meta:
@@ -273,7 +273,7 @@ class LadderTemplate(PlaceModel, Versioned):
     enabled = models.BooleanField(_("enabled"), default=True)
     steps = models.JSONField(_("steps"), default=default_steps)
     rest_days = models.PositiveSmallIntegerField(
-        _("days of rest"),
+        _("pause before nurture (days)"),
         null=True,
         blank=True,
         validators=[MaxValueValidator(730)],
@@ -368,7 +368,7 @@ class FollowUpTask(Written):
     class Kind(models.TextChoices):
         LADDER = "LADDER", _("ladder")
         CALLBACK = "CALLBACK", _("callback")
-        HANDOVER = "HANDOVER", _("handover")
+        HANDOVER = "HANDOVER", _("handoff")
 
     class Status(models.TextChoices):
         OPEN = "OPEN", _("open")
@@ -379,7 +379,7 @@ class FollowUpTask(Written):
     class Outcome(models.TextChoices):
         SENT = "SENT", _("sent")
         NO_ANSWER = "NO_ANSWER", _("no answer")
-        LEFT_MESSAGE = "LEFT_MESSAGE", _("left a message")
+        LEFT_MESSAGE = "LEFT_MESSAGE", _("left voicemail")
         REACHED = "REACHED", _("reached")
         REPLIED = "REPLIED", _("replied")
         WRONG_NUMBER = "WRONG_NUMBER", _("wrong number")
@@ -389,7 +389,7 @@ class FollowUpTask(Written):
         PAGE_BUTTON = "PAGE_BUTTON", _("page")
         DIALER = "DIALER", _("dialer")
         PROVIDER = "PROVIDER", _("provider")
-        TYPED = "TYPED", _("typed")
+        TYPED = "TYPED", _("entered")
 
     lead = models.ForeignKey(Lead, models.PROTECT, related_name="tasks", verbose_name=_("lead"))
     ladder = models.ForeignKey(  # found by its unique steps
@@ -420,7 +420,7 @@ class FollowUpTask(Written):
     scheduled_for = models.DateTimeField(_("scheduled for"))
     due_at = models.DateTimeField(_("due"), null=True, blank=True)
     zone = models.CharField(_("time zone"), max_length=40)
-    held_reason = models.CharField(_("held because"), max_length=40, blank=True, default="")
+    held_reason = models.CharField(_("blocked because"), max_length=40, blank=True, default="")
     snoozed_until = models.DateTimeField(_("snoozed until"), null=True, blank=True)
     deadline_at = models.DateTimeField(
         _("deadline"),
@@ -452,16 +452,16 @@ class FollowUpTask(Written):
     )
     origin = models.ForeignKey(
         "self", models.SET_NULL, related_name="+", null=True, blank=True, editable=False, db_index=False,
-        verbose_name=_("promised in"),
+        verbose_name=_("scheduled in"),
     )  # fmt: skip
     note = models.TextField(_("note"), blank=True, default="", max_length=4000)
     contacted_at = models.DateTimeField(_("contacted"), null=True, blank=True)
     contact_source = models.CharField(
-        _("contact known from"), max_length=11, choices=Source.choices, blank=True, default=""
+        _("source of the contact time"), max_length=11, choices=Source.choices, blank=True, default=""
     )
     entered_late = models.BooleanField(_("entered late"), default=False)
     override_reason = models.CharField(_("override reason"), max_length=500, blank=True, default="")
-    gate_allowed = models.BooleanField(_("gate allowed it"), null=True, blank=True)
+    gate_allowed = models.BooleanField(_("allowed by the gate"), null=True, blank=True)
     completed_at = models.DateTimeField(_("completed"), null=True, blank=True)
     completed_by = models.CharField(_("completed by"), max_length=ACTOR_LENGTH, blank=True, default="")
 
@@ -624,12 +624,12 @@ class OptOutPress(models.Model):
 
     token = models.CharField(max_length=PRESS_LENGTH, unique=True)
     task = models.ForeignKey(FollowUpTask, models.PROTECT, related_name="+", verbose_name=_("task"))
-    pressed_by = models.CharField(_("pressed by"), max_length=ACTOR_LENGTH)
+    pressed_by = models.CharField(_("recorded by"), max_length=ACTOR_LENGTH)
     at = models.DateTimeField(_("at"))
     previous = models.CharField(max_length=12, choices=FollowUpTask.Outcome.choices, blank=True, default="")
     was_open = models.BooleanField(default=False)
     stopped = models.JSONField(default=dict)
-    undone_at = models.DateTimeField(_("taken back"), null=True, blank=True)
+    undone_at = models.DateTimeField(_("undone"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("opt-out by key")
@@ -702,8 +702,8 @@ class RealignRequest(models.Model):
     done_at = models.DateTimeField(_("done"), null=True, blank=True)
 
     class Meta:
-        verbose_name = _("realigning request")
-        verbose_name_plural = _("realigning requests")
+        verbose_name = _("rescheduling request")
+        verbose_name_plural = _("rescheduling requests")
         indexes = [models.Index(fields=["id"], name="realign_waiting", condition=Q(done_at=None))]
 
     def __str__(self) -> str:

@@ -22,6 +22,7 @@ from django.db.models import (
     When,
 )
 from django.db.models.functions import Coalesce, Concat
+from django.db.models.sql.compiler import SQLCompiler
 
 from followups.rules import YOUNG, YOUNG_STEPS, Urgency
 from governance.accounts.querysets import active, at_work
@@ -39,7 +40,7 @@ class Joined(Aggregate):
     template = "%(function)s(%(expressions)s, ' ')"
     output_field = TextField()
 
-    def as_postgresql(self, compiler: Any, connection: Any, **extra: object) -> object:
+    def as_postgresql(self, compiler: SQLCompiler, connection: Any, **extra: object) -> object:
         return super().as_sql(compiler, connection, function="STRING_AGG", **extra)
 
 

@@ -42,16 +42,16 @@ RULES = (
     Rule(
         "sla_by_day", "followups.SlaSnapshot", "day", 1096, 366,
         _("SLA by day"),
-        _("to compare with last year; the figures name owners"),
+        _("to compare with last year; the metrics name owners"),
     ),
     Rule(
         "opt_outs_by_key", "followups.OptOutPress", "at", 31, 1,
-        _("What opt-outs by key stopped"),
-        _("to take one back within ten minutes, and to see later what its undo brought back"),
+        _("Effects of opt-outs by key"),
+        _("to undo one within ten minutes, and to see later what that restored"),
     ),
     Rule(
         "realigning_requests", "followups.RealignRequest", "done_at", 30, 1,
-        _("Realigning requests that are done"),
+        _("Completed rescheduling requests"),
         _("to see why due times moved"),
     ),
 )  # fmt: skip

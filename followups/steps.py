@@ -135,7 +135,8 @@ class StepsField(forms.Field):
         scripts = {name: row[name].replace("\r\n", "\n") for name in ("script_en", "script_fr")}
         if "\0" in "".join(scripts.values()):
             raise ValidationError(
-                _("Step %(number)s has a sign in its script that cannot be kept.") % {"number": number}
+                _("The script of step %(number)s contains a character that cannot be stored.")
+                % {"number": number}
             )
         return {"channel": row["channel"], "delay": {row["unit"]: int(amount)}, **scripts}
 

@@ -144,7 +144,7 @@ def next_sentence(task: FollowUpTask | None) -> str:
     if task is None:
         return _("Nothing more is planned for this lead.")
     if task.due_at is None:
-        return _("Next: %(what)s, held: %(why)s") % {
+        return _("Next: %(what)s, blocked: %(why)s") % {
             "what": _what(task),
             "why": gate_sentence(task.held_reason, task.zone, None),
         }

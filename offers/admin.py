@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db import models
+from django.forms import BaseForm
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
@@ -28,11 +29,11 @@ from offers.transfer import TransfersOfferPolicies
 # Display names of the keys in evidence.
 KEPT = {
     "given": _("sales given"), "count": _("sales used"), "median": _("median price (CAD)"),
-    "spread": _("spread of the middle half (CAD)"), "relative_spread": _("spread as a part of the median"),
+    "spread": _("spread of the middle half (CAD)"), "relative_spread": _("spread as a share of the median"),
     "lower_fence": _("too low below (CAD)"), "upper_fence": _("too high above (CAD)"),
     "outliers": _("sales left out for their price"), "out_of_range": _("sales left out as not comparable"),
-    "unverified": _("sales of which something is not known"),
-    "arv_to_median": _("value after repairs as a part of the median"), "grade": _("grade"),
+    "unverified": _("sales with missing data"),
+    "arv_to_median": _("after-repair value as a share of the median"), "grade": _("grade"),
     "comp": _("sale"), "why": _("because of"), "distance": _("distance"), "age": _("age"),
     "size": _("floor area"),
     "price": _("price (CAD)"), "sqft": _("size (sq. ft.)"), "distance_miles": _("distance (miles)"),
@@ -120,7 +121,7 @@ class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, CarefulAdmin):
     fee = in_cad("default_assignment_fee", _("assignment fee"))
     buffer = in_cad("default_fees_buffer", _("fees buffer"))
 
-    def serve(self, request: HttpRequest, obj: OfferPolicy, form: Any, change: bool) -> models.Model:
+    def serve(self, request: HttpRequest, obj: OfferPolicy, form: BaseForm, change: bool) -> models.Model:
         return upsert_policy(
             Place(obj.province, obj.market),
             {name: getattr(obj, name) for name in POLICY_FIELDS},
@@ -136,7 +137,7 @@ class OfferPolicyAdmin(TransfersOfferPolicies, SwitchesMany, CarefulAdmin):
     @admin.display(description=_("an example"))
     def example(self, policy: OfferPolicy) -> str:
         if FIGURES & getattr(policy, "unusable", set()):
-            return live("example", sentences([gettext("First correct the figures that are marked.")]))
+            return live("example", sentences([gettext("First correct the marked amounts.")]))
         return live("example", sentences(example_of(policy)))
 
 
@@ -170,7 +171,7 @@ class OutcomeInline(TellsPrices, FewRows, TabularInline):  # type: ignore[misc] 
 
 
 def _asked(kept: dict[str, Any] | None) -> str:
-    return _kept_display(kept) if kept else gettext("not asked for by the policy")
+    return _kept_display(kept) if kept else gettext("not required by the policy")
 
 
 @admin.register(OfferEvidence)
@@ -191,7 +192,7 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": ("created_at", "lead_id", "province", "market_told", "property_type", "state")}),
         (
-            _("Figures"),
+            _("Amounts"),
             {
                 "fields": (
                     "worth",
@@ -220,19 +221,19 @@ class OfferEvidenceAdmin(TellsOfLead, ReadOnlyAdmin):
         ),
     )
 
-    worth = in_cad("arv", _("value after repairs"))
+    worth = in_cad("arv", _("after-repair value (ARV)"))
     share = as_share("max_arv_multiplier", _("share of the ARV"))
     works = in_cad("repairs", _("repairs"))
     buffer = in_cad("fees_buffer", _("fees buffer"))
     fee = in_cad("assignment_fee", _("assignment fee"))
-    highest = in_cad("mao", _("highest allowable offer"))
+    highest = in_cad("mao", _("maximum allowable offer (MAO)"))
     recommended = in_cad("recommended_offer", _("recommended offer"))
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).with_names()
 
     market_told = column(_("market"), "market_name", ordering="market_key")
-    sales_say = column(_("what the sales say"), lambda evidence: _kept_display(evidence.comps_statistics))
+    sales_say = column(_("what the sales show"), lambda evidence: _kept_display(evidence.comps_statistics))
 
     @admin.display(description=_("comparable sales"))
     def sales(self, evidence: OfferEvidence) -> str:
@@ -271,7 +272,7 @@ class OfferAdmin(ReadOnlyAdmin):
     ordering = ("-evidence_id",)
     fields = ("evidence", "lead_id", "state", "recommended", "highest", "reservation_id", "updated_at")
     recommended = in_cad("recommended_offer", _("recommended offer"), of="evidence")
-    highest = in_cad("mao", _("highest allowable offer"), of="evidence")
+    highest = in_cad("mao", _("maximum allowable offer (MAO)"), of="evidence")
 
 
 @admin.register(OfferOutcome)

@@ -50,7 +50,7 @@ class OfferPolicy(PlaceModel, Versioned):
             MinValueValidator(rules.MULTIPLIER_MIN, _("The multiplier is at least 0.50: a fixed bound.")),
             MaxValueValidator(rules.MULTIPLIER_MAX, _("The multiplier is at most 0.90: a fixed bound.")),
         ],
-        help_text=_("How much of the value after repairs the end buyer may pay in all, 0.50 to 0.90."),
+        help_text=_("The share of the after-repair value that the end buyer may pay in total, 0.50 to 0.90."),
     )
     default_assignment_fee = _money(
         _("assignment fee"),
@@ -60,12 +60,12 @@ class OfferPolicy(PlaceModel, Versioned):
     default_fees_buffer = _money(
         _("fees buffer"),
         default=Decimal(2500),
-        help_text=_("Kept back for closing costs and surprises, CAD."),
+        help_text=_("Set aside for closing costs and contingencies, CAD."),
     )
     offer_net_of_assignment_fee = models.BooleanField(
         _("offer net of the assignment fee"),
         default=True,
-        help_text=_("On: the recommended offer leaves room for our fee. Off: it is the highest offer."),
+        help_text=_("On: the recommended offer leaves room for our fee. Off: it is the maximum offer."),
     )
     min_liquidity_score = models.DecimalField(
         _("minimum liquidity score"),
@@ -79,7 +79,7 @@ class OfferPolicy(PlaceModel, Versioned):
     require_heimdall = models.BooleanField(
         _("require Heimdall"),
         default=False,
-        help_text=_("On: an offer needs a recommendation that Heimdall lets into production."),
+        help_text=_("On: an offer needs a recommendation that Heimdall allows in production."),
     )
 
     objects = OfferPolicyQuerySet.as_manager()
@@ -127,8 +127,8 @@ class OfferEvidence(PlaceModel, Written, AppendOnly):
 
     class Binding(models.TextChoices):
         FORMULA = rules.FORMULA, _("the formula")
-        MAO_FLOOR = rules.MAO_FLOOR, _("the floor of the highest offer")
-        OFFER_FLOOR = rules.OFFER_FLOOR, _("the floor of the recommended offer")
+        MAO_FLOOR = rules.MAO_FLOOR, _("on the maximum offer")
+        OFFER_FLOOR = rules.OFFER_FLOOR, _("on the recommended offer")
 
     class Grade(models.TextChoices):
         A = "A", _("A: five or more, close together")
@@ -147,24 +147,24 @@ class OfferEvidence(PlaceModel, Written, AppendOnly):
     liquidity = models.JSONField(
         _("liquidity"),
         null=True,
-        help_text=_("What the market's liquidity was, where the policy asks for it."),
+        help_text=_("The market's liquidity, if the policy requires it."),
     )
     heimdall = models.JSONField(
         _("Heimdall"),
         null=True,
-        help_text=_("On which verdict the recommendation was let in, where the policy asks for one."),
+        help_text=_("The verdict that allowed the recommendation, if the policy requires one."),
     )
-    arv = _money(_("value after repairs"))
+    arv = _money(_("after-repair value (ARV)"))
     max_arv_multiplier = models.DecimalField(_("share of the ARV"), max_digits=5, decimal_places=4)
     repairs = _money(_("repairs"))
     fees_buffer = _money(_("fees buffer"))
     assignment_fee = _money(_("assignment fee"))
-    mao = _money(_("highest allowable offer"))
+    mao = _money(_("maximum allowable offer (MAO)"))
     recommended_offer = _money(_("recommended offer"))
     binding = models.CharField(_("decided by"), max_length=11, choices=Binding.choices)
     floored = models.BooleanField(_("minimum applied"))
     comps = models.JSONField(_("comparable sales"), default=list)
-    comps_statistics = models.JSONField(_("what the sales say"))
+    comps_statistics = models.JSONField(_("what the sales show"))
     comps_grade = models.CharField(_("grade of the sales"), max_length=1, choices=Grade.choices)
     assumptions = models.JSONField(_("assumptions"), default=dict)
     rules_version = models.PositiveSmallIntegerField(_("version of the formula"))
@@ -346,7 +346,10 @@ class OfferOutcome(Written, AppendOnly):
         ]
         permissions = [
             ("record_outcome", "Record what happened to an offer"),
-            ("correct_outcome", "Correct an outcome, or record a price above the highest allowable offer"),
+            (
+                "correct_outcome",
+                "Correct an outcome, or record a price above the maximum allowable offer (MAO)",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -62,7 +62,7 @@ class Action:
     """
 
     name: str
-    label: Any
+    label: object
     matches: Callable[[HttpRequest], bool]
     allowed: Callable[[HttpRequest], bool]
     views: tuple[str, ...] = ()

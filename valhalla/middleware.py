@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from governance.accounts.services import DEFAULT_ZONE
 from governance.core.current import current_correlation_id
 from governance.core.http import Next, is_api
+from governance.core.request_values import CORRELATION_ID, correlation_id_of
 from governance.core.rest.input import CORRELATION
 from governance.core.rest.problems import problem_http
 
@@ -27,11 +28,11 @@ class Correlation:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         given = request.headers.get("X-Correlation-ID", "")
         made = given if CORRELATION.fullmatch(given) else uuid.uuid4().hex
-        request.correlation_id = made  # type: ignore[attr-defined]  # read by input.who
+        CORRELATION_ID.put(request, made)  # read by input.who
         token = current_correlation_id.set(made)
         try:
             response = self.get_response(request)
-            response["X-Correlation-ID"] = str(request.correlation_id)  # type: ignore[attr-defined]  # set above
+            response["X-Correlation-ID"] = correlation_id_of(request)
             return response
         finally:
             current_correlation_id.reset(token)

@@ -16,6 +16,7 @@ from django.core.management.base import CommandError
 from django.core.management.commands import migrate as stock
 from django.db import DEFAULT_DB_ALIAS, Error
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.migration import Migration
 
@@ -98,7 +99,7 @@ class WholeSteps(MigrationExecutor):
     def apply_migration(self, state: Any, migration: Migration, *args: Any, **options: Any) -> Any:
         apply = migration.apply
 
-        def apply_whole(state: Any, editor: Any) -> object:
+        def apply_whole(state: Any, editor: BaseDatabaseSchemaEditor) -> object:
             state = apply(state, editor)
             _finish(editor)
             _note_what_old_code_can_ignore(editor, migration)
@@ -110,7 +111,7 @@ class WholeSteps(MigrationExecutor):
     def unapply_migration(self, state: Any, migration: Migration, *args: Any, **options: Any) -> Any:
         unapply = migration.unapply
 
-        def unapply_whole(state: Any, editor: Any) -> object:
+        def unapply_whole(state: Any, editor: BaseDatabaseSchemaEditor) -> object:
             state = unapply(state, editor)
             _finish(editor)
             for app, name in (*migration.replaces, (migration.app_label, migration.name)):
@@ -121,14 +122,14 @@ class WholeSteps(MigrationExecutor):
             return super().unapply_migration(state, migration, *args, **options)
 
 
-def _finish(editor: Any) -> None:
+def _finish(editor: BaseDatabaseSchemaEditor) -> None:
     """Run the schema editor's deferred statements; with none left, Django records the migration at once."""
     for statement in editor.deferred_sql:
         editor.execute(statement, None)
     editor.deferred_sql.clear()
 
 
-def _note_what_old_code_can_ignore(editor: Any, migration: Migration) -> None:
+def _note_what_old_code_can_ignore(editor: BaseDatabaseSchemaEditor, migration: Migration) -> None:
     """Remember a migration that declares `expands = True`: the previous release may start on its tables."""
     table = "governance_compatiblemigration"
     if getattr(migration, "expands", False) and table in editor.connection.introspection.table_names():

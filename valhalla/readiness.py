@@ -61,7 +61,7 @@ def files_private(at: datetime) -> Finding | None:
     if not found:
         return None
     return Finding(
-        _("Other accounts of this machine can read %(paths)s: take their rights away (chmod go-rwx).")
+        _("Other accounts of this machine can read %(paths)s: remove their permissions (chmod go-rwx).")
         % {"paths": ", ".join(found[:5])},
         {"paths": found[:50]},
     )
@@ -86,7 +86,7 @@ def guarded_against_the_program(at: datetime) -> Finding | None:
     )
 
 
-@check("disk_has_room", Severity.WARN, gettext_lazy("The disk has room"))
+@check("disk_has_room", Severity.WARN, gettext_lazy("There is enough disk space"))
 def disk_has_room(at: datetime) -> Finding | None:
     """Check free disk space; the warning comes well before /readyz answers 503."""
     least, free = 5 * settings.MIN_FREE_DISK_MB, disk.free_megabytes()

@@ -56,80 +56,77 @@ SCHEDULES = (
     Schedule(
         "governance.heartbeat",
         Every(minutes=1),
-        _("Shows that jobs are being run, and forgets stored answers after a day."),
-        _("While it is paused the runbook says that no jobs run, and stored answers are not forgotten."),
+        _("Shows that jobs are running, and deletes stored answers after a day."),
+        _("While it is paused, the runbook says that no jobs run, and stored answers are not deleted."),
     ),
     Schedule(
         "governance.release_stale_reservations",
         Every(minutes=15),
-        _("Releases risk that was reserved 72 hours ago and neither settled nor released."),
-        _("While it is paused risk that nobody released stays reserved and fills the caps."),
+        _("Releases risk reserved 72 hours ago that was neither settled nor released."),
+        _("While it is paused, unreleased risk stays reserved and uses up the caps."),
     ),
     Schedule(
         "governance.apply_scheduled",
         Every(minutes=1),
         _("Applies scheduled market policy changes that are due as new versions."),
         _(
-            "While it is paused the contact gate follows scheduled changes all the same, but lists of "
+            "While it is paused, the contact gate still follows scheduled changes, but lists of "
             "policies and their history do not show them."
         ),
     ),
     Schedule(
         "followups.dispatch_due",
         Every(minutes=1),
+        _("Frees expired claims, unblocks tasks, reschedules after a change and sends queued messages."),
         _(
-            "Frees expired claims, brings back held tasks, realigns after a change and sends "
-            "waiting messages."
-        ),
-        _(
-            "While it is paused no mail goes out, held tasks do not come back, expired claims stay "
-            "taken and changed hours move nothing."
+            "While it is paused, no e-mail is sent, blocked tasks stay blocked, expired claims "
+            "are not freed and changed hours reschedule nothing."
         ),
     ),
     Schedule(
         "followups.escalate_overdue",
         Every(minutes=5),
-        _("Counts each task that passed its two hours once, and tells managers once an hour."),
+        _("Counts each task that is past its two hours once, and notifies managers once an hour."),
         _("While it is paused, late tasks are not counted as missed and managers are not notified."),
     ),
     Schedule(
         "valhalla.take_figures",
         Every(minutes=5),
-        _("Counts the figures of the operations board, which opens at once however large the tables are."),
-        _("While it is paused the operations board and the counts in the side bar go out of date."),
+        _("Counts the metrics of the operations board, so that it opens at once even with large tables."),
+        _("While it is paused, the operations board and the counts in the side bar go out of date."),
     ),
     Schedule(
         "followups.snapshot_sla",
         Nightly(minute=5, hours="3-6"),
-        _("Stores the previous day’s SLA figures."),
-        _("While it is paused the SLA of those days is not stored."),
+        _("Stores the previous day’s SLA metrics."),
+        _("While it is paused, the SLA of those days is not stored."),
     ),
     Schedule(
         "followups.realign_due",
         Nightly(minute=15, hours="3-6"),
-        _("Moves what is due on a new holiday or outside new hours."),
+        _("Reschedules tasks due on a new holiday or outside new hours."),
         _(
-            "While it is paused tasks that fall on new holidays or outside new hours keep their times "
-            "until the gate refuses them."
+            "While it is paused, tasks that fall on new holidays or outside new hours keep their "
+            "times until the gate refuses them."
         ),
     ),
     Schedule(
         "buyers.refresh_activity",
         Nightly(minute=25, hours="3-6"),
-        _("Removes buyers who were not active in the last 90 days, and recounts every market."),
-        _("While it is paused buyers of more than 90 days ago still count in liquidity."),
+        _("Stops counting buyers who were not active in the last 90 days, and recounts every market."),
+        _("While it is paused, buyers last active more than 90 days ago still count in liquidity."),
     ),
     Schedule(
         "governance.remove_expired",
         Nightly(minute=45, hours="3-6"),
         _("Removes what is past its retention period, and records each removal."),
-        _("While it is paused nothing past its retention period is removed."),
+        _("While it is paused, nothing past its retention period is removed."),
     ),
     Schedule(
         "governance.evaluate_tripwires",
         Nightly(minute=0, hours="6-9"),
-        _("Checks whether a watched metric dropped, and slows down or stops what depends on it."),
-        _("While it is paused no drop of a watched figure is noticed and nothing is slowed down by it."),
+        _("Checks whether a monitored metric dropped, and throttles or stops what depends on it."),
+        _("While it is paused, no drop of a monitored metric is detected, and nothing is throttled."),
     ),
 )
 

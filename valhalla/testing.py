@@ -11,19 +11,20 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 import time_machine
 from django.contrib.auth.hashers import make_password
 from django.db import connection
+from django.http import HttpResponse
 from django.test import Client, TransactionTestCase, utils
 from django.utils import translation
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 from rest_framework.test import APIClient
 
-from conftest import once_per_run
+from conftest import DATABASE, once_per_run
 from governance.accounts.models import MOST_CALLS
 from governance.accounts.rules import POLICY, rights_of
 from governance.core import hooks
@@ -32,6 +33,14 @@ from governance.core.errors import Refused
 from governance.models import ApiToken, User
 from valhalla.tests import template
 from valhalla.tests.pristine import Pristine
+
+if TYPE_CHECKING:
+    from django.test.client import _MonkeyPatchedWSGIResponse as PageResponse
+    from rest_framework.response import _MonkeyPatchedResponse as ApiResponse
+
+    ClientResponse = PageResponse | ApiResponse
+else:
+    ClientResponse = HttpResponse  # what a test client returns, with `json()` and `context`
 
 Item = TypeVar("Item")
 CLIENTS = 32
@@ -183,6 +192,11 @@ def at_once(
         for number, mine in enumerate(pool.map(client, range(clients))):
             answers[number::clients] = mine
     return answers
+
+
+def quick(count: int) -> int:
+    """Return how often a random test tries in a quick run: on PostgreSQL, where a try costs more, a third."""
+    return count if DATABASE == "sqlite" else -(-count // 3)
 
 
 def walk(machine: type[RuleBasedStateMachine], examples: int, steps: int, run_seed: int) -> None:

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from governance.contact.services import hash_key_problem
 from governance.core.errors import Unavailable
 from governance.core.http import is_api
+from governance.core.request_values import correlation_id_of
 from governance.core.rest.problems import problem_http
 from governance.models import SecondFactorKey
 from governance.runbook import schema
@@ -69,7 +70,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def _failed(request: HttpRequest, status: int) -> HttpResponse:
     # Without the request's context: whatever failed must not fail again here.
-    number = str(getattr(request, "correlation_id", ""))
+    number = correlation_id_of(request)
     if status == 503 and is_api(request):
         return problem_http(
             request, 503, "unavailable", _("The database is not responding; try again in a moment.")

@@ -69,7 +69,7 @@ class NodesQuestion(Question):
         return rules.read_property_type(value)
 
 
-def figures(node: BuyerLiquidityNode) -> dict[str, Any]:
+def figures(node: BuyerLiquidityNode) -> dict[str, object]:
     """Return a node's figures as every endpoint shows them."""
     return {
         "province": node.province,

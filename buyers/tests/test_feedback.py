@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
 from buyers.models import Buyer, BuyerActivity, BuyerFeedbackEvent, BuyerLiquidityNode
 from buyers.services import liquidity_score, rebuild_liquidity, record_feedback
@@ -178,7 +179,7 @@ def test_all_that_is_wrong_is_named_at_once_and_nothing_is_written() -> None:
     assert not Buyer.objects.exists()
 
 
-def test_go_live_and_kill_switch_stop_feedback(settings: Any) -> None:
+def test_go_live_and_kill_switch_stop_feedback(settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     with pytest.raises(Unavailable):
         feedback("RESPONDED")

@@ -21,6 +21,7 @@ from governance.core.admin.transfer import plain
 from governance.core.spreadsheets import safe
 from governance.kpi.models import KpiEvent
 from governance.models import User
+from valhalla.testing import ClientResponse
 
 pytestmark = pytest.mark.django_db
 IMPORT, EXPORT = "/admin/buyers/buyer/import/", "/admin/buyers/buyer/export/"
@@ -34,7 +35,7 @@ def manager(client: Client, person: Callable[..., User]) -> Client:
     return client
 
 
-def upload(client: Client, *lines: str, encoding: str = "utf-8") -> Any:
+def upload(client: Client, *lines: str, encoding: str = "utf-8") -> ClientResponse:
     content = "\r\n".join(lines).encode(encoding)
     return client.post(IMPORT, {"file": SimpleUploadedFile("buyers.csv", content, "text/csv")})
 
@@ -49,7 +50,7 @@ def go_on(client: Client, answer: Any, **said: str) -> Any:
     return client.post(IMPORT, {"rows": rows_of(answer), **said})
 
 
-def counts(answer: Any) -> tuple[int, ...]:
+def counts(answer: ClientResponse) -> tuple[int, ...]:
     text = answer.content.decode()
     return tuple(
         int(re.findall(rf'id="count-{name}"[^>]*>(\d+)<', text)[0])

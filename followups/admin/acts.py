@@ -20,6 +20,7 @@ from followups.models import FollowUpTask, Lead
 from governance.accounts.querysets import active
 from governance.core.actors import ACTOR_LENGTH, Role, owner_key
 from governance.core.admin.base import ReadOnlyAdmin, WhyForm, act_on_each, ask_why, by_of
+from governance.core.admin.filters import Choices
 from governance.core.errors import Refused
 
 MOST_OWNERS = 200
@@ -84,7 +85,13 @@ class ActsWithReason(ReadOnlyAdmin):
         )
 
     def ask(
-        self, request: HttpRequest, queryset: QuerySet[Any], form: WhyForm, action: str, title: Any, most: int
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Any],
+        form: WhyForm,
+        action: str,
+        title: object,
+        most: int,
     ) -> HttpResponse:
         """Show the form between selecting the rows and the action."""
         chosen = request.POST.getlist("_selected_action")[:most]
@@ -99,11 +106,11 @@ class OwnerFilter(admin.SimpleListFilter):
     title = _("owner")
     parameter_name = "owner"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         people = active().filter(role__in=WHO_OWNS).order_by("key").values_list("key", "username")
         return [("-", _("nobody")), ("?", _("unknown owner")), *people[:MOST_OWNERS]]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         value = self.value()
         if not value:
             return queryset

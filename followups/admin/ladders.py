@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.contrib import admin
 from django.db.models import Model, QuerySet
@@ -16,6 +16,7 @@ from followups.rules import Step, read_steps
 from followups.steps import steps_in_words, time_line
 from followups.wording import why_ended
 from governance.core.admin.display import column
+from governance.core.admin.filters import Choices
 
 
 def _steps(ladder: Ladder) -> tuple[Step, ...]:
@@ -28,10 +29,10 @@ class DoubledFilter(admin.SimpleListFilter):
     title = _("same person")
     parameter_name = "doubled"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         return [("yes", _("followed up twice at once"))]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         return queryset.filter(pk__in=services.doubled_ladders()) if self.value() == "yes" else queryset
 
 

@@ -8,6 +8,7 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
+from django.forms import BaseForm
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -25,11 +26,13 @@ from governance.core.admin.base import (
     FewRows,
     JSONText,
     NamedCells,
+    RowForm,
     ServiceAdmin,
     TellsOfLead,
     by_of,
 )
 from governance.core.admin.display import column
+from governance.core.admin.filters import Choices
 from governance.core.places import CANADIAN_ZONES
 from governance.retention.registry import LEAD
 from governance.retention.screen import ErasesPeople
@@ -76,7 +79,7 @@ class PropertyInline(FewRows, NamedCells, TabularInline):  # type: ignore[misc] 
     )
 
 
-class LeadForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+class LeadForm(RowForm):
     """The form of a lead."""
 
     zone = forms.ChoiceField(
@@ -108,10 +111,10 @@ class NobodysFilter(admin.SimpleListFilter):
     title = _("without a next step")
     parameter_name = "nobodys"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         return [("yes", _("no open task and no date"))]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         return queryset.nobodys() if self.value() == "yes" else queryset  # type: ignore[attr-defined]  # leads'
 
 
@@ -121,7 +124,7 @@ class ScoreFilter(admin.SimpleListFilter):
     title = _("score")
     parameter_name = "score"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         return [
             ("none", _("unknown")),
             ("low", _("below 0.65")),
@@ -129,7 +132,7 @@ class ScoreFilter(admin.SimpleListFilter):
             ("high", _("0.85 and more")),
         ]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         wanted = {
             "none": Q(score=None),
             "low": Q(score__lt="0.65"),
@@ -162,7 +165,7 @@ class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
     list_display_links = ("external_id", "name")
     list_filter = ("status", NobodysFilter, ScoreFilter, "language", "province", "created_at")
     search_fields = ("external_id__startswith", "name")
-    search_help_text = _("Lead id (starts with), part of the name, or a whole phone number or e-mail address")
+    search_help_text = _("Lead id (starts with), part of the name, or a full phone number or e-mail address")
     ordering = ("-created_at", "-id")
     inlines = (ContactPointInline, PropertyInline)
     readonly_fields = ("created_at", "updated_at", "actor", "acting_for", "correlation_id")
@@ -196,7 +199,7 @@ class LeadAdmin(TransfersLeads, TellsOfLead, ErasesPeople, ServiceAdmin):
             return queryset.filter(external_id__startswith=text), False
         return super().get_search_results(request, queryset, search_term)
 
-    def serve(self, request: HttpRequest, obj: Lead, form: Any, change: bool) -> Lead:
+    def serve(self, request: HttpRequest, obj: Lead, form: BaseForm, change: bool) -> Lead:
         return services.save_lead(obj, by=by_of(request), at=timezone.now())
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -17,12 +15,13 @@ from followups.services.lookup_limits import MOST, NOTICED
 from followups.wording import task_name
 from governance.core.admin.base import ReadOnlyAdmin
 from governance.core.admin.display import as_share, column
-from governance.core.admin.filters import one_of
+from governance.core.admin.filters import Choices, one_of
 from governance.core.channels import CHANNEL_CHOICES
 from governance.core.places import Province
+from governance.core.request_values import RequestValue
 
 GROUPED = {
-    "ALL": _("all together"),
+    "ALL": _("combined"),
     "PROVINCE": _("province"),
     "CHANNEL": _("channel"),
     "STEP": _("step"),
@@ -65,15 +64,12 @@ class InboundContactAdmin(ReadOnlyAdmin):
 LOOKED_UP_BY = {"PHONE": _("phone"), "EMAIL": _("e-mail"), "LEAD": _("lead id")}
 REVIEW = "followups.review_lookups"
 MOST_SHOWN = 50  # bursts above the list
+BURSTS: RequestValue[list[Burst]] = RequestValue("lookup_bursts")
 
 
 def bursts_of(request: HttpRequest) -> list[Burst]:
     """Return the bursts of the last three days, queried once per request; none without the permission."""
-    if not hasattr(request, "lookup_bursts"):
-        may = request.user.has_perm(REVIEW)
-        request.lookup_bursts = bursts_at(timezone.now()) if may else []  # type: ignore[attr-defined]  # read here alone
-    found: list[Burst] = request.lookup_bursts  # type: ignore[attr-defined]  # set above
-    return found
+    return BURSTS.once(request, lambda: bursts_at(timezone.now()) if request.user.has_perm(REVIEW) else [])
 
 
 class BurstFilter(admin.SimpleListFilter):
@@ -81,8 +77,8 @@ class BurstFilter(admin.SimpleListFilter):
 
     title, parameter_name = _("bursts"), "bursts"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
-        return [("yes", _("People with a burst"))] if request.user.has_perm(REVIEW) else []
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
+        return [("yes", _("People with a burst of look-ups"))] if request.user.has_perm(REVIEW) else []
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         if self.value() != "yes":

@@ -21,7 +21,7 @@ from followups.wording import moment, why_ended
 from governance.core.actors import owner_key
 from governance.core.admin.base import TellsOfLead, by_of
 from governance.core.admin.display import column
-from governance.core.admin.filters import on_board
+from governance.core.admin.filters import Choices, on_board
 from governance.core.errors import Refused
 
 MOST_CONTACTABLE = 500
@@ -33,7 +33,7 @@ class OverdueFilter(admin.SimpleListFilter):
     title = _("overdue")
     parameter_name = "overdue"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         return [("due", _("due now")), ("late", _("more than 2 allowed hours late"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
@@ -54,7 +54,7 @@ class ContactableFilter(admin.SimpleListFilter):
     title = _("contact now")
     parameter_name = "contactable"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         return [("yes", _("allowed")), ("no", _("not allowed"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Model]:
@@ -71,7 +71,7 @@ class OutcomeFilter(admin.SimpleListFilter):
     title = _("outcome")
     parameter_name = "outcome"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         return FollowUpTask.Outcome.choices
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
@@ -83,12 +83,12 @@ class OutcomeFilter(admin.SimpleListFilter):
 class HeldFilter(admin.SimpleListFilter):
     """Tasks without a permitted contact time."""
 
-    title = _("held")
+    title = _("blocked")
     parameter_name = "held"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         waiting = ("waiting", _("waiting for another lead"))
-        return [("yes", _("held")), waiting, ("claimed", _("claimed"))]
+        return [("yes", _("blocked")), waiting, ("claimed", _("claimed"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         if self.value() == "yes":
@@ -109,7 +109,7 @@ OF_SLA = on_board(
     (
         "unknown_owner",
         _("open, with an unknown owner"),
-        lambda rows, at: rows.of_unknown_owners(),  # type: ignore[attr-defined]  # tasks'
+        lambda rows, at: rows.of_unknown_owners(),
     ),
 )
 
@@ -202,7 +202,7 @@ class FollowUpTaskAdmin(TellsOfLead, ActsWithReason):
             return "–"
         return format_html('<span class="whitespace-nowrap">{}</span>', moment(task.due_at, task.zone))
 
-    why_held = column(_("held because"), lambda task: why_ended(task.held_reason))
+    why_held = column(_("blocked because"), lambda task: why_ended(task.held_reason))
     why_closed = column(_("why it was closed"), lambda task: why_ended(task.closed_reason))
 
     @admin.display(description=_("claimed by"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.forms import BaseForm
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -90,7 +91,9 @@ class LadderTemplateAdmin(TransfersTemplates, SwitchesMany, LiveAdmin, HistoryAd
     def told(self, template: LadderTemplate) -> str:
         return " · ".join(str(CHANNELS[step.channel].name) for step in read_steps(template.steps))
 
-    def serve(self, request: HttpRequest, obj: LadderTemplate, form: Any, change: bool) -> LadderTemplate:
+    def serve(
+        self, request: HttpRequest, obj: LadderTemplate, form: BaseForm, change: bool
+    ) -> LadderTemplate:
         return services.save_template(
             obj.province,
             obj.market,

@@ -497,8 +497,8 @@ def _busy(leads: Sequence[Lead]) -> dict[int, tuple[str, str]]:
     )
     before = set(FollowUpTask.objects.filter(lead__in=mine).values_list("lead_id", flat=True))
     before |= {lead.pk for lead in leads if lead.status != Lead.Status.NEW}
-    had = HAD_LADDER, _("They were followed up before; a new ladder is started by hand.")
-    running = ALREADY_ACTIVE, _("They already have an active ladder.")
+    had = HAD_LADDER, _("Followed up before; start a new ladder by hand.")
+    running = ALREADY_ACTIVE, _("The lead already has an active ladder.")
     return {**dict.fromkeys(before, had), **dict.fromkeys(active, running)}
 
 

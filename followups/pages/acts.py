@@ -195,7 +195,8 @@ def _taken_back(press: OptOutPress) -> str:
     name = {"lead": cards.name_of(task.lead)}
     if task.standing_outcome == Outcome.OPTED_OUT:
         return (
-            _("%(lead)s: your opt-out was undone, but another one stands: they must not be contacted.") % name
+            _("%(lead)s: your opt-out was undone, but another one still applies: they must not be contacted.")
+            % name
         )
     text = _("%(lead)s: the opt-out was undone; the follow-up continues.") % name
     return f"{text} {wording.next_sentence(current_task(task.lead_id))}"

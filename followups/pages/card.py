@@ -252,7 +252,7 @@ def _follows(outcome: str, look: TaskView, at: datetime) -> str:
             return wording.next_sentence(after_step(look, at))
         case Outcome.REACHED | Outcome.REPLIED:
             stops = ngettext("The remaining step stops.", "The remaining %(count)s steps stop.", len(steps))
-            return stops % {"count": len(steps)} if steps else _("You are asked what comes next.")
+            return stops % {"count": len(steps)} if steps else _("You will be asked what comes next.")
         case Outcome.WRONG_NUMBER:
             other = _other_point(look)
             if other is not None:
@@ -261,7 +261,7 @@ def _follows(outcome: str, look: TaskView, at: datetime) -> str:
                 }
             return _("This one is retired; there is no other, so the steps that need one are skipped.")
         case Outcome.OPTED_OUT:
-            return _("Every number and address of this person is stopped, on every lead that has it.")
+            return _("Every number and address of this person is blocked, on every lead that has it.")
         case unknown:
             assert_never(unknown)
 

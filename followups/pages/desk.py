@@ -137,8 +137,8 @@ def _opening(found: TaskPage, at: datetime) -> str:
         return ""
     zone = opening.zones[0]
     then = ngettext(
-        "Work opens %(when)s (%(where)s) with %(count)s task.",
-        "Work opens %(when)s (%(where)s) with %(count)s tasks.",
+        "Work resumes %(when)s (%(where)s) with %(count)s task.",
+        "Work resumes %(when)s (%(where)s) with %(count)s tasks.",
         opening.count,
     ) % {
         "when": wording.soon(opening.at, zone, local(at, zone).date()),
@@ -147,7 +147,7 @@ def _opening(found: TaskPage, at: datetime) -> str:
     }
     if not found.due:
         return then
-    waiting = ngettext("%(count)s due task waits.", "%(count)s due tasks wait.", found.due)
+    waiting = ngettext("%(count)s due task is waiting.", "%(count)s due tasks are waiting.", found.due)
     return f"{then} {waiting % {'count': found.due}}"
 
 
@@ -387,7 +387,9 @@ def release(request: HttpRequest, pk: int) -> HttpResponseBase:
         given = services.release_claim(pk, by=by, at=at, claim_token=look.task.claim_token)
     except Refused as refusal:
         return desk(request, by, at, look=look, refusal=refusal)
-    messages.success(request, _("The task was released.") if given else _("You no longer held this task."))
+    messages.success(
+        request, _("The task was released.") if given else _("You no longer had this task claimed.")
+    )
     return to_list(request)
 
 

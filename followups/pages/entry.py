@@ -18,6 +18,7 @@ from django.views.decorators.cache import never_cache
 from followups.forms import QueueForm
 from governance.accounts.rules import by_user
 from governance.core.actors import Actor
+from governance.core.request_values import correlation_id_of
 from governance.golive.banner import banner_of
 
 P = ParamSpec("P")
@@ -75,7 +76,7 @@ def posted(view: View[[int]]) -> View[[int]]:
 
 
 def who(request: HttpRequest) -> Actor:
-    return by_user(request.user, correlation_id=str(getattr(request, "correlation_id", "")))
+    return by_user(request.user, correlation_id=correlation_id_of(request))
 
 
 def chosen_of(request: HttpRequest) -> dict[str, str]:

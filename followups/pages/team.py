@@ -149,7 +149,7 @@ def give(request: HttpRequest) -> HttpResponseBase:
         "count": moved
     }
     if left:
-        text += " " + _("%(left)s remain: repeat for those.") % {"left": left}
+        text += " " + _("%(left)s remain: repeat to reassign them.") % {"left": left}
     messages.success(request, text)
     return redirect("followups:team")
 

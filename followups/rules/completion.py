@@ -162,12 +162,10 @@ def check_next(completion: Completion, at: datetime) -> None:
             {"next": [_("There is no such next step; use %(known)s.") % {"known": ", ".join(NEXT)}]}
         )
     if completion.outcome not in STOPPING:
-        raise Invalid(
-            {"next": [_("A next step is possible only for a lead who was reached or who replied.")]}
-        )
+        raise Invalid({"next": [_("Only a lead you spoke with, or who replied, can have a next step.")]})
     if completion.next in (CALLBACK, NOT_NOW):
         if completion.next_at is None:
-            raise Invalid({"next_at": [_("Say when.")]})
+            raise Invalid({"next_at": [_("Enter a time.")]})
         if completion.next_at < at or completion.next_at > at + LONGEST_PROMISE:
             raise Invalid({"next_at": [_("A time in the next two years is needed.")]})
     if completion.next == HANDOVER and completion.next_at and completion.next_at > at + LONGEST_HANDOVER:
@@ -189,7 +187,7 @@ def contact_time(
             {"contacted_at": [_("The contact is more than 24 hours ago; ask a manager to correct it.")]}
         )
     if record.earlier and contacted_at < max(record.earlier):
-        raise Invalid({"contacted_at": [_("The previous step was contacted later than that.")]})
+        raise Invalid({"contacted_at": [_("The previous step’s contact took place after that time.")]})
     is_late = at - contacted_at > NOTE_FROM and contacted_at != record.started_at
     if is_late and not completion.note.strip():
         raise Invalid({"note": [_("A contact more than 15 minutes ago needs a note.")]})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import connection
 from django.db.models import DateTimeField, Value
@@ -29,7 +28,7 @@ MOST_HANDOVERS = 200
 
 @verb(Execution.PROD_EXEC, right="followups.claim_task")
 def claim_due(
-    *, by: Actor, at: datetime, limit: int = MOST, filters: Mapping[str, Any] | None = None
+    *, by: Actor, at: datetime, limit: int = MOST, filters: Mapping[str, object] | None = None
 ) -> tuple[str, Sequence[int], datetime]:
     """Claim up to `limit` (at most 10) due tasks for the actor for 15 minutes.
 
@@ -86,7 +85,7 @@ def _task(task_id: int, by: Actor, at: datetime) -> FollowUpTask:
         rows = rows.select_for_update(of=("self",))
     task: FollowUpTask | None = rows.first()
     if task is None:
-        raise NotFound(_("There is no such task among yours."), code="task_not_found")
+        raise NotFound(_("You have no such task."), code="task_not_found")
     require_object(task, by, at)
     return task
 

@@ -47,7 +47,7 @@ def require_object(task: FollowUpTask, by: Actor, at: datetime) -> None:
             "not_your_task",
             _("This task belongs to %(owner)s; a manager can reassign it.") % {"owner": task.owner},
         )
-    raise NotFound(_("There is no such task among yours."), code="task_not_found")
+    raise NotFound(_("You have no such task."), code="task_not_found")
 
 
 def require_claim(task: FollowUpTask, by: Actor, at: datetime, claim_token: str) -> None:

@@ -213,7 +213,7 @@ def lock_task(
     rows = _lock_tasks_of_lead_of(task_id=task_id)
     task = next((row for row in rows if row.pk == task_id), None)
     if task is None:
-        raise NotFound(_("There is no such task among yours."), code="task_not_found")
+        raise NotFound(_("You have no such task."), code="task_not_found")
     if not anybodys:
         require_object(task, by, at)
     ladders = {row.ladder_id: row.ladder for row in rows}

@@ -75,7 +75,7 @@ def _undo_part(press_id: int, *, by: Actor, at: datetime) -> OptOutPress:
     """Do the next part of an undo; its last one sets `undone_at`."""
     found = OptOutPress.objects.filter(pk=press_id, pressed_by=name_key(by)).first()
     if found is None:
-        raise NotFound(_("You recorded no such opt-out."), code="press_not_found")
+        raise NotFound(_("You did not record this opt-out."), code="press_not_found")
     lead_ids = _left(found)
     locked = lock_task(found.task_id, by=by, at=at, also_lock=lead_ids[:LEADS_AT_ONCE], anybodys=True)
     press: OptOutPress = OptOutPress.objects.select_for_update(of=("self",)).get(pk=found.pk)

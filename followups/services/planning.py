@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db.models import BigIntegerField
 from django.utils.translation import gettext as _
@@ -104,7 +103,7 @@ def reassign_tasks(task_ids: Sequence[int], owner: str, *, by: Actor, at: dateti
 
 @verb(Execution.OBSERVE_ONLY, right="followups.reassign")
 def reassign_found(
-    filters: Mapping[str, Any], owner: str, *, by: Actor, at: datetime, reason: str
+    filters: Mapping[str, object], owner: str, *, by: Actor, at: datetime, reason: str
 ) -> tuple[int, int]:
     """Reassign up to 500 open tasks that match a filter and do not belong to the new owner yet.
 
@@ -123,5 +122,5 @@ def reassign_found(
 def _say_why_not(task_id: int) -> None:
     task = FollowUpTask.objects.filter(pk=task_id).first()
     if task is None:
-        raise NotFound(_("There is no such task among yours."), code="task_not_found")
+        raise NotFound(_("You have no such task."), code="task_not_found")
     require_open(task)

@@ -85,7 +85,7 @@ def look_at(task_id: int, *, by: Actor, at: datetime) -> TaskView:
             status=FollowUpTask.Status.COMPLETED, completed_by__iexact=by.working_name
         ).first()
     if task is None:
-        raise NotFound(_("There is no such task among yours."), code="task_not_found")
+        raise NotFound(_("You have no such task."), code="task_not_found")
     newest = FollowUpTask.objects.filter(lead=task.lead_id).order_by(
         "-created_at", "-ladder_id", "-step", "-pk"
     )

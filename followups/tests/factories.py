@@ -60,7 +60,7 @@ class PointFactory(DjangoModelFactory[ContactPoint]):
 
 
 def ladder(by: Actor, lead_id: str = "L-1", start: datetime = NOW, **other: Any) -> NewLadder:
-    """Begin the ladder of a lead in Toronto who has a phone; `other` goes to the service or her details."""
+    """Begin the ladder of a lead in Toronto who has a phone; `other` goes to the service or their details."""
     names = set(LeadDetails.__dataclass_fields__)
     details = {
         "name": f"Seller {lead_id}",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.test import Client
+from pytest_django import Settings
 
 from followups.models import FollowUpTask, LadderTemplate
 from followups.points import lead_digest
@@ -216,7 +217,9 @@ def test_who_wants_to_sell_says_so(text: str, wants: bool) -> None:
     assert wants_to_sell(text) is wants
 
 
-def test_consent_and_inquiry_are_recorded_while_nobody_may_be_contacted(by: People, settings: Any) -> None:
+def test_consent_and_inquiry_are_recorded_while_nobody_may_be_contacted(
+    by: People, settings: Settings
+) -> None:
     task = ladder(by("VA")).tasks[0]
     settings.GO_LIVE_ENFORCE = True
     GoLiveState.objects.update(go_live_enabled=False, kill_switch_engaged=True)

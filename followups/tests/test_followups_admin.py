@@ -19,6 +19,7 @@ from followups.steps import typed_from
 from followups.tests.scenes import NOW, SOMEBODY, begin, many
 from governance.core.errors import Forbidden, Invalid
 from governance.models import User
+from valhalla.testing import ClientResponse
 
 pytestmark = pytest.mark.django_db
 SignIn = Callable[..., Client]
@@ -85,7 +86,7 @@ def lead_form(
     return form | {"properties-TOTAL_FORMS": 0, "properties-INITIAL_FORMS": 0}
 
 
-def wrong(answer: Any) -> str:
+def wrong(answer: ClientResponse) -> str:
     """What the form says is wrong, for the message of a failing test."""
     context = answer.context or {}
     errors = [context["errors"]] if "errors" in context else []

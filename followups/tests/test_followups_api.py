@@ -12,6 +12,7 @@ import pytest
 import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from followups.models import ContactPoint, FollowUpTask, InboundContact, Ladder, Lead
@@ -20,6 +21,7 @@ from governance.core.actors import Actor
 from governance.core.places import Place
 from governance.market.services import upsert_policy
 from governance.models import ApiToken, ContactDecision, KpiEvent, Suppression, User
+from valhalla.testing import ClientResponse
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 Api = Callable[..., APIClient]
@@ -45,8 +47,8 @@ def begin(client: APIClient, **other: Any) -> list[int]:
     return [task["id"] for task in answer.json()["tasks"]]
 
 
-def refused(answer: Any, status: int, code: str) -> dict[str, Any]:
-    body: dict[str, Any] = answer.json()
+def refused(answer: ClientResponse, status: int, code: str) -> dict[str, Any]:
+    body: dict[str, object] = answer.json()
     assert (answer.status_code, body["code"]) == (status, code), body
     assert answer["Content-Type"] == "application/problem+json"
     assert body["detail"]
@@ -386,7 +388,7 @@ def test_with_a_key_a_task_is_completed_once_and_a_refusal_may_be_tried_again(
 # --- input of every kind ------------------------------------------------------------------------------------
 
 LONG = "x" * 5000
-CREATE_WRONG: list[tuple[dict[str, Any], str]] = [
+CREATE_WRONG: list[tuple[dict[str, object], str]] = [
     ({"lead_id": None}, "lead_id"),
     ({"lead_id": " "}, "lead_id"),
     ({"lead_id": "x" * 65}, "lead_id"),
@@ -438,7 +440,7 @@ def test_create_names_the_field_that_is_wrong_and_stores_nothing(
     assert not Lead.objects.exists()
 
 
-COMPLETE_WRONG: list[tuple[str, dict[str, Any], str]] = [
+COMPLETE_WRONG: list[tuple[str, dict[str, object], str]] = [
     ("complete", {"outcome": "DANCED"}, "outcome"),
     ("complete", {"outcome": ["SENT"]}, "outcome"),
     ("complete", {"outcome": 10**30}, "outcome"),
@@ -666,7 +668,7 @@ def test_starting_and_creating_are_bounded(api: Api, clock: time_machine.Travell
     assert len(counted(lambda: post(client, f"task/{task.pk}/start"))) <= 12
 
 
-def test_go_live_is_asked_in_the_same_count(api: Api, settings: Any) -> None:
+def test_go_live_is_asked_in_the_same_count(api: Api, settings: Settings) -> None:
     from governance.models import GoLiveState
 
     client = api("VA")

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from importlib import import_module
-from typing import Any
 
 import pytest
 import time_machine
 from django.apps import apps
 from django.core import mail
 from django.test import Client
+from pytest_django import Settings
 
 from followups.models import FollowUpTask, RealignRequest
 from followups.services import (
@@ -167,7 +167,7 @@ def test_its_sla_counts_from_its_due_time(by: People) -> None:
     assert answer["within_2h"] == Decimal("0.7500")
 
 
-def as_before(made: FollowUpTask, **more: Any) -> None:
+def as_before(made: FollowUpTask, **more: object) -> None:
     """Let a handover be as a database of before has it: due within the hour, without limits of its own."""
     FollowUpTask.objects.filter(pk=made.pk).update(
         due_at=NOW + HOUR,
@@ -232,7 +232,7 @@ def test_the_job_of_every_minute_tells_the_managers(by: People, boss: User) -> N
     ],
 )
 def test_a_handover_rings_for_closers_while_it_may_be_called_and_nobody_has_it(
-    by: People, client: Client, settings: Any, role: str, claimed: bool, killed: bool, rings: bool
+    by: People, client: Client, settings: Settings, role: str, claimed: bool, killed: bool, rings: bool
 ) -> None:
     made = handover(by)
     if claimed:

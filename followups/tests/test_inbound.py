@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from followups.models import FollowUpTask, InboundContact, Ladder, Lead, LookupEvent
@@ -48,7 +49,7 @@ def test_a_reply_stops_the_ladder_and_takes_its_next(by: People) -> None:
     assert Ladder.objects.get().status == "STOPPED"
 
 
-def test_an_opt_out_at_night_is_recorded_for_anybodys_lead(by: People, settings: Any) -> None:
+def test_an_opt_out_at_night_is_recorded_for_anybodys_lead(by: People, settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = False
     ladder(by("SERVICE"), owner="gus")
     settings.GO_LIVE_ENFORCE = True

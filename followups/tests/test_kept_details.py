@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
@@ -67,7 +68,7 @@ def test_the_same_call_again_keeps_nothing_new(by: People) -> None:
 )
 @pytest.mark.parametrize("running", [True, False])
 def test_a_known_lead_is_filled_in_also_while_the_switches_let_no_ladder_begin(
-    by: People, settings: Any, live: bool, killed: bool, code: str, running: bool
+    by: People, settings: Settings, live: bool, killed: bool, code: str, running: bool
 ) -> None:
     if running:
         ladder(by("VA"), name="")
@@ -81,7 +82,7 @@ def test_a_known_lead_is_filled_in_also_while_the_switches_let_no_ladder_begin(
     assert Ladder.objects.count() == running
 
 
-def test_the_switches_let_nobody_new_in(by: People, settings: Any) -> None:
+def test_the_switches_let_nobody_new_in(by: People, settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     refusal = again(by("SERVICE"), name="Anne", extra={"utm": 1})
     assert (refusal.code, refusal.extra["kept"]) == ("go_live_disabled", [])
@@ -89,7 +90,7 @@ def test_the_switches_let_nobody_new_in(by: People, settings: Any) -> None:
     assert not Lead.objects.exists()
 
 
-def test_another_province_answers_as_before_and_keeps_nothing(by: People, settings: Any) -> None:
+def test_another_province_answers_as_before_and_keeps_nothing(by: People, settings: Settings) -> None:
     ladder(by("VA"), name="")
     with pytest.raises(Invalid):
         create_ladder("L-1", by=by("VA"), at=NOW, province="QC", details=LeadDetails(name="Anne"))
@@ -119,7 +120,7 @@ def test_due_times_follow_the_score_and_market_that_came(by: People) -> None:
     assert {(task.held_reason, task.market_key) for task in steps_of(made)[1:]} == {("", "NORTH")}
 
 
-def test_an_erased_lead_is_written_about_no_more(by: People, settings: Any) -> None:
+def test_an_erased_lead_is_written_about_no_more(by: People, settings: Settings) -> None:
     from governance.retention.erasing import erase_person
 
     ladder(by("VA"), name="Anne")

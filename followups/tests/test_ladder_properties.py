@@ -44,7 +44,7 @@ from governance.core.actors import Actor
 from governance.core.errors import Refused
 from governance.models import Closure, ContactDecision, KpiEvent, StatutoryHours, Suppression
 from governance.tests.minute_walker import Closed, Hours, Law, Walker, World
-from valhalla.testing import make_by, walk
+from valhalla.testing import make_by, quick, walk
 
 pytestmark = pytest.mark.both
 
@@ -81,9 +81,9 @@ def hours_of(windows: Windows) -> tuple[Hours, ...]:
 
 
 class LadderMachine(RuleBasedStateMachine):
-    """One lead with two phones, her ladder, and people who do things to it while the clock runs.
+    """One lead with two phones, their ladder, and people who do things to it while the clock runs.
 
-    What decides when she may be contacted is kept a second time, and judged by the minute walker.
+    What decides when they may be contacted is kept a second time, and judged by the minute walker.
     """
 
     def __init__(self) -> None:
@@ -125,7 +125,7 @@ class LadderMachine(RuleBasedStateMachine):
             return None
 
     def task(self, number: int | None) -> FollowUpTask:
-        """The current step of her last ladder, or one that is named."""
+        """The current step of their last ladder, or one that is named."""
         steps: list[FollowUpTask] = list(
             FollowUpTask.objects.filter(ladder=Ladder.objects.order_by("-id")[0]).order_by("step")
         )
@@ -507,7 +507,7 @@ class LadderMachine(RuleBasedStateMachine):
 
 @pytest.mark.django_db
 def test_a_ladder_keeps_its_rules_in_any_order(seed: int) -> None:
-    walk(LadderMachine, 20, 40, seed)
+    walk(LadderMachine, quick(12), 40, seed)
 
 
 @pytest.mark.long

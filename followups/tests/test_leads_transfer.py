@@ -21,6 +21,7 @@ from followups.tests.factories import LeadFactory, PointFactory
 from governance.contact.services import suppress
 from governance.kpi.models import KpiEvent
 from governance.models import User
+from valhalla.testing import ClientResponse
 
 pytestmark = pytest.mark.django_db
 IMPORT, EXPORT = "/admin/followups/lead/import/", "/admin/followups/lead/export/"
@@ -34,7 +35,7 @@ def manager(client: Client, person: Callable[..., User]) -> Client:
     return client
 
 
-def upload(client: Client, *lines: str) -> Any:
+def upload(client: Client, *lines: str) -> ClientResponse:
     content = "\r\n".join(lines).encode()
     return client.post(IMPORT, {"file": SimpleUploadedFile("leads.csv", content, "text/csv")})
 
@@ -45,7 +46,7 @@ def go_on(client: Client, answer: Any, **said: str) -> Any:
     return client.post(IMPORT, {"rows": html.unescape(found[1]), **said})
 
 
-def counts(answer: Any) -> tuple[int, ...]:
+def counts(answer: ClientResponse) -> tuple[int, ...]:
     text = answer.content.decode()
     return tuple(
         int(re.findall(rf'id="count-{name}"[^>]*>(\d+)<', text)[0])

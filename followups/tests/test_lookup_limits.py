@@ -7,12 +7,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
 
 import pytest
 import time_machine
 from django.test import Client
-from pytest_django import DjangoCaptureOnCommitCallbacks
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 from rest_framework.test import APIClient
 
 from followups.models import LookupEvent
@@ -63,7 +62,7 @@ def test_managers_hear_of_the_31st_look_up_in_ten_minutes_once(
 
 def test_above_120_look_ups_are_refused_until_ten_minutes_are_over(
     by: People,
-    settings: Any,
+    settings: Settings,
     tmp_path: Path,
     django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
@@ -106,7 +105,7 @@ def test_a_service_client_has_the_limit_of_its_token_and_an_office_ten_times_as_
 
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_page_and_api_answer_429_and_know_the_office(
-    method: str, by: People, api: Callable[..., APIClient], person: Callable[..., User], settings: Any
+    method: str, by: People, api: Callable[..., APIClient], person: Callable[..., User], settings: Settings
 ) -> None:
     looked(by(Role.VA, "amara"), 120)
     with time_machine.travel(NOW, tick=False):
@@ -134,7 +133,7 @@ ACCESS_LOG = "/admin/followups/lookupevent/"
 def bursts(
     by: People,
     django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
-    settings: Any,
+    settings: Settings,
     tmp_path: Path,
 ) -> None:
     """Have amara look up 125 people, five of them refused, bea 31, and carl 30."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from importlib import import_module
-from typing import Any
 
 import pytest
 from django.apps import apps
+from pytest_django import Settings
 
 from followups.models import FollowUpTask, Ladder, LadderTemplate, Lead, OptOutPress
 from followups.services import (
@@ -142,7 +142,7 @@ def test_a_correction_of_the_last_step_takes_the_rest_back(by: People, rested: L
 # --- what managers decide -----------------------------------------------------------------------------------
 
 
-def set_rest(by: Actor, rest: Rest | None, **changes: Any) -> LadderTemplate:
+def set_rest(by: Actor, rest: Rest | None, **changes: object) -> LadderTemplate:
     general = LadderTemplate.objects.get(province="")
     how = {"enabled": True, "steps": general.steps, **changes}
     return save_template("ON", "ALL", by=by, at=NOW, reason="a test", rest=rest, **how)
@@ -180,7 +180,7 @@ def test_only_managers_change_it(by: People) -> None:
 
 @pytest.mark.parametrize("switch", ["go_live_enabled", "kill_switch_engaged"])
 def test_nothing_starts_while_a_switch_stops_ladders_and_a_later_run_goes_on(
-    rested: Lead, settings: Any, switch: str
+    rested: Lead, settings: Settings, switch: str
 ) -> None:
     settings.GO_LIVE_ENFORCE = True
     GoLiveState.objects.update(go_live_enabled=switch != "go_live_enabled", kill_switch_engaged=False)

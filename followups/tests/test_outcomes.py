@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from followups import wording
 from followups.models import ContactPoint, FollowUpTask, Ladder, Lead, TaskCorrection
@@ -458,7 +459,7 @@ def opted_out(task: FollowUpTask, who: Actor) -> None:
     assert set(lead.points.values_list("digest", flat=True)) <= digests
 
 
-def as_it_is(made: Any, by: People) -> None: ...
+def as_it_is(made: object, by: People) -> None: ...
 
 
 def completed(made: Any, by: People) -> None:
@@ -487,7 +488,7 @@ def claimed_by_another(made: Any, by: People) -> None:
 )
 @pytest.mark.parametrize("role", ["VA", "CLOSER", "MANAGER", "SERVICE"])
 def test_an_opt_out_is_recorded_in_any_state_of_the_task(
-    by: People, settings: Any, role: str, state: Callable[[object, People], None]
+    by: People, settings: Settings, role: str, state: Callable[[object, People], None]
 ) -> None:
     made = ladder(by("VA"))
     state(made, by)

@@ -12,6 +12,7 @@ import time_machine
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
 from followups import services
 from followups.models import FollowUpTask, InboundContact, Ladder, Lead, LookupEvent, Property
@@ -166,7 +167,7 @@ def test_the_list_costs_the_same_queries_whatever_the_number_of_rows(sign_in: Si
 def test_leads_without_a_number_are_listed_apart(sign_in: SignIn) -> None:
     begin("L-1", phone="")
     shown = text(sign_in().get(LIST))
-    assert "Without a number here" in shown
+    assert "No number here" in shown
     assert shown.count('class="group"') == 1
 
 
@@ -199,7 +200,7 @@ def test_next_puts_the_same_task_in_front_however_often_it_is_asked(sign_in: Sig
 def test_where_nothing_may_be_contacted_next_says_so(sign_in: SignIn, clock: time_machine.Traveller) -> None:
     begin("L-1")
     clock.move_to(NIGHT)
-    assert "Nothing in your work profile may be contacted now" in text(sign_in().post("/followups/next/"))
+    assert "No lead in your work profile may be contacted now" in text(sign_in().post("/followups/next/"))
 
 
 def test_what_is_held_can_be_given_back_and_is_kept_while_the_page_is_open(
@@ -210,7 +211,7 @@ def test_what_is_held_can_be_given_back_and_is_kept_while_the_page_is_open(
     services.claim_due(by=by_user(User.objects.get(username="vera")), at=NOW + timedelta(minutes=1))
     client.post(page(tasks[0], "release"))
     assert FollowUpTask.objects.filter(claimed_by="vera").count() == 2
-    assert "no longer held" in text(client.post(page(tasks[0], "release"), follow=True))
+    assert "no longer had this task claimed" in text(client.post(page(tasks[0], "release"), follow=True))
     clock.shift(timedelta(minutes=10))
     assert client.post(page(tasks[1], "renew")).status_code == 204
     tasks[1].refresh_from_db()
@@ -340,11 +341,11 @@ def test_a_callback_is_promised_in_the_leads_own_time(sign_in: SignIn) -> None:
 @pytest.mark.parametrize(
     ("said", "field", "words"),
     [
-        ({"outcome": "REPLIED", "next": "CALLBACK"}, "next_at", "Say when."),
+        ({"outcome": "REPLIED", "next": "CALLBACK"}, "next_at", "Enter a time."),
         (
             {"outcome": "SENT", "next": "CALLBACK", "next_at": "2026-11-26T14:30"},
             "next",
-            "A next step is possible only for a lead who was",
+            "Only a lead you spoke with, or who replied",
         ),
         ({"outcome": "SENT", "contacted_at": "2026-11-24T23:00"}, "contacted_at", "in the future"),
         ({"outcome": "SENT", "contacted_at": "2026-11-24T09:30"}, "note", "needs a note"),
@@ -554,7 +555,7 @@ def test_a_task_that_does_not_exist_is_a_404(sign_in: SignIn, number: str) -> No
     assert client.post(f"/followups/task/{number}/start/").status_code == 404
 
 
-def test_the_kill_switch_is_said_on_the_page(sign_in: SignIn, settings: Any) -> None:
+def test_the_kill_switch_is_said_on_the_page(sign_in: SignIn, settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     task = begin_while_open(settings)
     client = sign_in()
@@ -567,7 +568,7 @@ def test_the_kill_switch_is_said_on_the_page(sign_in: SignIn, settings: Any) -> 
         assert "Go-live is off" in text(answer)
 
 
-def begin_while_open(settings: Any) -> FollowUpTask:
+def begin_while_open(settings: Settings) -> FollowUpTask:
     settings.GO_LIVE_ENFORCE = False
     task = begin("L-1")
     settings.GO_LIVE_ENFORCE = True
@@ -654,12 +655,12 @@ def test_at_night_the_list_says_when_and_where_work_opens_and_how_many_wait(
     begin("L-1", phone="416 555 0133")
     begin("L-2", phone="416 555 0134")
     begin("L-3", phone="604 555 0133", province="BC", city="Vancouver", at=NOW - timedelta(days=1))
-    assert "Work opens" not in text(sign_in("VA", "vera").get(LIST))
+    assert "Work resumes" not in text(sign_in("VA", "vera").get(LIST))
     clock.move_to(NIGHT + timedelta(hours=3, minutes=30))  # 01:05 in Toronto, 22:05 in Vancouver
     client = sign_in("VA", "otto")
     shown = text(client.get(LIST))
-    assert "Work opens today 09:00 (Toronto) with 2 tasks. 3 due tasks wait." in shown
-    assert "Work opens tomorrow 09:00 (Vancouver) with 1 task. 1 due task waits." in text(
+    assert "Work resumes today 09:00 (Toronto) with 2 tasks. 3 due tasks are waiting." in shown
+    assert "Work resumes tomorrow 09:00 (Vancouver) with 1 task. 1 due task is waiting." in text(
         client.get(f"{LIST}?province=BC")
     )
 
@@ -674,12 +675,12 @@ def test_at_night_work_that_is_not_due_yet_opens_too(
     begin("L-his", at=NIGHT, phone="416 555 0135", owner=person("VA", "otto").username)
     client = sign_in("VA", "vera")
     shown = text(client.get(LIST))
-    assert "Work opens tomorrow 09:00 (Toronto) with 2 tasks." in shown
+    assert "Work resumes tomorrow 09:00 (Toronto) with 2 tasks." in shown
     assert "Nothing is due" in shown
-    assert "wait." not in shown.split("Work opens")[1][:90]
+    assert "waiting." not in shown.split("Work resumes")[1][:90]
     assert "with 3 tasks." in text(sign_in("MANAGER").get(LIST))
-    assert "Work opens tomorrow 09:00 (Vancouver) with 1 task." in text(client.get(f"{LIST}?province=BC"))
-    assert "Work opens" not in text(client.get(f"{LIST}?channel=EMAIL"))
+    assert "Work resumes tomorrow 09:00 (Vancouver) with 1 task." in text(client.get(f"{LIST}?province=BC"))
+    assert "Work resumes" not in text(client.get(f"{LIST}?channel=EMAIL"))
 
 
 def test_who_asks_for_a_task_at_night_is_told_when_work_opens(
@@ -688,11 +689,11 @@ def test_who_asks_for_a_task_at_night_is_told_when_work_opens(
     begin("L-1")
     clock.move_to(NIGHT)
     answer = text(sign_in("VA", "vera").post("/followups/next/", headers=PART))
-    assert "Nothing in your work profile may be contacted now" in answer
-    assert "Work opens tomorrow 09:00 (Toronto) with 1 task. 1 due task waits." in answer
+    assert "No lead in your work profile may be contacted now" in answer
+    assert "Work resumes tomorrow 09:00 (Toronto) with 1 task. 1 due task is waiting." in answer
 
 
-def test_the_kill_switch_and_a_green_tick_never_stand_together(sign_in: SignIn, settings: Any) -> None:
+def test_the_kill_switch_and_a_green_tick_never_stand_together(sign_in: SignIn, settings: Settings) -> None:
     task = begin("L-1")
     client = sign_in()
     for shown in (text(client.get(LIST)), text(client.get(page(task)))):
@@ -706,7 +707,7 @@ def test_the_kill_switch_and_a_green_tick_never_stand_together(sign_in: SignIn, 
 
 
 def test_what_already_happened_is_recorded_while_the_kill_switch_is_engaged(
-    sign_in: SignIn, settings: Any
+    sign_in: SignIn, settings: Settings
 ) -> None:
     task = begin("L-1")
     client = sign_in()
@@ -723,7 +724,7 @@ def test_what_already_happened_is_recorded_while_the_kill_switch_is_engaged(
 
 
 def test_a_card_that_was_open_when_the_switch_was_engaged_records_with_the_second_press(
-    sign_in: SignIn, settings: Any
+    sign_in: SignIn, settings: Settings
 ) -> None:
     """The first press is refused, for the page did not know of the switch; its answer ticks the box."""
     task = begin("L-1")

@@ -52,7 +52,7 @@ def log_in(page: Page, live_server: Any, name: str = "vera") -> Page:
 
 @pytest.fixture
 def desk(page: Page, live_server: Any, vera: User) -> Page:
-    """A browser in which vera is logged in."""
+    """A browser in which vera is signed in."""
     return log_in(page, live_server)
 
 
@@ -68,7 +68,7 @@ def move_on(page: Page, clock: time_machine.Traveller, to: datetime, user: User)
     clock.move_to(to)
 
 
-def show(page: Page, live_server: Any, task: FollowUpTask | None = None, query: str = "") -> None:
+def show(page: Page, live_server: LiveServer, task: FollowUpTask | None = None, query: str = "") -> None:
     page.goto(live_server.url + (f"/followups/task/{task.pk}/" if task else "/followups/") + query)
 
 
@@ -93,7 +93,7 @@ def in_front(page: Page) -> int:
 
 
 @pytest.mark.parametrize("tasks", [4, pytest.param(40, marks=pytest.mark.long)])
-def test_a_va_completes_her_tasks_by_keyboard_alone(desk: Page, live_server: Any, tasks: int) -> None:
+def test_a_va_completes_her_tasks_by_keyboard_alone(desk: Page, live_server: LiveServer, tasks: int) -> None:
     many(tasks)
     show(desk, live_server)
     desk.keyboard.press("n")
@@ -111,14 +111,14 @@ def test_a_va_completes_her_tasks_by_keyboard_alone(desk: Page, live_server: Any
         if n + 1 < tasks:
             expect(desk.locator("#in-front")).not_to_have_value(str(now))
             expect(desk.locator("#card")).to_be_visible()
-    expect(desk.locator("#nothing")).to_contain_text("Nothing in your work profile may be contacted now")
+    expect(desk.locator("#nothing")).to_contain_text("No lead in your work profile may be contacted now")
     assert completed() == tasks
     assert KpiEvent.objects.filter(metric="followup_completed").count() == tasks
     assert FollowUpTask.objects.filter(note__startswith="note 1 of").count() == tasks // 4
 
 
 def test_a_key_at_the_very_moment_at_which_a_card_shows_is_not_too_early(
-    desk: Page, live_server: Any
+    desk: Page, live_server: LiveServer
 ) -> None:
     many(2)
     show(desk, live_server)
@@ -136,7 +136,7 @@ def test_a_key_at_the_very_moment_at_which_a_card_shows_is_not_too_early(
 
 
 def test_what_follows_is_said_before_and_a_mistake_is_corrected_by_two_keys(
-    desk: Page, live_server: Any
+    desk: Page, live_server: LiveServer
 ) -> None:
     call = call_step("L-1", name="Anne Roy", at=NOW - timedelta(minutes=31))
     begin("L-2", name="Bob Lee", phone="416 555 0134")
@@ -158,7 +158,7 @@ def test_what_follows_is_said_before_and_a_mistake_is_corrected_by_two_keys(
 
 
 def test_a_lead_who_is_reached_is_promised_a_lawful_callback_by_two_keys(
-    desk: Page, live_server: Any
+    desk: Page, live_server: LiveServer
 ) -> None:
     call = call_step("L-1", province="BC", city="Vancouver", at=NOW - timedelta(hours=20))
     with time_machine.travel(NOW + timedelta(hours=4), tick=True):
@@ -172,7 +172,7 @@ def test_a_lead_who_is_reached_is_promised_a_lawful_callback_by_two_keys(
     assert made.due_at.isoformat() == "2026-11-25T00:30:00+00:00"  # Vancouver is at -07:00
 
 
-def test_putting_aside_offers_lawful_times_only(desk: Page, live_server: Any) -> None:
+def test_putting_aside_offers_lawful_times_only(desk: Page, live_server: LiveServer) -> None:
     task = begin("L-1")
     show(desk, live_server, task)
     desk.keyboard.press("p")
@@ -586,7 +586,7 @@ def test_an_opt_out_is_one_key_at_night_and_on_a_later_step(
     move_on(desk, clock, NIGHT, vera)
     show(desk, live_server, later)
     desk.keyboard.press("x")
-    expect(desk.locator("#nothing")).to_contain_text("Nothing in your work profile may be contacted now")
+    expect(desk.locator("#nothing")).to_contain_text("No lead in your work profile may be contacted now")
     expect(desk.locator("#said")).to_contain_text("opted out and will not be contacted again")
     assert Suppression.objects.exists()
     assert Lead.objects.get().status == "DEAD"

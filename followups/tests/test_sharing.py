@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
 from followups.models import FollowUpTask, Lead
 from followups.services import Completion, NewLadder, complete_for, leads_with_number, start_task
@@ -21,7 +22,7 @@ People = Callable[..., Actor]
 ANNE = "Anne Tremblay"
 
 
-def two(by: Actor, **second: Any) -> tuple[NewLadder, NewLadder]:
+def two(by: Actor, **second: object) -> tuple[NewLadder, NewLadder]:
     return ladder(by, "L-1", name=ANNE), ladder(by, "L-2", NOW + MINUTE, **{"name": ANNE, **second})
 
 
@@ -123,7 +124,7 @@ def test_a_step_that_somebody_else_is_on_is_not_completed_from_another_lead(by: 
     assert {fresh(made.tasks[0]).standing_outcome for made in (first, second)} == {"REPLIED"}
 
 
-def test_what_the_kill_switch_stops_is_recorded_on_neither_lead(by: People, settings: Any) -> None:
+def test_what_the_kill_switch_stops_is_recorded_on_neither_lead(by: People, settings: Settings) -> None:
     first, second = two(by("VA"))
     settings.GO_LIVE_ENFORCE = True
     with pytest.raises(Unavailable):

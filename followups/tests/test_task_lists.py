@@ -13,6 +13,7 @@ from django.test import Client
 from followups.models import FollowUpTask, Ladder
 from followups.tests.scenes import NOW, begin, many
 from governance.models import User
+from valhalla.testing import ClientResponse
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 TASKS, LADDERS = "/admin/followups/followuptask/", "/admin/followups/ladder/"
@@ -32,7 +33,7 @@ def listed(client: Client, address: str = TASKS, **asked: str) -> set[int]:
     return {row.pk for row in answer.context["cl"].result_list}
 
 
-def act(client: Client, action: str, tasks: list[FollowUpTask], **said: str) -> Any:
+def act(client: Client, action: str, tasks: list[FollowUpTask], **said: str) -> ClientResponse:
     chosen = [task.pk for task in tasks]
     return client.post(TASKS, {"action": action, "_selected_action": chosen, **said}, follow=True)
 

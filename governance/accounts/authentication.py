@@ -61,7 +61,7 @@ class RoleBackend(AxesStandaloneBackend, ModelBackend):
         user = User.objects.select_related("work_profile").filter(pk=user_id).first()
         return user if user is not None and self.user_can_authenticate(user) else None
 
-    def get_all_permissions(self, user_obj: Any, obj: object = None) -> set[str]:
+    def get_all_permissions(self, user_obj: object, obj: object = None) -> set[str]:
         return set() if obj is not None else set(rights_of_person(user_obj))
 
     def has_perm(self, user_obj: object, perm: str, obj: object = None) -> bool:
@@ -99,7 +99,7 @@ class BearerToken(TokenAuthentication):
         return self.authenticate_credentials(parts[1])
 
     def authenticate_credentials(self, token: bytes) -> tuple[User, ApiToken]:
-        wrong = exceptions.AuthenticationFailed(_("This token is unknown, revoked or past its end."))
+        wrong = exceptions.AuthenticationFailed(_("This token is unknown, revoked or expired."))
         try:
             text = token.decode("ascii")
         except UnicodeDecodeError:

@@ -30,8 +30,8 @@ def _day(label: Any, help_text: Any = "") -> forms.DateField:
 class AwayForm(WhyForm):
     """A form for time off, both days included."""
 
-    first = _day(_("First day away"))
-    last = _day(_("Last day away"), _("Included; each person’s own time zone counts."))
+    first = _day(_("First day off"))
+    last = _day(_("Last day off"), _("Included; each person’s own time zone counts."))
     reason = reason_field(
         _("Reason"), help_text=_("Such as holidays or training. Nothing about anybody’s health.")
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.special import RunPython
 
@@ -105,10 +106,10 @@ def install_missing(sender: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: object
 def guard_last_manager() -> Operation:
     """Return the migration operation that creates the triggers, and drops them in reverse."""
 
-    def forwards(state: object, schema_editor: Any) -> None:
+    def forwards(state: object, schema_editor: BaseDatabaseSchemaEditor) -> None:
         install(schema_editor.connection)
 
-    def backwards(state: object, schema_editor: Any) -> None:
+    def backwards(state: object, schema_editor: BaseDatabaseSchemaEditor) -> None:
         remove(schema_editor.connection)
 
     return RunPython(forwards, backwards, elidable=False)

@@ -22,11 +22,14 @@ from django.utils.crypto import salted_hmac
 
 from governance.accounts.models import SignIn, User
 from governance.core.client_address import client_address, is_office, network_of
+from governance.core.request_values import RequestValue
 
 MOST_FAILURES = 30  # of an address in 15 minutes
 OFFICE_FACTOR = 10
 AT_HOME = timedelta(days=30)
 MOST_ROWS = 2_000  # names and browsers of one address that are checked
+
+COUNTED_NAMES: RequestValue[dict[str, str]] = RequestValue("counted_names")
 
 
 def typed_name(request: HttpRequest, credentials: dict[str, object] | None = None) -> str:
@@ -36,9 +39,7 @@ def typed_name(request: HttpRequest, credentials: dict[str, object] | None = Non
     field.
     """
     given = str((credentials or request.POST).get("username") or "").replace("\0", "")[:150]
-    if not hasattr(request, "counted_names"):
-        request.counted_names = {}  # type: ignore[attr-defined]  # axes asks several times a request
-    names: dict[str, str] = request.counted_names  # type: ignore[attr-defined]  # set above
+    names = COUNTED_NAMES.once(request, dict)  # axes asks several times a request
     if given not in names:
         found = User.objects.filter(username__iexact=given).values_list("username", flat=True).first()
         names[given] = (found or "? " + salted_hmac("lockout", given.lower()).hexdigest()[:16]).lower()

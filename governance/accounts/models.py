@@ -70,6 +70,7 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox, untyp
     password_set_by = models.CharField(  # noqa: DJ001  # null: the person chose it
         _("password set by"), max_length=ACTOR_LENGTH, null=True, blank=True, editable=False
     )
+    ends_sessions: str | None  # between two signals of governance/accounts/sessions.py
     chosen_by_themselves = False  # set by the services with which people set their own password
 
     objects = People()  # type: ignore[misc]  # the stubs call the base's a class variable
@@ -397,7 +398,7 @@ class SignIn(models.Model):
 
     class Ended(models.TextChoices):
         LEFT = "LEFT", _("signed out")
-        AWAY = "AWAY", _("away for too long")
+        AWAY = "AWAY", _("idle for too long")
         LONG = "LONG", _("12 hours after sign-in")
         HAND = "HAND", _("ended by hand")
         PASSWORD = "PASSWORD", _("password changed")

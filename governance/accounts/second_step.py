@@ -19,9 +19,10 @@ from django.urls import reverse
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp_webauthn.models import WebAuthnCredential
 
-from governance.accounts.models import Authenticator
+from governance.accounts.models import Authenticator, User
 from governance.accounts.passkeys import passkeys_of
 from governance.core.actors import Role
+from governance.core.request_values import RequestValue
 
 # In the session: a second factor is owed since the password; the mark of the one that was right.
 OWED, PASSED = "code_owed", "code_passed"
@@ -86,6 +87,11 @@ def always_needs_one(user: Any) -> bool:
     return bool(settings.SECOND_FACTOR_FORCED and forced)
 
 
+# who stays anonymous: known to the pages of the second factor, and to that of the password
+PENDING_USER: RequestValue[User | None] = RequestValue("pending_user")
+OWES_PASSWORD: RequestValue[User | None] = RequestValue("owes_password")
+
+
 class SecondFactor:
     """Keeps out people who have or must have a second factor and entered only the password.
 
@@ -99,8 +105,8 @@ class SecondFactor:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        request.pending_user = None  # type: ignore[attr-defined]  # read by the pages of the second factor
-        request.owes_password = None  # type: ignore[attr-defined]  # read by the page of the password
+        PENDING_USER.put(request, None)
+        OWES_PASSWORD.put(request, None)
         user = request.user
         if not user.is_authenticated:
             return self.get_response(request)
@@ -112,14 +118,15 @@ class SecondFactor:
             return self._with_own_password(request)
         if OWED not in request.session and not always_needs_one(user):
             return self._with_own_password(request)
-        request.pending_user = user  # type: ignore[attr-defined]  # as above
+        PENDING_USER.put(request, user)
         request.user = AnonymousUser()
         return _sent_on(self.get_response(request), "second_factor")
 
     def _with_own_password(self, request: HttpRequest) -> HttpResponseBase:
-        if not getattr(request.user, "password_set_by", None):
+        user = request.user
+        if not (isinstance(user, User) and user.password_set_by):
             return self.get_response(request)
-        request.owes_password = request.user  # type: ignore[attr-defined]  # as above
+        OWES_PASSWORD.put(request, user)
         request.user = AnonymousUser()
         return _sent_on(self.get_response(request), "password")
 

@@ -104,7 +104,7 @@ def _require_may_issue(user: User | None, scopes: Sequence[str], by: Actor) -> N
         if by.role == Role.SERVICE or not by.may(ISSUE_OWN):
             raise not_allowed(_("A manager issues the tokens of service clients."))
         if by.token_id:
-            raise not_allowed(_("A token issues no further tokens: sign in to do that."))
+            raise not_allowed(_("A token cannot issue tokens: sign in to do that."))
         if POLICY in scopes:
             raise Invalid({"scopes": [_("The scope “policy” is for service clients only.")]})
         return

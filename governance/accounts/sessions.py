@@ -90,17 +90,17 @@ WATCHED = ("password", "role", "is_superuser", "is_active")
 
 @receiver(pre_save, sender=User)
 def look_what_changes(sender: object, instance: User, update_fields: Any = None, **kwargs: object) -> None:
-    instance.ends_sessions = None  # type: ignore[attr-defined]  # read below alone
+    instance.ends_sessions = None
     if instance._state.adding or (update_fields is not None and not set(update_fields) & set(WATCHED)):
         return
     before = User.objects.filter(pk=instance.pk).values(*WATCHED).first()
     changed = {name for name, value in (before or {}).items() if value != getattr(instance, name)}
     if "is_active" in changed:
-        instance.ends_sessions = SignIn.Ended.INACTIVE  # type: ignore[attr-defined]  # as above
+        instance.ends_sessions = SignIn.Ended.INACTIVE
     elif "role" in changed or "is_superuser" in changed:
-        instance.ends_sessions = SignIn.Ended.ROLE  # type: ignore[attr-defined]  # as above
+        instance.ends_sessions = SignIn.Ended.ROLE
     elif "password" in changed:
-        instance.ends_sessions = SignIn.Ended.PASSWORD  # type: ignore[attr-defined]  # as above
+        instance.ends_sessions = SignIn.Ended.PASSWORD
 
 
 @receiver(post_save, sender=User)

@@ -18,22 +18,24 @@ from governance.core.hours import DAYS, Window, hours_in_words
 
 ROLE_SAYS = {
     Role.VA: _(
-        "sees their own leads and unassigned ones, works their tasks, starts follow-ups, records inbound "
-        "contacts and do-not-contact wishes, and notes what buyers answer."
+        "sees their own leads and unassigned ones, works their tasks, starts follow-ups, "
+        "records inbound contacts and do-not-contact requests, and records buyers’ responses."
     ),
     Role.CLOSER: _(
-        "does what a virtual assistant does, sees every lead, buyer and figure, computes offers and records "
-        "their outcomes, may override our own contact rules and may engage the kill switch."
+        "does what a virtual assistant does, sees every lead, buyer and metric, computes "
+        "offers and records their outcomes, may override our own contact rules and may "
+        "engage the kill switch."
     ),
     Role.MANAGER: _(
-        "does all of that on everybody’s tasks, gives work to others, imports, and changes policies, "
-        "switches, schedules, people and their tokens; the only one who erases a person’s data."
+        "does all of that on everybody’s tasks, reassigns work, imports, and changes "
+        "policies, switches, schedules, people and their tokens; the only role that deletes "
+        "personal information."
     ),
     Role.AUDITOR: _("sees everything, these screens too, and changes nothing."),
     Role.SERVICE: _(
-        "is a program with a token: it reads leads, buyers, offers and figures, works tasks, records "
-        "contacts and outcomes and computes offers; it changes policies only with the token scope “policy”, "
-        "and never sees these screens."
+        "is a program with a token: it reads leads, buyers, offers and metrics, works tasks, "
+        "records contacts and outcomes and computes offers; it changes policies only with "
+        "the token scope “policy”, and never sees these screens."
     ),
 }
 

@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
+from django.forms import BaseForm
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
@@ -48,12 +49,13 @@ from governance.core.admin.base import (
     HistoryAdmin,
     ReadOnlyAdmin,
     ReasonForm,
+    RowForm,
     ServiceAdmin,
     VersionForm,
     by_of,
 )
 from governance.core.admin.display import column, facts, there
-from governance.core.admin.filters import one_of
+from governance.core.admin.filters import Choices, one_of
 from governance.core.channels import CHANNEL_CHOICES, CHANNELS, channel_name
 from governance.core.errors import Invalid
 from governance.core.places import CANADIAN_ZONES, Province
@@ -61,12 +63,12 @@ from governance.core.places import CANADIAN_ZONES, Province
 BASIS = {
     "tzdata": _("time zones"),
     "holidays": _("holidays"),
-    "suppressions": _("suppressions looked at, by number"),
-    "suppression": _("suppression that holds, by number"),
-    "consents": _("consents looked at, by number"),
-    "consent": _("consent that holds, by number"),
-    "statutory": _("rows of the law’s hours, by number"),
-    "closures": _("closures, by number"),
+    "suppressions": _("suppressions checked, by id"),
+    "suppression": _("suppression that applies, by id"),
+    "consents": _("consents checked, by id"),
+    "consent": _("consent that applies, by id"),
+    "statutory": _("rows of legal calling hours, by id"),
+    "closures": _("closures, by id"),
     "renamed": _("keyed hashes under other keys"),
     "lists": _("national lists of area codes"),
     "exempt": _("area codes whose list is too old, and what exempts the call"),
@@ -87,7 +89,7 @@ DAYS = (
 class ReferenceAdmin(HistoryAdmin):
     """Reference data that applies everywhere: saving needs a reason and then recomputes due times."""
 
-    def serve(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> Any:
+    def serve(self, request: HttpRequest, obj: Any, form: BaseForm, change: bool) -> Any:
         save_reference(obj, by=by_of(request), at=timezone.now(), reason=form.cleaned_data["change_reason"])
         return obj
 
@@ -117,8 +119,8 @@ class ClosureAdmin(RemovableReferenceAdmin):
             {
                 "fields": ("closed", "closed_from", "citation"),
                 "description": _(
-                    "A row with a citation is law: it holds whatever a policy says of holidays, and "
-                    "nobody overrides it."
+                    "A row with a citation is law: it applies whatever a policy says about holidays, and "
+                    "nobody can override it."
                 ),
             },
         ),
@@ -154,9 +156,9 @@ class StatutoryHoursAdmin(ReferenceAdmin):
             {
                 "fields": ("jurisdiction", "channel", "valid_from", "citation"),
                 "description": _(
-                    "Of each jurisdiction the rows with the newest date hold; every jurisdiction "
-                    "that has rows for a "
-                    "channel must allow the minute. A policy narrows these hours and never widens them."
+                    "For each jurisdiction, the rows with the newest date apply; every jurisdiction that "
+                    "has rows for a channel must allow the minute. A policy narrows these hours and "
+                    "never widens them."
                 ),
             },
         ),
@@ -193,8 +195,8 @@ class CityZoneAdmin(RemovableReferenceAdmin):
             {
                 "fields": ("province", "city", "zone"),
                 "description": _(
-                    "Only with a source for the clock people there live by; a place not listed is "
-                    "judged by every clock of its province."
+                    "Add a city only with a source for its local time; a place not listed is judged by "
+                    "every time zone of its province."
                 ),
             },
         ),
@@ -211,7 +213,7 @@ def read_point(text: str) -> tuple[str, tuple[str, ...]]:
     return kind, every_digest(kind, value)
 
 
-class PointForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets the model
+class PointForm(RowForm):
     """A form that takes a phone number or address, of which only the keyed hash is stored."""
 
     point = forms.CharField(
@@ -229,7 +231,7 @@ class PointForm(forms.ModelForm):  # type: ignore[type-arg]  # the admin sets th
         kind, _hashes = self.cleaned_data.get("point", ("", ()))
         channel = self.cleaned_data.get("channel")
         if kind and channel and CHANNELS[channel].kind != kind:
-            self.add_error("channel", _("This channel does not reach such a point."))
+            self.add_error("channel", _("This channel does not fit this kind of contact point."))
         return data
 
 
@@ -239,7 +241,7 @@ class EvidenceOfPoints(ServiceAdmin):
     list_display_links = ("at",)
     ordering = ("-pk",)
     search_fields = ("point_digest__exact",)
-    search_help_text = _("A whole phone number or e-mail address")
+    search_help_text = _("Full phone number or e-mail address")
     sortable_by = ()
 
     def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
@@ -282,7 +284,7 @@ class SuppressionAdmin(TransfersStops, EvidenceOfPoints):
     list_filter = ("action", "source", "channel", "at")
     fieldsets = (
         (None, {"fields": ("point", "action", "channel", "source")}),
-        (_("Why"), {"fields": ("reason",), "description": _("Needed to end a stop.")}),
+        (_("Why"), {"fields": ("reason",), "description": _("Required to end a suppression.")}),
     )
 
     def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
@@ -303,7 +305,7 @@ class SuppressionAdmin(TransfersStops, EvidenceOfPoints):
         )
         return ((None, {"fields": fields}),)
 
-    def serve(self, request: HttpRequest, obj: Suppression, form: Any, change: bool) -> Suppression:
+    def serve(self, request: HttpRequest, obj: Suppression, form: BaseForm, change: bool) -> Suppression:
         _kind, (hashed, *others) = form.cleaned_data["point"]
         by, at = by_of(request), timezone.now()
         if obj.action == Suppression.Action.LIFT:
@@ -363,10 +365,10 @@ class ConsentAdmin(EvidenceOfPoints):
         )  # fmt: skip
         return ((None, {"fields": fields}),)
 
-    def serve(self, request: HttpRequest, obj: Consent, form: Any, change: bool) -> Consent:
+    def serve(self, request: HttpRequest, obj: Consent, form: BaseForm, change: bool) -> Consent:
         kind, (hashed, *others) = form.cleaned_data["point"]
         if CHANNELS[obj.channel].kind != kind:
-            raise Invalid({"channel": [_("This channel does not reach such a point.")]})
+            raise Invalid({"channel": [_("This channel does not fit this kind of contact point.")]})
         return record_consent(
             hashed, obj.channel, obj.kind, by=by_of(request), at=timezone.now(), obtained_at=obj.at,
             how=obj.obtained_how, evidence=obj.evidence, others=others,
@@ -378,7 +380,7 @@ class ConsentStatementAdmin(HistoryAdmin):
     """Statements on how consent for texts and e-mail is obtained; go-live requires both."""
 
     form = VersionForm
-    nothing_yet = _("State how consent for texts and for e-mail is obtained: go-live waits for both.")
+    nothing_yet = _("State how consent for texts and for e-mail is obtained: go-live requires both.")
     list_display = ("channel", "how", "version", "changed_by", "updated_at")
     history_list_display = ("version", "how")
     fixed = ("channel",)
@@ -387,7 +389,9 @@ class ConsentStatementAdmin(HistoryAdmin):
         *WHY_AND_VERSION,
     )
 
-    def serve(self, request: HttpRequest, obj: ConsentStatement, form: Any, change: bool) -> ConsentStatement:
+    def serve(
+        self, request: HttpRequest, obj: ConsentStatement, form: BaseForm, change: bool
+    ) -> ConsentStatement:
         return state_consent(
             obj.channel,
             obj.how,
@@ -415,7 +419,7 @@ class AreaCodeStatementAdmin(HistoryAdmin):
     )
 
     def serve(
-        self, request: HttpRequest, obj: AreaCodeStatement, form: Any, change: bool
+        self, request: HttpRequest, obj: AreaCodeStatement, form: BaseForm, change: bool
     ) -> AreaCodeStatement:
         return state_exempt_calls(
             obj.area_code,
@@ -433,7 +437,7 @@ class EndsFilter(admin.SimpleListFilter):
     title = _("state")
     parameter_name = "ends"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         return (("soon", _("ends within 7 days or has ended")),)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
@@ -458,7 +462,7 @@ class AreaCodeListAdmin(ReadOnlyAdmin):
     def state_told(self, row: AreaCodeList) -> str:
         left = days_left(row.list_date, timezone.now())
         if left < 0:
-            return gettext("too old: calls are held")
+            return gettext("too old: calls are blocked")
         return ngettext("%(days)s day left", "%(days)s days left", left) % {"days": left}
 
 
@@ -496,7 +500,7 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
         "created_at",
     )
     search_fields = ("lead_id__exact", "correlation_id__exact")
-    search_help_text = _("A whole lead id, correlation id, phone number or e-mail address")
+    search_help_text = _("Full lead id, correlation id, phone number or e-mail address")
     sortable_by = ("created_at",)
     ordering = ("-created_at", "-pk")
     fieldsets: ClassVar[Any] = (
@@ -532,7 +536,7 @@ class ContactDecisionAdmin(ReadOnlyAdmin):
     @admin.display(description=_("market policy"))
     def policy_told(self, decision: ContactDecision) -> str:
         if decision.policy_id is None:
-            return str(_("none was there"))
+            return str(_("there was none"))
         return gettext("no. %(id)s, version %(version)s") % {
             "id": decision.policy_id,
             "version": decision.policy_version,

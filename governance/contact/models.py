@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
@@ -40,6 +42,9 @@ class StatutoryHours(models.Model):
     citation = models.CharField(_("citation"), max_length=200)
 
     history = HistoricalRecords()
+
+    _change_reason: str  # read by simple_history, as is the date
+    _history_date: datetime
 
     class Meta:
         verbose_name = _("statutory hours")
@@ -87,10 +92,13 @@ class Closure(models.Model):
         max_length=200,
         blank=True,
         default="",
-        help_text=_("The law that closes the day, if one does."),
+        help_text=_("The law behind the closure, if any."),
     )
 
     history = HistoricalRecords()
+
+    _change_reason: str  # read by simple_history, as is the date
+    _history_date: datetime
 
     class Meta:
         verbose_name = _("closure")
@@ -101,7 +109,7 @@ class Closure(models.Model):
             models.CheckConstraint(
                 condition=models.Q(closed=True) | models.Q(closed_from=None),
                 name="closure_open_days_have_no_time",
-                violation_error_message=_("A day that is worked has no closing time."),
+                violation_error_message=_("A working day has no closing time."),
             ),
         ]
 
@@ -119,6 +127,9 @@ class CityZone(models.Model):
 
     history = HistoricalRecords()
 
+    _change_reason: str  # read by simple_history, as is the date
+    _history_date: datetime
+
     class Meta:
         verbose_name = _("city’s time zone")
         verbose_name_plural = _("cities’ time zones")
@@ -134,7 +145,7 @@ class CityZone(models.Model):
         self.city_key = fold_city(self.city)[:200]
         super().save(*args, **kwargs)
 
-    def clean_fields(self, exclude: Any = None) -> None:
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
         self.city_key = fold_city(self.city)[:200]
         super().clean_fields(exclude=exclude)
 
@@ -146,12 +157,12 @@ class Suppression(Written, AppendOnly):
     """
 
     class Action(models.TextChoices):
-        SUPPRESS = "SUPPRESS", _("stop")
-        LIFT = "LIFT", _("end the stop")
+        SUPPRESS = "SUPPRESS", _("suppression")
+        LIFT = "LIFT", _("end the suppression")
 
     class Source(models.TextChoices):
         OPT_OUT = "OPT_OUT", _("the person opted out")
-        INTERNAL_LIST = "INTERNAL_LIST", _("our do-not-call list")
+        INTERNAL_LIST = "INTERNAL_LIST", _("our do-not-contact list")
         NATIONAL_LIST = "NATIONAL_LIST", _("the national do-not-call list")
         MANAGER = "MANAGER", _("a manager")
 
@@ -170,7 +181,9 @@ class Suppression(Written, AppendOnly):
         null=True,
         blank=True,
         editable=False,
-        help_text=_("Names the press of a key that recorded this stop; its undo ends this stop alone."),
+        help_text=_(
+            "Identifies the key press that recorded this suppression; undoing it ends only this one."
+        ),
     )
     at = models.DateTimeField(_("at"))
 
@@ -261,7 +274,7 @@ class ConsentStatement(Versioned):
 class DoNotCallImport(Written, AppendOnly):
     """An import of the national do-not-call list: its day, how many numbers, how many were new."""
 
-    list_date = models.DateField(_("list of"))
+    list_date = models.DateField(_("list dated"))
     file_digest = models.CharField(_("file’s digest"), max_length=DIGEST_LENGTH)
     numbers = models.PositiveIntegerField(_("numbers"))
     added = models.PositiveIntegerField(_("new"))
@@ -297,9 +310,9 @@ class AreaCodeList(models.Model):
     """
 
     area_code = models.CharField(_("area code"), max_length=3, primary_key=True)
-    list_date = models.DateField(_("list of"))
+    list_date = models.DateField(_("list dated"))
     since = models.DateTimeField(_("imported"))
-    previous_date = models.DateField(_("list before of"), null=True, blank=True)
+    previous_date = models.DateField(_("previous list dated"), null=True, blank=True)
     source = models.ForeignKey(DoNotCallImport, models.PROTECT, related_name="+", verbose_name=_("import"))
 
     class Meta:
@@ -330,8 +343,9 @@ class AreaCodeStatement(Versioned):
         _("only exempt numbers are called"),
         default=True,
         help_text=_(
-            "Exempt: express consent to calls at that number, a business relationship in the last 18 months, "
-            "an inquiry in the last 6 months. Clear it when the statement no longer holds."
+            "Exempt: express consent to calls at that number, a business relationship in the "
+            "last 18 months, an inquiry in the last 6 months. Clear it when the statement no "
+            "longer applies."
         ),
     )
 
@@ -353,7 +367,7 @@ class ContactDecision(Written, AppendOnly):
         COMPLETE = "COMPLETE", _("complete")
         SEND = "SEND", _("send")
 
-    door = models.CharField(_("asked at"), max_length=8, choices=Door.choices)
+    door = models.CharField(_("checked at"), max_length=8, choices=Door.choices)
     lead_id = models.CharField(_("lead"), max_length=64, blank=True, default="")
     task_id = models.BigIntegerField(_("task"), null=True)
     phone_digest = models.CharField(max_length=DIGEST_LENGTH, blank=True, default="")
@@ -361,7 +375,7 @@ class ContactDecision(Written, AppendOnly):
     province = models.CharField(_("province"), max_length=2)
     market = models.CharField(_("market"), max_length=40)
     channel = models.CharField(_("channel"), max_length=5)
-    at = models.DateTimeField(_("judged instant"))
+    at = models.DateTimeField(_("evaluated for"))
     zones = models.JSONField(_("zones"))
     local_times = models.JSONField(_("local times"))
     ok = models.BooleanField(_("allowed"))

@@ -36,7 +36,7 @@ SENTENCES = {
     "within_window": gettext_lazy("Contact is allowed."),
     # used only by follow-ups, never by the gate
     "person_active": gettext_lazy(
-        "Another lead with this number or address is being followed up; this one goes on when that ends."
+        "Another lead with this number or address is being followed up; this one continues when that ends."
     ),
 }
 

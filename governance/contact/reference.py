@@ -41,8 +41,8 @@ def save_reference(row: Reference, *, by: Actor, at: datetime, reason: str) -> N
     except ValidationError as wrong:
         raise Invalid(wrong.message_dict) from wrong
     before = type(row)._default_manager.filter(pk=row.pk).first() if row.pk else None
-    row._change_reason = reason.strip()  # type: ignore[union-attr]  # read by simple_history
-    row._history_date = at  # type: ignore[union-attr]  # read by simple_history
+    row._change_reason = reason.strip()
+    row._history_date = at
     row.save()
     for place in sorted({_where(row), _where(before) if before is not None else _where(row)}):
         hooks.on_gate_changed.ask(place, by, at)
@@ -52,7 +52,7 @@ def save_reference(row: Reference, *, by: Actor, at: datetime, reason: str) -> N
 def remove_reference(row: Reference, *, by: Actor, at: datetime, reason: str) -> None:
     """Delete a row; its history keeps it with the reason. Raises as `save_reference` does."""
     _check(row, "delete", by, reason)
-    row._change_reason = reason.strip()  # type: ignore[union-attr]  # read by simple_history
-    row._history_date = at  # type: ignore[union-attr]  # read by simple_history
+    row._change_reason = reason.strip()
+    row._history_date = at
     row.delete()
     hooks.on_gate_changed.ask(_where(row), by, at)

@@ -237,7 +237,7 @@ def _hours_around(
 def open_book(
     place: Place, at: datetime, *, city: str = "", zone: str = "", reach: timedelta = HORIZON
 ) -> tuple[GateContext, Where]:
-    """Return one place's data and where a person of this city is, in two queries."""
+    """Return a place's data and the time zones of a person in this city, in two queries."""
     policies, of_city, of_market = policy_and_clocks(place, fold_city(city), fold_city(place.market), at)
     book = GateContext(at, policies, *_hours_around([place.province], at, reach))
     return book, Where(place, zone, of_city, of_market)

@@ -64,7 +64,7 @@ def read_row(row: Row) -> tuple[tuple[str, ...], tuple[str, ...], str, str]:
                 % {"channels": get_text_list(list(CHANNELS), gettext("or"))}
             ]
         elif kinds and CHANNELS[channel].kind not in kinds:
-            wrong["channel"] = [gettext("This channel does not reach such a point.")]
+            wrong["channel"] = [gettext("This channel does not fit this kind of contact point.")]
     source = (
         choice_of(row["source"], Suppression.Source) if row["source"] else Suppression.Source.INTERNAL_LIST
     )
@@ -74,7 +74,7 @@ def read_row(row: Row) -> tuple[tuple[str, ...], tuple[str, ...], str, str]:
     elif source == Suppression.Source.NATIONAL_LIST:
         wrong["source"] = [gettext("The national list is imported as a whole: manage.py import_do_not_call.")]
     if row["action"] and choice_of(row["action"], Suppression.Action) != Suppression.Action.SUPPRESS:
-        wrong["action"] = [gettext("An import lifts no stop; lift it on its screen, with a reason.")]
+        wrong["action"] = [gettext("An import cannot end a suppression; end it on its page, with a reason.")]
     if wrong:
         raise ValidationError(wrong)
     return kinds, hashes, channel, str(source)
@@ -169,12 +169,13 @@ class TransfersStops(TakesRows):
 
     key = "point"
     import_note = _(
-        "The first column holds a phone number, an e-mail address or the keyed hash of one. No channel means "
-        "every channel, no source our do-not-call list. An import never ends or weakens a stop."
+        "The first column holds a phone number, an e-mail address or the keyed hash of one. "
+        "A blank channel means every channel; a blank source means our do-not-contact list. "
+        "An import never ends or weakens a suppression."
     )
     export_note = _(
-        "What is stopped now, by keyed hash and channel; the numbers themselves are not stored. "
-        "Numbers that only the national list stops are left out."
+        "What is suppressed now, by keyed hash and channel; the numbers themselves are not "
+        "stored. Numbers that only the national list covers are left out."
     )
 
     def has_transfer_permission(self, request: HttpRequest, object_id: object = None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -62,7 +62,7 @@ class Actor:
         """Return who does the work: the person whom a service client acts for, else the signed-in user."""
         return self.acting_for or self.username
 
-    def written(self) -> dict[str, Any]:
+    def written(self) -> dict[str, object]:
         """Return the columns of `Written` for a row that this actor writes."""
         return {
             "actor": self.username[:ACTOR_LENGTH],

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NoReturn
 from django.apps import apps
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.special import RunPython
 from simple_history.models import HistoricalChanges
@@ -86,7 +87,7 @@ class AppendOnly(models.Model):
     class Meta:
         abstract = True
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
+    def save(self, *args: object, **kwargs: object) -> None:
         if not self._state.adding:
             raise Unchangeable(MESSAGE)
         insert_rows([self])
@@ -258,11 +259,11 @@ def unguarded(connection: BaseDatabaseWrapper, table: str) -> Iterator[None]:
 def guard_tables(app_label: str, *model_names: str) -> Operation:
     """Return the migration operation that creates these models' triggers, and drops them in reverse."""
 
-    def forwards(state: Any, schema_editor: Any) -> None:
+    def forwards(state: Any, schema_editor: BaseDatabaseSchemaEditor) -> None:
         for name in model_names:
             install(schema_editor.connection, state.get_model(app_label, name)._meta.db_table)
 
-    def backwards(state: Any, schema_editor: Any) -> None:
+    def backwards(state: Any, schema_editor: BaseDatabaseSchemaEditor) -> None:
         for name in model_names:
             remove(schema_editor.connection, state.get_model(app_label, name)._meta.db_table)
 

@@ -29,6 +29,7 @@ from django.db.models.query import (
     ValuesListIterable,
     get_related_populators,
 )
+from django.db.models.sql.compiler import SQLCompiler
 
 MOST_PARAMETERS = 30_000  # of one statement; PostgreSQL takes 65,535
 
@@ -40,7 +41,7 @@ class Param(Value):
         super().__init__(None, output_field=field or CharField())
         self.name = name
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, Any]:
         return "%s", [self]
 
     def __str__(self) -> str:
@@ -71,7 +72,7 @@ class AnyOf(Lookup):
     lookup_name = "any_of"
     prepare_rhs = False
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, Any]:
         left, left_values = self.process_lhs(compiler, connection)
         right, right_values = self.process_rhs(compiler, connection)
         listed = (
@@ -121,8 +122,8 @@ class CompiledQuery:
 class _Reader:
     """Makes of rows what a queryset's own iterable makes of them, by what is worked out once here."""
 
-    def __init__(self, queryset: Any, compiler: Any) -> None:
-        shapes: dict[Any, Callable[[Any], Any]] = {
+    def __init__(self, queryset: Any, compiler: SQLCompiler) -> None:
+        shapes: dict[Any, Callable[[Any], object]] = {
             ModelIterable: self._instance,
             ValuesListIterable: tuple,
             FlatValuesListIterable: itemgetter(0),
@@ -144,7 +145,7 @@ class _Reader:
                 compiler.klass_info, compiler.select, DEFAULT_DB_ALIAS
             )
 
-    def __call__(self, rows: list[Any], connection: Any) -> list[Any]:
+    def __call__(self, rows: list[Any], connection: Any) -> list[object]:
         if not self._converters:
             return [self._shape(row[: self._columns]) for row in rows]
         found = []
@@ -155,7 +156,7 @@ class _Reader:
             found.append(self._shape(values))
         return found
 
-    def _instance(self, row: Any) -> Any:
+    def _instance(self, row: Any) -> object:
         made = self._model.from_db(DEFAULT_DB_ALIAS, self._names, row[self._own])
         for relation in self._related:
             relation.populate(row, made)

@@ -28,7 +28,7 @@ def read_detail(raw: object) -> dict[str, object]:
         raise ValidationError(_("A JSON object is needed."), code="invalid_detail")
     if len(raw) > DETAIL_KEYS:
         raise ValidationError(
-            _("At most %(count)s values fit."), code="invalid_detail", params={"count": DETAIL_KEYS}
+            _("At most %(count)s values are allowed."), code="invalid_detail", params={"count": DETAIL_KEYS}
         )
     for key, value in raw.items():
         if not isinstance(key, str) or not _DETAIL_KEY.fullmatch(key):

@@ -236,7 +236,7 @@ standing_offer: Hook[[str], StandingOffer | None] = Hook("standing_offer")
 # e-mail addresses of the people who must be notified of failures
 told_of_trouble: Hook[[], Sequence[str]] = Hook("told_of_trouble")
 # (when): metrics of the operations board by name, computed by a job since nobody should wait for them
-figures: Hook[[datetime], Mapping[str, Any]] = Hook("figures")
+figures: Hook[[datetime], Mapping[str, object]] = Hook("figures")
 # (when): conditions for go-live, line by line; a line that is not ok is a blocker
 checklist: Hook[[datetime], Sequence[ChecklistLine]] = Hook("checklist")
 # (owners' keys): how many open tasks each has, counted to a hundred and one

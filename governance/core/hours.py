@@ -173,7 +173,7 @@ def read_windows(raw: object) -> tuple[Window, ...]:
 
 def _read_window(number: int, item: object) -> Window:
     if not isinstance(item, Mapping):
-        raise wrong_rules(_("Window %(number)s is no window with days, start and end."), number=number)
+        raise wrong_rules(_("Window %(number)s must have days, start and end."), number=number)
     unknown = set(item) - {"days", "start", "end"}
     if unknown:
         raise wrong_rules(

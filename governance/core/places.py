@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -145,7 +146,7 @@ def validate_zone(value: str) -> None:
     """Refuse a zone that no Canadian place uses."""
     if value not in CANADIAN_ZONES:
         raise ValidationError(
-            _("“%(zone)s” is no Canadian time zone such as America/Toronto."),
+            _("“%(zone)s” is not a Canadian time zone such as America/Toronto."),
             code="unknown_zone",
             params={"zone": value[:40]},
         )
@@ -207,7 +208,9 @@ class PlaceModel(models.Model):
         _("market"),
         max_length=MARKET_LENGTH,
         default=ALL,
-        help_text=_("A city or area as your team calls it; ALL holds wherever no market has its own row."),
+        help_text=_(
+            "A city or area as your team calls it; ALL applies wherever a market has no row of its own."
+        ),
     )
     market_key = models.CharField(max_length=MARKET_LENGTH * 3, editable=False, default=ALL)
 
@@ -221,7 +224,7 @@ class PlaceModel(models.Model):
             kwargs["update_fields"] = {*fields, "market_key"}
         super().save(*args, **kwargs)
 
-    def clean_fields(self, exclude: Any = None) -> None:
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
         if self.market:
             try:
                 self.market = read_label(self.market)

@@ -89,7 +89,7 @@ def _is_ended(problem: OperationalError) -> bool:
 
 
 def _busy() -> Unavailable:
-    return Unavailable("busy", _("Too much is being written right now; try again in a moment."))
+    return Unavailable("busy", _("The database is busy; try again in a moment."))
 
 
 @contextmanager

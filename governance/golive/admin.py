@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from governance.core.actors import Actor
-from governance.core.admin.base import HistoryAdmin, by_of, reason_field
+from governance.core.admin.base import SHOWS_HISTORY, HistoryAdmin, by_of, reason_field
 from governance.core.errors import Refused
 from governance.core.reasons import LEAST, too_short
 from governance.golive.models import GoLiveState
@@ -104,7 +104,7 @@ class GoLiveStateAdmin(HistoryAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: Any = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        if getattr(request, "shows_history", False):
+        if SHOWS_HISTORY.of(request):
             return super().changeform_view(request, object_id, form_url, extra_context)
         if not self.has_view_permission(request) or object_id is None:
             raise PermissionDenied

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
+from governance.core.request_values import RequestValue
 from governance.golive.models import GoLiveState
 from governance.golive.services import Standing, standing_at, state
 
@@ -73,6 +74,9 @@ def banner_at(now: GoLiveState) -> Banner:
     return Banner(standing.value, _("Live"))
 
 
+STATE: RequestValue[GoLiveState] = RequestValue("go_live_state")
+
+
 def banner_of(request: HttpRequest) -> Banner | None:
     """Return the banner for this request's page; None if nobody is signed in."""
     user: Any = getattr(request, "user", None)
@@ -83,10 +87,7 @@ def banner_of(request: HttpRequest) -> Banner | None:
 
 def state_of(request: HttpRequest) -> GoLiveState:
     """Return the state of the switches for this request's page, queried once."""
-    if not hasattr(request, "go_live_state"):
-        request.go_live_state = state()  # type: ignore[attr-defined]  # read here alone
-    found: GoLiveState = request.go_live_state  # type: ignore[attr-defined]  # set above
-    return found
+    return STATE.once(request, state)
 
 
 def environment(request: HttpRequest) -> list[str] | None:

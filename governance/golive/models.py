@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
@@ -19,6 +21,9 @@ class GoLiveState(models.Model):
     updated_at = models.DateTimeField(_("updated"))
 
     history = HistoricalRecords(history_change_reason_field=models.TextField(null=True))
+
+    _change_reason: str  # read by simple_history, as is the date
+    _history_date: datetime
 
     class Meta:
         verbose_name = _("go-live state")

@@ -101,8 +101,8 @@ def _switch(by: Actor, at: datetime, reason: str, **changes: bool) -> GoLiveStat
     row.changed_by = by.acting_for or by.username
     row.reason = reason
     row.updated_at = at
-    row._change_reason = reason  # type: ignore[attr-defined]  # read by simple_history
-    row._history_date = at  # type: ignore[attr-defined]  # read by simple_history
+    row._change_reason = reason
+    row._history_date = at
     row.save()
     return row
 
@@ -131,7 +131,9 @@ def set_kill_switch(engaged: bool, *, by: Actor, at: datetime, reason: str) -> G
     Engaging waits for the actions that it stops, as disabling go-live does; call it where nothing else in the
     transaction makes them wait. Raises Forbidden without the permission, Invalid if a release has no reason.
     """
-    require_right(by, ENGAGE if engaged else SWITCH, _("Your role does not switch the kill switch that way."))
+    require_right(
+        by, ENGAGE if engaged else SWITCH, _("Your role does not allow this change of the kill switch.")
+    )
     if not engaged and not reason.strip():
         raise Invalid({"reason": [_("Say why the kill switch is released.")]})
     if engaged:

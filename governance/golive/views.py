@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 
 from governance.accounts.rules import by_user
+from governance.core.request_values import correlation_id_of
 from governance.golive.services import ENGAGE, set_kill_switch, state
 
 REASON_LENGTH = 500
@@ -33,7 +34,7 @@ def switches(request: HttpRequest) -> HttpResponse:
     """Show the kill switch and engage it; only managers release it, in admin."""
     form = WhyForm(request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
-        by = by_user(request.user, correlation_id=str(getattr(request, "correlation_id", "")))
+        by = by_user(request.user, correlation_id=correlation_id_of(request))
         set_kill_switch(True, by=by, at=timezone.now(), reason=form.cleaned_data["reason"])
         messages.success(request, _("The kill switch is engaged."))
         return redirect("golive:switches")

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin
 from django.db import models
+from django.forms import BaseForm
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -15,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from governance.core.admin.base import WHY_AND_VERSION, ReadOnlyAdmin, by_of
+from governance.core.admin.base import SHOWS_HISTORY, WHY_AND_VERSION, ReadOnlyAdmin, by_of
 from governance.core.admin.careful import CarefulAdmin, CarefulForm
 from governance.core.admin.display import as_share, column, facts
 from governance.core.numbers import percent
@@ -50,7 +51,7 @@ class DomainFilter(admin.SimpleListFilter):
     title = gettext_lazy("domain")
     parameter_name = "domain"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
         return [(name, name) for name in HeimdallPolicy.objects.values_list("domain", flat=True)]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
@@ -89,14 +90,14 @@ class HeimdallPolicyAdmin(CarefulAdmin):
         since, until = window(timezone.now())
         return super().get_queryset(request).with_scorecard(since, until)
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
         """Leave out the current figures if there are none: on a new policy, and on an old version."""
         fieldsets = super().get_fieldsets(request, obj)
-        if obj is not None and not getattr(request, "shows_history", False):
+        if obj is not None and not SHOWS_HISTORY.of(request):
             return fieldsets
         return [entry for entry in fieldsets if "carried" not in entry[1]["fields"]]
 
-    def serve(self, request: HttpRequest, obj: HeimdallPolicy, form: Any, change: bool) -> models.Model:
+    def serve(self, request: HttpRequest, obj: HeimdallPolicy, form: BaseForm, change: bool) -> models.Model:
         return upsert_policy(
             obj.domain,
             {name: getattr(obj, name) for name in POLICY_FIELDS},
@@ -115,7 +116,7 @@ class HeimdallPolicyAdmin(CarefulAdmin):
     about = column(gettext_lazy("about"), lambda policy: str(LABELS.get(policy.domain, "–")))
 
     @display(
-        description=gettext_lazy("standing"),
+        description=gettext_lazy("status"),
         label={ON: "success", READY: "info", NOT_YET: "", FALLEN: "danger"},
     )
     def standing(self, policy: HeimdallPolicy) -> object:

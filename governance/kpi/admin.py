@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
+from django.forms import BaseForm
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -46,7 +45,7 @@ class KpiEventAdmin(ReadOnlyAdmin):
         "created_at",
     )
     search_fields = ("correlation_id__exact",)
-    search_help_text = _("A whole correlation id")
+    search_help_text = _("Full correlation id")
     sortable_by = ("created_at",)
     ordering = ("-created_at", "-pk")
     fields = (
@@ -85,7 +84,7 @@ class TargetAdmin(HistoryAdmin):
     def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False  # metrics are what the boards compute
 
-    def serve(self, request: HttpRequest, obj: Target, form: Any, change: bool) -> Target:
+    def serve(self, request: HttpRequest, obj: Target, form: BaseForm, change: bool) -> Target:
         return set_target(
             obj.metric,
             comparison=obj.comparison,
@@ -107,5 +106,5 @@ class FigureAdmin(ReadOnlyAdmin):
     fields = ("name", "called", "told", "value", "counted_at")
     ordering = ("name",)
 
-    called = column(_("figure"), lambda figure: figure_label(figure.name), ordering="name")
+    called = column(_("metric"), lambda figure: figure_label(figure.name), ordering="name")
     told = column(_("value"), lambda figure: figure_in_words(figure.value))

@@ -62,13 +62,13 @@ class KpiEvent(Written, AppendOnly):
 class Figure(models.Model):
     """A metric of the operations board that takes too long to compute on request, as last computed."""
 
-    name = models.CharField(_("figure"), max_length=60, unique=True)
+    name = models.CharField(_("metric"), max_length=60, unique=True)
     value = models.JSONField(_("value"))
     counted_at = models.DateTimeField(_("counted"))
 
     class Meta:
-        verbose_name = _("board figure")
-        verbose_name_plural = _("board figures")
+        verbose_name = _("board metric")
+        verbose_name_plural = _("board metrics")
         ordering = ["name"]
 
     def __str__(self) -> str:
@@ -86,13 +86,13 @@ class Target(Versioned):
         MORE_THAN = MORE_THAN, _("above")
         AT_MOST = AT_MOST, _("at most")
 
-    metric = models.CharField(_("figure"), max_length=40, unique=True, choices=METRIC_CHOICES)
+    metric = models.CharField(_("metric"), max_length=40, unique=True, choices=METRIC_CHOICES)
     comparison = models.CharField(_("should be"), max_length=10, choices=Comparison)
     value = models.DecimalField(
         _("target value"),
         max_digits=9,
         decimal_places=4,
-        help_text=_("A rate is a fraction from 0 to 1, such as 0.9; of throttles it is their number."),
+        help_text=_("A rate is a fraction from 0 to 1, such as 0.9; for throttles it is their number."),
     )
 
     class Meta:

@@ -1,4 +1,4 @@
-"""The names of every metric, every target and every metric of the board.
+"""The names of all metrics, targets and metrics of the board.
 
 A new metric is a line here and the service that emits it; a new target also needs a migration, for the
 choices of `Target.metric`. Names are a contract: they are never changed.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
@@ -31,12 +30,12 @@ class Unit(enum.Enum):
 class Metric:
     """A metric of KPI events; without a label its code is shown.
 
-    The operation is steered by the `vital` ones: the runbook requires a tripwire for them.
+    The runbook requires a tripwire for each of the `vital` ones.
     """
 
     domain: str
     name: str
-    label: Any = None
+    label: object = None
     unit: Unit = Unit.NUMBER
     is_vital: bool = False
 
@@ -102,7 +101,7 @@ class TargetFigure:
     """
 
     name: str
-    label: Any
+    label: object
     comparison: str
     value: Decimal
     is_rate: bool = True

@@ -54,4 +54,4 @@ def set_target(
 
 
 def _unknown() -> Target:
-    raise NotFound(_("No figure of that name has a target."))
+    raise NotFound(_("No metric with this name has a target."))

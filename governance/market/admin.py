@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
+from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -21,8 +22,10 @@ from governance.core.actors import Actor
 from governance.core.admin.base import DifferencesInWords, ReadOnlyAdmin, WhyForm, act_on_each, ask_why, by_of
 from governance.core.admin.careful import CarefulAdmin
 from governance.core.admin.display import column
+from governance.core.admin.filters import Choices
 from governance.core.admin.live import MOST_SWITCHED, SwitchesMany, live, sentences
 from governance.core.places import ALL, ZONES, Place
+from governance.core.request_values import RequestValue
 from governance.market.forms import PolicyForm, typed_from
 from governance.market.models import MarketName, MarketPolicy, ScheduledChange
 from governance.market.pictures import laws_of, small_week
@@ -44,6 +47,7 @@ from governance.market.wording import (
     week_in_words,
 )
 
+SCHEDULED: RequestValue[ScheduledChange | None] = RequestValue("scheduled")  # from serve to _after_scheduling
 TYPED_AS = {
     "channels_allowed": "channels",
     "min_lead_score_to_contact": "min_score",
@@ -138,7 +142,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
         (_("This version"), {"fields": ("version", "changed_by", "reason", "updated_at", "correlation_id")}),
     )  # fmt: skip
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
         asks = any("week" in options["fields"] for _title, options in fieldsets)
         if not asks:
@@ -159,7 +163,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
         typed = typed_from(read_rules(source.rules))
         return {**initial, **typed, "province": source.province, "timezone": source.timezone, "market": ""}
 
-    def serve(self, request: HttpRequest, obj: MarketPolicy, form: Any, change: bool) -> MarketPolicy:
+    def serve(self, request: HttpRequest, obj: MarketPolicy, form: BaseForm, change: bool) -> MarketPolicy:
         start = getattr(obj, "effective_from", None)
         expected = form.cleaned_data["seen_version"] if change else 0
         reason = form.cleaned_data["change_reason"]
@@ -178,7 +182,7 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
             expected_version=expected,
             **_changed(obj),
         )
-        request.scheduled = scheduled  # type: ignore[attr-defined]  # read by _after_scheduling
+        SCHEDULED.put(request, scheduled)
         return obj
 
     def response_add(
@@ -190,9 +194,9 @@ class MarketPolicyAdmin(TransfersMarketPolicies, SwitchesMany, CarefulAdmin):
         return self._after_scheduling(request) or super().response_change(request, obj)
 
     def _after_scheduling(self, request: HttpRequest) -> HttpResponse | None:
-        if not hasattr(request, "scheduled"):
+        if not SCHEDULED.is_on(request):
             return None
-        if request.scheduled is None:
+        if SCHEDULED.of(request) is None:
             self.message_user(
                 request, gettext("Nothing would change then, so nothing was scheduled."), messages.WARNING
             )
@@ -323,7 +327,7 @@ class StateFilter(admin.SimpleListFilter):
     title = _("state")
     parameter_name = "state"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         return [(name, str(label)) for name, label in STATES.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:

@@ -101,14 +101,14 @@ class PolicyForm(CarefulForm):
         required=False,
         widget=DrawnWeek,
         help_text=gettext_lazy(
-            "Local time. The start is inside, the end is not; several spans on a day are divided by a comma, "
-            "and a night goes to 24:00 and begins again at 0:00 of the next day."
+            "Local time. The start is included, the end is not; separate several spans on a day "
+            "with commas. A night ends at 24:00 and continues at 0:00 the next day."
         ),
     )
     channels = _channels(gettext_lazy("Enabled channels"), "")
     consent_channels = _channels(
         gettext_lazy("Channels that require consent"),
-        gettext_lazy("Contact on these requires consent on record."),
+        gettext_lazy("Contact through these channels requires consent on record."),
     )
     min_score = forms.DecimalField(
         label=gettext_lazy("Minimum lead score"),
@@ -119,7 +119,7 @@ class PolicyForm(CarefulForm):
         widget=UnfoldAdminDecimalFieldWidget(
             attrs={"step": "0.01", "min": "0", "max": "1", "data-slider": ""}
         ),
-        help_text=gettext_lazy("0: no minimum. A lead without a score is never held back."),
+        help_text=gettext_lazy("0: no minimum. A lead without a score is never blocked."),
     )
     skip_holidays = forms.BooleanField(
         label=gettext_lazy("No contact on holidays"), required=False, widget=UnfoldBooleanSwitchWidget
@@ -127,15 +127,15 @@ class PolicyForm(CarefulForm):
     per_day = _cap(
         gettext_lazy("Contacts per day"),
         gettext_lazy(
-            "The most contacts that one number or address gets on a local day, over all leads and channels. "
-            "Our own rule, not the law."
+            "The maximum number of contacts with one number or address per local day, across all "
+            "leads and channels. Our own rule, not the law."
         ),
     )
     per_7_days = _cap(
         gettext_lazy("Contacts per 7 days"),
         gettext_lazy(
-            "The most contacts that one number or address gets in 7 local days. Our own rule, not the law. "
-            "Callbacks, handoffs and answers within 24 hours are not counted."
+            "The maximum number of contacts with one number or address in 7 local days. Our own "
+            "rule, not the law. Callbacks, handoffs and answers within 24 hours are not counted."
         ),
     )
     timezone = forms.ChoiceField(

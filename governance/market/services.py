@@ -270,7 +270,7 @@ def _require_usable_row(row: PolicyRow) -> None:
         raise Invalid(
             {
                 "rules": [
-                    _("The change of %(market)s scheduled from %(at)s could not be applied any more: %(why)s")
+                    _("The change to %(market)s scheduled for %(at)s could no longer be applied: %(why)s")
                     % {
                         "market": row.market,
                         "at": date_format(localtime(row.since), "DATETIME_FORMAT"),

@@ -106,10 +106,11 @@ def start_in_words(at: datetime, zone: str) -> str:
 def moves_in_words(moves: Moves, zone: str) -> list[str]:
     """Return sentences on what a change would do to open tasks, in the time zone."""
     counted = [
-        ngettext("%(count)s gets another time", "%(count)s get another time", moves.moved)
+        ngettext("%(count)s is rescheduled", "%(count)s are rescheduled", moves.moved)
         % {"count": moves.moved},
-        ngettext("%(count)s is held", "%(count)s are held", moves.held) % {"count": moves.held},
-        ngettext("%(count)s comes back", "%(count)s come back", moves.returned) % {"count": moves.returned},
+        ngettext("%(count)s is blocked", "%(count)s are blocked", moves.held) % {"count": moves.held},
+        ngettext("%(count)s is unblocked", "%(count)s are unblocked", moves.returned)
+        % {"count": moves.returned},
     ]
     looked = ngettext(
         "Of %(count)s open task that is due later:",
@@ -132,5 +133,7 @@ def moves_in_words(moves: Moves, zone: str) -> list[str]:
         at = date_format(timezone.localtime(moves.first_at, ZoneInfo(zone)), _("D j M, H:i T"))
         said.append(_("The first time that changes is %(at)s.") % {"at": at})
     if not moves.complete:
-        said.append(_("There are more tasks than could be checked in a few seconds: this is a part."))
+        said.append(
+            _("There are more tasks than could be checked in a few seconds: these are only some of them.")
+        )
     return said

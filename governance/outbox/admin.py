@@ -59,7 +59,9 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
     def body_display(self, message: OutboxMessage) -> str:
         """Return the text, unless it would let the reader sign in as somebody else."""
         return (
-            gettext("not shown: it holds a password link") if message.kind in SECRET_KINDS else message.body
+            gettext("not shown: it contains a password link")
+            if message.kind in SECRET_KINDS
+            else message.body
         )
 
 
@@ -71,7 +73,7 @@ class JobSlotAdmin(ReadOnlyAdmin):
     fields = ("job", "slot", "started_at", "finished_at", "result_told", "error", "by_hand")
     list_filter = (by_index("job", _("job")), ("finished_at", admin.EmptyFieldListFilter), "started_at")
     search_fields = ("job__startswith", "slot__startswith")
-    search_help_text = _("Job, or the slot that it ran for (starts with)")
+    search_help_text = _("Job or time slot (starts with)")
     ordering = ("-started_at", "-pk")
 
     @admin.display(description=_("result"))

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 LOCAL = ZoneInfo("America/Toronto")  # daily jobs have the local date as their slot
 TAKE_OVER_AFTER = timedelta(minutes=10)
-Work = Callable[[datetime], Any]
+Work = Callable[[datetime], object]
 SLOTS: dict[str, str] = {}  # of each job, how long its slot is
 WORK: dict[str, Work] = {}  # of each job, its function
 
@@ -123,7 +123,7 @@ def job(name: str, *, every: str) -> Callable[[Work], Task[..., Any]]:
 
         @shared_task(name=name)
         @functools.wraps(work)
-        def run(by_hand: str = "") -> Any:
+        def run(by_hand: str = "") -> object:
             if by_hand:
                 return run_by_hand(name, timezone.now(), str(by_hand))[1]
             return run_once(name, every, work, timezone.now())

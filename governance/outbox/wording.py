@@ -18,14 +18,14 @@ COUNTED: dict[str, Callable[[int], str]] = {
         "%(n)s unopened handoff reported", "%(n)s unopened handoffs reported", n
     ),
     "claims_freed": lambda n: ngettext("%(n)s claim freed", "%(n)s claims freed", n),
-    "held_looked_at": lambda n: ngettext("%(n)s held task checked", "%(n)s held tasks checked", n),
-    "realigned": lambda n: ngettext("%(n)s task realigned", "%(n)s tasks realigned", n),
+    "held_looked_at": lambda n: ngettext("%(n)s blocked task checked", "%(n)s blocked tasks checked", n),
+    "realigned": lambda n: ngettext("%(n)s task rescheduled", "%(n)s tasks rescheduled", n),
     "messages_sent": lambda n: ngettext("%(n)s message sent", "%(n)s messages sent", n),
-    "answers": lambda n: ngettext("%(n)s stored answer forgotten", "%(n)s stored answers forgotten", n),
+    "answers": lambda n: ngettext("%(n)s stored answer deleted", "%(n)s stored answers deleted", n),
     "evaluated": lambda n: ngettext("%(n)s metric checked", "%(n)s metrics checked", n),
     "triggered": lambda n: ngettext("%(n)s tripwire fired", "%(n)s tripwires fired", n),
     "nodes": lambda n: ngettext("%(n)s market recounted", "%(n)s markets recounted", n),
-    "fell_out": lambda n: ngettext("%(n)s buyer fell out", "%(n)s buyers fell out", n),
+    "fell_out": lambda n: ngettext("%(n)s inactive buyer removed", "%(n)s inactive buyers removed", n),
     "repaired": lambda n: ngettext("%(n)s count repaired", "%(n)s counts repaired", n),
     "governance.release_stale_reservations": lambda n: ngettext(
         "%(n)s reservation released", "%(n)s reservations released", n
@@ -33,12 +33,14 @@ COUNTED: dict[str, Callable[[int], str]] = {
     "governance.apply_scheduled": lambda n: ngettext(
         "%(n)s scheduled policy change in force", "%(n)s scheduled policy changes in force", n
     ),
-    "valhalla.take_figures": lambda n: ngettext("%(n)s figure counted", "%(n)s figures counted", n),
+    "valhalla.take_figures": lambda n: ngettext(
+        "%(n)s board metric counted", "%(n)s board metrics counted", n
+    ),
     "followups.escalate_overdue": lambda n: ngettext(
         "%(n)s overdue task reported", "%(n)s overdue tasks reported", n
     ),
-    "followups.realign_due": lambda n: ngettext("%(n)s task realigned", "%(n)s tasks realigned", n),
-    "followups.snapshot_sla": lambda n: ngettext("%(n)s SLA figure kept", "%(n)s SLA figures kept", n),
+    "followups.realign_due": lambda n: ngettext("%(n)s task rescheduled", "%(n)s tasks rescheduled", n),
+    "followups.snapshot_sla": lambda n: ngettext("%(n)s SLA metric stored", "%(n)s SLA metrics stored", n),
 }
 
 
@@ -85,7 +87,7 @@ def clock_in_words(times: Any) -> str:
         said = _("daily at %(time)s, %(place)s time") % {"time": clocks[0], "place": place}
         if len(clocks) == 1:
             return said
-        return _("%(daily)s; tried again each hour until %(end)s where it failed") % {
+        return _("%(daily)s; after a failure, retried each hour until %(end)s") % {
             "daily": said,
             "end": clocks[1],
         }

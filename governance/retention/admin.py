@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
+from django.forms import BaseForm
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.text import capfirst
@@ -68,7 +67,9 @@ class RetentionPeriodAdmin(HistoryAdmin):
         rule = registry.rule_of(period.subject)
         return str(rule.why) if rule else "–"
 
-    def serve(self, request: HttpRequest, obj: RetentionPeriod, form: Any, change: bool) -> RetentionPeriod:
+    def serve(
+        self, request: HttpRequest, obj: RetentionPeriod, form: BaseForm, change: bool
+    ) -> RetentionPeriod:
         return set_period(
             obj.subject,
             obj.days,

@@ -64,10 +64,10 @@ class Removal(Written, AppendOnly):
 
     subject = models.CharField(_("subject"), max_length=40)
     table_name = models.CharField(_("table"), max_length=63)
-    age = models.CharField(_("column of their age"), max_length=63)
+    age = models.CharField(_("date column"), max_length=63)
     before = models.DateTimeField(_("older than"))
     count = models.PositiveIntegerField(_("rows removed"))
-    until = models.DateTimeField(_("the youngest removed"), null=True)
+    until = models.DateTimeField(_("newest removed"), null=True)
     digest = models.CharField(_("digest"), max_length=64, blank=True, default="")
     at = models.DateTimeField(_("at"))
 

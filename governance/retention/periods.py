@@ -40,7 +40,7 @@ RULES = (
     Rule(
         "risk_reservations", "governance.RiskReservation", "day", YEARS_5, YEARS_2,
         gettext_lazy("Risk reservations"),
-        gettext_lazy("the ledger is counted again from them; one stays as long as an event names it"),
+        gettext_lazy("the ledger is recounted from them; each stays as long as an event refers to it"),
         only_if="t.state <> 'PENDING' AND NOT EXISTS "
         "(SELECT 1 FROM governance_riskevent AS e WHERE e.reservation_id = t.id)",
     ),
@@ -53,8 +53,8 @@ RULES = (
     ),
     Rule(
         "messages_sent", "governance.OutboxMessage", "sent_at", 30, 7,
-        gettext_lazy("Messages that went out"),
-        gettext_lazy("to see what was sent; the receiver and the text are personal data"),
+        gettext_lazy("Messages sent"),
+        gettext_lazy("to see what was sent; the recipient and the text are personal information"),
     ),
     Rule(
         "messages_given_up", "governance.OutboxMessage", "dead_at", 90, 7,
@@ -64,17 +64,17 @@ RULES = (
     Rule(
         "job_runs", "governance.JobSlot", "started_at", 14, 2,
         gettext_lazy("Job runs"),
-        gettext_lazy("to see that jobs ran; a run is done once as long as its row is kept"),
+        gettext_lazy("to see that jobs ran; a run is not repeated as long as its row is kept"),
     ),
     Rule(
         "tokens", "governance.ApiToken", "expiry", 90, 1,
         gettext_lazy("Tokens, after their end"),
-        gettext_lazy("a token past its end lets nobody in; its row tells whose it was"),
+        gettext_lazy("an expired token lets nobody in; its row says whose it was"),
     ),
     Rule(
         "sign_ins", "governance.SignIn", "ended_at", 30, 1,
         gettext_lazy("Sessions, after their end"),
-        gettext_lazy("who was signed in, from where and with what; the address is personal data"),
+        gettext_lazy("who was signed in, from where and with what; the address is personal information"),
     ),
     Rule(
         "role_changes", "governance.RoleChange", "changed_at", YEARS_5, YEARS_2,

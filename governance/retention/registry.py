@@ -36,7 +36,7 @@ class Rule:
     age: str
     days: int | None
     least_days: int
-    label: Any
+    label: object
     why: object
     only_if: str = "true"
     part: tuple[str, str] | None = None

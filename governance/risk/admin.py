@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db import models
+from django.forms import BaseForm
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.formats import number_format
@@ -97,7 +98,7 @@ def caps_in_words(policy: RiskPolicy) -> list[str]:
     ]
     said = [text % {"figure": amount(figure)} for figure, text in capped if figure]
     if not said:
-        return [gettext("There is no cap here: as much is reserved as is asked for.")]
+        return [gettext("No caps: every reservation is allowed.")]
     engine = gettext("All engines together") if policy.engine == GLOBAL else policy.engine
     may = gettext("%(engine)s may %(caps)s. A day is a UTC day.")
     return [may % {"engine": engine, "caps": get_text_list(said, gettext("and"))}]
@@ -130,7 +131,7 @@ def danger_display(danger: Danger) -> str:
 class CapsThatDiffer(DifferencesInWords):
     """Shows a cap of 0 as no cap."""
 
-    def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
+    def prepare_delta_change_value(self, change: Any, value: object) -> object:
         if change.field in CAPS and not value:
             return gettext("no cap")
         return super().prepare_delta_change_value(change, value)
@@ -177,7 +178,7 @@ class RiskPolicyAdmin(TransfersRiskPolicies, SwitchesMany, CarefulAdmin):
         shown = {"risk": as_gauges(snapshot(timezone.now()))}
         return super().changelist_view(request, {**(extra_context or {}), **shown})
 
-    def serve(self, request: HttpRequest, obj: RiskPolicy, form: Any, change: bool) -> models.Model:
+    def serve(self, request: HttpRequest, obj: RiskPolicy, form: BaseForm, change: bool) -> models.Model:
         return upsert_policy(
             obj.engine,
             {name: getattr(obj, name) for name in POLICY_FIELDS},

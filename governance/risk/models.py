@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -20,7 +18,7 @@ from governance.risk.querysets import EngineQuerySet, ReservationQuerySet, Throt
 REASON_LENGTH = 500
 
 
-def _amount(label: Any, **options: Any) -> CentsField:
+def _amount(label: object, **options: object) -> CentsField:
     return CentsField(label, **{"default": 0, "validators": [MinValueValidator(0)], **options})
 
 
@@ -49,7 +47,9 @@ class RiskPolicy(Versioned):
     enabled = models.BooleanField(
         _("enabled"),
         default=False,
-        help_text=_("Switched off it denies every reservation of the engine; GLOBAL denies all of them."),
+        help_text=_(
+            "When off, every reservation of the engine is denied; when GLOBAL is off, all are denied."
+        ),
     )
     max_daily_loss = _amount(
         _("loss a day"),
@@ -103,7 +103,7 @@ class RiskEngine(models.Model):
 
     engine = models.CharField(_("engine"), max_length=rules.ENGINE_LENGTH, unique=True)
     open_risk = _amount(_("open risk"))
-    open_cap = _amount(_("cap of the open risk"))
+    open_cap = _amount(_("cap on open risk"))
 
     objects = EngineQuerySet.as_manager()
 
@@ -128,9 +128,9 @@ class RiskLedgerDay(models.Model):
     realized_loss = _amount(_("realized loss"))
     exposure = _amount(_("exposure"))
     actions = models.PositiveIntegerField(_("actions"), default=0)
-    loss_cap = _amount(_("cap of the loss"))
-    exposure_cap = _amount(_("cap of the exposure"))
-    actions_cap = models.PositiveIntegerField(_("cap of the actions"), default=0)
+    loss_cap = _amount(_("cap on loss"))
+    exposure_cap = _amount(_("cap on exposure"))
+    actions_cap = models.PositiveIntegerField(_("cap on actions"), default=0)
 
     class Meta:
         verbose_name = _("risk ledger day")

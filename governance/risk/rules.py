@@ -291,7 +291,7 @@ def read_code(text: str) -> str:
     """Return a purpose's or reason's code as stored. Raises ValidationError for free text."""
     if len(text) > CODE_LENGTH or not _CODE.fullmatch(text):
         raise ValidationError(
-            _("A code of at most 64 letters, digits and _ : . - is needed, no sentence."), code="code"
+            _("A code of at most 64 letters, digits and _ : . - is needed, not a sentence."), code="code"
         )
     return text
 

@@ -32,15 +32,16 @@ def denial_display(denial: Denial, amount: Decimal) -> str:
 def _cap_display(engine: str, measure: Measure, amount: Decimal) -> str:
     sentences = {
         EXPOSURE: _(
-            "Denied: %(engine)s may reserve %(cap)s CAD a day, %(used)s are reserved, and %(amount)s more do "
-            "not fit."
+            "Denied: %(engine)s may reserve %(cap)s CAD a day, %(used)s are reserved, and "
+            "%(amount)s more would exceed the cap."
         ),
         OPEN: _(
-            "Denied: %(engine)s may have %(cap)s CAD open, %(used)s are open, and %(amount)s more do not fit."
+            "Denied: %(engine)s may have %(cap)s CAD open, %(used)s are open, and %(amount)s "
+            "more would exceed the cap."
         ),
         LOSS: _(
-            "Denied: %(engine)s may lose %(cap)s CAD a day, %(used)s are lost or open, and %(amount)s more "
-            "do not fit."
+            "Denied: %(engine)s may lose %(cap)s CAD a day, %(used)s are lost or open, and "
+            "%(amount)s more would exceed the cap."
         ),
         ACTIONS: _("Denied: %(engine)s may make %(cap)s reservations a day, and %(used)s were made."),
     }

@@ -115,7 +115,7 @@ def _environment() -> Iterator[Finding]:
             {"setting": "ENV", "value": settings.ENV},
         )
     if settings.DEBUG:
-        yield Finding(_("DEBUG is on: pages would show the program’s inside."), {"setting": "DEBUG"})
+        yield Finding(_("DEBUG is on: error pages would show the program’s internals."), {"setting": "DEBUG"})
     key = settings.SECRET_KEY
     if len(key) < SHORTEST_KEY or len(set(key)) < 5 or key.startswith("django-insecure-"):
         yield Finding(
@@ -144,7 +144,7 @@ def risk_policies_present(at: datetime) -> Finding | None:
     if not missing:
         return None
     return Finding(
-        _("No risk policy says what may be lost by: %(engines)s.") % {"engines": ", ".join(missing)},
+        _("No risk policy for: %(engines)s.") % {"engines": ", ".join(missing)},
         {"engines": missing},
     )
 
@@ -265,8 +265,8 @@ def migrations_applied(at: datetime) -> list[Finding]:
     found = []
     if names := schema.waiting():
         text = ngettext(
-            "%(count)s migration waits: run manage.py migrate.",
-            "%(count)s migrations wait: run manage.py migrate.",
+            "%(count)s migration is pending: run manage.py migrate.",
+            "%(count)s migrations are pending: run manage.py migrate.",
             len(names),
         )
         found.append(Finding(text % {"count": len(names)}, {"migrations": names[:20]}))
@@ -319,8 +319,8 @@ def sqlite_in_production(at: datetime) -> Finding | None:
         return None
     return Finding(
         _(
-            "SQLite has one writer: it serves a few people on one machine. For more set DATABASE_URL to "
-            "PostgreSQL."
+            "SQLite has one writer: it serves a few people on one machine. For more, set "
+            "DATABASE_URL to PostgreSQL."
         )
     )
 
@@ -383,7 +383,7 @@ def do_not_call_list_fresh(at: datetime) -> list[Finding]:
         found.append(
             Finding(
                 _(
-                    "The national do-not-call list is older than 31 days, so calls are held, in: "
+                    "The national do-not-call list is older than 31 days, so calls are blocked, in: "
                     "%(area_codes)s."
                 )
                 % {"area_codes": ", ".join(codes)},
@@ -408,8 +408,8 @@ def do_not_call_list_fresh(at: datetime) -> list[Finding]:
         found.append(
             Finding(
                 _(
-                    "The national do-not-call list is of %(date)s, %(days)s days old; calls need one of at "
-                    "most 31 days."
+                    "The national do-not-call list is from %(date)s, %(days)s days old; calls need one "
+                    "of at most 31 days."
                 )
                 % {"date": newest, "days": LASTS_DAYS - days_left(newest, at)},
                 {"list_date": newest, "days": LASTS_DAYS - days_left(newest, at)},
@@ -421,17 +421,17 @@ def do_not_call_list_fresh(at: datetime) -> list[Finding]:
 @check(
     "backup_fresh",
     WARN,
-    gettext_lazy("There is a fresh backup"),
+    gettext_lazy("The backup is recent"),
     screen="admin:governance_backup_changelist",
 )
 def backup_fresh(at: datetime) -> Finding | None:
     newest = newest_backup()
     if newest is None:
-        return Finding(_("There is no backup: let manage.py backup run every night."))
+        return Finding(_("There is no backup: schedule manage.py backup every night."))
     if at - newest <= BACKUP_WITHIN:
         return None
     return Finding(
-        _("The newest backup is of %(when)s UTC: let manage.py backup run every night.")
+        _("The newest backup is from %(when)s UTC: schedule manage.py backup every night.")
         % {"when": f"{newest:%Y-%m-%d %H:%M}"},
         {"newest": newest},
     )
@@ -442,7 +442,7 @@ def tls_on(at: datetime) -> Finding | None:
     if settings.TLS:
         return None
     return Finding(
-        _("TLS is off: passwords and sellers’ data travel in the clear unless a proxy encrypts them."),
+        _("TLS is off: passwords and personal information travel in the clear unless a proxy encrypts them."),
         {"setting": "TLS"},
     )
 

@@ -41,7 +41,7 @@ class Backup(Written, AppendOnly):
     size = models.BigIntegerField(_("bytes"))
     digest = models.CharField(_("SHA-256"), max_length=64)
     rows = models.BigIntegerField(_("rows read back"), null=True)
-    at = models.DateTimeField(_("made"))
+    at = models.DateTimeField(_("created"))
 
     class Meta:
         verbose_name = _("backup")

@@ -36,7 +36,7 @@ def reserve(amount: Any = 100, engine: str = "WHOLESALE", **other: Any) -> Reser
     return reserve_exposure(engine, cad(amount), **{"by": ANYBODY, "at": NOW, **other})
 
 
-def reserved(amount: Any = 100, engine: str = "WHOLESALE", **other: Any) -> int:
+def reserved(amount: Any = 100, engine: str = "WHOLESALE", **other: object) -> int:
     """Reserve what must fit, and return the reservation's number."""
     answer = reserve(amount, engine, **other)
     assert answer.reservation_id is not None, answer.message
@@ -47,7 +47,7 @@ def open_risk(engine: str = "WHOLESALE") -> Any:
     return RiskEngine.objects.get(engine=engine).open_risk
 
 
-def ledger(engine: str = "WHOLESALE", **day: Any) -> tuple[Any, Any, int]:
+def ledger(engine: str = "WHOLESALE", **day: Any) -> tuple[Any, object, int]:
     """Return realized loss, exposure and actions of an engine's only day, or of the one named."""
     row = RiskLedgerDay.objects.get(engine=engine, **day)
     return row.realized_loss, row.exposure, row.actions

@@ -22,7 +22,7 @@ from governance.core.append_only import Unchangeable
 from governance.core.errors import Forbidden, Invalid, Refused
 from governance.kpi.services import emit_kpi
 from governance.models import AccountChange, ApiToken, KpiEvent, RiskEvent, RiskReservation, User
-from valhalla.testing import PASSWORD, ConfirmingClient
+from valhalla.testing import PASSWORD, ClientResponse, ConfirmingClient
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 People = Callable[..., User]
@@ -238,7 +238,7 @@ def log_in(user: User) -> Client:
     return client
 
 
-def secret(answer: Any) -> str:
+def secret(answer: ClientResponse) -> str:
     found = re.search(r'<code id="token"[^>]*>([0-9a-f]+)</code>', answer.content.decode())
     assert found, answer.content.decode()
     return found[1]

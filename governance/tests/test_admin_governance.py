@@ -84,7 +84,7 @@ from governance.tests.factories import (
     SuppressionFactory,
     phone_point,
 )
-from valhalla.testing import ConfirmingClient
+from valhalla.testing import ClientResponse, ConfirmingClient
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
@@ -113,7 +113,7 @@ def url(model: type, page: str, *args: Any) -> str:
     return reverse(f"admin:{meta.app_label}_{meta.model_name}_{page}", args=args)
 
 
-def errors_of(response: Any) -> dict[str, list[str]]:
+def errors_of(response: ClientResponse) -> dict[str, list[str]]:
     assert response.status_code == 200, response.status_code
     return dict(response.context["adminform"].form.errors)
 
@@ -548,7 +548,7 @@ def test_a_consent_from_the_future_is_refused(desk: Desk) -> None:
 # --- people and tokens --------------------------------------------------------------------------------------
 
 
-def token_in(response: Any) -> str:
+def token_in(response: ClientResponse) -> str:
     found = re.search(r'<code id="token"[^>]*>([0-9a-f]+)</code>', response.content.decode())
     assert found
     return found[1]

@@ -11,6 +11,7 @@ from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Model, QuerySet
+from pytest_django import Settings
 
 from governance.accounts.models import AccountChange
 from governance.contact.models import Consent, ContactDecision, DoNotCallImport, HashKeyCheck, Suppression
@@ -89,7 +90,7 @@ def test_these_tables_of_governance_are_guarded() -> None:
     ],
     ids=["save", "delete", "update", "delete all", "bulk update"],
 )
-def test_python_refuses(model: type[Model], attempt: Callable[[Any], None]) -> None:
+def test_python_refuses(model: type[Model], attempt: Callable[[object], None]) -> None:
     before = kept(model)
     with pytest.raises(Unchangeable):
         attempt(model._default_manager.all())
@@ -107,7 +108,7 @@ def test_python_refuses(model: type[Model], attempt: Callable[[Any], None]) -> N
     ids=["raw delete", "update", "delete"],
 )
 def test_the_database_refuses_what_gets_past_python(
-    model: type[Model], attempt: Callable[[Any], None]
+    model: type[Model], attempt: Callable[[object], None]
 ) -> None:
     before = kept(model)
     with pytest.raises(DatabaseError, match="written once"), transaction.atomic():
@@ -208,7 +209,7 @@ def test_every_table_of_versions_is_guarded() -> None:
         "REPLACE INTO {table} SELECT * FROM {table} WHERE history_id = {id}",
     ],
 )
-def test_no_version_is_changed_or_deleted(version: dict[str, Any], statement: str) -> None:
+def test_no_version_is_changed_or_deleted(version: dict[str, object], statement: str) -> None:
     of_another = "TRUNCATE" if connection.vendor == "sqlite" else "REPLACE"
     if of_another in statement:
         return
@@ -272,7 +273,7 @@ def test_a_switched_off_trigger_is_noticed() -> None:
 # --- the key of the hashes ----------------------------------------------------------------------------------
 
 
-def test_another_hash_key_is_noticed(settings: Any) -> None:
+def test_another_hash_key_is_noticed(settings: Settings) -> None:
     HashKeyCheck.objects.all().delete()
     remember_hash_key(NOW)
     remember_hash_key(NOW)

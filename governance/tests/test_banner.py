@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from pytest_django import Settings
 
 from governance.golive.models import GoLiveState
 from governance.models import User
@@ -57,7 +57,7 @@ def banner(text: str) -> str:
 @pytest.mark.parametrize(("enforced", "production", "live", "killed", "kind", "label"), STATES)
 def test_every_page_shows_how_the_switches_stand(
     enforced: bool, production: bool, live: bool, killed: bool, kind: str, label: str,
-    sign_in: Callable[..., Client], settings: Any,
+    sign_in: Callable[..., Client], settings: Settings,
 ) -> None:  # fmt: skip
     settings.GO_LIVE_ENFORCE, settings.PRODUCTION = enforced, production
     turn(live=live, killed=killed)
@@ -70,7 +70,7 @@ def test_every_page_shows_how_the_switches_stand(
 
 
 @pytest.mark.once
-def test_every_list_of_admin_has_the_banner(sign_in: Callable[..., Client], settings: Any) -> None:
+def test_every_list_of_admin_has_the_banner(sign_in: Callable[..., Client], settings: Settings) -> None:
     from django.contrib import admin
 
     settings.GO_LIVE_ENFORCE = True
@@ -81,7 +81,7 @@ def test_every_list_of_admin_has_the_banner(sign_in: Callable[..., Client], sett
         assert banner(manager.get(page, follow=True).content.decode()) == "killed", page
 
 
-def test_an_engaged_kill_switch_says_who_and_why(sign_in: Callable[..., Client], settings: Any) -> None:
+def test_an_engaged_kill_switch_says_who_and_why(sign_in: Callable[..., Client], settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     turn(live=True, killed=True, reason="calls <at night>")
     for page in PAGES[:2]:
@@ -89,7 +89,7 @@ def test_an_engaged_kill_switch_says_who_and_why(sign_in: Callable[..., Client],
         assert "mona, 24 Nov. 2026, 10:00 EST: calls &lt;at night&gt;" in text
 
 
-def test_whoever_is_not_signed_in_is_told_nothing(settings: Any) -> None:
+def test_whoever_is_not_signed_in_is_told_nothing(settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     turn(live=False, killed=True)
     for page in ("/login/", "/admin/login/"):
@@ -110,7 +110,7 @@ def test_the_state_is_asked_once_a_page(sign_in: Callable[..., Client]) -> None:
         assert len(asked) == 1, page
 
 
-def test_the_banner_follows_the_switch_at_once(sign_in: Callable[..., Client], settings: Any) -> None:
+def test_the_banner_follows_the_switch_at_once(sign_in: Callable[..., Client], settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     turn(live=True, killed=False)
     va = sign_in("VA")

@@ -28,6 +28,7 @@ from governance.risk.models import RiskPolicy
 from governance.risk.rules import Caps, loosened
 from governance.risk.services import upsert_policy
 from offers.models import OfferPolicy
+from valhalla.testing import ClientResponse
 
 pytestmark = pytest.mark.django_db
 People = Callable[..., User]
@@ -73,7 +74,7 @@ def typed(client: Client, row: Any, **changes: object) -> dict[str, object]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def save(client: Client, row: Any, **changes: object) -> Any:
+def save(client: Client, row: Any, **changes: object) -> ClientResponse:
     return client.post(page_of(row), typed(client, row, **changes))
 
 

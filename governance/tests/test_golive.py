@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 from django.db import IntegrityError, transaction
+from pytest_django import Settings
 from rest_framework.response import Response
 from rest_framework.test import APIClient, APIRequestFactory, force_authenticate
 
@@ -20,6 +21,7 @@ from governance.golive.models import GoLiveState
 from governance.golive.services import set_go_live, set_kill_switch, state
 from governance.kpi.models import KpiEvent
 from governance.kpi.services import emit_kpi
+from governance.models import User
 from governance.tests.factories import NOW
 
 Api = Callable[..., APIClient]
@@ -162,7 +164,7 @@ def test_nobody_turns_or_reads_without_signing_in(db: None) -> None:
     ],
     ids=str,
 )
-def test_bad_input_names_its_field_and_turns_nothing(api: Api, given: dict[str, Any], field: str) -> None:
+def test_bad_input_names_its_field_and_turns_nothing(api: Api, given: dict[str, object], field: str) -> None:
     for what in TURNS:
         response = api("MANAGER").post(f"{BASE}/{what}", given, format="json")
         assert response.status_code == 400
@@ -224,14 +226,14 @@ def outcome(action: Callable[[], str]) -> str:
     ],
 )
 def test_the_switches_stop_what_sets_something_in_motion(
-    settings: Any, enforced: bool, live: bool, killed: bool, expected: tuple[str, str, str]
+    settings: Settings, enforced: bool, live: bool, killed: bool, expected: tuple[str, str, str]
 ) -> None:
     settings.GO_LIVE_ENFORCE = enforced
     GoLiveState.objects.update(go_live_enabled=live, kill_switch_engaged=killed)
     assert (outcome(produce), outcome(try_out), outcome(record)) == expected
 
 
-def test_without_the_row_nothing_goes_live(settings: Any) -> None:
+def test_without_the_row_nothing_goes_live(settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     GoLiveState.objects.all().delete()
     assert outcome(produce) == "go_live_disabled"
@@ -277,7 +279,9 @@ class RefusingDoor(ServiceViewSet):
 
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k-1"}], ids=["without a key", "with a key"])
-def test_what_a_refusal_keeps_outlives_the_idempotency_key(person: Any, headers: dict[str, str]) -> None:
+def test_what_a_refusal_keeps_outlives_the_idempotency_key(
+    person: Callable[..., User], headers: dict[str, str]
+) -> None:
     request = APIRequestFactory().post("/", {}, format="json", headers=headers)
     force_authenticate(request, person("VA"))
     response = RefusingDoor.as_view({"post": "go"})(request)

@@ -18,6 +18,7 @@ from governance.core.actors import Actor
 from governance.heimdall.models import HeimdallPolicy, HeimdallScorecardDay
 from governance.heimdall.services import promote, recommend, record_trial, use_recommendation
 from governance.models import User
+from valhalla.testing import ClientResponse
 
 pytestmark = pytest.mark.django_db
 OFFER = "WHOLESALE_OFFER"
@@ -37,7 +38,7 @@ def tried(trials: int, successes: int, domain: str = OFFER) -> None:
     )
 
 
-def change(client: Client, **given: Any) -> Any:
+def change(client: Client, **given: Any) -> ClientResponse:
     policy = HeimdallPolicy.objects.get(domain=OFFER)
     form = {
         "min_confidence_prod": policy.min_confidence_prod,
@@ -52,7 +53,7 @@ def change(client: Client, **given: Any) -> Any:
     return client.post(reverse("admin:governance_heimdallpolicy_change", args=[policy.pk]), form)
 
 
-def errors_of(answer: Any) -> dict[str, list[str]]:
+def errors_of(answer: ClientResponse) -> dict[str, list[str]]:
     assert answer.status_code == 200, answer.status_code
     return dict(answer.context["adminform"].form.errors)
 

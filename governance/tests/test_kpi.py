@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from django.db import transaction
@@ -16,6 +15,7 @@ from governance.core.actors import Actor
 from governance.kpi.models import KpiEvent
 from governance.kpi.services import Kpi, emit_kpi, emit_kpis, kpi_fail, kpi_success, kpi_timed_step, kpi_value
 from governance.tests.factories import NOW, KpiEventFactory
+from valhalla.testing import ClientResponse
 
 Api = Callable[..., APIClient]
 MakeBy = Callable[..., Actor]
@@ -94,7 +94,7 @@ def test_an_event_goes_with_what_it_counts(by: MakeBy) -> None:
 # --- the collection -----------------------------------------------------------------------------------------
 
 
-def ids(response: Any) -> list[int]:
+def ids(response: ClientResponse) -> list[int]:
     return [row["id"] for row in response.json()["results"]]
 
 

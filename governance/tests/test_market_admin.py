@@ -198,7 +198,7 @@ def test_what_would_change_is_told_and_nothing_saved(manager: Client, asked: lis
     said = typed(policy, week_5="8-20", change_reason="", _foresee="1")
     page = manager.post(page_of(policy), said).content.decode()
     assert [draft.rules["contact_windows_local"][1]["start"] for draft in asked] == ["08:00"]
-    assert "3 get another time, 1 is held and 0 come back" in page
+    assert "3 are rescheduled, 1 is blocked and 0 are unblocked" in page
     assert "Fri 27 Nov, 10:00 EST" in page
     assert 'value="8-20"' in page, "what was typed is still there"
     assert "This field is required" not in page

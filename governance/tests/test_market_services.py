@@ -148,7 +148,7 @@ def test_accents_and_capitals_name_the_same_market(by: MakeBy) -> None:
         MarketPolicyFactory.create(province="QC", market="MÖNTREAL")
 
 
-def at_once(*actions: Callable[[], object]) -> list[Any]:
+def at_once(*actions: Callable[[], object]) -> list[object]:
     """Run the actions in threads that start together; an exception is an outcome too."""
     gate = threading.Barrier(len(actions))
     outcomes: list[object] = [None] * len(actions)

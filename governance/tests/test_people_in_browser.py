@@ -36,7 +36,7 @@ def test_three_people_are_marked_away_in_one_go(
     page.fill("textarea[name=reason]", "training")
     look(page, "away")
     page.click("#apply")
-    page.get_by_text("3 people marked away.").wait_for()
+    page.get_by_text("3 people marked as off.").wait_for()
     look(page, "away-done")
     away = Absence.objects.values_list("user__username", "reason", "marked_by")
     assert sorted(away) == [(name, "training", "mona") for name in ("amara", "ben", "chloe")]

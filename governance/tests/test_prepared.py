@@ -30,7 +30,7 @@ def worked_out(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     original = SQLCompiler.as_sql
 
-    def as_sql(self: SQLCompiler, *args: Any, **kwargs: Any) -> Any:
+    def as_sql(self: SQLCompiler, *args: Any, **kwargs: Any) -> object:
         found.append(str(self.query.model))
         return original(self, *args, **kwargs)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from django.utils import timezone
 from playwright.sync_api import Page
 from pytest_django.live_server_helper import LiveServer
 
+from governance.core.actors import Actor
 from governance.core.places import Place
 from governance.market.models import MarketPolicy
 from governance.market.services import upsert_policy
@@ -22,7 +22,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_manager_finds_who_changed_quebecs_hours_and_restores_them(
-    page: Page, live_server: LiveServer, person: Callable[..., User], by: Any, complaints: list[str]
+    page: Page,
+    live_server: LiveServer,
+    person: Callable[..., User],
+    by: Callable[..., Actor],
+    complaints: list[str],
 ) -> None:
     person("MANAGER", "mona")
     before = MarketPolicy.objects.get(province="QC", market="ALL")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -102,7 +103,7 @@ def test_a_throttled_engine_names_its_tripwire(desk: Any) -> None:
 def test_the_page_speaks_french(desk: Any) -> None:
     client = desk("MANAGER")
     page = client.get(reverse(LIST), HTTP_ACCEPT_LANGUAGE="fr").content.decode()
-    assert "Ce qui est utilisé des plafonds" in page
+    assert "Utilisation des plafonds" in page
 
 
 def test_the_page_costs_the_same_however_many_engines(
@@ -244,18 +245,17 @@ def enter(page: Page, address: str) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_bars_are_drawn_for_every_eye_and_width(
-    page: Any, live_server: LiveServer, person: Callable[..., User], scheme: Literal["light", "dark"]
+    page: Any, live_server: LiveServer, person: Callable[..., User]
 ) -> None:
     person("MANAGER", "mona")
     fill_the_screens()
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-    page.emulate_media(color_scheme=scheme)
     enter(page, live_server.url)
     page.goto(live_server.url + reverse(LIST))
-    for width in (1280, 390):
+    for scheme, width in product(("light", "dark"), (1280, 390)):
+        page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_load_state("networkidle")
         if SHOTS:
@@ -268,7 +268,9 @@ def test_the_bars_are_drawn_for_every_eye_and_width(
         card = page.locator(".board").bounding_box()
         assert card["x"] >= 0
         assert card["x"] + card["width"] <= width
-    found = Axe().run(page, context=".board")
+        if width == 390:
+            found = Axe().run(page, context=".board")
+            assert found.violations_count == 0, found.generate_report()
     screens = (
         "riskpolicy/add",
         "riskledgerday",
@@ -282,10 +284,7 @@ def test_the_bars_are_drawn_for_every_eye_and_width(
         page.goto(f"{live_server.url}/admin/governance/{screen}/")
         page.wait_for_load_state("networkidle")
         if SHOTS:
-            page.screenshot(
-                path=str(Path(SHOTS) / f"{screen.replace('/', '-')}-{scheme}.png"), full_page=True
-            )
-    assert found.violations_count == 0, found.generate_report()
+            page.screenshot(path=str(Path(SHOTS) / f"{screen.replace('/', '-')}.png"), full_page=True)
     assert said == []
 
 
@@ -301,7 +300,7 @@ def test_caps_are_said_in_words_as_they_are_typed(desk: Any) -> None:
         "seen_version": policy.version,
         "_draw": "1",
     }
-    assert "There is no cap here" in client.post(address, typed).content.decode()
+    assert "No caps: every reservation is allowed" in client.post(address, typed).content.decode()
     policy.refresh_from_db()
     assert policy.version == 1
 

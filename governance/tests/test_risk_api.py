@@ -82,7 +82,7 @@ def test_a_denial_is_an_answer_and_says_why(api: Api) -> None:
     assert (body["code"], body["message"]) == (
         "max_daily_loss",
         "Denied: WHOLESALE may lose 20,000.00 CAD a day, 0.00 are lost or open, and 20,000.01 more "
-        "do not fit.",
+        "would exceed the cap.",
     )
     assert RiskEvent.objects.get().kind == "DENIED"
 

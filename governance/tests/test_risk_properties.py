@@ -26,7 +26,7 @@ from governance.risk.services import (
     upsert_policy,
 )
 from governance.tests.risking import ANYBODY, NO_CAPS
-from valhalla.testing import walk
+from valhalla.testing import quick, walk
 
 pytestmark = pytest.mark.both
 
@@ -237,7 +237,7 @@ class RiskMachine(RuleBasedStateMachine):
 
 @pytest.mark.django_db
 def test_no_cap_is_exceeded_and_nothing_drifts_in_any_order(seed: int) -> None:
-    walk(RiskMachine, 30, 50, seed)
+    walk(RiskMachine, quick(15), 50, seed)
 
 
 @pytest.mark.long

@@ -25,7 +25,7 @@ def _some_reservations() -> None:
     reserved(25, at=NOW + timedelta(days=1))
 
 
-def test_without_drift_it_finds_nothing(capsys: Any) -> None:
+def test_without_drift_it_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert recount() == []
     call_command("verify_risk")
     assert "The ledger equals its reservations." in capsys.readouterr().out
@@ -33,7 +33,9 @@ def test_without_drift_it_finds_nothing(capsys: Any) -> None:
 
 @pytest.mark.parametrize("engine", ["WHOLESALE", "GLOBAL", "CAPITAL"])
 @pytest.mark.parametrize("figure", ["open_risk", "exposure", "realized_loss", "actions"])
-def test_it_finds_every_figure_that_drifted_by_the_least(engine: str, figure: str, capsys: Any) -> None:
+def test_it_finds_every_figure_that_drifted_by_the_least(
+    engine: str, figure: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     model: Any = RiskEngine if figure == "open_risk" else RiskLedgerDay
     row = model.objects.filter(engine=engine).latest("pk")
     before = getattr(row, figure)

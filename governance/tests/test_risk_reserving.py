@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 from django.db.models import F, Model, Value
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid, Unavailable
@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.both, pytest.mark.django_db]
 DAY = timedelta(days=1)
 
 
-def denied(amount: Any = 100, engine: str = "WHOLESALE", **other: Any) -> str:
+def denied(amount: object = 100, engine: str = "WHOLESALE", **other: object) -> str:
     """Ask for what must be denied, and return why."""
     answer = reserve(amount, engine, **other)
     assert (answer.ok, answer.reserved, answer.reservation_id) == (False, Decimal(0), None)
@@ -135,7 +135,7 @@ def test_an_instant_is_read_in_utc_whatever_its_zone() -> None:
         ("max_actions_per_day", 2),
     ],
 )
-def test_each_cap_of_engine_and_global_denies_a_cent_too_much(scope: str, name: str, limit: Any) -> None:
+def test_each_cap_of_engine_and_global_denies_a_cent_too_much(scope: str, name: str, limit: object) -> None:
     cap("GLOBAL")
     cap("WHOLESALE")
     cap(scope, **{name: limit})
@@ -175,7 +175,7 @@ def test_a_denial_is_kept_with_what_decided_it_and_counts_nowhere() -> None:
     assert not RiskReservation.objects.exists()
     assert not RiskLedgerDay.objects.exists()
     assert answer.message == (
-        "Denied: WHOLESALE may have 50.00 CAD open, 0.00 are open, and 100.00 more do not fit."
+        "Denied: WHOLESALE may have 50.00 CAD open, 0.00 are open, and 100.00 more would exceed the cap."
     )
 
 
@@ -283,7 +283,7 @@ def test_who_may_reserve(role: str, may: bool, by: MakeBy) -> None:
 
 @pytest.mark.usefixtures("unblocked")
 def test_nothing_is_reserved_while_go_live_is_off_and_what_is_open_still_ends(
-    by: MakeBy, settings: Any
+    by: MakeBy, settings: Settings
 ) -> None:
     manager = by("MANAGER")
     first, second = reserved(100), reserved(100)

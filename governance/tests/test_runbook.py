@@ -13,6 +13,7 @@ from django.test import Client
 from django.utils import translation
 from rest_framework.test import APIClient
 
+from governance.core.actors import Actor
 from governance.core.errors import Refused
 from governance.golive.services import set_go_live
 from governance.models import User
@@ -217,7 +218,7 @@ def test_a_check_that_swallows_its_error_does_no_harm_either(checks: dict[str, C
 
 
 def test_the_page_the_markdown_and_the_switches_show_a_check_that_fails(
-    api: Api, client: Client, person: Callable[..., User], by: Any, checks: dict[str, Check]
+    api: Api, client: Client, person: Callable[..., User], by: Callable[..., Actor], checks: dict[str, Check]
 ) -> None:
     check("broken", INFO, Unspeakable())(broken_sql)
     manager = api("MANAGER")

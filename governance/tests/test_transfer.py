@@ -25,6 +25,7 @@ from governance.market.models import MarketPolicy, ScheduledChange
 from governance.models import RiskPolicy, User
 from governance.tests.factories import phone_point
 from offers.models import OfferPolicy
+from valhalla.testing import ClientResponse
 
 pytestmark = pytest.mark.django_db
 STOPS = "/admin/governance/suppression/"
@@ -41,7 +42,7 @@ def manager(client: Client, person: Callable[..., User]) -> Client:
     return client
 
 
-def upload(client: Client, screen: str, *lines: str) -> Any:
+def upload(client: Client, screen: str, *lines: str) -> ClientResponse:
     content = "\r\n".join(lines).encode()
     return client.post(f"{screen}import/", {"file": SimpleUploadedFile("f.csv", content, "text/csv")})
 
@@ -52,7 +53,7 @@ def go_on(client: Client, screen: str, answer: Any, **said: str) -> Any:
     return client.post(f"{screen}import/", {"rows": html.unescape(found[1]), **said})
 
 
-def counts(answer: Any) -> tuple[int, ...]:
+def counts(answer: ClientResponse) -> tuple[int, ...]:
     text = answer.content.decode()
     return tuple(
         int(re.findall(rf'id="count-{name}"[^>]*>(\d+)<', text)[0])
@@ -95,7 +96,8 @@ def test_an_import_ends_no_stop_and_says_at_the_cell_what_is_wrong(manager: Clie
     )  # fmt: skip
     assert counts(shown) == (0, 0, 0, 5)
     page = html.unescape(shown.content.decode())
-    for said in ("An import lifts no stop", "“12” is not a phone number", "does not reach such a point",
+    for said in ("An import cannot end a suppression", "“12” is not a phone number",
+                 "does not fit this kind of contact point",
                  "import_do_not_call", "Write SMS, CALL or EMAIL", "Enter one of OPT_OUT"):  # fmt: skip
         assert said in page, said
     assert not Suppression.objects.exists()

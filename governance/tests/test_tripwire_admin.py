@@ -76,7 +76,7 @@ def test_the_page_says_why_it_fired(desk: Any) -> None:
         "40\xa0% in the 5 days with events from 20 September 2026 to 24 September 2026, 56\xa0% less than "
         "90\xa0% in the 20 days with events from 31 August 2026 to 19 September 2026.",
         "If nothing had changed, chance alone would make a drop this large less than once in a million "
-        "looks.",
+        "checks.",
         "Reservations of WHOLESALE are denied until a manager resets the alert.",
     ]
     why = told["why"]
@@ -123,7 +123,7 @@ def test_the_plot_shows_baseline_window_and_limit_and_says_the_same(desk: Any) -
     begin, end = (float(band.x) for band in plot.bands)
     assert begin < float(plot.points[0][0]) < end < float(plot.points[20][0])
     assert plot.told == (
-        "The figure of each day with events from 31 August 2026 to 24 September 2026. The baseline is "
+        "The value of each day with events from 31 August 2026 to 24 September 2026. The baseline is "
         "90\xa0%; a fall to 72\xa0% or below counts as a drop. In the window it is 40\xa0%."
     )
     assert [(row.when, row.figure, row.events, row.sample) for row in plot.rows[19:21]] == [
@@ -178,7 +178,7 @@ def test_a_volume_is_told_by_full_weeks_and_open_days(desk: Any) -> None:
 
 def test_one_that_learns_says_when_it_arms(desk: Any) -> None:
     state = watch()
-    assert "Nobody has looked yet." in desk().get(page_of(state)).content.decode()
+    assert "Not checked yet." in desk().get(page_of(state)).content.decode()
     day = happen_daily(SLA, [(18, 2)] * 10)
     look_on(day)
     with time_machine.travel(six(day)):
@@ -190,7 +190,7 @@ def test_one_that_learns_says_when_it_arms(desk: Any) -> None:
 @pytest.mark.usefixtures("_that_morning")
 def test_the_page_speaks_french(desk: Any) -> None:
     page = desk().get(page_of(fired()), HTTP_ACCEPT_LANGUAGE="fr").content.decode()
-    assert "Pourquoi il s’est déclenché" in page
+    assert "Pourquoi elle s’est déclenchée" in page
     assert "soit 56\xa0% de moins que 90\xa0% pendant les 20 jours avec événements" in page
     assert "limite\xa0: 72\xa0%" in page
 
@@ -264,7 +264,7 @@ def test_the_list_says_how_each_stands_the_fired_first(
         page.index(text) for text in ("Follow-ups within 2 hours", "Return on capital", "Offers computed")
     ]
     assert told == sorted(told)
-    assert "Switched off: nobody is watching this metric." in page
+    assert "Switched off: this metric is not monitored." in page
 
 
 def test_a_page_costs_the_same_however_long_it_watches(
@@ -326,8 +326,7 @@ def test_a_manager_changes_how_a_metric_is_watched_with_a_reason(desk: Any) -> N
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("language", ["en", "fr"])
+@pytest.mark.parametrize(("scheme", "language"), [("light", "fr"), ("dark", "en")])
 def test_the_page_can_be_read_by_every_eye_and_at_every_width(
     browser: Any,
     live_server: LiveServer,

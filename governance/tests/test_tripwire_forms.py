@@ -35,8 +35,8 @@ def test_a_tripwire_is_said_in_words_as_it_is_typed(desk: Callable[[str], Client
     address = reverse("admin:governance_regressionpolicy_change", args=[policy.pk])
     client = desk("MANAGER")
     page = client.get(address).content.decode()
-    assert "Watched is the share of successes of “Follow-ups within 2 hours”." in page
-    assert "WHOLESALE is held back until a manager releases it" in page
+    assert "It monitors the success rate of “Follow-ups within 2 hours”." in page
+    assert "WHOLESALE is held back until a manager resets the alert" in page
     said = typed(policy, action="KILL_SWITCH", max_drop_fraction="0.35", _draw="1")
     page = client.post(address, said).content.decode()
     assert "If it falls by 35" in page

@@ -11,6 +11,7 @@ import pytest
 import time_machine
 from django.apps import apps
 from django.db import IntegrityError, connection, transaction
+from pytest_django import Settings
 
 from governance.contact.models import Closure
 from governance.core.actors import Actor
@@ -542,7 +543,7 @@ def test_throttled_weeks_are_left_out_of_the_baseline_too() -> None:
 @pytest.mark.usefixtures("unblocked")
 @pytest.mark.parametrize("enforced", [True, False])
 def test_weeks_in_which_everything_stood_do_not_count_where_the_switches_are_obeyed(
-    enforced: bool, settings: Any, by: MakeBy
+    enforced: bool, settings: Settings, by: MakeBy
 ) -> None:
     settings.GO_LIVE_ENFORCE = enforced
     watch(LADDERS)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from django.db import connection
 from django.utils import translation
 from django.utils.translation import gettext_lazy
+from pytest_django import Settings
 
 from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Unavailable
@@ -58,7 +57,7 @@ def test_the_sentence_is_in_the_language_of_who_is_refused() -> None:
         assert str(refused.value) != "Only a manager switches go-live."
 
 
-def test_a_switch_that_stops_the_verb_says_so_first(settings: Any) -> None:
+def test_a_switch_that_stops_the_verb_says_so_first(settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     GoLiveState.objects.update(go_live_enabled=False, kill_switch_engaged=False)
     with pytest.raises(Unavailable):

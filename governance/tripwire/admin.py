@@ -8,6 +8,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import models
+from django.forms import BaseForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -45,7 +46,7 @@ STANDING = on_board(
     (
         "standing",
         gettext_lazy("watching, or triggered"),
-        lambda rows, at: rows.standing(),  # type: ignore[attr-defined]  # states'
+        lambda rows, at: rows.standing(),
     ),
 )
 
@@ -221,11 +222,13 @@ class RegressionPolicyAdmin(SwitchesMany, CarefulAdmin):
                 ),
             },
         ),
-        (gettext_lazy("What it does"), {"fields": ("action", "engine", "meaning")}),
+        (gettext_lazy("Action"), {"fields": ("action", "engine", "meaning")}),
         *WHY_AND_VERSION,
     )
 
-    def serve(self, request: HttpRequest, obj: RegressionPolicy, form: Any, change: bool) -> models.Model:
+    def serve(
+        self, request: HttpRequest, obj: RegressionPolicy, form: BaseForm, change: bool
+    ) -> models.Model:
         return upsert_policy(
             obj.domain,
             obj.metric,

@@ -58,7 +58,9 @@ class RegressionPolicy(Versioned):
         blank=True,
         default="",
         validators=[validate_engine],
-        help_text=_("Whose reservations are denied while it is held back; needed for that action alone."),
+        help_text=_(
+            "The engine whose reservations are denied while it is held back; needed for that action only."
+        ),
     )
     measure = models.CharField(
         _("measure"),
@@ -66,18 +68,22 @@ class RegressionPolicy(Versioned):
         choices=MEASURES,
         default=Measure.SUCCESS_RATE.value,
         help_text=_(
-            "Success rate and mean are watched over days with events; a number over full weeks, per open day."
+            "Success rate and mean are monitored over days with events; a number over full "
+            "weeks, per open day."
         ),
     )
     window_events = _events(
         _("events of a window"),
         50,
-        _("A window is the last 5, 10 or 20 days with events, or more until it has so many events."),
+        _("A window is the last 5, 10 or 20 days with events, or more, until it has this many events."),
     )
     baseline_events = _events(
         _("events of the baseline"),
         200,
-        _("The baseline is the first 20 days with events, or more until it has so many. Numbers: 4 weeks."),
+        _(
+            "The baseline is the first 20 days with events, or more, until it has this many. "
+            "Numbers: 4 weeks."
+        ),
     )
     min_events_to_enforce = _events(
         _("events needed to act"), 50, _("With fewer events in the window a drop only warns.")
@@ -101,7 +107,7 @@ class RegressionPolicy(Versioned):
         ),
     )
     action = models.CharField(
-        _("what it does"),
+        _("action"),
         max_length=11,
         choices=Action.choices,
         default=Action.NOTIFY,
@@ -207,9 +213,9 @@ class RegressionFiring(Written):
         RegressionPolicy, models.PROTECT, related_name="firings", verbose_name=_("tripwire")
     )
     tripped_at = models.DateTimeField(_("fired"))
-    action = models.CharField(_("what it did"), max_length=11, choices=RegressionPolicy.Action.choices)
+    action = models.CharField(_("action taken"), max_length=11, choices=RegressionPolicy.Action.choices)
     engine = models.CharField(_("engine"), max_length=ENGINE_LENGTH, blank=True, default="")
-    seen = models.JSONField(_("what it saw"), default=dict)
+    seen = models.JSONField(_("observed values"), default=dict)
     released_at = models.DateTimeField(_("reset on"), null=True, blank=True)
     released_by = models.CharField(_("reset by"), max_length=ACTOR_LENGTH, blank=True, default="")
     reason = models.TextField(_("reason"), blank=True, default="")

@@ -122,7 +122,7 @@ class Statistic(abc.ABC):
 
     def plot_sentence(self) -> str:
         """Return the plot's contents as a sentence."""
-        return _("The figure of each day with events from %(since)s to %(until)s.")
+        return _("The value of each day with events from %(since)s to %(until)s.")
 
     # --- trying the rules
 
@@ -140,7 +140,7 @@ class SuccessRate(Statistic):
 
     measure = Measure.SUCCESS_RATE
     label = gettext_lazy("success rate")
-    watched = gettext_lazy("Watched is the share of successes of “%(what)s”.")
+    watched = gettext_lazy("It monitors the success rate of “%(what)s”.")
     noise = "correlation of a day's events"
     is_share = True
 
@@ -184,7 +184,7 @@ class Mean(Statistic):
 
     measure = Measure.MEAN
     label = gettext_lazy("mean value")
-    watched = gettext_lazy("Watched is the mean value of “%(what)s”.")
+    watched = gettext_lazy("It monitors the mean value of “%(what)s”.")
     noise = "deviation of a day's mean"
 
     def counted(self, day: Day) -> int:
@@ -215,7 +215,7 @@ class Volume(Statistic):
 
     measure = Measure.VOLUME
     label = gettext_lazy("number of events")
-    watched = gettext_lazy("Watched is how many there are of “%(what)s” per open day.")
+    watched = gettext_lazy("It monitors the number of “%(what)s” per open day.")
     noise = "variance of a day's number over its mean"
     is_weekly = True
 

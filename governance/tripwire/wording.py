@@ -46,18 +46,18 @@ def day_of(at: datetime) -> str:
 def odds(p: float) -> str:
     """Return the probability under chance for display."""
     if p * MILLION < 1:
-        return _("less than once in a million looks")
+        return _("less than once in a million checks")
     times = 1 / p
     if times < 20:
-        return _("about once in %(times)s looks") % {"times": number_format(max(1, round(times)))}
+        return _("about once in %(times)s checks") % {"times": number_format(max(1, round(times)))}
     exact = float(f"{times:.2g}")
-    return _("about once in %(times)s looks") % {"times": number_format(exact, 0, force_grouping=True)}
+    return _("about once in %(times)s checks") % {"times": number_format(exact, 0, force_grouping=True)}
 
 
 def policy_in_words(policy: RegressionPolicy) -> list[str]:
     """Return sentences on how a metric is monitored and what happens when it drops."""
     if not policy.enabled:
-        return [_("Switched off: nobody is watching this metric.")]
+        return [_("Switched off: this metric is not monitored.")]
     told = {
         "what": label(policy),
         "drop": percent(float(policy.max_drop_fraction), 0),
@@ -72,7 +72,7 @@ def policy_in_words(policy: RegressionPolicy) -> list[str]:
         Action.KILL_SWITCH.value: _("the kill switch is engaged: nothing runs until a manager releases it."),
     }
     fires = _(
-        "If it falls by %(drop)s or more, and chance alone does that with a probability of %(alarm)s at most,"
+        "If it falls by %(drop)s or more, and chance alone does that with a probability of at most %(alarm)s,"
     )
     return [
         str(statistic.watched) % told if statistic else "",
@@ -158,7 +158,7 @@ def sentences(firing: RegressionFiring) -> list[str]:
 def note(state: RegressionState) -> str:
     """Return a tripwire's state in a sentence or two."""
     if not state.policy.enabled and not state.triggered:
-        return _("Switched off: nobody is watching this metric.")
+        return _("Switched off: this metric is not monitored.")
     if state.triggered and state.last_triggered:
         return _("It fired on %(day)s; a manager must reset the alert.") % {
             "day": day_of(state.last_triggered)

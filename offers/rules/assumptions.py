@@ -24,7 +24,7 @@ def read_assumptions(raw: object) -> dict[str, str | bool]:
     No free text, because evidence can never be erased. Raises ValidationError naming the key.
     """
     if not isinstance(raw, Mapping):
-        raise ValidationError(_("Assumptions are a JSON object."), code="invalid_assumptions")
+        raise ValidationError(_("Assumptions must be a JSON object."), code="invalid_assumptions")
     if len(raw) > ASSUMPTIONS_MAX:
         raise ValidationError(
             _("At most %(most)s assumptions can be given.") % {"most": ASSUMPTIONS_MAX},

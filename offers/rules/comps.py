@@ -104,7 +104,7 @@ def read_comps(raw: object, *, today: date) -> tuple[Comp, ...]:
     of `months_ago` and `sold_on` (YYYY-MM-DD). Raises ValidationError naming the comp.
     """
     if not isinstance(raw, list | tuple):
-        raise ValidationError(_("Comps are a list of sales."), code="invalid_comps")
+        raise ValidationError(_("Comps must be a list of sales."), code="invalid_comps")
     if len(raw) > COMPS_MAX:
         raise ValidationError(
             _("At most %(most)s comps can be given, not %(given)s.") % {"most": COMPS_MAX, "given": len(raw)},
@@ -212,7 +212,7 @@ def tukey_fences(prices: Sequence[Decimal]) -> tuple[Decimal, Decimal, Decimal]:
 
 def comps_statistics(
     comps: Sequence[Comp], *, arv: Decimal, assumptions: Mapping[str, Any], today: date
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return statistics of the sales, numbers as text: count used, median, spread, outliers, grade.
 
     It uses sales at most 0.5 mile away, 6 months old and 20 % larger or smaller than the assumption

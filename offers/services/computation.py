@@ -213,7 +213,7 @@ def _refusal(
             + _("The policy asks for %(least)s.") % {"least": least}
         )
     else:
-        message = _("These figures leave no offer, so there is nothing to reserve for.")
+        message = _("These amounts leave no offer, so there is nothing to reserve.")
     return Refused(code, message)
 
 

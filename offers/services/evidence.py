@@ -12,7 +12,7 @@ from offers import rules
 from offers.models import OfferEvidence
 
 
-def replay(evidence: OfferEvidence) -> dict[str, Any]:
+def replay(evidence: OfferEvidence) -> dict[str, object]:
     """Return every figure of an evidence recomputed from its inputs, by the name of its column."""
     values = evidence.policy_values
     calculation = rules.calculate(
@@ -50,7 +50,7 @@ def details_of(evidence: OfferEvidence) -> dict[str, Any]:
     return evidence.comp_details.details if hasattr(evidence, "comp_details") else {}
 
 
-def content_of(evidence: OfferEvidence) -> dict[str, Any]:
+def content_of(evidence: OfferEvidence) -> dict[str, object]:
     """Return what the digest covers, as plain JSON: every column but the id, which is assigned later."""
     # older evidence, from before Heimdall was asked, has no verdict, and a digest without one; likewise the
     # token

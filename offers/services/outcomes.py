@@ -145,7 +145,9 @@ def correct_outcome(
     if not void:
         _check_figures(outcome, figures)
     elif figures.given():
-        raise Invalid({name: [_("What never happened has no amounts.")] for name in figures.given()})
+        raise Invalid(
+            {name: [_("An outcome that never happened has no amounts.")] for name in figures.given()}
+        )
     case = _hold(evidence_id)
     stage = rules.STAGES[outcome]
     held = rules.standing(case.mine)
@@ -155,7 +157,7 @@ def correct_outcome(
     if stage not in held or (void and held[stage] != outcome):
         raise Refused(
             "nothing_to_correct",
-            _("Nothing was recorded that this could correct. Record the outcome itself."),
+            _("There is no recorded outcome to correct. Record the outcome instead."),
         )
     after = {other: name for other, name in held.items() if other != stage} | (
         {} if void else {stage: outcome}
@@ -183,12 +185,12 @@ def _hold(evidence_id: int) -> _Case:
 def _check_figures(outcome: str, figures: Figures) -> None:
     given = figures.given()
     wrong = {
-        name: [_("%(outcome)s does not take this.") % {"outcome": outcome}]
+        name: [_("Not allowed with %(outcome)s.") % {"outcome": outcome}]
         for name in given
         if name not in _FIGURES[outcome]
     }
     wrong |= {
-        name: [_("%(outcome)s requires this.") % {"outcome": outcome}]
+        name: [_("Required with %(outcome)s.") % {"outcome": outcome}]
         for name in _NEEDED.get(outcome, ())
         if name not in given
     }
@@ -205,7 +207,7 @@ def _already(case: _Case, row: OfferOutcome, figures: Figures) -> Recorded:
     if other:
         raise Refused(
             "outcome_differs",
-            _("%(outcome)s is recorded already, with other figures. A manager can correct it.")
+            _("%(outcome)s is recorded already, with other amounts. A manager can correct it.")
             % {"outcome": row.outcome},
             errors={name: [_("Recorded differently.")] for name in other},
         )
@@ -237,7 +239,10 @@ def _check_price(case: _Case, figures: Figures, *, by: Actor, reason: str) -> No
     if not (by.may(CORRECT) and reason):
         raise Refused(
             "price_above_mao",
-            _("The price is above %(mao)s, the highest allowable offer. A manager can with a reason.")
+            _(
+                "The price is above %(mao)s, the maximum allowable offer. A manager can record it "
+                "with a reason."
+            )
             % {"mao": case.evidence.mao},
             extra={"mao": float(case.evidence.mao)},
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from governance.models import User
 from offers.models import OfferEvidence, OfferPolicy
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def sign_in(person: Callable[..., User], settings: Any) -> Callable[[str], Client]:
+def sign_in(person: Callable[..., User], settings: Settings) -> Callable[[str], Client]:
     settings.STORAGES = {
         **settings.STORAGES,
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
@@ -154,7 +154,7 @@ def test_no_example_is_made_of_what_cannot_be_used(sign_in: Callable[[str], Clie
     policy = OfferPolicy.objects.get(province="ON")
     said = {**form(policy), "max_arv_multiplier": wrong, "_draw": "1"}
     page = sign_in("MANAGER").post(url(policy), said).content.decode()
-    assert "First correct the figures" in page
+    assert "First correct the marked amounts" in page
     assert "we offer" not in page
 
 

@@ -1,4 +1,4 @@
-"""A manager switches a market's offers on in a real Chromium, with the example before her eyes."""
+"""A manager switches a market's offers on in a real Chromium, with the example in view."""
 
 from __future__ import annotations
 

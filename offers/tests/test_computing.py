@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
+from pytest_django import Settings
 
 from governance.core import hooks
 from governance.core.actors import Actor
@@ -170,7 +171,7 @@ def test_closers_managers_and_service_clients_compute(role: str, by: Callable[..
     assert compute(by=by(role)).evidence is not None
 
 
-def test_the_kill_switch_stops_computing_and_go_live_does_not(settings: Any) -> None:
+def test_the_kill_switch_stops_computing_and_go_live_does_not(settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     switch_on()
     kept()

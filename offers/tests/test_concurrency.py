@@ -53,8 +53,8 @@ def policy(transactional_db: None) -> OfferPolicy:
 
 
 def test_one_offer_of_a_lead_stays_live_and_it_is_the_newest(policy: OfferPolicy) -> None:
-    assert compute_many(20) == [20] * CLIENTS
-    assert_one_live(CLIENTS * 20)
+    assert compute_many(6) == [6] * CLIENTS
+    assert_one_live(CLIENTS * 6)
 
 
 @pytest.mark.long

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import re
 from datetime import UTC, date, datetime
-from typing import Any
 
 import pytest
 import time_machine
@@ -19,14 +18,14 @@ from offers import rules
 from offers.models import OfferEvidence
 from offers.services import differences
 from offers.tests.factories import compute, switch_on
-from valhalla.testing import make_client, make_person
+from valhalla.testing import ClientResponse, make_client, make_person
 
 pytestmark = pytest.mark.django_db
 
 EVENING = datetime(2026, 11, 25, 3, 30, tzinfo=UTC)  # 24 November, 22:30 in Toronto and 19:30 in Vancouver
 
 
-def offer(province: str, sold_on: str) -> Any:
+def offer(province: str, sold_on: str) -> ClientResponse:
     switch_on(Place(province))
     body = {
         "province": province,

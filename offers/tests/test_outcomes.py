@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError, IntegrityError, transaction
+from pytest_django import Settings
 
 from governance.core.actors import Actor
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
@@ -188,7 +189,7 @@ def test_an_assignment_keeps_buyer_price_and_fee_and_moves_no_rate() -> None:
         ("ASSIGNED", {"buyer": "B-1"}, {"buyer_price", "fee_earned"}),
     ],
 )
-def test_figures_belong_to_their_outcome(name: str, figures: dict[str, Any], wrong: set[str]) -> None:
+def test_figures_belong_to_their_outcome(name: str, figures: dict[str, object], wrong: set[str]) -> None:
     offer = kept("L-1")
     with pytest.raises(Invalid) as refused:
         outcome(offer, name, **figures)
@@ -330,7 +331,7 @@ def test_an_offer_that_does_not_exist_is_not_found(number: int) -> None:
         outcome(number, "ACCEPTED")
 
 
-def test_recording_what_happened_asks_no_switch(settings: Any) -> None:
+def test_recording_what_happened_asks_no_switch(settings: Settings) -> None:
     offer = kept("L-1")
     settings.GO_LIVE_ENFORCE = True
     assert outcome(offer, "ACCEPTED").state == "ACCEPTED"

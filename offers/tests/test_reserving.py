@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 from rest_framework.test import APIClient
 
 from governance.core.actors import Actor
@@ -26,7 +26,7 @@ from offers.tests.test_concurrency import at_once
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 Api = Callable[..., APIClient]
-ASSIGNED: dict[str, Any] = {"buyer": "B-1", "buyer_price": Decimal(255_000)}
+ASSIGNED: dict[str, object] = {"buyer": "B-1", "buyer_price": Decimal(255_000)}
 DAY = timedelta(days=1)
 WALKS = ("ACCEPTED", "REJECTED", "CONTRACTED", "CONTRACTED", "ASSIGNED", "ASSIGNED", "FELL_THROUGH")
 
@@ -50,7 +50,7 @@ def state(evidence_id: int) -> tuple[str, Any, str]:
     return row.state, row.realized_loss, row.close_code
 
 
-def denial(lead_id: str = "L-1", **other: Any) -> Refused:
+def denial(lead_id: str = "L-1", **other: object) -> Refused:
     with pytest.raises(Refused) as refused:
         compute(lead_id, reserve=True, **other)
     return refused.value
@@ -115,7 +115,9 @@ def test_an_offer_of_nothing_cannot_be_reserved() -> None:
 
 
 @pytest.mark.usefixtures("unblocked")
-def test_an_offer_needs_no_go_live_and_its_reservation_does(by: Callable[..., Actor], settings: Any) -> None:
+def test_an_offer_needs_no_go_live_and_its_reservation_does(
+    by: Callable[..., Actor], settings: Settings
+) -> None:
     settings.GO_LIVE_ENFORCE = True
     assert kept("L-1")
     with pytest.raises(Unavailable) as refused:
@@ -281,7 +283,7 @@ def test_in_any_order_of_events_only_live_offers_hold_risk(chance: random.Random
     settled = kept("L-10", reserve=True)  # a lead of its own: chance alone seldom takes one to its end
     outcome(settled, "CONTRACTED")
     outcome(settled, "ASSIGNED", fee_earned=cad(9_000), **ASSIGNED)
-    for _step in range(300):
+    for _step in range(200):
         at += chance.choice([timedelta(minutes=1), timedelta(minutes=1), timedelta(hours=5)])
         what = chance.choice(["compute", "compute", "outcome", "outcome", "outcome", "correct", "expire"])
         try:

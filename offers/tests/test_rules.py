@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -102,7 +101,7 @@ def comp(price: object = 400_000, **changes: object) -> dict[str, object]:
     return {key: value for key, value in {**known, **changes}.items() if value is not None}
 
 
-def statistics(*comps: dict[str, Any], size: str | None = "1500") -> dict[str, object]:
+def statistics(*comps: dict[str, object], size: str | None = "1500") -> dict[str, object]:
     return rules.comps_statistics(
         rules.read_comps(list(comps), today=TODAY),
         arv=Decimal(450_000),

@@ -208,7 +208,7 @@ def _tripwires(standing: Sequence[RegressionState]) -> list[Tile]:
     tiles = [_tripwire(state) for state in standing[:TRIPWIRES]]
     more = len(standing) - len(tiles)
     if more:
-        told = ngettext("%(count)s more watches.", "%(count)s more watch.", more) % {"count": more}
+        told = ngettext("%(count)s more is watching.", "%(count)s more are watching.", more) % {"count": more}
         url = reverse("admin:governance_regressionstate_changelist") + "?board=standing"
         tiles.append(Tile(_("All tripwires"), _number(len(standing)), PLAIN, "", note=told, url=url))
     return tiles
@@ -277,7 +277,7 @@ def _lists(at: datetime) -> Tile:
     if len(rows) > MOST_NAMED:
         codes += " …"
     if days_left(rows[0].list_date, at) < 0:
-        state, note = BAD, _("Calls are held where the list is older than 31 days: %(codes)s")
+        state, note = BAD, _("Calls are blocked where the list is older than 31 days: %(codes)s")
     else:
         state, note = WATCH, _("Import newer lists: %(codes)s")
     return Tile(
@@ -328,8 +328,8 @@ def _unknown_owners(counted: dict[str, Figure]) -> str:
     if not owners:
         return ""
     return ngettext(
-        "%(count)s owner is no active user; everyone is offered these tasks.",
-        "%(count)s owners are no active users; everyone is offered these tasks.",
+        "%(count)s owner is not an active user; everyone is offered these tasks.",
+        "%(count)s owners are not active users; everyone is offered these tasks.",
         owners,
     ) % {"count": _number(owners)}
 

@@ -22,10 +22,12 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from followups.services import COUNTED_TO
+from governance.core.request_values import RequestValue
 from governance.kpi.models import Figure
 from governance.kpi.querysets import figures
 
 FRESH_FOR = timedelta(minutes=15)  # older counts are not shown
+FIGURES: RequestValue[dict[str, Figure]] = RequestValue("board_figures")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +226,7 @@ def places() -> dict[str, tuple[str | Promise, str | Promise]]:
 
 def figures_of(request: HttpRequest) -> dict[str, Figure]:
     """Return the board's metrics, loaded once per request."""
-    if not hasattr(request, "board_figures"):
-        request.board_figures = figures()  # type: ignore[attr-defined]  # read here alone
-    found: dict[str, Figure] = request.board_figures  # type: ignore[attr-defined]  # set above
-    return found
+    return FIGURES.once(request, figures)
 
 
 def _fresh(counted: Mapping[str, Figure]) -> dict[str, int]:

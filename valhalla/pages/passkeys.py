@@ -40,6 +40,7 @@ from governance.accounts.webauthn import adding, are_possible, begin_adding, beg
 from governance.core.actors import Actor
 from governance.core.admin.base import by_of
 from governance.core.errors import Invalid, Refused
+from governance.core.request_values import correlation_id_of
 from governance.models import User
 from valhalla.fresh import use_up
 from valhalla.pages.second_factor import is_pending, let_in, next_page, person_of
@@ -174,4 +175,4 @@ def new_passkey(request: HttpRequest) -> HttpResponse:
 def _by(request: HttpRequest, user: User) -> Actor:
     if not is_pending(request):
         return by_of(request)
-    return by_user(user, correlation_id=str(getattr(request, "correlation_id", "")))
+    return by_user(user, correlation_id=correlation_id_of(request))

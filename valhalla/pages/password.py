@@ -24,9 +24,11 @@ from django.views.decorators.http import require_http_methods
 from governance.accounts.passwords import Link, create_link, person_of_link, set_own_password, use_link
 from governance.accounts.proof import LONGEST_PASSWORD
 from governance.accounts.rules import by_user
+from governance.accounts.second_step import OWES_PASSWORD
 from governance.core.admin.base import by_of
 from governance.core.errors import Invalid, Refused
 from governance.core.moments import moment_in_words
+from governance.core.request_values import correlation_id_of
 from governance.models import User
 from governance.outbox.models import PASSWORD_LINK
 from governance.outbox.services import post_message
@@ -64,7 +66,7 @@ def _tell(form: forms.Form, refusal: Refused) -> None:
 @sensitive_post_parameters("old", "new", "again")
 def own_password(request: HttpRequest) -> HttpResponse:
     """Let people change their own password; those who got one from somebody else must do so first."""
-    owes: Any = getattr(request, "owes_password", None)
+    owes = OWES_PASSWORD.of(request)
     user: Any = owes or request.user
     if not user.is_authenticated:
         return redirect_to_login(request.get_full_path())
@@ -75,7 +77,7 @@ def own_password(request: HttpRequest) -> HttpResponse:
         if proved is None or proved.pk != user.pk:
             form.add_error("old", gettext("This is not your password."))
         else:
-            by = by_user(user, correlation_id=str(getattr(request, "correlation_id", "")))
+            by = by_user(user, correlation_id=correlation_id_of(request))
             try:
                 changed = set_own_password(user.pk, given["new"], by=by, at=timezone.now())
             except Refused as refusal:
@@ -100,7 +102,7 @@ def use_password_link(request: HttpRequest) -> HttpResponse:
         return render(request, "registration/password_link_ended.html", status=410)
     form = NewPasswordForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
-        correlation_id = str(getattr(request, "correlation_id", ""))
+        correlation_id = correlation_id_of(request)
         try:
             use_link(text, form.cleaned_data["new"], correlation_id=correlation_id, at=timezone.now())
         except Refused as refusal:

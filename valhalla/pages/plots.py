@@ -169,7 +169,7 @@ def _funnel(today: date) -> dict[str, object] | None:
         "told": told,
         "rows": rows,
         "height": len(rows) * 34,
-        "heads": [_("Step"), _("Tasks"), _("Of the most")],
+        "heads": [_("Step"), _("Tasks"), _("Of the largest")],
         "table": [
             (row["step"], [row["tasks"], percent(tasks / most, 0)])
             for row, (_step, tasks) in zip(rows, steps, strict=True)

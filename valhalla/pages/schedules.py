@@ -142,7 +142,7 @@ def _run_now(request: HttpRequest, task: str, by: Actor, at: datetime) -> str:
         return _("Run by hand: failed (%(error)s).") % {"error": type(problem).__name__}
     if not begun:
         messages.warning(
-            request, _("%(job)s ran by hand within this minute; nothing was started.") % {"job": task}
+            request, _("%(job)s was run by hand within the last minute; nothing was started.") % {"job": task}
         )
         return ""
     told = told_result(task, result)
@@ -218,7 +218,7 @@ def _last(row: Any, run: JobSlot | None, at: datetime) -> tuple[str, str, str]:
         if run.started_at <= at - TAKE_OVER_AFTER:
             return _("failed %(ago)s (%(error)s)") % {"ago": _ago(begun, at), "error": run.error}, "", "bad"
     if run.started_at > at - TAKE_OVER_AFTER:
-        return _("runs since %(ago)s") % {"ago": _moment(run.started_at)}, "", "good"
+        return _("started %(ago)s, still running") % {"ago": _moment(run.started_at)}, "", "good"
     return _("started %(ago)s and never finished") % {"ago": _ago(run.started_at, at)}, "", "bad"
 
 

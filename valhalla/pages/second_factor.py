@@ -31,6 +31,7 @@ from governance.accounts.proof import WRONG_CODE, check_code, is_from_applicatio
 from governance.accounts.second_step import (
     OWED,
     PASSED,
+    PENDING_USER,
     Mark,
     device_of,
     has_one,
@@ -151,12 +152,12 @@ def enrol(request: HttpRequest) -> HttpResponse:
 
 
 def is_pending(request: HttpRequest) -> bool:
-    return getattr(request, "pending_user", None) is not None
+    return PENDING_USER.of(request) is not None
 
 
 def person_of(request: HttpRequest) -> User | None:
     """Return who entered their password, whether or not they still owe a second factor."""
-    user: Any = getattr(request, "pending_user", None) or request.user
+    user: Any = PENDING_USER.of(request) or request.user
     return user if user.is_authenticated else None
 
 

@@ -24,7 +24,7 @@ class Differences:
     doubled: list[str] = field(default_factory=list)
     half: list[str] = field(default_factory=list)
 
-    def of_answers(self, what: str, answered: Iterable[Any], found: Iterable[Any]) -> None:
+    def of_answers(self, what: str, answered: Iterable[Any], found: Iterable[object]) -> None:
         """What was acknowledged is there, once, and nothing else is."""
         wanted, there = Counter(answered), Counter(found)
         self.lost += [f"{what} {which}" for which in (wanted - there).elements()]

@@ -60,7 +60,7 @@ def last_night() -> str:
 
 
 class Client:
-    """One client, who works until `stop` is set and then finishes what she has begun."""
+    """One client, who works until `stop` is set and then finishes what they began."""
 
     def __init__(
         self, number: int, port: int, token: str, stop: threading.Event, seed: str, into: Answered
@@ -80,7 +80,7 @@ class Client:
             number += 1
 
     def follow(self, number: int) -> None:
-        """One lead's way: a ladder, a contact that took place at night, a call of hers, an offer's risk."""
+        """One lead's way: a ladder, a contact that took place at night, an inbound call, an offer's risk."""
         lead = f"L-{self.number}-{number}"
         phone = f"+1416{2 + self.number}{number:06}"  # her own: an opt-out stops whoever shares it
         made = self.send(

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import django
 from django.core.management import BaseCommand, call_command
@@ -80,17 +81,13 @@ def migrate_until_noting(kind: str, target: list[str], name: str) -> None:
 
 def killed(kind: str, target: list[str], migrations: list[str]) -> list[int]:
     """Migrate to `target` again and again, killed at each of these migrations, and at last to the end."""
-    return [
-        ended(forked(lambda name=name: migrate_until_noting(kind, target, name)))  # type: ignore[misc]  # no type for a default
-        for name in [*migrations, ""]
-    ]
+    return [ended(forked(partial(migrate_until_noting, kind, target, name))) for name in [*migrations, ""]]
 
 
 def in_order(migrations: list[str]) -> list[int]:
     """Migrate to each of these by itself, in this order."""
     return [
-        ended(forked(lambda name=name: call_command("migrate", *name.split("."), verbosity=0)))  # type: ignore[misc]  # no type for a default
-        for name in migrations
+        ended(forked(partial(call_command, "migrate", *name.split("."), verbosity=0))) for name in migrations
     ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -18,7 +17,7 @@ pytestmark = pytest.mark.once
 KEPT = {"due": {"statements": 5, "bare_views": 10.0}}
 
 
-def figures(bare_views: float) -> dict[str, Any]:
+def figures(bare_views: float) -> dict[str, object]:
     return {
         "statements": 5,
         "app": 3.0,

@@ -107,7 +107,7 @@ def test_lists_that_end_soon_are_counted_with_their_area_codes(client: Client, p
     with time_machine.travel(AT, tick=False):
         page = client.get(tile.url)
     assert [row.area_code for row in page.context["cl"].result_list] == ["514", "416"]
-    assert "too old: calls are held" in page.content.decode()
+    assert "too old: calls are blocked" in page.content.decode()
 
 
 def test_nobodys_leads_and_tasks_with_an_unknown_owner_are_counted_by_the_job(
@@ -122,7 +122,7 @@ def test_nobodys_leads_and_tasks_with_an_unknown_owner_are_counted_by_the_job(
     found = tiles()
     assert found["Leads without a next step"].figure == "1"
     assert found["Tasks with an unknown owner"].figure == "2"
-    assert "1 owner is no active user" in found["Tasks with an unknown owner"].note
+    assert "1 owner is not an active user" in found["Tasks with an unknown owner"].note
 
 
 def test_a_corrected_event_counts_as_what_it_was_corrected_to() -> None:
@@ -207,7 +207,7 @@ def test_tripwires_come_with_the_gravest_first_and_the_many_in_one() -> None:
     assert len(tripwire_tiles()) == 13
     assert (tripwire_tiles()["All tripwires"].figure, tripwire_tiles()["All tripwires"].note) == (
         "16",
-        "4 more watch.",
+        "4 more are watching.",
     )
 
 

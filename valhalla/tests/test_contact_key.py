@@ -5,26 +5,34 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.conf import settings as in_use
+from django.core.management import CommandError, call_command
+from django.core.management.base import SystemCheckError
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from conftest import free_port
 from followups.models import ContactPoint
 from followups.tests.scenes import begin
 from governance.contact import digests
 from governance.contact.models import HashKeyCheck
-from governance.contact.services import can_contact
+from governance.contact.services import can_contact, suppress
+from governance.core.actors import Actor
 from governance.core.errors import Unavailable
 from valhalla import contact_key
 from valhalla.keys import KeyProblem
+from valhalla.tests.processes import ask
+from valhalla.web_start import refuse_what_does_not_fit
 
 SHEET = "Lead ID,Full Name,Phone,Prov/Territory,City\nW-1,Anne Roy,416-555-0101,Ontario,Toronto\n"
 ROOT = Path(__file__).resolve().parents[2]
+WEB = ("-c", "import valhalla.wsgi")  # what a web server does first
+GONE = "the key that opt-outs were written with is gone: restore"
 
 
 class Operator:
@@ -66,61 +74,70 @@ def operator(tmp_path: Path, migrated_url: str) -> Operator:
 @pytest.mark.xdist_group("start")
 def test_without_its_key_file_it_neither_starts_nor_makes_another_key(operator: Operator) -> None:
     (operator.var / "contact_hash_key").unlink()
-    for command in (("serve",), ("migrate",)):
-        ended = operator.manage(*command)
-        assert ended.returncode != 0
-        assert "the key that opt-outs were written with is gone: restore" in ended.stderr
-        assert "Traceback" not in ended.stderr
+    ended = operator.manage("serve")
+    assert ended.returncode != 0
+    assert GONE in ended.stderr
+    assert "Traceback" not in ended.stderr
     assert not (operator.var / "contact_hash_key").exists()
 
 
-@pytest.mark.xdist_group("start")
-def test_a_second_machine_with_another_key_does_not_start(operator: Operator, tmp_path: Path) -> None:
-    other = Operator(tmp_path / "two", operator.environment["DATABASE_URL"])
-    assert "is gone: restore" in other.manage("serve").stderr
-    another = "another-key-" * 6
-    for command in (("manage.py", "serve"), ("manage.py", "migrate"), ("-c", "import valhalla.wsgi")):
-        ended = other.run(*command, CONTACT_HASH_KEY=another)
-        assert ended.returncode != 0
-        assert "is not the key that this database's opt-outs were written with" in ended.stderr, ended.stderr
-    same = (operator.var / "contact_hash_key").read_text()
-    assert other.run("-c", "import valhalla.wsgi", CONTACT_HASH_KEY=same).returncode == 0
+@pytest.mark.django_db
+def test_without_its_key_file_migrate_makes_none_for_a_database_that_relies_on_one(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings.CONTACT_HASH_KEY, settings.CONTACT_HASH_KEYS_KEPT = "", ()
+    settings.CONTACT_HASH_KEY_IN_FILE, settings.CONTACT_HASH_KEY_FILE = True, tmp_path / "keys"
+    with pytest.raises(CommandError, match=GONE):
+        call_command("migrate", verbosity=0)
+    assert not (tmp_path / "keys").exists()
+
+
+OTHER_KEY = "is not the key that this database's opt-outs were written with"
 
 
 @pytest.mark.xdist_group("start")
-def test_a_job_worker_does_not_start_under_another_key(operator: Operator, tmp_path: Path) -> None:
-    """Celery logs what its signals raise and works on, so they must end it."""
+@pytest.mark.parametrize(
+    "command",
+    [("manage.py", "serve"), WEB, ("-m", "celery", "-A", "valhalla", "beat")],
+    ids=["serve", "a web server", "a scheduler"],  # Celery logs what its signals raise and works on
+)
+def test_a_second_machine_with_another_key_does_not_start(
+    operator: Operator, tmp_path: Path, command: tuple[str, ...]
+) -> None:
     other = Operator(tmp_path / "two", operator.environment["DATABASE_URL"])
-    beat = (sys.executable, "-m", "celery", "-A", "valhalla", "beat", "--schedule", str(tmp_path / "beat"))
-    ended = other.run(*beat[1:], CONTACT_HASH_KEY="another-key-" * 6)
+    ended = other.run(*command, CONTACT_HASH_KEY="another-key-" * 6)
     assert ended.returncode != 0
-    assert "Valhalla cannot start: CONTACT_HASH_KEY is not the key" in ended.stderr
+    assert f"CONTACT_HASH_KEY {OTHER_KEY}" in ended.stderr, ended.stderr
 
 
-@pytest.mark.xdist_group("start")
-def test_nothing_is_written_before_the_key_is_recorded(operator: Operator, tmp_path: Path) -> None:
+@pytest.mark.django_db
+def test_nothing_is_written_before_the_key_is_recorded(settings: Settings, tmp_path: Path) -> None:
     """As after a restore, or where the program was updated and migrate forgotten."""
-    forget = "from governance.models import HashKeyCheck; HashKeyCheck.objects.all().delete()"
-    assert operator.manage("shell", "-c", forget).returncode == 0
+    HashKeyCheck.objects.all().delete()
     sheet = tmp_path / "leads.csv"
     sheet.write_text(SHEET)
     for command in (("import_leads", str(sheet)), ("erase_person", "--phone", "416 555 0101")):
-        refused = operator.manage(*command)
-        assert refused.returncode != 0
-        assert "has not recorded its contact key yet: run manage.py migrate" in refused.stderr
-    started = operator.run("-c", "import valhalla.wsgi")
-    assert started.returncode == 0, started.stderr
-    imported = operator.manage("import_leads", str(sheet))
-    assert "1  leads created" in imported.stdout, imported.stderr
-    refused = operator.manage("import_leads", str(sheet), CONTACT_HASH_KEY="another-key-" * 6)
-    assert "is not the key that this database's opt-outs were written with" in refused.stderr
+        with pytest.raises(
+            SystemCheckError, match=r"not recorded its contact key yet: run manage\.py migrate"
+        ):
+            call_command(*command, skip_checks=False)
+    refuse_what_does_not_fit()  # as a web server asks when it starts
+    out = StringIO()
+    call_command("import_leads", str(sheet), skip_checks=False, stdout=out)
+    assert "1  leads created" in out.getvalue()
+    settings.CONTACT_HASH_KEY = "another-key-" * 6
+    with pytest.raises(SystemCheckError, match=OTHER_KEY):
+        call_command("import_leads", str(sheet), skip_checks=False)
+    with pytest.raises(CommandError, match=OTHER_KEY):
+        call_command("migrate", verbosity=0)
 
 
 @pytest.mark.xdist_group("start")
 def test_the_key_file_counts_in_production_and_is_made_for_an_empty_database_alone(
-    tmp_path: Path, database_url: str
+    tmp_path: Path, migrated_url: str
 ) -> None:
-    live = Operator(tmp_path / "live", database_url)
+    ask(migrated_url, "DELETE FROM governance_hashkeycheck")  # the only row that was written with a key
+    live = Operator(tmp_path / "live", migrated_url)
     live.environment |= {
         "ENV": "production",
         "SECRET_KEY": "only-for-a-test-" * 5,
@@ -131,54 +148,64 @@ def test_the_key_file_counts_in_production_and_is_made_for_an_empty_database_alo
     done = live.manage("migrate", "-v", "0")
     assert done.returncode == 0, done.stderr
     assert len((live.var / "contact_hash_key").read_text()) > 50
-    assert live.run("-c", "import valhalla.wsgi").returncode == 0
-    (live.var / "contact_hash_key").rename(live.var / "elsewhere")
-    for command in (("manage.py", "migrate"), ("-c", "import valhalla.wsgi")):
-        assert "restore" in live.run(*command).stderr
+    assert live.run(*WEB).returncode == 0
+    (live.var / "contact_hash_key").unlink()
+    assert "restore" in live.run(*WEB).stderr
     assert not (live.var / "contact_hash_key").exists()
 
 
 @pytest.mark.xdist_group("start")
-def test_an_operator_rotates_the_key_of_the_file_and_drops_the_first(
+def test_an_operator_rotates_the_key_of_the_file_and_other_machines_need_both(
     operator: Operator, tmp_path: Path
 ) -> None:
-    sheet = tmp_path / "leads.csv"
-    sheet.write_text(SHEET)
-    assert operator.manage("import_leads", str(sheet)).returncode == 0
     file = operator.var / "contact_hash_key"
     first = file.read_text().strip()
     turned = operator.manage("rotate_contact_key")
-    assert turned.stdout == "Key 2 is the current one; 1 contact points were moved to it.\n", turned.stderr
+    assert turned.stdout == "Key 2 is the current one; 0 contact points were moved to it.\n", turned.stderr
     second, kept = file.read_text().split()
     assert (second[:4], kept) == ("k02:", first)
-    assert operator.run("-c", "import valhalla.wsgi").returncode == 0
+    assert operator.run(*WEB).returncode == 0
 
     other = Operator(tmp_path / "two", operator.environment["DATABASE_URL"])
-    for environment in ({"CONTACT_HASH_KEY": first}, {"CONTACT_HASH_KEY": second}):
-        ended = other.manage("serve", **environment)
-        assert ended.returncode != 0
-        assert "is missing, and opt-outs were written with it: add it to CONTACT_HASH" in ended.stderr
+    ended = other.manage("serve", CONTACT_HASH_KEY=first)
+    assert ended.returncode != 0
+    assert "is missing, and opt-outs were written with it: add it to CONTACT_HASH" in ended.stderr
     both = {"CONTACT_HASH_KEY": second, "CONTACT_HASH_KEYS_KEPT": first}
-    assert other.run("-c", "import valhalla.wsgi", **both).returncode == 0
-
-    stop = (
-        "from django.utils import timezone; from governance.core.actors import Actor;"
-        "from governance.contact.services import suppress; from followups.models import ContactPoint;"
-        "suppress(list(ContactPoint.objects.values_list('digest', flat=True)),"
-        " by=Actor.system('tests'), at=timezone.now())"
-    )
-    assert other.manage("shell", "-c", stop, **both).returncode == 0
-    assert operator.manage("rotate_contact_key", "--drop", "1").stdout == "Key 1 was dropped.\n"
-    assert file.read_text().split() == [second]
-    assert operator.manage("rotate_contact_key").stdout.startswith("Key 3 is the current one")
-    refused = operator.manage("rotate_contact_key", "--drop", "2")
-    assert refused.returncode != 0
-    assert "were written with key 2 and are found with it alone: keep it" in refused.stderr
-    assert len(file.read_text().split()) == 2
+    assert other.run(*WEB, **both).returncode == 0
 
 
 @pytest.mark.django_db
-def test_under_another_key_nobody_is_judged_and_the_process_is_not_ready(settings: Any) -> None:
+def test_the_commands_rotate_the_keys_of_the_file_and_drop_what_nothing_needs(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings.CONTACT_HASH_KEY_IN_FILE, settings.CONTACT_HASH_KEY_FILE = True, tmp_path / "keys"
+    first = settings.CONTACT_HASH_KEY
+    (tmp_path / "keys").write_text(first)
+    begin("L-1", phone="416 555 0101")
+
+    def rotate(*options: str) -> str:
+        out = StringIO()
+        call_command("rotate_contact_key", *options, stdout=out)
+        return out.getvalue()
+
+    def keys() -> list[str]:
+        return (tmp_path / "keys").read_text().split()
+
+    assert rotate() == "Key 2 is the current one; 1 contact points were moved to it.\n"
+    second = keys()[0]
+    assert keys() == [second, first]
+    digests_of_points = ContactPoint.objects.values_list("digest", flat=True)
+    suppress(list(digests_of_points), by=Actor.system("tests"), at=timezone.now())
+    assert rotate("--drop", "1") == "Key 1 was dropped.\n"
+    assert keys() == [second]
+    assert rotate().startswith("Key 3 is the current one")
+    with pytest.raises(CommandError, match="were written with key 2 and are found with it alone: keep it"):
+        rotate("--drop", "2")
+    assert len(keys()) == 2
+
+
+@pytest.mark.django_db
+def test_under_another_key_nobody_is_judged_and_the_process_is_not_ready(settings: Settings) -> None:
     begin("L-1", phone="416 555 0133")
     assert Client().get("/readyz").status_code == 200
     settings.CONTACT_HASH_KEY = "another-key-" * 6

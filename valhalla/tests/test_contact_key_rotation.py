@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
 from followups import services
 from followups.models import ContactPoint, FollowUpTask, Ladder, LookupEvent
@@ -47,7 +48,7 @@ Rotate = Callable[[], None]
 
 
 @pytest.fixture(params=[False, True], ids=["points not moved", "points moved"])
-def rotate(settings: Any, request: pytest.FixtureRequest) -> Rotate:
+def rotate(settings: Settings, request: pytest.FixtureRequest) -> Rotate:
     """Add a second key as an operator would, before or after its contact points were moved to it."""
 
     def add() -> None:
@@ -61,7 +62,7 @@ def rotate(settings: Any, request: pytest.FixtureRequest) -> Rotate:
 
 
 @pytest.fixture
-def second_key(settings: Any) -> None:
+def second_key(settings: Settings) -> None:
     settings.CONTACT_HASH_KEYS_KEPT = (settings.CONTACT_HASH_KEY,)
     settings.CONTACT_HASH_KEY = NEW_KEY
     add_key(2, digests.key_fingerprint(), by=JOB, at=NOW)
@@ -106,7 +107,9 @@ def test_an_opt_out_of_before_holds_for_every_lead_of_the_number(rotate: Rotate)
     assert {digests.key_number(row.point_digest) for row in Suppression.objects.all()} == {1}
 
 
-def test_an_erased_persons_opt_out_holds_though_its_hash_alone_is_left(rotate: Rotate, by: Any) -> None:
+def test_an_erased_persons_opt_out_holds_though_its_hash_alone_is_left(
+    rotate: Rotate, by: Callable[..., Actor]
+) -> None:
     task = begin("L-1", phone=PHONE)
     erase_person("LEAD", task.lead_id, why="REQUESTED", by=by("MANAGER"), at=NOW)
     rotate()
@@ -122,7 +125,7 @@ def test_new_opt_outs_are_written_with_the_new_key(rotate: Rotate) -> None:
     assert refusal_of("L-2", phone=PHONE) == "suppressed"
 
 
-def test_a_stop_of_before_ends_by_a_row_of_now(rotate: Rotate, by: Any) -> None:
+def test_a_stop_of_before_ends_by_a_row_of_now(rotate: Rotate, by: Callable[..., Actor]) -> None:
     suppress([hashed()], by=JOB, at=NOW)
     old = hashed()
     rotate()
@@ -143,7 +146,7 @@ def test_the_manager_ends_it_on_the_screen_and_finds_all_rows(rotate: Rotate) ->
     assert page.context["cl"].result_count == 3  # the stop, and its end under either key
 
 
-def test_a_consent_of_now_ends_a_stop_of_before(rotate: Rotate, by: Any) -> None:
+def test_a_consent_of_now_ends_a_stop_of_before(rotate: Rotate, by: Callable[..., Actor]) -> None:
     suppress([hashed()], by=JOB, at=NOW - timedelta(days=1), channel="SMS")
     rotate()
     record_consent(hashed(), "SMS", "EXPRESS", by=by("MANAGER"), at=SOON, obtained_at=NOW, how="paper")
@@ -160,7 +163,7 @@ def test_a_stop_of_now_stops_ladders_of_before(rotate: Rotate) -> None:
     assert Ladder.objects.get().status == Ladder.Status.STOPPED
 
 
-def test_a_manager_takes_back_an_opt_out_of_before(rotate: Rotate, by: Any) -> None:
+def test_a_manager_takes_back_an_opt_out_of_before(rotate: Rotate, by: Callable[..., Actor]) -> None:
     task = begin("L-1", phone=PHONE)
     services.complete_task(task.pk, services.Completion(outcome="OPTED_OUT"), by=JOB, at=NOW)
     rotate()
@@ -187,7 +190,9 @@ def test_the_national_list_is_not_written_twice(rotate: Rotate, tmp_path: Path) 
 # --- decisions ----------------------------------------------------------------------------------------------
 
 
-def test_a_decision_over_both_keys_is_judged_again_to_the_same_answer(rotate: Rotate, by: Any) -> None:
+def test_a_decision_over_both_keys_is_judged_again_to_the_same_answer(
+    rotate: Rotate, by: Callable[..., Actor]
+) -> None:
     task = begin("L-1", phone=PHONE)
     suppress([hashed()], by=JOB, at=NOW - timedelta(days=1), channel="SMS")
     rotate()
@@ -208,7 +213,7 @@ def test_contacts_of_before_count(rotate: Rotate) -> None:
     assert asked.verdict.reason == "too_soon"
 
 
-def test_the_due_list_says_what_a_start_would_say(rotate: Rotate, by: Any) -> None:
+def test_the_due_list_says_what_a_start_would_say(rotate: Rotate, by: Callable[..., Actor]) -> None:
     begin("L-1", phone=PHONE)
     begin("L-2", phone=OTHER)
     Suppression.objects.create(point_digest=hashed(), source="NATIONAL_LIST", at=NOW)
@@ -264,7 +269,9 @@ def test_points_move_all_at_once_and_a_second_run_moves_none(second_key: None) -
 
 
 @pytest.mark.parametrize("row", ["suppression", "consent"])
-def test_a_key_that_an_opt_out_or_consent_needs_is_not_dropped(settings: Any, by: Any, row: str) -> None:
+def test_a_key_that_an_opt_out_or_consent_needs_is_not_dropped(
+    settings: Settings, by: Callable[..., Actor], row: str
+) -> None:
     if row == "suppression":
         suppress([hashed()], by=JOB, at=NOW)
     else:
@@ -285,7 +292,7 @@ def test_a_key_that_an_opt_out_or_consent_needs_is_not_dropped(settings: Any, by
 
 
 def test_a_key_that_nothing_needs_is_dropped_once_its_points_are_moved(
-    settings: Any, second_key: None
+    settings: Settings, second_key: None
 ) -> None:
     begin("L-1", phone=PHONE)
     ContactPoint.objects.update(digest=digests.every_digest(digests.PHONE, PHONE)[1])
@@ -314,7 +321,7 @@ def test_a_dropped_or_foreign_number_is_not_used_again(second_key: None) -> None
     assert refusal.value.code == "key_number_taken"
 
 
-def test_a_key_may_lie_ready_on_every_machine_before_the_rotation(settings: Any) -> None:
+def test_a_key_may_lie_ready_on_every_machine_before_the_rotation(settings: Settings) -> None:
     settings.CONTACT_HASH_KEYS_KEPT = (NEW_KEY,)
     assert hash_key_problem() == ""
     assert reason() == "within_window"
@@ -328,7 +335,9 @@ def test_a_key_may_lie_ready_on_every_machine_before_the_rotation(settings: Any)
         contact_key.rotate()
 
 
-def test_a_running_process_takes_up_the_file_that_another_one_rotated(settings: Any, tmp_path: Path) -> None:
+def test_a_running_process_takes_up_the_file_that_another_one_rotated(
+    settings: Settings, tmp_path: Path
+) -> None:
     settings.CONTACT_HASH_KEY_IN_FILE, settings.CONTACT_HASH_KEY_FILE = True, tmp_path / "keys"
     first = settings.CONTACT_HASH_KEY
     settings.CONTACT_HASH_KEY_FILE.write_text(first)
@@ -349,7 +358,7 @@ def test_a_running_process_takes_up_the_file_that_another_one_rotated(settings: 
 
 @pytest.mark.parametrize("cut", ["before the database", "before the file", "before the points"])
 def test_a_rotation_that_was_cut_short_is_finished_with_the_same_key(
-    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str
 ) -> None:
     settings.CONTACT_HASH_KEY_IN_FILE, settings.CONTACT_HASH_KEY_FILE = True, tmp_path / "keys"
     first = settings.CONTACT_HASH_KEY

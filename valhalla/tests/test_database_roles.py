@@ -32,10 +32,10 @@ from governance.retention.models import Removal
 from governance.retention.services import remove_expired
 from governance.tests.factories import NOW, KpiEventFactory
 from valhalla import database_roles
+from valhalla.tests.serving import Server, wait_for
 from valhalla.tests.specimens import specimen
 from valhalla.tests.test_admin_pages import MODELS, may_be_refused, pages_of, short
 from valhalla.tests.test_erasing import desk, erase_both, manager, planted, tables_naming_them  # noqa: F401  # fixtures
-from valhalla.tests.test_tooling_start import Server, wait_for
 
 pytestmark = pytest.mark.both
 
@@ -341,7 +341,7 @@ def as_application(db: None) -> Iterator[Callable[[], None]]:
 def test_every_door_writes_as_the_application_and_a_person_is_erased(
     as_application: Callable[[], None], request: pytest.FixtureRequest
 ) -> None:
-    """Ladders, calls, opt-outs, offers, buyers, consents, imports and messages; then nothing knows her."""
+    """Ladders, calls, opt-outs, offers, buyers, consents, imports, messages; then nothing knows them."""
     as_application()
     with time_machine.travel(NOW, tick=False):
         request.getfixturevalue("planted")
@@ -386,7 +386,11 @@ def test_what_is_past_its_period_goes_every_night_as_the_application(
 
 # --- served -------------------------------------------------------------------------------------------------
 
-ENGAGE = """
+WORK = """
+from django.core.management import call_command
+call_command("backup")
+call_command("erase_person", "--lead", "L-1", "--why", "requested", "--yes")
+
 from django.utils import timezone
 from governance.core.actors import Actor
 from governance.golive.services import set_kill_switch
@@ -430,15 +434,13 @@ def test_an_empty_database_is_prepared_by_the_owner_and_served_by_the_applicatio
         task = made["tasks"][0]["id"]
         assert ask(server, token, f"followups/task/{task}/complete", outcome="OPTED_OUT")["ok"]
         assert run(works, "SELECT count(*) FROM governance_suppression") != [(0,)]
-        assert "rows read back" in manage(works, "backup", **var)
-        manage(works, "erase_person", "--lead", "L-1", "--why", "requested", "--yes", **var)
-        assert run(works, "SELECT count(*) FROM governance_erasure") == [(1,)]
         # a verb that keeps the kill switch waiting is ended: its session is of the same role
         with psycopg.connect(works) as holder:
             holder.execute("SELECT pg_advisory_xact_lock_shared(%s)", [lock.LOCK])
-            manage(works, "shell", "-v0", "-c", ENGAGE, **var)
+            assert "rows read back" in manage(works, "shell", "-v0", "-c", WORK, **var)
             with pytest.raises(psycopg.OperationalError, match="terminat"):
                 holder.execute("SELECT 1")
+        assert run(works, "SELECT count(*) FROM governance_erasure") == [(1,)]
         assert run(works, "SELECT kill_switch_engaged FROM governance_golivestate") == [(True,)]
         assert "ended by itself" not in server.printed
         assert server.press_ctrl_c() == 0, server.printed

@@ -20,7 +20,7 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.test import Client, override_settings
 from django.utils import timezone
-from pytest_django import DjangoDbBlocker
+from pytest_django import DjangoDbBlocker, Settings
 from rest_framework.test import APIClient
 
 from buyers.models import BuyerFeedbackEvent, BuyerLiquidityNode
@@ -354,7 +354,7 @@ class Manager:
                 assert answer.status_code == 302, (user.username, told)
 
 
-def test_go_live_is_reached_by_following_the_runbooks_links(filled: Filled, settings: Any) -> None:
+def test_go_live_is_reached_by_following_the_runbooks_links(filled: Filled, settings: Settings) -> None:
     make_missing(filled.now)
     settings.GO_LIVE_ENFORCE = False
     people = json.loads(filled.people.read_text())["people"]

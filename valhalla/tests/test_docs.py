@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def agrees(promised: str, printed: str) -> bool:
 
 
 class Reader:
-    """Somebody with the page before her: a shell in the project's folder, a server in another."""
+    """A reader of the page: a shell in the project's folder, a server in another."""
 
     def __init__(self, var: Path, changes: Mapping[str, str]) -> None:
         self.port = free_port()
@@ -150,7 +151,9 @@ class Reader:
 
 
 @pytest.fixture
-def reader(tmp_path: Path) -> Iterator[Reader]:
+def reader(tmp_path: Path, installed: Path) -> Iterator[Reader]:
+    """A reader whose database is migrated already: a start from empty is test_tooling_start.py's."""
+    shutil.copytree(installed, tmp_path, dirs_exist_ok=True)
     found = Reader(tmp_path, {"DATABASE_URL": f"sqlite:///{tmp_path / 'own.sqlite3'}"})
     yield found
     found.end()
@@ -180,17 +183,19 @@ def test_the_first_day_goes_as_the_pages_say(reader: Reader) -> None:
 
 
 @pytest.mark.postgres  # as the pages have it
-def test_a_deployment_goes_as_the_pages_say(tmp_path: Path, database_url: str) -> None:
+def test_a_deployment_goes_as_the_pages_say(tmp_path: Path, migrated_url: str) -> None:
     var = tmp_path / "var"
     var.mkdir()
     settings = {
         "ENV": "production",
         "ALLOWED_HOSTS": "127.0.0.1",
-        "DATABASE_URL": database_url,
+        "DATABASE_URL": migrated_url,
         "SECRET_KEY": "only-for-a-test-" * 5,
-        "CONTACT_HASH_KEY": "only-for-a-test-too-" * 4,
+        "CONTACT_HASH_KEY": os.environ["CONTACT_HASH_KEY"],  # the one that this database was migrated with
         "DJANGO_SUPERUSER_PASSWORD": "correct horse battery staple",
     }
+    (var / "second_factor_key").write_text(os.environ["SECOND_FACTOR_KEY"])  # likewise
+    (var / "second_factor_key").chmod(0o600)
     reader = Reader(var, settings)
     try:
         read(reader, "deployment.md", "rollback.md")
@@ -199,7 +204,9 @@ def test_a_deployment_goes_as_the_pages_say(tmp_path: Path, database_url: str) -
 
 
 @pytest.mark.once
-def test_the_nightly_backup_can_read_its_settings_as_the_user_it_names(tmp_path: Path) -> None:
+def test_the_nightly_backup_can_read_its_settings_as_the_user_it_names(
+    tmp_path: Path, migrated_url: str
+) -> None:
     page = (DOCS / "deployment.md").read_text()
     made = re.search(r"install -m ([0-7]+) -o (\w+) -g (\w+) \S+ (\S+)", page)
     line = re.search(r"^15 7 \* \* \* (\w+) cd (\S+) (.*)$", page, re.MULTILINE)
@@ -210,14 +217,10 @@ def test_the_nightly_backup_can_read_its_settings_as_the_user_it_names(tmp_path:
     assert f". {file} " in line[3]
 
     own = tmp_path / "valhalla.env"
-    url = f"sqlite:///{tmp_path / 'own.sqlite3'}"
-    own.write_text(f"DATABASE_URL={url}\nVALHALLA_VAR={tmp_path}\n")
+    key = os.environ["CONTACT_HASH_KEY"]
+    own.write_text(f"DATABASE_URL={migrated_url}\nVALHALLA_VAR={tmp_path}\nCONTACT_HASH_KEY={key}\n")
     own.chmod(0o640)
     bare = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}  # as cron has it
-    migrate = [sys.executable, "manage.py", "migrate", "-v0"]
-    subprocess.run(
-        migrate, cwd=ROOT, check=True, env={**bare, "DATABASE_URL": url, "VALHALLA_VAR": str(tmp_path)}
-    )
     command = line[3].replace(file, str(own)).replace(".venv/bin/python", sys.executable)
     done = subprocess.run(["sh", "-c", f"cd {ROOT} {command}"], env=bare, capture_output=True, text=True)
     assert "rows read back" in done.stdout, done.stderr

@@ -1,4 +1,4 @@
-"""An erased person is nowhere: every door writes about her, and no column of any table knows her after it."""
+"""An erased person is nowhere: every entry point writes about them; afterwards no column knows them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def plain(text: str) -> str:
 
 
 def tables_naming_them() -> dict[str, set[str]]:
-    """Search every column of every table; return the columns that know her, by table."""
+    """Search every column of every table; return the columns that know the person, by table."""
     found: dict[str, set[str]] = {}
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
@@ -111,7 +111,7 @@ Plant = Callable[[], Lead]
 @pytest.fixture
 def planted(api: Callable[..., APIClient], by: Callable[..., Actor], desk: Client, manager: Actor,
             settings: Settings, tmp_path: Path) -> Lead:  # fmt: skip
-    """Let every door write about her: API, admin, jobs, imports, mail, offers, buyers."""
+    """Let every entry point write about the person: API, admin, jobs, imports, mail, offers, buyers."""
     settings.VAR = tmp_path
     client = api(Role.MANAGER, "mona")
 
@@ -226,6 +226,7 @@ def test_she_is_whatever_she_is_erased_for(planted: Lead, manager: Actor, why: s
     assert tables_naming_them() == {}
 
 
+@pytest.mark.once
 def test_a_table_that_is_forgotten_is_found(
     planted: Lead, manager: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,7 +259,7 @@ def test_a_table_that_is_forgotten_is_found(
 def test_words_beside_suppressions_and_consents_are_found_too(
     planted: Lead, manager: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Erasing without her points blanks no words about them."""
+    """Erasing without the person's points blanks no words about them."""
     save = Erasure.save
 
     def without_points(row: Erasure) -> None:
@@ -635,6 +636,7 @@ def page_of(pk: object, pack: str = "followups/lead") -> str:
     return f"/admin/{pack}/{pk}/erase/"
 
 
+@pytest.mark.once
 def test_a_manager_erases_on_the_leads_screen(planted: Lead, desk: Client) -> None:
     assert b"Erase this person" in desk.get(f"/admin/followups/lead/{planted.pk}/change/").content
     shown = desk.get(page_of(planted.pk))
@@ -659,6 +661,7 @@ def test_a_manager_erases_on_the_leads_screen(planted: Lead, desk: Client) -> No
     assert b'name="notes"' not in opened.content
 
 
+@pytest.mark.once
 def test_others_neither_see_nor_reach_it(planted: Lead, person: Callable[..., User]) -> None:
     for role in (Role.AUDITOR, Role.VA, Role.CLOSER):
         client = Client()

@@ -1,4 +1,4 @@
-"""An erasure amid people who work on the same person: whoever comes first, nothing of her remains."""
+"""An erasure amid people who work on the same person: whoever comes first, nothing of them remains."""
 
 from __future__ import annotations
 

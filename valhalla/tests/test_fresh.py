@@ -34,7 +34,7 @@ from governance.models import AccountChange, ApiToken, GoLiveState, KpiEvent, Ri
 from governance.retention.screen import ErasesPeople
 from governance.tests.test_admin_browser import enter, look
 from valhalla.fresh import ACTIONS, SALT, action_of
-from valhalla.testing import PASSWORD
+from valhalla.testing import PASSWORD, ClientResponse
 from valhalla.tests.specimens import specimen
 from valhalla.tests.test_admin_pages import fields_in
 from valhalla.tests.test_second_factor import code_of, enrolled, log_in, waiting_seed
@@ -60,7 +60,7 @@ def stale(client: Client, seconds: int = 1800) -> Client:
     return client
 
 
-def asked(answer: Any) -> str | None:
+def asked(answer: ClientResponse) -> str | None:
     """Return the form that waits in the page that asks, or None where nobody is asked."""
     if answer.streaming or not answer.headers.get("Content-Type", "").startswith("text/html"):
         return None
@@ -68,7 +68,7 @@ def asked(answer: Any) -> str | None:
     return html.unescape(found[1]) if found else None
 
 
-def confirm(client: Client, path: str, kept: str, proof: str = PASSWORD) -> Any:
+def confirm(client: Client, path: str, kept: str, proof: str = PASSWORD) -> ClientResponse:
     return client.post(path, {"confirm_kept": kept, "confirm_proof": proof})
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,12 +22,14 @@ from django.db import connection, connections
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
+from conftest import manage
 from governance.models import Heartbeat, JobSlot, SchedulerLease
 from governance.outbox.jobs import TAKE_OVER_AFTER, is_running, run_once, slot_of
 from governance.outbox.lease import hold, release
 from valhalla.celery import app
 from valhalla.scheduler import LEASE, LeasedScheduler
 from valhalla.schedules import make_missing
+from valhalla.tests.processes import ask
 
 pytestmark = pytest.mark.both
 
@@ -82,7 +85,7 @@ def test_of_two_schedulers_at_once_one_fires() -> None:
 
     for minute in range(10):
         at = AT + timedelta(minutes=minute)
-        results = together(2, lambda at=at: run_once("test.count", "minute", work, at))  # type: ignore[misc]  # of this round
+        results = together(2, partial(run_once, "test.count", "minute", work, at))
         assert sorted(map(str, results)) == ["7", "None"]
 
     assert len(fired) == 10
@@ -320,28 +323,8 @@ def test_a_scheduler_writes_no_row_of_its_own(fires_here: None) -> None:
 # --- the processes themselves -------------------------------------------------------------------------------
 
 
-def manage(environment: dict[str, str], *arguments: str) -> str:
-    """Run manage.py and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=settings.BASE_DIR,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def last_beat(environment: dict[str, str]) -> str:
-    return manage(
-        environment,
-        "shell",
-        "--no-imports",
-        "--command",
-        "from governance.models import Heartbeat; print(*Heartbeat.objects.values_list('at', flat=True))",
-    ).strip()
+def last_beat(url: str) -> str:
+    return " ".join(str(at) for (at,) in ask(url, "SELECT at FROM governance_heartbeat"))
 
 
 @contextlib.contextmanager
@@ -367,13 +350,13 @@ def running(environment: dict[str, str], log: Path, *arguments: str) -> Iterator
         program.wait()
 
 
-def wait_for_beat(environment: dict[str, str], program: subprocess.Popen[bytes], log: Path) -> str:
+def wait_for_beat(url: str, program: subprocess.Popen[bytes], log: Path) -> str:
     until = time.monotonic() + 60
     while time.monotonic() < until:
-        if found := last_beat(environment):
+        if found := last_beat(url):
             return found
         assert program.poll() is None, log.read_text()
-        time.sleep(0.2)
+        time.sleep(0.1)
     raise AssertionError(f"no heartbeat within a minute:\n{log.read_text()}")
 
 
@@ -383,18 +366,25 @@ def environment(migrated_url: str, tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "DATABASE_URL": migrated_url, "VALHALLA_VAR": str(tmp_path / "var")}
 
 
-def test_without_a_broker_one_beat_process_runs_the_jobs(environment: dict[str, str], tmp_path: Path) -> None:
+def test_without_a_broker_one_beat_process_runs_the_jobs(
+    environment: dict[str, str], migrated_url: str, tmp_path: Path
+) -> None:
     environment["VALHALLA_EMBEDDED_JOBS"] = "1"
     log = tmp_path / "beat.log"
 
     with running(environment, log, "beat", "--loglevel", "WARNING") as beat:
-        found = wait_for_beat(environment, beat, log)
+        found = wait_for_beat(migrated_url, beat, log)
 
-    assert datetime.fromisoformat(found) > timezone.now() - timedelta(minutes=2)
+    assert _in_utc(found) > timezone.now() - timedelta(minutes=2)
     assert beat.returncode == 0
     assert "Traceback" not in log.read_text()
-    gone = "from governance.models import SchedulerLease as L; print(L.objects.count())"
-    assert manage(environment, "shell", "--no-imports", "--command", gone).strip() == "0"
+    assert ask(migrated_url, "SELECT * FROM governance_schedulerlease") == []
+
+
+def _in_utc(at: str) -> datetime:
+    """Read an instant as either database gives it; SQLite leaves out that it is UTC."""
+    read = datetime.fromisoformat(at)
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
 RUN_BY_HAND = """
@@ -409,15 +399,14 @@ row = PeriodicTask.objects.get(task="buyers.refresh_activity")
 print(client.post(f"/admin/schedules/{row.pk}/", {"act": "run"}).status_code)
 """
 RAN_BY_HAND = """
-from governance.models import JobSlot
-for run in JobSlot.objects.filter(job="buyers.refresh_activity").exclude(finished_at=None):
-    print(run.by_hand, "done" if run.result else "")
+SELECT by_hand, result FROM governance_jobslot
+WHERE job = 'buyers.refresh_activity' AND finished_at IS NOT NULL
 """
 
 
 @pytest.mark.broker
 def test_with_a_broker_a_worker_runs_them(
-    environment: dict[str, str], broker_url: str, tmp_path: Path
+    environment: dict[str, str], migrated_url: str, broker_url: str, tmp_path: Path
 ) -> None:
     environment["CELERY_BROKER_URL"] = broker_url
     beat_log, worker_log = tmp_path / "beat.log", tmp_path / "worker.log"
@@ -426,12 +415,18 @@ def test_with_a_broker_a_worker_runs_them(
         running(environment, worker_log, "worker", "--loglevel", "WARNING", "--concurrency", "1") as worker,
         running(environment, beat_log, "beat", "--loglevel", "WARNING") as beat,
     ):
-        wait_for_beat(environment, worker, worker_log)
-        assert manage(environment, "shell", "--no-imports", "--command", RUN_BY_HAND).strip() == "302"
+        wait_for_beat(migrated_url, worker, worker_log)
+        asked = manage(
+            migrated_url, "shell", "--no-imports", "--command", RUN_BY_HAND, CELERY_BROKER_URL=broker_url
+        )
+        assert asked.strip() == "302"
         until = time.monotonic() + 30
-        while (told := manage(environment, "shell", "--no-imports", "--command", RAN_BY_HAND).split()) == []:
+        while not (ran := ask(migrated_url, RAN_BY_HAND)):
             assert time.monotonic() < until, worker_log.read_text()
-        assert told == ["mona", "done"]
+            time.sleep(0.1)
+        ((by_hand, result),) = ran
+        assert by_hand == "mona"
+        assert result
 
     assert (beat.returncode, worker.returncode) == (0, 0)
     assert "Traceback" not in beat_log.read_text() + worker_log.read_text()
@@ -439,20 +434,20 @@ def test_with_a_broker_a_worker_runs_them(
 
 @pytest.mark.broker
 def test_with_a_broker_beat_alone_does_nothing_itself(
-    environment: dict[str, str], broker_url: str, tmp_path: Path
+    environment: dict[str, str], migrated_url: str, broker_url: str, tmp_path: Path
 ) -> None:
     """Else the worker of the test before would prove nothing."""
     environment["CELERY_BROKER_URL"] = broker_url.removesuffix("/0") + "/1"
     log = tmp_path / "beat.log"
-    row = "PeriodicTask.objects.get(name='governance.heartbeat')"
-    ran = f"from django_celery_beat.models import PeriodicTask; print({row}.total_run_count)"
+    count = "SELECT total_run_count FROM django_celery_beat_periodictask WHERE name = 'governance.heartbeat'"
 
     with running(environment, log, "beat", "--loglevel", "WARNING"):
         until = time.monotonic() + 60
-        while manage(environment, "shell", "--no-imports", "--command", ran).strip() == "0":
+        while ask(migrated_url, count) == [(0,)]:
             assert time.monotonic() < until, log.read_text()
+            time.sleep(0.1)
 
-    assert last_beat(environment) == ""
+    assert last_beat(migrated_url) == ""
 
 
 @pytest.mark.django_db

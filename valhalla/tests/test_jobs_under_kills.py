@@ -126,6 +126,12 @@ def check_that_none_is_lost(
     )
 
 
+def test_of_forty_messages_none_is_lost_or_doubled_by_a_kill(house: House, chance: random.Random) -> None:
+    check_that_none_is_lost(house, 40, 1, 3, chance)
+
+
+@pytest.mark.long
+@pytest.mark.slice
 def test_of_a_hundred_and_fifty_messages_none_is_lost_or_doubled_by_kills(
     house: House, chance: random.Random
 ) -> None:

@@ -6,7 +6,6 @@ import html
 import re
 from collections.abc import Iterator
 from datetime import timedelta
-from itertools import permutations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -108,7 +107,8 @@ def written_in(text: str, key: str) -> set[str]:
 @pytest.mark.parametrize(
     ("spellings", "key", "name"),
     [
-        *((order, "MONTREAL", "MONTRÉAL") for order in permutations(CITY) if order[0] != CITY[2]),
+        (CITY, "MONTREAL", "MONTRÉAL"),
+        (CITY[1:] + CITY[:1], "MONTREAL", "MONTRÉAL"),
         (AREA, "COTE-NORD OUEST", "CÔTE-NORD OUEST"),
         (AREA[1:] + AREA[:1], "COTE-NORD OUEST", "COTE-NORD OUEST"),
     ],

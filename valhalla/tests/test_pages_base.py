@@ -1,4 +1,4 @@
-"""The frame of all pages: logging in and out, two languages, and the pages that say no."""
+"""The frame of all pages: signing in and out, two languages, and the pages that say no."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_a_database_that_is_away_is_no_mistake_of_ours(no_database: tuple[APICli
     assert answer.json()["code"] == "unavailable"
     page = browser.get(reverse("followups:due"))
     assert page.status_code == 503
-    assert "What you did last was not saved" in page.content.decode()
+    assert "Your last action was not saved" in page.content.decode()
 
 
 @pytest.mark.once

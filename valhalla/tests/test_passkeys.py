@@ -34,7 +34,7 @@ from governance.accounts.webauthn import LASTS
 from governance.core.actors import Role
 from governance.core.errors import Refused
 from governance.models import AccountChange, ApiToken, BackupCode, SignIn, User
-from valhalla.testing import PASSWORD, ConfirmingClient, at_once, make_by
+from valhalla.testing import PASSWORD, ClientResponse, ConfirmingClient, at_once, make_by
 from valhalla.tests.authenticator import Authenticator, decoded, encoded
 from valhalla.tests.test_second_factor import code_of, enrolled, is_in, waiting_seed
 from valhalla.tests.test_security_log import folder, lines
@@ -69,13 +69,13 @@ def let_add(client: Client) -> None:
     session.save()
 
 
-def add(client: Client, device: Authenticator, name: str = "Laptop") -> Any:
+def add(client: Client, device: Authenticator, name: str = "Laptop") -> ClientResponse:
     let_add(client)
     begun = client.post(NEW, {"begin": "1"}).json()
     return client.post(NEW, {"passkey": device.make(begun), "name": name})
 
 
-def codes_in(answer: Any) -> list[str]:
+def codes_in(answer: ClientResponse) -> list[str]:
     return re.findall(r"<li><code>(\w{8})</code></li>", answer.content.decode())
 
 
@@ -84,7 +84,7 @@ def begin(client: Client) -> dict[str, Any]:
     return options
 
 
-def use(client: Client, device: Authenticator, **more: str) -> Any:
+def use(client: Client, device: Authenticator, **more: str) -> ClientResponse:
     return client.post(CODE, {"passkey": device.sign(begin(client)), **more})
 
 
@@ -198,58 +198,58 @@ def test_a_backup_code_stands_in_for_the_passkey_once(amara: Any) -> None:
 
 # --- what is refused ----------------------------------------------------------------------------------------
 
-Answer = Callable[[Authenticator, dict[str, Any]], str]
+Answer = Callable[[Authenticator, dict[str, object]], str]
 
 
 def _text(text: str) -> Answer:
     return lambda device, options: text
 
 
-def _foreign_origin(device: Authenticator, options: dict[str, Any]) -> str:
+def _foreign_origin(device: Authenticator, options: dict[str, object]) -> str:
     device.origin = "https://localhost.evil.example"
     return device.sign(options)
 
 
-def _other_port(device: Authenticator, options: dict[str, Any]) -> str:
+def _other_port(device: Authenticator, options: dict[str, object]) -> str:
     device.origin = "http://localhost:8001"
     return device.sign(options)
 
 
-def _other_party(device: Authenticator, options: dict[str, Any]) -> str:
+def _other_party(device: Authenticator, options: dict[str, object]) -> str:
     device.party = "evil.example"
     return device.sign(options)
 
 
-def _unverified(device: Authenticator, options: dict[str, Any]) -> str:
+def _unverified(device: Authenticator, options: dict[str, object]) -> str:
     device.flags = 0x01
     return device.sign(options)
 
 
-def _other_challenge(device: Authenticator, options: dict[str, Any]) -> str:
+def _other_challenge(device: Authenticator, options: dict[str, object]) -> str:
     return device.sign({**options, "challenge": encoded(b"c" * 64)})
 
 
-def _unknown(device: Authenticator, options: dict[str, Any]) -> str:
+def _unknown(device: Authenticator, options: dict[str, object]) -> str:
     return Authenticator().sign(options)
 
 
-def _other_key(device: Authenticator, options: dict[str, Any]) -> str:
+def _other_key(device: Authenticator, options: dict[str, object]) -> str:
     forged = Authenticator()
     forged.id, forged.count = device.id, device.count
     return forged.sign(options)
 
 
-def _counted_back(device: Authenticator, options: dict[str, Any]) -> str:
+def _counted_back(device: Authenticator, options: dict[str, object]) -> str:
     device.count -= 1
     return device.sign(options)
 
 
-def _highest_count(device: Authenticator, options: dict[str, Any]) -> str:
+def _highest_count(device: Authenticator, options: dict[str, object]) -> str:
     device.count = 2**32 - 2
     return device.sign(options)
 
 
-def _made(device: Authenticator, options: dict[str, Any]) -> str:
+def _made(device: Authenticator, options: dict[str, object]) -> str:
     party = {"rp": {"id": "localhost"}, "authenticatorSelection": {"userVerification": "required"}}
     return device.make({**options, **party})
 
@@ -327,7 +327,7 @@ def test_cbor_that_no_authenticator_writes_is_not_decoded(
 
 
 def test_what_is_read_as_plain_cbor_is_as_long_once_it_is_written_again() -> None:
-    plain: tuple[Any, ...] = (
+    plain: tuple[object, ...] = (
         {1: 2, 3: -7, -1: 1, -2: b"x" * 32, -3: b"y" * 300},
         {"fmt": "packed", "attStmt": {"alg": -257, "x5c": [b"c" * 70_000]}},
         [0, 23, 24, 255, 256, 65535, 65536, 2**32 - 1, -(2**32), True, False, None, "é" * 24, {}, []],
@@ -514,7 +514,7 @@ def test_a_passkey_that_cannot_be_kept_or_trusted_is_not_added(
 
 def test_odd_extension_results_add_it_all_the_same(person: People) -> None:
     client, device = log_in(person(Role.VA, "amara")), Authenticator()
-    odd: Any
+    odd: object
     for odd in (7, [], {"credProps": 3}, {"credProps": {"rk": []}}):
         let_add(client)
         begun = client.post(NEW, {"begin": "1"}).json()
@@ -591,7 +591,7 @@ def test_passkeys_are_offered_where_browsers_let_them(settings: Settings, amara:
 # --- confirming who one is ----------------------------------------------------------------------------------
 
 
-def waiting(answer: Any) -> str:
+def waiting(answer: ClientResponse) -> str:
     found = re.search(r'name="confirm_kept" value="([^"]*)"', answer.content.decode())
     assert found, "nobody was asked"
     return found[1]
@@ -692,7 +692,7 @@ def test_the_last_one_stays_where_the_role_needs_one(person: People) -> None:
     assert is_in(client, "/admin/"), "the passkey that opened the session went, the person goes on"
 
 
-def test_only_ones_own_passkeys_are_changed(amara: Any, person: People) -> None:
+def test_only_ones_own_passkeys_are_changed(amara: object, person: People) -> None:
     client = log_in(person(Role.MANAGER, "mona"))
     number = WebAuthnCredential.objects.get().pk
     add(client, Authenticator(), "Hers")

@@ -19,14 +19,14 @@ from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from governance.accounts.passwords import create_link, set_own_password, use_link
 from governance.accounts.rules import by_user
 from governance.core.actors import Role
 from governance.core.errors import Forbidden, Refused
 from governance.models import AccountChange, OutboxMessage, SignIn, User
-from valhalla.testing import PASSWORD, ConfirmingClient
+from valhalla.testing import PASSWORD, ClientResponse, ConfirmingClient
 from valhalla.tests.test_jobs import together
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +41,9 @@ def log_in(user: User, password: str = PASSWORD) -> Client:
     return client
 
 
-def change(client: Client, old: str = PASSWORD, new: str = NEW, again: str = "", **more: Any) -> Any:
+def change(
+    client: Client, old: str = PASSWORD, new: str = NEW, again: str = "", **more: Any
+) -> ClientResponse:
     return client.post(PAGE, {"old": old, "new": new, "again": again or new, **more})
 
 
@@ -51,7 +53,7 @@ def link_of(manager: Client, user: User) -> str:
     return str(sent.context["address"]).partition("link=")[2]
 
 
-def use(link: str, new: str = NEW, again: str = "") -> Any:
+def use(link: str, new: str = NEW, again: str = "") -> ClientResponse:
     return Client().post(USE, {"link": link, "new": new, "again": again or new})
 
 
@@ -140,7 +142,7 @@ def test_whoever_got_a_password_from_somebody_else_chooses_one_first(person: Peo
     assert log_in(vera, NEW).get("/followups/").status_code == 200, "from now on they are not asked"
 
 
-def test_the_code_comes_before_the_password(person: People, settings: Any) -> None:
+def test_the_code_comes_before_the_password(person: People, settings: Settings) -> None:
     settings.SECOND_FACTOR_FORCED = True
     mona = person(Role.MANAGER, "mona")
     set_by_operator(mona)
@@ -376,7 +378,7 @@ def test_an_uncommon_one_is_taken() -> None:
 
 
 def test_a_setting_asks_vas_for_a_second_factor_from_their_next_sign_in_on(
-    person: People, settings: Any
+    person: People, settings: Settings
 ) -> None:
     vera, carl = person(Role.VA, "vera"), person(Role.CLOSER, "carl")
     at_work = log_in(vera)

@@ -35,7 +35,7 @@ def test_a_rates_interval_is_the_beta_posteriors() -> None:
 def test_without_figures_every_picture_says_why(client: Client, person: Callable[..., User]) -> None:
     client.force_login(person(Role.AUDITOR))
     page = client.get("/admin/figures/").content.decode()
-    assert page.count("No day is counted yet") == 2
+    assert page.count("No days yet") == 2
     assert page.count("No buyer has answered yet.") == 2
     assert "No offer was computed in 30 days" in page
 

@@ -106,30 +106,30 @@ def messages(id: str) -> str:
 # --- what makes each check red, and what it then says -------------------------------------------------------
 
 
-def set_setting(name: str, value: Any) -> Callable[[Settings], None]:
+def set_setting(name: str, value: object) -> Callable[[Settings], None]:
     return lambda settings: setattr(settings, name, value)
 
 
-def open_var(settings: Any) -> None:
+def open_var(settings: Settings) -> None:
     settings.VAR = Path(tempfile.mkdtemp())
     settings.VAR.chmod(0o755)
 
 
-def a_process_that_died(settings: Any) -> None:
+def a_process_that_died(settings: Settings) -> None:
     settings.VAR = Path(tempfile.mkdtemp())
     state = {"pid": os.getpid(), "processes": {"job process": {"down": True, "ended": "signal 9"}}}
     (settings.VAR / "processes-all.json").write_text(json.dumps(state))
 
 
-def remove_triggers(settings: Any) -> None:
+def remove_triggers(settings: Settings) -> None:
     append_only.remove(connection, KpiEvent._meta.db_table)
 
 
-def change_the_hash_key(settings: Any) -> None:
+def change_the_hash_key(settings: Settings) -> None:
     HashKeyCheck.objects.update(fingerprint="another")
 
 
-def a_call_without_a_list(settings: Any) -> None:
+def a_call_without_a_list(settings: Settings) -> None:
     lead = LeadFactory.create(province="BC", city="Vancouver")
     point = PointFactory.create(lead=lead, value="+16045550101")
     FollowUpTask.objects.create(
@@ -138,17 +138,17 @@ def a_call_without_a_list(settings: Any) -> None:
     )  # fmt: skip
 
 
-def engage(settings: Any) -> None:
+def engage(settings: Settings) -> None:
     set_kill_switch(True, by=BY, at=NOW, reason="a fire")
 
 
-def no_windows(settings: Any) -> None:
+def no_windows(settings: Settings) -> None:
     policy = MarketPolicy.objects.get(province="PE")
     policy.rules["contact_windows_local"] = []
     MarketPolicy.objects.filter(pk=policy.pk).update(rules=policy.rules)
 
 
-def old_zone_data(settings: Any) -> None:
+def old_zone_data(settings: Settings) -> None:
     """Let Vancouver go on changing its clocks, as the zone files of most machines still do."""
     folder = Path(settings.VAR) / "zones" / "America"
     folder.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,7 @@ def old_zone_data(settings: Any) -> None:
     zoneinfo.ZoneInfo.clear_cache()
 
 
-def pending_migration(settings: Any) -> None:
+def pending_migration(settings: Settings) -> None:
     MigrationRecorder.Migration.objects.filter(app="governance", name="0004_seed_go_live_off").delete()
 
 
@@ -232,7 +232,7 @@ RED: list[tuple[str, Callable[[Settings], object], str]] = [
     ("market_policies_present", no_windows, "PE"),
     ("consent_stated", lambda s: ConsentStatement.objects.filter(channel="EMAIL").delete(), "EMAIL"),
     ("area_codes_covered", a_call_without_a_list, "604"),
-    ("migrations_applied", pending_migration, "1 migration waits"),
+    ("migrations_applied", pending_migration, "1 migration is pending"),
     ("migrations_applied", migration_of_a_newer_release, "start that release"),
     ("zone_data_current", old_zone_data, "tzdata"),
     ("jobs_alive", late_jobs, "2026-11-24 14:55"),
@@ -376,7 +376,7 @@ def test_lists_that_end_within_a_week_are_warned_about_by_area_code(production: 
     listed("604", date(2026, 10, 23))
     told = found("do_not_call_list_fresh")
     assert [one.detail["area_codes"] for one in told] == [["604"], ["902", "514"]]
-    assert "calls are held" in told[0].message
+    assert "calls are blocked" in told[0].message
     state_exempt_calls("604", True, by=BY, at=NOW, reason="Only people who asked us.")
     assert [one.detail["area_codes"] for one in found("do_not_call_list_fresh")] == [["902", "514"]]
 
@@ -467,7 +467,7 @@ def test_in_proper_order_go_live_is_enabled_and_before_that_it_answers_412(
     assert state().go_live_enabled
 
 
-def test_the_page_of_the_switches_enables_it_too(production: Settings, client: Any) -> None:
+def test_the_page_of_the_switches_enables_it_too(production: Settings, client: Client) -> None:
     client.force_login(User.objects.get(username="mona"))
     page = "/admin/governance/golivestate/1/change/"
     given = {"turn": "enable", "change_reason": "first day"}
@@ -479,7 +479,7 @@ def test_the_page_of_the_switches_enables_it_too(production: Settings, client: A
 
 
 def test_asking_costs_the_same_number_of_queries_whatever_there_is(
-    production: Settings, api: Api, client: Any
+    production: Settings, api: Api, client: Client
 ) -> None:
     for number in range(30):
         BackupFactory.create(at=NOW - timedelta(days=number))
@@ -506,12 +506,13 @@ import json
 from django.utils import timezone
 from governance.runbook.services import status
 runbook = status(timezone.now())
-print(json.dumps({
+print("\x1e", json.dumps({
     "blockers": [one.id for one in runbook.blockers],
     "warnings": [one.id for one in runbook.warnings],
     "ok": runbook.ok_to_enable_go_live,
-}))
+}), "\x1e")
 """
+ROLES = "from django.core.management import call_command; call_command('sync_roles', verbosity=0)"
 SET_UP = """
 from django.utils import timezone
 from governance.core.actors import Actor
@@ -523,6 +524,9 @@ User.objects.create_user("mona", "mona@example.ca", "a long password of hers", r
 for channel in ("SMS", "EMAIL"):
     state_consent(channel, "By web form.", by=Actor.system("t"), at=timezone.now(), reason="counsel said so")
 beat(timezone.now())
+from django.core.management import call_command
+call_command("import_do_not_call", {sheet!r}, "--date", {day!r})
+call_command("backup")
 """
 
 
@@ -547,11 +551,18 @@ def test_a_new_installation_names_exactly_what_it_lacks_and_is_ready_when_it_has
         return done.stdout
 
     def told(**environment: str) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(manage("shell", "-v0", "-c", TELL, **environment))
+        answer: dict[str, Any] = json.loads(
+            manage("shell", "-v0", "-c", TELL, **environment).split("\x1e")[1]
+        )
         return answer
 
-    manage("sync_roles")
-    lacks = told()
+    sheet = tmp_path / "list.csv"
+    sheet.write_text("areacode,number\n416,5550101\n")
+    day = timezone.now().date() - timedelta(days=1)
+    set_up = SET_UP.format(sheet=str(sheet), day=str(day))
+    lacks, has = map(
+        json.loads, manage("shell", "-v0", "-c", f"{ROLES}{TELL}{set_up}{TELL}").split("\x1e")[1::2]
+    )
     assert lacks["ok"] is False
     assert lacks["blockers"] == [
         "go_live_checklist",  # the switches are not obeyed
@@ -562,13 +573,7 @@ def test_a_new_installation_names_exactly_what_it_lacks_and_is_ready_when_it_has
     ]
     assert lacks["warnings"] == ["do_not_call_list_fresh", "backup_fresh", "tls_on", "mail_is_sent"]
 
-    manage("shell", "-v0", "-c", SET_UP)
-    sheet = tmp_path / "list.csv"
-    sheet.write_text("areacode,number\n416,5550101\n")
-    day = str(timezone.now().date() - timedelta(days=1))
-    manage("import_do_not_call", str(sheet), "--date", day)
-    manage("backup")
-    assert set(told()["blockers"]) == {"go_live_checklist", "env_sanity"}
+    assert set(has["blockers"]) == {"go_live_checklist", "env_sanity"}
     proper = {
         "ENV": "production",
         "ALLOWED_HOSTS": "valhalla.example",
@@ -578,12 +583,13 @@ def test_a_new_installation_names_exactly_what_it_lacks_and_is_ready_when_it_has
     # SQLite has one writer, and on PostgreSQL one role does everything here
     of_database = "sqlite_in_production" if migrated_url.startswith("sqlite") else "database_roles"
     assert told(**proper) == {"blockers": [], "warnings": [of_database], "ok": True}
-    assert set(told(**proper, TLS="0")["warnings"]) == {of_database, "tls_on"}
-    assert told(**proper, GO_LIVE_ENFORCE="0")["blockers"] == ["go_live_checklist"]
+    loose = told(**proper, TLS="0", GO_LIVE_ENFORCE="0")
+    assert set(loose["warnings"]) == {of_database, "tls_on"}
+    assert loose["blockers"] == ["go_live_checklist"]
 
 
 def test_somebody_without_the_right_enables_nothing_even_in_proper_order(
-    production: Settings, by: Any
+    production: Settings, by: Callable[..., Actor]
 ) -> None:
     for role in ("VA", "CLOSER", "AUDITOR", "SERVICE"):
         with pytest.raises(Exception, match="Only a manager"):

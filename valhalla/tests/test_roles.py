@@ -34,7 +34,7 @@ def rights_of_group(name: str) -> set[str]:
     return {f"{app}.{code}" for app, code in rows.values_list("content_type__app_label", "codename")}
 
 
-# What governance/accounts/wording.py says that a role may do, and what it lets nobody expect of her.
+# What governance/accounts/wording.py says that a role may do, and what it lets nobody expect of them.
 SAID = {
     Role.VA: (
         "followups.view_lead followups.claim_task followups.complete_task followups.create_ladder "
@@ -161,7 +161,7 @@ def test_a_second_run_changes_nothing(person: Callable[..., User]) -> None:
     person(Role.VA)
     sync()
 
-    assert sync() == "The groups show the roles already.\n"
+    assert sync() == "The groups match the roles already.\n"
 
 
 @pytest.mark.django_db

@@ -106,7 +106,7 @@ def test_a_deleted_row_comes_back_and_the_others_stay() -> None:
     sync()
     PeriodicTask.objects.get(name="governance.heartbeat").delete()
 
-    assert sync() == "governance.heartbeat: made\n"
+    assert sync() == "governance.heartbeat: created\n"
     assert PeriodicTask.objects.count() == len(SCHEDULES)
 
 

@@ -1,4 +1,4 @@
-"""The second page of the login: whom it asks, what it accepts, and that nothing opens before it."""
+"""The second page of the sign-in: whom it asks, what it accepts, and that nothing opens before it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from importlib import import_module
 from io import StringIO
-from typing import Any
 
 import pytest
 import time_machine
@@ -25,7 +24,7 @@ from django_otp.oath import TOTP
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from playwright.sync_api import Page, expect
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 from pytest_django.live_server_helper import LiveServer
 from rest_framework.test import APIClient
 
@@ -40,7 +39,7 @@ CODE, NEW = "/login/code/", "/login/code/new/"
 
 
 @pytest.fixture
-def forced(settings: Any) -> None:
+def forced(settings: Settings) -> None:
     settings.SECOND_FACTOR_FORCED = True
 
 
@@ -183,7 +182,7 @@ def test_after_a_wrong_backup_code_even_the_right_one_must_wait(person: People) 
 
 
 @pytest.mark.parametrize("code", ["", "abc", "١٢٣٤٥٦", "-12345", "1" * 400, "a\0b"])
-def test_nonsense_is_a_wrong_code(code: Any, person: People) -> None:
+def test_nonsense_is_a_wrong_code(code: object, person: People) -> None:
     user = person(Role.VA, "amara")
     enrolled(log_in(user))
     client = log_in(user)

@@ -116,7 +116,9 @@ def test_a_row_that_was_copied_or_changed_opens_for_nobody(
         assert client.post(CODE, {"code": codes[0]}).status_code == 302
 
 
-def test_a_code_costs_no_further_query(amara: Any, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_a_code_costs_no_further_query(
+    amara: object, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     device = Authenticator.objects.get()
     with django_assert_num_queries(0):
         assert len(device.bin_key) == 20
@@ -127,7 +129,7 @@ def test_a_code_costs_no_further_query(amara: Any, django_assert_num_queries: Dj
 
 @both
 def test_without_its_key_codes_are_refused_and_all_else_goes_on(
-    key: str, amara: Any, person: People, settings: Any
+    key: str, amara: Any, person: People, settings: Settings
 ) -> None:
     user, seed, codes = amara
     settings.SECOND_FACTOR_KEY = key
@@ -155,7 +157,7 @@ def test_without_its_key_codes_are_refused_and_all_else_goes_on(
 
 
 @both
-def test_nobody_enrols_without_the_databases_key(key: str, person: People, settings: Any) -> None:
+def test_nobody_enrols_without_the_databases_key(key: str, person: People, settings: Settings) -> None:
     client = log_in(person(Role.VA, "vera"))
     client.get(NEW)
     waiting = client.session["code_key"]
@@ -171,7 +173,7 @@ def test_nobody_enrols_without_the_databases_key(key: str, person: People, setti
 
 
 @both
-def test_confirming_and_issuing_a_token_say_it_too(key: str, amara: Any, settings: Any) -> None:
+def test_confirming_and_issuing_a_token_say_it_too(key: str, amara: Any, settings: Settings) -> None:
     user, seed, codes = amara
     client = Client()
     client.post("/login/", {"username": "amara", "password": PASSWORD})
@@ -189,7 +191,7 @@ def test_confirming_and_issuing_a_token_say_it_too(key: str, amara: Any, setting
         assert SENTENCE[key] in sent.content.decode()
 
 
-def test_the_sentences_are_french_for_french_readers(settings: Any) -> None:
+def test_the_sentences_are_french_for_french_readers(settings: Settings) -> None:
     settings.SECOND_FACTOR_KEY = ""
     with translation.override("fr"):
         assert SecondFactorKey.problem().startswith("La clé du second facteur est absente")
@@ -199,7 +201,7 @@ def test_the_sentences_are_french_for_french_readers(settings: Any) -> None:
 
 
 def test_the_key_is_made_once_and_only_for_a_database_that_needs_none(
-    settings: Any, tmp_path: Path, amara: Any
+    settings: Settings, tmp_path: Path, amara: object
 ) -> None:
     settings.SECOND_FACTOR_KEY, settings.SECOND_FACTOR_KEY_IN_FILE = "", True
     settings.SECOND_FACTOR_KEY_FILE = tmp_path / "second_factor_key"
@@ -222,7 +224,7 @@ def migrated(alias: str = "default") -> None:
 
 
 def test_plain_seeds_of_the_release_before_are_sealed_and_the_key_is_remembered(
-    person: People, settings: Any
+    person: People, settings: Settings
 ) -> None:
     known = {}
     for name in ("ann", "bob", "carl"):
@@ -261,7 +263,7 @@ def test_more_seeds_than_a_step_are_all_sealed(
 
 @both
 def test_a_migrate_without_the_key_seals_nothing_and_the_way_back_says_why(
-    key: str, amara: Any, person: People, settings: Any, caplog: pytest.LogCaptureFixture
+    key: str, amara: object, person: People, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     plain = TOTPDevice.objects.create(user=person(Role.VA, "vera"))
     settings.SECOND_FACTOR_KEY = key
@@ -272,7 +274,7 @@ def test_a_migrate_without_the_key_seals_nothing_and_the_way_back_says_why(
         import_module("governance.migrations.0044_seal_second_factors").open_seeds(apps, None)
 
 
-def test_a_database_that_forgot_its_key_takes_no_other(amara: Any, settings: Any) -> None:
+def test_a_database_that_forgot_its_key_takes_no_other(amara: object, settings: Settings) -> None:
     SecondFactorKey.objects.all().delete()
     settings.SECOND_FACTOR_KEY = OTHER
     migrated()
@@ -280,7 +282,9 @@ def test_a_database_that_forgot_its_key_takes_no_other(amara: Any, settings: Any
     assert "run manage.py migrate" in SecondFactorKey.problem()
 
 
-def test_a_plain_seed_holds_once_under_the_right_key_and_is_sealed_then(amara: Any, settings: Any) -> None:
+def test_a_plain_seed_holds_once_under_the_right_key_and_is_sealed_then(
+    amara: Any, settings: Settings
+) -> None:
     """As a program of the release before wrote it during the update."""
     user, key, _codes = amara
     TOTPDevice.objects.update(key=key)
@@ -318,7 +322,7 @@ def test_a_weak_or_doubled_key_stops_the_start(given: dict[str, str], sentence: 
 
 
 def test_a_rotation_of_the_file_seals_every_seed_again_and_drops_the_former_key(
-    amara: Any, settings: Any, tmp_path: Path
+    amara: Any, settings: Settings, tmp_path: Path
 ) -> None:
     user, key, _codes = amara
     settings.SECOND_FACTOR_KEY_IN_FILE, settings.SECOND_FACTOR_KEY_FILE = True, tmp_path / "keys"

@@ -23,7 +23,7 @@ from django.test import Client
 from django.utils import timezone
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from django_otp_webauthn.models import WebAuthnCredential
-from pytest_django import DjangoCaptureOnCommitCallbacks
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 from rest_framework.test import APIClient
 
 from governance.accounts import security_log
@@ -282,7 +282,7 @@ def test_a_line_holds_no_number_no_mail_and_no_second_line(folder: Path) -> None
     assert (line["user"], line["table"]) == ("[e-mail]", "call [number] now")
 
 
-def test_files_are_the_accounts_alone_and_go_after_their_days(folder: Path, settings: Any) -> None:
+def test_files_are_the_accounts_alone_and_go_after_their_days(folder: Path, settings: Settings) -> None:
     settings.SECURITY_LOG_DAYS = 180
     folder.mkdir()
     start = datetime(2026, 12, 1, tzinfo=UTC)
@@ -322,7 +322,7 @@ def test_several_processes_write_whole_lines(folder: Path) -> None:
 
 
 def test_a_log_that_cannot_be_written_stops_nobody(
-    person: People, settings: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    person: People, settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
     settings.VAR = tmp_path / "file"

@@ -1,4 +1,4 @@
-"""Who is signed in: everybody sees and ends her own sessions, a manager anybody's; an ended one is nobody."""
+"""Who is signed in: people see and end their own sessions, a manager anybody's; an ended one is nobody."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def log_in(user: User, agent: str = FIREFOX, address: str = "203.0.113.7") -> Cl
 
 
 def is_in(client: Client) -> bool:
-    """Whether she is let in, or sent to the login."""
+    """Return whether the client is let in, or sent to the sign-in page."""
     sent = client.get("/followups/")
     assert sent.status_code == 200 or sent["Location"].startswith("/login/")
     return sent.status_code == 200

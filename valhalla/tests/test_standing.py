@@ -19,7 +19,7 @@ from governance.tests.factories import SELLER_PHONE
 from offers.tests.factories import switch_on
 from valhalla.testing import make_client, make_person
 
-pytestmark = [pytest.mark.both, pytest.mark.django_db]
+pytestmark = pytest.mark.django_db
 
 NOBODY, NO_OFFER = "nobody is contacted", "no contact, no offer"
 # whether contacts and offers go through, and whether the switches are obeyed -> the light, the tile's figure,

@@ -19,6 +19,7 @@ from django.db import OperationalError, connection, transaction
 from django.test import Client, override_settings
 from django.urls import path, reverse
 from django.utils import timezone
+from pytest_django import Settings
 from rest_framework.response import Response
 from rest_framework.test import APIClient
 
@@ -54,7 +55,7 @@ LATEST = (KpiEvent, RiskEvent, HeimdallEvent, Ladder)
 
 
 @pytest.fixture(autouse=True)
-def enforced(settings: Any) -> None:
+def enforced(settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     go_live()
 
@@ -78,16 +79,16 @@ def rows() -> int:
 # --- thirty-two clients -------------------------------------------------------------------------------------
 
 
-def work_of(client: int) -> Callable[[int], Any]:
+def work_of(client: int) -> Callable[[int], object]:
     """What a client does again and again: of each kind of verb that the kill switch stops there are eight."""
 
     def ladder(turn: int) -> Any:
         return create_ladder(f"C{client}-{turn}-{time.monotonic_ns()}", province="ON", by=SOMEBODY, at=NOW)
 
-    def feedback(_turn: int) -> Any:
+    def feedback(_turn: int) -> object:
         return record_feedback(ONTARIO, "SFR", "PASSED", by=SOMEBODY, at=NOW)
 
-    def trial(_turn: int) -> Any:
+    def trial(_turn: int) -> object:
         return record_trial("WHOLESALE_OFFER", success=True, by=SOMEBODY, at=NOW)
 
     return (ladder, feedback, lambda _turn: reserve(1), trial)[client % 4]
@@ -223,9 +224,9 @@ urlpatterns = [path("api/dawdle", DawdlingDoor.as_view({"post": "go"}))]
 
 
 @contextmanager
-def beside(work: Callable[[], Any]) -> Iterator[list[Any]]:
+def beside(work: Callable[[], object]) -> Iterator[list[Any]]:
     """Do the work in another thread until the block ends; its answer or refusal is then in the list."""
-    answers: list[Any] = []
+    answers: list[object] = []
     begun.clear()
     go_on.clear()
 
@@ -443,7 +444,7 @@ def test_what_begins_while_a_switch_is_turned_waits_and_is_refused() -> None:
 
 
 @pytest.mark.postgres
-def test_where_the_switches_are_not_enforced_no_verb_takes_the_lock(settings: Any) -> None:
+def test_where_the_switches_are_not_enforced_no_verb_takes_the_lock(settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = False
     with beside(held):
         assert record_feedback(ONTARIO, "SFR", "PASSED", by=SOMEBODY, at=NOW).event_id

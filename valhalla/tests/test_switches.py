@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.contrib import admin
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
@@ -46,7 +45,10 @@ from valhalla.testing import make_client, make_person
 from valhalla.tests.test_access import addresses, filled
 from valhalla.tests.verbs import doors_to
 
-pytestmark = [pytest.mark.both, pytest.mark.django_db]
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.xdist_group("switches"),  # the doors are looked for once, which takes seconds
+]
 PROD, SANDBOX = Execution.PROD_EXEC, Execution.SANDBOX_EXEC
 MINUTE = timedelta(minutes=1)
 
@@ -156,7 +158,7 @@ def switch(*, live: bool, killed: bool) -> None:
     GoLiveState.objects.update(go_live_enabled=live, kill_switch_engaged=killed)
 
 
-def footprint() -> list[Any]:
+def footprint() -> list[object]:
     """What a walk through a door would have changed."""
     tasks = FollowUpTask.objects.order_by("pk").values_list("status", "claim_token", "started_at")
     rows = (KpiEvent, Ladder, RiskEvent, HeimdallScorecardDay)
@@ -189,7 +191,7 @@ def test_a_new_door_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("door", WALKS)
 def test_a_door_refuses_while_go_live_is_off_and_opens_when_it_is_on(
-    door: str, scene: Scene, settings: Any
+    door: str, scene: Scene, settings: Settings
 ) -> None:
     settings.GO_LIVE_ENFORCE = True
     switch(live=False, killed=False)
@@ -205,7 +207,7 @@ def test_a_door_refuses_while_go_live_is_off_and_opens_when_it_is_on(
 
 
 @pytest.mark.parametrize("door", WALKS)
-def test_a_door_refuses_while_the_kill_switch_is_engaged(door: str, scene: Scene, settings: Any) -> None:
+def test_a_door_refuses_while_the_kill_switch_is_engaged(door: str, scene: Scene, settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     switch(live=True, killed=True)
     before = footprint()
@@ -220,10 +222,11 @@ def test_no_switch_stops_anything_where_they_are_not_enforced(door: str, scene: 
     assert WALKS[door](scene) == "ok"
 
 
+@pytest.mark.both
 @pytest.mark.parametrize("job", JOBS)
 @pytest.mark.parametrize(("live", "killed"), [(False, False), (True, True)])
 def test_a_job_leaves_what_a_switch_stops_for_a_later_run(
-    job: str, live: bool, killed: bool, scene: Scene, settings: Any, clock: time_machine.Traveller
+    job: str, live: bool, killed: bool, scene: Scene, settings: Settings, clock: time_machine.Traveller
 ) -> None:
     Lead.objects.create(
         external_id="W-2",
@@ -247,7 +250,7 @@ def test_a_job_leaves_what_a_switch_stops_for_a_later_run(
     assert footprint() != before
 
 
-def test_an_import_without_ladders_passes(scene: Scene, settings: Any) -> None:
+def test_an_import_without_ladders_passes(scene: Scene, settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     switch(live=False, killed=True)
     assert scene.command("import_leads", str(scene.sheet), f"--report={scene.sheet.parent}") == "ok"
@@ -271,7 +274,7 @@ def test_an_import_without_ladders_passes(scene: Scene, settings: Any) -> None:
     ids=lambda said: str(said["outcome"]),
 )
 def test_what_has_happened_is_recorded_whatever_the_switches_say(
-    said: dict[str, Any], role: str, live: bool, killed: bool, scene: Scene, settings: Any
+    said: dict[str, object], role: str, live: bool, killed: bool, scene: Scene, settings: Settings
 ) -> None:
     settings.GO_LIVE_ENFORCE = True
     switch(live=live, killed=killed)
@@ -283,7 +286,7 @@ def test_what_has_happened_is_recorded_whatever_the_switches_say(
     assert Suppression.objects.exists() is (said["outcome"] == "OPTED_OUT")
 
 
-def test_an_opt_out_passes_at_every_page_and_on_the_telephone(scene: Scene, settings: Any) -> None:
+def test_an_opt_out_passes_at_every_page_and_on_the_telephone(scene: Scene, settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     switch(live=False, killed=True)
 
@@ -308,7 +311,7 @@ def begin_in_spite_of_switches(lead_id: str, **details: Any) -> FollowUpTask:
     return task
 
 
-def test_corrections_releases_and_whatever_slows_down_pass(scene: Scene, settings: Any) -> None:
+def test_corrections_releases_and_whatever_slows_down_pass(scene: Scene, settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     switch(live=True, killed=False)
     assert scene.api("/api/followups/due/claim", {}) == "ok"
@@ -343,7 +346,7 @@ def test_corrections_releases_and_whatever_slows_down_pass(scene: Scene, setting
     assert scene.api("/api/governance/regression/release", {**figure, **why}) == "ok"
 
 
-def test_a_suppression_and_a_withdrawn_consent_pass_in_admin(settings: Any) -> None:
+def test_a_suppression_and_a_withdrawn_consent_pass_in_admin(settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     switch(live=False, killed=True)
     client = Client()
@@ -366,7 +369,8 @@ def test_a_suppression_and_a_withdrawn_consent_pass_in_admin(settings: Any) -> N
 # --- what stays open ----------------------------------------------------------------------------------------
 
 
-def test_everything_can_be_read_under_any_switch(scene: Scene, settings: Any) -> None:
+def test_everything_can_be_read_under_any_switch(scene: Scene, settings: Settings) -> None:
+    """Every page of every screen of admin is opened under them in test_admin_pages.py."""
     settings.GO_LIVE_ENFORCE = True
     switch(live=False, killed=True)
     client, browser = make_client("MANAGER"), Client()
@@ -375,10 +379,6 @@ def test_everything_can_be_read_under_any_switch(scene: Scene, settings: Any) ->
     asked = [address for address, pattern in addresses() if "get" in getattr(pattern.callback, "actions", {})]
     answers = {address: client.get(filled(address)).status_code for address in asked}
     pages = ["/livez", "/readyz", "/followups/", f"{PAGES}/{scene.task.pk}/", "/admin/"]
-    pages += [
-        reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
-        for model in admin.site._registry
-    ]
     answers |= {path: browser.get(path, follow=True).status_code for path in pages}
 
     assert len(answers) > 40
@@ -386,7 +386,8 @@ def test_everything_can_be_read_under_any_switch(scene: Scene, settings: Any) ->
     assert {answers[path] for path in pages} == {200}
 
 
-def test_every_job_runs_under_any_switch(scene: Scene, settings: Any) -> None:
+@pytest.mark.both
+def test_every_job_runs_under_any_switch(scene: Scene, settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     switch(live=False, killed=True)
     app.loader.import_default_modules()
@@ -398,6 +399,7 @@ def test_every_job_runs_under_any_switch(scene: Scene, settings: Any) -> None:
 # --- at once ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_nothing_that_begins_after_the_kill_switch_was_engaged_gets_through(settings: Settings) -> None:
     """Twelve threads claim all the time; the switch is engaged in the middle of it."""

@@ -140,7 +140,7 @@ def test_the_page_tells_in_words_and_a_manager_runs_and_pauses_there(
         address, {"act": "pause", "reason": "the mail server moves"}, follow=True
     ).content.decode()
     assert "Paused by mona" in said
-    assert "no mail goes out" in said
+    assert "no e-mail is sent" in said
     assert "1 is paused" in client.get("/admin/").content.decode()
     for number in range(30):
         JobSlot.objects.create(job=DISPATCH, slot=f"2026-11-01T00:{number:02}", started_at=AT)

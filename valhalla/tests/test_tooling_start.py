@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -20,88 +18,19 @@ import psutil
 import pytest
 from pytest_django import Settings
 
-from conftest import OF_SETTINGS, free_port
+from conftest import free_port
 from governance.models import User
 from valhalla import running, supervision
+from valhalla.supervision import CannotStart
+from valhalla.tests.processes import ask
+from valhalla.tests.serving import MANAGE, ROOT, Server, environment, is_alive, wait_for
 
-ROOT = Path(__file__).resolve().parents[2]
-MANAGE = [sys.executable, "manage.py"]
 LOOKS_WRONG = re.compile(r"traceback|error|warning|exception|critical", re.IGNORECASE)
 # Of the processor, since the tests share the machine: on one of its own a start takes less time than that.
 SECONDS_OF_THE_NEXT_START = 10
 
 # One after the other: two servers that start at once on two cores say nothing about either.
 pytestmark = pytest.mark.xdist_group("start")
-
-
-def environment(var: Path, changes: Mapping[str, str] | None = None) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in OF_SETTINGS}
-    return {**kept, "VALHALLA_VAR": str(var), **(changes or {})}
-
-
-def is_alive(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 180) -> bool:
-    until = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.1)
-    return True
-
-
-class Server:
-    """`manage.py serve` in a folder of its own, as a terminal would start it."""
-
-    def __init__(
-        self, var: Path, database_url: str, changes: Mapping[str, str] | None = None, *options: str
-    ) -> None:
-        self.port = free_port()
-        self.log = var / "printed"
-        self.url = f"http://127.0.0.1:{self.port}"
-        own = {"PORT": str(self.port), "DATABASE_URL": database_url, **(changes or {})}
-        with self.log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [*MANAGE, "serve", *options],
-                cwd=ROOT,
-                env=environment(var, own),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                process_group=0,
-            )
-
-    @property
-    def printed(self) -> str:
-        return self.log.read_text()
-
-    def wait_until_up(self) -> None:
-        assert wait_for(lambda: self.url in self.printed or self.process.poll() is not None), self.printed
-        assert self.process.poll() is None, self.printed
-
-    def family(self) -> list[psutil.Process]:
-        """Every process that the start has begun, workers of the web server included."""
-        return list(psutil.Process(self.process.pid).children(recursive=True))
-
-    def child(self, word: str) -> psutil.Process:
-        return next(child for child in self.family() if word in child.cmdline())
-
-    def wait(self) -> int:
-        return self.process.wait(60)
-
-    def press_ctrl_c(self) -> int:
-        os.killpg(self.process.pid, signal.SIGINT)
-        return self.wait()
-
-    def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
 
 
 @pytest.fixture
@@ -116,36 +45,6 @@ def start(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Server]]:
     yield started
     for server in servers:
         server.end()
-
-
-def install(var: Path, migrated: str) -> dict[str, str]:
-    """Lay a migrated SQLite database and the keys that it knows into a folder; return the setting of it."""
-    shutil.copyfile(migrated.removeprefix("sqlite:///"), var / "own.sqlite3")
-    for name in ("contact_hash_key", "second_factor_key"):
-        (var / name).write_text(os.environ[name.upper()])
-        (var / name).chmod(0o600)
-    return {"DATABASE_URL": f"sqlite:///{var / 'own.sqlite3'}"}
-
-
-def add_vera(var: Path, settings: Mapping[str, str]) -> None:
-    """Give an installation a VA who has a password."""
-    line = (
-        "from governance.models import User; "
-        "User.objects.create_user('vera', password='a long password', role='VA')"
-    )
-    subprocess.run(
-        [*MANAGE, "shell", "--no-imports", "-c", line], cwd=ROOT, env=environment(var, settings), check=True
-    )
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory, migrated_once: str) -> Path:
-    """A folder with secrets, static files and a migrated SQLite database, to be copied."""
-    var = tmp_path_factory.mktemp("installed")
-    collect = "from valhalla.running import collect_static; collect_static(print)"
-    settings = environment(var, install(var, migrated_once))
-    subprocess.run([*MANAGE, "shell", "--no-imports", "-c", collect], cwd=ROOT, env=settings, check=True)
-    return var
 
 
 @pytest.fixture
@@ -176,8 +75,6 @@ def start_again(installed: Path, tmp_path: Path, start: Callable[..., Server]) -
         ({"ENV": "production", "ALLOWED_HOSTS": "valhalla.example", "SECRET_KEY": "short"}, "SECRET_KEY"),
         ({"ENV": "production", "SECRET_KEY": "0123456789" * 5}, "ALLOWED_HOSTS"),
         ({"DATABASE_URL": "postgresql://valhalla@127.0.0.1:1/valhalla"}, "DATABASE_URL"),
-        ({"CELERY_BROKER_URL": "redis://127.0.0.1:1/0"}, "CELERY_BROKER_URL"),
-        ({"VALHALLA_HOST": "203.0.113.77"}, "203.0.113.77"),
         ({"EMAIL_URL": "gopher://mail.example"}, "EMAIL_URL"),
         (
             {
@@ -211,6 +108,19 @@ def test_a_wrong_setting_stops_the_start_with_one_sentence(
     assert len(lines) == 1, ended.stderr
     assert lines[0].startswith("valhalla: ")
     assert named in lines[0]
+
+
+@pytest.mark.once
+def test_a_broker_or_an_address_that_is_none_stops_the_start_too(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.BROKER_CONFIGURED, settings.CELERY_BROKER_URL = True, "redis://127.0.0.1:1/0"
+    with pytest.raises(CannotStart, match="no broker answers at CELERY_BROKER_URL"):
+        running.check_broker()
+    monkeypatch.setenv("VALHALLA_HOST", "203.0.113.77")
+    settings.PORT = free_port()
+    with pytest.raises(CannotStart, match=r"203\.0\.113\.77"):
+        running.check_port()
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +160,7 @@ def test_a_server_whose_disk_is_full_lives_and_is_not_ready(start_again: Callabl
     server = start_again({"MIN_FREE_DISK_MB": "10000000"}, "--only", "web")
     server.wait_until_up()
 
+    assert server.kinds() == {"gunicorn"}
     with pytest.raises(urllib.error.HTTPError, match="503"):
         urllib.request.urlopen(f"{server.url}/readyz")
     with urllib.request.urlopen(f"{server.url}/livez") as answer:
@@ -276,16 +187,27 @@ def test_a_port_in_use_stops_the_start_before_anything_is_made(tmp_path: Path) -
     assert not list(tmp_path.glob("*.sqlite3"))
 
 
-def test_ctrl_c_stops_the_web_server_and_the_job_process(start: Callable[..., Server]) -> None:
+def test_from_empty_it_serves_and_ctrl_c_stops_all_though_connections_are_open(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
     server = start()
     server.wait_until_up()
-    with urllib.request.urlopen(f"{server.url}/livez") as answer:
+    assert len((tmp_path / "contact_hash_key").read_text()) > 50
+    calls = [http.client.HTTPConnection("127.0.0.1", server.port) for _ in range(6)]
+    for call in calls:
+        call.request("GET", "/livez")
+        answer = call.getresponse()
+        answer.read()
         assert answer.status == 200
     family = server.family()
-    assert server.child("gunicorn")
-    assert server.child("beat")
+    assert server.kinds() == {"gunicorn", "beat"}
+
+    began = time.monotonic()
     assert server.press_ctrl_c() == 0
+
+    assert time.monotonic() - began < supervision.STOP_SECONDS
     assert not [process for process in family if is_alive(process)]
+    assert "was killed" not in server.printed
     assert not LOOKS_WRONG.search(server.printed), server.printed
 
 
@@ -323,82 +245,63 @@ def test_when_the_web_server_dies_all_is_stopped_and_the_reason_told(
 
 
 @pytest.mark.once
-@pytest.mark.broker
+@pytest.mark.parametrize(
+    ("only", "broker", "words"),
+    [
+        ("", True, {"gunicorn", "beat", "worker"}),
+        ("", False, {"gunicorn", "beat"}),
+        ("web", True, {"gunicorn"}),
+        ("scheduler", True, {"beat"}),
+        ("worker", True, {"worker"}),
+        ("scheduler", False, {"beat"}),
+    ],
+)
 def test_each_kind_of_process_can_be_started_alone(
+    settings: Settings, only: str, broker: bool, words: set[str]
+) -> None:
+    settings.BROKER_CONFIGURED = broker
+    commands = [word for program in running.programs(only) for word in program.command]
+    assert words == set(commands) & {"gunicorn", "beat", "worker"}
+
+
+@pytest.mark.once
+def test_a_worker_alone_needs_a_broker(settings: Settings) -> None:
+    settings.BROKER_CONFIGURED = False
+    with pytest.raises(CannotStart, match="set CELERY_BROKER_URL"):
+        running.programs("worker")
+
+
+@pytest.mark.once
+@pytest.mark.broker
+def test_a_worker_alone_says_what_it_is_and_stops_in_order(
     start_again: Callable[..., Server], broker_url: str
 ) -> None:
-    for only, word in (("scheduler", "beat"), ("worker", "worker"), ("web", "gunicorn")):
-        server = start_again({"CELERY_BROKER_URL": broker_url}, "--only", only)
-        assert wait_for(lambda server=server: "Ctrl-C stops it." in server.printed), server.printed  # type: ignore[misc]  # of this round
-        words = {w for child in server.family() for w in child.cmdline()} & {"beat", "worker", "gunicorn"}
-        assert words == {word}
-        assert server.press_ctrl_c() == 0
-        assert "was killed" not in server.printed
-
-
-@pytest.mark.once
-def test_a_worker_alone_needs_a_broker(start_again: Callable[..., Server]) -> None:
-    server = start_again(None, "--only", "worker")
-    assert server.wait() == 2
-    assert "set CELERY_BROKER_URL" in server.printed
-
-
-@pytest.mark.once
-def test_an_idle_server_with_open_connections_stops_within_the_announced_time(
-    start_again: Callable[..., Server],
-) -> None:
-    server = start_again()
-    server.wait_until_up()
-    calls = [http.client.HTTPConnection("127.0.0.1", server.port) for _ in range(6)]
-    for call in calls:
-        call.request("GET", "/livez")
-        call.getresponse().read()
-
-    began = time.monotonic()
+    server = start_again({"CELERY_BROKER_URL": broker_url}, "--only", "worker")
+    assert wait_for(lambda: "The job worker runs. Ctrl-C stops it." in server.printed), server.printed
+    assert server.kinds() == {"worker"}
     assert server.press_ctrl_c() == 0
-
-    assert time.monotonic() - began < supervision.STOP_SECONDS
     assert "was killed" not in server.printed
 
 
 @pytest.mark.once
-def test_a_killed_start_leaves_no_process_behind(start_again: Callable[..., Server]) -> None:
+def test_the_next_start_keeps_the_data_and_is_quick_and_killed_it_leaves_no_process_behind(
+    start_again: Callable[..., Server], tmp_path: Path
+) -> None:
+    database = f"sqlite:///{tmp_path / 'own.sqlite3'}"
     server = start_again()
+    secret = (tmp_path / "secret_key").read_text()
     server.wait_until_up()
     family = server.family()
+    spent = [process.cpu_times() for process in [psutil.Process(server.process.pid), *family]]
+
+    assert sum(times.user + times.system for times in spent) < SECONDS_OF_THE_NEXT_START
+    assert "migrations" not in server.printed
+    assert ask(database, "SELECT username FROM governance_user") == [("vera",)]
+    assert (tmp_path / "secret_key").read_text() == secret
+
     server.process.kill()
     assert server.wait() == -signal.SIGKILL
     assert wait_for(lambda: not any(map(is_alive, family)), seconds=15)
-
-
-@pytest.mark.once
-def test_the_next_start_keeps_the_data_and_is_quick(
-    start_again: Callable[..., Server], tmp_path: Path
-) -> None:
-    settings = environment(tmp_path, {"DATABASE_URL": f"sqlite:///{tmp_path / 'own.sqlite3'}"})
-    make_person = "from governance.accounts.models import User; User.objects.create(username='kept')"
-    ask_person = "from governance.accounts.models import User; print(User.objects.get().username)"
-
-    def shell(line: str) -> str:
-        command = [*MANAGE, "shell", "--no-imports", "-c", line]
-        done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    shell(make_person)
-    secret = (tmp_path / "secret_key").read_text()
-
-    def busy_seconds_of_a_start() -> float:
-        server = start_again()
-        server.wait_until_up()
-        spent = [process.cpu_times() for process in [psutil.Process(server.process.pid), *server.family()]]
-        assert "migrations" not in server.printed
-        server.process.terminate()
-        assert server.wait() == 0
-        return float(sum(times.user + times.system for times in spent))
-
-    assert busy_seconds_of_a_start() < SECONDS_OF_THE_NEXT_START
-    assert shell(ask_person) == "kept"
-    assert (tmp_path / "secret_key").read_text() == secret
 
 
 @pytest.mark.once
@@ -411,7 +314,8 @@ def test_with_a_broker_a_worker_runs_beside_the_scheduler(
     family = server.family()
     assert server.child("beat")
     assert server.child("worker")
-    assert server.press_ctrl_c() == 0
+    server.process.terminate()
+    assert server.wait() == 0
     assert not [process for process in family if is_alive(process)]
     assert not LOOKS_WRONG.search(server.printed), server.printed
 

@@ -86,6 +86,8 @@ def test_of_two_schedulers_that_run_jobs_themselves_one_fires(
     check(Schedulers(migrated_url, tmp_path, "test.pulse"), 1, chance)
 
 
+@pytest.mark.long
+@pytest.mark.slice
 @pytest.mark.broker
 def test_of_two_schedulers_with_a_broker_one_fires(
     migrated_url: str, tmp_path: Path, broker: Broker, chance: random.Random

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from buyers.models import Buyer
 from followups.models import Lead
@@ -26,7 +27,7 @@ from valhalla.roles import EVERY_RIGHT, ROLE_RIGHTS
 from valhalla.tests.test_verbs import READS, STEPS
 from valhalla.tests.verbs import verbs
 
-pytestmark = [pytest.mark.both, pytest.mark.django_db]
+pytestmark = pytest.mark.django_db
 
 AT = datetime(2026, 3, 4, 15, tzinfo=UTC)
 # V(A), C(loser), M(anager), A(uditor), S(ervice client), P: a service client's token with the scope "policy"
@@ -44,11 +45,11 @@ ENDING = "Ending a reservation needs a closer, a manager or a service client."
 CONSENTS = "Your role does not record this kind of consent."
 REFERENCE = "Only a manager changes this."
 LEADS = "Only a manager changes leads by hand."
-SWITCHING = "Your role does not switch the kill switch that way."
+SWITCHING = "Your role does not allow this change of the kill switch."
 ERASING = "Only a manager erases a person."
 
 # The verb (with what it is asked, where its right depends on that), who is let in, what the others are told.
-TABLE: list[tuple[str, Mapping[str, Any], str, str]] = [
+TABLE: list[tuple[str, Mapping[str, object], str, str]] = [
     ("buyers.services.record_feedback", {}, "VCMSP", "Your role does not allow recording feedback."),
     ("buyers.services.save_buyer", {"buyer": Buyer()}, "M", "Changing a buyer needs a manager."),
     ("followups.intake.services.import_leads", {}, "M", ROLE),
@@ -241,7 +242,7 @@ LATER = {
 EVENTS = "governance.kpi.services."
 
 
-def right_of(function: Any) -> str:
+def right_of(function: object) -> str:
     return str(getattr(function, "right", ""))
 
 
@@ -319,7 +320,7 @@ def asker(letter: str) -> Asker:
 
 @pytest.mark.parametrize(("name", "asked", "let_in", "sentence"), TABLE)
 def test_each_role_is_let_in_or_refused_with_the_same_sentence(
-    name: str, asked: Mapping[str, Any], let_in: str, sentence: str
+    name: str, asked: Mapping[str, object], let_in: str, sentence: str
 ) -> None:
     answers = {letter: answer(name, asked, asker(letter)) for letter in ROLES}
 
@@ -332,7 +333,7 @@ OF_JOBS = [(name, asked) for name, asked, _in, _told in TABLE if not name.starts
 
 
 @pytest.mark.parametrize(("name", "asked"), OF_JOBS)
-def test_a_job_may_do_everything(name: str, asked: Mapping[str, Any]) -> None:
+def test_a_job_may_do_everything(name: str, asked: Mapping[str, object]) -> None:
     job = Asker(username="a job", role="SYSTEM", is_system=True)
 
     assert answer(name, asked, job) == "let in"
@@ -354,7 +355,7 @@ STOPPED = {
 
 @pytest.mark.parametrize(("name", "asked", "let_in", "sentence"), TABLE)
 def test_the_switches_are_asked_before_the_right(
-    settings: Any, name: str, asked: Mapping[str, object], let_in: str, sentence: str
+    settings: Settings, name: str, asked: Mapping[str, object], let_in: str, sentence: str
 ) -> None:
     settings.GO_LIVE_ENFORCE = True
     GoLiveState.objects.update(go_live_enabled=False, kill_switch_engaged=True)

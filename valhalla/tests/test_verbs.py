@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
 from governance.core.errors import Unavailable
 from governance.core.verbs import Execution
@@ -21,8 +21,6 @@ from valhalla.tests.verbs import (
     reached_from,
     verbs,
 )
-
-pytestmark = pytest.mark.both
 
 PROD, SANDBOX, OBSERVE = Execution.PROD_EXEC, Execution.SANDBOX_EXEC, Execution.OBSERVE_ONLY
 
@@ -173,7 +171,7 @@ def test_no_door_takes_a_step_outside_of_a_verb() -> None:
 # --- the switches -------------------------------------------------------------------------------------------
 
 
-def answer_of(function: Callable[..., Any]) -> str:
+def answer_of(function: Callable[..., object]) -> str:
     """Call a verb with nothing at all: what the switches stop never learns of it."""
     try:
         function()
@@ -196,7 +194,7 @@ def answer_of(function: Callable[..., Any]) -> str:
     ids=["go-live off", "live", "live and killed", "off and killed"],
 )
 def test_each_verb_is_stopped_or_let_in_as_its_class_says(
-    settings: Any, live: bool, killed: bool, expected: dict[Execution, str]
+    settings: Settings, live: bool, killed: bool, expected: dict[Execution, str]
 ) -> None:
     settings.GO_LIVE_ENFORCE = True
     GoLiveState.objects.update(go_live_enabled=live, kill_switch_engaged=killed)
@@ -210,7 +208,7 @@ def test_each_verb_is_stopped_or_let_in_as_its_class_says(
     assert {name: both for name, both in told.items() if both[0] != both[1]} == {}
 
 
-def asked_by(function: Callable[..., Any]) -> list[str]:
+def asked_by(function: Callable[..., object]) -> list[str]:
     """Return which of the lock and the switches a verb's statements ask, in order."""
     with CaptureQueriesContext(connection) as captured:
         assert answer_of(function) == "let in"
@@ -224,7 +222,7 @@ def asked_by(function: Callable[..., Any]) -> list[str]:
 
 @pytest.mark.postgres
 @pytest.mark.django_db
-def test_what_a_switch_stops_shares_its_lock_in_a_statement_before_it_reads_them(settings: Any) -> None:
+def test_what_a_switch_stops_shares_its_lock_in_a_statement_before_it_reads_them(settings: Settings) -> None:
     settings.GO_LIVE_ENFORCE = True
     GoLiveState.objects.update(go_live_enabled=True, kill_switch_engaged=False)
     expected: dict[object, list[str]] = {

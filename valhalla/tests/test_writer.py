@@ -45,6 +45,7 @@ from governance.core.places import ZONES, Place
 from governance.kpi.models import KpiEvent
 from governance.kpi.services import Kpi, emit_kpis
 from governance.market.models import MarketPolicy
+from governance.models import User
 from governance.retention import registry
 from governance.retention.services import BATCH, remove_step
 
@@ -240,7 +241,9 @@ def upload(manager: Client, screen: str, *lines: str) -> None:
     assert manager.post(f"/admin/{screen}/import/", given).status_code == 302
 
 
-def test_so_does_a_file_that_a_manager_imports(person: Any, client: Client, holds: Holds) -> None:
+def test_so_does_a_file_that_a_manager_imports(
+    person: Callable[..., User], client: Client, holds: Holds
+) -> None:
     client.force_login(person("MANAGER"))
     with holds.of("buyers"):
         upload(client, "buyers/buyer", "external id,name", *(f"B-{n},Buyer {n}" for n in range(LEADS)))

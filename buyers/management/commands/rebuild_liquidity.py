@@ -15,11 +15,11 @@ class Command(BaseCommand):
     """Exits with 1 if a node differs and was not repaired."""
 
     help = (
-        "Recount every liquidity node from its feedback and print what differs. Feedback may go on meanwhile."
+        "Recount every liquidity node from its feedback and print differences. Feedback may arrive meanwhile."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--repair", action="store_true", help="make each node what its feedback says")
+        parser.add_argument("--repair", action="store_true", help="correct each node to match its feedback")
 
     def handle(self, *args: object, repair: bool, **options: object) -> None:
         done = rebuild_liquidity(repair=repair, by=Actor.system("rebuild_liquidity"), at=timezone.now())
@@ -29,4 +29,4 @@ class Command(BaseCommand):
         repaired = " repaired" if found and repair else ""
         self.stdout.write(f"{done.nodes} nodes recounted, {found} differences{repaired}.")
         if found and not repair:
-            raise CommandError("The nodes are not what their feedback says; --repair mends them.")
+            raise CommandError("The nodes do not match their feedback; correct them with --repair.")

@@ -27,8 +27,8 @@ from governance.management.guarded import GuardedCommand
 
 class Command(GuardedCommand):
     help = (
-        "Import leads from a CSV file: new ones are created, known ones updated by their id, and what could "
-        "not be read is named in a report. The same file again changes nothing."
+        "Import leads from a CSV file: create new ones, update known ones by their id, and list in a report "
+        "what could not be read. Importing the same file again changes nothing."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -38,7 +38,7 @@ class FindsPerson(ChoosesRows):
 
 
 def tell_form(form: forms.Form, refusal: Refused) -> None:
-    """Add a refusal to the form, at the fields it names, or else at the reason."""
+    """Add a refusal's errors to the form's fields that it names, or else to the reason."""
     told = {name: said for name, said in refusal.errors.items() if name in form.fields}
     for name, said in (told or {"reason": [refusal.message]}).items():
         form.add_error(name, [str(sentence) for sentence in said])

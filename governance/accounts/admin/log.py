@@ -23,7 +23,7 @@ class AccountChangeAdmin(ReadOnlyAdmin):
     search_help_text = _("Username of the person or of who acted, or a token id")
     ordering = ("-at", "-pk")
     fields = (*list_display, "correlation_id", "token_id")
-    nothing_yet = _("Roles, passwords, tokens and second factors that are changed appear here.")
+    nothing_yet = _("Changes to roles, passwords, tokens and second factors appear here.")
 
     @admin.display(description=_("role"))
     def role_display(self, change: AccountChange) -> str:

@@ -25,6 +25,7 @@ from governance.core.admin.base import (
     by_of,
 )
 from governance.core.admin.display import column
+from governance.core.admin.filters import Choices
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -33,7 +34,7 @@ class StateFilter(admin.SimpleListFilter):
     title = _("state")
     parameter_name = "state"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+    def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
         return [("ended", _("ended")), ("all", _("all"))]
 
     def choices(self, changelist: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import Model, QuerySet
+from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -25,19 +26,22 @@ from governance.accounts.rules import SCOPES
 from governance.accounts.services import (
     MAX_DAYS,
     MOST_AT_ONCE,
+    Issued,
     issue_token,
     revoke_token,
 )
 from governance.accounts.wording import ago
 from governance.core.admin.base import (
+    RowForm,
     ServiceAdmin,
     WhyForm,
     by_of,
 )
 from governance.core.admin.display import column
+from governance.core.request_values import RequestValue
 
 
-class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+class TokenForm(RowForm):
     """A new token's label and options."""
 
     scopes = forms.MultipleChoiceField(
@@ -46,7 +50,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at r
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text=_(
-            "policy: a service client may also change policies. Any of the others narrows it to those parts."
+            "policy: a service client may also change policies. The other scopes limit it to those parts."
         ),
     )
     days = forms.IntegerField(
@@ -60,6 +64,9 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at r
     class Meta:
         model = ApiToken
         fields = ("user", "label", "scopes", "calls_per_minute")
+
+
+ISSUED: RequestValue[Issued] = RequestValue("issued")  # from serve to response_add
 
 
 @admin.register(ApiToken)
@@ -84,8 +91,8 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
             {
                 "fields": ("user", "label", "scopes", "days", "calls_per_minute"),
                 "description": _(
-                    "For a service client. At a rotation issue the new one first, put it in place, then "
-                    "revoke the old one. People issue their own tokens, on the page Your tokens."
+                    "For a service client. To replace a token, issue the new one first, put it in place, "
+                    "then revoke the old one. People issue their own tokens, on the page Your tokens."
                 ),
             },
         ),
@@ -97,7 +104,7 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
     def render_change_form(
         self,
         request: HttpRequest,
-        context: dict[str, Any],
+        context: dict[str, object],
         add: bool = False,
         change: bool = False,
         form_url: str = "",
@@ -125,7 +132,7 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
         )
         return ((None, {"fields": fields}),)
 
-    def serve(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> ApiToken:
+    def serve(self, request: HttpRequest, obj: ApiToken, form: BaseForm, change: bool) -> ApiToken:
         issued = issue_token(
             obj.user.username,
             by=by_of(request),
@@ -135,13 +142,13 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
             label=obj.label,
             calls_per_minute=obj.calls_per_minute,
         )
-        request.issued = issued  # type: ignore[attr-defined]  # shown by response_add
+        ISSUED.put(request, issued)
         return issued.token
 
     def response_add(
         self, request: HttpRequest, obj: object, post_url_continue: object = None
     ) -> HttpResponse:
-        issued = request.issued  # type: ignore[attr-defined]  # set by serve
+        issued = ISSUED.required(request)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -153,7 +160,7 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
         response["Cache-Control"] = "no-store"
         return response
 
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: object) -> Any:
         if db_field.name == "user":
             kwargs["queryset"] = service_clients()
             field = super().formfield_for_foreignkey(db_field, request, **kwargs)
@@ -166,9 +173,7 @@ class ApiTokenAdmin(FindsPerson, ServiceAdmin):
         form = WhyForm(request.POST if "apply" in request.POST else None)
         tokens = list(queryset.order_by("pk")[:MOST_AT_ONCE])
         if not form.is_valid():
-            says = [
-                gettext("Calls with these tokens are refused from the next one on. There is no way back.")
-            ]
+            says = [gettext("These tokens stop working at once. This cannot be undone.")]
             return ask(self, request, form, "revoke", tokens, [str(token) for token in tokens], says)
         by, at, reason = by_of(request), timezone.now(), form.cleaned_data["reason"]
         ended = sum(revoke_token(token, by=by, at=at, reason=reason) for token in tokens)

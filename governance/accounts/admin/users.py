@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -46,7 +45,15 @@ from governance.accounts.services import (
 from governance.accounts.wording import ROLE_SAYS, roles_in_words
 from governance.core import hooks
 from governance.core.actors import Role, owner_key
-from governance.core.admin.base import ChoosesRows, ReadOnlyAdmin, ShowsRefusals, WhyForm, by_of, reason_field
+from governance.core.admin.base import (
+    ChoosesRows,
+    ReadOnlyAdmin,
+    RowForm,
+    ShowsRefusals,
+    WhyForm,
+    by_of,
+    reason_field,
+)
 from governance.core.admin.display import column
 from governance.core.errors import Invalid, Refused
 from governance.core.moments import moment_in_words
@@ -69,14 +76,14 @@ def _open_tasks(count: int) -> str:
 class PasswordIsKept(UnfoldReadOnlyPasswordHashWidget):
     """Shows that there is a password, where the theme shows parts of its digest."""
 
-    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+    def get_context(self, name: str, value: object, attrs: dict[str, object] | None) -> dict[str, object]:
         context = super().get_context(name, value, attrs)
         if len(context["summary"]) > 1:
             context["summary"] = [{"label": gettext("set; nobody can read it")}]
         return context
 
 
-class NewPersonForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+class NewPersonForm(RowForm):
     """A new person. They set their password themselves, with a link; a program sends its token."""
 
     class Meta:
@@ -137,8 +144,8 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             {
                 "fields": ("role", "is_active", "is_superuser", "change_reason", "earlier"),
                 "description": _(
-                    "The role applies at once, also to the person’s tokens. Switched off, they can neither "
-                    "sign in nor use a token. The last active manager stays one."
+                    "The role applies at once, also to the person’s tokens. A deactivated person can "
+                    "neither sign in nor use a token. The last active manager cannot be removed."
                 ),
             },
         ),
@@ -196,7 +203,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
     def get_inlines(self, request: HttpRequest, obj: object) -> Any:
         return self.inlines if obj is not None else []
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
         if obj is None:
             return fields
@@ -241,7 +248,7 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
                 row.instance.marked_by = by_of(request).working_name
         super().save_formset(request, form, formset, change)
 
-    @action(description=_("Mark away"), permissions=["change"])
+    @action(description=_("Mark as off"), permissions=["change"])
     def mark_away(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
         form = AwayForm(request.POST if "apply" in request.POST else None)
         people = _people(queryset)
@@ -259,7 +266,9 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             except Refused as refusal:
                 tell_form(form, refusal)
             else:
-                text = ngettext("%(count)s person marked away.", "%(count)s people marked away.", len(made))
+                text = ngettext(
+                    "%(count)s person marked as off.", "%(count)s people marked as off.", len(made)
+                )
                 messages.success(request, text % {"count": len(made)})
                 return None
         counted: dict[str, int] = {}
@@ -267,9 +276,9 @@ class UserAdmin(ShowsRefusals, ChoosesRows, DjangoUserAdmin, ModelAdmin):  # typ
             counted |= answer
         says = [
             gettext(
-                "While somebody is away, their due tasks are offered to everybody else. Nothing is "
-                "reassigned: what nobody took is theirs again when they are back. A task that they have "
-                "claimed stays with them until the claim ends."
+                "While somebody is off, their due tasks are offered to everybody else. Nothing is "
+                "reassigned: tasks that nobody took are theirs again when they return. A task that "
+                "they have claimed stays with them until the claim ends."
             )
         ]
         rows = [
@@ -380,5 +389,7 @@ class GroupAdmin(ReadOnlyAdmin):
     def called(self, group: Group) -> str:
         return capfirst(str(Role(group.name).label)) if group.name in Role else group.name
 
-    may = column(_("may do"), lambda group: str(ROLE_SAYS[Role(group.name)]) if group.name in Role else "–")
+    may = column(
+        _("permissions"), lambda group: str(ROLE_SAYS[Role(group.name)]) if group.name in Role else "–"
+    )
     people = column(_("people"), lambda group: group.user_set.count())

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -22,6 +23,7 @@ from governance.core.admin.base import (
     ChoosesRows,
     FewRows,
     NamedCells,
+    RowForm,
     by_of,
 )
 from governance.core.admin.display import column
@@ -42,7 +44,7 @@ def _languages(profile: WorkProfile) -> list[str]:
     return [str(name) for code, name in LANGUAGE_NAMES if code in profile.languages]
 
 
-class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+class WorkProfileForm(RowForm):
     """The form of a work profile."""
 
     provinces = forms.MultipleChoiceField(
@@ -77,7 +79,7 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
         required=False,
         help_text=_(
             "In the person’s own time zone, such as 9:00–12:00, 13:00–17:00; an empty day has no "
-            "shift. A night goes to 24:00 and begins again at 0:00 of the next day. Without shifts "
+            "shift. A night ends at 24:00 and continues at 0:00 the next day. Without shifts, "
             "every hour counts."
         ),
     )
@@ -104,12 +106,12 @@ class WorkProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscrip
 class TellsProfile:
     """An admin class that shows a work profile as text to users who may only view it."""
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
         if self.has_change_permission(request, obj):  # type: ignore[attr-defined]  # an admin's
             return WorkProfileForm.Meta.fields
         return ("provinces_told", "channels_told", "languages_told", "zone", "week")
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
         return ("provinces_told", "channels_told", "languages_told", "week")
 
     provinces_told = column(_("provinces"), lambda profile: ", ".join(profile.provinces) or str(_("all")))

@@ -20,6 +20,7 @@ from django.core.paginator import Paginator
 from django.core.validators import MinLengthValidator
 from django.db import models
 from django.db.models import Model
+from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, resolve, reverse
@@ -38,6 +39,7 @@ from governance.core import hooks
 from governance.core.actors import Actor
 from governance.core.errors import Refused
 from governance.core.reasons import LEAST, too_short
+from governance.core.request_values import RequestValue, correlation_id_of
 from governance.core.strict_json import read_json
 from governance.core.versions import BOOKKEEPING, Versioned, restored
 
@@ -54,6 +56,8 @@ WHY_AND_VERSION: tuple[tuple[StrPromise, _FieldOpts], ...] = (
     (_("Why"), {"fields": ("change_reason", "seen_version")}),
     (_("This version"), {"fields": VERSION}),
 )
+REFUSAL: RequestValue[Refused] = RequestValue("refusal")
+SHOWS_HISTORY: RequestValue[bool] = RequestValue("shows_history")
 LINE = 76  # characters that a form's text area shows without wrapping
 
 
@@ -62,7 +66,7 @@ def by_of(request: HttpRequest) -> Actor:
     user = request.user
     if isinstance(user, AnonymousUser):
         raise PermissionError("nobody is signed in")
-    return hooks.actor_of(user, correlation_id=str(getattr(request, "correlation_id", "")))
+    return hooks.actor_of(user, correlation_id=correlation_id_of(request))
 
 
 class FirstThousands(Paginator):  # type: ignore[type-arg]  # no subscript at run time
@@ -100,7 +104,7 @@ class ChoosesRows(ModelAdmin):
             for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
                 self.opts.pk.clean(chosen, None)
         except ValidationError:
-            self.message_user(request, gettext("Choose rows of this list, then the action."), messages.ERROR)
+            self.message_user(request, gettext("Select rows, then an action."), messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
         return super().response_action(request, queryset)
 
@@ -121,13 +125,13 @@ class ReadOnlyAdmin(LongList):
     actions = None
     list_fullwidth = True
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
 
@@ -214,7 +218,11 @@ class ChangeReasonForm(forms.Form):
     )
 
 
-class ReasonForm(ChangeReasonForm, forms.ModelForm):  # type: ignore[type-arg]  # the admin sets the model
+class RowForm(forms.ModelForm):  # type: ignore[type-arg]  # no subscript at run time
+    """A form of a row, of the model that its `Meta` or the admin names."""
+
+
+class ReasonForm(ChangeReasonForm, RowForm):
     """A row's form that always requires a reason."""
 
 
@@ -286,9 +294,9 @@ class ShowsRefusals(ModelAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
-        if not hasattr(request, "refusal"):
+        if not REFUSAL.is_on(request):
             return form
-        refusal: Refused = request.refusal
+        refusal = REFUSAL.required(request)
 
         class Told(form):  # type: ignore[misc,valid-type]  # made by the admin
             def clean(self) -> Any:
@@ -314,7 +322,7 @@ class ShowsRefusals(ModelAdmin):
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
         except Refused as refusal:
-            request.refusal = refusal  # type: ignore[attr-defined]  # read by get_form in the second pass
+            REFUSAL.put(request, refusal)  # read by get_form in the second pass
             return super().changeform_view(request, object_id, form_url, extra_context)
 
 
@@ -332,18 +340,18 @@ class ServiceAdmin(ShowsRefusals, LongList):
     # read-only once the row exists: changing them would apply the policy elsewhere
     fixed: ClassVar[tuple[str, ...]] = ()
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
         return (*fields, *self.fixed) if obj is not None else fields
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
-    def serve(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> models.Model:
+    def serve(self, request: HttpRequest, obj: Any, form: BaseForm, change: bool) -> models.Model:
         """Save through the service and return the row. Raises Refused."""
         raise NotImplementedError
 
-    def save_model(self, request: HttpRequest, obj: Any, form: object, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Model, form: BaseForm, change: bool) -> None:
         saved = self.serve(request, obj, form, change)
         obj.pk = saved.pk
         obj._state.adding = False
@@ -352,7 +360,7 @@ class ServiceAdmin(ShowsRefusals, LongList):
         """Leave out, for read-only users, the fields that only the form needs."""
         fieldsets = super().get_fieldsets(request, obj)
         may = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
-        if may and not getattr(request, "shows_history", False):
+        if may and not SHOWS_HISTORY.of(request):
             return fieldsets
         form: Any = self.form
         asked = set(form.base_fields) - {field.name for field in self.model._meta.get_fields()}
@@ -494,11 +502,11 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):
     def revert_disabled(self, request: HttpRequest, obj: object = None) -> bool:
         return True
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
         if issubclass(self.model, Versioned):
             fields = (*fields, *VERSION)
-        if not getattr(request, "shows_history", False):
+        if not SHOWS_HISTORY.of(request):
             return fields
         return tuple({*fields, *(field.name for field in self.model._meta.fields)})
 
@@ -511,7 +519,7 @@ class HistoryAdmin(SimpleHistoryAdmin, ServiceAdmin):
     ) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             raise PermissionDenied  # it would save with view permission only
-        request.shows_history = True  # type: ignore[attr-defined]  # read above
+        SHOWS_HISTORY.put(request, True)
         return super().history_form_view(request, object_id, version_id, extra_context)
 
 

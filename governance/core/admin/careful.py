@@ -12,12 +12,13 @@ from django.contrib import admin
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.db import models
 from django.db.models import Model
+from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from governance.core.admin.base import CONFIRMED, HistoryAdmin, VersionForm, Warned, explained, stamp
+from governance.core.admin.base import CONFIRMED, REFUSAL, HistoryAdmin, VersionForm, Warned, explained, stamp
 from governance.core.admin.live import LiveAdmin, live
 from governance.core.versions import BOOKKEEPING
 
@@ -46,7 +47,7 @@ class CarefulAdmin(LiveAdmin, HistoryAdmin):
         if warnings and request.POST.get(CONFIRMED) != stamp(warnings):
             raise Warned(warnings)
 
-    def save_model(self, request: HttpRequest, obj: Any, form: object, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Model, form: BaseForm, change: bool) -> None:
         self.look_again(request, obj)
         super().save_model(request, obj, form, change)
 
@@ -76,10 +77,10 @@ class CarefulAdmin(LiveAdmin, HistoryAdmin):
         changes = self.differences_of(self._before(draft), draft) if typed else []
         return live("changes", render_to_string("admin/differences.html", {"changes": changes}))
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
         return (*super().get_readonly_fields(request, obj), "old_and_new")
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
         """On a form that changes a row, show the changes before the reason."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None:
@@ -103,7 +104,7 @@ class CarefulAdmin(LiveAdmin, HistoryAdmin):
     ) -> HttpResponse:
         form = context["adminform"].form
         form.instance.is_typed = form.is_bound
-        refusal = getattr(request, "refusal", None)
+        refusal = REFUSAL.of(request)
         if isinstance(refusal, Warned):
             changes = self.differences_of(self._before(form.instance), form.instance)
             form.errors.pop(NON_FIELD_ERRORS, None)  # shown at the top, with its subject

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.db.models import Model, QuerySet
@@ -14,7 +14,12 @@ from django.utils.translation import gettext_lazy as _
 
 from governance.core.distinct import values_by_index
 
-Choices = Iterable[tuple[str, object]]
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
+    Choices = Iterable[tuple[str, StrOrPromise]]
+else:
+    Choices = Iterable
 
 
 class ValueFilter(admin.SimpleListFilter):
@@ -31,7 +36,7 @@ def one_of(column: str, title: object, choices: Callable[[], Choices]) -> type[V
     """Return a filter of a column whose values are known."""
 
     class Known(ValueFilter):
-        def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+        def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
             return list(choices())
 
     return _named(Known, column, title)
@@ -41,7 +46,7 @@ def by_index(column: str, title: object, within: str = "") -> type[ValueFilter]:
     """Return a filter with a column's values from its index; with `within`, once that column is chosen."""
 
     class Indexed(ValueFilter):
-        def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
             rows = model_admin.model._default_manager.order_by()
             if within:
                 chosen = request.GET.get(f"{within}__exact", "")
@@ -63,7 +68,7 @@ def by_index(column: str, title: object, within: str = "") -> type[ValueFilter]:
     return _named(Indexed, column, title)
 
 
-Counted = tuple[str, object, Callable[[QuerySet[Model], datetime], QuerySet[Model]]]
+Counted = tuple[str, Any, Callable[[Any, datetime], QuerySet[Any]]]  # the rows are of the model's own class
 
 
 def on_board(*figures: Counted) -> type[admin.SimpleListFilter]:
@@ -75,7 +80,7 @@ def on_board(*figures: Counted) -> type[admin.SimpleListFilter]:
     class OnBoard(admin.SimpleListFilter):
         title, parameter_name = _("counted on the board"), "board"
 
-        def lookups(self, request: HttpRequest, model_admin: object) -> Any:
+        def lookups(self, request: HttpRequest, model_admin: object) -> Choices:
             return [(name, title) for name, title, _question in figures]
 
         def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:

@@ -9,7 +9,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.loader import render_to_string
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -18,8 +18,9 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
 from governance.core.actors import Actor
-from governance.core.admin.base import ChangeReasonForm, act_on_each, ask_why, by_of, explained
+from governance.core.admin.base import SHOWS_HISTORY, ChangeReasonForm, act_on_each, ask_why, by_of, explained
 from governance.core.errors import Refused
+from governance.core.request_values import RequestValue
 
 MOST_SWITCHED = 200
 DRAW, FORESEE = "_draw", "_foresee"
@@ -32,6 +33,9 @@ def live(name: str, content: object) -> SafeString:
 
 def sentences(said: list[str]) -> SafeString:
     return format_html_join("", "<p>{}</p>", ((text,) for text in said))
+
+
+DRAFT: RequestValue[QueryDict] = RequestValue("draft")
 
 
 class LiveAdmin(ModelAdmin):
@@ -66,7 +70,7 @@ class LiveAdmin(ModelAdmin):
         wanted = request.method == "POST" and (DRAW in request.POST or FORESEE in request.POST)
         may = self.has_change_permission(request) if object_id else self.has_add_permission(request)
         if wanted and may:
-            request.draft = request.POST  # type: ignore[attr-defined]  # read by get_form
+            DRAFT.put(request, request.POST)
             request.method = "GET"  # shown with the input, and not saved
         return super().changeform_view(request, object_id, form_url, extra_context)
 
@@ -74,9 +78,9 @@ class LiveAdmin(ModelAdmin):
         self, request: HttpRequest, obj: object = None, change: bool = False, **kwargs: object
     ) -> type[forms.ModelForm[Any]]:
         form = super().get_form(request, obj, change, **kwargs)
-        if not hasattr(request, "draft"):
+        typed = DRAFT.of(request)
+        if typed is None:
             return form
-        typed = request.draft
 
         class Draft(form):  # type: ignore[misc,valid-type]  # made by the admin
             def __init__(self, *args: object, **kwargs: object) -> None:
@@ -89,7 +93,7 @@ class LiveAdmin(ModelAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: object = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
-        if self.has_change_permission(request) and not getattr(request, "shows_history", False):
+        if self.has_change_permission(request) and not SHOWS_HISTORY.of(request):
             return fieldsets
         kept = [
             (
@@ -111,7 +115,7 @@ class LiveAdmin(ModelAdmin):
     ) -> HttpResponse:
         form = context["adminform"].form
         form.instance.unusable = set(form.errors)
-        if FORESEE in getattr(request, "draft", {}):
+        if FORESEE in (DRAFT.of(request) or {}):
             form.instance.foreseen = self._foreseen(request, form)
         return super().render_change_form(request, context, add, change, form_url, obj)
 
@@ -163,12 +167,10 @@ class SwitchesMany(ModelAdmin):
         messages.success(request, text % {"count": done})
         return None
 
+    @admin.action(description=_("Switch on"), permissions=["switch"])
     def switch_on(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
         return self._switch(request, queryset, "switch_on")
 
+    @admin.action(description=_("Switch off"), permissions=["switch"])
     def switch_off(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
         return self._switch(request, queryset, "switch_off")
-
-    switch_on.short_description = _("Switch on")  # type: ignore[attr-defined]  # read by the admin
-    switch_off.short_description = _("Switch off")  # type: ignore[attr-defined]  # as above
-    switch_on.allowed_permissions = switch_off.allowed_permissions = ("switch",)  # type: ignore[attr-defined]  # as above

@@ -366,7 +366,7 @@ class WhyExportForm(forms.Form):
 
     reason = reason_field(
         _("Reason"),
-        help_text=_("What the file is for. No names, numbers or addresses: this is kept for good."),
+        help_text=_("What the file is for. No names, numbers or addresses: this is kept permanently."),
     )
 
 
@@ -424,7 +424,7 @@ class RowExporter(ModelAdmin):
 
     def exported(self, request: HttpRequest) -> models.QuerySet[Any]:
         """Return the rows to export."""
-        rows: models.QuerySet[Any] = self.get_queryset(request).order_by("pk")
+        rows: models.QuerySet[Model] = self.get_queryset(request).order_by("pk")
         return rows
 
     def sheet(self, request: HttpRequest, *, by: Actor, at: datetime) -> Iterator[list[str]]:

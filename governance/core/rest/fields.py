@@ -67,7 +67,7 @@ class MoneyField(NumberField):
         super().__init__(max_digits=11, decimal_places=2, min_value=Decimal(0), max_value=MONEY_MAX, **kwargs)
 
 
-class FractionField(serializers.Field):  # type: ignore[type-arg]  # generic over what it reads, not over us
+class FractionField(serializers.Field[Any, Any, Any, Any]):
     """A rate, 0 to 1."""
 
     def to_internal_value(self, data: object) -> Decimal:
@@ -113,11 +113,11 @@ def read_instant(text: object) -> datetime:
 
 
 INSTANT_SENTENCE = gettext_lazy(
-    "An instant with its zone is needed, from 2000 to 2099, such as 2026-12-15T04:45:00Z."
+    "A date and time with its zone is needed, from 2000 to 2099, such as 2026-12-15T04:45:00Z."
 )
 
 
-class InstantField(serializers.Field):  # type: ignore[type-arg]  # generic over what it reads, not over us
+class InstantField(serializers.Field[Any, Any, Any, Any]):
     """An instant with its offset; without one it could mean any of nine hours."""
 
     def to_internal_value(self, data: object) -> datetime:
@@ -141,7 +141,7 @@ class WholeNumberField(serializers.IntegerField):
         return super().to_internal_value(data)
 
 
-class JSONObjectField(serializers.Field):  # type: ignore[type-arg]  # generic over what it reads, not over us
+class JSONObjectField(serializers.Field[Any, Any, Any, Any]):
     """A JSON value of one Python type, given as it is or as JSON text (form and query string)."""
 
     def __init__(self, kind: type = dict, **kwargs: Any) -> None:

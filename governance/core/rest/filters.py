@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
 from django_filters import rest_framework as django_filters
 from rest_framework import filters
@@ -76,7 +76,7 @@ class StrictFilters(django_filters.DjangoFilterBackend):
 
     _OTHERS = frozenset({"cursor", "page_size", "ordering", "correlation_id", "format"})
 
-    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
+    def filter_queryset(self, request: Request, queryset: QuerySet[Model], view: APIView) -> QuerySet[Model]:
         known = set(getattr(getattr(view, "filterset_class", None), "base_filters", {})) | self._OTHERS
         unknown = sorted(set(request.query_params) - known)
         if unknown:

@@ -16,12 +16,13 @@ from rest_framework.utils.serializer_helpers import BindingDict
 from governance.core import hooks
 from governance.core.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Actor, Role
 from governance.core.errors import Forbidden, Invalid
+from governance.core.request_values import CORRELATION_ID, correlation_id_of
 from governance.core.strict_json import UnreadableJSON, require_usable
 
 CORRELATION = re.compile(f"[!-~]{{1,{CORRELATION_LENGTH}}}")
 
 
-class Input(serializers.Serializer):  # type: ignore[type-arg]  # generic over instances, which inputs have none of
+class Input(serializers.Serializer[None]):
     """The base of every POST's input: whom it is done for, and in which call.
 
     An input that `keeps_unknown` also takes parameters that it does not know, as `unknown`.
@@ -51,7 +52,7 @@ def gather(request: Request) -> tuple[dict[str, Any], set[str]]:
         body = request.data
         if request.FILES:
             raise Invalid(
-                {key[:KEY_LENGTH] or "body": [_("No file can be sent here.")] for key in request.FILES}
+                {key[:KEY_LENGTH] or "body": [_("Files are not accepted here.")] for key in request.FILES}
             )
         if not isinstance(body, Mapping):
             raise Invalid({"body": [_("The body must be a JSON object.")]})
@@ -90,7 +91,7 @@ def _form(input_class: type[serializers.Serializer[Any]], given: Mapping[str, An
     return form
 
 
-def _require_valid(form: Any) -> dict[str, Any]:
+def _require_valid(form: Any) -> dict[str, object]:
     """Return the validated parameters. Raises ValidationError in the caller's language."""
     if not form.is_valid():
         # by fields of its own: those of DRF keep the sentences of the first refusal, and so its language
@@ -147,11 +148,11 @@ def who(request: Request, data: Mapping[str, Any] | None = None) -> Actor:
     django_request = request._request
     correlation_id = str(named.get("correlation_id") or "")
     if correlation_id:
-        django_request.correlation_id = correlation_id  # type: ignore[attr-defined]  # answered by the middleware
+        CORRELATION_ID.put(django_request, correlation_id)  # answered by the middleware
     by = hooks.actor_of(
         user,
         request.auth,
-        correlation_id=correlation_id or str(getattr(django_request, "correlation_id", "")),
+        correlation_id=correlation_id or correlation_id_of(django_request),
     )
     foreign = [
         name

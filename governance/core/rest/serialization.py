@@ -51,7 +51,7 @@ class Negotiation(DefaultContentNegotiation):
 
     _PLAIN = frozenset({"*/*", "application/json"})
 
-    def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> object:
         plain = request.META.get("HTTP_ACCEPT", "*/*") in self._PLAIN
         if plain and len(renderers) == 1 and not format_suffix and "format" not in request.query_params:
             return renderers[0], renderers[0].media_type

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from rest_framework import serializers
 
@@ -20,7 +19,7 @@ class SwitchInput(Input):
     reason = serializers.CharField(required=False, allow_blank=True, max_length=REASON_LENGTH)
 
 
-def as_state(state: GoLiveState, *, enforced: bool) -> dict[str, Any]:
+def as_state(state: GoLiveState, *, enforced: bool) -> dict[str, object]:
     """Return both switches; `enforced` says whether this installation enforces them."""
     return {
         "go_live_enabled": state.go_live_enabled,

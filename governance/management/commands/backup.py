@@ -22,7 +22,7 @@ class Command(VerbCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--to", type=Path, metavar="DIR", help="where the file goes; left out, backups/ in VALHALLA_VAR"
+            "--to", type=Path, metavar="DIR", help="folder for the file; by default backups/ in VALHALLA_VAR"
         )
 
     def handle(self, *args: object, **options: Any) -> None:

@@ -29,11 +29,11 @@ class Command(GuardedCommand):
         whom.add_argument("--lead", default="", metavar="LEAD_ID", help="the person’s id as a lead")
         whom.add_argument("--buyer", default="", metavar="BUYER_ID", help="the person’s id as a buyer")
         whom.add_argument("--phone", default="", help="a phone number: every lead and buyer who has it")
-        whom.add_argument("--email", default="", help="an email address: every lead and buyer who has it")
+        whom.add_argument("--email", default="", help="an e-mail address: every lead and buyer who has it")
         parser.add_argument(
             "--why",
             choices=[why.lower() for why in Why.values],
-            help="requested: the person asked for it, and goes on the do-not-call list too; not_needed; "
+            help="requested: the person asked for it, and also goes on the do-not-contact list; not_needed; "
             "mistake: stored by mistake, twice, or as a test",
         )
         parser.add_argument("--yes", action="store_true", help="erase; without it nothing is changed")
@@ -70,7 +70,7 @@ class Command(GuardedCommand):
                 "  "
                 + _("The person’s ladder is running. It will stop, and all its open tasks will be cancelled.")
             )
-        goes, stays = _("goes"), _("stays")
+        goes, stays = _("to delete"), _("stays")
         lines += [f"  {goes:<10}{count:>6,}  {what}" for what, count in seen.goes]
         lines += [f"  {stays:<10}{count:>6,}  {what}" for what, count in seen.stays]
         if seen.sharing:

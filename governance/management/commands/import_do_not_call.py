@@ -16,25 +16,25 @@ from governance.management.guarded import GuardedCommand
 
 class Command(GuardedCommand):
     help = (
-        "Stop calls to every number of the national do-not-call list, one number a line, and record as of "
-        "which day the list is. Stops are added, never lifted; the same file again changes nothing."
+        "Suppress calls to every number of the national do-not-call list, one number per line, and record "
+        "the list's date. Suppressions are added, never ended; importing the same file again changes nothing."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", type=Path, help="the list as it was downloaded, one number a line")
+        parser.add_argument("file", type=Path, help="the list as downloaded, one number per line")
         parser.add_argument(
             "--date",
             type=date.fromisoformat,
             required=True,
             metavar="YYYY-MM-DD",
-            help="the day as of which the list is",
+            help="the date of the list",
         )
         parser.add_argument(
             "--area-codes",
             nargs="+",
             default=[],
             metavar="CODE",
-            help="the area codes that the list covers; left out, those of its numbers",
+            help="the area codes that the list covers; by default those of its numbers",
         )
 
     def handle(self, *args: object, **options: Any) -> None:

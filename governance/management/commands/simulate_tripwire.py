@@ -21,19 +21,19 @@ from governance.tripwire.streams import Stream
 
 class Command(BaseCommand):
     help = (
-        "Try the tripwires' real rules on made streams and print how often they trip where nothing changed "
-        f"(within {LOOKS} daily looks) and on which day they see a drop, with 95 % intervals. The same seed "
-        "prints the same table. It asks and changes nothing in the database."
+        "Run the tripwires' rules on simulated streams and print how often they fire with no change "
+        f"(within {LOOKS} daily evaluations) and on which day they detect a drop, with 95% intervals. The "
+        "same seed prints the same table. Neither reads nor changes the database."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--runs", type=int, default=400, help="streams of each kind (400)")
-        parser.add_argument("--seed", type=int, default=1, help="where the random numbers begin (1)")
+        parser.add_argument("--seed", type=int, default=1, help="seed of the random numbers (1)")
         parser.add_argument(
-            "--measure", choices=[measure.value for measure in Measure], help="one measure alone"
+            "--measure", choices=[measure.value for measure in Measure], help="only this measure"
         )
         parser.add_argument(
-            "--no-drops", action="store_true", help="false alarms alone, which take a third of the time"
+            "--no-drops", action="store_true", help="only false alarms, in a third of the time"
         )
 
     def handle(self, *args: object, **options: Any) -> None:
@@ -58,7 +58,7 @@ class Command(BaseCommand):
         for sentence in missed or ["Every goal was reached."]:
             self.stdout.write(sentence)
         if missed:
-            raise CommandError("The rules do not reach their goals.")
+            raise CommandError("The rules miss their targets.")
 
     def _streams(self, measure: Measure, *, drops: bool) -> list[Stream]:
         changed = (with_drops(stream) for stream in STATISTICS[measure].streams())

@@ -10,7 +10,7 @@ from governance.risk.services import recount
 class Command(BaseCommand):
     """Exits with 1 if a figure differs."""
 
-    help = "Recount risk from its reservations and print what differs. Reserving waits meanwhile."
+    help = "Recount risk from its reservations and print the differences. Reserving waits meanwhile."
 
     def handle(self, *args: object, **options: object) -> None:
         differences = recount()
@@ -18,5 +18,5 @@ class Command(BaseCommand):
             where = f"{found.engine} {found.day or 'all days'}"
             self.stdout.write(f"{where}: {found.figure} is {found.kept}, counted {found.counted}")
         if differences:
-            raise CommandError("The risk ledger is not what its reservations say.")
+            raise CommandError("The risk ledger does not match its reservations.")
         self.stdout.write("The ledger equals its reservations.")

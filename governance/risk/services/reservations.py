@@ -129,7 +129,7 @@ class _Known:
     scopes: tuple[Scope, ...]
     throttle: Throttle | None
     without_day: tuple[str, ...]
-    policy_snapshot: dict[str, Any]
+    policy_snapshot: dict[str, object]
 
 
 def _load(engines: tuple[str, str], day: date) -> _Known:
@@ -237,7 +237,7 @@ def _cap(counts: Sequence[Count], name: str) -> Case:
     )
 
 
-def as_caps(policy: RiskPolicy) -> dict[str, Any]:
+def as_caps(policy: RiskPolicy) -> dict[str, object]:
     return {
         "enabled": policy.enabled,
         "max_daily_loss": policy.max_daily_loss,
@@ -248,7 +248,7 @@ def as_caps(policy: RiskPolicy) -> dict[str, Any]:
     }
 
 
-def as_use(use: Use) -> dict[str, Any]:
+def as_use(use: Use) -> dict[str, object]:
     return {
         "realized_loss": use.realized_loss,
         "exposure": use.exposure,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -111,7 +110,7 @@ def _unknown() -> NotFound:
 def _closed(reservation: RiskReservation) -> Refused:
     return Refused(
         "reservation_closed",
-        _("Reservation %(number)s ended already: %(state)s. It ends once.")
+        _("Reservation %(number)s has already ended: %(state)s.")
         % {"number": reservation.pk, "state": reservation.get_state_display()},
         extra={"state": reservation.state, "realized_loss": reservation.realized_loss},
     )
@@ -141,7 +140,7 @@ def _end(reservation: RiskReservation, plan: EndPlan, *, by: Actor, at: datetime
 
 def _write(reservation: RiskReservation, plan: EndPlan, *, by: Actor, at: datetime, code: str) -> None:
     scopes = (reservation.engine, GLOBAL)
-    closing: dict[str, Any] = {
+    closing: dict[str, object] = {
         "state": plan.state,
         "realized_loss": plan.realized_loss,
         "closed_at": at,

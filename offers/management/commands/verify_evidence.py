@@ -12,14 +12,12 @@ BATCH = 500
 
 class Command(BaseCommand):
     help = (
-        "Compute every kept offer again from its inputs, to the cent, and compare its digest with its "
-        "content. Prints each difference; ends with 1 if there is any."
+        "Compute every stored offer again from its inputs, to the cent, and compare its digest with its "
+        "content. Prints each difference; exits with 1 if there is any."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--since-id", type=int, default=0, help="Begin after the evidence with this number."
-        )
+        parser.add_argument("--since-id", type=int, default=0, help="start after the evidence with this id")
 
     def handle(self, *args: object, since_id: int, **options: object) -> None:
         checked = wrong = 0

@@ -14,8 +14,8 @@ from valhalla import demo
 
 class Command(GuardedCommand):
     help = (
-        "Fill an empty database with demo data: people, leads, ladders in all stages, buyers and offers. Run "
-        "again it changes nothing. The people's passwords and a token are kept in VALHALLA_VAR."
+        "Fill an empty database with demo data: people, leads, ladders in all stages, buyers and offers. "
+        "Running it again changes nothing. Passwords and a token are stored in VALHALLA_VAR."
     )
 
     def handle(self, *args: object, **options: object) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
@@ -13,20 +11,20 @@ from valhalla import database_roles
 
 class Command(BaseCommand):
     help = (
-        "Print the SQL, for a superuser of PostgreSQL, that makes two database roles: one that owns the "
-        "tables and migrates, and one that Valhalla works as, which can change no table and no trigger, and "
-        "no row that is written once. It asks the database nothing."
+        "Print the SQL, for a superuser of PostgreSQL, that creates two database roles: one that owns the "
+        "tables and migrates, and one for Valhalla itself, which cannot change any table, trigger or "
+        "append-only row. Does not query the database."
     )
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--owner", help="left out: as in MIGRATE_DATABASE_URL, else APPLICATION_owner")
-        parser.add_argument("--application", help="left out: as in DATABASE_URL, else valhalla")
+        parser.add_argument("--owner", help="default: as in MIGRATE_DATABASE_URL, else APPLICATION_owner")
+        parser.add_argument("--application", help="default: as in DATABASE_URL, else valhalla")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, owner: str | None, application: str | None, **options: object) -> None:
         if connection.vendor != "postgresql":
-            raise CommandError("SQLite has no roles: DATABASE_URL names no PostgreSQL.")
-        application = options["application"] or connection.settings_dict["USER"] or "valhalla"
+            raise CommandError("SQLite has no roles: set DATABASE_URL to PostgreSQL.")
+        application = application or connection.settings_dict["USER"] or "valhalla"
         named = (settings.MIGRATE_DATABASE or {}).get("USER", "")
-        owner = options["owner"] or named or f"{application}_owner"
+        owner = owner or named or f"{application}_owner"
         self.stdout.write(database_roles.grants(owner, application))

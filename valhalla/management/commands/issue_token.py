@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -17,21 +16,21 @@ from governance.core.errors import Refused
 
 
 class Command(BaseCommand):
-    help = "Make a token, and its person if there is none of that name. Prints the token and nothing else."
+    help = "Issue a token, and create its user if there is none with that name. Prints only the token."
 
     def add_arguments(self, parser: CommandParser) -> None:
         roles = ", ".join(Role.values).lower()
-        parser.add_argument("name", help="the person's or program's name")
+        parser.add_argument("name", help="the username of the person or program")
         parser.add_argument(
             "--role",
             default="",
-            help=f"one of {roles}: what a new person becomes (left out: service), and a known one must be",
+            help=f"one of {roles}: the role of a new user (default: service); an existing one must have it",
         )
         parser.add_argument(
             "--scopes",
             default="",
             help=f"separated by commas: {', '.join(SCOPES)}. “policy” lets a service client change policies; "
-            "any of the others keeps the token to that part of the API",
+            "any of the others limits the token to that part of the API",
         )
         parser.add_argument(
             "--days",
@@ -40,19 +39,21 @@ class Command(BaseCommand):
         )
         parser.add_argument("--label", default="", help="what it is for, shown in admin")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        days = str(options["days"]).strip()
+    def handle(
+        self, *args: object, name: str, days: object, role: str, scopes: str, label: str, **options: object
+    ) -> None:
+        days = str(days).strip()
         if not re.fullmatch(r"[0-9]{1,4}", days):
             raise CommandError(f"--days: a whole number of days is needed, 1 to {MAX_DAYS}.")
         try:
             issued = issue_token(
-                options["name"],
+                name,
                 by=Actor.system("issue_token"),
                 at=timezone.now(),
-                role=options["role"].strip().upper(),
-                scopes=read_scopes(options["scopes"]),
+                role=role.strip().upper(),
+                scopes=read_scopes(scopes),
                 days=int(days),
-                label=options["label"].strip(),
+                label=label.strip(),
             )
         except ValidationError as wrong:
             raise CommandError(f"--scopes: {' '.join(wrong.messages)}") from None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
@@ -13,17 +11,14 @@ from governance.management.guarded import VerbCommand
 
 
 class Command(VerbCommand):
-    help = "Give a person the role manager and switch them on, whatever they were before."
+    help = "Give a user the role manager and activate them, whatever they were before."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("username", help="who; make a person with createsuperuser where there is none")
-        parser.add_argument(
-            "--reason", required=True, help="why, in at least 10 characters; kept with the change"
-        )
+        parser.add_argument("username", help="an existing user; if there is none, run createsuperuser")
+        parser.add_argument("--reason", required=True, help="at least 10 characters; stored with the change")
 
-    def handle(self, *args: object, **options: Any) -> None:
-        name = options["username"]
-        changed = make_manager(
-            name, by=Actor.system("make_manager"), at=timezone.now(), reason=options["reason"]
+    def handle(self, *args: object, username: str, reason: str, **options: object) -> None:
+        changed = make_manager(username, by=Actor.system("make_manager"), at=timezone.now(), reason=reason)
+        self.stdout.write(
+            f"{username} is a manager now." if changed else f"{username} is an active manager already."
         )
-        self.stdout.write(f"{name} is a manager now." if changed else f"{name} is an active manager already.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
@@ -16,13 +14,14 @@ class Command(VerbCommand):
     help = "Remove a person's authenticator application, passkeys and backup codes."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("username", help="whose")
-        parser.add_argument("--reason", required=True, help="why; it is logged")
+        parser.add_argument("username", help="whose second factor")
+        parser.add_argument("--reason", required=True, help="the reason, which is logged")
 
-    def handle(self, *args: object, **options: Any) -> None:
-        name = options["username"]
+    def handle(self, *args: object, username: str, reason: str, **options: object) -> None:
         had_one = reset_second_factor(
-            name, by=Actor.system("reset_second_factor"), at=timezone.now(), reason=options["reason"]
+            username, by=Actor.system("reset_second_factor"), at=timezone.now(), reason=reason
         )
-        done = f"The second factor of {name} is reset." if had_one else f"{name} had no second factor."
+        done = (
+            f"The second factor of {username} is reset." if had_one else f"{username} had no second factor."
+        )
         self.stdout.write(done)

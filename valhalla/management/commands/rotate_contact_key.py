@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.core.management.base import CommandParser
 
 from governance.management.guarded import VerbCommand
@@ -12,9 +10,8 @@ from valhalla import contact_key
 
 class Command(VerbCommand):
     help = (
-        "Add a key to those that opt-outs are found with, write new ones with it, and give the contact "
-        "points its hashes. Interrupted, it is simply run again. Former keys are kept, since opt-outs of "
-        "before are found with them alone."
+        "Add a contact key, hash new opt-outs with it, and rehash the contact points. If interrupted, run "
+        "it again. Former keys are kept: earlier opt-outs can only be found with them."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -22,14 +19,13 @@ class Command(VerbCommand):
             "--drop",
             type=int,
             metavar="NUMBER",
-            help="drop this key instead; refused while an opt-out or consent was written with it",
+            help="drop this key instead; refused if an opt-out or consent was written with it",
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        number = options["drop"]
-        if number is None:
+    def handle(self, *args: object, drop: int | None, **options: object) -> None:
+        if drop is None:
             current, moved = contact_key.rotate()
             self.stdout.write(f"Key {current} is the current one; {moved:,} contact points were moved to it.")
         else:
-            contact_key.drop(number)
-            self.stdout.write(f"Key {number} was dropped.")
+            contact_key.drop(drop)
+            self.stdout.write(f"Key {drop} was dropped.")

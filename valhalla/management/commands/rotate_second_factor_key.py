@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.core.management.base import CommandError, CommandParser
 
 from governance.accounts.second_factor_keys import unreadable_sentence
@@ -13,8 +11,8 @@ from valhalla import second_factor_key
 
 class Command(VerbCommand):
     help = (
-        "Add a key and encrypt the seeds of all authenticator applications with it. Interrupted, it is "
-        "simply run again. The former key is kept until it is dropped."
+        "Add a key and encrypt the seeds of all authenticator applications with it. If interrupted, "
+        "run it again. The former key is kept until you drop it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -25,11 +23,10 @@ class Command(VerbCommand):
             help="drop this key instead; refused while a seed is encrypted with it",
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        number = options["drop"]
-        if number is not None:
-            second_factor_key.drop(number)
-            self.stdout.write(f"Key {number} was dropped.")
+    def handle(self, *args: object, drop: int | None, **options: object) -> None:
+        if drop is not None:
+            second_factor_key.drop(drop)
+            self.stdout.write(f"Key {drop} was dropped.")
             return
         current, sealed = second_factor_key.rotate()
         self.stdout.write(

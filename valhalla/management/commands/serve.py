@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
@@ -21,16 +20,16 @@ class Command(BaseCommand):
             "--only",
             choices=["web", "worker", "scheduler"],
             default="",
-            help="start one of them alone, as several machines have it",
+            help="start only this part, for an installation on several machines",
         )
 
     def say(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
 
-    def handle(self, *args: object, **options: Any) -> None:
+    def handle(self, *args: object, only: str, **options: object) -> None:
         try:
-            running.serve(self.say, demo=self.demo, only=options["only"])
+            running.serve(self.say, demo=self.demo, only=only)
         except CannotStart as problem:
             self.stderr.write(f"valhalla: {problem}")
             sys.exit(problem.code)

@@ -20,9 +20,9 @@ class Command(BaseCommand):
     )
 
     @transaction.atomic
-    def handle(self, *args: object, **options: Any) -> None:
+    def handle(self, *args: object, verbosity: int, **options: object) -> None:
         said = [line for role in Role for line in (*self.sync_rights(role), *self.sync_people(role))]
-        if options["verbosity"] > 0:
+        if verbosity > 0:
             self.stdout.write("\n".join(said or ["The groups match the roles already."]))
 
     def sync_rights(self, role: Role) -> list[str]:

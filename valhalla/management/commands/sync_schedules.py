@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
@@ -11,9 +9,11 @@ from valhalla.schedules import make_missing
 
 
 class Command(BaseCommand):
-    help = "Make the schedule rows of the jobs that have none. Rows that exist are never touched."
+    help = "Create the missing schedule rows of jobs. Existing rows are never changed."
 
-    def handle(self, *args: object, **options: Any) -> None:
+    def handle(self, *args: object, verbosity: int, **options: object) -> None:
         made = make_missing(timezone.now())
-        if options["verbosity"] > 0:
-            self.stdout.write("\n".join(f"{name}: made" for name in made) or "Every job has its row already.")
+        if verbosity > 0:
+            self.stdout.write(
+                "\n".join(f"{name}: created" for name in made) or "Every job has its row already."
+            )

@@ -6,5 +6,5 @@ from valhalla.management.commands import serve
 
 
 class Command(serve.Command):
-    help = "As serve, and fill an empty database with demo data; prints the demo people and a line to try."
+    help = "Like serve, with demo data in an empty database; prints the demo users and a call to try."
     demo = True
