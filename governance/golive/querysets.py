@@ -1,12 +1,20 @@
-"""Queries on the switches' history."""
+"""Queries on the switches: what they are now, and when they stopped work."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
+from governance.core.compiled import CompiledQuery
 from governance.golive.models import GoLiveState
 
 Span = tuple[datetime, datetime | None]
+
+
+@CompiledQuery
+def switches() -> Any:
+    """Return the row of the two switches, if there is one; every verb reads it."""
+    return GoLiveState.objects.filter(pk=1).order_by()
 
 
 def stopped_spans(since: datetime, until: datetime) -> list[Span]:

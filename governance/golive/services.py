@@ -15,6 +15,7 @@ from governance.core.errors import Invalid, Refused, Unavailable
 from governance.core.verbs import Execution, require_right, verb
 from governance.golive import lock
 from governance.golive.models import GoLiveState
+from governance.golive.querysets import switches
 
 
 class Standing(enum.Enum):
@@ -37,7 +38,7 @@ def standing_at(now: GoLiveState) -> Standing:
 
 def state() -> GoLiveState:
     """Return the go-live state; if the row is missing both switches count as off."""
-    return GoLiveState.objects.filter(pk=1).first() or GoLiveState(pk=1)
+    return next(iter(switches()), GoLiveState(pk=1))
 
 
 def require(execution: Execution) -> None:
