@@ -91,7 +91,7 @@ def lead_line(request: HttpRequest) -> HttpResponse:
         raise Http404(_("There is no such lead."))
     context = {
         **admin.site.each_context(request),
-        "title": _("Time line of %(lead)s") % {"lead": lead or asked},
+        "title": _("Timeline of %(lead)s") % {"lead": lead or asked},
         "lead": lead,
         "rows": _shown(told, timezone.now()),
     }

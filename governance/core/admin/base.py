@@ -558,7 +558,7 @@ class TellsOfLead(ModelAdmin):
     lead_key: str
     actions_detail: Sequence[str] = ("time_line",)
 
-    @action(description=_("Time line of the lead"), url_path="time-line", permissions=["view"])
+    @action(description=_("Timeline of the lead"), url_path="time-line", permissions=["view"])
     def time_line(self, request: HttpRequest, object_id: str) -> HttpResponse:
         row = self.get_object(request, unquote(object_id))
         if row is None:
