@@ -17,7 +17,7 @@ from django.urls import path
 
 if not settings.configured:
     database = environ.Env.db_url_config(os.environ["DATABASE_URL"])
-    database |= {"CONN_MAX_AGE": None, "OPTIONS": {"prepare_threshold": 0}}
+    database |= {"CONN_MAX_AGE": None, "OPTIONS": {"server_side_binding": True, "prepare_threshold": 0}}
     settings.configure(
         ALLOWED_HOSTS=["*"],
         DATABASES={"default": database},
