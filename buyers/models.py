@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
@@ -146,6 +147,9 @@ def _each_once(words: Any) -> list[str]:
     return list(dict.fromkeys(words))
 
 
+_COUNTS = attrgetter(*(figure.name for figure in fields(rules.Counts)))
+
+
 class BuyerLiquidityNode(PlaceModel):
     """The liquidity of one market for one property type: counts of its feedback, and their scores.
 
@@ -204,7 +208,7 @@ class BuyerLiquidityNode(PlaceModel):
 
     @property
     def counts(self) -> rules.Counts:
-        return rules.Counts(**{figure.name: getattr(self, figure.name) for figure in fields(rules.Counts)})
+        return rules.Counts(*_COUNTS(self))
 
     @property
     def events(self) -> int:

@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce
 from buyers.rules import ACTIVE_KINDS, COUNTED_IN, RESPONSE_RATE, kinds_of
 from governance.core.append_only import AppendOnlyQuerySet
 from governance.core.compiled import Param
-from governance.core.places import SomePlace, fold
+from governance.core.places import SomePlace
 
 
 class NodeQuerySet(QuerySet[Any]):
@@ -20,15 +20,6 @@ class NodeQuerySet(QuerySet[Any]):
     def at(self, place: SomePlace, property_type: str | Param) -> Self:
         """Return the node of exactly this market: liquidity never falls back to ALL."""
         return self.filter(province=place.province, market_key=place.market_key, property_type=property_type)
-
-    def matching(self, province: str | None, market: str | None, property_type: str | None) -> Self:
-        """Filter by everything that is not None; markets are compared without accents."""
-        narrow = {
-            "province": province,
-            "market_key": None if market is None else fold(market),
-            "property_type": property_type,
-        }
-        return self.filter(**{name: value for name, value in narrow.items() if value is not None})
 
     def hottest_first(self) -> Self:
         return self.order_by("-score", "id")

@@ -100,11 +100,18 @@ class Counts:
 
     def of_rate(self, rate: Rate) -> tuple[int, int]:
         """Return a rate's hits and misses."""
-        sides = {True: 0, False: 0}
-        for event in EVENTS.values():
-            if event.rate is rate:
-                sides[event.is_hit] += getattr(self, event.column)
-        return sides[True], sides[False]
+        hits, misses = _columns_of(rate)
+        return sum(getattr(self, name) for name in hits), sum(getattr(self, name) for name in misses)
+
+
+@functools.cache
+def _columns_of(rate: Rate) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the columns that count a rate's hits, and those of its misses."""
+    of_rate = [event for event in EVENTS.values() if event.rate is rate]
+    return (
+        tuple(event.column for event in of_rate if event.is_hit),
+        tuple(event.column for event in of_rate if not event.is_hit),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import BigIntegerField, DateTimeField
+from django.db.models import BigIntegerField, CharField, DateTimeField
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -19,11 +19,11 @@ from buyers.models import Buyer, BuyerActivity, BuyerFeedbackEvent, BuyerLiquidi
 from buyers.querysets import ActivityQuerySet, NodeQuerySet
 from buyers.rules import ACTIVE_FOR, ACTIVE_KINDS, Counts
 from governance.core.actors import Actor
-from governance.core.compiled import CompiledQuery, Param, update_rows
+from governance.core.compiled import CompiledFilter, CompiledQuery, Param, update_rows
 from governance.core.details import read_detail
 from governance.core.errors import Invalid, Refused
 from governance.core.hooks import Liquidity
-from governance.core.places import ANY_PLACE, Place
+from governance.core.places import ANY_PLACE, Place, fold
 from governance.core.property_types import PropertyType
 from governance.core.verbs import Execution, verb
 from governance.kpi.names import BUYER_FEEDBACK
@@ -273,8 +273,16 @@ def hottest_nodes(
     *, province: str | None = None, market: str | None = None, property_type: str | None = None, limit: int
 ) -> list[BuyerLiquidityNode]:
     """Return up to `limit` nodes, the highest score first; None does not filter."""
-    nodes = BuyerLiquidityNode.objects.matching(province, market, property_type)
-    return list(nodes.hottest_first()[:limit])
+    key = None if market is None else fold(market)
+    return _hottest(limit, province=province, market_key=key, property_type=property_type)
+
+
+_hottest = CompiledFilter(
+    lambda: BuyerLiquidityNode.objects.hottest_first(),
+    province=CharField(),
+    market_key=CharField(),
+    property_type=CharField(),
+)
 
 
 def liquidity_at(place: Place, property_type: str) -> Liquidity | None:

@@ -71,14 +71,15 @@ class NodesQuestion(Question):
 
 def figures(node: BuyerLiquidityNode) -> dict[str, object]:
     """Return a node's figures as every endpoint shows them."""
+    counts = node.counts
     return {
         "province": node.province,
         "market": node.market,
         "property_type": node.property_type,
         "buyer_count": node.buyer_count,
         "active_buyer_count": node.active_buyer_count,
-        "avg_response_rate": rules.rate(*node.counts.of_rate(rules.RESPONSE_RATE)),
-        "avg_close_rate": rules.rate(*node.counts.of_rate(rules.CLOSE_RATE)),
+        "avg_response_rate": rules.rate(*counts.of_rate(rules.RESPONSE_RATE)),
+        "avg_close_rate": rules.rate(*counts.of_rate(rules.CLOSE_RATE)),
         "score": node.score,
         "score_low": node.score_low,
         "events": node.events,

@@ -119,6 +119,23 @@ class CompiledQuery:
         return sql, tuple(slots), _Reader(queryset, compiler)
 
 
+class CompiledFilter:
+    """A query with optional filters; compiled once for each set of them that is given, and each limit."""
+
+    def __init__(self, build: Callable[[], Any], **fields: Field[Any, Any]) -> None:
+        self._build, self._fields = build, fields
+        self._query = functools.lru_cache(maxsize=64)(self._with)
+
+    def __call__(self, limit: int, **values: object) -> list[Any]:
+        """Return up to `limit` rows; None does not filter."""
+        given = {name: value for name, value in values.items() if value is not None}
+        return self._query(limit, *given)(**given)
+
+    def _with(self, limit: int, *names: str) -> CompiledQuery:
+        filters = {name: Param(name, self._fields[name]) for name in names}
+        return CompiledQuery(lambda: self._build().filter(**filters)[:limit])
+
+
 class _Reader:
     """Makes of rows what a queryset's own iterable makes of them, by what is worked out once here."""
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
-from django.db.models import Case, Exists, OuterRef, Subquery, When
+from django.db.models import BooleanField, Case, CharField, Exists, OuterRef, Subquery, When
 
+from governance.core.compiled import CompiledFilter, CompiledQuery, Listed
 from governance.core.places import ALL, Place, PlaceQuerySet, fold
 
 if TYPE_CHECKING:
@@ -45,16 +46,30 @@ def name_of_market(province: object, market_key: object) -> Subquery:
     return Subquery(rows.values("market")[:1])
 
 
-def listed_policies(province: str | None, market: str | None, enabled: bool | None) -> QuerySet[MarketPolicy]:
-    """Return policies by province, then market; None does not filter."""
+def _by_place() -> QuerySet[MarketPolicy]:
     from governance.market.models import MarketPolicy  # the model itself needs the queryset above
 
-    rows = MarketPolicy.objects.order_by("province", "market")
-    if province is not None:
-        rows = rows.filter(province=province)
-    if market is not None:
-        rows = rows.filter(market_key=fold(market))
-    return rows if enabled is None else rows.filter(enabled=enabled)
+    return MarketPolicy.objects.order_by("province", "market")
+
+
+_listed = CompiledFilter(_by_place, province=CharField(), market_key=CharField(), enabled=BooleanField())
+
+
+def listed_policies(
+    province: str | None, market: str | None, enabled: bool | None, *, limit: int = MOST_LISTED
+) -> list[MarketPolicy]:
+    """Return policies by province, then market; None does not filter."""
+    key = None if market is None else fold(market)
+    return _listed(limit, province=province, market_key=key, enabled=enabled)
+
+
+@CompiledQuery
+def _pending_in() -> QuerySet[ScheduledChange]:
+    from governance.market.models import MarketPolicy, ScheduledChange
+
+    own = MarketPolicy.objects.filter(province=OuterRef("province"), market_key=OuterRef("market_key"))
+    rows = ScheduledChange.objects.pending().filter(province__any_of=Listed("provinces"))
+    return rows.annotate(has_own=Exists(own)).order_by("effective_from", "id")[:MOST_LISTED]
 
 
 def scheduled_of(policies: Iterable[MarketPolicy]) -> dict[int, list[ScheduledChange]]:
@@ -62,13 +77,9 @@ def scheduled_of(policies: Iterable[MarketPolicy]) -> dict[int, list[ScheduledCh
 
     A change that will give a market its own policy is listed with the ALL that applies there until then.
     """
-    from governance.market.models import MarketPolicy, ScheduledChange
-
     of_place = {(policy.province, policy.market_key): policy.pk for policy in policies}
-    own = MarketPolicy.objects.filter(province=OuterRef("province"), market_key=OuterRef("market_key"))
-    rows = ScheduledChange.objects.pending().filter(province__in={province for province, _key in of_place})
     found: dict[int, list[ScheduledChange]] = {}
-    for row in rows.annotate(has_own=Exists(own)).order_by("effective_from", "id")[:MOST_LISTED]:
+    for row in _pending_in(provinces={province for province, _key in of_place}):
         pk = of_place.get((row.province, row.market_key if row.has_own else ALL))
         if pk is not None:
             found.setdefault(pk, []).append(row)

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from django.core.exceptions import FieldDoesNotExist
 from django.db import IntegrityError, connection, connections, transaction
-from django.db.models import BigIntegerField, DateField, DateTimeField
+from django.db.models import BigIntegerField, BooleanField, CharField, DateField, DateTimeField
 from django.db.models.sql.compiler import SQLCompiler
 from django.test.utils import CaptureQueriesContext
 
 from governance.accounts.querysets import tokens_of
 from governance.core import compiled
-from governance.core.compiled import CompiledQuery, Listed, Param, insert_rows, update_rows
+from governance.core.compiled import CompiledFilter, CompiledQuery, Listed, Param, insert_rows, update_rows
 from governance.models import ApiToken, Closure, HeimdallPolicy, KpiEvent, MarketPolicy, Suppression, User
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
@@ -240,3 +240,19 @@ def test_a_row_with_a_key_of_its_own_keeps_it_and_a_constraint_still_holds() -> 
     assert Closure.objects.get(pk=4_000_000).name == "x"
     with pytest.raises(IntegrityError), transaction.atomic():
         insert_rows([Closure(id=4_000_000, name="y", date=date(2026, 1, 3), closed=True)])
+
+
+ENABLED = CompiledFilter(
+    lambda: MarketPolicy.objects.order_by("province"), province=CharField(), enabled=BooleanField()
+)
+
+
+def test_a_filter_that_is_not_given_does_not_narrow_and_a_limit_holds() -> None:
+    MarketPolicy.objects.filter(province="ON").update(enabled=False)
+    rows = MarketPolicy.objects.order_by("province")
+    assert ENABLED(100) == list(rows)
+    assert ENABLED(3, province=None, enabled=None) == list(rows[:3])
+    assert ENABLED(100, enabled=False) == list(rows.filter(enabled=False))
+    assert ENABLED(100, province="ON", enabled=True) == []
+    assert [row.province for row in ENABLED(100, province="ON", enabled=False)] == ["ON"]
+    assert ENABLED(100, province="QC") == list(rows.filter(province="QC"))

@@ -47,8 +47,9 @@ class MarketPolicyViewSet(ServiceViewSet):
 
     def policies(self, request: object) -> Response:
         asked, _by = self.read(PoliciesQuestion)
-        rows = listed_policies(asked.get("province"), asked["market"], asked.get("enabled"))
-        policies = list(rows[: asked["limit"]])
+        policies = listed_policies(
+            asked.get("province"), asked["market"], asked.get("enabled"), limit=asked["limit"]
+        )
         scheduled = scheduled_of(policies)
         return Response([as_policy(policy, scheduled.get(policy.pk, ())) for policy in policies])
 
