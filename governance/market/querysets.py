@@ -64,7 +64,7 @@ def listed_policies(
 
 
 @CompiledQuery
-def _pending_in() -> QuerySet[ScheduledChange]:
+def _pending_in() -> object:
     from governance.market.models import MarketPolicy, ScheduledChange
 
     own = MarketPolicy.objects.filter(province=OuterRef("province"), market_key=OuterRef("market_key"))
