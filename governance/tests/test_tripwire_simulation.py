@@ -105,7 +105,7 @@ def test_the_command_prints_a_row_for_each_stream_and_drop() -> None:
 
 def test_the_command_fails_where_a_goal_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MOST_FALSE_ALARMS, 0.0, -1.0)
-    with pytest.raises(CommandError, match="do not reach"):
+    with pytest.raises(CommandError, match="miss their targets"):
         call_command("simulate_tripwire", measure="VOLUME", runs=1, no_drops=True, stdout=StringIO())
     with pytest.raises(CommandError, match="--runs"):
         call_command("simulate_tripwire", runs=0)
