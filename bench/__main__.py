@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -171,10 +172,16 @@ def _measured(
 
 
 def tree_of(revision: str, folder: Path) -> Path:
-    """Return a checkout of another commit."""
-    tree = folder / "trees" / revision
+    """Return the files of another commit."""
+    asked = ["git", "rev-parse", "--short", f"{revision}^{{commit}}"]
+    name = subprocess.run(asked, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    tree = folder / "trees" / name
     if not tree.exists():
-        subprocess.run(["git", "worktree", "add", "--detach", str(tree), revision], cwd=ROOT, check=True)
+        packed = folder / f"{name}.tar"
+        subprocess.run(["git", "archive", "--output", str(packed), name], cwd=ROOT, check=True)
+        tree.mkdir(parents=True)
+        shutil.unpack_archive(packed, tree)
+        packed.unlink()
     return tree
 
 
