@@ -215,12 +215,6 @@ def _node_to_lock() -> NodeQuerySet:
 
 
 @CompiledQuery
-def _active_between() -> ActivityQuerySet:
-    rows = BuyerActivity.objects.filter(node=Param("node", KEY))
-    return rows.filter(last_active_at__gt=AFTER, last_active_at__lte=UNTIL)
-
-
-@CompiledQuery
 def _of_or_active_between() -> ActivityQuerySet:
     rows = BuyerActivity.objects.filter(node=Param("node", KEY))
     return rows.of_or_between(Param("buyer", KEY), AFTER, UNTIL)
@@ -229,10 +223,8 @@ def _of_or_active_between() -> ActivityQuerySet:
 def _activity(node: BuyerLiquidityNode, buyer: int | None, at: datetime) -> tuple[BuyerActivity | None, int]:
     """Return the buyer's row at a locked node, and how many others fell out since it last counted."""
     since = rules.active_since(node.active_since, at)
-    if buyer is None:
-        rows = _active_between(node=node.pk, after=node.active_since, until=since)
-    else:
-        rows = _of_or_active_between(node=node.pk, buyer=buyer, after=node.active_since, until=since)
+    # without a buyer the database compares with NULL, which no row equals
+    rows = _of_or_active_between(node=node.pk, buyer=buyer, after=node.active_since, until=since)
     own = next((row for row in rows if row.buyer_id == buyer), None)
     return own, len(rows) - (own is not None)
 

@@ -104,10 +104,8 @@ class CompiledQuery:
             )
         except EmptyResultSet:
             return []
-        open_cursor = getattr(
-            connection, "prepared_cursor", connection.cursor
-        )  # the first on PostgreSQL only
-        with open_cursor() as cursor:
+        # only PostgreSQL's connections have cursors that prepare
+        with getattr(connection, "prepared_cursor", connection.cursor)() as cursor:
             cursor.execute(sql, bound)
             rows = cursor.fetchall()
         return read(rows, connection)
