@@ -165,7 +165,7 @@ def _measured(
                 count=count,
                 web=ours,
                 postgres=postgres,
-                locations=prepared.cards if call.name == "page.next" else None,
+                locations=prepared.cards if call.fills else None,
             )
         )
     return Measured(call.name, rounds, floors, statements)

@@ -51,6 +51,8 @@ class Call:
     reference: tuple[float, float] | None = None  # ms of CPU, application and PostgreSQL, of another program
     answers: tuple[int, ...] = (200, 201)
     looks: bool = False  # at the VA's page before each round
+    uses: str = ""  # the list of `Prepared` of which each request takes one
+    fills: bool = False  # `cards`, by where its answers lead
 
 
 def _api(prepared: Prepared, method: str, path: str, body: dict[str, Any] | None, key: str = "") -> Request:
@@ -123,7 +125,7 @@ def _offer(n: int) -> dict[str, Any]:
 RISK, REGRESSION = "/governance/risk", "/governance/regression"
 CALLS = (
     Call("page.news", _news, answers=(204,), looks=True),
-    Call("task.complete", _complete, 150, (4.8, 2.0)),
+    Call("task.complete", _complete, 150, (4.8, 2.0), uses="tasks"),
     Call("due", reading("/followups/due"), reference=(3.8, 3.2)),
     Call(
         "market.can-contact",
@@ -170,7 +172,7 @@ CALLS = (
         reference=(3.9, 1.5),
     ),
     Call("sla", reading("/followups/sla"), reference=(10.0, 24.6)),
-    Call("page.next", _next, 120, answers=(302,)),
-    Call("page.complete", _page_complete, 90),
+    Call("page.next", _next, 120, answers=(302,), fills=True),
+    Call("page.complete", _page_complete, 90, uses="cards"),
     Call("board", _board, 100),
 )

@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import psycopg
 
-from conftest import free_port, make_postgres
+from conftest import answers_at, free_port, make_postgres, wait_until
 
 NANO = 1_000_000  # per millisecond
 
@@ -86,7 +84,7 @@ class Postgres:
         options = ("shared_buffers=512MB", "max_wal_size=4GB", "autovacuum=off", "max_connections=100")
         command += ["-h", "127.0.0.1", "-k", "", *(word for one in options for word in ("-c", one))]
         self.server = Server(command, self.folder, **self.options)
-        wait_until(lambda: self.ask("SELECT 1") is not None, "PostgreSQL", self.server)
+        wait_until(lambda: self.ask("SELECT 1") is not None, "PostgreSQL", self.server.log)
 
     def url(self, name: str) -> str:
         return f"postgresql://valhalla@127.0.0.1:{self.port}/{name}"
@@ -117,19 +115,6 @@ def _kept(folder: Path) -> tuple[Path, dict[str, object]]:
     return Path((folder / "program").read_text()), options
 
 
-def answers_at(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def wait_until(ready: Callable[[], bool], what: str, server: Server, seconds: float = 120) -> None:
-    until = time.monotonic() + seconds
-    while not ready():
-        if time.monotonic() > until or server.process.poll() is not None:
-            raise SystemExit(f"{what} did not start:\n{server.log.read_text()[-2000:]}")
-        time.sleep(0.05)
-
-
 @contextlib.contextmanager
 def product(
     tree: Path, folder: Path, environment: dict[str, str], processes: int
@@ -157,7 +142,7 @@ def _served(
 ) -> Iterator[tuple[Server, int]]:
     server = Server(command, folder, cwd=tree, env={**os.environ, **environment})
     try:
-        wait_until(lambda: answers_at(port), "the web server", server)
+        wait_until(lambda: answers_at(port), "the web server", server.log, seconds=120)
         yield server, port
     finally:
         server.stop(signal.SIGTERM)

@@ -23,12 +23,11 @@ LOGGED = re.compile(r"LOG:  (?:statement|execute [^:]+): (.*)")
 
 @dataclass(slots=True)
 class Figure:
-    """One round of one call: ms of processor time per request, latencies in ms, and requests per second."""
+    """One round of one call: ms of processor time per request, and latencies in ms."""
 
     app: float
     postgres: float
     latencies: list[float] = field(repr=False)
-    per_second: float = 0.0
 
     @property
     def cpu(self) -> float:
@@ -97,15 +96,13 @@ def measure(
     server, port = web
     assert postgres.server is not None
     before = server.milliseconds(), postgres.server.milliseconds()
-    begun = time.perf_counter()
     loop = Loop(port, answers)
     latencies = loop.run(request, first, count)
-    took = time.perf_counter() - begun
     after = server.milliseconds(), postgres.server.milliseconds()
     app, database = ((late - early) / count for early, late in zip(before, after, strict=True))
     if locations is not None:
         locations += loop.locations
-    return Figure(app, database, latencies, count / took)
+    return Figure(app, database, latencies)
 
 
 @dataclass(slots=True)
@@ -166,8 +163,8 @@ class Plan:
 
     def __init__(self, call: Call, prepared: Prepared, rounds: int, seconds: float) -> None:
         self.call, self.rounds, self.seconds = call, rounds, seconds
-        uses = {"task.complete": len(prepared.tasks), "page.complete": len(prepared.cards)}
-        self.most = min(call.most, uses.get(call.name, call.most))
+        left = len(getattr(prepared, call.uses)) if call.uses else call.most
+        self.most = min(call.most, left)
         self._next = self._round = 0
 
     def take(self, count: int) -> tuple[int, int]:
