@@ -42,6 +42,7 @@ class OfferViewSet(ServiceViewSet):
         "compute": compute_offer.right,
         "outcome": record_outcome.right,
     }
+    rehearses_itself: ClassVar[frozenset[str]] = frozenset({"compute"})
 
     def policies(self, request: object) -> Response:
         asked, _by = self.read(PoliciesQuestion)

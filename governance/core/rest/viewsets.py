@@ -18,7 +18,10 @@ from rest_framework.response import Response
 from governance.core import hooks
 from governance.core.actors import Actor
 from governance.core.errors import Invalid
-from governance.core.rest.input import gather, read, who
+from governance.core.rest.input import gather, read, wants_dry_run, who
+from governance.core.transactions import rehearse
+
+WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 class ServiceViewSet(viewsets.ViewSet):
@@ -28,11 +31,15 @@ class ServiceViewSet(viewsets.ViewSet):
     are actions that also answer a POST, so that their parameters stay out of URLs and logs: their answers can
     name people and are never stored under an Idempotency-Key. Nor are those of `repeatable` actions:
     repeated, they do nothing more, and they commit step by step, whereas a stored answer is one transaction.
+
+    With `dry_run` every other action is rehearsed: done in a transaction that is rolled back, and answered as
+    if it had been done. `rehearses_itself` are actions whose own `dry_run` means less than that.
     """
 
     rights: ClassVar[dict[str, str]] = {}
     questions: ClassVar[frozenset[str]] = frozenset()
     repeatable: ClassVar[frozenset[str]] = frozenset()
+    rehearses_itself: ClassVar[frozenset[str]] = frozenset()
     action: str
 
     def read(self, input_class: type[serializers.Serializer[Any]]) -> tuple[dict[str, Any], Actor]:
@@ -44,11 +51,29 @@ class ServiceViewSet(viewsets.ViewSet):
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
+        method = str(request.method).lower()
+        if request.method in WRITES and self._is_known and wants_dry_run(request):
+            # a dry run neither replays nor uses up a key
+            if self.action not in self.rehearses_itself:
+                setattr(self, method, partial(self._rehearsed, getattr(self, method)))
+            return
         key = request.headers.get("Idempotency-Key")
         unstored = self.questions | self.repeatable
         if request.method == "POST" and key is not None and self.action not in unstored:
             # as_view has put the action's method there; replace it with the one that runs it once
             setattr(self, "post", partial(self._once, key, getattr(self, "post")))  # noqa: B009, B010  # mypy refuses to assign a method
+
+    @property
+    def _is_known(self) -> bool:
+        return self.action is not None and self.action not in self.questions
+
+    def _rehearsed(
+        self, handler: Callable[..., Response], request: Request, *args: object, **kwargs: object
+    ) -> Response:
+        answer = rehearse(lambda: handler(request, *args, **kwargs))
+        answer.data = {**(answer.data or {}), "dry_run": True}
+        answer["Dry-Run"] = "true"
+        return answer
 
     def _once(
         self, key: str, handler: Callable[..., Response], request: Request, *args: object, **kwargs: object
