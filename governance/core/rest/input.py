@@ -44,7 +44,7 @@ class Input(serializers.Serializer[None]):
 class Question(Input):
     """The base of a GET's input."""
 
-    dry_run = None
+    dry_run = None  # type: ignore[assignment]  # how DRF leaves out an inherited field
 
 
 def wants_dry_run(request: Request) -> bool:

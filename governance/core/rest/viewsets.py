@@ -75,7 +75,9 @@ class ServiceViewSet(_Described, viewsets.ViewSet):
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
         method = str(request.method).lower()
-        if request.method in WRITES and self._is_known and wants_dry_run(request):
+        # the action is None where the viewset serves no such method
+        asks = self.action in self.questions or self.action not in self.inputs
+        if request.method in WRITES and not asks and wants_dry_run(request):
             # a dry run neither replays nor uses up a key
             if self.action not in self.rehearses_itself:
                 setattr(self, method, partial(self._rehearsed, getattr(self, method)))
@@ -85,10 +87,6 @@ class ServiceViewSet(_Described, viewsets.ViewSet):
         if request.method == "POST" and key is not None and self.action not in unstored:
             # as_view has put the action's method there; replace it with the one that runs it once
             setattr(self, "post", partial(self._once, key, getattr(self, "post")))  # noqa: B009, B010  # mypy refuses to assign a method
-
-    @property
-    def _is_known(self) -> bool:
-        return self.action is not None and self.action not in self.questions
 
     def _rehearsed(
         self, handler: Callable[..., Response], request: Request, *args: object, **kwargs: object
