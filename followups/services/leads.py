@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,8 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from followups.fields import FIELD_OF_KIND, POINTS, VALUES, LeadValues
+from followups.fields import FIELD_OF_KIND, OF_PLACE, POINTS, VALUES, LeadValues
+from followups.intake.gathering import Given, notes_with, same_city
 from followups.models import ContactPoint, FollowUpTask, Lead
 from followups.points import read_point
 from followups.services.guards import require_not_erased
@@ -124,6 +125,53 @@ def fill_in(
     points = add_points(lead, details.points(), known)
     fresh = {FIELD_OF_KIND[point.kind] for point in points[len(known) :]}
     return points, sorted({*blank, *kept, *fresh})
+
+
+def take_over(lead: Lead, given: Given, market: str) -> list[str]:
+    """Apply a source's values to a lead; return the columns that changed. A blank value changes nothing.
+
+    `market` is the spelling of the source's. A lead who moves to another province or city loses their
+    individual time zone, which would override the new place's, unless the source has one. City and postal
+    code are replaced with the province.
+    """
+    moved = given.province != lead.province
+    wanted: dict[str, object] = {
+        "notes": notes_with(lead.notes, given),
+        "extra": {**lead.extra, **given.extra},
+    }
+    for name in VALUES:
+        if name not in ("city", "notes"):
+            value = getattr(given, name)
+            wanted[name] = getattr(lead, name) if value in ("", None) else value
+    if given.city or moved:
+        wanted |= {"city": given.city, "market": market}
+    if moved:
+        wanted |= {"province": given.province, **{name: getattr(given, name) for name in OF_PLACE}}
+    if moved or not same_city(lead.city, given.city):
+        wanted["zone"] = given.zone
+    changed = [name for name, value in wanted.items() if getattr(lead, name) != value]
+    for name in changed:
+        setattr(lead, name, wanted[name])
+    return changed
+
+
+def save_changed(lead: Lead, changed: Sequence[str], *, by: Actor, at: datetime) -> None:
+    """Save these columns of a locked lead, with the keys derived from its place."""
+    _written(lead, by, at)
+    keys = ("city_key", "market_city_key", "market_key")
+    lead.save(update_fields=[*changed, *keys, "updated_at", *WRITTEN_FIELDS])
+
+
+def take_tasks_along(lead_ids: Sequence[int], *, by: Actor, at: datetime) -> None:
+    """Move the open tasks of leads whose place changed, and recompute due times in the new time zone."""
+    from followups.services.rescheduling import realign_leads
+
+    if not lead_ids:
+        return
+    tasks = FollowUpTask.objects.filter(lead_id__in=lead_ids, status=FollowUpTask.Status.OPEN)
+    for lead in Lead.objects.filter(pk__in=tasks.values("lead_id")):
+        tasks.filter(lead=lead).update(province=lead.province, market_key=lead.market_key)
+    realign_leads(lead_ids, at=at, by=by)
 
 
 def _same(name: str, sent: object, there: object) -> bool:
