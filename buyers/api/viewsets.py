@@ -21,7 +21,7 @@ from buyers.api.serializers import (
 from buyers.models import Buyer, BuyerFeedbackEvent
 from buyers.services import hottest_nodes, liquidity_score, record_feedback
 from governance.core.places import Place
-from governance.core.rest.viewsets import CollectionViewSet, ServiceViewSet
+from governance.core.rest.viewsets import CollectionViewSet, Inputs, ServiceViewSet
 
 
 class LiquidityViewSet(ServiceViewSet):
@@ -32,9 +32,14 @@ class LiquidityViewSet(ServiceViewSet):
         "score": "governance.view_operations",
         "feedback": record_feedback.right,
     }
+    inputs: ClassVar[Inputs] = {
+        "nodes": NodesQuestion,
+        "score": ScoreQuestion,
+        "feedback": FeedbackInput,
+    }
 
     def nodes(self, request: object) -> Response:
-        asked, _by = self.read(NodesQuestion)
+        asked, _by = self.read()
         nodes = hottest_nodes(
             province=asked.get("province"),
             market=asked["market"],
@@ -44,13 +49,13 @@ class LiquidityViewSet(ServiceViewSet):
         return Response({"ok": True, "nodes": [node_figures(*node) for node in nodes]})
 
     def score(self, request: object) -> Response:
-        asked, _by = self.read(ScoreQuestion)
+        asked, _by = self.read()
         place, property_type = Place(asked["province"], asked["market"]), asked["property_type"]
         node = liquidity_score(place, property_type)
         return Response({"ok": True, "score": as_score(node, place, property_type)})
 
     def feedback(self, request: object) -> Response:
-        given, by = self.read(FeedbackInput)
+        given, by = self.read()
         recorded = record_feedback(
             Place(given["province"], given["market"]),
             given["property_type"],
