@@ -22,7 +22,7 @@ from followups.intake.gathering import Gathered, Gathering, Given, split_notes
 from followups.intake.reader import IgnoredRow, LeadRow, RefusedRow, Sheet, count_lines, read_leads
 from followups.intake.report import ALREADY_ACTIVE, HAD_LADDER, Counts, Difference, NoReport, Report
 from followups.intake.rules import CITY_LENGTH, problem
-from followups.models import ContactPoint, FollowUpTask, Ladder, LadderTemplate, Lead
+from followups.models import ContactPoint, FollowUpTask, LadderTemplate, Lead
 from followups.points import read_point
 from followups.rules import read_steps
 from followups.rules.lead_gate import LeadGate
@@ -31,7 +31,9 @@ from followups.services.ladders import (
     Candidate,
     NewLadder,
     Templates,
+    active_ladders,
     begin_all,
+    followed_up_before,
     gates_of,
     load_templates,
     require_allowed,
@@ -447,12 +449,7 @@ def _judge_all(run: Import, gathering: Gathering) -> None:
 
 def _busy(leads: Sequence[Lead]) -> dict[int, tuple[str, str]]:
     """Return the leads who start no ladder: one is active, or they were followed up before."""
-    mine = [lead.pk for lead in leads]
-    active = set(
-        Ladder.objects.filter(lead__in=mine, status=Ladder.Status.ACTIVE).values_list("lead_id", flat=True)
-    )
-    before = set(FollowUpTask.objects.filter(lead__in=mine).values_list("lead_id", flat=True))
-    before |= {lead.pk for lead in leads if lead.status != Lead.Status.NEW}
+    active, before = active_ladders(leads), followed_up_before(leads)
     had = HAD_LADDER, _("Followed up before; start a new ladder by hand.")
     running = ALREADY_ACTIVE, _("The lead already has an active ladder.")
     return {**dict.fromkeys(before, had), **dict.fromkeys(active, running)}

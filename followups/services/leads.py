@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -210,8 +211,16 @@ def not_stored(lead: Lead, details: LeadDetails) -> list[str]:
     return lost
 
 
-def add_points(lead: Lead, given: Iterable[tuple[str, str]], known: list[ContactPoint]) -> list[ContactPoint]:
-    """Add the points that the lead does not have yet and return all of them, in order."""
+def add_points(
+    lead: Lead,
+    given: Iterable[tuple[str, str]],
+    known: Sequence[ContactPoint],
+    remarks: Mapping[tuple[str, str], tuple[str, str]] = MappingProxyType({}),
+) -> list[ContactPoint]:
+    """Add the points that the lead does not have yet and return all of them, in order.
+
+    `remarks` are the label of a new point, and whose it is, by its stored kind and value.
+    """
     there = {(point.kind, point.value) for point in known}
     order = max((point.order for point in known), default=-1)
     fresh = []
@@ -221,7 +230,12 @@ def add_points(lead: Lead, given: Iterable[tuple[str, str]], known: list[Contact
             continue
         there.add((kind, value))
         order += 1
-        fresh.append(ContactPoint(lead=lead, kind=kind, value=value, digest=digest, order=order))
+        label, whose = remarks.get((kind, value), ("", ""))
+        fresh.append(
+            ContactPoint(
+                lead=lead, kind=kind, value=value, digest=digest, order=order, label=label, whose=whose
+            )
+        )
     take_stored_digests(fresh)
     insert_rows(fresh)
     return [*known, *fresh]
