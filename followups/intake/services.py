@@ -49,6 +49,7 @@ from governance.contact.querysets import zone_of_city
 from governance.contact.reasons import sentence
 from governance.contact.services import GateContext, Where
 from governance.core.actors import Actor
+from governance.core.compiled import insert_rows
 from governance.core.errors import Refused
 from governance.core.places import ALL, Place, fold, fold_city
 from governance.core.verbs import Execution, needs_right, require_right, verb
@@ -58,8 +59,8 @@ from governance.market.names import spellings
 IMPORT = "followups.import_leads"
 # The size of one transaction: on SQLite it holds the write lock, for which a switch must not wait longer than
 # half a second.
-BATCH = 50
-LADDERS_AT_ONCE = 12
+BATCH = 100
+LADDERS_AT_ONCE = 100
 READ_AT_ONCE = 200  # if nothing is written
 WITH_TASKS_AT_ONCE = 5  # known leads whose open tasks are rescheduled
 CITY_KEY_LENGTH = 200  # in some scripts a letter becomes three characters without its accents
@@ -315,14 +316,14 @@ def _store(batch: Sequence[Gathered], run: Import) -> _Stored:
             renamed.append(lead.pk)
         if (lead.place, lead.city_key) != before:
             replaced.append(lead.pk)
-    Lead.objects.bulk_create([lead for lead, _gathered in fresh])
+    insert_rows([lead for lead, _gathered in fresh])
     points_added = [
         ContactPoint(lead=lead, kind=kind, value=value, digest=digests.digest(kind, value), order=order)
         for lead, gathered in fresh
         for order, (kind, value) in enumerate(gathered.given.points)
     ]
     take_stored_digests(points_added)
-    ContactPoint.objects.bulk_create(points_added)
+    insert_rows(points_added)
     stored.keys += [(lead.pk, gathered.place) for lead, gathered in fresh]
     stored.counts["created"] += len(fresh)
     _take_tasks_along(replaced, run)

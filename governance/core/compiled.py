@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -32,6 +33,7 @@ from django.db.models.query import (
 from django.db.models.sql.compiler import SQLCompiler
 
 MOST_PARAMETERS = 30_000  # of one statement; PostgreSQL takes 65,535
+COPIED_FROM = 16  # rows; for fewer, a COPY and drawing their ids take longer than an INSERT
 
 
 class Param(Value):
@@ -181,7 +183,7 @@ class _Reader:
 
 
 def insert_rows(rows: Sequence[Model]) -> None:
-    """Insert new rows of one model, 30,000 values a statement, and set their ids.
+    """Insert new rows of one model and set their ids: 30,000 values a statement, many rows by COPY.
 
     It writes what `bulk_create` writes: all fields, no signals, no `save` of the model's own.
     """
@@ -190,6 +192,9 @@ def insert_rows(rows: Sequence[Model]) -> None:
     connection = connections[DEFAULT_DB_ALIAS]
     model = type(rows[0])
     columns, key = _inserted(model, has_key=rows[0].pk is not None)
+    if len(rows) >= COPIED_FROM and connection.vendor == "postgresql":
+        _copy(rows, columns, key, connection)
+        return
     with connection.cursor() as cursor:
         for start in range(0, len(rows), most := MOST_PARAMETERS // len(columns)):
             part = rows[start : start + most]
@@ -199,9 +204,13 @@ def insert_rows(rows: Sequence[Model]) -> None:
                 for column in columns
             ]
             cursor.execute(_insert(model, tuple(column.name for column in columns), len(part)), values)
-            for row, (number,) in zip(part, cursor.fetchall(), strict=True):
-                setattr(row, key.attname, number)
-                row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+            _saved(part, key, (number for (number,) in cursor.fetchall()))
+
+
+def _saved(rows: Sequence[Model], key: Any, numbers: Iterable[object]) -> None:
+    for row, number in zip(rows, numbers, strict=True):
+        setattr(row, key.attname, number)
+        row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
 
 @functools.lru_cache(maxsize=256)
@@ -219,6 +228,90 @@ def _insert(model: type[Model], names: tuple[str, ...], count: int) -> str:
         f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * count)} "
         f"RETURNING {table}.{key}"
     )
+
+
+_NEW_IDS = """
+    SELECT nextval(name) FROM (SELECT pg_get_serial_sequence(%s, %s)::regclass AS name OFFSET 0) AS sequence,
+    generate_series(1, %s)
+"""
+
+
+def _copy(rows: Sequence[Model], columns: Sequence[Any], key: Any, connection: Any) -> None:
+    """Insert rows by COPY, in a fifth of the time of an INSERT with all their values as parameters."""
+    table, quoted_key, names = _quoted(type(rows[0]), [column.name for column in columns])
+    numbers = [row.pk for row in rows]
+    with connection.cursor() as cursor:
+        texts = [
+            _texts(column, [column.pre_save(row, True) for row in rows], connection) for column in columns
+        ]
+        if key not in columns:
+            cursor.execute(_NEW_IDS, [table, key.column, len(rows)])
+            numbers = [number for (number,) in cursor.fetchall()]
+            names, texts = [quoted_key, *names], [list(map(str, numbers)), *texts]
+        with (
+            connection.wrap_database_errors,
+            cursor.copy(f"COPY {table} ({', '.join(names)}) FROM STDIN") as written,
+        ):
+            written.write("".join(_lines(texts)))
+    _saved(rows, key, numbers)
+
+
+def _lines(texts: Sequence[list[str]]) -> Iterator[str]:
+    """Yield the lines of COPY; a column with the same text in every row is put in once."""
+    same = [column.count(column[0]) == len(column) for column in texts]
+    line = "\t".join(
+        column[0].replace("%", "%%") if is_same else "%s" for column, is_same in zip(texts, same, strict=True)
+    )
+    others = [column for column, is_same in zip(texts, same, strict=True) if not is_same]
+    for values in zip(*others, strict=True) if others else [()] * len(texts[0]):
+        yield line % values
+        yield "\n"
+
+
+def _texts(column: Any, values: Sequence[Any], connection: Any) -> list[str]:
+    """Return a column's values as COPY reads them."""
+    kind, write = _PLAIN.get(column.get_internal_type(), (None, str))
+    found = set(map(type, values))
+    if found == {kind}:
+        return list(map(write, values))
+    if found <= {kind, type(None)}:
+        return [_NULL if value is None else write(value) for value in values]
+    known: dict[int, str] = {}  # by identity: a value that is no plain one is often the same in many rows
+    for value in values:
+        if id(value) not in known:
+            dumped = connection.dumped(column.get_db_prep_save(value, connection))
+            known[id(value)] = _NULL if dumped is None else _escaped(dumped)
+    return [known[id(value)] for value in values]
+
+
+_NULL = "\\N"
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def _escaped(text: str) -> str:
+    return text if text.isprintable() and "\\" not in text else text.translate(_ESCAPES)
+
+
+def _instant(at: datetime) -> str:
+    if at.tzinfo is None:
+        raise ValueError(f"{at} has no time zone")
+    return at.isoformat()
+
+
+# The types of most columns; the others are written by psycopg, which takes a microsecond for each value.
+_INTEGERS = (
+    "BigAutoField",
+    "BigIntegerField",
+    "ForeignKey",
+    "PositiveIntegerField",
+    "PositiveSmallIntegerField",
+)
+_PLAIN: dict[str, tuple[type, Callable[[Any], str]]] = {
+    **dict.fromkeys(("CharField", "TextField"), (str, _escaped)),
+    **dict.fromkeys(_INTEGERS, (int, str)),
+    "BooleanField": (bool, {True: "t", False: "f"}.__getitem__),
+    "DateTimeField": (datetime, _instant),
+}
 
 
 def update_rows(rows: Sequence[Model], names: Sequence[str]) -> int:
