@@ -19,11 +19,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import CharField, Field, IntegerField, Lookup, Model, Value
+from django.db.models import (
+    CharField,
+    DateField,
+    DateTimeField,
+    Field,
+    IntegerField,
+    Lookup,
+    Model,
+    Value,
+)
+from django.db.models.base import ModelState
 from django.db.models.query import (
     FlatValuesListIterable,
     ModelIterable,
@@ -31,6 +41,8 @@ from django.db.models.query import (
     get_related_populators,
 )
 from django.db.models.sql.compiler import SQLCompiler
+
+M = TypeVar("M", bound=Model)
 
 MOST_PARAMETERS = 30_000  # of one statement; PostgreSQL takes 65,535
 COPIED_FROM = 16  # rows; for fewer, a COPY and drawing their ids take longer than an INSERT
@@ -182,6 +194,14 @@ class _Reader:
         return made
 
 
+def row_like(row: M, **values: object) -> M:
+    """Return a new row with another's values, except for these columns; a tenth of the cost of a model."""
+    made = type(row).__new__(type(row))
+    made.__dict__.update(row.__dict__, **values)
+    made._state = ModelState()
+    return made
+
+
 def insert_rows(rows: Sequence[Model]) -> None:
     """Insert new rows of one model and set their ids: 30,000 values a statement, many rows by COPY.
 
@@ -198,11 +218,8 @@ def insert_rows(rows: Sequence[Model]) -> None:
     with connection.cursor() as cursor:
         for start in range(0, len(rows), most := MOST_PARAMETERS // len(columns)):
             part = rows[start : start + most]
-            values = [
-                column.get_db_prep_save(column.pre_save(row, True), connection)
-                for row in part
-                for column in columns
-            ]
+            prepared = [_prepared(column, _values(column, part), connection) for column in columns]
+            values = list(chain.from_iterable(zip(*prepared, strict=True)))
             cursor.execute(_insert(model, tuple(column.name for column in columns), len(part)), values)
             _saved(part, key, (number for (number,) in cursor.fetchall()))
 
@@ -241,9 +258,7 @@ def _copy(rows: Sequence[Model], columns: Sequence[Any], key: Any, connection: A
     table, quoted_key, names = _quoted(type(rows[0]), [column.name for column in columns])
     numbers = [row.pk for row in rows]
     with connection.cursor() as cursor:
-        texts = [
-            _texts(column, [column.pre_save(row, True) for row in rows], connection) for column in columns
-        ]
+        texts = [_texts(column, _values(column, rows), connection) for column in columns]
         if key not in columns:
             cursor.execute(_NEW_IDS, [table, key.column, len(rows)])
             numbers = [number for (number,) in cursor.fetchall()]
@@ -254,6 +269,31 @@ def _copy(rows: Sequence[Model], columns: Sequence[Any], key: Any, connection: A
         ):
             written.write("".join(_lines(texts)))
     _saved(rows, key, numbers)
+
+
+def _values(column: Any, rows: Sequence[Model]) -> list[Any]:
+    has_clock = isinstance(column, DateField) and (column.auto_now or column.auto_now_add)
+    if has_clock or type(column).pre_save not in (Field.pre_save, DateTimeField.pre_save):
+        return [column.pre_save(row, True) for row in rows]
+    name = column.attname
+    return [row.__dict__[name] for row in rows]
+
+
+def _prepared(column: Any, values: Sequence[Any], connection: Any) -> Sequence[Any]:
+    """Return a column's values as parameters of a statement."""
+    kind, _write = _PLAIN.get(column.get_internal_type(), (None, str))
+    if kind is not datetime and set(map(type, values)) == {kind}:
+        return values
+    return _once_each(values, lambda value: column.get_db_prep_save(value, connection))
+
+
+def _once_each(values: Sequence[Any], prepare: Callable[[Any], Any]) -> list[Any]:
+    """Prepare each value once: one that is no plain text or number is often the same in many rows."""
+    known: dict[int, Any] = {}
+    for value in values:
+        if id(value) not in known:
+            known[id(value)] = prepare(value)
+    return [known[id(value)] for value in values]
 
 
 def _lines(texts: Sequence[list[str]]) -> Iterator[str]:
@@ -276,12 +316,12 @@ def _texts(column: Any, values: Sequence[Any], connection: Any) -> list[str]:
         return list(map(write, values))
     if found <= {kind, type(None)}:
         return [_NULL if value is None else write(value) for value in values]
-    known: dict[int, str] = {}  # by identity: a value that is no plain one is often the same in many rows
-    for value in values:
-        if id(value) not in known:
-            dumped = connection.dumped(column.get_db_prep_save(value, connection))
-            known[id(value)] = _NULL if dumped is None else _escaped(dumped)
-    return [known[id(value)] for value in values]
+
+    def dump(value: object) -> str:
+        dumped = connection.dumped(column.get_db_prep_save(value, connection))
+        return _NULL if dumped is None else _escaped(dumped)
+
+    return _once_each(values, dump)
 
 
 _NULL = "\\N"
