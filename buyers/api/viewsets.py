@@ -16,11 +16,12 @@ from buyers.api.serializers import (
     ScoreQuestion,
     as_node,
     as_score,
+    node_figures,
 )
 from buyers.models import Buyer, BuyerFeedbackEvent
 from buyers.services import hottest_nodes, liquidity_score, record_feedback
 from governance.core.places import Place
-from governance.core.rest.viewsets import CollectionViewSet, ServiceViewSet
+from governance.core.rest.viewsets import CollectionViewSet, Inputs, ServiceViewSet
 
 
 class LiquidityViewSet(ServiceViewSet):
@@ -31,25 +32,30 @@ class LiquidityViewSet(ServiceViewSet):
         "score": "governance.view_operations",
         "feedback": record_feedback.right,
     }
+    inputs: ClassVar[Inputs] = {
+        "nodes": NodesQuestion,
+        "score": ScoreQuestion,
+        "feedback": FeedbackInput,
+    }
 
     def nodes(self, request: object) -> Response:
-        asked, _by = self.read(NodesQuestion)
+        asked, _by = self.read()
         nodes = hottest_nodes(
             province=asked.get("province"),
             market=asked["market"],
             property_type=asked.get("property_type"),
             limit=asked["limit"],
         )
-        return Response({"ok": True, "nodes": [as_node(node) for node in nodes]})
+        return Response({"ok": True, "nodes": [node_figures(*node) for node in nodes]})
 
     def score(self, request: object) -> Response:
-        asked, _by = self.read(ScoreQuestion)
+        asked, _by = self.read()
         place, property_type = Place(asked["province"], asked["market"]), asked["property_type"]
         node = liquidity_score(place, property_type)
         return Response({"ok": True, "score": as_score(node, place, property_type)})
 
     def feedback(self, request: object) -> Response:
-        given, by = self.read(FeedbackInput)
+        given, by = self.read()
         recorded = record_feedback(
             Place(given["province"], given["market"]),
             given["property_type"],

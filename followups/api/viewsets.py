@@ -16,7 +16,7 @@ from followups.models import FollowUpTask, Lead
 from governance.core.actors import Role, owner_key
 from governance.core.places import fold
 from governance.core.rest.input import from_office, who
-from governance.core.rest.viewsets import CollectionViewSet, ServiceViewSet
+from governance.core.rest.viewsets import CollectionViewSet, Inputs, ServiceViewSet
 
 
 def _queue(data: dict[str, Any]) -> dict[str, Any]:
@@ -31,9 +31,13 @@ def _queue(data: dict[str, Any]) -> dict[str, Any]:
 
 class LadderViewSet(ServiceViewSet):
     rights: ClassVar[dict[str, str]] = {"create": services.CREATE_LADDER, "stop": services.stop_ladder.right}
+    inputs: ClassVar[Inputs] = {
+        "create": shapes.CreateLadderInput,
+        "stop": shapes.StopInput,
+    }
 
     def create(self, request: Request) -> Response:
-        data, by = self.read(shapes.CreateLadderInput)
+        data, by = self.read()
         details = {name: data[name] for name in shapes.LEAD_INPUTS}
         made = services.create_ladder(
             data["lead_id"],
@@ -47,7 +51,7 @@ class LadderViewSet(ServiceViewSet):
         return Response(made.as_answer(), status=201)
 
     def stop(self, request: Request, pk: int) -> Response:
-        data, by = self.read(shapes.StopInput)
+        data, by = self.read()
         ladder = services.stop_ladder(pk, by=by, at=timezone.now(), reason=data["reason"])
         # the reason is free text, which no stored answer may hold
         return Response({"ok": True, "ladder": {"id": ladder.pk, "status": ladder.status}})
@@ -70,6 +74,22 @@ class TaskViewSet(ServiceViewSet):
         "claim": services.claim_due.right,
         "sla": "governance.view_operations",
     }
+    inputs: ClassVar[Inputs] = {
+        "start": shapes.StartInput,
+        "complete": shapes.CompleteInput,
+        "renew": shapes.RenewInput,
+        "release": shapes.TaskInput,
+        "snooze": shapes.SnoozeInput,
+        "skip": shapes.SkipInput,
+        "reassign": shapes.ReassignInput,
+        "reassign_many": shapes.ReassignManyInput,
+        "correct": shapes.CorrectInput,
+        "lookup": shapes.LookupQuestion,
+        "inbound": shapes.InboundInput,
+        "due": shapes.DueQuestion,
+        "claim": shapes.ClaimInput,
+        "sla": shapes.SlaQuestion,
+    }
     questions: ClassVar[frozenset[str]] = frozenset({"lookup"})
 
     def _source(self) -> str:
@@ -77,7 +97,7 @@ class TaskViewSet(ServiceViewSet):
         return sources.DIALER if self.by().role == Role.SERVICE else sources.PAGE_BUTTON
 
     def start(self, request: Request, pk: int) -> Response:
-        data, by = self.read(shapes.StartInput)
+        data, by = self.read()
         return Response(
             services.start_task(
                 pk, by=by, at=timezone.now(), claim_token=data["claim_token"], source=self._source()
@@ -85,7 +105,7 @@ class TaskViewSet(ServiceViewSet):
         )
 
     def complete(self, request: Request, pk: int) -> Response:
-        data, by = self.read(shapes.CompleteInput)
+        data, by = self.read()
         said = services.Completion(
             **{
                 name: value
@@ -97,17 +117,17 @@ class TaskViewSet(ServiceViewSet):
         return Response(services.complete_task(pk, said, by=by, at=timezone.now()).as_answer())
 
     def renew(self, request: Request, pk: int) -> Response:
-        data, by = self.read(shapes.RenewInput)
+        data, by = self.read()
         until = services.renew_claim(pk, by=by, at=timezone.now(), claim_token=data["claim_token"])
         return Response({"ok": True, "claim_until": until})
 
     def release(self, request: Request, pk: int) -> Response:
-        data, by = self.read(shapes.TaskInput)
+        data, by = self.read()
         held = services.release_claim(pk, by=by, at=timezone.now(), claim_token=data["claim_token"])
         return Response({"ok": True, "released": held})
 
     def snooze(self, request: Request, pk: int) -> Response:
-        data, by = self.read(shapes.SnoozeInput)
+        data, by = self.read()
         task = services.snooze_task(
             pk, by=by, at=timezone.now(), until=data["until"], claim_token=data["claim_token"]
         )
@@ -116,7 +136,7 @@ class TaskViewSet(ServiceViewSet):
         )
 
     def skip(self, request: Request, pk: int) -> Response:
-        data, by = self.read(shapes.SkipInput)
+        data, by = self.read()
         task, following = services.skip_task(
             pk, by=by, at=timezone.now(), reason=data["reason"], claim_token=data["claim_token"]
         )
@@ -129,12 +149,12 @@ class TaskViewSet(ServiceViewSet):
         )
 
     def reassign(self, request: Request, pk: int) -> Response:
-        data, by = self.read(shapes.ReassignInput)
+        data, by = self.read()
         moved = services.reassign_tasks([pk], data["owner"], by=by, at=timezone.now(), reason=data["reason"])
         return Response({"ok": True, "reassigned": moved})
 
     def reassign_many(self, request: Request) -> Response:
-        data, by = self.read(shapes.ReassignManyInput)
+        data, by = self.read()
         how = {"by": by, "at": timezone.now(), "reason": data["reason"]}
         if data["ids"] is not None:
             moved = services.reassign_tasks(data["ids"], data["owner"], **how)
@@ -146,7 +166,7 @@ class TaskViewSet(ServiceViewSet):
         return Response({"ok": True, "reassigned": moved, "remaining": remaining})
 
     def correct(self, request: Request, pk: int) -> Response:
-        data, by = self.read(shapes.CorrectInput)
+        data, by = self.read()
         said = services.Completion(
             outcome=data["outcome"].strip().upper(), next=data["next"], next_at=data["next_at"]
         )
@@ -158,7 +178,7 @@ class TaskViewSet(ServiceViewSet):
         return Response(answer)
 
     def lookup(self, request: Request) -> Response:
-        data, by = self.read(shapes.LookupQuestion)
+        data, by = self.read()
         asked = {name: data[name] for name in ("phone", "email", "lead_id")}
         return Response(
             {
@@ -168,7 +188,7 @@ class TaskViewSet(ServiceViewSet):
         )
 
     def inbound(self, request: Request, lead_id: str) -> Response:
-        data, by = self.read(shapes.InboundInput)
+        data, by = self.read()
         row, following = services.record_inbound(
             lead_id,
             by=by,
@@ -189,7 +209,7 @@ class TaskViewSet(ServiceViewSet):
         )
 
     def due(self, request: Request) -> Response:
-        data, by = self.read(shapes.DueQuestion)
+        data, by = self.read()
         rows = services.due_tasks(
             by=by,
             at=timezone.now(),
@@ -201,7 +221,7 @@ class TaskViewSet(ServiceViewSet):
         return Response({"ok": True, "due": rows})
 
     def claim(self, request: Request) -> Response:
-        data, by = self.read(shapes.ClaimInput)
+        data, by = self.read()
         token, ids, until = services.claim_due(
             by=by, at=timezone.now(), limit=data["limit"], filters=_queue(data)
         )
@@ -220,7 +240,7 @@ class TaskViewSet(ServiceViewSet):
         )
 
     def sla(self, request: Request) -> Response:
-        data, _by = self.read(shapes.SlaQuestion)
+        data, _by = self.read()
         asked = {name: data[name] for name in ("last", "since", "until", "group_by", "clock")}
         return Response({"ok": True, **services.sla_of(at=timezone.now(), **asked)})
 

@@ -33,6 +33,7 @@ class Input(serializers.Serializer[None]):
     actor = serializers.CharField(required=False, allow_blank=True, max_length=ACTOR_LENGTH)
     changed_by = serializers.CharField(required=False, allow_blank=True, max_length=ACTOR_LENGTH)
     correlation_id = serializers.CharField(required=False, allow_blank=True, max_length=CORRELATION_LENGTH)
+    dry_run = serializers.BooleanField(required=False)  # obeyed by ServiceViewSet, for every action alike
 
     def validate_correlation_id(self, value: str) -> str:
         if value and not CORRELATION.fullmatch(value):
@@ -42,6 +43,20 @@ class Input(serializers.Serializer[None]):
 
 class Question(Input):
     """The base of a GET's input."""
+
+    dry_run = None  # type: ignore[assignment]  # how DRF leaves out an inherited field
+
+
+def wants_dry_run(request: Request) -> bool:
+    """Return whether a call asks only what it would do. Raises Invalid if that cannot be told."""
+    value = request.query_params.get("dry_run", False)
+    body = request.data
+    if isinstance(body, Mapping) and "dry_run" in body:
+        value = body["dry_run"]
+    try:
+        return bool(serializers.BooleanField().run_validation(value))
+    except serializers.ValidationError as wrong:
+        raise Invalid({"dry_run": wrong.detail}) from None
 
 
 def gather(request: Request) -> tuple[dict[str, Any], set[str]]:

@@ -14,29 +14,59 @@ from django.utils.translation import gettext as _
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from governance.core import hooks
 from governance.core.actors import Actor
 from governance.core.errors import Invalid
-from governance.core.rest.input import gather, read, who
+from governance.core.rest.describe import Deprecated
+from governance.core.rest.input import gather, read, wants_dry_run, who
+from governance.core.transactions import rehearse
+
+WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+# the input of each action
+Inputs = dict[str, type[serializers.Serializer[Any]]]
 
 
-class ServiceViewSet(viewsets.ViewSet):
+class _Described(APIView):
+    """What both kinds declare beyond permissions: the `deprecated` actions, whose responses say so."""
+
+    deprecated: ClassVar[dict[str, Deprecated]] = {}
+    action: str
+
+    def finalize_response(
+        self, request: Request, response: Response, *args: object, **kwargs: object
+    ) -> Response:
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        if self.deprecated and (old := self.deprecated.get(self.action)):
+            for name, value in old.headers().items():
+                answer.headers[name] = value
+        return answer
+
+
+class ServiceViewSet(_Described, viewsets.ViewSet):
     """Actions that read their input, call one service and respond.
 
-    `rights` names the permission of each action; an action without one is refused to everybody. `questions`
-    are actions that also answer a POST, so that their parameters stay out of URLs and logs: their answers can
-    name people and are never stored under an Idempotency-Key. Nor are those of `repeatable` actions:
-    repeated, they do nothing more, and they commit step by step, whereas a stored answer is one transaction.
+    `rights` names the permission of each action; an action without one is refused to everybody. `inputs`
+    names what each action reads; the schema describes it too. `questions` are actions that also answer a
+    POST, so that their parameters stay out of URLs and logs: their answers can name people and are never
+    stored under an Idempotency-Key. Nor are those of `repeatable` actions: repeated, they do nothing more,
+    and they commit step by step, whereas a stored answer is one transaction.
+
+    With `dry_run` every action but a question is rehearsed: done in a transaction that is rolled back, and
+    answered as if it had been done. `rehearses_itself` are actions with a `dry_run` of their own.
     """
 
     rights: ClassVar[dict[str, str]] = {}
+    inputs: ClassVar[Inputs] = {}
     questions: ClassVar[frozenset[str]] = frozenset()
     repeatable: ClassVar[frozenset[str]] = frozenset()
-    action: str
+    rehearses_itself: ClassVar[frozenset[str]] = frozenset()
 
-    def read(self, input_class: type[serializers.Serializer[Any]]) -> tuple[dict[str, Any], Actor]:
-        data = read(self.request, input_class)
+    def read(self) -> tuple[dict[str, Any], Actor]:
+        """Return the action's validated input and who acts. Raises Invalid naming each invalid field."""
+        data = read(self.request, self.inputs[self.action])
         return data, who(self.request, data)
 
     def by(self) -> Actor:
@@ -44,11 +74,27 @@ class ServiceViewSet(viewsets.ViewSet):
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
+        method = str(request.method).lower()
+        # the action is None where the viewset serves no such method
+        asks = self.action in self.questions or self.action not in self.inputs
+        if request.method in WRITES and not asks and wants_dry_run(request):
+            # a dry run neither replays nor uses up a key
+            if self.action not in self.rehearses_itself:
+                setattr(self, method, partial(self._rehearsed, getattr(self, method)))
+            return
         key = request.headers.get("Idempotency-Key")
         unstored = self.questions | self.repeatable
         if request.method == "POST" and key is not None and self.action not in unstored:
             # as_view has put the action's method there; replace it with the one that runs it once
             setattr(self, "post", partial(self._once, key, getattr(self, "post")))  # noqa: B009, B010  # mypy refuses to assign a method
+
+    def _rehearsed(
+        self, handler: Callable[..., Response], request: Request, *args: object, **kwargs: object
+    ) -> Response:
+        answer = rehearse(lambda: handler(request, *args, **kwargs))
+        answer.data = {**(answer.data or {}), "dry_run": True}
+        answer["Dry-Run"] = "true"
+        return answer
 
     def _once(
         self, key: str, handler: Callable[..., Response], request: Request, *args: object, **kwargs: object
@@ -84,7 +130,9 @@ class ServiceViewSet(viewsets.ViewSet):
         )
 
 
-class CollectionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Any]):
+class CollectionViewSet(
+    _Described, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Any]
+):
     """A read-only collection with filters, ordering and cursor pagination."""
 
     rights: ClassVar[dict[str, str]] = {}
