@@ -174,7 +174,9 @@ class Templates:
     def of(self, lead: Lead) -> LadderTemplate:
         """Return the template that `PlaceQuerySet.effective` would; refuse if there is none or it is off."""
         places = itertools.product((lead.province, ""), (lead.place.market_key, ALL))
-        template = next((self._rows[place] for place in places if place in self._rows), None)
+        template: LadderTemplate | None = next(
+            (self._rows[place] for place in places if place in self._rows), None
+        )
         if template is None:
             raise Refused(
                 "template_missing", _("There is no ladder template for this place; a manager must add one.")
