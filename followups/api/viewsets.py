@@ -270,6 +270,7 @@ class LeadCollection(ServiceViewSet, CollectionViewSet):
         "add_point": shapes.AddPointInput,
         "retire_point": shapes.WonInput,
     }
+    versioned: ClassVar[frozenset[str]] = frozenset({"retrieve", "change"})
     serializer_class = shapes.LeadSerializer
     filterset_class = LeadFilter
     ordering = ("-created_at", "-id")
