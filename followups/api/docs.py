@@ -613,8 +613,8 @@ DOCS = {
         "Create or update a lead",
         "With a `lead_id` values replace the stored ones. Without one, the only lead with the phone or "
         "e-mail is filled in, unless name, province, city or postal code contradicts; otherwise a lead is "
-        "created, and `possible_duplicates` names the others. Numbers and addresses are added, never removed. "
-        "Any other parameter is stored in the lead's `extra`. 201 if the lead was created.",
+        "created, and `possible_duplicates` names the others. Numbers and addresses are added, never "
+        "removed. Any other parameter is stored in the lead's `extra`. 201 if the lead was created.",
         answer=UpsertedLead,
         status=201,
         also=(200,),
