@@ -15,14 +15,25 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from operator import itemgetter
-from typing import Any
+from operator import attrgetter, itemgetter
+from typing import Any, ClassVar
 
 from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import CharField, Field, IntegerField, Lookup, Model, Value
+from django.db.models import (
+    BigIntegerField,
+    BooleanField,
+    CharField,
+    Field,
+    ForeignKey,
+    IntegerField,
+    Lookup,
+    Model,
+    TextField,
+    Value,
+)
 from django.db.models.query import (
     FlatValuesListIterable,
     ModelIterable,
@@ -30,8 +41,10 @@ from django.db.models.query import (
     get_related_populators,
 )
 from django.db.models.sql.compiler import SQLCompiler
+from django.db.models.sql.subqueries import UpdateQuery
 
 MOST_PARAMETERS = 30_000  # of one statement; PostgreSQL takes 65,535
+MOST_PREPARED = 12  # rows; statements for more of them come too seldom
 
 
 class Param(Value):
@@ -54,6 +67,8 @@ class Param(Value):
             low, high = connection.ops.integer_field_range(self.output_field.get_internal_type())
             if low is not None and not low <= value <= high:
                 raise EmptyResultSet
+        if self.for_save:
+            return self.output_field.get_db_prep_save(value, connection)
         return self.output_field.get_db_prep_value(value, connection)
 
 
@@ -180,6 +195,49 @@ class _Reader:
         return made
 
 
+class CompiledUpdate:
+    """An update that can run many times; `build` makes the queryset of its rows when it first runs.
+
+    `expressions` are new values by the names of fields, such as `F("uses") + Param("more")`; plain values are
+    given to each call.
+    """
+
+    def __init__(self, build: Callable[[], Any], **expressions: Any) -> None:
+        self._build, self._expressions = build, expressions
+        self._compiled = functools.lru_cache(maxsize=64)(self._compile)
+
+    def __call__(self, new: Mapping[str, object] | None = None, **values: Any) -> int:
+        """Write `new`, plain values by the names of fields, and return how many rows were changed."""
+        new = new or {}
+        connection = connections[DEFAULT_DB_ALIAS]
+        sql, slots = self._compiled(*new)
+        bound = []
+        for slot in slots:
+            if isinstance(slot, Param):
+                bound.append(
+                    slot.bind((new if slot.for_save and slot.name in new else values)[slot.name], connection)
+                )
+            else:
+                bound.append(slot)
+        with _writing_cursor(connection) as cursor:
+            cursor.execute(sql, bound)
+            return int(cursor.rowcount)
+
+    def _compile(self, *names: str) -> tuple[str, tuple[Any, ...]]:
+        rows = self._build()
+        query = rows.query.chain(UpdateQuery)
+        query.add_update_values(
+            {name: Param(name, rows.model._meta.get_field(name)) for name in names} | self._expressions
+        )
+        sql, slots = query.get_compiler(connection=connections[DEFAULT_DB_ALIAS]).as_sql()
+        return sql, tuple(slots)
+
+
+def _writing_cursor(connection: Any) -> Any:
+    """Return a cursor for a statement that stays the same, whichever of its values are None."""
+    return getattr(connection, "writing_cursor", connection.cursor)()
+
+
 def insert_rows(rows: Sequence[Model]) -> None:
     """Insert new rows of one model, 30,000 values a statement, and set their ids.
 
@@ -190,25 +248,59 @@ def insert_rows(rows: Sequence[Model]) -> None:
     connection = connections[DEFAULT_DB_ALIAS]
     model = type(rows[0])
     columns, key = _inserted(model, has_key=rows[0].pk is not None)
-    with connection.cursor() as cursor:
-        for start in range(0, len(rows), most := MOST_PARAMETERS // len(columns)):
+    with (_writing_cursor if len(rows) <= MOST_PREPARED else _cursor)(connection) as cursor:
+        for start in range(0, len(rows), most := MOST_PARAMETERS // len(columns.fields)):
             part = rows[start : start + most]
-            values = [
-                column.get_db_prep_save(column.pre_save(row, True), connection)
-                for row in part
-                for column in columns
-            ]
-            cursor.execute(_insert(model, tuple(column.name for column in columns), len(part)), values)
+            values = list(chain.from_iterable(columns.values(row, connection, add=True) for row in part))
+            cursor.execute(_insert(model, columns.names, len(part)), values)
             for row, (number,) in zip(part, cursor.fetchall(), strict=True):
                 setattr(row, key.attname, number)
                 row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
 
+def _cursor(connection: Any) -> Any:
+    return connection.cursor()
+
+
+class _Columns:
+    """Some fields of a model, and how to read from a row the values that the database takes."""
+
+    # values of these types go to the database as they are
+    _AS_IS: ClassVar[dict[type[Any], type]] = {
+        CharField: str,
+        TextField: str,
+        BooleanField: bool,
+        BigIntegerField: int,
+        IntegerField: int,
+        ForeignKey: int,
+    }
+
+    def __init__(self, fields: Sequence[Any]) -> None:
+        self.fields = fields
+        self.names = tuple(field.name for field in fields)
+        # with a field more, else a single value would come without a tuple
+        self._read = attrgetter(*(field.attname for field in fields), "_state")
+        self._kinds = [self._AS_IS.get(type(field)) for field in fields]
+        self._own = [
+            (place, field) for place, field in enumerate(fields) if type(field).pre_save is not Field.pre_save
+        ]
+
+    def values(self, row: Model, connection: Any, *, add: bool) -> list[Any]:
+        found = list(self._read(row))
+        if add:
+            for place, field in self._own:
+                found[place] = field.pre_save(row, True)
+        return [
+            value if value is None or type(value) is kind else field.get_db_prep_save(value, connection)
+            for field, kind, value in zip(self.fields, self._kinds, found, strict=False)
+        ]
+
+
 @functools.lru_cache(maxsize=256)
-def _inserted(model: type[Model], *, has_key: bool) -> tuple[tuple[Any, ...], Any]:
-    """Return the fields that an insert writes, and the key, which the database sets if no row has one."""
+def _inserted(model: type[Model], *, has_key: bool) -> tuple[_Columns, Any]:
+    """Return the columns that an insert writes, and the key, which the database sets if no row has one."""
     key = model._meta.pk
-    return tuple(one for one in model._meta.concrete_fields if has_key or one is not key), key
+    return _Columns([one for one in model._meta.concrete_fields if has_key or one is not key]), key
 
 
 @functools.lru_cache(maxsize=256)
@@ -230,19 +322,27 @@ def update_rows(rows: Sequence[Model], names: Sequence[str]) -> int:
         return 0
     connection = connections[DEFAULT_DB_ALIAS]
     model, fields = type(rows[0]), tuple(dict.fromkeys(names))
-    columns = _columns(model, fields)
-    values = [
-        [column.get_db_prep_save(getattr(row, column.attname), connection) for column in columns] + [row.pk]
-        for row in rows
-    ]
-    with connection.cursor() as cursor:
-        if connection.vendor != "postgresql":
+    columns = _updated(model, fields)
+    values = [columns.values(row, connection, add=False) for row in rows]
+    if connection.vendor != "postgresql":
+        with connection.cursor() as cursor:
             cursor.executemany(_update_one(model, fields), values)
-            return len(rows)
+        return len(rows)
+    if len(rows) == 1:
+        with _writing_cursor(connection) as cursor:
+            cursor.execute(_update_one(model, fields), values[0])
+            return int(cursor.rowcount)
+    with (_writing_cursor if len(rows) <= MOST_PREPARED else _cursor)(connection) as cursor:
         for start in range(0, len(values), most := MOST_PARAMETERS // (len(fields) + 1)):
             part = values[start : start + most]
             cursor.execute(_update_many(model, fields, len(part)), list(chain.from_iterable(part)))
     return len(rows)
+
+
+@functools.lru_cache(maxsize=256)
+def _updated(model: type[Model], names: tuple[str, ...]) -> _Columns:
+    """Return the columns that an update writes, and last the key."""
+    return _Columns([*_columns(model, names), model._meta.pk])
 
 
 @functools.lru_cache(maxsize=256)
