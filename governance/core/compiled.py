@@ -51,7 +51,7 @@ class Param(Value):
     """A value that is passed when the query runs; `field` determines its type."""
 
     def __init__(self, name: str, field: Field[Any, Any] | None = None) -> None:
-        super().__init__(None, output_field=field or CharField())
+        super().__init__(name, output_field=field or CharField())  # a JSON field would write None as it is
         self.name = name
 
     def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, Any]:
