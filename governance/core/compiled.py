@@ -15,25 +15,25 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import chain
 from operator import attrgetter, itemgetter
-from typing import Any, ClassVar
+from typing import Any, TypeVar
 
 from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import (
-    BigIntegerField,
-    BooleanField,
     CharField,
+    DateField,
+    DateTimeField,
     Field,
-    ForeignKey,
     IntegerField,
     Lookup,
     Model,
-    TextField,
     Value,
 )
+from django.db.models.base import ModelState
 from django.db.models.query import (
     FlatValuesListIterable,
     ModelIterable,
@@ -43,8 +43,10 @@ from django.db.models.query import (
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.subqueries import UpdateQuery
 
+M = TypeVar("M", bound=Model)
+
 MOST_PARAMETERS = 30_000  # of one statement; PostgreSQL takes 65,535
-MOST_PREPARED = 12  # rows; statements for more of them come too seldom
+COPIED_FROM = 16  # rows; for fewer, a COPY and drawing their ids take longer than an INSERT
 
 
 class Param(Value):
@@ -238,8 +240,16 @@ def _writing_cursor(connection: Any) -> Any:
     return getattr(connection, "writing_cursor", connection.cursor)()
 
 
+def row_like(row: M, **values: object) -> M:
+    """Return a new row with another's values, except for these columns; a tenth of the cost of a model."""
+    made = type(row).__new__(type(row))
+    made.__dict__.update(row.__dict__, **values)
+    made._state = ModelState()
+    return made
+
+
 def insert_rows(rows: Sequence[Model]) -> None:
-    """Insert new rows of one model, 30,000 values a statement, and set their ids.
+    """Insert new rows of one model and set their ids: 30,000 values a statement, many rows by COPY.
 
     It writes what `bulk_create` writes: all fields, no signals, no `save` of the model's own.
     """
@@ -248,59 +258,33 @@ def insert_rows(rows: Sequence[Model]) -> None:
     connection = connections[DEFAULT_DB_ALIAS]
     model = type(rows[0])
     columns, key = _inserted(model, has_key=rows[0].pk is not None)
-    with (_writing_cursor if len(rows) <= MOST_PREPARED else _cursor)(connection) as cursor:
-        for start in range(0, len(rows), most := MOST_PARAMETERS // len(columns.fields)):
+    if len(rows) >= COPIED_FROM and connection.vendor == "postgresql":
+        _copy(rows, columns, key, connection)
+        return
+    with _writing_cursor(connection) as cursor:
+        for start in range(0, len(rows), most := MOST_PARAMETERS // len(columns)):
             part = rows[start : start + most]
-            values = list(chain.from_iterable(columns.values(row, connection, add=True) for row in part))
-            cursor.execute(_insert(model, columns.names, len(part)), values)
-            for row, (number,) in zip(part, cursor.fetchall(), strict=True):
-                setattr(row, key.attname, number)
-                row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+            if len(part) < COPIED_FROM:
+                read = _values_of(columns)
+                values = list(chain.from_iterable(read(row, connection, add=True) for row in part))
+            else:
+                prepared = [_prepared(column, _values(column, part), connection) for column in columns]
+                values = list(chain.from_iterable(zip(*prepared, strict=True)))
+            cursor.execute(_insert(model, tuple(column.name for column in columns), len(part)), values)
+            _saved(part, key, (number for (number,) in cursor.fetchall()))
 
 
-def _cursor(connection: Any) -> Any:
-    return connection.cursor()
-
-
-class _Columns:
-    """Some fields of a model, and how to read from a row the values that the database takes."""
-
-    # values of these types go to the database as they are
-    _AS_IS: ClassVar[dict[type[Any], type]] = {
-        CharField: str,
-        TextField: str,
-        BooleanField: bool,
-        BigIntegerField: int,
-        IntegerField: int,
-        ForeignKey: int,
-    }
-
-    def __init__(self, fields: Sequence[Any]) -> None:
-        self.fields = fields
-        self.names = tuple(field.name for field in fields)
-        # with a field more, else a single value would come without a tuple
-        self._read = attrgetter(*(field.attname for field in fields), "_state")
-        self._kinds = [self._AS_IS.get(type(field)) for field in fields]
-        self._own = [
-            (place, field) for place, field in enumerate(fields) if type(field).pre_save is not Field.pre_save
-        ]
-
-    def values(self, row: Model, connection: Any, *, add: bool) -> list[Any]:
-        found = list(self._read(row))
-        if add:
-            for place, field in self._own:
-                found[place] = field.pre_save(row, True)
-        return [
-            value if value is None or type(value) is kind else field.get_db_prep_save(value, connection)
-            for field, kind, value in zip(self.fields, self._kinds, found, strict=False)
-        ]
+def _saved(rows: Sequence[Model], key: Any, numbers: Iterable[object]) -> None:
+    for row, number in zip(rows, numbers, strict=True):
+        setattr(row, key.attname, number)
+        row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
 
 @functools.lru_cache(maxsize=256)
-def _inserted(model: type[Model], *, has_key: bool) -> tuple[_Columns, Any]:
-    """Return the columns that an insert writes, and the key, which the database sets if no row has one."""
+def _inserted(model: type[Model], *, has_key: bool) -> tuple[tuple[Any, ...], Any]:
+    """Return the fields that an insert writes, and the key, which the database sets if no row has one."""
     key = model._meta.pk
-    return _Columns([one for one in model._meta.concrete_fields if has_key or one is not key]), key
+    return tuple(one for one in model._meta.concrete_fields if has_key or one is not key), key
 
 
 @functools.lru_cache(maxsize=256)
@@ -313,6 +297,151 @@ def _insert(model: type[Model], names: tuple[str, ...], count: int) -> str:
     )
 
 
+_NEW_IDS = """
+    SELECT nextval(name) FROM (SELECT pg_get_serial_sequence(%s, %s)::regclass AS name OFFSET 0) AS sequence,
+    generate_series(1, %s)
+"""
+
+
+def _copy(rows: Sequence[Model], columns: Sequence[Any], key: Any, connection: Any) -> None:
+    """Insert rows by COPY, in a fifth of the time of an INSERT with all their values as parameters."""
+    table, quoted_key, names = _quoted(type(rows[0]), [column.name for column in columns])
+    numbers = [row.pk for row in rows]
+    with connection.cursor() as cursor:
+        texts = [_texts(column, _values(column, rows), connection) for column in columns]
+        if key not in columns:
+            cursor.execute(_NEW_IDS, [table, key.column, len(rows)])
+            numbers = [number for (number,) in cursor.fetchall()]
+            names, texts = [quoted_key, *names], [list(map(str, numbers)), *texts]
+        with (
+            connection.wrap_database_errors,
+            cursor.copy(f"COPY {table} ({', '.join(names)}) FROM STDIN") as written,
+        ):
+            written.write("".join(_lines(texts)))
+    _saved(rows, key, numbers)
+
+
+def _has_own_value(column: Any) -> bool:
+    """Return whether a field itself sets its value when a row is inserted."""
+    has_clock = isinstance(column, DateField) and (column.auto_now or column.auto_now_add)
+    return has_clock or type(column).pre_save not in (Field.pre_save, DateTimeField.pre_save)
+
+
+def _values(column: Any, rows: Sequence[Model]) -> list[Any]:
+    if _has_own_value(column):
+        return [column.pre_save(row, True) for row in rows]
+    name = column.attname
+    return [row.__dict__[name] for row in rows]
+
+
+class _Values:
+    """Reads a row's values of some fields, as parameters of a statement."""
+
+    def __init__(self, fields: Sequence[Any]) -> None:
+        # with one attribute more, since a single one would come without a tuple
+        self._read = attrgetter(*(field.attname for field in fields), "_state")
+        kinds = [_plain(field)[0] for field in fields]
+        if connections[DEFAULT_DB_ALIAS].vendor == "sqlite":  # where an instant becomes a text
+            kinds = [None if kind is datetime else kind for kind in kinds]
+        self._fields = list(zip(kinds, fields, strict=True))
+        self._own = [(place, field) for place, field in enumerate(fields) if _has_own_value(field)]
+
+    def __call__(self, row: Model, connection: Any, *, add: bool) -> list[Any]:
+        found = list(self._read(row))
+        for place, field in self._own if add else ():
+            found[place] = field.pre_save(row, True)
+        return [
+            value if value is None or type(value) is kind else field.get_db_prep_save(value, connection)
+            for (kind, field), value in zip(self._fields, found, strict=False)
+        ]
+
+
+@functools.lru_cache(maxsize=256)
+def _values_of(fields: tuple[Any, ...]) -> _Values:
+    return _Values(fields)
+
+
+def _prepared(column: Any, values: Sequence[Any], connection: Any) -> Sequence[Any]:
+    """Return a column's values as parameters of a statement."""
+    kind, _write = _plain(column)
+    if kind is not datetime and set(map(type, values)) == {kind}:
+        return values
+    return _once_each(values, lambda value: column.get_db_prep_save(value, connection))
+
+
+def _once_each(values: Sequence[Any], prepare: Callable[[Any], Any]) -> list[Any]:
+    """Prepare each value once: one that is no plain text or number is often the same in many rows."""
+    known: dict[int, Any] = {}
+    for value in values:
+        if id(value) not in known:
+            known[id(value)] = prepare(value)
+    return [known[id(value)] for value in values]
+
+
+def _lines(texts: Sequence[list[str]]) -> Iterator[str]:
+    """Yield the lines of COPY; a column with the same text in every row is put in once."""
+    same = [column.count(column[0]) == len(column) for column in texts]
+    line = "\t".join(
+        column[0].replace("%", "%%") if is_same else "%s" for column, is_same in zip(texts, same, strict=True)
+    )
+    others = [column for column, is_same in zip(texts, same, strict=True) if not is_same]
+    for values in zip(*others, strict=True) if others else [()] * len(texts[0]):
+        yield line % values
+        yield "\n"
+
+
+def _texts(column: Any, values: Sequence[Any], connection: Any) -> list[str]:
+    """Return a column's values as COPY reads them."""
+    kind, write = _plain(column)
+    found = set(map(type, values))
+    if found == {kind}:
+        return list(map(write, values))
+    if found <= {kind, type(None)}:
+        return [_NULL if value is None else write(value) for value in values]
+
+    def dump(value: object) -> str:
+        dumped = connection.dumped(column.get_db_prep_save(value, connection))
+        return _NULL if dumped is None else _escaped(dumped)
+
+    return _once_each(values, dump)
+
+
+_NULL = "\\N"
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def _escaped(text: str) -> str:
+    return text if text.isprintable() and "\\" not in text else text.translate(_ESCAPES)
+
+
+def _instant(at: datetime) -> str:
+    if at.tzinfo is None:
+        raise ValueError(f"{at} has no time zone")
+    return at.isoformat()
+
+
+# The types of most columns; the others are written by psycopg, which takes a microsecond for each value.
+_INTEGERS = (
+    "BigAutoField",
+    "BigIntegerField",
+    "ForeignKey",
+    "PositiveIntegerField",
+    "PositiveSmallIntegerField",
+)
+_PLAIN: dict[str, tuple[type, Callable[[Any], str]]] = {
+    **dict.fromkeys(("CharField", "TextField"), (str, _escaped)),
+    **dict.fromkeys(_INTEGERS, (int, str)),
+    "BooleanField": (bool, {True: "t", False: "f"}.__getitem__),
+    "DateTimeField": (datetime, _instant),
+}
+
+
+def _plain(field: Any) -> tuple[type | None, Callable[[Any], str]]:
+    """Return the type whose values a field passes on as they are, None for a field with a form of its own."""
+    is_django = type(field).__module__.startswith("django.db.models")  # CentsField is a BigIntegerField too
+    return _PLAIN.get(field.get_internal_type(), (None, str)) if is_django else (None, str)
+
+
 def update_rows(rows: Sequence[Model], names: Sequence[str]) -> int:
     """Write these fields of saved rows of one model, 30,000 values a statement; return how many rows.
 
@@ -322,17 +451,16 @@ def update_rows(rows: Sequence[Model], names: Sequence[str]) -> int:
         return 0
     connection = connections[DEFAULT_DB_ALIAS]
     model, fields = type(rows[0]), tuple(dict.fromkeys(names))
-    columns = _updated(model, fields)
-    values = [columns.values(row, connection, add=False) for row in rows]
+    read = _values_of(_updated(model, fields))
+    values = [read(row, connection, add=False) for row in rows]
     if connection.vendor != "postgresql":
         with connection.cursor() as cursor:
             cursor.executemany(_update_one(model, fields), values)
         return len(rows)
-    if len(rows) == 1:
-        with _writing_cursor(connection) as cursor:
+    with _writing_cursor(connection) if len(rows) < COPIED_FROM else connection.cursor() as cursor:
+        if len(rows) == 1:
             cursor.execute(_update_one(model, fields), values[0])
             return int(cursor.rowcount)
-    with (_writing_cursor if len(rows) <= MOST_PREPARED else _cursor)(connection) as cursor:
         for start in range(0, len(values), most := MOST_PARAMETERS // (len(fields) + 1)):
             part = values[start : start + most]
             cursor.execute(_update_many(model, fields, len(part)), list(chain.from_iterable(part)))
@@ -340,9 +468,9 @@ def update_rows(rows: Sequence[Model], names: Sequence[str]) -> int:
 
 
 @functools.lru_cache(maxsize=256)
-def _updated(model: type[Model], names: tuple[str, ...]) -> _Columns:
-    """Return the columns that an update writes, and last the key."""
-    return _Columns([*_columns(model, names), model._meta.pk])
+def _updated(model: type[Model], names: tuple[str, ...]) -> tuple[Any, ...]:
+    """Return the fields that an update writes, and last the key."""
+    return (*_columns(model, names), model._meta.pk)
 
 
 @functools.lru_cache(maxsize=256)

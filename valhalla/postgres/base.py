@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from django.db.backends.postgresql import base, operations
 from psycopg import Cursor
+from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import FeatureNotSupported
 from psycopg.pq import TransactionStatus
 from psycopg.types.datetime import TimestamptzLoader
@@ -114,6 +115,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def writing_cursor(self) -> Any:
         """Return a cursor for inserts and updates that stay the same."""
         return self.prepared_cursor(WritingCursor)
+
+    def dumped(self, value: object) -> str | None:
+        """Return a value as it is sent to the server, for COPY; None is NULL."""
+        (dumped,) = Transformer.from_context(self.connection).dump_sequence([value], [PyFormat.TEXT])
+        return None if dumped is None else str(dumped, "utf-8")
 
     def is_usable(self) -> bool:
         """Return whether the connection works; a server that closed it leaves a message to be read."""
