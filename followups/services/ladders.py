@@ -237,7 +237,7 @@ def begin_all(
     for one in candidates:
         try:
             require_not_erased(one.lead)
-            _require_none_active(one.lead, active)
+            require_none_active(one.lead, active)
             template = templates.of(one.lead)
             steps, gate = templates.steps(template, nurture=nurture), gates[one.lead.pk]
             require_allowed(gate, steps, decided)
@@ -253,13 +253,22 @@ def begin_all(
     return [next(made) if isinstance(one, _Begun) else one for one in begun]
 
 
+def followed_up_before(leads: Sequence[Lead]) -> set[int]:
+    """Return the primary keys of leads who have had a task, or whose status is no longer new."""
+    had = FollowUpTask.objects.filter(lead__in=[lead.pk for lead in leads]).order_by()
+    return {*had.values_list("lead_id", flat=True)} | {
+        lead.pk for lead in leads if lead.status != Lead.Status.NEW
+    }
+
+
 def active_ladders(leads: Sequence[Lead]) -> dict[int, int]:
     """Return the active ladder of each lead who has one, by primary keys."""
     running = Ladder.objects.filter(lead__in=[lead.pk for lead in leads], status=Ladder.Status.ACTIVE)
     return dict(running.values_list("lead_id", "pk"))
 
 
-def _require_none_active(lead: Lead, active: Mapping[int, int]) -> None:
+def require_none_active(lead: Lead, active: Mapping[int, int]) -> None:
+    """Refuse `ladder_active`, naming it, if the lead has an active ladder."""
     if lead.pk in active:
         raise Refused(
             "ladder_active",
@@ -374,22 +383,23 @@ def stop_ladder(ladder_id: int, *, by: Actor, at: datetime, reason: str) -> Ladd
         raise Refused(
             "ladder_ended", _("This ladder has ended already."), extra={"ladder_status": ladder.status}
         )
-    _stop([ladder.lead_id], reason=reason.strip(), by=by, at=at)
+    stop_running([ladder.lead_id], reason=reason.strip(), by=by, at=at)
     cancel_open([ladder.lead_id], by=by, reason=reason.strip(), kinds=[FollowUpTask.Kind.LADDER])
     release_after([ladder.lead_id], by=by, at=at)
     ladder.refresh_from_db()
     return ladder
 
 
-def _stop(lead_ids: Sequence[int], *, reason: str, by: Actor, at: datetime) -> None:
-    Ladder.objects.filter(lead_id__in=list(lead_ids), status=Ladder.Status.ACTIVE).update(
+def stop_running(lead_ids: Sequence[int], *, reason: str, by: Actor, at: datetime) -> int:
+    """Stop the active ladders of locked leads, but none of their tasks; return how many."""
+    return Ladder.objects.filter(lead_id__in=list(lead_ids), status=Ladder.Status.ACTIVE).update(
         status=Ladder.Status.STOPPED, stop_reason=reason[:200], ended_at=at, **by.written()
     )
 
 
 def stop_ladders_of(lead_ids: Sequence[int], *, reason: str, by: Actor, at: datetime) -> None:
     """Stop the active ladders of locked leads and everything else that is open for them."""
-    _stop(lead_ids, reason=reason, by=by, at=at)
+    stop_running(lead_ids, reason=reason, by=by, at=at)
     cancel_open(lead_ids, by=by, reason=reason)
     done = Lead.objects.filter(pk__in=list(lead_ids)).exclude(status__in=[Lead.Status.WON, Lead.Status.DEAD])
     done.update(status=Lead.Status.DEAD, follow_up_at=None, nurture_at=None, updated_at=at, **by.written())
