@@ -208,7 +208,7 @@ class CompiledUpdate:
         self._build, self._expressions = build, expressions
         self._compiled = functools.lru_cache(maxsize=64)(self._compile)
 
-    def __call__(self, new: Mapping[str, object] | None = None, **values: Any) -> int:
+    def __call__(self, new: Mapping[str, object] | None = None, /, **values: Any) -> int:
         """Write `new`, plain values by the names of fields, and return how many rows were changed."""
         new = new or {}
         connection = connections[DEFAULT_DB_ALIAS]

@@ -363,7 +363,8 @@ def test_a_filter_that_is_not_given_does_not_narrow_and_a_limit_holds() -> None:
 
 
 def test_an_amount_is_stored_in_cents_whatever_type_it_has() -> None:
-    for number, amount in enumerate((5, Decimal("5.00"))):
+    amounts: tuple[Any, ...] = (5, Decimal("5.00"))
+    for number, amount in enumerate(amounts):
         for count in (1, 20):
             day = date(2026, 1, 1 + number)
             insert_rows([RiskReservation(engine=f"E{count}", amount=amount, day=day, created_at=NOW)] * count)

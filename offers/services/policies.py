@@ -66,6 +66,7 @@ def upsert_policy(
             if name in changes:
                 setattr(policy, name, changes[name])
 
+    policy: OfferPolicy
     policy, _changed = revise(
         OfferPolicy.objects.of(place),
         fresh,

@@ -184,7 +184,7 @@ def _write(
     Each update checks again whether the amount fits, and writes the caps into the rows as well, so that the
     database refuses anything that would exceed them.
     """
-    amounts = {"amount": plan.amount, "day": day, **_values(plan.counts)}
+    amounts: dict[str, Any] = {"amount": plan.amount, "day": day, **_values(plan.counts)}
     counted = _add_open_risk(_capped(plan.counts, OPEN_RISK))(**amounts)
     if known.without_day:  # the first of the day
         RiskLedgerDay.objects.bulk_create(
