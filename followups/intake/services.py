@@ -17,8 +17,8 @@ from django.db.models import OuterRef, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
-from followups.fields import FIELD_OF_KIND, FILE_VALUES, OF_PLACE, POINTS
-from followups.intake.gathering import Gathered, Gathering, Given, notes_with, same_city, split_notes
+from followups.fields import FIELD_OF_KIND, FILE_VALUES, POINTS
+from followups.intake.gathering import Gathered, Gathering, Given, split_notes
 from followups.intake.reader import IgnoredRow, LeadRow, RefusedRow, Sheet, count_lines, read_leads
 from followups.intake.report import ALREADY_ACTIVE, HAD_LADDER, Counts, Difference, NoReport, Report
 from followups.intake.rules import CITY_LENGTH, problem
@@ -33,15 +33,14 @@ from followups.services.ladders import (
     Templates,
     active_ladders,
     begin_all,
+    followed_up_before,
     gates_of,
     require_allowed,
     require_owner,
 )
-from followups.services.leads import add_points
-from followups.services.locked_task import WRITTEN_FIELDS
+from followups.services.leads import add_points, save_changed, take_over, take_tasks_along
 from followups.services.locks import lock_leads, plan_by_indexes
 from followups.services.rekeying import take_stored_digests
-from followups.services.rescheduling import realign_leads
 from followups.services.waiting import rejudge
 from governance.accounts.services import DEFAULT_ZONE
 from governance.contact import digests
@@ -319,12 +318,12 @@ def _store(batch: Sequence[Gathered], run: Import) -> _Stored:
         stored.keys.append((lead.pk, gathered.place))
         before = lead.place, lead.city_key
         left = lead.province
-        changed = _take_over(lead, gathered.given, run)
+        changed = take_over(lead, gathered.given, _market_of(gathered.given, run))
         there = {(point.kind, point.value) for point in points.get(lead.pk, ())}
         added = [point for point in gathered.given.points if point not in there]
         stored.counts["updated" if changed or added else "unchanged"] += 1
         if changed or added:
-            _save(lead, changed, run)
+            save_changed(lead, changed, by=run.by, at=run.at)
             add_points(lead, added, list(points.get(lead.pk, ())))
         if lead.province != left:
             stored.moved.append((lead, gathered.line, left))
@@ -347,7 +346,7 @@ def _store(batch: Sequence[Gathered], run: Import) -> _Stored:
     insert_rows(points_added)
     stored.keys += [(lead.pk, gathered.place) for lead, gathered in fresh]
     stored.counts["created"] += len(fresh)
-    _take_tasks_along(replaced, run)
+    take_tasks_along(replaced, by=run.by, at=run.at)
     if renamed:
         rejudge(renamed, by=run.by, at=run.at)
     return stored
@@ -360,6 +359,10 @@ def _name_markets(batch: Sequence[Gathered], run: Import, *, keep: bool) -> None
     run.names.update(spellings(fresh, keep=keep))
 
 
+def _market_of(given: Given, run: Import) -> str:
+    return run.names.get((given.province, fold(given.market)), given.market)
+
+
 def _with_open_tasks(leads: Iterable[Lead]) -> set[int]:
     tasks = FollowUpTask.objects.filter(
         lead__in=[lead.pk for lead in leads], status=FollowUpTask.Status.OPEN
@@ -369,56 +372,10 @@ def _with_open_tasks(leads: Iterable[Lead]) -> set[int]:
 
 def _new_lead(blank: Lead, given: Given, run: Import) -> Lead:
     lead = row_like(blank, external_id=given.external_id, province=given.province, extra={})
-    _take_over(lead, given, run)
+    take_over(lead, given, _market_of(given, run))
     lead.market_key = fold(lead.market)
     lead.fold_keys()
     return lead
-
-
-def _take_over(lead: Lead, given: Given, run: Import) -> list[str]:
-    """Apply the file's values to a lead; return the fields that changed.
-
-    A lead who moves to another province or city loses their individual time zone, which would override the
-    new place's. City and postal code are replaced with the province.
-    """
-    wanted: dict[str, object] = {
-        "notes": notes_with(lead.notes, given),
-        "extra": {**lead.extra, **given.extra},
-    }
-    for name in FILE_VALUES:
-        if name not in ("city", "notes"):
-            value = getattr(given, name)
-            wanted[name] = getattr(lead, name) if value in ("", None) else value
-    moved = given.province != lead.province
-    if given.city or moved:
-        market = run.names.get((given.province, fold(given.market)), given.market)
-        wanted |= {"city": given.city, "market": market}
-    if moved:
-        wanted |= {"province": given.province, **{name: getattr(given, name) for name in OF_PLACE}}
-    if moved or not same_city(lead.city, given.city):
-        wanted["zone"] = ""
-    changed = [name for name, value in wanted.items() if getattr(lead, name) != value]
-    for name in changed:
-        setattr(lead, name, wanted[name])
-    return changed
-
-
-def _save(lead: Lead, changed: Sequence[str], run: Import) -> None:
-    lead.updated_at = run.at
-    for name, value in run.by.written().items():
-        setattr(lead, name, value)
-    keys = ("city_key", "market_city_key", "market_key")
-    lead.save(update_fields=[*changed, *keys, "updated_at", *WRITTEN_FIELDS])
-
-
-def _take_tasks_along(lead_ids: Sequence[int], run: Import) -> None:
-    """Move the open tasks of leads whose place changed, and recompute due times in the new time zone."""
-    if not lead_ids:
-        return
-    tasks = FollowUpTask.objects.filter(lead_id__in=lead_ids, status=FollowUpTask.Status.OPEN)
-    for lead in Lead.objects.filter(pk__in=tasks.values("lead_id")):
-        tasks.filter(lead=lead).update(province=lead.province, market_key=lead.market_key)
-    realign_leads(lead_ids, at=run.at, by=run.by)
 
 
 def _compare(batch: Sequence[Gathered], run: Import) -> _Stored:
@@ -436,7 +393,7 @@ def _compare(batch: Sequence[Gathered], run: Import) -> _Stored:
         left = lead.province
         there = {(point.kind, point.value) for point in points.get(lead.pk, ())}
         before = {name: getattr(lead, name) for name in TAKEN_OVER}
-        changed = _take_over(lead, given, run)
+        changed = take_over(lead, given, _market_of(given, run))
         added = [point for point in given.points if point not in there]
         stored.counts["updated" if changed or added else "unchanged"] += 1
         if changed or added:
@@ -506,17 +463,9 @@ def _judge_all(run: Import, gathering: Gathering) -> None:
             bar.update(len(batch))
 
 
-@CompiledQuery
-def _leads_with_tasks() -> QuerySet[FollowUpTask, int]:
-    tasks = FollowUpTask.objects.filter(lead_id__any_of=Listed("ids")).order_by()
-    return tasks.values_list("lead_id", flat=True)
-
-
 def _busy(leads: Sequence[Lead]) -> dict[int, tuple[str, str]]:
     """Return the leads who start no ladder: one is active, or they were followed up before."""
-    active = active_ladders(leads)
-    before = set(_leads_with_tasks(ids=[lead.pk for lead in leads]))
-    before |= {lead.pk for lead in leads if lead.status != Lead.Status.NEW}
+    active, before = active_ladders(leads), followed_up_before(leads)
     had = HAD_LADDER, _("Followed up before; start a new ladder by hand.")
     running = ALREADY_ACTIVE, _("The lead already has an active ladder.")
     return {**dict.fromkeys(before, had), **dict.fromkeys(active, running)}

@@ -30,7 +30,7 @@ from governance.contact.reasons import sentence
 from governance.contact.services import GateContext, Where, open_book, questions_of_people
 from governance.core.actors import Actor, Role, owner_key
 from governance.core.channels import CHANNELS
-from governance.core.compiled import CompiledQuery, Listed, insert_rows, row_like, write_alike
+from governance.core.compiled import CompiledQuery, CompiledUpdate, Listed, insert_rows, row_like
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.core.places import ALL
 from governance.core.verbs import Execution, verb
@@ -237,7 +237,7 @@ def begin_all(
     for one in candidates:
         try:
             require_not_erased(one.lead)
-            _require_none_active(one.lead, active)
+            require_none_active(one.lead, active)
             template = templates.of(one.lead)
             steps, gate = templates.steps(template, nurture=nurture), gates[one.lead.pk]
             require_allowed(gate, steps, decided)
@@ -254,6 +254,18 @@ def begin_all(
 
 
 @CompiledQuery
+def _leads_with_tasks() -> QuerySet[FollowUpTask, int]:
+    tasks = FollowUpTask.objects.filter(lead_id__any_of=Listed("ids")).order_by()
+    return tasks.values_list("lead_id", flat=True)
+
+
+def followed_up_before(leads: Sequence[Lead]) -> set[int]:
+    """Return the primary keys of leads who have had a task, or whose status is no longer new."""
+    had = _leads_with_tasks(ids=[lead.pk for lead in leads])
+    return {*had} | {lead.pk for lead in leads if lead.status != Lead.Status.NEW}
+
+
+@CompiledQuery
 def _active_ladders() -> QuerySet[Ladder, tuple[int, int]]:
     running = Ladder.objects.filter(lead_id__any_of=Listed("ids"), status=Ladder.Status.ACTIVE)
     return running.values_list("lead_id", "pk")
@@ -264,7 +276,8 @@ def active_ladders(leads: Sequence[Lead]) -> dict[int, int]:
     return dict(_active_ladders(ids=[lead.pk for lead in leads]))
 
 
-def _require_none_active(lead: Lead, active: Mapping[int, int]) -> None:
+def require_none_active(lead: Lead, active: Mapping[int, int]) -> None:
+    """Refuse `ladder_active`, naming it, if the lead has an active ladder."""
     if lead.pk in active:
         raise Refused(
             "ladder_active",
@@ -337,6 +350,9 @@ class _Begun:
             setattr(self.lead, name, value)
 
 
+_update_leads = CompiledUpdate(lambda: Lead.objects.filter(pk__any_of=Listed("ids")))
+
+
 def _write(decided: Sequence[_Begun], *, by: Actor, at: datetime, owner: str) -> list[NewLadder]:
     """Write new ladders, with their tasks, leads and KPI events: one statement each."""
     if not decided:
@@ -352,7 +368,7 @@ def _write(decided: Sequence[_Begun], *, by: Actor, at: datetime, owner: str) ->
     # the leads' new values are the same for all ladders that start at one instant
     for one in decided:
         one.set_lead()
-    write_alike([one.lead for one in decided], list(decided[0].plan.lead))
+    _update_leads(decided[0].plan.lead, ids=[one.lead.pk for one in decided])
     events = [
         replace(event, detail={"ladder": ladder.pk, **event.detail})
         for one, ladder in begun
@@ -382,22 +398,23 @@ def stop_ladder(ladder_id: int, *, by: Actor, at: datetime, reason: str) -> Ladd
         raise Refused(
             "ladder_ended", _("This ladder has ended already."), extra={"ladder_status": ladder.status}
         )
-    _stop([ladder.lead_id], reason=reason.strip(), by=by, at=at)
+    stop_running([ladder.lead_id], reason=reason.strip(), by=by, at=at)
     cancel_open([ladder.lead_id], by=by, reason=reason.strip(), kinds=[FollowUpTask.Kind.LADDER])
     release_after([ladder.lead_id], by=by, at=at)
     ladder.refresh_from_db()
     return ladder
 
 
-def _stop(lead_ids: Sequence[int], *, reason: str, by: Actor, at: datetime) -> None:
-    Ladder.objects.filter(lead_id__in=list(lead_ids), status=Ladder.Status.ACTIVE).update(
+def stop_running(lead_ids: Sequence[int], *, reason: str, by: Actor, at: datetime) -> int:
+    """Stop the active ladders of locked leads, but none of their tasks; return how many."""
+    return Ladder.objects.filter(lead_id__in=list(lead_ids), status=Ladder.Status.ACTIVE).update(
         status=Ladder.Status.STOPPED, stop_reason=reason[:200], ended_at=at, **by.written()
     )
 
 
 def stop_ladders_of(lead_ids: Sequence[int], *, reason: str, by: Actor, at: datetime) -> None:
     """Stop the active ladders of locked leads and everything else that is open for them."""
-    _stop(lead_ids, reason=reason, by=by, at=at)
+    stop_running(lead_ids, reason=reason, by=by, at=at)
     cancel_open(lead_ids, by=by, reason=reason)
     done = Lead.objects.filter(pk__in=list(lead_ids)).exclude(status__in=[Lead.Status.WON, Lead.Status.DEAD])
     done.update(status=Lead.Status.DEAD, follow_up_at=None, nurture_at=None, updated_at=at, **by.written())

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
 from django.core.exceptions import EmptyResultSet
@@ -42,6 +42,7 @@ from django.db.models.query import (
     get_related_populators,
 )
 from django.db.models.sql.compiler import SQLCompiler
+from django.db.models.sql.subqueries import UpdateQuery
 
 M = TypeVar("M", bound=Model)
 
@@ -53,7 +54,7 @@ class Param(Value):
     """A value that is passed when the query runs; `field` determines its type."""
 
     def __init__(self, name: str, field: Field[Any, Any] | None = None) -> None:
-        super().__init__(None, output_field=field or CharField())
+        super().__init__(name, output_field=field or CharField())  # a JSON field would write None as it is
         self.name = name
 
     def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, Any]:
@@ -69,6 +70,8 @@ class Param(Value):
             low, high = connection.ops.integer_field_range(self.output_field.get_internal_type())
             if low is not None and not low <= value <= high:
                 raise EmptyResultSet
+        if self.for_save:
+            return self.output_field.get_db_prep_save(value, connection)
         return self.output_field.get_db_prep_value(value, connection)
 
 
@@ -213,6 +216,49 @@ class _Reader:
         return made
 
 
+class CompiledUpdate:
+    """An update that can run many times; `build` makes the queryset of its rows when it first runs.
+
+    `expressions` are new values by the names of fields, such as `F("uses") + Param("more")`; plain values are
+    given to each call.
+    """
+
+    def __init__(self, build: Callable[[], Any], **expressions: Any) -> None:
+        self._build, self._expressions = build, expressions
+        self._compiled = functools.lru_cache(maxsize=64)(self._compile)
+
+    def __call__(self, new: Mapping[str, object] | None = None, /, **values: Any) -> int:
+        """Write `new`, plain values by the names of fields, and return how many rows were changed."""
+        new = new or {}
+        connection = connections[DEFAULT_DB_ALIAS]
+        sql, slots = self._compiled(*new)
+        bound = []
+        for slot in slots:
+            if isinstance(slot, Param):
+                bound.append(
+                    slot.bind((new if slot.for_save and slot.name in new else values)[slot.name], connection)
+                )
+            else:
+                bound.append(slot)
+        with _writing_cursor(connection) as cursor:
+            cursor.execute(sql, bound)
+            return int(cursor.rowcount)
+
+    def _compile(self, *names: str) -> tuple[str, tuple[Any, ...]]:
+        rows = self._build()
+        query = rows.query.chain(UpdateQuery)
+        query.add_update_values(
+            {name: Param(name, rows.model._meta.get_field(name)) for name in names} | self._expressions
+        )
+        sql, slots = query.get_compiler(connection=connections[DEFAULT_DB_ALIAS]).as_sql()
+        return sql, tuple(slots)
+
+
+def _writing_cursor(connection: Any) -> Any:
+    """Return a cursor for a statement that stays the same, whichever of its values are None."""
+    return getattr(connection, "writing_cursor", connection.cursor)()
+
+
 def row_like(row: M, **values: object) -> M:
     """Return a new row with another's values, except for these columns; a tenth of the cost of a model."""
     made = type(row).__new__(type(row))
@@ -234,11 +280,15 @@ def insert_rows(rows: Sequence[Model]) -> None:
     if len(rows) >= COPIED_FROM and connection.vendor == "postgresql":
         _copy(rows, columns, key, connection)
         return
-    with connection.cursor() as cursor:
+    with _writing_cursor(connection) as cursor:
         for start in range(0, len(rows), most := MOST_PARAMETERS // len(columns)):
             part = rows[start : start + most]
-            prepared = [_prepared(column, _values(column, part), connection) for column in columns]
-            values = list(chain.from_iterable(zip(*prepared, strict=True)))
+            if len(part) < COPIED_FROM:
+                read = _values_of(columns)
+                values = list(chain.from_iterable(read(row, connection, add=True) for row in part))
+            else:
+                prepared = [_prepared(column, _values(column, part), connection) for column in columns]
+                values = list(chain.from_iterable(zip(*prepared, strict=True)))
             cursor.execute(_insert(model, tuple(column.name for column in columns), len(part)), values)
             _saved(part, key, (number for (number,) in cursor.fetchall()))
 
@@ -290,17 +340,49 @@ def _copy(rows: Sequence[Model], columns: Sequence[Any], key: Any, connection: A
     _saved(rows, key, numbers)
 
 
-def _values(column: Any, rows: Sequence[Model]) -> list[Any]:
+def _has_own_value(column: Any) -> bool:
+    """Return whether a field itself sets its value when a row is inserted."""
     has_clock = isinstance(column, DateField) and (column.auto_now or column.auto_now_add)
-    if has_clock or type(column).pre_save not in (Field.pre_save, DateTimeField.pre_save):
+    return has_clock or type(column).pre_save not in (Field.pre_save, DateTimeField.pre_save)
+
+
+def _values(column: Any, rows: Sequence[Model]) -> list[Any]:
+    if _has_own_value(column):
         return [column.pre_save(row, True) for row in rows]
     name = column.attname
     return [row.__dict__[name] for row in rows]
 
 
+class _Values:
+    """Reads a row's values of some fields, as parameters of a statement."""
+
+    def __init__(self, fields: Sequence[Any]) -> None:
+        # with one attribute more, since a single one would come without a tuple
+        self._read = attrgetter(*(field.attname for field in fields), "_state")
+        kinds = [_plain(field)[0] for field in fields]
+        if connections[DEFAULT_DB_ALIAS].vendor == "sqlite":  # where an instant becomes a text
+            kinds = [None if kind is datetime else kind for kind in kinds]
+        self._fields = list(zip(kinds, fields, strict=True))
+        self._own = [(place, field) for place, field in enumerate(fields) if _has_own_value(field)]
+
+    def __call__(self, row: Model, connection: Any, *, add: bool) -> list[Any]:
+        found = list(self._read(row))
+        for place, field in self._own if add else ():
+            found[place] = field.pre_save(row, True)
+        return [
+            value if value is None or type(value) is kind else field.get_db_prep_save(value, connection)
+            for (kind, field), value in zip(self._fields, found, strict=False)
+        ]
+
+
+@functools.lru_cache(maxsize=256)
+def _values_of(fields: tuple[Any, ...]) -> _Values:
+    return _Values(fields)
+
+
 def _prepared(column: Any, values: Sequence[Any], connection: Any) -> Sequence[Any]:
     """Return a column's values as parameters of a statement."""
-    kind, _write = _PLAIN.get(column.get_internal_type(), (None, str))
+    kind, _write = _plain(column)
     if kind is not datetime and set(map(type, values)) == {kind}:
         return values
     return _once_each(values, lambda value: column.get_db_prep_save(value, connection))
@@ -325,7 +407,7 @@ def _lines(texts: Sequence[str | list[str]], count: int) -> Iterator[str]:
 
 def _texts(column: Any, values: Sequence[Any], connection: Any) -> str | list[str]:
     """Return a column's values as COPY reads them; one text if they are the same."""
-    kind, write = _PLAIN.get(column.get_internal_type(), (None, str))
+    kind, write = _plain(column)
 
     def dump(value: object) -> str:
         if type(value) is kind:
@@ -375,6 +457,12 @@ _PLAIN: dict[str, tuple[type, Callable[[Any], str]]] = {
 }
 
 
+def _plain(field: Any) -> tuple[type | None, Callable[[Any], str]]:
+    """Return the type whose values a field passes on as they are, None for a field with a form of its own."""
+    is_django = type(field).__module__.startswith("django.db.models")  # CentsField is a BigIntegerField too
+    return _PLAIN.get(field.get_internal_type(), (None, str)) if is_django else (None, str)
+
+
 def update_rows(rows: Sequence[Model], names: Sequence[str]) -> int:
     """Write these fields of saved rows of one model, 30,000 values a statement; return how many rows.
 
@@ -384,39 +472,26 @@ def update_rows(rows: Sequence[Model], names: Sequence[str]) -> int:
         return 0
     connection = connections[DEFAULT_DB_ALIAS]
     model, fields = type(rows[0]), tuple(dict.fromkeys(names))
-    columns = _columns(model, fields)
-    values = [
-        [column.get_db_prep_save(getattr(row, column.attname), connection) for column in columns] + [row.pk]
-        for row in rows
-    ]
-    with connection.cursor() as cursor:
-        if connection.vendor != "postgresql":
+    read = _values_of(_updated(model, fields))
+    values = [read(row, connection, add=False) for row in rows]
+    if connection.vendor != "postgresql":
+        with connection.cursor() as cursor:
             cursor.executemany(_update_one(model, fields), values)
-            return len(rows)
+        return len(rows)
+    with _writing_cursor(connection) if len(rows) < COPIED_FROM else connection.cursor() as cursor:
+        if len(rows) == 1:
+            cursor.execute(_update_one(model, fields), values[0])
+            return int(cursor.rowcount)
         for start in range(0, len(values), most := MOST_PARAMETERS // (len(fields) + 1)):
             part = values[start : start + most]
             cursor.execute(_update_many(model, fields, len(part)), list(chain.from_iterable(part)))
     return len(rows)
 
 
-def write_alike(rows: Sequence[Model], names: Sequence[str]) -> None:
-    """Write these fields, which have the same values in all of these saved rows, in one statement."""
-    if not rows:
-        return
-    connection = connections[DEFAULT_DB_ALIAS]
-    model, fields = type(rows[0]), tuple(names)
-    values = [
-        column.get_db_prep_save(getattr(rows[0], column.attname), connection)
-        for column in _columns(model, fields)
-    ]
-    keys: Any = [row.pk for row in rows]
-    listed = "= ANY(%s)"
-    if connection.vendor != "postgresql":
-        keys, listed = json.dumps(keys), "IN (SELECT value FROM json_each(%s))"
-    table, key, columns = _quoted(model, fields)
-    written = ", ".join(f"{one} = %s" for one in columns)
-    with connection.cursor() as cursor:
-        cursor.execute(f"UPDATE {table} SET {written} WHERE {key} {listed}", [*values, keys])
+@functools.lru_cache(maxsize=256)
+def _updated(model: type[Model], names: tuple[str, ...]) -> tuple[Any, ...]:
+    """Return the fields that an update writes, and last the key."""
+    return (*_columns(model, names), model._meta.pk)
 
 
 @functools.lru_cache(maxsize=256)

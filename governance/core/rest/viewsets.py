@@ -30,9 +30,13 @@ Inputs = dict[str, type[serializers.Serializer[Any]]]
 
 
 class _Described(APIView):
-    """What both kinds declare beyond permissions: the `deprecated` actions, whose responses say so."""
+    """What both kinds declare beyond permissions.
+
+    The responses of `deprecated` actions say so; those of `versioned` ones have an ETag.
+    """
 
     deprecated: ClassVar[dict[str, Deprecated]] = {}
+    versioned: ClassVar[frozenset[str]] = frozenset()
     action: str
 
     def finalize_response(
