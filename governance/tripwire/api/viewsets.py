@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.utils import timezone
 from rest_framework.response import Response
 
-from governance.core.rest.viewsets import Inputs, ServiceViewSet
+from governance.core.rest.viewsets import VIA_API, Inputs, ServiceViewSet
 from governance.tripwire import services
 from governance.tripwire.api.serializers import (
     EvaluateInput,
@@ -20,7 +20,6 @@ from governance.tripwire.api.serializers import (
 )
 from governance.tripwire.querysets import POLICIES, listed_states, listed_tripwires
 
-VIA_API = "via API"
 
 
 class RegressionViewSet(ServiceViewSet):
