@@ -16,6 +16,7 @@ from buyers.api.serializers import (
     ScoreQuestion,
     as_node,
     as_score,
+    node_figures,
 )
 from buyers.models import Buyer, BuyerFeedbackEvent
 from buyers.services import hottest_nodes, liquidity_score, record_feedback
@@ -45,7 +46,7 @@ class LiquidityViewSet(ServiceViewSet):
             property_type=asked.get("property_type"),
             limit=asked["limit"],
         )
-        return Response({"ok": True, "nodes": [as_node(node) for node in nodes]})
+        return Response({"ok": True, "nodes": [node_figures(*node) for node in nodes]})
 
     def score(self, request: object) -> Response:
         asked, _by = self.read()

@@ -62,6 +62,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
         connection.adapters.register_loader("timestamptz", UtcLoader)
         return connection
 
+    def init_connection_state(self) -> None:
+        """Have prepared statements planned once: PostgreSQL plans some for each call, longer than they run.
+
+        valhalla/tests/plans.py checks these plans, which hold for any values, on a million rows.
+        """
+        super().init_connection_state()
+        self.connection.execute("SET plan_cache_mode = force_generic_plan")
+        if not self.get_autocommit():
+            self.connection.commit()
+
     def prepared_cursor(self) -> Any:
         """Return a cursor for statements that stay the same: planning them takes longer than most run."""
         self.close_if_health_check_failed()
