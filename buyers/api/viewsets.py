@@ -37,6 +37,7 @@ class LiquidityViewSet(ServiceViewSet):
         "score": ScoreQuestion,
         "feedback": FeedbackInput,
     }
+    tagged: ClassVar[frozenset[str]] = frozenset({"nodes"})
 
     def nodes(self, request: object) -> Response:
         asked, _by = self.read()

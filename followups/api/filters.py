@@ -33,6 +33,8 @@ class LeadFilter(CollectionFilter):
 
 
 class TaskFilter(CollectionFilter):
+    updated = "updated_at"
+
     lead_id = filters.CharFilter(field_name="lead__external_id")
     province = filters.ChoiceFilter(choices=Province.choices)
     channel = filters.ChoiceFilter(choices=[(channel, channel) for channel in CHANNELS])

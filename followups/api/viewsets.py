@@ -254,7 +254,7 @@ class LeadCollection(CollectionViewSet):
 
     def get_queryset(self) -> QuerySet[Lead]:
         leads = Lead.objects.visible_to(who(self.request), timezone.now())
-        return leads.prefetch_related("points")
+        return leads.prefetch_related("points") if self.has_field("points") else leads
 
 
 class TaskCollection(CollectionViewSet):

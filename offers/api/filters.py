@@ -26,12 +26,8 @@ class EvidenceFilter(EventFilter):
     floored = YesNoFilter()
     arv__gte = filters.NumberFilter(field_name="arv", lookup_expr="gte", **AMOUNT)
     arv__lte = filters.NumberFilter(field_name="arv", lookup_expr="lte", **AMOUNT)
-    recommended_offer__gte = filters.NumberFilter(
-        field_name="recommended_offer", lookup_expr="gte", **AMOUNT
-    )
-    recommended_offer__lte = filters.NumberFilter(
-        field_name="recommended_offer", lookup_expr="lte", **AMOUNT
-    )
+    recommended_offer__gte = filters.NumberFilter(field_name="recommended_offer", lookup_expr="gte", **AMOUNT)
+    recommended_offer__lte = filters.NumberFilter(field_name="recommended_offer", lookup_expr="lte", **AMOUNT)
 
     class Meta:
         model = OfferEvidence

@@ -12,9 +12,7 @@ from typing import Any
 from django.db.models import Model, Q, QuerySet
 from django.http import StreamingHttpResponse
 from django.utils.translation import gettext as _
-from rest_framework import renderers
 
-from governance.core import hooks
 from governance.core.actors import Actor
 from governance.core.errors import Unavailable
 from governance.core.rest.serialization import JSONRenderer

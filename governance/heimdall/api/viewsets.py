@@ -58,6 +58,7 @@ class HeimdallViewSet(ServiceViewSet):
         "trial": TrialInput,
         "recommend": RecommendInput,
     }
+    tagged: ClassVar[frozenset[str]] = frozenset({"policies"})
 
     def policies(self, request: object) -> Response:
         return Response({"ok": True, "policies": [as_policy(policy) for policy in self._asked()]})

@@ -32,7 +32,6 @@ from governance.market.services import (
 )
 
 
-
 class MarketPolicyViewSet(ServiceViewSet):
     """Market policies: list, look up, change, schedule, simulate."""
 
@@ -50,6 +49,7 @@ class MarketPolicyViewSet(ServiceViewSet):
         "cancel": CancelInput,
         "simulate": PolicyInput,
     }
+    tagged: ClassVar[frozenset[str]] = frozenset({"policies"})
 
     def policies(self, request: object) -> Response:
         asked, _by = self.read()

@@ -51,6 +51,7 @@ class RiskViewSet(ServiceViewSet):
         "settle": SettleInput,
         "release": ReleaseInput,
     }
+    tagged: ClassVar[frozenset[str]] = frozenset({"policies"})
 
     def policies(self, request: object) -> Response:
         asked, _by = self.read()

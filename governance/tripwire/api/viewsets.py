@@ -21,7 +21,6 @@ from governance.tripwire.api.serializers import (
 from governance.tripwire.querysets import POLICIES, listed_states, listed_tripwires
 
 
-
 class RegressionViewSet(ServiceViewSet):
     """Tripwire policies, states, evaluation, events and alert resets."""
 
@@ -41,6 +40,7 @@ class RegressionViewSet(ServiceViewSet):
         "kpi": KpiInput,
         "release": ReleaseInput,
     }
+    tagged: ClassVar[frozenset[str]] = frozenset({"policies"})
 
     repeatable = frozenset({"evaluate"})
 
