@@ -403,8 +403,18 @@ REST_FRAMEWORK = {
         "governance.core.rest.filters.Ordering",
     ],
     "EXCEPTION_HANDLER": "governance.core.rest.problems.problem_response",
+    "DEFAULT_SCHEMA_CLASS": "governance.core.rest.openapi.Schema",  # imported only to write the schema
     "COERCE_DECIMAL_TO_STRING": False,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+# The schema is written by `make openapi` and served from docs/openapi.json.
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Valhalla API",
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.0",
+    "SERVERS": [{"url": "/"}],
+    "POSTPROCESSING_HOOKS": ["governance.core.rest.openapi.finish"],
+    "SORT_OPERATION_PARAMETERS": False,
 }
 REST_KNOX = {"TOKEN_MODEL": "governance.ApiToken", "AUTH_HEADER_PREFIX": "Bearer"}
 KNOX_TOKEN_MODEL = "governance.ApiToken"

@@ -22,10 +22,10 @@ from followups.intake.gathering import Gathered, Gathering, Given, notes_with, s
 from followups.intake.reader import IgnoredRow, LeadRow, RefusedRow, Sheet, count_lines, read_leads
 from followups.intake.report import ALREADY_ACTIVE, HAD_LADDER, Counts, Difference, NoReport, Report
 from followups.intake.rules import CITY_LENGTH, problem
-from followups.models import ContactPoint, FollowUpTask, Ladder, LadderTemplate, Lead
+from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
 from followups.points import read_point
-from followups.rules import read_steps
 from followups.rules.lead_gate import LeadGate
+from followups.rules.new_ladder import Decided
 from followups.services.ladders import (
     CREATE_LADDER,
     Candidate,
@@ -33,13 +33,12 @@ from followups.services.ladders import (
     Templates,
     begin_all,
     gates_of,
-    load_templates,
     require_allowed,
     require_owner,
 )
 from followups.services.leads import add_points
 from followups.services.locked_task import WRITTEN_FIELDS
-from followups.services.locks import lock_leads, lock_numbers
+from followups.services.locks import lock_leads, plan_by_indexes
 from followups.services.rekeying import take_stored_digests
 from followups.services.rescheduling import realign_leads
 from followups.services.waiting import rejudge
@@ -49,6 +48,7 @@ from governance.contact.querysets import zone_of_city
 from governance.contact.reasons import sentence
 from governance.contact.services import GateContext, Where
 from governance.core.actors import Actor
+from governance.core.compiled import insert_rows
 from governance.core.errors import Refused
 from governance.core.places import ALL, Place, fold, fold_city
 from governance.core.verbs import Execution, needs_right, require_right, verb
@@ -58,8 +58,8 @@ from governance.market.names import spellings
 IMPORT = "followups.import_leads"
 # The size of one transaction: on SQLite it holds the write lock, for which a switch must not wait longer than
 # half a second.
-BATCH = 50
-LADDERS_AT_ONCE = 12
+BATCH = 100
+LADDERS_AT_ONCE = 40
 READ_AT_ONCE = 200  # if nothing is written
 WITH_TASKS_AT_ONCE = 5  # known leads whose open tasks are rescheduled
 CITY_KEY_LENGTH = 200  # in some scripts a letter becomes three characters without its accents
@@ -98,6 +98,7 @@ class Import:
     names: dict[tuple[str, str], str] = dataclasses.field(
         default_factory=dict
     )  # of markets, by province and key
+    decided: Decided = dataclasses.field(default_factory=Decided)
 
 
 @needs_right(IMPORT)
@@ -315,14 +316,16 @@ def _store(batch: Sequence[Gathered], run: Import) -> _Stored:
             renamed.append(lead.pk)
         if (lead.place, lead.city_key) != before:
             replaced.append(lead.pk)
-    Lead.objects.bulk_create([lead for lead, _gathered in fresh])
+    if fresh:
+        plan_by_indexes()
+    insert_rows([lead for lead, _gathered in fresh])
     points_added = [
         ContactPoint(lead=lead, kind=kind, value=value, digest=digests.digest(kind, value), order=order)
         for lead, gathered in fresh
         for order, (kind, value) in enumerate(gathered.given.points)
     ]
     take_stored_digests(points_added)
-    ContactPoint.objects.bulk_create(points_added)
+    insert_rows(points_added)
     stored.keys += [(lead.pk, gathered.place) for lead, gathered in fresh]
     stored.counts["created"] += len(fresh)
     _take_tasks_along(replaced, run)
@@ -471,17 +474,16 @@ def _candidates(batch: Sequence[tuple[int, int]], at: datetime) -> tuple[list[Ca
 def _judge_all(run: Import, gathering: Gathering) -> None:
     """Find who starts no ladder and why, count it and report it."""
     with run.progress(_("Checking the contact gate"), len(gathering)) as bar:
-        templates: Templates = {}
         for batch in gathering.stored(READ_AT_ONCE):
             lines = dict(batch)
             candidates, book = _candidates(batch, run.at)
             busy = _busy([candidate.lead for candidate in candidates])
-            load_templates((one.lead for one in candidates if one.lead.pk not in busy), templates)
+            templates = Templates([one.lead for one in candidates])
             gates = gates_of(candidates, book, run.at)
             refusals = []
             for candidate in candidates:
                 pk = candidate.lead.pk
-                reason, said = busy.get(pk) or _refusal(gates[pk], templates[candidate.lead.place])
+                reason, said = busy.get(pk) or _refusal(gates[pk], candidate.lead, templates, run)
                 if reason:
                     refusals.append((reason, pk))
                     _report_no_ladder(run, candidate.lead, lines[pk], reason, said)
@@ -502,12 +504,10 @@ def _busy(leads: Sequence[Lead]) -> dict[int, tuple[str, str]]:
     return {**dict.fromkeys(before, had), **dict.fromkeys(active, running)}
 
 
-def _refusal(gate: LeadGate, template: LadderTemplate | Refused) -> tuple[str, str]:
+def _refusal(gate: LeadGate, lead: Lead, templates: Templates, run: Import) -> tuple[str, str]:
     """Return why the gate's checks 1 to 5, or the template, refuse a ladder; blank if they do not."""
     try:
-        if isinstance(template, Refused):
-            raise template
-        require_allowed(gate, read_steps(template.steps))
+        require_allowed(gate, templates.steps(templates.of(lead)), run.decided)
     except Refused as refusal:
         return _reason_of(refusal)
     return "", ""
@@ -547,10 +547,10 @@ def start_ladders(
     on which line and why.
     """
     lines = dict(batch)
+    plan_by_indexes()
     lock_leads(lines)
     candidates, book = _candidates(batch, run.at)
-    lock_numbers({point.digest for candidate in candidates for point in candidate.points})
-    made = begin_all(candidates, book, by=run.by, at=run.at, owner=owner)
+    made = begin_all(candidates, book, by=run.by, at=run.at, owner=owner, decided=run.decided)
     begun = [one for one in made if isinstance(one, NewLadder)]
     refused = [
         (candidate.lead, lines[candidate.lead.pk], one)

@@ -35,3 +35,14 @@ def lock_numbers(found: Iterable[str]) -> None:
     sql = "SELECT " + ", ".join(["pg_advisory_xact_lock(%s, %s)"] * len(keys))
     with connection.cursor() as cursor:
         cursor.execute(sql, [part for key in keys for part in (LOCKS, key)])
+
+
+def plan_by_indexes() -> None:
+    """Let PostgreSQL use indexes in the rest of the transaction, for tables that are about to grow.
+
+    It keeps the plans of foreign key checks for as long as the connection lasts: one made while a table was
+    nearly empty reads the whole table for each row of a long import.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")

@@ -15,14 +15,25 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import CharField, Field, IntegerField, Lookup, Model, Value
+from django.db.models import (
+    CharField,
+    DateField,
+    DateTimeField,
+    Field,
+    IntegerField,
+    Lookup,
+    Model,
+    Value,
+)
+from django.db.models.base import ModelState
 from django.db.models.query import (
     FlatValuesListIterable,
     ModelIterable,
@@ -31,7 +42,10 @@ from django.db.models.query import (
 )
 from django.db.models.sql.compiler import SQLCompiler
 
+M = TypeVar("M", bound=Model)
+
 MOST_PARAMETERS = 30_000  # of one statement; PostgreSQL takes 65,535
+COPIED_FROM = 16  # rows; for fewer, a COPY and drawing their ids take longer than an INSERT
 
 
 class Param(Value):
@@ -180,8 +194,16 @@ class _Reader:
         return made
 
 
+def row_like(row: M, **values: object) -> M:
+    """Return a new row with another's values, except for these columns; a tenth of the cost of a model."""
+    made = type(row).__new__(type(row))
+    made.__dict__.update(row.__dict__, **values)
+    made._state = ModelState()
+    return made
+
+
 def insert_rows(rows: Sequence[Model]) -> None:
-    """Insert new rows of one model, 30,000 values a statement, and set their ids.
+    """Insert new rows of one model and set their ids: 30,000 values a statement, many rows by COPY.
 
     It writes what `bulk_create` writes: all fields, no signals, no `save` of the model's own.
     """
@@ -190,18 +212,22 @@ def insert_rows(rows: Sequence[Model]) -> None:
     connection = connections[DEFAULT_DB_ALIAS]
     model = type(rows[0])
     columns, key = _inserted(model, has_key=rows[0].pk is not None)
+    if len(rows) >= COPIED_FROM and connection.vendor == "postgresql":
+        _copy(rows, columns, key, connection)
+        return
     with connection.cursor() as cursor:
         for start in range(0, len(rows), most := MOST_PARAMETERS // len(columns)):
             part = rows[start : start + most]
-            values = [
-                column.get_db_prep_save(column.pre_save(row, True), connection)
-                for row in part
-                for column in columns
-            ]
+            prepared = [_prepared(column, _values(column, part), connection) for column in columns]
+            values = list(chain.from_iterable(zip(*prepared, strict=True)))
             cursor.execute(_insert(model, tuple(column.name for column in columns), len(part)), values)
-            for row, (number,) in zip(part, cursor.fetchall(), strict=True):
-                setattr(row, key.attname, number)
-                row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+            _saved(part, key, (number for (number,) in cursor.fetchall()))
+
+
+def _saved(rows: Sequence[Model], key: Any, numbers: Iterable[object]) -> None:
+    for row, number in zip(rows, numbers, strict=True):
+        setattr(row, key.attname, number)
+        row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
 
 @functools.lru_cache(maxsize=256)
@@ -219,6 +245,113 @@ def _insert(model: type[Model], names: tuple[str, ...], count: int) -> str:
         f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * count)} "
         f"RETURNING {table}.{key}"
     )
+
+
+_NEW_IDS = """
+    SELECT nextval(name) FROM (SELECT pg_get_serial_sequence(%s, %s)::regclass AS name OFFSET 0) AS sequence,
+    generate_series(1, %s)
+"""
+
+
+def _copy(rows: Sequence[Model], columns: Sequence[Any], key: Any, connection: Any) -> None:
+    """Insert rows by COPY, in a fifth of the time of an INSERT with all their values as parameters."""
+    table, quoted_key, names = _quoted(type(rows[0]), [column.name for column in columns])
+    numbers = [row.pk for row in rows]
+    with connection.cursor() as cursor:
+        texts = [_texts(column, _values(column, rows), connection) for column in columns]
+        if key not in columns:
+            cursor.execute(_NEW_IDS, [table, key.column, len(rows)])
+            numbers = [number for (number,) in cursor.fetchall()]
+            names, texts = [quoted_key, *names], [list(map(str, numbers)), *texts]
+        with (
+            connection.wrap_database_errors,
+            cursor.copy(f"COPY {table} ({', '.join(names)}) FROM STDIN") as written,
+        ):
+            written.write("".join(_lines(texts)))
+    _saved(rows, key, numbers)
+
+
+def _values(column: Any, rows: Sequence[Model]) -> list[Any]:
+    has_clock = isinstance(column, DateField) and (column.auto_now or column.auto_now_add)
+    if has_clock or type(column).pre_save not in (Field.pre_save, DateTimeField.pre_save):
+        return [column.pre_save(row, True) for row in rows]
+    name = column.attname
+    return [row.__dict__[name] for row in rows]
+
+
+def _prepared(column: Any, values: Sequence[Any], connection: Any) -> Sequence[Any]:
+    """Return a column's values as parameters of a statement."""
+    kind, _write = _PLAIN.get(column.get_internal_type(), (None, str))
+    if kind is not datetime and set(map(type, values)) == {kind}:
+        return values
+    return _once_each(values, lambda value: column.get_db_prep_save(value, connection))
+
+
+def _once_each(values: Sequence[Any], prepare: Callable[[Any], Any]) -> list[Any]:
+    """Prepare each value once: one that is no plain text or number is often the same in many rows."""
+    known: dict[int, Any] = {}
+    for value in values:
+        if id(value) not in known:
+            known[id(value)] = prepare(value)
+    return [known[id(value)] for value in values]
+
+
+def _lines(texts: Sequence[list[str]]) -> Iterator[str]:
+    """Yield the lines of COPY; a column with the same text in every row is put in once."""
+    same = [column.count(column[0]) == len(column) for column in texts]
+    line = "\t".join(
+        column[0].replace("%", "%%") if is_same else "%s" for column, is_same in zip(texts, same, strict=True)
+    )
+    others = [column for column, is_same in zip(texts, same, strict=True) if not is_same]
+    for values in zip(*others, strict=True) if others else [()] * len(texts[0]):
+        yield line % values
+        yield "\n"
+
+
+def _texts(column: Any, values: Sequence[Any], connection: Any) -> list[str]:
+    """Return a column's values as COPY reads them."""
+    kind, write = _PLAIN.get(column.get_internal_type(), (None, str))
+    found = set(map(type, values))
+    if found == {kind}:
+        return list(map(write, values))
+    if found <= {kind, type(None)}:
+        return [_NULL if value is None else write(value) for value in values]
+
+    def dump(value: object) -> str:
+        dumped = connection.dumped(column.get_db_prep_save(value, connection))
+        return _NULL if dumped is None else _escaped(dumped)
+
+    return _once_each(values, dump)
+
+
+_NULL = "\\N"
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def _escaped(text: str) -> str:
+    return text if text.isprintable() and "\\" not in text else text.translate(_ESCAPES)
+
+
+def _instant(at: datetime) -> str:
+    if at.tzinfo is None:
+        raise ValueError(f"{at} has no time zone")
+    return at.isoformat()
+
+
+# The types of most columns; the others are written by psycopg, which takes a microsecond for each value.
+_INTEGERS = (
+    "BigAutoField",
+    "BigIntegerField",
+    "ForeignKey",
+    "PositiveIntegerField",
+    "PositiveSmallIntegerField",
+)
+_PLAIN: dict[str, tuple[type, Callable[[Any], str]]] = {
+    **dict.fromkeys(("CharField", "TextField"), (str, _escaped)),
+    **dict.fromkeys(_INTEGERS, (int, str)),
+    "BooleanField": (bool, {True: "t", False: "f"}.__getitem__),
+    "DateTimeField": (datetime, _instant),
+}
 
 
 def update_rows(rows: Sequence[Model], names: Sequence[str]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,14 +11,23 @@ from typing import Any
 import pytest
 from django.core.exceptions import FieldDoesNotExist
 from django.db import IntegrityError, connection, connections, transaction
-from django.db.models import BigIntegerField, BooleanField, CharField, DateField, DateTimeField
+from django.db.models import BigIntegerField, BooleanField, CharField, DateField, DateTimeField, Model
 from django.db.models.sql.compiler import SQLCompiler
 from django.test.utils import CaptureQueriesContext
 
 from governance.accounts.querysets import tokens_of
 from governance.core import compiled
 from governance.core.compiled import CompiledFilter, CompiledQuery, Listed, Param, insert_rows, update_rows
-from governance.models import ApiToken, Closure, HeimdallPolicy, KpiEvent, MarketPolicy, Suppression, User
+from governance.models import (
+    ApiToken,
+    Closure,
+    Consent,
+    HeimdallPolicy,
+    KpiEvent,
+    MarketPolicy,
+    Suppression,
+    User,
+)
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 NOW = datetime(2026, 11, 25, 15, 0, tzinfo=UTC)
@@ -233,6 +242,78 @@ def test_rows_are_inserted_as_bulk_create_inserts_them_and_get_their_ids(
         made[0].refresh_from_db()
         insert_rows([])
     assert len(written) == 1
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_many_rows_are_inserted_as_few_whatever_their_texts(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [
+        "",
+        " ",
+        "\\",
+        "\\N",
+        "\\.",
+        "\t",
+        "a\nb",
+        "\r\n",
+        "%s %(a)s 100%",
+        "IT'S",
+        "ü \U0001f600 \u2028",
+        '"',
+    ]
+
+    def consents(channel: str) -> list[Consent]:
+        return [
+            Consent(
+                point_digest="d", channel=channel, kind=kind, obtained_how=text, evidence=text[::-1],
+                at=NOW + timedelta(microseconds=number), expires_at=NOW if number % 3 else None,
+            )
+            for number, text in enumerate(texts[-count:] if count == 1 else texts)
+            for kind in (Consent.Kind.EXPRESS, "INQUIRY")
+        ]  # fmt: skip
+
+    def events(metric: str) -> list[KpiEvent]:
+        shared = {"text": texts, "none": None, "nested": {"%": [1.5, True]}}
+        return [
+            KpiEvent(
+                domain="%s", metric=metric, detail=shared if number % 2 else {"text": text},
+                success=(None, True, False)[number % 3], value=Decimal(number) / 8 if number % 5 else None,
+                created_at=NOW,
+            )
+            for number, text in enumerate(texts[:count] if count == 1 else texts)
+        ]  # fmt: skip
+
+    def stored(rows: Sequence[Model]) -> list[dict[str, Any]]:
+        found = type(rows[0])._default_manager.filter(pk__in=[row.pk for row in rows]).order_by("id").values()
+        return [{k: v for k, v in row.items() if k not in ("id", "metric", "channel")} for row in found]
+
+    few, many = [*consents("SMS")], [*consents("CALL")]
+    few_events, many_events = events("few"), events("many")
+    monkeypatch.setattr(compiled, "COPIED_FROM", 1000)
+    insert_rows(few)
+    insert_rows(few_events)
+    monkeypatch.setattr(compiled, "COPIED_FROM", 1)
+    with CaptureQueriesContext(connection) as written:
+        insert_rows(many)
+    insert_rows(many_events)
+    assert ("COPY" in written[-1]["sql"]) == (connection.vendor == "postgresql")
+    assert stored(many) == stored(few)
+    assert stored(many_events) == stored(few_events)
+    assert [row.obtained_how for row in Consent.objects.filter(channel="CALL").order_by("pk")] == [
+        row.obtained_how for row in many
+    ]
+    assert not any(row._state.adding for row in many)
+
+
+def test_many_rows_are_refused_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "COPIED_FROM", 1)
+    insert_rows([Closure(id=4_000_001, name="x", date=date(2026, 1, 2), closed=True)])
+    with pytest.raises(IntegrityError), transaction.atomic():
+        insert_rows([Closure(id=4_000_001, name="y", date=date(2026, 1, 3), closed=True)])
+    if connection.vendor == "postgresql":
+        with pytest.raises(ValueError, match="no time zone"), transaction.atomic():
+            insert_rows([KpiEvent(domain="x", metric="y", created_at=NOW.replace(tzinfo=None))])
 
 
 def test_a_row_with_a_key_of_its_own_keeps_it_and_a_constraint_still_holds() -> None:

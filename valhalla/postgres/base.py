@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.backends.postgresql import base, operations
 from psycopg import Cursor
+from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import FeatureNotSupported
 from psycopg.pq import TransactionStatus
 from psycopg.types.datetime import TimestamptzLoader
@@ -80,6 +81,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return self._prepare_cursor(  # type: ignore[attr-defined]  # not in the stubs
                 PreparedCursor(self.connection)
             )
+
+    def dumped(self, value: object) -> str | None:
+        """Return a value as it is sent to the server, for COPY; None is NULL."""
+        (dumped,) = Transformer.from_context(self.connection).dump_sequence([value], [PyFormat.TEXT])
+        return None if dumped is None else str(dumped, "utf-8")
 
     def is_usable(self) -> bool:
         """Return whether the connection works; a server that closed it leaves a message to be read."""

@@ -22,10 +22,11 @@ NOTHING: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A group of operations, as documentation shows them."""
+    """A group of operations, as documentation shows them; `prefix` begins the names of its shapes."""
 
     name: str
     description: str
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,76 @@ def _midnight(day: dt.date) -> datetime:
 
 class Answer(serializers.Serializer[Any]):
     """The base of the shapes of responses, which only describe what the `as_…` functions return."""
+
+
+# What any action may refuse with: code -> status and meaning. `REFUSALS` of `api/docs.py` adds to it.
+COMMON: Mapping[str, tuple[int, str]] = MappingProxyType(
+    {
+        "invalid": (400, "Some values are not valid; `errors` names each field."),
+        "unknown_field": (400, "There is no such parameter or filter; `errors` names it."),
+        "parse_error": (400, "The form cannot be read."),
+        "not_authenticated": (401, "No token was sent, and there is no session."),
+        "authentication_failed": (401, "The token is unknown, revoked or expired."),
+        "not_allowed": (403, "The role or the token's scopes do not allow this call."),
+        "actor_mismatch": (403, "A person named somebody else as `actor`."),
+        "fresh_authentication_required": (
+            403,
+            "Only for a browser session: enter the password or a code again. Calls with a token never need "
+            "it.",
+        ),
+        "not_found": (404, "There is no such object, or you may not see it."),
+        "stale_version": (
+            409,
+            "Somebody changed it since: `expected_version` is not the stored version. Read it, and try "
+            "again.",
+        ),
+        "key_in_use": (409, "The first call with this Idempotency-Key is still running; try again soon."),
+        "body_too_large": (413, "The body exceeds 64 KB (1 MB for bulk calls and those with a note)."),
+        "unsupported_media_type": (415, "Send JSON or a form."),
+        "key_reused": (422, "This Idempotency-Key was used for another request."),
+        "throttled": (429, "Rate limit exceeded; `Retry-After` says when to call again."),
+        "unavailable": (503, "The database does not answer; `Retry-After` says when to try again."),
+        "busy": (503, "Too many writes at once; try again."),
+        "go_live_disabled": (503, "Go-live is off: nothing that reaches people or money is done."),
+        "kill_switch_engaged": (
+            503,
+            "The kill switch is engaged: nothing that reaches people or money is done.",
+        ),
+    }
+)
+# Actions with an effect on people or money, which the two switches stop.
+SWITCHES = ("go_live_disabled", "kill_switch_engaged")
+
+
+def cad(**options: Any) -> serializers.FloatField:
+    return serializers.FloatField(help_text=str(options.pop("help_text", "CAD.")), **options)
+
+
+def fraction(**options: Any) -> serializers.FloatField:
+    return serializers.FloatField(help_text=str(options.pop("help_text", "A fraction, 0 to 1.")), **options)
+
+
+def instant(**options: Any) -> serializers.DateTimeField:
+    return serializers.DateTimeField(**options)
+
+
+def codes(**options: Any) -> serializers.ListField:
+    """Return a list of texts."""
+    return serializers.ListField(child=serializers.CharField(), **options)
+
+
+def ok() -> serializers.BooleanField:
+    return serializers.BooleanField(help_text="Always true in a successful response.")
+
+
+class Written(Answer):
+    """Who wrote a row, for whom, and in which call."""
+
+    actor = serializers.CharField()
+    acting_for = serializers.CharField(help_text="Whom the service client acted for; blank for people.")
+    correlation_id = serializers.CharField()
+    token_id = serializers.CharField(allow_null=True, help_text="The token's id; null in a browser.")
+    created_at = serializers.DateTimeField()
 
 
 def docs_of(view: type) -> ModuleType | None:
