@@ -137,6 +137,7 @@ class Lead(Changing, Written, PlaceModel):
             ("view_all", "See every lead and task"),
             ("create_ladder", "Create a ladder"),
             ("import_leads", "Import leads"),
+            ("write_leads", "Create and change leads over the API"),
         ]
 
     def __str__(self) -> str:

@@ -9,22 +9,27 @@ class Migration(migrations.Migration):
     expands = True
 
     dependencies = [
-        ('followups', '0023_plain_words_on_screen'),
-        ('governance', '0048_plain_words_on_screen'),
+        ("followups", "0023_plain_words_on_screen"),
+        ("governance", "0048_plain_words_on_screen"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='followuptask',
-            name='updated_at',
-            field=models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), default=django.utils.timezone.now, editable=False, verbose_name='updated'),
+            model_name="followuptask",
+            name="updated_at",
+            field=models.DateTimeField(
+                db_default=django.db.models.functions.datetime.Now(),
+                default=django.utils.timezone.now,
+                editable=False,
+                verbose_name="updated",
+            ),
         ),
         migrations.AddIndex(
-            model_name='followuptask',
-            index=models.Index(fields=['updated_at', 'id'], name='task_changed'),
+            model_name="followuptask",
+            index=models.Index(fields=["updated_at", "id"], name="task_changed"),
         ),
         migrations.AddIndex(
-            model_name='lead',
-            index=models.Index(fields=['updated_at', 'id'], name='lead_changed'),
+            model_name="lead",
+            index=models.Index(fields=["updated_at", "id"], name="lead_changed"),
         ),
     ]

@@ -11,13 +11,30 @@ from typing import Any
 import pytest
 from django.core.exceptions import FieldDoesNotExist
 from django.db import IntegrityError, connection, connections, transaction
-from django.db.models import BigIntegerField, BooleanField, CharField, DateField, DateTimeField, Model
-from django.db.models.sql.compiler import SQLCompiler
+from django.db.models import (
+    BigIntegerField,
+    BooleanField,
+    CharField,
+    DateField,
+    DateTimeField,
+    F,
+    IntegerField,
+    Model,
+)
+from django.db.models.sql.compiler import SQLCompiler, SQLUpdateCompiler
 from django.test.utils import CaptureQueriesContext
 
 from governance.accounts.querysets import tokens_of
 from governance.core import compiled
-from governance.core.compiled import CompiledFilter, CompiledQuery, Listed, Param, insert_rows, update_rows
+from governance.core.compiled import (
+    CompiledFilter,
+    CompiledQuery,
+    CompiledUpdate,
+    Listed,
+    Param,
+    insert_rows,
+    update_rows,
+)
 from governance.models import (
     ApiToken,
     Closure,
@@ -28,6 +45,7 @@ from governance.models import (
     Suppression,
     User,
 )
+from governance.risk.models import RiskReservation
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 NOW = datetime(2026, 11, 25, 15, 0, tzinfo=UTC)
@@ -37,14 +55,19 @@ NOW = datetime(2026, 11, 25, 15, 0, tzinfo=UTC)
 def worked_out(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The SQL that Django works out while the test runs."""
     found: list[str] = []
-    original = SQLCompiler.as_sql
+    for compiler in (SQLCompiler, SQLUpdateCompiler):
+        _note(compiler, found, monkeypatch)
+    return found
+
+
+def _note(compiler: type[SQLCompiler], found: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    original = compiler.as_sql
 
     def as_sql(self: SQLCompiler, *args: Any, **kwargs: Any) -> object:
         found.append(str(self.query.model))
         return original(self, *args, **kwargs)
 
-    monkeypatch.setattr(SQLCompiler, "as_sql", as_sql)
-    return found
+    monkeypatch.setattr(compiler, "as_sql", as_sql)
 
 
 def test_rows_come_as_instances_with_their_relations_and_the_sql_is_worked_out_once(
@@ -337,3 +360,54 @@ def test_a_filter_that_is_not_given_does_not_narrow_and_a_limit_holds() -> None:
     assert ENABLED(100, province="ON", enabled=True) == []
     assert [row.province for row in ENABLED(100, province="ON", enabled=False)] == ["ON"]
     assert ENABLED(100, province="QC") == list(rows.filter(province="QC"))
+
+
+def test_an_amount_is_stored_in_cents_whatever_type_it_has() -> None:
+    amounts: tuple[Any, ...] = (5, Decimal("5.00"))
+    for number, amount in enumerate(amounts):
+        for count in (1, 20):
+            day = date(2026, 1, 1 + number)
+            insert_rows([RiskReservation(engine=f"E{count}", amount=amount, day=day, created_at=NOW)] * count)
+    assert set(RiskReservation.objects.values_list("amount", flat=True)) == {Decimal("5.00")}
+    first = RiskReservation.objects.earliest("pk")
+    first.amount = 7
+    update_rows([first], ["amount"])
+    assert RiskReservation.objects.get(pk=first.pk).amount == Decimal("7.00")
+
+
+# --- updates ------------------------------------------------------------------------------------------------
+
+WHOLE_NUMBERS = IntegerField()
+of_domain = CompiledUpdate(
+    lambda: HeimdallPolicy.objects.filter(domain=Param("domain"), version__lt=Param("below", WHOLE_NUMBERS)),
+    version=F("version") + Param("more", WHOLE_NUMBERS),
+)
+
+
+def test_an_update_changes_what_update_changes_and_its_sql_is_worked_out_once(worked_out: list[str]) -> None:
+    first, second, *_others = HeimdallPolicy.objects.order_by("id")
+    new = {"min_sandbox_trials": 7, "reason": "it's 100 %s", "min_confidence_prod": Decimal("0.25")}
+    for policy in (first, second):
+        before = HeimdallPolicy.objects.filter(pk=policy.pk).values().get()
+        rows = HeimdallPolicy.objects.filter(domain=policy.domain, version__lt=5)
+        with transaction.atomic():
+            assert rows.update(version=F("version") + 2, **new) == 1
+            expected = list(HeimdallPolicy.objects.order_by("id").values())
+            transaction.set_rollback(True)
+        worked_out.clear()  # of the updates above
+        assert of_domain(new, domain=policy.domain, below=5, more=2) == 1
+        assert bool(worked_out) is (policy == first)
+        assert list(HeimdallPolicy.objects.order_by("id").values()) == expected
+        HeimdallPolicy.objects.filter(pk=policy.pk).update(**before)
+    assert of_domain(new, domain=first.domain, below=first.version, more=2) == 0
+
+
+def test_an_update_writes_none_json_instants_and_keys(person: Callable[..., User]) -> None:
+    anna, bo = person("VA", "anna"), person("VA", "bo")
+    ApiToken.objects.create(user=anna, expiry=timedelta(days=1), scopes=["policy"])
+    of_user = CompiledUpdate(lambda: ApiToken.objects.filter(user_id=Param("user_id", BigIntegerField())))
+    for values in ({"expiry": None, "last_used_at": NOW, "scopes": ["a", None]}, {"user_id": bo.pk}):
+        assert of_user(values, user_id=anna.pk) == 1
+        assert ApiToken.objects.values(*values).get() == values
+    with pytest.raises(KeyError):
+        of_user({"expiry": None})

@@ -38,6 +38,7 @@ CLOSERS = "CMSPR"
 PEOPLE_WHO_WORK = "VCMR"
 POLICY = "MPR"
 MANAGERS = "MR"
+SOURCES = "MSPR"  # who sends leads
 
 API: dict[str, dict[str, str]] = {
     # governance
@@ -98,8 +99,13 @@ API: dict[str, dict[str, str]] = {
     "api/followups/lead/<str:lead_id>/inbound": {"post": BUT_AUDITORS},
     "api/followups/task/<int:pk>/reassign": {"post": MANAGERS},
     "api/followups/reassign": {"post": MANAGERS},
-    "api/followups/leads": {"get": EVERYBODY},  # a VA: her own and unowned
-    "api/followups/leads/<int:pk>": {"get": EVERYBODY},
+    "api/followups/leads": {"get": EVERYBODY, "post": SOURCES},  # a VA reads her own and unowned ones
+    "api/followups/leads/<int:pk>": {"get": EVERYBODY, "patch": SOURCES},
+    "api/followups/leads/<int:pk>/won": {"post": SOURCES},
+    "api/followups/leads/<int:pk>/dead": {"post": SOURCES},
+    "api/followups/leads/<int:pk>/not-now": {"post": SOURCES},
+    "api/followups/leads/<int:pk>/contact-points": {"post": SOURCES},
+    "api/followups/leads/<int:pk>/contact-points/<int:point_id>/retire": {"post": SOURCES},
     "api/followups/tasks": {"get": EVERYBODY},
     "api/followups/tasks/<int:pk>": {"get": EVERYBODY},
     # buyers

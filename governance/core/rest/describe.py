@@ -34,8 +34,8 @@ class Doc:
     """What one action's documentation says beyond what its code declares.
 
     `answer` is the shape of the body of a successful response, `many` says that it is a list of it; actions
-    of collections need neither. `refusals` are the codes of this action's own refusals, and `fields`
-    describes fields of the input: their meaning and unit.
+    of collections need neither. `also` are other statuses with the same body. `refusals` are the codes of
+    this action's own refusals, and `fields` describes fields of the input: their meaning and unit.
     """
 
     summary: str
@@ -43,6 +43,7 @@ class Doc:
     answer: type[serializers.Serializer[Any]] | None = None
     many: bool = False
     status: int = 200
+    also: Sequence[int] = ()
     media: str = "application/json"
     refusals: Sequence[str] = ()
     fields: Mapping[str, str] = field(default_factory=lambda: NOTHING)

@@ -15,7 +15,7 @@ from rest_framework.utils.serializer_helpers import BindingDict
 
 from governance.core import hooks
 from governance.core.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Actor, Role
-from governance.core.errors import Forbidden, Invalid
+from governance.core.errors import Forbidden, Invalid, Refused
 from governance.core.request_values import CORRELATION_ID, correlation_id_of
 from governance.core.strict_json import UnreadableJSON, require_usable
 
@@ -187,3 +187,31 @@ def who(request: Request, data: Mapping[str, Any] | None = None) -> Actor:
 def from_office(request: object) -> bool:
     """Return whether a request comes from an address in OFFICE_ADDRESSES."""
     return bool(hooks.is_office.first(getattr(request, "_request", request)))
+
+
+class PreconditionRequired(Refused):
+    """The call must say which version it changes."""
+
+    status = 428
+
+
+_TAGS = re.compile(r'\s*(?:W/)?"[!#-~]*"\s*(?:,\s*(?:W/)?"[!#-~]*"\s*)*')
+_STRONG = re.compile(r'(W/)?"([!#-~]*)"')
+
+
+def versions_of(request: Request) -> frozenset[str] | None:
+    """Return the versions that If-Match names (RFC 9110, 13.1.1); None for any. A weak tag matches nothing.
+
+    Raises PreconditionRequired without the header, Invalid for one that cannot be read.
+    """
+    text = request.headers.get("If-Match")
+    if text is None:
+        raise PreconditionRequired(
+            "precondition_required",
+            _("Send If-Match with the ETag that you read, so that nothing unseen is lost."),
+        )
+    if text.strip() == "*":
+        return None
+    if len(text) > 1000 or not _TAGS.fullmatch(text):
+        raise Invalid({"If-Match": [_("One or more ETags are needed, each in double quotes, or *.")]})
+    return frozenset(tag for weak, tag in _STRONG.findall(text) if not weak)

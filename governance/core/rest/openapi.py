@@ -84,7 +84,10 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
     },
     "Dry-Run": {"description": "`true` if nothing was stored.", "schema": {"type": "string"}},
-    "ETag": {"description": "Names this very answer, for `If-None-Match`.", "schema": {"type": "string"}},
+    "ETag": {
+        "description": "Names this very answer, for `If-None-Match`; with a row, its version, for `If-Match`.",
+        "schema": {"type": "string"},
+    },
     "Deprecation": {
         "description": "When the operation was deprecated, as `@` and a Unix time (RFC 9745).",
         "schema": {"type": "string"},
@@ -175,6 +178,9 @@ class Schema(AutoSchema):
         )
         return found
 
+    def _is_collection(self) -> bool:
+        return isinstance(self.view, CollectionViewSet) and self.view.action in ("list", "retrieve")
+
     def _stores_answers(self) -> bool:
         view = self.view
         return (
@@ -195,7 +201,10 @@ class Schema(AutoSchema):
         name = _names().get(self.path_regex.lstrip("/"))
         if name is None:
             return str(super().get_operation_id())
-        also_get = len(getattr(self.view, "action_map", None) or {}) > 1 and self.method == "POST"
+        served = getattr(self.view, "action_map", None) or {}
+        if len(set(served.values())) > 1 and self.method != "GET":
+            return f"{name.removeprefix('api-').replace('-', '_')}_{self.view.action}"
+        also_get = len(served) > 1 and self.method == "POST"
         return name.removeprefix("api-").replace("-", "_") + ("_by_post" if also_get else "")
 
     def get_tags(self) -> list[str]:
@@ -255,6 +264,16 @@ class Schema(AutoSchema):
                     pattern="^[!-~]{1,128}$",
                 )
             )
+        if self.method == "PATCH":
+            parameters.append(
+                OpenApiParameter(
+                    "If-Match",
+                    str,
+                    OpenApiParameter.HEADER,
+                    required=True,
+                    description="The `ETag` that you read; * for any version.",
+                )
+            )
         return parameters
 
     def get_request_serializer(self) -> Any:
@@ -271,13 +290,16 @@ class Schema(AutoSchema):
     def get_response_serializers(self) -> Any:
         doc = self._doc()
         shape: Any = doc.answer
-        if isinstance(self.view, CollectionViewSet):
+        if self._is_collection():
             shape = self.view.get_serializer_class()
         elif doc.many and shape is not None:
             shape = shape(many=True)
         elif shape is None:
             shape = {"type": "string"} if doc.media != JSON else None
-        found: dict[Any, Any] = {(str(doc.status), doc.media): OpenApiResponse(shape, description="Success.")}
+        found: dict[Any, Any] = {
+            (str(status), doc.media): OpenApiResponse(shape, description="Success.")
+            for status in sorted({doc.status, *doc.also})
+        }
         if self._is_list():
             for render in STREAMS:
                 line = OpenApiResponse({"type": "string"}, description="Success.")
@@ -293,15 +315,15 @@ class Schema(AutoSchema):
         """Return the codes that the action may refuse with and their meanings, by status."""
         doc, shape = self._doc(), self._input()
         codes = ["not_authenticated", "authentication_failed", "not_allowed", "throttled", "unavailable"]
-        if shape is not None or isinstance(self.view, CollectionViewSet):
+        if shape is not None or self._is_collection():
             codes += ["invalid", "unknown_field"]
         if shape is not None and issubclass(shape, Input):
             codes.append("actor_mismatch")
-        if isinstance(self.view, CollectionViewSet):
+        if self._is_collection():
             codes.append("not_found")  # for a list, an invalid cursor
         if self._is_list():
             codes += ["token_required", "exports_busy"]
-        if self.method == "POST":
+        if self.method != "GET":
             codes += ["parse_error", "body_too_large", "unsupported_media_type", "busy"]
         if self._stores_answers():
             codes += ["key_reused", "key_in_use"]
@@ -378,7 +400,7 @@ class Schema(AutoSchema):
         names = ["X-Correlation-ID", "RateLimit", "RateLimit-Policy"]
         if status == 429:
             names.append("Retry-After")
-        if status < 400 and self._is_tagged():
+        if self._is_tagged() or (status < 300 and self.view.action in self.view.versioned):
             names.append("ETag")
         if status < 300 and self._stores_answers():
             names += ["Idempotent-Replayed", "Dry-Run"]
