@@ -85,7 +85,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     },
     "Dry-Run": {"description": "`true` if nothing was stored.", "schema": {"type": "string"}},
     "ETag": {
-        "description": "Names this very answer, for `If-None-Match`; with a row, its version, for `If-Match`.",
+        "description": "Names this answer, for `If-None-Match`; of a row, its version, for `If-Match`.",
         "schema": {"type": "string"},
     },
     "Deprecation": {

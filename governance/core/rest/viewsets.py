@@ -37,8 +37,8 @@ Inputs = dict[str, type[serializers.Serializer[Any]]]
 class _Described(APIView):
     """What both kinds declare beyond permissions.
 
-    The responses of `deprecated` actions say so; those of `versioned` ones have the row's version as ETag. The
-    GET of a `tagged` action has one too, of what it says, and answers 304 to a client that has it.
+    The responses of `deprecated` actions say so; those of `versioned` ones have the row's version as ETag.
+    The GET of a `tagged` action has one too, of what it says, and answers 304 to a client that has it.
     """
 
     deprecated: ClassVar[dict[str, Deprecated]] = {}

@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
     expands = True
 
     dependencies = [
-        ("followups", "0023_plain_words_on_screen"),
+        ("followups", "0024_writing_leads_over_the_api"),
         ("governance", "0048_plain_words_on_screen"),
     ]
 
