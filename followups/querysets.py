@@ -89,6 +89,10 @@ class Changed(models.QuerySet[Any]):
     def update(self, **values: Any) -> int:
         return super().update(**{"updated_at": timezone.now(), **values})
 
+    def touch(self) -> int:
+        """Say that the rows changed in what other tables hold of them, such as a lead's numbers."""
+        return self.update()
+
     def note(self, **values: Any) -> int:
         """Update what no answer shows, which is no change."""
         return super().update(**values)

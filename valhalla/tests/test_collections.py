@@ -317,3 +317,22 @@ def test_every_collection_says_by_which_column_it_changes() -> None:
     view: type[CollectionViewSet]
     for path, view in FOUND.items():
         assert view.filterset_class.updated in ("created_at", "updated_at"), path  # type: ignore[attr-defined]  # all have one
+
+
+def test_a_number_that_comes_or_goes_is_a_change_of_its_lead() -> None:
+    lead = LeadFactory(updated_at=timezone.now() - HOUR)
+    client = make_client("SERVICE", "feed")
+    at = f"/api/followups/leads/{lead.pk}/contact-points"
+
+    def changes() -> int:
+        return len(client.get("/api/followups/leads", {"updated_after": since.isoformat()}).json()["results"])
+
+    since = timezone.now()
+    assert changes() == 0
+    added = client.post(at, {"phone": "+14165550188"}, format="json")
+    assert added.status_code == 201, added.json()
+    assert changes() == 1
+    since = timezone.now()
+    gone = client.post(f"{at}/{added.json()['contact_point']['id']}/retire", {}, format="json")
+    assert gone.status_code == 200, gone.json()
+    assert changes() == 1
