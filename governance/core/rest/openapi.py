@@ -25,6 +25,7 @@ from rest_framework import serializers
 from governance.core import hooks
 from governance.core.actors import Role
 from governance.core.places import Province
+from governance.core.rest.bulk import BulkViewSet
 from governance.core.rest.describe import COMMON, Answer, Doc, Tag, docs_of
 from governance.core.rest.exports import CSVRenderer, NDJSONRenderer
 from governance.core.rest.fields import JSONObjectField
@@ -181,6 +182,9 @@ class Schema(AutoSchema):
     def _is_collection(self) -> bool:
         return isinstance(self.view, CollectionViewSet) and self.view.action in ("list", "retrieve")
 
+    def _is_bulk(self) -> bool:
+        return isinstance(self.view, BulkViewSet) and self.view.action in self.view.bulks
+
     def _stores_answers(self) -> bool:
         view = self.view
         return (
@@ -244,7 +248,7 @@ class Schema(AutoSchema):
         shape = self._input()
         if shape is not None and self.method == "GET":
             parameters.append(shape)
-        if isinstance(self.view, CollectionViewSet):
+        if self._is_collection():
             parameters.append(OpenApiParameter("fields", str))
         if self._is_list():
             streams = [render.format for render in STREAMS]
@@ -254,7 +258,7 @@ class Schema(AutoSchema):
             parameters.append(
                 OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER, description=told)
             )
-        if self._stores_answers():
+        if self._stores_answers() or self._is_bulk():
             parameters.append(
                 OpenApiParameter(
                     "Idempotency-Key",
@@ -327,6 +331,8 @@ class Schema(AutoSchema):
             codes += ["parse_error", "body_too_large", "unsupported_media_type", "busy"]
         if self._stores_answers():
             codes += ["key_reused", "key_in_use"]
+        if self._is_bulk():
+            codes.append("nothing_stored")
         known = {**COMMON, **getattr(self._docs(), "REFUSALS", {})}
         found: dict[int, dict[str, str]] = {}
         for code in dict.fromkeys((*doc.refusals, *codes)):
@@ -404,6 +410,8 @@ class Schema(AutoSchema):
             names.append("ETag")
         if status < 300 and self._stores_answers():
             names += ["Idempotent-Replayed", "Dry-Run"]
+        if status < 300 and self._is_bulk():
+            names.append("Dry-Run")
         old = self.view.deprecated.get(self.view.action)
         if old is not None:
             names += old.headers()
