@@ -7,12 +7,12 @@ class Migration(migrations.Migration):
     expands = True
 
     dependencies = [
-        ('offers', '0009_plain_words_on_screen'),
+        ("offers", "0009_plain_words_on_screen"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='offer',
-            index=models.Index(fields=['updated_at', 'evidence'], name='offer_changed'),
+            model_name="offer",
+            index=models.Index(fields=["updated_at", "evidence"], name="offer_changed"),
         ),
     ]
