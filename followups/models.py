@@ -143,7 +143,7 @@ class Lead(Changing, Written, PlaceModel):
     def __str__(self) -> str:
         return f"{self.external_id} {self.name}".strip()
 
-    def save(self, *args: object, **kwargs: object) -> None:
+    def save(self, *args: Any, **kwargs: Any) -> None:
         self.fold_keys()
         super().save(*args, **kwargs)
 

@@ -98,7 +98,7 @@ class Changed(models.QuerySet[Any]):
         return super().update(**values)
 
 
-class LeadQuerySet(Changed, PlaceQuerySet):
+class LeadQuerySet(PlaceQuerySet, Changed):  # type: ignore[override]  # as_manager of each of the two
     """Queries on leads."""
 
     def visible_to(self, by: Actor, at: datetime) -> Self:

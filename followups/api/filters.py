@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import django_filters as filters
 from django.db.models import QuerySet
+from django_filters import rest_framework as filters
 
 from followups.models import FollowUpTask, Lead
 from governance.core.actors import owner_key

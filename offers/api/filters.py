@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django_filters import rest_framework as filters
 
 from governance.core.places import Province
@@ -9,7 +11,7 @@ from governance.core.property_types import PropertyType
 from governance.core.rest.filters import EventFilter, MarketFilter, YesNoFilter
 from offers.models import Offer, OfferEvidence
 
-AMOUNT = {"min_value": 0, "max_value": 10**9}
+AMOUNT: dict[str, Any] = {"min_value": 0, "max_value": 10**9}
 
 
 class EvidenceFilter(EventFilter):

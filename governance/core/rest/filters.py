@@ -147,7 +147,7 @@ class Ordering(filters.OrderingFilter):
         if "updated_after" in request.query_params and "ordering" not in request.query_params:
             ordering = ["updated_at"]
         column = view.filterset_class.updated
-        return [re.sub("^(-?)updated_at$", rf"\1{column}", name) for name in ordering]
+        return [re.sub("^(-?)updated_at$", rf"\1{column}", name) for name in ordering or ()]
 
     def get_valid_fields(self, queryset: Any, view: Any, context: Any = None) -> list[tuple[str, str]]:
         valid = super().get_valid_fields(queryset, view, context or {})

@@ -21,6 +21,7 @@ from governance.core.errors import Forbidden, Invalid
 from governance.core.rest.conditional import tag
 from governance.core.rest.describe import Deprecated
 from governance.core.rest.exports import CSVRenderer, NDJSONRenderer, RowRenderer, export
+from governance.core.rest.filters import CollectionFilter
 from governance.core.rest.input import gather, read, valid_key, wants_dry_run, who
 from governance.core.rest.serialization import JSONRenderer
 from governance.core.transactions import rehearse
@@ -151,6 +152,7 @@ class CollectionViewSet(
     """
 
     rights: ClassVar[dict[str, str]] = {}
+    filterset_class: type[CollectionFilter]
     ordering: Any = ("-id",)
     ordering_fields: Any = ("id",)
     tagged: ClassVar[frozenset[str]] = frozenset({"retrieve"})
@@ -166,7 +168,7 @@ class CollectionViewSet(
         paged = {"ordering", "cursor", "page_size"} & set(request.query_params)
         if paged:
             raise Invalid(dict.fromkeys(paged, [_("An export has all rows, in its own order.")]))
-        serializer = self.get_serializer(many=True)
+        serializer: Any = self.get_serializer(many=True)
         names = [*serializer.child.fields]
         return export(
             self.filter_queryset(self.get_queryset()),
@@ -180,7 +182,7 @@ class CollectionViewSet(
         )
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
-        made = super().get_serializer(*args, **kwargs)
+        made: Any = super().get_serializer(*args, **kwargs)
         wanted = self._wanted()
         if wanted is not None:
             fields = getattr(made, "child", made).fields
