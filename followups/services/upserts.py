@@ -423,6 +423,8 @@ def _start(
     return dataclasses.replace(made, waiting_for=waiting_for(made.behind, by=by, at=at))
 
 
+# like upsert_lead, which has asked the switches in this transaction: what they stop is not left for later
+@verb(Execution.OBSERVE_ONLY, right=WRITE_LEADS, refusal=NOT_OVER_THE_API)
 def start_later(stored: Sequence[Upserted], *, by: Actor, at: datetime) -> list[Upserted]:
     """Start the ladders that `upsert_lead` left for later, together; return the leads with them, in order."""
     waiting: dict[str, dict[int, int]] = {}

@@ -63,7 +63,6 @@ STEPS = {
     "followups.services.leads.save_changed",
     "followups.services.leads.take_tasks_along",
     "followups.services.upserts.merge",
-    "followups.services.upserts.start_later",
     "followups.services.leads.fill_in",
     "followups.services.leads.find_or_create",
     "followups.services.leads.stop_for_suppressed",
