@@ -30,7 +30,7 @@ from governance.contact.reasons import sentence
 from governance.contact.services import GateContext, Where, open_book, questions_of_people
 from governance.core.actors import Actor, Role, owner_key
 from governance.core.channels import CHANNELS
-from governance.core.compiled import CompiledQuery, Listed, insert_rows, row_like
+from governance.core.compiled import CompiledQuery, CompiledUpdate, Listed, insert_rows, row_like
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.core.places import ALL
 from governance.core.verbs import Execution, verb
@@ -261,10 +261,15 @@ def followed_up_before(leads: Sequence[Lead]) -> set[int]:
     }
 
 
+@CompiledQuery
+def _running() -> Any:
+    rows = Ladder.objects.filter(lead__id__any_of=Listed("lead_ids"), status=Ladder.Status.ACTIVE)
+    return rows.values_list("lead_id", "pk")
+
+
 def active_ladders(leads: Sequence[Lead]) -> dict[int, int]:
     """Return the active ladder of each lead who has one, by primary keys."""
-    running = Ladder.objects.filter(lead__in=[lead.pk for lead in leads], status=Ladder.Status.ACTIVE)
-    return dict(running.values_list("lead_id", "pk"))
+    return dict(_running(lead_ids=[lead.pk for lead in leads]))
 
 
 def require_none_active(lead: Lead, active: Mapping[int, int]) -> None:
@@ -339,6 +344,9 @@ class _Begun:
             setattr(self.lead, name, value)
 
 
+_set_leads = CompiledUpdate(lambda: Lead.objects.filter(pk__any_of=Listed("ids")))
+
+
 def _write(decided: Sequence[_Begun], *, by: Actor, at: datetime, owner: str) -> list[NewLadder]:
     """Write new ladders, with their tasks, leads and KPI events: one statement each."""
     if not decided:
@@ -351,7 +359,7 @@ def _write(decided: Sequence[_Begun], *, by: Actor, at: datetime, owner: str) ->
     tasks = [one.tasks(ladder, blank) for one, ladder in begun]
     insert_rows([task for of_ladder in tasks for task in of_ladder])
     # the leads' new values are the same for all ladders that start at one instant
-    Lead.objects.filter(pk__in=[one.lead.pk for one in decided]).update(**decided[0].plan.lead)
+    _set_leads(decided[0].plan.lead, ids=[one.lead.pk for one in decided])
     for one in decided:
         one.set_lead()
     events = [

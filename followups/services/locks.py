@@ -33,7 +33,7 @@ def lock_numbers(found: Iterable[str]) -> None:
         return
     # one statement: its select list is evaluated from left to right
     sql = "SELECT " + ", ".join(["pg_advisory_xact_lock(%s, %s)"] * len(keys))
-    with connection.cursor() as cursor:
+    with connection.writing_cursor() as cursor:
         cursor.execute(sql, [part for key in keys for part in (LOCKS, key)])
 
 

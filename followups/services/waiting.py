@@ -16,6 +16,7 @@ from followups.rules.holders import Holder, Holders
 from followups.rules.outcomes import PERSON_ACTIVE
 from followups.services.locks import lock_leads, lock_numbers
 from governance.core.actors import Actor
+from governance.core.compiled import CompiledQuery, Listed
 from governance.core.errors import Invalid, NotFound
 from governance.core.verbs import Execution, verb
 
@@ -36,19 +37,24 @@ def holders_of(found: Iterable[str]) -> Holders:
     shared: set[str] = set()
     if not wanted:
         return Holders({}, frozenset())
-    points = ContactPoint.objects.filter(digest__in=wanted).order_by()
-    points = points.annotate(
-        running=FilteredRelation("lead__ladders", condition=Q(lead__ladders__status=Ladder.Status.ACTIVE))
-    ).filter(~Q(shared_as="") | Q(status=ContactPoint.Status.USABLE, running__isnull=False))
-    rows = points.values_list(
-        "digest", "status", "shared_as", "lead_id", "lead__name", "running__id", "running__queued_at"
-    )
+    rows = _holding(digests=wanted)
     for digest, status, shared_as, lead_id, name, ladder_id, queued_at in rows:
         if shared_as:
             shared.add(digest)
         if ladder_id is not None and status == ContactPoint.Status.USABLE:
             by_digest.setdefault(digest, []).append(Holder(digest, lead_id, name, ladder_id, queued_at))
     return Holders(by_digest, frozenset(shared))
+
+
+@CompiledQuery
+def _holding() -> Any:
+    points = ContactPoint.objects.filter(digest__any_of=Listed("digests")).order_by()
+    points = points.annotate(
+        running=FilteredRelation("lead__ladders", condition=Q(lead__ladders__status=Ladder.Status.ACTIVE))
+    ).filter(~Q(shared_as="") | Q(status=ContactPoint.Status.USABLE, running__isnull=False))
+    return points.values_list(
+        "digest", "status", "shared_as", "lead_id", "lead__name", "running__id", "running__queued_at"
+    )
 
 
 def taken_by_others(

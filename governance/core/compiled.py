@@ -319,6 +319,22 @@ def insert_rows(rows: Sequence[Model]) -> None:
             _saved(part, key, (number for (number,) in cursor.fetchall()))
 
 
+def insert_if_new(row: Model) -> bool:
+    """Insert a row; return False, and write nothing, if another one has its unique values.
+
+    It waits for a transaction that is inserting that one, and needs no savepoint.
+    """
+    connection = connections[DEFAULT_DB_ALIAS]
+    columns, key = _inserted(type(row), has_key=row.pk is not None)
+    sql = _insert(type(row), tuple(column.name for column in columns), 1, or_nothing=True)
+    with _writing_cursor(connection) as cursor:
+        cursor.execute(sql, _values_of(columns)(row, connection, add=True))
+        numbers = [number for (number,) in cursor.fetchall()]
+    if numbers:
+        _saved([row], key, numbers)
+    return bool(numbers)
+
+
 def _saved(rows: Sequence[Model], key: Any, numbers: Iterable[object]) -> None:
     for row, number in zip(rows, numbers, strict=True):
         setattr(row, key.attname, number)
@@ -333,12 +349,12 @@ def _inserted(model: type[Model], *, has_key: bool) -> tuple[tuple[Any, ...], An
 
 
 @functools.lru_cache(maxsize=256)
-def _insert(model: type[Model], names: tuple[str, ...], count: int) -> str:
+def _insert(model: type[Model], names: tuple[str, ...], count: int, *, or_nothing: bool = False) -> str:
     table, key, columns = _quoted(model, names)
     row = "({})".format(", ".join(["%s"] * len(columns)))
     return (
         f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * count)} "
-        f"RETURNING {table}.{key}"
+        f"{'ON CONFLICT DO NOTHING ' if or_nothing else ''}RETURNING {table}.{key}"
     )
 
 

@@ -29,7 +29,7 @@ def share() -> None:
     Read the switch in a later statement: one that waits here would still see the state before the wait.
     """
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
+        with connection.prepared_cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [LOCK])
 
 
