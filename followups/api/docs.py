@@ -6,7 +6,21 @@ from typing import Any
 
 from rest_framework import serializers
 
-from governance.core.rest.describe import SWITCHES, Answer, Doc, Tag, codes, fraction, instant, ok
+from followups.api.serializers import CreateLadderInput, UpsertLeadInput
+from governance.core.rest.describe import (
+    BULK,
+    BULK_FIELDS,
+    SWITCHES,
+    Answer,
+    BulkAnswer,
+    Doc,
+    ItemOfBulk,
+    Tag,
+    codes,
+    fraction,
+    instant,
+    ok,
+)
 
 TAG = Tag(
     "Follow-ups",
@@ -421,7 +435,17 @@ class ChangedPoint(Answer):
     contact_point = PointStatus()
 
 
+class LeadItem(ItemOfBulk, UpsertLeadInput):
+    """An item of POST /leads/bulk."""
+
+
+class LadderItem(ItemOfBulk, CreateLadderInput):
+    """An item of POST /ladders/bulk."""
+
+
 SHAPES = {
+    "BulkLeadsInput.items": LeadItem(many=True),
+    "BulkLaddersInput.items": LadderItem(many=True),
     "LeadSerializer.points": OwnPoint(many=True),
     "LeadSerializer.extra": serializers.DictField(help_text="What the source sent beyond the known columns."),
     "LeadSerializer.score": fraction(allow_null=True),
@@ -460,6 +484,9 @@ DOCS = {
             "cost": "What the lead cost, CAD.",
             "zone": "The lead's IANA time zone, if known.",
         },
+    ),
+    "LadderViewSet.create_many": Doc(
+        "Start ladders in bulk", f"Items as in the single call. {BULK}", answer=BulkAnswer, fields=BULK_FIELDS
     ),
     "LadderViewSet.stop": Doc(
         "Stop a ladder",
@@ -630,6 +657,12 @@ DOCS = {
             "contact_points": "Further numbers and addresses, at most 20.",
             "consents": "At most 20.",
         },
+    ),
+    "LeadCollection.upsert_many": Doc(
+        "Create or update leads in bulk",
+        f"Items as in the single call. {BULK}",
+        answer=BulkAnswer,
+        fields=BULK_FIELDS,
     ),
     "LeadCollection.change": Doc(
         "Change a lead",

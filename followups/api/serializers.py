@@ -29,6 +29,7 @@ from governance.contact import digests
 from governance.core.actors import ACTOR_LENGTH
 from governance.core.channels import CHANNELS
 from governance.core.errors import Refused
+from governance.core.rest.bulk import BulkInput
 from governance.core.rest.fields import (
     FractionField,
     InstantField,
@@ -248,6 +249,14 @@ class NotNowInput(Input):
 
     until = WhenField()
     reason = TextField(200)
+
+
+class BulkLeadsInput(BulkInput):
+    """The input of POST /leads/bulk: up to 1,000 items like the input of POST /leads."""
+
+
+class BulkLaddersInput(BulkInput):
+    """The input of POST /ladders/bulk: up to 1,000 items like the input of POST /ladder/create."""
 
 
 CHANGEABLE = ("province", "market", *VALUES)

@@ -15,8 +15,9 @@ from followups.api.filters import LeadFilter, TaskFilter
 from followups.fields import FIELD_OF_KIND, VALUES, LeadValues
 from followups.models import FollowUpTask, Lead
 from governance.contact import digests
-from governance.core.actors import Role, owner_key
+from governance.core.actors import Actor, Role, owner_key
 from governance.core.places import fold
+from governance.core.rest.bulk import Bulk, BulkViewSet
 from governance.core.rest.input import from_office, versions_of, who
 from governance.core.rest.viewsets import CollectionViewSet, Inputs, ServiceViewSet
 
@@ -31,15 +32,28 @@ def _queue(data: dict[str, Any]) -> dict[str, Any]:
     return wanted
 
 
-class LadderViewSet(ServiceViewSet):
-    rights: ClassVar[dict[str, str]] = {"create": services.CREATE_LADDER, "stop": services.stop_ladder.right}
+class LadderViewSet(BulkViewSet):
+    rights: ClassVar[dict[str, str]] = {
+        "create": services.CREATE_LADDER,
+        "create_many": services.CREATE_LADDER,
+        "stop": services.stop_ladder.right,
+    }
     inputs: ClassVar[Inputs] = {
         "create": shapes.CreateLadderInput,
+        "create_many": shapes.BulkLaddersInput,
         "stop": shapes.StopInput,
     }
+    bulks: ClassVar[dict[str, Bulk]] = {"create_many": Bulk(shapes.CreateLadderInput, "create_one")}
+    repeatable: ClassVar[frozenset[str]] = frozenset(bulks)
+    rehearses_itself: ClassVar[frozenset[str]] = frozenset(bulks)
 
     def create(self, request: Request) -> Response:
-        data, by = self.read()
+        return self.create_one(*self.read())
+
+    def create_many(self, request: Request) -> Response:
+        return self.in_bulk(request)
+
+    def create_one(self, data: dict[str, Any], by: Actor) -> Response:
         details = {name: data[name] for name in shapes.LEAD_INPUTS}
         made = services.create_ladder(
             data["lead_id"],
@@ -247,13 +261,14 @@ class TaskViewSet(ServiceViewSet):
         return Response({"ok": True, **services.sla_of(at=timezone.now(), **asked)})
 
 
-class LeadCollection(ServiceViewSet, CollectionViewSet):
+class LeadCollection(BulkViewSet, CollectionViewSet):
     """Leads: read as a collection, and written by programs and managers."""
 
     rights: ClassVar[dict[str, str]] = {
         "list": "followups.view_lead",
         "retrieve": "followups.view_lead",
         "upsert": services.upsert_lead.right,
+        "upsert_many": services.upsert_lead.right,
         "change": services.change_lead.right,
         "won": services.settle_by_hand.right,
         "dead": services.settle_by_hand.right,
@@ -263,6 +278,7 @@ class LeadCollection(ServiceViewSet, CollectionViewSet):
     }
     inputs: ClassVar[Inputs] = {
         "upsert": shapes.UpsertLeadInput,
+        "upsert_many": shapes.BulkLeadsInput,
         "change": shapes.ChangeLeadInput,
         "won": shapes.WonInput,
         "dead": shapes.DeadInput,
@@ -270,6 +286,9 @@ class LeadCollection(ServiceViewSet, CollectionViewSet):
         "add_point": shapes.AddPointInput,
         "retire_point": shapes.WonInput,
     }
+    bulks: ClassVar[dict[str, Bulk]] = {"upsert_many": Bulk(shapes.UpsertLeadInput, "upsert_one")}
+    repeatable: ClassVar[frozenset[str]] = frozenset(bulks)
+    rehearses_itself: ClassVar[frozenset[str]] = frozenset(bulks)
     versioned: ClassVar[frozenset[str]] = frozenset({"retrieve", "change"})
     serializer_class = shapes.LeadSerializer
     filterset_class = LeadFilter
@@ -286,7 +305,12 @@ class LeadCollection(ServiceViewSet, CollectionViewSet):
         return Response(self.get_serializer(lead).data, headers={"ETag": f'"{version}"'})
 
     def upsert(self, request: Request) -> Response:
-        data, by = self.read()
+        return self.upsert_one(*self.read())
+
+    def upsert_many(self, request: Request) -> Response:
+        return self.in_bulk(request)
+
+    def upsert_one(self, data: dict[str, Any], by: Actor) -> Response:
         stored = services.upsert_lead(
             sent_lead(data), by=by, at=timezone.now(), ladder=data["ladder"], owner=data["owner"]
         )

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import OuterRef, Value
+from django.db.models import OuterRef, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
@@ -23,7 +23,7 @@ from followups.intake.reader import IgnoredRow, LeadRow, RefusedRow, Sheet, coun
 from followups.intake.report import ALREADY_ACTIVE, HAD_LADDER, Counts, Difference, NoReport, Report
 from followups.intake.rules import CITY_LENGTH, problem
 from followups.models import ContactPoint, FollowUpTask, Lead
-from followups.points import read_point
+from followups.points import read_value
 from followups.rules.lead_gate import LeadGate
 from followups.rules.new_ladder import Decided
 from followups.services.ladders import (
@@ -48,7 +48,7 @@ from governance.contact.querysets import zone_of_city
 from governance.contact.reasons import sentence
 from governance.contact.services import GateContext, Where
 from governance.core.actors import Actor
-from governance.core.compiled import insert_rows
+from governance.core.compiled import CompiledQuery, Listed, insert_rows, row_like
 from governance.core.errors import Refused
 from governance.core.places import ALL, Place, fold, fold_city
 from governance.core.verbs import Execution, needs_right, require_right, verb
@@ -59,7 +59,7 @@ IMPORT = "followups.import_leads"
 # The size of one transaction: on SQLite it holds the write lock, for which a switch must not wait longer than
 # half a second.
 BATCH = 100
-LADDERS_AT_ONCE = 40
+LADDERS_AT_ONCE = 100
 READ_AT_ONCE = 200  # if nothing is written
 WITH_TASKS_AT_ONCE = 5  # known leads whose open tasks are rescheduled
 CITY_KEY_LENGTH = 200  # in some scripts a letter becomes three characters without its accents
@@ -174,7 +174,7 @@ def _gather_row(run: Import, row: LeadRow, gathering: Gathering) -> None:
         if not text:
             continue
         try:
-            points.append((field.point, read_point(field.point, text)[0]))
+            points.append((field.point, read_value(field.point, text)))
         except ValidationError:  # validated as a contact point, not only by the spreadsheet's rules
             problems.append(problem(field.name, f"{field.name}_unreadable", text))
     city, market = row.city, row.market
@@ -266,16 +266,30 @@ def store_leads(batch: Sequence[Gathered], run: Import) -> _Stored:
         return _store(batch, run)
 
 
+@CompiledQuery
+def _known_leads() -> QuerySet[Lead]:
+    return Lead.objects.filter(external_id__any_of=Listed("ids")).order_by("pk")
+
+
+@CompiledQuery
+def _known_leads_locked() -> QuerySet[Lead]:
+    return Lead.objects.filter(external_id__any_of=Listed("ids")).order_by("pk").select_for_update()
+
+
 def _known(batch: Sequence[Gathered], *, lock: bool) -> tuple[dict[str, Lead], Points]:
-    ids = [gathered.given.external_id for gathered in batch]
-    found = Lead.objects.filter(external_id__in=ids).order_by("pk")
-    leads = {lead.external_id: lead for lead in (found.select_for_update() if lock else found)}
-    return leads, _points_of(lead.pk for lead in leads.values())
+    find = _known_leads_locked if lock else _known_leads
+    leads = {lead.external_id: lead for lead in find(ids=[gathered.given.external_id for gathered in batch])}
+    return leads, _points_of([lead.pk for lead in leads.values()])
 
 
-def _points_of(lead_ids: Iterable[int]) -> Points:
+@CompiledQuery
+def _points_of_leads() -> QuerySet[ContactPoint]:
+    return ContactPoint.objects.filter(lead_id__any_of=Listed("ids")).order_by("order", "id")
+
+
+def _points_of(lead_ids: Sequence[int]) -> Points:
     points: dict[int, list[ContactPoint]] = {}
-    for point in ContactPoint.objects.filter(lead_id__in=list(lead_ids)).order_by("order", "id"):
+    for point in _points_of_leads(ids=lead_ids) if lead_ids else ():
         points.setdefault(point.lead_id, []).append(point)
     return points
 
@@ -288,6 +302,7 @@ def _store(batch: Sequence[Gathered], run: Import) -> _Stored:
     replaced: list[int] = []
     renamed: list[int] = []
     with_tasks: set[int] | None = None
+    blank = Lead(created_at=run.at, updated_at=run.at, **run.by.written())
     for gathered in batch:
         judged = {*replaced, *renamed}
         if len(judged) >= WITH_TASKS_AT_ONCE:
@@ -298,7 +313,7 @@ def _store(batch: Sequence[Gathered], run: Import) -> _Stored:
         stored.taken += 1
         lead = known.get(gathered.given.external_id)
         if lead is None:
-            fresh.append((_new_lead(gathered.given, run), gathered))
+            fresh.append((_new_lead(blank, gathered.given, run), gathered))
             continue
         stored.keys.append((lead.pk, gathered.place))
         before = lead.place, lead.city_key
@@ -319,8 +334,11 @@ def _store(batch: Sequence[Gathered], run: Import) -> _Stored:
     if fresh:
         plan_by_indexes()
     insert_rows([lead for lead, _gathered in fresh])
+    point = ContactPoint()
     points_added = [
-        ContactPoint(lead=lead, kind=kind, value=value, digest=digests.digest(kind, value), order=order)
+        row_like(
+            point, lead_id=lead.pk, kind=kind, value=value, digest=digests.digest(kind, value), order=order
+        )
         for lead, gathered in fresh
         for order, (kind, value) in enumerate(gathered.given.points)
     ]
@@ -352,14 +370,8 @@ def _with_open_tasks(leads: Iterable[Lead]) -> set[int]:
     return set(tasks.values_list("lead_id", flat=True))
 
 
-def _new_lead(given: Given, run: Import) -> Lead:
-    lead = Lead(
-        external_id=given.external_id,
-        province=given.province,
-        created_at=run.at,
-        updated_at=run.at,
-        **run.by.written(),
-    )
+def _new_lead(blank: Lead, given: Given, run: Import) -> Lead:
+    lead = row_like(blank, external_id=given.external_id, province=given.province, extra={})
     take_over(lead, given, _market_of(given, run))
     lead.market_key = fold(lead.market)
     lead.fold_keys()
@@ -411,14 +423,16 @@ def _clock(city_key: str) -> Coalesce:
     return Coalesce(zone_of_city(OuterRef("province"), OuterRef(city_key)), Value(""))
 
 
+@CompiledQuery
+def _leads_with_clocks() -> QuerySet[Lead]:
+    leads: QuerySet[Lead] = Lead.objects.filter(pk__any_of=Listed("ids")).order_by("pk")
+    return leads.annotate(city_zone=_clock("city_key"), market_zone=_clock("market_city_key"))
+
+
 def _candidates(batch: Sequence[tuple[int, int]], at: datetime) -> tuple[list[Candidate], GateContext]:
     """Return the leads of a batch of (primary key, line), with the gate's data for all of them."""
     ids = [pk for pk, _line in batch]
-    leads = list(
-        Lead.objects.filter(pk__in=ids)
-        .annotate(city_zone=_clock("city_key"), market_zone=_clock("market_city_key"))
-        .order_by("pk")
-    )
+    leads = _leads_with_clocks(ids=ids)
     points = _points_of(ids)
     candidates = [
         Candidate(

@@ -253,23 +253,27 @@ def begin_all(
     return [next(made) if isinstance(one, _Begun) else one for one in begun]
 
 
+@CompiledQuery
+def _leads_with_tasks() -> QuerySet[FollowUpTask, int]:
+    tasks = FollowUpTask.objects.filter(lead_id__any_of=Listed("ids")).order_by()
+    return tasks.values_list("lead_id", flat=True)
+
+
 def followed_up_before(leads: Sequence[Lead]) -> set[int]:
     """Return the primary keys of leads who have had a task, or whose status is no longer new."""
-    had = FollowUpTask.objects.filter(lead__in=[lead.pk for lead in leads]).order_by()
-    return {*had.values_list("lead_id", flat=True)} | {
-        lead.pk for lead in leads if lead.status != Lead.Status.NEW
-    }
+    had = _leads_with_tasks(ids=[lead.pk for lead in leads])
+    return {*had} | {lead.pk for lead in leads if lead.status != Lead.Status.NEW}
 
 
 @CompiledQuery
-def _running() -> Any:
-    rows = Ladder.objects.filter(lead__id__any_of=Listed("lead_ids"), status=Ladder.Status.ACTIVE)
-    return rows.values_list("lead_id", "pk")
+def _active_ladders() -> QuerySet[Ladder, tuple[int, int]]:
+    running = Ladder.objects.filter(lead_id__any_of=Listed("ids"), status=Ladder.Status.ACTIVE)
+    return running.values_list("lead_id", "pk")
 
 
 def active_ladders(leads: Sequence[Lead]) -> dict[int, int]:
     """Return the active ladder of each lead who has one, by primary keys."""
-    return dict(_running(lead_ids=[lead.pk for lead in leads]))
+    return dict(_active_ladders(ids=[lead.pk for lead in leads]))
 
 
 def require_none_active(lead: Lead, active: Mapping[int, int]) -> None:
@@ -316,14 +320,16 @@ class _Begun:
         assert self.plan.begun is not None
         return self.plan.begun
 
-    def ladder(self, *, by: Actor, at: datetime, owner: str) -> Ladder:
+    def ladder(self, blank: Ladder) -> Ladder:
+        """Return the new ladder; `blank` has what all ladders of the call share."""
         template = self.template
         steps = [step.as_json() for step in template.nurture] if self.nurture else template.steps
-        return Ladder(
-            lead=self.lead, template=template, template_version=template.version, nurture=self.nurture,
-            steps=steps, owner=owner.strip(), started_at=at, queued_at=self.new.mine.queued_at,
-            **by.written(),
+        ladder = row_like(
+            blank, lead_id=self.lead.pk, template_id=template.pk, template_version=template.version,
+            nurture=self.nurture, steps=steps, queued_at=self.new.mine.queued_at,
         )  # fmt: skip
+        ladder._state.fields_cache.update(lead=self.lead, template=template)
+        return ladder
 
     def tasks(self, ladder: Ladder, blank: FollowUpTask) -> list[FollowUpTask]:
         """Return the new tasks; `blank` has what all tasks of the call share."""
@@ -344,14 +350,15 @@ class _Begun:
             setattr(self.lead, name, value)
 
 
-_set_leads = CompiledUpdate(lambda: Lead.objects.filter(pk__any_of=Listed("ids")))
+_update_leads = CompiledUpdate(lambda: Lead.objects.filter(pk__any_of=Listed("ids")))
 
 
 def _write(decided: Sequence[_Begun], *, by: Actor, at: datetime, owner: str) -> list[NewLadder]:
     """Write new ladders, with their tasks, leads and KPI events: one statement each."""
     if not decided:
         return []
-    ladders = [one.ladder(by=by, at=at, owner=owner) for one in decided]
+    blank_ladder = Ladder(owner=owner.strip(), started_at=at, **by.written())
+    ladders = [one.ladder(blank_ladder) for one in decided]
     insert_rows(ladders)
     begun = list(zip(decided, ladders, strict=True))
     blank = FollowUpTask(created_at=at, **by.written())
@@ -359,9 +366,9 @@ def _write(decided: Sequence[_Begun], *, by: Actor, at: datetime, owner: str) ->
     tasks = [one.tasks(ladder, blank) for one, ladder in begun]
     insert_rows([task for of_ladder in tasks for task in of_ladder])
     # the leads' new values are the same for all ladders that start at one instant
-    _set_leads(decided[0].plan.lead, ids=[one.lead.pk for one in decided])
     for one in decided:
         one.set_lead()
+    _update_leads(decided[0].plan.lead, ids=[one.lead.pk for one in decided])
     events = [
         replace(event, detail={"ladder": ladder.pk, **event.detail})
         for one, ladder in begun

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, FilteredRelation, Q
+from django.db.models import Count, FilteredRelation, Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -30,24 +30,8 @@ def digests_of(points: Iterable[ContactPoint]) -> list[str]:
     return sorted({point.digest for point in points})
 
 
-def holders_of(found: Iterable[str]) -> Holders:
-    """Return the active ladders for these numbers (keyed hashes), in one query."""
-    wanted = sorted(set(found))
-    by_digest: dict[str, list[Holder]] = {}
-    shared: set[str] = set()
-    if not wanted:
-        return Holders({}, frozenset())
-    rows = _holding(digests=wanted)
-    for digest, status, shared_as, lead_id, name, ladder_id, queued_at in rows:
-        if shared_as:
-            shared.add(digest)
-        if ladder_id is not None and status == ContactPoint.Status.USABLE:
-            by_digest.setdefault(digest, []).append(Holder(digest, lead_id, name, ladder_id, queued_at))
-    return Holders(by_digest, frozenset(shared))
-
-
 @CompiledQuery
-def _holding() -> Any:
+def _points_that_hold() -> QuerySet[ContactPoint, Any]:
     points = ContactPoint.objects.filter(digest__any_of=Listed("digests")).order_by()
     points = points.annotate(
         running=FilteredRelation("lead__ladders", condition=Q(lead__ladders__status=Ladder.Status.ACTIVE))
@@ -55,6 +39,21 @@ def _holding() -> Any:
     return points.values_list(
         "digest", "status", "shared_as", "lead_id", "lead__name", "running__id", "running__queued_at"
     )
+
+
+def holders_of(found: Iterable[str]) -> Holders:
+    """Return the active ladders for these numbers (keyed hashes), in one query."""
+    wanted = sorted(set(found))
+    by_digest: dict[str, list[Holder]] = {}
+    shared: set[str] = set()
+    if not wanted:
+        return Holders({}, frozenset())
+    for digest, status, shared_as, lead_id, name, ladder_id, queued_at in _points_that_hold(digests=wanted):
+        if shared_as:
+            shared.add(digest)
+        if ladder_id is not None and status == ContactPoint.Status.USABLE:
+            by_digest.setdefault(digest, []).append(Holder(digest, lead_id, name, ladder_id, queued_at))
+    return Holders(by_digest, frozenset(shared))
 
 
 def taken_by_others(

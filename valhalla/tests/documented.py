@@ -27,9 +27,9 @@ def written_schema() -> dict[str, Any]:
 
 @cache
 def operations() -> dict[tuple[str, str], dict[str, Any]]:
-    """Return the operations by method and operation id without what a second method adds to it."""
+    """Return the operations by method and route: the operation id of its GET, or of its only method."""
     return {
-        (method, operation["operationId"].removesuffix("_by_post")): operation
+        (method, methods.get("get", operation)["operationId"]): operation
         for methods in written_schema()["paths"].values()
         for method, operation in methods.items()
     }

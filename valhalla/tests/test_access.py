@@ -84,6 +84,7 @@ API: dict[str, dict[str, str]] = {
     "api/governance/regression/release": {"post": MANAGERS},
     # follow-ups
     "api/followups/ladder/create": {"post": BUT_AUDITORS},
+    "api/followups/ladders/bulk": {"post": BUT_AUDITORS},
     "api/followups/ladder/<int:pk>/stop": {"post": MANAGERS},
     "api/followups/due": {"get": EVERYBODY},
     "api/followups/due/claim": {"post": PEOPLE_WHO_WORK},
@@ -100,6 +101,7 @@ API: dict[str, dict[str, str]] = {
     "api/followups/task/<int:pk>/reassign": {"post": MANAGERS},
     "api/followups/reassign": {"post": MANAGERS},
     "api/followups/leads": {"get": EVERYBODY, "post": SOURCES},  # a VA reads her own and unowned ones
+    "api/followups/leads/bulk": {"post": SOURCES},
     "api/followups/leads/<int:pk>": {"get": EVERYBODY, "patch": SOURCES},
     "api/followups/leads/<int:pk>/won": {"post": SOURCES},
     "api/followups/leads/<int:pk>/dead": {"post": SOURCES},
@@ -112,6 +114,7 @@ API: dict[str, dict[str, str]] = {
     "api/buyers/liquidity/nodes": {"get": EVERYBODY},
     "api/buyers/liquidity/score": {"get": EVERYBODY},
     "api/buyers/liquidity/feedback": {"post": BUT_AUDITORS},
+    "api/buyers/feedback/bulk": {"post": BUT_AUDITORS},
     "api/buyers/buyers": {"get": READERS},
     "api/buyers/buyers/<int:pk>": {"get": READERS},
     "api/buyers/feedback-events": {"get": READERS},

@@ -192,6 +192,15 @@ WALKS: dict[str, Callable[[], Walk]] = {
     "followups/leads/<int:pk>/contact-points/<int:point_id>/retire": lambda: _lead(
         "followups/leads/{lead}/contact-points/{point}/retire"
     ),
+    "followups/leads/bulk": lambda: Walk(
+        "followups/leads/bulk", {"items": [{"lead_id": "L-9", "province": "ON", "phone": SELLER_PHONE}]}
+    ),
+    "followups/ladders/bulk": lambda: Walk(
+        "followups/ladders/bulk", {"items": [{"lead_id": "L-9", "province": "ON", "phone": SELLER_PHONE}]}
+    ),
+    "buyers/feedback/bulk": lambda: Walk(
+        "buyers/feedback/bulk", {"items": [{"province": "ON", "event": "RESPONDED", "buyer_id": "B-1"}]}
+    ),
     "buyers/liquidity/feedback": lambda: Walk(
         "buyers/liquidity/feedback", {"province": "ON", "event": "RESPONDED", "buyer_id": "B-1"}
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -117,7 +117,13 @@ def _require_valid(form: Any) -> dict[str, object]:
 
 def read(request: Request, input_class: type[serializers.Serializer[Any]]) -> dict[str, Any]:
     """Return the validated parameters of a request. Raises Invalid naming each invalid field."""
-    given, strict = gather(request)
+    return read_given(*gather(request), input_class)
+
+
+def read_given(
+    given: Mapping[str, Any], strict: Set[str], input_class: type[serializers.Serializer[Any]]
+) -> dict[str, Any]:
+    """Return validated parameters; `strict` are those of which an unknown one is an error."""
     form = _form(input_class, given)
     unknown = strict - set(form.fields)
     if getattr(input_class, "keeps_unknown", False):
@@ -187,6 +193,13 @@ def who(request: Request, data: Mapping[str, Any] | None = None) -> Actor:
 def from_office(request: object) -> bool:
     """Return whether a request comes from an address in OFFICE_ADDRESSES."""
     return bool(hooks.is_office.first(getattr(request, "_request", request)))
+
+
+def valid_key(key: str) -> str:
+    """Return an Idempotency-Key. Raises Invalid for one that cannot be stored."""
+    if not re.fullmatch(r"[!-~]{1,128}", key):
+        raise Invalid({"Idempotency-Key": [_("1 to 128 printable ASCII characters without spaces.")]})
+    return key
 
 
 class PreconditionRequired(Refused):

@@ -25,6 +25,7 @@ from rest_framework import serializers
 from governance.core import hooks
 from governance.core.actors import Role
 from governance.core.places import Province
+from governance.core.rest.bulk import BulkViewSet
 from governance.core.rest.describe import COMMON, Answer, Doc, Tag, docs_of
 from governance.core.rest.fields import JSONObjectField
 from governance.core.rest.filters import YesNoFilter
@@ -169,6 +170,9 @@ class Schema(AutoSchema):
     def _is_collection(self) -> bool:
         return isinstance(self.view, CollectionViewSet) and self.view.action in ("list", "retrieve")
 
+    def _is_bulk(self) -> bool:
+        return isinstance(self.view, BulkViewSet) and self.view.action in self.view.bulks
+
     def _stores_answers(self) -> bool:
         view = self.view
         return (
@@ -226,7 +230,7 @@ class Schema(AutoSchema):
         shape = self._input()
         if shape is not None and self.method == "GET":
             parameters.append(shape)
-        if self._stores_answers():
+        if self._stores_answers() or self._is_bulk():
             parameters.append(
                 OpenApiParameter(
                     "Idempotency-Key",
@@ -291,6 +295,8 @@ class Schema(AutoSchema):
             codes += ["parse_error", "body_too_large", "unsupported_media_type", "busy"]
         if self._stores_answers():
             codes += ["key_reused", "key_in_use"]
+        if self._is_bulk():
+            codes.append("nothing_stored")
         known = {**COMMON, **getattr(self._docs(), "REFUSALS", {})}
         found: dict[int, dict[str, str]] = {}
         for code in dict.fromkeys((*doc.refusals, *codes)):
@@ -365,6 +371,8 @@ class Schema(AutoSchema):
             names.append("Retry-After")
         if status < 300 and self._stores_answers():
             names += ["Idempotent-Replayed", "Dry-Run"]
+        if status < 300 and self._is_bulk():
+            names.append("Dry-Run")
         if status < 300 and self.view.action in self.view.versioned:
             names.append("ETag")
         old = self.view.deprecated.get(self.view.action)

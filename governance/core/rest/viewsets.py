@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
@@ -10,7 +9,6 @@ from typing import Any, ClassVar
 from django.http import HttpResponse
 from django.utils import timezone
 from django.utils.encoding import force_str
-from django.utils.translation import gettext as _
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,9 +16,8 @@ from rest_framework.views import APIView
 
 from governance.core import hooks
 from governance.core.actors import Actor
-from governance.core.errors import Invalid
 from governance.core.rest.describe import Deprecated
-from governance.core.rest.input import gather, read, wants_dry_run, who
+from governance.core.rest.input import gather, read, valid_key, wants_dry_run, who
 from governance.core.transactions import rehearse
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -103,8 +100,7 @@ class ServiceViewSet(_Described, viewsets.ViewSet):
     def _once(
         self, key: str, handler: Callable[..., Response], request: Request, *args: object, **kwargs: object
     ) -> object:
-        if not re.fullmatch(r"[!-~]{1,128}", key):
-            raise Invalid({"Idempotency-Key": [_("1 to 128 printable ASCII characters without spaces.")]})
+        valid_key(key)
         given, _strict = gather(request)
 
         def handle() -> tuple[int, str, bool]:
