@@ -134,8 +134,7 @@ class CompiledQuery:
             )
         except EmptyResultSet:
             return []
-        # only PostgreSQL's connections have cursors that prepare
-        with getattr(connection, "prepared_cursor", connection.cursor)() as cursor:
+        with prepared_cursor() as cursor:
             cursor.execute(sql, bound)
             rows = cursor.fetchall()
         return read(rows, connection)
@@ -145,6 +144,12 @@ class CompiledQuery:
         compiler = queryset.query.get_compiler(connection=connection)
         sql, slots = compiler.as_sql()
         return sql, tuple(slots), _Reader(queryset, compiler)
+
+
+def prepared_cursor() -> Any:
+    """Return a cursor for a statement that stays the same; PostgreSQL prepares it, SQLite cannot."""
+    connection: Any = connections[DEFAULT_DB_ALIAS]
+    return getattr(connection, "prepared_cursor", connection.cursor)()
 
 
 class CompiledFilter:
