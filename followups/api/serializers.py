@@ -494,5 +494,5 @@ class TaskSerializer(serializers.ModelSerializer[FollowUpTask]):
             "zone", "status", "held_reason", "snoozed_until", "owner", "claimed_by", "claim_until", "outcome",
             "corrected_to", "next", "next_at", "note", "started_at", "contacted_at", "contact_source",
             "entered_late", "completed_at", "completed_by", "closed_reason", "response_minutes",
-            "response_wall_minutes", "created_at", "actor", "acting_for", "correlation_id",
+            "response_wall_minutes", "created_at", "updated_at", "actor", "acting_for", "correlation_id",
         ]  # fmt: skip

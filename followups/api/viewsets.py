@@ -297,7 +297,7 @@ class LeadCollection(BulkViewSet, CollectionViewSet):
 
     def get_queryset(self) -> QuerySet[Lead]:
         leads = Lead.objects.visible_to(who(self.request), timezone.now())
-        return leads.prefetch_related("points")
+        return leads.prefetch_related("points") if self.has_field("points") else leads
 
     def retrieve(self, request: Request, *args: object, **kwargs: object) -> Response:
         lead = self.get_object()

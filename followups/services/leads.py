@@ -129,6 +129,8 @@ def fill_in(
         columns = [*blank, *(["extra"] if kept else [])]
         lead.save(update_fields=[*columns, "city_key", "market_city_key", "updated_at", *WRITTEN_FIELDS])
     points = add_points(lead, details.points(), known)
+    if len(points) > len(known):
+        Lead.objects.filter(pk=lead.pk).touch()
     fresh = {FIELD_OF_KIND[point.kind] for point in points[len(known) :]}
     return points, sorted({*blank, *kept, *fresh})
 

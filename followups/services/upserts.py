@@ -336,6 +336,7 @@ def add_sent_points(
 def _follow(lead: Lead, changed: set[str], fresh: Sequence[ContactPoint], *, by: Actor, at: datetime) -> None:
     """Bring a locked lead's open tasks in line with their new place, score, name and points."""
     if fresh:
+        Lead.objects.filter(pk=lead.pk).touch()
         give_points(lead.pk, by=by)
     if changed & {"province", "market", "city"}:
         take_tasks_along([lead.pk], by=by, at=at)

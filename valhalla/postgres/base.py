@@ -107,10 +107,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def init_connection_state(self) -> None:
         """Have prepared statements planned once: PostgreSQL plans some for each call, longer than they run.
 
-        valhalla/tests/plans.py checks these plans, which hold for any values, on a million rows.
+        valhalla/tests/plans.py checks these plans, which hold for any values, on a million rows. No statement
+        takes several processes of the server, where another call waits for a core: PostgreSQL would rather
+        walk through a table with two of them than use its index.
         """
         super().init_connection_state()
-        self.connection.execute("SET plan_cache_mode = force_generic_plan")
+        self.connection.execute(
+            "SET plan_cache_mode = force_generic_plan; SET max_parallel_workers_per_gather = 0"
+        )
         if not self.get_autocommit():
             self.connection.commit()
 
