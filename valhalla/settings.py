@@ -382,7 +382,12 @@ FILE_UPLOAD_PERMISSIONS = 0o600
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 BODY_LIMIT_BYTES = 64 * 1024
 BULK_BODY_LIMIT_BYTES = 1024 * 1024
-BULK_PATHS = ("/api/followups/reassign",)
+BULK_PATHS = (
+    "/api/followups/reassign",
+    "/api/followups/leads/bulk",
+    "/api/followups/ladders/bulk",
+    "/api/buyers/feedback/bulk",
+)
 # A long note must never block the action it belongs to, so requests with a note may be as large as a bulk
 # request.
 NOTE_PATHS = r"/api/followups/(?:task/[0-9]{1,19}/complete|lead/[^/]{1,200}/inbound)"

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from governance.core.rest.describe import SWITCHES, Answer, Doc, Tag, codes, fraction, instant, ok
+from buyers.api.serializers import FeedbackInput
+from governance.core.rest.describe import (
+    BULK,
+    BULK_FIELDS,
+    SWITCHES,
+    Answer,
+    BulkAnswer,
+    Doc,
+    ItemOfBulk,
+    Tag,
+    codes,
+    fraction,
+    instant,
+    ok,
+)
 
 TAG = Tag(
     "Buyers", "Buyers, their feedback, and the liquidity of markets that follows from it.", prefix="Buyer"
@@ -66,7 +80,12 @@ class Recorded(Answer):
     node = Node()
 
 
+class FeedbackItem(ItemOfBulk, FeedbackInput):
+    """An item of POST /feedback/bulk."""
+
+
 SHAPES = {
+    "BulkFeedbackInput.items": FeedbackItem(many=True),
     "FeedbackEventSerializer.buyer_id": serializers.CharField(
         allow_null=True, help_text="The buyer's id in your system."
     ),
@@ -77,7 +96,15 @@ SHAPES = {
     "FeedbackEventSerializer.detail": serializers.DictField(),
 }
 TYPE = {"property_type": "SFR, CONDO, TOWNHOUSE, MF, LAND, MOBILE, COMMERCIAL or MIXED."}
+
+
 DOCS = {
+    "LiquidityViewSet.feedback_many": Doc(
+        "Record feedback in bulk",
+        f"Items as in the single call. {BULK}",
+        answer=BulkAnswer,
+        fields=BULK_FIELDS,
+    ),
     "LiquidityViewSet.nodes": Doc(
         "List the liquidity of markets", answer=Nodes, fields={**TYPE, "limit": "At most 500."}
     ),

@@ -15,6 +15,7 @@ from buyers.querysets import SHOWN
 from governance.core.details import read_detail
 from governance.core.places import Place
 from governance.core.property_types import PropertyType
+from governance.core.rest.bulk import BulkInput
 from governance.core.rest.fields import JSONObjectField, MarketField, ProvinceField
 from governance.core.rest.input import Input, Question
 
@@ -48,6 +49,10 @@ class FeedbackInput(Input):
 
     def validate_detail(self, value: object) -> dict[str, object]:
         return read_detail(value)
+
+
+class BulkFeedbackInput(BulkInput):
+    """The input of POST /feedback/bulk: up to 1,000 items like the input of POST /feedback."""
 
 
 class ScoreQuestion(Question):

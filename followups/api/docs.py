@@ -6,7 +6,21 @@ from typing import Any
 
 from rest_framework import serializers
 
-from governance.core.rest.describe import SWITCHES, Answer, Doc, Tag, codes, fraction, instant, ok
+from followups.api.serializers import CreateLadderInput, UpsertLeadInput
+from governance.core.rest.describe import (
+    BULK,
+    BULK_FIELDS,
+    SWITCHES,
+    Answer,
+    BulkAnswer,
+    Doc,
+    ItemOfBulk,
+    Tag,
+    codes,
+    fraction,
+    instant,
+    ok,
+)
 
 TAG = Tag(
     "Follow-ups",
@@ -37,6 +51,13 @@ REFUSALS = {
     "task_not_found": (404, "There is no such task, or you may not see it."),
     "ladder_not_found": (404, "There is no such ladder."),
     "lead_not_found": (404, "There is no such lead."),
+    "person_erased": (409, "This person asked to be erased; nothing is stored about them."),
+    "lead_suppressed": (409, "The lead is suppressed on every channel; a manager changes them by hand."),
+    "point_retired": (409, "The number or address was retired as wrong."),
+    "too_many_points": (409, "The lead has 50 contact points."),
+    "point_not_found": (404, "The lead has no such contact point."),
+    "stale_version": (412, "The lead or a contact point changed since; `version` is the current one."),
+    "precondition_required": (428, "Send `If-Match` with the `ETag` that you read."),
     "too_many_lookups": (429, "Too many people were looked up; `Retry-After` says when to try again."),
     "contact_key": (503, "The key of the do-not-contact list is missing; nobody may be contacted."),
 }
@@ -325,11 +346,106 @@ class Found(Answer):
 class OwnPoint(Point):
     """A phone number or an e-mail address of a lead."""
 
+    id = serializers.IntegerField()
+
     def get_fields(self) -> Any:  # `label` is an argument of every field
         return {**super().get_fields(), "label": serializers.CharField()}
 
 
+class OtherLead(Answer):
+    """Another lead."""
+
+    id = serializers.IntegerField()
+    lead_id = serializers.CharField()
+
+
+class RecordedConsent(Answer):
+    """What became of a consent: recorded now, or `already` before, or not, with the `reason`."""
+
+    channel = serializers.CharField()
+    kind = serializers.CharField()
+    recorded = serializers.BooleanField()
+    already = serializers.BooleanField()
+    reason = serializers.CharField(allow_null=True, help_text="`suppressed` or `no_contact_point`.")
+
+
+class LadderStart(Answer):
+    """The ladder that started, or with `started` false the reason why it did not."""
+
+    started = serializers.BooleanField()
+    ladder_id = serializers.IntegerField(required=False)
+    tasks = PlannedTask(many=True, required=False)
+    waiting_for = WaitingFor(allow_null=True, required=False)
+    warnings = codes(required=False)
+    reason = serializers.CharField(required=False)
+    detail = serializers.CharField(required=False, help_text="A sentence for people.")
+    next_allowed_at = instant(allow_null=True, required=False)
+
+
+class UpsertedLead(Answer):
+    """What became of the lead; ids and names of columns, never values."""
+
+    ok = ok()
+    id = serializers.IntegerField()
+    lead_id = serializers.CharField()
+    created = serializers.BooleanField()
+    matched_by = serializers.CharField(allow_null=True, help_text="`lead_id`, `phone` or `email`.")
+    changed = codes(help_text="The columns and contact points with something new.")
+    possible_duplicates = OtherLead(many=True, help_text="Others with one of the numbers, at most 10.")
+    consents = RecordedConsent(many=True)
+    ladder = LadderStart(allow_null=True)
+    warnings = codes(help_text="`unknown_field:NAME`, `not_stored:NAME`, `point_retired:phone`.")
+
+
+class ChangedLead(Answer):
+    """The columns that changed."""
+
+    ok = ok()
+    id = serializers.IntegerField()
+    lead_id = serializers.CharField()
+    changed = codes()
+
+
+class SettledLead(Answer):
+    """The lead as settled, and what that ended."""
+
+    ok = ok()
+    id = serializers.IntegerField()
+    lead_id = serializers.CharField()
+    status = serializers.CharField()
+    follow_up_at = instant(allow_null=True)
+    changed = serializers.BooleanField(help_text="false: the lead was settled so already.")
+    ladders_stopped = serializers.IntegerField()
+    tasks_cancelled = serializers.IntegerField()
+
+
+class PointStatus(Answer):
+    """A contact point without its value."""
+
+    id = serializers.IntegerField()
+    kind = serializers.CharField()
+    status = serializers.CharField()
+
+
+class ChangedPoint(Answer):
+    """A contact point after it was added or retired."""
+
+    ok = ok()
+    changed = serializers.BooleanField(help_text="false: it was so already.")
+    contact_point = PointStatus()
+
+
+class LeadItem(ItemOfBulk, UpsertLeadInput):
+    """An item of POST /leads/bulk."""
+
+
+class LadderItem(ItemOfBulk, CreateLadderInput):
+    """An item of POST /ladders/bulk."""
+
+
 SHAPES = {
+    "BulkLeadsInput.items": LeadItem(many=True),
+    "BulkLaddersInput.items": LadderItem(many=True),
     "LeadSerializer.points": OwnPoint(many=True),
     "LeadSerializer.extra": serializers.DictField(help_text="What the source sent beyond the known columns."),
     "LeadSerializer.score": fraction(allow_null=True),
@@ -368,6 +484,9 @@ DOCS = {
             "cost": "What the lead cost, CAD.",
             "zone": "The lead's IANA time zone, if known.",
         },
+    ),
+    "LadderViewSet.create_many": Doc(
+        "Start ladders in bulk", f"Items as in the single call. {BULK}", answer=BulkAnswer, fields=BULK_FIELDS
     ),
     "LadderViewSet.stop": Doc(
         "Stop a ladder",
@@ -516,6 +635,89 @@ DOCS = {
         status=201,
         refusals=("lead_not_found", "lead_erased", "contact_key"),
         fields={**NEXT, "outcome": "REACHED, REPLIED, OPTED_OUT or blank.", "note": "Up to 1 MB."},
+    ),
+    "LeadCollection.upsert": Doc(
+        "Create or update a lead",
+        "With a `lead_id` values replace the stored ones. Without one, the only lead with the phone or "
+        "e-mail is filled in, unless name, province, city or postal code contradicts; otherwise a lead is "
+        "created, and `possible_duplicates` names the others. Numbers and addresses are added, never "
+        "removed. Any other parameter is stored in the lead's `extra`. 201 if the lead was created.",
+        answer=UpsertedLead,
+        status=201,
+        also=(200,),
+        refusals=("person_erased", "lead_erased", "owner_mismatch", "contact_key"),
+        fields={
+            "lead_id": "The lead's id in your system; blank if it has none.",
+            "owner": "The VA who works the ladder; blank for anybody.",
+            "phone": "In any common form; stored as E.164.",
+            "score": "The lead's quality, 0 to 1.",
+            "cost": "What the lead cost, CAD.",
+            "zone": "The lead's IANA time zone, if known.",
+            "ladder": "true: start a ladder, in the same transaction; `ladder` says why not.",
+            "contact_points": "Further numbers and addresses, at most 20.",
+            "consents": "At most 20.",
+        },
+    ),
+    "LeadCollection.upsert_many": Doc(
+        "Create or update leads in bulk",
+        f"Items as in the single call. {BULK}",
+        answer=BulkAnswer,
+        fields=BULK_FIELDS,
+    ),
+    "LeadCollection.change": Doc(
+        "Change a lead",
+        "Changes the columns that you send; blank or null clears one. A lead who moves loses city, postal "
+        "code and time zone, unless you send new ones.",
+        answer=ChangedLead,
+        refusals=(
+            "lead_not_found",
+            "lead_erased",
+            "lead_suppressed",
+            "stale_version",
+            "precondition_required",
+            "contact_key",
+        ),
+    ),
+    "LeadCollection.won": Doc(
+        "Set a lead to won",
+        "Ends the ladder and everything open.",
+        answer=SettledLead,
+        refusals=("lead_not_found", "lead_erased"),
+    ),
+    "LeadCollection.dead": Doc(
+        "Set a lead to dead",
+        "Ends the ladder and everything open.",
+        answer=SettledLead,
+        refusals=("lead_not_found", "lead_erased"),
+    ),
+    "LeadCollection.not_now": Doc(
+        "Set a lead to not now",
+        "Ends the ladder and everything open.",
+        answer=SettledLead,
+        refusals=("lead_not_found", "lead_erased"),
+        fields={"until": "An instant, or a date, which means noon UTC; at most two years ahead."},
+    ),
+    "LeadCollection.add_point": Doc(
+        "Add a contact point",
+        "Open tasks without a number or address get it.",
+        answer=ChangedPoint,
+        status=201,
+        also=(200,),
+        refusals=(
+            "lead_not_found",
+            "lead_erased",
+            "lead_suppressed",
+            "point_retired",
+            "too_many_points",
+            "contact_key",
+        ),
+        fields={"whose": "Blank: the lead's own."},
+    ),
+    "LeadCollection.retire_point": Doc(
+        "Retire a contact point",
+        "It turned out to be wrong: open tasks continue with the next one.",
+        answer=ChangedPoint,
+        refusals=("lead_not_found", "point_not_found", "lead_erased", "contact_key"),
     ),
     "LeadCollection.list": Doc("List leads", "Newest first."),
     "LeadCollection.retrieve": Doc("Get a lead"),

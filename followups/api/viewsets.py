@@ -12,10 +12,13 @@ from rest_framework.response import Response
 from followups import services
 from followups.api import serializers as shapes
 from followups.api.filters import LeadFilter, TaskFilter
+from followups.fields import FIELD_OF_KIND, VALUES, LeadValues
 from followups.models import FollowUpTask, Lead
-from governance.core.actors import Role, owner_key
+from governance.contact import digests
+from governance.core.actors import Actor, Role, owner_key
 from governance.core.places import fold
-from governance.core.rest.input import from_office, who
+from governance.core.rest.bulk import Bulk, BulkViewSet
+from governance.core.rest.input import from_office, versions_of, who
 from governance.core.rest.viewsets import CollectionViewSet, Inputs, ServiceViewSet
 
 
@@ -29,15 +32,28 @@ def _queue(data: dict[str, Any]) -> dict[str, Any]:
     return wanted
 
 
-class LadderViewSet(ServiceViewSet):
-    rights: ClassVar[dict[str, str]] = {"create": services.CREATE_LADDER, "stop": services.stop_ladder.right}
+class LadderViewSet(BulkViewSet):
+    rights: ClassVar[dict[str, str]] = {
+        "create": services.CREATE_LADDER,
+        "create_many": services.CREATE_LADDER,
+        "stop": services.stop_ladder.right,
+    }
     inputs: ClassVar[Inputs] = {
         "create": shapes.CreateLadderInput,
+        "create_many": shapes.BulkLaddersInput,
         "stop": shapes.StopInput,
     }
+    bulks: ClassVar[dict[str, Bulk]] = {"create_many": Bulk(shapes.CreateLadderInput, "create_one")}
+    repeatable: ClassVar[frozenset[str]] = frozenset(bulks)
+    rehearses_itself: ClassVar[frozenset[str]] = frozenset(bulks)
 
     def create(self, request: Request) -> Response:
-        data, by = self.read()
+        return self.create_one(*self.read())
+
+    def create_many(self, request: Request) -> Response:
+        return self.in_bulk(request)
+
+    def create_one(self, data: dict[str, Any], by: Actor) -> Response:
         details = {name: data[name] for name in shapes.LEAD_INPUTS}
         made = services.create_ladder(
             data["lead_id"],
@@ -245,8 +261,35 @@ class TaskViewSet(ServiceViewSet):
         return Response({"ok": True, **services.sla_of(at=timezone.now(), **asked)})
 
 
-class LeadCollection(CollectionViewSet):
-    rights: ClassVar[dict[str, str]] = {"list": "followups.view_lead", "retrieve": "followups.view_lead"}
+class LeadCollection(BulkViewSet, CollectionViewSet):
+    """Leads: read as a collection, and written by programs and managers."""
+
+    rights: ClassVar[dict[str, str]] = {
+        "list": "followups.view_lead",
+        "retrieve": "followups.view_lead",
+        "upsert": services.upsert_lead.right,
+        "upsert_many": services.upsert_lead.right,
+        "change": services.change_lead.right,
+        "won": services.settle_by_hand.right,
+        "dead": services.settle_by_hand.right,
+        "not_now": services.settle_by_hand.right,
+        "add_point": services.add_point.right,
+        "retire_point": services.retire_point.right,
+    }
+    inputs: ClassVar[Inputs] = {
+        "upsert": shapes.UpsertLeadInput,
+        "upsert_many": shapes.BulkLeadsInput,
+        "change": shapes.ChangeLeadInput,
+        "won": shapes.WonInput,
+        "dead": shapes.DeadInput,
+        "not_now": shapes.NotNowInput,
+        "add_point": shapes.AddPointInput,
+        "retire_point": shapes.WonInput,
+    }
+    bulks: ClassVar[dict[str, Bulk]] = {"upsert_many": Bulk(shapes.UpsertLeadInput, "upsert_one")}
+    repeatable: ClassVar[frozenset[str]] = frozenset(bulks)
+    rehearses_itself: ClassVar[frozenset[str]] = frozenset(bulks)
+    versioned: ClassVar[frozenset[str]] = frozenset({"retrieve", "change"})
     serializer_class = shapes.LeadSerializer
     filterset_class = LeadFilter
     ordering = ("-created_at", "-id")
@@ -254,7 +297,92 @@ class LeadCollection(CollectionViewSet):
 
     def get_queryset(self) -> QuerySet[Lead]:
         leads = Lead.objects.visible_to(who(self.request), timezone.now())
-        return leads.prefetch_related("points")
+        return leads.prefetch_related("points") if self.has_field("points") else leads
+
+    def retrieve(self, request: Request, *args: object, **kwargs: object) -> Response:
+        lead = self.get_object()
+        version = services.version_of(lead, list(lead.points.all()))
+        return Response(self.get_serializer(lead).data, headers={"ETag": f'"{version}"'})
+
+    def upsert(self, request: Request) -> Response:
+        return self.upsert_one(*self.read())
+
+    def upsert_many(self, request: Request) -> Response:
+        return self.in_bulk(request)
+
+    def upsert_one(self, data: dict[str, Any], by: Actor) -> Response:
+        stored = services.upsert_lead(
+            sent_lead(data), by=by, at=timezone.now(), ladder=data["ladder"], owner=data["owner"]
+        )
+        return Response(shapes.as_upserted(stored), status=201 if stored.created else 200)
+
+    def change(self, request: Request, pk: int) -> Response:
+        data, by = self.read()
+        columns = {name: data[name] for name in shapes.CHANGEABLE if name in data}
+        lead, changed, version = services.change_lead(
+            pk, columns, versions=versions_of(request), by=by, at=timezone.now()
+        )
+        # no values: nothing that a stored or logged answer holds should name a person
+        answer = {"ok": True, "id": lead.pk, "lead_id": lead.external_id, "changed": changed}
+        return Response(answer, headers={"ETag": f'"{version}"'})
+
+    def won(self, request: Request, pk: int) -> Response:
+        _data, by = self.read()
+        settled = services.settle_by_hand(pk, Lead.Status.WON, by=by, at=timezone.now())
+        return Response(shapes.as_settled(settled))
+
+    def dead(self, request: Request, pk: int) -> Response:
+        data, by = self.read()
+        settled = services.settle_by_hand(
+            pk, Lead.Status.DEAD, by=by, at=timezone.now(), reason=data["reason"]
+        )
+        return Response(shapes.as_settled(settled))
+
+    def not_now(self, request: Request, pk: int) -> Response:
+        data, by = self.read()
+        settled = services.settle_by_hand(
+            pk, Lead.Status.NOT_NOW, by=by, at=timezone.now(), reason=data["reason"], until=data["until"]
+        )
+        return Response(shapes.as_settled(settled))
+
+    def add_point(self, request: Request, pk: int) -> Response:
+        data, by = self.read()
+        point, is_new = services.add_point(pk, sent_point(data), by=by, at=timezone.now())
+        return Response(shapes.as_point(point, changed=is_new), status=201 if is_new else 200)
+
+    def retire_point(self, request: Request, pk: int, point_id: int) -> Response:
+        _data, by = self.read()
+        point, retired = services.retire_point(pk, point_id, by=by, at=timezone.now())
+        return Response(shapes.as_point(point, changed=retired))
+
+
+def sent_point(data: dict[str, Any]) -> services.SentPoint:
+    kind = digests.PHONE if data["phone"] else digests.EMAIL
+    return services.SentPoint(kind, data["phone"] or data["email"], data["label"], data["whose"])
+
+
+def sent_lead(data: dict[str, Any]) -> services.SentLead:
+    """Return the service's form of a validated `UpsertLeadInput`."""
+    own = [services.SentPoint(kind, data[name]) for kind, name in FIELD_OF_KIND.items() if data[name]]
+    return services.SentLead(
+        external_id=data["lead_id"],
+        province=data.get("province", ""),
+        market=data["market"],
+        values=LeadValues(**{name: data[name] for name in VALUES}),
+        points=[*own, *(sent_point(item) for item in data["contact_points"])],
+        extra=data["unknown"],
+        consents=[
+            services.SentConsent(
+                channel=item["channel"],
+                kind=item["kind"],
+                wording=item["wording"],
+                obtained_at=item["obtained_at"],
+                evidence=shapes.evidence_of(item),
+                value=item["phone"] or item["email"],
+            )
+            for item in data["consents"]
+        ],
+    )
 
 
 class TaskCollection(CollectionViewSet):

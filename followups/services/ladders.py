@@ -30,7 +30,7 @@ from governance.contact.reasons import sentence
 from governance.contact.services import GateContext, Where, open_book, questions_of_people
 from governance.core.actors import Actor, Role, owner_key
 from governance.core.channels import CHANNELS
-from governance.core.compiled import CompiledQuery, Listed, insert_rows, row_like
+from governance.core.compiled import CompiledQuery, CompiledUpdate, Listed, insert_rows, row_like
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
 from governance.core.places import ALL
 from governance.core.verbs import Execution, verb
@@ -237,7 +237,7 @@ def begin_all(
     for one in candidates:
         try:
             require_not_erased(one.lead)
-            _require_none_active(one.lead, active)
+            require_none_active(one.lead, active)
             template = templates.of(one.lead)
             steps, gate = templates.steps(template, nurture=nurture), gates[one.lead.pk]
             require_allowed(gate, steps, decided)
@@ -253,13 +253,31 @@ def begin_all(
     return [next(made) if isinstance(one, _Begun) else one for one in begun]
 
 
+@CompiledQuery
+def _leads_with_tasks() -> QuerySet[FollowUpTask, int]:
+    tasks = FollowUpTask.objects.filter(lead_id__any_of=Listed("ids")).order_by()
+    return tasks.values_list("lead_id", flat=True)
+
+
+def followed_up_before(leads: Sequence[Lead]) -> set[int]:
+    """Return the primary keys of leads who have had a task, or whose status is no longer new."""
+    had = _leads_with_tasks(ids=[lead.pk for lead in leads])
+    return {*had} | {lead.pk for lead in leads if lead.status != Lead.Status.NEW}
+
+
+@CompiledQuery
+def _active_ladders() -> QuerySet[Ladder, tuple[int, int]]:
+    running = Ladder.objects.filter(lead_id__any_of=Listed("ids"), status=Ladder.Status.ACTIVE)
+    return running.values_list("lead_id", "pk")
+
+
 def active_ladders(leads: Sequence[Lead]) -> dict[int, int]:
     """Return the active ladder of each lead who has one, by primary keys."""
-    running = Ladder.objects.filter(lead__in=[lead.pk for lead in leads], status=Ladder.Status.ACTIVE)
-    return dict(running.values_list("lead_id", "pk"))
+    return dict(_active_ladders(ids=[lead.pk for lead in leads]))
 
 
-def _require_none_active(lead: Lead, active: Mapping[int, int]) -> None:
+def require_none_active(lead: Lead, active: Mapping[int, int]) -> None:
+    """Refuse `ladder_active`, naming it, if the lead has an active ladder."""
     if lead.pk in active:
         raise Refused(
             "ladder_active",
@@ -302,14 +320,16 @@ class _Begun:
         assert self.plan.begun is not None
         return self.plan.begun
 
-    def ladder(self, *, by: Actor, at: datetime, owner: str) -> Ladder:
+    def ladder(self, blank: Ladder) -> Ladder:
+        """Return the new ladder; `blank` has what all ladders of the call share."""
         template = self.template
         steps = [step.as_json() for step in template.nurture] if self.nurture else template.steps
-        return Ladder(
-            lead=self.lead, template=template, template_version=template.version, nurture=self.nurture,
-            steps=steps, owner=owner.strip(), started_at=at, queued_at=self.new.mine.queued_at,
-            **by.written(),
+        ladder = row_like(
+            blank, lead_id=self.lead.pk, template_id=template.pk, template_version=template.version,
+            nurture=self.nurture, steps=steps, queued_at=self.new.mine.queued_at,
         )  # fmt: skip
+        ladder._state.fields_cache.update(lead=self.lead, template=template)
+        return ladder
 
     def tasks(self, ladder: Ladder, blank: FollowUpTask) -> list[FollowUpTask]:
         """Return the new tasks; `blank` has what all tasks of the call share."""
@@ -330,11 +350,15 @@ class _Begun:
             setattr(self.lead, name, value)
 
 
+_update_leads = CompiledUpdate(lambda: Lead.objects.filter(pk__any_of=Listed("ids")))
+
+
 def _write(decided: Sequence[_Begun], *, by: Actor, at: datetime, owner: str) -> list[NewLadder]:
     """Write new ladders, with their tasks, leads and KPI events: one statement each."""
     if not decided:
         return []
-    ladders = [one.ladder(by=by, at=at, owner=owner) for one in decided]
+    blank_ladder = Ladder(owner=owner.strip(), started_at=at, **by.written())
+    ladders = [one.ladder(blank_ladder) for one in decided]
     insert_rows(ladders)
     begun = list(zip(decided, ladders, strict=True))
     blank = FollowUpTask(created_at=at, **by.written())
@@ -342,9 +366,9 @@ def _write(decided: Sequence[_Begun], *, by: Actor, at: datetime, owner: str) ->
     tasks = [one.tasks(ladder, blank) for one, ladder in begun]
     insert_rows([task for of_ladder in tasks for task in of_ladder])
     # the leads' new values are the same for all ladders that start at one instant
-    Lead.objects.filter(pk__in=[one.lead.pk for one in decided]).update(**decided[0].plan.lead)
     for one in decided:
         one.set_lead()
+    _update_leads(decided[0].plan.lead, ids=[one.lead.pk for one in decided])
     events = [
         replace(event, detail={"ladder": ladder.pk, **event.detail})
         for one, ladder in begun
@@ -374,22 +398,23 @@ def stop_ladder(ladder_id: int, *, by: Actor, at: datetime, reason: str) -> Ladd
         raise Refused(
             "ladder_ended", _("This ladder has ended already."), extra={"ladder_status": ladder.status}
         )
-    _stop([ladder.lead_id], reason=reason.strip(), by=by, at=at)
+    stop_running([ladder.lead_id], reason=reason.strip(), by=by, at=at)
     cancel_open([ladder.lead_id], by=by, reason=reason.strip(), kinds=[FollowUpTask.Kind.LADDER])
     release_after([ladder.lead_id], by=by, at=at)
     ladder.refresh_from_db()
     return ladder
 
 
-def _stop(lead_ids: Sequence[int], *, reason: str, by: Actor, at: datetime) -> None:
-    Ladder.objects.filter(lead_id__in=list(lead_ids), status=Ladder.Status.ACTIVE).update(
+def stop_running(lead_ids: Sequence[int], *, reason: str, by: Actor, at: datetime) -> int:
+    """Stop the active ladders of locked leads, but none of their tasks; return how many."""
+    return Ladder.objects.filter(lead_id__in=list(lead_ids), status=Ladder.Status.ACTIVE).update(
         status=Ladder.Status.STOPPED, stop_reason=reason[:200], ended_at=at, **by.written()
     )
 
 
 def stop_ladders_of(lead_ids: Sequence[int], *, reason: str, by: Actor, at: datetime) -> None:
     """Stop the active ladders of locked leads and everything else that is open for them."""
-    _stop(lead_ids, reason=reason, by=by, at=at)
+    stop_running(lead_ids, reason=reason, by=by, at=at)
     cancel_open(lead_ids, by=by, reason=reason)
     done = Lead.objects.filter(pk__in=list(lead_ids)).exclude(status__in=[Lead.Status.WON, Lead.Status.DEAD])
     done.update(status=Lead.Status.DEAD, follow_up_at=None, nurture_at=None, updated_at=at, **by.written())

@@ -48,6 +48,7 @@ class OfferViewSet(ServiceViewSet):
         "compute": ComputeInput,
         "outcome": OutcomeInput,
     }
+    tagged: ClassVar[frozenset[str]] = frozenset({"policies"})
     rehearses_itself: ClassVar[frozenset[str]] = frozenset({"compute"})
 
     def policies(self, request: object) -> Response:

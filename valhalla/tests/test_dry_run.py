@@ -7,7 +7,7 @@ that a walk which would change nothing anyway is noticed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -113,6 +113,11 @@ def _fired() -> Walk:
     return Walk("governance/regression/release", {**TRIPWIRE, "reason": "seen"})
 
 
+def _lead(path: str, **body: Any) -> Walk:
+    task = begin("L-1", phone=SELLER_PHONE)
+    return Walk(path.format(lead=task.lead_id, point=task.contact_point_id), body)
+
+
 TRIPWIRE = {"domain": "WHOLESALE", "metric": "followup_sla"}
 TRIAL = {"domain": "WHOLESALE_OFFER", "success": True}
 WALKS: dict[str, Callable[[], Walk]] = {
@@ -174,6 +179,28 @@ WALKS: dict[str, Callable[[], Walk]] = {
         f"followups/lead/{begin('L-1', phone=SELLER_PHONE).lead.external_id}/inbound",
         {"channel": "CALL", "outcome": "REACHED", "next": "NOT_INTERESTED"},
     ),
+    "followups/leads": lambda: Walk(
+        "followups/leads", {"lead_id": "L-9", "province": "ON", "phone": SELLER_PHONE, "ladder": True}
+    ),
+    "followups/leads/<int:pk>": lambda: _lead("followups/leads/{lead}", name="Anne Roy"),
+    "followups/leads/<int:pk>/won": lambda: _lead("followups/leads/{lead}/won"),
+    "followups/leads/<int:pk>/dead": lambda: _lead("followups/leads/{lead}/dead", reason="sold"),
+    "followups/leads/<int:pk>/not-now": lambda: _lead("followups/leads/{lead}/not-now", until="2027-03-01"),
+    "followups/leads/<int:pk>/contact-points": lambda: _lead(
+        "followups/leads/{lead}/contact-points", phone="416 555 0111"
+    ),
+    "followups/leads/<int:pk>/contact-points/<int:point_id>/retire": lambda: _lead(
+        "followups/leads/{lead}/contact-points/{point}/retire"
+    ),
+    "followups/leads/bulk": lambda: Walk(
+        "followups/leads/bulk", {"items": [{"lead_id": "L-9", "province": "ON", "phone": SELLER_PHONE}]}
+    ),
+    "followups/ladders/bulk": lambda: Walk(
+        "followups/ladders/bulk", {"items": [{"lead_id": "L-9", "province": "ON", "phone": SELLER_PHONE}]}
+    ),
+    "buyers/feedback/bulk": lambda: Walk(
+        "buyers/feedback/bulk", {"items": [{"province": "ON", "event": "RESPONDED", "buyer_id": "B-1"}]}
+    ),
     "buyers/liquidity/feedback": lambda: Walk(
         "buyers/liquidity/feedback", {"province": "ON", "event": "RESPONDED", "buyer_id": "B-1"}
     ),
@@ -200,7 +227,10 @@ def test_every_address_that_writes_has_a_walk() -> None:
 
 def sent(client: APIClient, walk: Walk, **more: Any) -> Any:
     method = getattr(client, more.pop("method", "post"))
-    return method(f"/api/{walk.path}", {**walk.body, **more.pop("body", {})}, format="json", **more)
+    headers = {"If-Match": "*", **more.pop("headers", {})}
+    return method(
+        f"/api/{walk.path}", {**walk.body, **more.pop("body", {})}, format="json", headers=headers, **more
+    )
 
 
 @pytest.mark.parametrize("address", WALKS)
@@ -213,7 +243,7 @@ def test_a_dry_run_answers_as_if_it_were_done_and_writes_nothing(address: str) -
 
     dry = sent(client, walk, method=method, body={"dry_run": True}, headers={"Idempotency-Key": "k-1"})
     assert everything() == before
-    in_query = getattr(client, method)(f"/api/{walk.path}?dry_run=1", walk.body, format="json")
+    in_query = sent(client, replace(walk, path=f"{walk.path}?dry_run=1"), method=method)
     assert everything() == before
     done = sent(client, walk, method=method)
 

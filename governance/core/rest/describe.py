@@ -34,8 +34,8 @@ class Doc:
     """What one action's documentation says beyond what its code declares.
 
     `answer` is the shape of the body of a successful response, `many` says that it is a list of it; actions
-    of collections need neither. `refusals` are the codes of this action's own refusals, and `fields`
-    describes fields of the input: their meaning and unit.
+    of collections need neither. `also` are other statuses with the same body. `refusals` are the codes of
+    this action's own refusals, and `fields` describes fields of the input: their meaning and unit.
     """
 
     summary: str
@@ -43,6 +43,7 @@ class Doc:
     answer: type[serializers.Serializer[Any]] | None = None
     many: bool = False
     status: int = 200
+    also: Sequence[int] = ()
     media: str = "application/json"
     refusals: Sequence[str] = ()
     fields: Mapping[str, str] = field(default_factory=lambda: NOTHING)
@@ -75,6 +76,58 @@ class Answer(serializers.Serializer[Any]):
     """The base of the shapes of responses, which only describe what the `as_…` functions return."""
 
 
+def ok() -> serializers.BooleanField:
+    return serializers.BooleanField(help_text="Always true in a successful response.")
+
+
+class ItemOfBulk(serializers.Serializer[Any]):
+    """Put before the input of a single call, it describes that input as an item of a bulk call."""
+
+    def get_fields(self) -> Any:
+        fields = super().get_fields()
+        for name in ("actor", "changed_by", "correlation_id", "dry_run"):
+            del fields[name]
+        key = serializers.CharField(
+            required=False,
+            max_length=64,
+            help_text="Identifies the item in this call; by default its position.",
+        )
+        return {"key": key, **fields}
+
+
+class BulkResult(Answer):
+    """What became of an item: the `answer` of the single call, or its `problem`."""
+
+    index = serializers.IntegerField()
+    key = serializers.CharField()
+    status = serializers.IntegerField(help_text="As the single call answers it.")
+    replayed = serializers.BooleanField(help_text="true: an earlier call with the key did it.")
+    answer = serializers.DictField(required=False)
+    problem = serializers.DictField(required=False, help_text="See the schema Problem.")
+
+
+class BulkAnswer(Answer):
+    """What became of each item, in their order."""
+
+    ok = ok()
+    succeeded = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    replayed = serializers.IntegerField()
+    results = BulkResult(many=True)
+
+
+BULK = (
+    "Up to 1,000 items a call, in transactions of at most 25; each has its own result, and a refused one "
+    "stops no other. Under an Idempotency-Key each item is done once: after a lost answer send the same call "
+    "again. With `all_or_nothing` up to 25 items are stored together, or none (`nothing_stored`). A dry run "
+    "rehearses each part by itself."
+)
+BULK_FIELDS: Mapping[str, str] = MappingProxyType(
+    {
+        "items": "At most 1,000.",
+        "all_or_nothing": "true: store all items, at most 25, or none.",
+    }
+)
 # What any action may refuse with: code -> status and meaning. `REFUSALS` of `api/docs.py` adds to it.
 COMMON: Mapping[str, tuple[int, str]] = MappingProxyType(
     {
@@ -90,11 +143,17 @@ COMMON: Mapping[str, tuple[int, str]] = MappingProxyType(
             "Only for a browser session: enter the password or a code again. Calls with a token never need "
             "it.",
         ),
+        "token_required": (403, "A stream needs a token; people export in admin, where they give a reason."),
+        "exports_busy": (503, "Two streams run already; `Retry-After` says when to try again."),
         "not_found": (404, "There is no such object, or you may not see it."),
         "stale_version": (
             409,
             "Somebody changed it since: `expected_version` is not the stored version. Read it, and try "
             "again.",
+        ),
+        "nothing_stored": (
+            409,
+            "Items are refused, and all or none were to be stored; `results` names them.",
         ),
         "key_in_use": (409, "The first call with this Idempotency-Key is still running; try again soon."),
         "body_too_large": (413, "The body exceeds 64 KB (1 MB for bulk calls and those with a note)."),
@@ -129,10 +188,6 @@ def instant(**options: Any) -> serializers.DateTimeField:
 def codes(**options: Any) -> serializers.ListField:
     """Return a list of texts."""
     return serializers.ListField(child=serializers.CharField(), **options)
-
-
-def ok() -> serializers.BooleanField:
-    return serializers.BooleanField(help_text="Always true in a successful response.")
 
 
 class Written(Answer):
