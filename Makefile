@@ -1,6 +1,6 @@
 # `make` alone lists the targets. Every target sets up the environment that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help up serve setup test test-long check bench bench-check bench-full format requirements messages pictures
+.PHONY: help up serve setup test test-long check bench bench-check bench-full format requirements messages openapi pictures
 MAKEFLAGS += --no-print-directory
 
 python = .venv/bin/python
@@ -54,6 +54,9 @@ messages: ## collect the texts into locale/, and compile the translations (needs
 		--ignore .venv --ignore "*/tests/*" --ignore "*/migrations/*"
 	@po=locale/fr/LC_MESSAGES/django.po; sed -i.bak '/^"POT-Creation-Date/d' $$po && rm $$po.bak
 	$(python) manage.py compilemessages --locale fr --ignore .venv
+
+openapi: ## write the API's schema, docs/openapi.json (ARGS=--released: it is released, so promise it to clients)
+	@.ci/setup dev && exec $(python) manage.py openapi $(ARGS)
 
 pictures: ## take the pictures of the README again from the demo data, in docs/pictures/
 	@.ci/setup browser && exec $(python) .ci/pictures

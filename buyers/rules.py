@@ -10,6 +10,7 @@ import functools
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -98,20 +99,34 @@ class Counts:
     buyer_count: int = 0
     active_buyer_count: int = 0
 
+    @property
+    def events(self) -> tuple[int, ...]:
+        """Return the counts of events, in the order of EVENT_COLUMNS."""
+        return tuple(getattr(self, column) for column in EVENT_COLUMNS)
+
     def of_rate(self, rate: Rate) -> tuple[int, int]:
         """Return a rate's hits and misses."""
-        hits, misses = _columns_of(rate)
-        return sum(getattr(self, name) for name in hits), sum(getattr(self, name) for name in misses)
+        return hits_and_misses(rate, self.events)
 
 
-@functools.cache
-def _columns_of(rate: Rate) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the columns that count a rate's hits, and those of its misses."""
-    of_rate = [event for event in EVENTS.values() if event.rate is rate]
-    return (
-        tuple(event.column for event in of_rate if event.is_hit),
-        tuple(event.column for event in of_rate if not event.is_hit),
+# where EVENT_COLUMNS has the hits of each rate, and where its misses
+_PLACES = {
+    rate.name: tuple(
+        tuple(
+            place
+            for place, event in enumerate(EVENTS.values())
+            if event.rate is rate and event.is_hit is is_hit
+        )
+        for is_hit in (True, False)
     )
+    for rate in RATES
+}
+
+
+def hits_and_misses(rate: Rate, events: Sequence[int]) -> tuple[int, int]:
+    """Return a rate's hits and misses, of the counts of events in the order of EVENT_COLUMNS."""
+    hits, misses = _PLACES[rate.name]
+    return sum([events[place] for place in hits]), sum([events[place] for place in misses])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +137,7 @@ class Scores:
     score_low: Decimal
 
 
+@functools.lru_cache(maxsize=4096)
 def rate(hits: int, misses: int) -> Decimal:
     """Return hits / (hits + misses) as a fraction with six decimal places; 0 without events."""
     counted = hits + misses

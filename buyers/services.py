@@ -263,14 +263,14 @@ def liquidity_score(place: Place, property_type: str = PropertyType.SFR) -> Buye
 
 def hottest_nodes(
     *, province: str | None = None, market: str | None = None, property_type: str | None = None, limit: int
-) -> list[BuyerLiquidityNode]:
-    """Return up to `limit` nodes, the highest score first; None does not filter."""
+) -> list[tuple[Any, ...]]:
+    """Return the SHOWN columns of up to `limit` nodes, the highest score first; None does not filter."""
     key = None if market is None else fold(market)
     return _hottest(limit, province=province, market_key=key, property_type=property_type)
 
 
 _hottest = CompiledFilter(
-    lambda: BuyerLiquidityNode.objects.hottest_first(),
+    lambda: BuyerLiquidityNode.objects.hottest_first().shown(),
     province=CharField(),
     market_key=CharField(),
     property_type=CharField(),

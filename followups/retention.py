@@ -31,7 +31,10 @@ from governance.retention.rules import ERASED, Words
 
 MOST_NAMED = 10
 # The reasons that our own code writes; any other was typed by somebody.
-CODES = ("", ERASED, "no_contact_point", "corrected", "suppressed", "replaced", *FollowUpTask.Outcome.values)
+CODES = (
+    "", ERASED, "no_contact_point", "corrected", "suppressed", "replaced",
+    *FollowUpTask.Outcome.values, *Lead.Status.values,
+)  # fmt: skip
 
 RULES = (
     Rule(

@@ -22,7 +22,7 @@ class GovernanceConfig(AppConfig):
         from governance.core import append_only, hooks
         from governance.golive.services import admit
         from governance.kpi.services import emit_kpi
-        from governance.outbox.services import answer_once
+        from governance.outbox.services import answer_each_once, answer_once
         from governance.retention import database, periods, registry
         from governance.risk.querysets import board_figures
         from governance.runbook import checks, services  # noqa: F401  # registers the readiness checks
@@ -31,6 +31,7 @@ class GovernanceConfig(AppConfig):
         hooks.actor_of.provide(by_user)
         hooks.rights_at.provide(rights_at)
         hooks.answer_once.provide(answer_once)
+        hooks.answer_each_once.provide(answer_each_once)
         hooks.emit_kpi.provide(emit_kpi)
         hooks.told_of_trouble.register(managers_mail)
         hooks.laws_week.register(laws_week)

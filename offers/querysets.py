@@ -32,8 +32,9 @@ class EvidenceQuerySet(AppendOnlyQuerySet):
     """Queries on stored computations."""
 
     def with_whereabouts(self) -> Self:
-        """Return evidence with the state of its offer and its outcomes."""
-        return self.with_names().select_related("offer", "comp_details").prefetch_related("outcomes")
+        """Return evidence with the state of its offer, when that last changed, and its outcomes."""
+        whole = self.with_names().select_related("offer", "comp_details").prefetch_related("outcomes")
+        return whole.annotate(updated_at=models.F("offer__updated_at"))
 
     def with_names(self) -> Self:
         """Add the spelling of each evidence's market, since evidence itself is append-only."""

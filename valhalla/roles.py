@@ -37,6 +37,7 @@ _TABLE: dict[str, str] = {
     "followups.stop_ladder": "M",
     "followups.create_ladder": "VCMS",
     "followups.import_leads": "M",
+    "followups.write_leads": "MS",  # over the API: create, change, close, contact points
     "followups.edit_templates": "M",
     "governance.override_gate": "CM",
     "governance.suppress": "VCMS",
@@ -44,6 +45,7 @@ _TABLE: dict[str, str] = {
     "governance.undo_opt_out": "VCM",  # the suppression from one's own key press, for ten minutes
     "governance.record_consent": "M",
     "governance.record_heard_consent": "VCM",  # express consent, on the card
+    "governance.record_sent_consent": "MS",  # express consent, with a lead that a source sends
     "governance.record_inquiry": "VCMS",  # recorded automatically for an inbound contact
     "governance.import_do_not_call": "M",
     "governance.state_exempt_calls": "M",  # that only exempt numbers of an area code are called

@@ -377,7 +377,12 @@ FILE_UPLOAD_PERMISSIONS = 0o600
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 BODY_LIMIT_BYTES = 64 * 1024
 BULK_BODY_LIMIT_BYTES = 1024 * 1024
-BULK_PATHS = ("/api/followups/reassign",)
+BULK_PATHS = (
+    "/api/followups/reassign",
+    "/api/followups/leads/bulk",
+    "/api/followups/ladders/bulk",
+    "/api/buyers/feedback/bulk",
+)
 # A long note must never block the action it belongs to, so requests with a note may be as large as a bulk
 # request.
 NOTE_PATHS = r"/api/followups/(?:task/[0-9]{1,19}/complete|lead/[^/]{1,200}/inbound)"
@@ -403,8 +408,18 @@ REST_FRAMEWORK = {
         "governance.core.rest.filters.Ordering",
     ],
     "EXCEPTION_HANDLER": "governance.core.rest.problems.problem_response",
+    "DEFAULT_SCHEMA_CLASS": "governance.core.rest.openapi.Schema",  # imported only to write the schema
     "COERCE_DECIMAL_TO_STRING": False,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+# The schema is written by `make openapi` and served from docs/openapi.json.
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Valhalla API",
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.0",
+    "SERVERS": [{"url": "/"}],
+    "POSTPROCESSING_HOOKS": ["governance.core.rest.openapi.finish"],
+    "SORT_OPERATION_PARAMETERS": False,
 }
 REST_KNOX = {"TOKEN_MODEL": "governance.ApiToken", "AUTH_HEADER_PREFIX": "Bearer"}
 KNOX_TOKEN_MODEL = "governance.ApiToken"

@@ -32,6 +32,7 @@ from governance.core.actors import Actor, Role
 from governance.core.errors import Refused
 from governance.models import ApiToken, User
 from valhalla.tests import template
+from valhalla.tests.documented import DocumentedClient
 from valhalla.tests.pristine import Pristine
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def make_client(role: str, name: str = "", scopes: tuple[str, ...] = (POLICY,)) 
     _token, text = ApiToken.objects.create(
         user=user, expiry=timedelta(days=1), scopes=list(scopes), calls_per_minute=MOST_CALLS
     )
-    client = APIClient()
+    client = DocumentedClient()
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
     return client
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from rest_framework import serializers
 
 from buyers import rules
 from buyers.models import Buyer, BuyerFeedbackEvent, BuyerLiquidityNode
+from buyers.querysets import SHOWN
 from governance.core.details import read_detail
 from governance.core.places import Place
 from governance.core.property_types import PropertyType
+from governance.core.rest.bulk import BulkInput
 from governance.core.rest.fields import JSONObjectField, MarketField, ProvinceField
 from governance.core.rest.input import Input, Question
 
@@ -46,6 +51,10 @@ class FeedbackInput(Input):
         return read_detail(value)
 
 
+class BulkFeedbackInput(BulkInput):
+    """The input of POST /feedback/bulk: up to 1,000 items like the input of POST /feedback."""
+
+
 class ScoreQuestion(Question):
     """The parameters of GET /score."""
 
@@ -69,34 +78,42 @@ class NodesQuestion(Question):
         return rules.read_property_type(value)
 
 
-def figures(node: BuyerLiquidityNode) -> dict[str, object]:
-    """Return a node's figures as every endpoint shows them."""
-    counts = node.counts
+def node_figures(
+    node_id: int | None, province: str, market: str, property_type: str, buyers: int, active: int,
+    score: Decimal, score_low: Decimal, updated_at: datetime, *events: int,
+) -> dict[str, object]:  # fmt: skip
+    """Return a node's figures as every endpoint shows them, by its columns as `SHOWN` lists them."""
     return {
-        "province": node.province,
-        "market": node.market,
-        "property_type": node.property_type,
-        "buyer_count": node.buyer_count,
-        "active_buyer_count": node.active_buyer_count,
-        "avg_response_rate": rules.rate(*counts.of_rate(rules.RESPONSE_RATE)),
-        "avg_close_rate": rules.rate(*counts.of_rate(rules.CLOSE_RATE)),
-        "score": node.score,
-        "score_low": node.score_low,
-        "events": node.events,
-        "updated_at": node.updated_at,
+        "id": node_id,
+        "province": province,
+        "market": market,
+        "property_type": property_type,
+        "buyer_count": buyers,
+        "active_buyer_count": active,
+        "avg_response_rate": rules.rate(*rules.hits_and_misses(rules.RESPONSE_RATE, events)),
+        "avg_close_rate": rules.rate(*rules.hits_and_misses(rules.CLOSE_RATE, events)),
+        "score": score,
+        "score_low": score_low,
+        "events": sum(events),
+        "updated_at": updated_at,
     }
 
 
+_shown = attrgetter(*SHOWN)
+
+
 def as_node(node: BuyerLiquidityNode) -> dict[str, object]:
-    return {"id": node.pk, **figures(node)}
+    return node_figures(*_shown(node))
 
 
 def as_score(node: BuyerLiquidityNode | None, place: Place, property_type: str) -> dict[str, Any]:
     """Return the answer for a market; without feedback `found` is false and every figure 0."""
-    if node is not None:
-        return {"found": True, **figures(node)}
-    nothing = BuyerLiquidityNode(province=place.province, market=place.market, property_type=property_type)
-    return {"found": False, **figures(nothing)}
+    shown = node or BuyerLiquidityNode(
+        province=place.province, market=place.market, property_type=property_type
+    )
+    figures = as_node(shown)
+    del figures["id"]
+    return {"found": node is not None, **figures}
 
 
 class BuyerSerializer(serializers.ModelSerializer[Buyer]):

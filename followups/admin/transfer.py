@@ -46,7 +46,6 @@ from governance.core.actors import ACTOR_LENGTH, Actor
 from governance.core.admin.base import by_of
 from governance.core.admin.display import number
 from governance.core.admin.transfer import (
-    DOMAIN,
     SHOWN,
     Cell,
     Preview,
@@ -56,6 +55,7 @@ from governance.core.admin.transfer import (
 )
 from governance.core.channels import CHANNELS
 from governance.core.errors import Refused
+from governance.core.spreadsheets import DOMAIN
 from governance.core.verbs import Execution
 from governance.golive.services import require
 from governance.kpi.services import emit_kpi

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,18 +11,25 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db.models import Field
 from django.utils.translation import gettext as _
 from rest_framework import serializers
+from rest_framework.fields import empty
 
 from followups.fields import BY_NAME, COLUMNS, FIELD_OF_KIND, VALUES, Kind, LeadField
-from followups.models import FollowUpTask, Lead
+from followups.models import ContactPoint, FollowUpTask, Lead
 from followups.points import read_point
 from followups.rules import NEXT
 from followups.services.claims import MOST as MOST_CLAIMED
+from followups.services.consents import LONGEST_WORDING
 from followups.services.due import MOST as MOST_DUE
+from followups.services.edits import Settled
+from followups.services.ladders import NewLadder
 from followups.services.planning import MOST_REASSIGNED
 from followups.services.sla import GROUPS, LAST
+from followups.services.upserts import Upserted
 from governance.contact import digests
 from governance.core.actors import ACTOR_LENGTH
 from governance.core.channels import CHANNELS
+from governance.core.errors import Refused
+from governance.core.rest.bulk import BulkInput
 from governance.core.rest.fields import (
     FractionField,
     InstantField,
@@ -124,6 +132,196 @@ def _lead_input(field: LeadField) -> serializers.Field[Any, Any, Any, object]:
     assert isinstance(column, Field)
     assert column.max_length is not None
     return TextField(column.max_length)
+
+
+MOST_ITEMS = 20  # contact points, or consents, in one call
+
+
+class Item(serializers.Serializer[None]):
+    """A part of an input; an unknown key is an error here too."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping) and (unknown := sorted({str(key) for key in data} - set(self.fields))):
+            raise serializers.ValidationError(
+                {key[:60]: [_("There is no such parameter.")] for key in unknown}
+            )
+        return super().to_internal_value(data)
+
+
+class PointItem(Item):
+    """A phone number or an e-mail address, one of them; `whose` is blank for the lead's own."""
+
+    phone = PointField(digests.PHONE)
+    email = PointField(digests.EMAIL)
+    label = TextField(40)  # type: ignore[assignment]  # DRF's metaclass takes fields off the class
+    whose = TextField(80)
+
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        return one_of_two(data)
+
+
+def one_of_two(data: dict[str, Any]) -> dict[str, Any]:
+    if bool(data["phone"]) is bool(data["email"]):
+        raise serializers.ValidationError({"phone": [_("Name a phone or an e-mail address, one of them.")]})
+    return data
+
+
+class ConsentItem(Item):
+    """A consent, or its withdrawal, with its evidence; `phone` or `email` if not the lead's first."""
+
+    channel = ChannelField()
+    kind = serializers.ChoiceField(choices=["EXPRESS", "INQUIRY", "WITHDRAWN"], default="EXPRESS")
+    wording = serializers.CharField(max_length=LONGEST_WORDING)
+    obtained_at = InstantField()
+    source = TextField(80)  # type: ignore[assignment]  # DRF's metaclass takes fields off the class
+    ip = serializers.IPAddressField(required=False, allow_blank=True, default="")
+    reference = TextField(60)
+    phone = PointField(digests.PHONE)
+    email = PointField(digests.EMAIL)
+
+
+class UpsertLeadInput(Input):
+    """The input of POST /leads; unknown parameters are stored with the lead as sent."""
+
+    keeps_unknown = True
+
+    lead_id = LeadIdField(required=False, allow_blank=True, default="")
+    province = ProvinceField(required=False)
+    market = MarketField()
+    owner = TextField(ACTOR_LENGTH)
+    ladder = serializers.BooleanField(required=False, default=False)
+    contact_points = PointItem(many=True, required=False, default=list)
+    consents = ConsentItem(many=True, required=False, default=list)
+
+    def get_fields(self) -> Any:
+        return {**super().get_fields(), **{name: _lead_input(BY_NAME[name]) for name in LEAD_INPUTS}}
+
+    def validate_contact_points(self, items: list[Any]) -> list[Any]:
+        return at_most(items)
+
+    def validate_consents(self, items: list[Any]) -> list[Any]:
+        return at_most(items)
+
+
+def at_most(items: list[Any]) -> list[Any]:
+    if len(items) > MOST_ITEMS:
+        raise serializers.ValidationError(_("At most %(most)s in one call.") % {"most": MOST_ITEMS})
+    return items
+
+
+class ChangeLeadInput(Input):
+    """The input of PATCH /leads/{id}: the columns to change; blank or null clears one."""
+
+    province = ProvinceField(required=False)
+    market = MarketField(required=False, default=empty)
+
+    def get_fields(self) -> Any:
+        columns = {name: _lead_input(BY_NAME[name]) for name in VALUES}
+        for field in columns.values():
+            field.default, field.allow_null = empty, True
+        return {**super().get_fields(), **columns}
+
+
+class AddPointInput(Input):
+    """The input of POST /leads/{id}/contact-points."""
+
+    phone = PointField(digests.PHONE)
+    email = PointField(digests.EMAIL)
+    label = TextField(40)  # type: ignore[assignment]  # DRF's metaclass takes fields off the class
+    whose = TextField(80)
+
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        return one_of_two(data)
+
+
+class WonInput(Input):
+    """The input of POST /leads/{id}/won, and of retiring a contact point: nothing but who acts."""
+
+
+class DeadInput(Input):
+    """The input of POST /leads/{id}/dead."""
+
+    reason = serializers.CharField(max_length=200)
+
+
+class NotNowInput(Input):
+    """The input of POST /leads/{id}/not-now; a date means noon UTC on it."""
+
+    until = WhenField()
+    reason = TextField(200)
+
+
+class BulkLeadsInput(BulkInput):
+    """The input of POST /leads/bulk: up to 1,000 items like the input of POST /leads."""
+
+
+class BulkLaddersInput(BulkInput):
+    """The input of POST /ladders/bulk: up to 1,000 items like the input of POST /ladder/create."""
+
+
+CHANGEABLE = ("province", "market", *VALUES)
+
+
+def evidence_of(item: Mapping[str, Any]) -> str:
+    """Return how a consent can be proved, in one line of at most 200 characters."""
+    ip = f"IP {item['ip']}" if item["ip"] else ""
+    return "; ".join(filter(None, (item["source"], ip, item["reference"])))
+
+
+def as_upserted(stored: Upserted) -> dict[str, object]:
+    """Return what became of a lead that was sent; ids and names of columns, never values."""
+    return {
+        "ok": True,
+        "id": stored.lead.pk,
+        "lead_id": stored.lead.external_id,
+        "created": stored.created,
+        "matched_by": stored.matched_by or None,
+        "changed": list(stored.changed),
+        "possible_duplicates": [{"id": pk, "lead_id": name} for pk, name in stored.possible_duplicates],
+        "consents": [
+            {
+                "channel": one.channel,
+                "kind": one.kind,
+                "recorded": not one.reason,
+                "already": one.already,
+                "reason": one.reason or None,
+            }
+            for one in stored.consents
+        ],
+        "ladder": _as_ladder(stored.ladder),
+        "warnings": list(stored.warnings),
+    }
+
+
+def _as_ladder(ladder: NewLadder | Refused | None) -> dict[str, object] | None:
+    if ladder is None:
+        return None
+    if isinstance(ladder, Refused):
+        reason = ladder.extra.get("reason") or ladder.code
+        return {"started": False, **ladder.extra, "reason": reason, "detail": str(ladder.message)}
+    answer = ladder.as_answer()
+    del answer["ok"]
+    return {"started": True, **answer}
+
+
+def as_point(point: ContactPoint, *, changed: bool) -> dict[str, object]:
+    """Return a contact point without its value."""
+    shown = {"id": point.pk, "kind": point.kind, "status": point.status}
+    return {"ok": True, "changed": changed, "contact_point": shown}
+
+
+def as_settled(settled: Settled) -> dict[str, object]:
+    lead = settled.lead
+    return {
+        "ok": True,
+        "id": lead.pk,
+        "lead_id": lead.external_id,
+        "status": lead.status,
+        "follow_up_at": lead.follow_up_at,
+        "changed": settled.changed,
+        "ladders_stopped": settled.ladders,
+        "tasks_cancelled": settled.tasks,
+    }
 
 
 NOTE_MOST = 1_048_576  # characters: a note never stops an outcome; a body is limited to 1 MB
@@ -273,7 +471,14 @@ class LeadSerializer(serializers.ModelSerializer[Lead]):
 
     def get_points(self, lead: Lead) -> list[dict[str, object]]:
         return [
-            {"kind": p.kind, "value": p.value, "label": p.label, "whose": p.whose, "status": p.status}
+            {
+                "id": p.pk,
+                "kind": p.kind,
+                "value": p.value,
+                "label": p.label,
+                "whose": p.whose,
+                "status": p.status,
+            }
             for p in lead.points.all()
         ]
 
@@ -289,5 +494,5 @@ class TaskSerializer(serializers.ModelSerializer[FollowUpTask]):
             "zone", "status", "held_reason", "snoozed_until", "owner", "claimed_by", "claim_until", "outcome",
             "corrected_to", "next", "next_at", "note", "started_at", "contacted_at", "contact_source",
             "entered_late", "completed_at", "completed_by", "closed_reason", "response_minutes",
-            "response_wall_minutes", "created_at", "actor", "acting_for", "correlation_id",
+            "response_wall_minutes", "created_at", "updated_at", "actor", "acting_for", "correlation_id",
         ]  # fmt: skip

@@ -6,6 +6,7 @@ from followups.api.viewsets import LadderViewSet, LeadCollection, TaskCollection
 
 urlpatterns = [
     path("ladder/create", LadderViewSet.as_view({"post": "create"}), name="api-ladder-create"),
+    path("ladders/bulk", LadderViewSet.as_view({"post": "create_many"}), name="api-ladders-bulk"),
     path("ladder/<int:pk>/stop", LadderViewSet.as_view({"post": "stop"}), name="api-ladder-stop"),
     path("due", TaskViewSet.as_view({"get": "due"}), name="api-due"),
     path("due/claim", TaskViewSet.as_view({"post": "claim"}), name="api-claim"),
@@ -21,8 +22,22 @@ urlpatterns = [
     path("lookup", TaskViewSet.as_view({"get": "lookup", "post": "lookup"}), name="api-lookup"),
     path("lead/<str:lead_id>/inbound", TaskViewSet.as_view({"post": "inbound"}), name="api-inbound"),
     path("reassign", TaskViewSet.as_view({"post": "reassign_many"}), name="api-reassign"),
-    path("leads", LeadCollection.as_view({"get": "list"}), name="api-leads"),
-    path("leads/<int:pk>", LeadCollection.as_view({"get": "retrieve"}), name="api-lead"),
+    path("leads", LeadCollection.as_view({"get": "list", "post": "upsert"}), name="api-leads"),
+    path("leads/bulk", LeadCollection.as_view({"post": "upsert_many"}), name="api-leads-bulk"),
+    path("leads/<int:pk>", LeadCollection.as_view({"get": "retrieve", "patch": "change"}), name="api-lead"),
+    path("leads/<int:pk>/won", LeadCollection.as_view({"post": "won"}), name="api-lead-won"),
+    path("leads/<int:pk>/dead", LeadCollection.as_view({"post": "dead"}), name="api-lead-dead"),
+    path("leads/<int:pk>/not-now", LeadCollection.as_view({"post": "not_now"}), name="api-lead-not-now"),
+    path(
+        "leads/<int:pk>/contact-points",
+        LeadCollection.as_view({"post": "add_point"}),
+        name="api-contact-points",
+    ),
+    path(
+        "leads/<int:pk>/contact-points/<int:point_id>/retire",
+        LeadCollection.as_view({"post": "retire_point"}),
+        name="api-contact-point-retire",
+    ),
     path("tasks", TaskCollection.as_view({"get": "list"}), name="api-tasks"),
     path("tasks/<int:pk>", TaskCollection.as_view({"get": "retrieve"}), name="api-task"),
 ]

@@ -12,11 +12,14 @@ from rest_framework.response import Response
 from followups import services
 from followups.api import serializers as shapes
 from followups.api.filters import LeadFilter, TaskFilter
+from followups.fields import FIELD_OF_KIND, VALUES, LeadValues
 from followups.models import FollowUpTask, Lead
-from governance.core.actors import Role, owner_key
+from governance.contact import digests
+from governance.core.actors import Actor, Role, owner_key
 from governance.core.places import fold
-from governance.core.rest.input import from_office, who
-from governance.core.rest.viewsets import CollectionViewSet, ServiceViewSet
+from governance.core.rest.bulk import Bulk, BulkViewSet
+from governance.core.rest.input import from_office, versions_of, who
+from governance.core.rest.viewsets import CollectionViewSet, Inputs, ServiceViewSet
 
 
 def _queue(data: dict[str, Any]) -> dict[str, Any]:
@@ -29,11 +32,28 @@ def _queue(data: dict[str, Any]) -> dict[str, Any]:
     return wanted
 
 
-class LadderViewSet(ServiceViewSet):
-    rights: ClassVar[dict[str, str]] = {"create": services.CREATE_LADDER, "stop": services.stop_ladder.right}
+class LadderViewSet(BulkViewSet):
+    rights: ClassVar[dict[str, str]] = {
+        "create": services.CREATE_LADDER,
+        "create_many": services.CREATE_LADDER,
+        "stop": services.stop_ladder.right,
+    }
+    inputs: ClassVar[Inputs] = {
+        "create": shapes.CreateLadderInput,
+        "create_many": shapes.BulkLaddersInput,
+        "stop": shapes.StopInput,
+    }
+    bulks: ClassVar[dict[str, Bulk]] = {"create_many": Bulk(shapes.CreateLadderInput, "create_one")}
+    repeatable: ClassVar[frozenset[str]] = frozenset(bulks)
+    rehearses_itself: ClassVar[frozenset[str]] = frozenset(bulks)
 
     def create(self, request: Request) -> Response:
-        data, by = self.read(shapes.CreateLadderInput)
+        return self.create_one(*self.read())
+
+    def create_many(self, request: Request) -> Response:
+        return self.in_bulk(request)
+
+    def create_one(self, data: dict[str, Any], by: Actor) -> Response:
         details = {name: data[name] for name in shapes.LEAD_INPUTS}
         made = services.create_ladder(
             data["lead_id"],
@@ -47,7 +67,7 @@ class LadderViewSet(ServiceViewSet):
         return Response(made.as_answer(), status=201)
 
     def stop(self, request: Request, pk: int) -> Response:
-        data, by = self.read(shapes.StopInput)
+        data, by = self.read()
         ladder = services.stop_ladder(pk, by=by, at=timezone.now(), reason=data["reason"])
         # the reason is free text, which no stored answer may hold
         return Response({"ok": True, "ladder": {"id": ladder.pk, "status": ladder.status}})
@@ -70,6 +90,22 @@ class TaskViewSet(ServiceViewSet):
         "claim": services.claim_due.right,
         "sla": "governance.view_operations",
     }
+    inputs: ClassVar[Inputs] = {
+        "start": shapes.StartInput,
+        "complete": shapes.CompleteInput,
+        "renew": shapes.RenewInput,
+        "release": shapes.TaskInput,
+        "snooze": shapes.SnoozeInput,
+        "skip": shapes.SkipInput,
+        "reassign": shapes.ReassignInput,
+        "reassign_many": shapes.ReassignManyInput,
+        "correct": shapes.CorrectInput,
+        "lookup": shapes.LookupQuestion,
+        "inbound": shapes.InboundInput,
+        "due": shapes.DueQuestion,
+        "claim": shapes.ClaimInput,
+        "sla": shapes.SlaQuestion,
+    }
     questions: ClassVar[frozenset[str]] = frozenset({"lookup"})
 
     def _source(self) -> str:
@@ -77,7 +113,7 @@ class TaskViewSet(ServiceViewSet):
         return sources.DIALER if self.by().role == Role.SERVICE else sources.PAGE_BUTTON
 
     def start(self, request: Request, pk: int) -> Response:
-        data, by = self.read(shapes.StartInput)
+        data, by = self.read()
         return Response(
             services.start_task(
                 pk, by=by, at=timezone.now(), claim_token=data["claim_token"], source=self._source()
@@ -85,7 +121,7 @@ class TaskViewSet(ServiceViewSet):
         )
 
     def complete(self, request: Request, pk: int) -> Response:
-        data, by = self.read(shapes.CompleteInput)
+        data, by = self.read()
         said = services.Completion(
             **{
                 name: value
@@ -97,17 +133,17 @@ class TaskViewSet(ServiceViewSet):
         return Response(services.complete_task(pk, said, by=by, at=timezone.now()).as_answer())
 
     def renew(self, request: Request, pk: int) -> Response:
-        data, by = self.read(shapes.RenewInput)
+        data, by = self.read()
         until = services.renew_claim(pk, by=by, at=timezone.now(), claim_token=data["claim_token"])
         return Response({"ok": True, "claim_until": until})
 
     def release(self, request: Request, pk: int) -> Response:
-        data, by = self.read(shapes.TaskInput)
+        data, by = self.read()
         held = services.release_claim(pk, by=by, at=timezone.now(), claim_token=data["claim_token"])
         return Response({"ok": True, "released": held})
 
     def snooze(self, request: Request, pk: int) -> Response:
-        data, by = self.read(shapes.SnoozeInput)
+        data, by = self.read()
         task = services.snooze_task(
             pk, by=by, at=timezone.now(), until=data["until"], claim_token=data["claim_token"]
         )
@@ -116,7 +152,7 @@ class TaskViewSet(ServiceViewSet):
         )
 
     def skip(self, request: Request, pk: int) -> Response:
-        data, by = self.read(shapes.SkipInput)
+        data, by = self.read()
         task, following = services.skip_task(
             pk, by=by, at=timezone.now(), reason=data["reason"], claim_token=data["claim_token"]
         )
@@ -129,12 +165,12 @@ class TaskViewSet(ServiceViewSet):
         )
 
     def reassign(self, request: Request, pk: int) -> Response:
-        data, by = self.read(shapes.ReassignInput)
+        data, by = self.read()
         moved = services.reassign_tasks([pk], data["owner"], by=by, at=timezone.now(), reason=data["reason"])
         return Response({"ok": True, "reassigned": moved})
 
     def reassign_many(self, request: Request) -> Response:
-        data, by = self.read(shapes.ReassignManyInput)
+        data, by = self.read()
         how = {"by": by, "at": timezone.now(), "reason": data["reason"]}
         if data["ids"] is not None:
             moved = services.reassign_tasks(data["ids"], data["owner"], **how)
@@ -146,7 +182,7 @@ class TaskViewSet(ServiceViewSet):
         return Response({"ok": True, "reassigned": moved, "remaining": remaining})
 
     def correct(self, request: Request, pk: int) -> Response:
-        data, by = self.read(shapes.CorrectInput)
+        data, by = self.read()
         said = services.Completion(
             outcome=data["outcome"].strip().upper(), next=data["next"], next_at=data["next_at"]
         )
@@ -158,7 +194,7 @@ class TaskViewSet(ServiceViewSet):
         return Response(answer)
 
     def lookup(self, request: Request) -> Response:
-        data, by = self.read(shapes.LookupQuestion)
+        data, by = self.read()
         asked = {name: data[name] for name in ("phone", "email", "lead_id")}
         return Response(
             {
@@ -168,7 +204,7 @@ class TaskViewSet(ServiceViewSet):
         )
 
     def inbound(self, request: Request, lead_id: str) -> Response:
-        data, by = self.read(shapes.InboundInput)
+        data, by = self.read()
         row, following = services.record_inbound(
             lead_id,
             by=by,
@@ -189,7 +225,7 @@ class TaskViewSet(ServiceViewSet):
         )
 
     def due(self, request: Request) -> Response:
-        data, by = self.read(shapes.DueQuestion)
+        data, by = self.read()
         rows = services.due_tasks(
             by=by,
             at=timezone.now(),
@@ -201,7 +237,7 @@ class TaskViewSet(ServiceViewSet):
         return Response({"ok": True, "due": rows})
 
     def claim(self, request: Request) -> Response:
-        data, by = self.read(shapes.ClaimInput)
+        data, by = self.read()
         token, ids, until = services.claim_due(
             by=by, at=timezone.now(), limit=data["limit"], filters=_queue(data)
         )
@@ -220,13 +256,40 @@ class TaskViewSet(ServiceViewSet):
         )
 
     def sla(self, request: Request) -> Response:
-        data, _by = self.read(shapes.SlaQuestion)
+        data, _by = self.read()
         asked = {name: data[name] for name in ("last", "since", "until", "group_by", "clock")}
         return Response({"ok": True, **services.sla_of(at=timezone.now(), **asked)})
 
 
-class LeadCollection(CollectionViewSet):
-    rights: ClassVar[dict[str, str]] = {"list": "followups.view_lead", "retrieve": "followups.view_lead"}
+class LeadCollection(BulkViewSet, CollectionViewSet):
+    """Leads: read as a collection, and written by programs and managers."""
+
+    rights: ClassVar[dict[str, str]] = {
+        "list": "followups.view_lead",
+        "retrieve": "followups.view_lead",
+        "upsert": services.upsert_lead.right,
+        "upsert_many": services.upsert_lead.right,
+        "change": services.change_lead.right,
+        "won": services.settle_by_hand.right,
+        "dead": services.settle_by_hand.right,
+        "not_now": services.settle_by_hand.right,
+        "add_point": services.add_point.right,
+        "retire_point": services.retire_point.right,
+    }
+    inputs: ClassVar[Inputs] = {
+        "upsert": shapes.UpsertLeadInput,
+        "upsert_many": shapes.BulkLeadsInput,
+        "change": shapes.ChangeLeadInput,
+        "won": shapes.WonInput,
+        "dead": shapes.DeadInput,
+        "not_now": shapes.NotNowInput,
+        "add_point": shapes.AddPointInput,
+        "retire_point": shapes.WonInput,
+    }
+    bulks: ClassVar[dict[str, Bulk]] = {"upsert_many": Bulk(shapes.UpsertLeadInput, "upsert_one")}
+    repeatable: ClassVar[frozenset[str]] = frozenset(bulks)
+    rehearses_itself: ClassVar[frozenset[str]] = frozenset(bulks)
+    versioned: ClassVar[frozenset[str]] = frozenset({"retrieve", "change"})
     serializer_class = shapes.LeadSerializer
     filterset_class = LeadFilter
     ordering = ("-created_at", "-id")
@@ -234,7 +297,92 @@ class LeadCollection(CollectionViewSet):
 
     def get_queryset(self) -> QuerySet[Lead]:
         leads = Lead.objects.visible_to(who(self.request), timezone.now())
-        return leads.prefetch_related("points")
+        return leads.prefetch_related("points") if self.has_field("points") else leads
+
+    def retrieve(self, request: Request, *args: object, **kwargs: object) -> Response:
+        lead = self.get_object()
+        version = services.version_of(lead, list(lead.points.all()))
+        return Response(self.get_serializer(lead).data, headers={"ETag": f'"{version}"'})
+
+    def upsert(self, request: Request) -> Response:
+        return self.upsert_one(*self.read())
+
+    def upsert_many(self, request: Request) -> Response:
+        return self.in_bulk(request)
+
+    def upsert_one(self, data: dict[str, Any], by: Actor) -> Response:
+        stored = services.upsert_lead(
+            sent_lead(data), by=by, at=timezone.now(), ladder=data["ladder"], owner=data["owner"]
+        )
+        return Response(shapes.as_upserted(stored), status=201 if stored.created else 200)
+
+    def change(self, request: Request, pk: int) -> Response:
+        data, by = self.read()
+        columns = {name: data[name] for name in shapes.CHANGEABLE if name in data}
+        lead, changed, version = services.change_lead(
+            pk, columns, versions=versions_of(request), by=by, at=timezone.now()
+        )
+        # no values: nothing that a stored or logged answer holds should name a person
+        answer = {"ok": True, "id": lead.pk, "lead_id": lead.external_id, "changed": changed}
+        return Response(answer, headers={"ETag": f'"{version}"'})
+
+    def won(self, request: Request, pk: int) -> Response:
+        _data, by = self.read()
+        settled = services.settle_by_hand(pk, Lead.Status.WON, by=by, at=timezone.now())
+        return Response(shapes.as_settled(settled))
+
+    def dead(self, request: Request, pk: int) -> Response:
+        data, by = self.read()
+        settled = services.settle_by_hand(
+            pk, Lead.Status.DEAD, by=by, at=timezone.now(), reason=data["reason"]
+        )
+        return Response(shapes.as_settled(settled))
+
+    def not_now(self, request: Request, pk: int) -> Response:
+        data, by = self.read()
+        settled = services.settle_by_hand(
+            pk, Lead.Status.NOT_NOW, by=by, at=timezone.now(), reason=data["reason"], until=data["until"]
+        )
+        return Response(shapes.as_settled(settled))
+
+    def add_point(self, request: Request, pk: int) -> Response:
+        data, by = self.read()
+        point, is_new = services.add_point(pk, sent_point(data), by=by, at=timezone.now())
+        return Response(shapes.as_point(point, changed=is_new), status=201 if is_new else 200)
+
+    def retire_point(self, request: Request, pk: int, point_id: int) -> Response:
+        _data, by = self.read()
+        point, retired = services.retire_point(pk, point_id, by=by, at=timezone.now())
+        return Response(shapes.as_point(point, changed=retired))
+
+
+def sent_point(data: dict[str, Any]) -> services.SentPoint:
+    kind = digests.PHONE if data["phone"] else digests.EMAIL
+    return services.SentPoint(kind, data["phone"] or data["email"], data["label"], data["whose"])
+
+
+def sent_lead(data: dict[str, Any]) -> services.SentLead:
+    """Return the service's form of a validated `UpsertLeadInput`."""
+    own = [services.SentPoint(kind, data[name]) for kind, name in FIELD_OF_KIND.items() if data[name]]
+    return services.SentLead(
+        external_id=data["lead_id"],
+        province=data.get("province", ""),
+        market=data["market"],
+        values=LeadValues(**{name: data[name] for name in VALUES}),
+        points=[*own, *(sent_point(item) for item in data["contact_points"])],
+        extra=data["unknown"],
+        consents=[
+            services.SentConsent(
+                channel=item["channel"],
+                kind=item["kind"],
+                wording=item["wording"],
+                obtained_at=item["obtained_at"],
+                evidence=shapes.evidence_of(item),
+                value=item["phone"] or item["email"],
+            )
+            for item in data["consents"]
+        ],
+    )
 
 
 class TaskCollection(CollectionViewSet):

@@ -7,16 +7,16 @@ file of any size needs little memory.
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from decimal import Decimal
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self, TypeVar
 
-from followups.fields import FILE_VALUES, NUMBERS, OF_PLACE, LeadValues
+import msgspec
+
+from followups.fields import FILE_VALUES, OF_PLACE, LeadValues
 from governance.core.places import ALL, fold_city
 
 T = TypeVar("T")
@@ -62,16 +62,12 @@ class Given(LeadValues):
             extra={**self.extra, **later.extra},
         )
 
-    def as_text(self) -> str:
-        return json.dumps(asdict(self), default=str)  # a number as it is written
+    def as_json(self) -> bytes:
+        return msgspec.json.encode(self)  # a number as it is written
 
     @classmethod
-    def from_text(cls, text: str) -> Self:
-        values = json.loads(text)
-        points = tuple((kind, value) for kind, value in values.pop("points"))
-        numbers = {name: Decimal(values[name]) for name in NUMBERS if values[name] is not None}
-        extensions = tuple(values["extensions"])
-        return cls(**{**values, **numbers, "extensions": extensions, "points": points})
+    def from_json(cls, text: bytes) -> Self:
+        return msgspec.json.decode(text, type=cls)
 
 
 def _all_of(one: Sequence[T], other: Sequence[T]) -> tuple[T, ...]:
@@ -124,7 +120,7 @@ class Gathering:
         self._rows.execute("PRAGMA journal_mode = OFF")
         self._rows.execute("BEGIN")
         self._rows.execute(
-            "CREATE TABLE lead (place INTEGER PRIMARY KEY, external_id TEXT UNIQUE, line INTEGER, given TEXT,"
+            "CREATE TABLE lead (place INTEGER PRIMARY KEY, external_id TEXT UNIQUE, line INTEGER, given BLOB,"
             " pk INTEGER, refusal TEXT NOT NULL DEFAULT '')"
         )
 
@@ -138,18 +134,18 @@ class Gathering:
 
     def add(self, line: int, given: Given) -> tuple[int, bool]:
         """Add a row. Return the lead's previous line (0: none), and whether this one has anything new."""
-        known = self._rows.execute(
+        added = self._rows.execute(
+            "INSERT INTO lead (external_id, line, given) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            (given.external_id, line, given.as_json()),
+        )
+        if added.rowcount:
+            return 0, True
+        place, before, known = self._rows.execute(
             "SELECT place, line, given FROM lead WHERE external_id = ?", (given.external_id,)
         ).fetchone()
-        if known is None:
-            self._rows.execute(
-                "INSERT INTO lead (external_id, line, given) VALUES (?, ?, ?)",
-                (given.external_id, line, given.as_text()),
-            )
-            return 0, True
-        text = Given.from_text(known[2]).then(given).as_text()
-        self._rows.execute("UPDATE lead SET line = ?, given = ? WHERE place = ?", (line, text, known[0]))
-        return known[1], text != known[2]
+        merged = Given.from_json(known).then(given).as_json()
+        self._rows.execute("UPDATE lead SET line = ?, given = ? WHERE place = ?", (line, merged, place))
+        return before, merged != known
 
     def __len__(self) -> int:
         return int(self._rows.execute("SELECT count(*) FROM lead").fetchone()[0])
@@ -160,7 +156,7 @@ class Gathering:
         while rows := self._rows.execute(
             "SELECT place, line, given FROM lead WHERE place > ? ORDER BY place LIMIT ?", (last, size)
         ).fetchall():
-            yield [Gathered(place, line, Given.from_text(given)) for place, line, given in rows]
+            yield [Gathered(place, line, Given.from_json(given)) for place, line, given in rows]
             last = rows[-1][0]
 
     def remember(self, stored: Sequence[tuple[int, int]]) -> None:

@@ -503,15 +503,35 @@ def read_phone(text: str) -> tuple[str, str, Problem | None]:
     found = _PHONE.fullmatch(written) if len(written) <= 60 else None
     if not found:
         return "", "", refusal
-    try:
-        number = phonenumbers.parse(found["number"], "CA")
-    except phonenumbers.NumberParseException:
-        return "", "", refusal
-    if not phonenumbers.is_valid_number(number):
+    number = _plain_number(found["number"])
+    if number is None:
+        try:
+            number = phonenumbers.parse(found["number"], "CA")
+        except phonenumbers.NumberParseException:
+            return "", "", refusal
+    if not _is_valid(number):
         return "", "", refusal
     phone = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     abroad = None if number.country_code == 1 else problem("phone", "phone_abroad", text)
     return phone, found["extension"] or "", abroad
+
+
+_NOT_A_DIGIT = re.compile("[^0-9]")
+_PLAIN_NUMBER = re.compile("1?([2-9][0-9]{9})")
+
+
+def _plain_number(text: str) -> phonenumbers.PhoneNumber | None:
+    """Return what `phonenumbers.parse` does for a plain North American number, else None; much faster."""
+    digits = _NOT_A_DIGIT.sub("", text)
+    found = _PLAIN_NUMBER.fullmatch(digits)
+    if found is None or (text[0] == "+" and digits[0] != "1"):
+        return None
+    return phonenumbers.PhoneNumber(country_code=1, national_number=int(found[1]))
+
+
+def _is_valid(number: phonenumbers.PhoneNumber) -> bool:
+    # most are Canadian: looking for the country of a number takes longer than asking for one
+    return phonenumbers.is_valid_number_for_region(number, "CA") or phonenumbers.is_valid_number(number)
 
 
 class _InternationalEmail(EmailValidator):

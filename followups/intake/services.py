@@ -13,35 +13,34 @@ from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import OuterRef, Value
+from django.db.models import OuterRef, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
-from followups.fields import FIELD_OF_KIND, FILE_VALUES, OF_PLACE, POINTS
-from followups.intake.gathering import Gathered, Gathering, Given, notes_with, same_city, split_notes
+from followups.fields import FIELD_OF_KIND, FILE_VALUES, POINTS
+from followups.intake.gathering import Gathered, Gathering, Given, split_notes
 from followups.intake.reader import IgnoredRow, LeadRow, RefusedRow, Sheet, count_lines, read_leads
 from followups.intake.report import ALREADY_ACTIVE, HAD_LADDER, Counts, Difference, NoReport, Report
 from followups.intake.rules import CITY_LENGTH, problem
-from followups.models import ContactPoint, FollowUpTask, Ladder, LadderTemplate, Lead
-from followups.points import read_point
-from followups.rules import read_steps
+from followups.models import ContactPoint, FollowUpTask, Lead
+from followups.points import read_value
 from followups.rules.lead_gate import LeadGate
+from followups.rules.new_ladder import Decided
 from followups.services.ladders import (
     CREATE_LADDER,
     Candidate,
     NewLadder,
     Templates,
+    active_ladders,
     begin_all,
+    followed_up_before,
     gates_of,
-    load_templates,
     require_allowed,
     require_owner,
 )
-from followups.services.leads import add_points
-from followups.services.locked_task import WRITTEN_FIELDS
-from followups.services.locks import lock_leads, lock_numbers
+from followups.services.leads import add_points, save_changed, take_over, take_tasks_along
+from followups.services.locks import lock_leads, plan_by_indexes
 from followups.services.rekeying import take_stored_digests
-from followups.services.rescheduling import realign_leads
 from followups.services.waiting import rejudge
 from governance.accounts.services import DEFAULT_ZONE
 from governance.contact import digests
@@ -49,6 +48,7 @@ from governance.contact.querysets import zone_of_city
 from governance.contact.reasons import sentence
 from governance.contact.services import GateContext, Where
 from governance.core.actors import Actor
+from governance.core.compiled import CompiledQuery, Listed, insert_rows, row_like
 from governance.core.errors import Refused
 from governance.core.places import ALL, Place, fold, fold_city
 from governance.core.verbs import Execution, needs_right, require_right, verb
@@ -58,8 +58,8 @@ from governance.market.names import spellings
 IMPORT = "followups.import_leads"
 # The size of one transaction: on SQLite it holds the write lock, for which a switch must not wait longer than
 # half a second.
-BATCH = 50
-LADDERS_AT_ONCE = 12
+BATCH = 100
+LADDERS_AT_ONCE = 100
 READ_AT_ONCE = 200  # if nothing is written
 WITH_TASKS_AT_ONCE = 5  # known leads whose open tasks are rescheduled
 CITY_KEY_LENGTH = 200  # in some scripts a letter becomes three characters without its accents
@@ -98,6 +98,7 @@ class Import:
     names: dict[tuple[str, str], str] = dataclasses.field(
         default_factory=dict
     )  # of markets, by province and key
+    decided: Decided = dataclasses.field(default_factory=Decided)
 
 
 @needs_right(IMPORT)
@@ -173,7 +174,7 @@ def _gather_row(run: Import, row: LeadRow, gathering: Gathering) -> None:
         if not text:
             continue
         try:
-            points.append((field.point, read_point(field.point, text)[0]))
+            points.append((field.point, read_value(field.point, text)))
         except ValidationError:  # validated as a contact point, not only by the spreadsheet's rules
             problems.append(problem(field.name, f"{field.name}_unreadable", text))
     city, market = row.city, row.market
@@ -265,16 +266,30 @@ def store_leads(batch: Sequence[Gathered], run: Import) -> _Stored:
         return _store(batch, run)
 
 
+@CompiledQuery
+def _known_leads() -> QuerySet[Lead]:
+    return Lead.objects.filter(external_id__any_of=Listed("ids")).order_by("pk")
+
+
+@CompiledQuery
+def _known_leads_locked() -> QuerySet[Lead]:
+    return Lead.objects.filter(external_id__any_of=Listed("ids")).order_by("pk").select_for_update()
+
+
 def _known(batch: Sequence[Gathered], *, lock: bool) -> tuple[dict[str, Lead], Points]:
-    ids = [gathered.given.external_id for gathered in batch]
-    found = Lead.objects.filter(external_id__in=ids).order_by("pk")
-    leads = {lead.external_id: lead for lead in (found.select_for_update() if lock else found)}
-    return leads, _points_of(lead.pk for lead in leads.values())
+    find = _known_leads_locked if lock else _known_leads
+    leads = {lead.external_id: lead for lead in find(ids=[gathered.given.external_id for gathered in batch])}
+    return leads, _points_of([lead.pk for lead in leads.values()])
 
 
-def _points_of(lead_ids: Iterable[int]) -> Points:
+@CompiledQuery
+def _points_of_leads() -> QuerySet[ContactPoint]:
+    return ContactPoint.objects.filter(lead_id__any_of=Listed("ids")).order_by("order", "id")
+
+
+def _points_of(lead_ids: Sequence[int]) -> Points:
     points: dict[int, list[ContactPoint]] = {}
-    for point in ContactPoint.objects.filter(lead_id__in=list(lead_ids)).order_by("order", "id"):
+    for point in _points_of_leads(ids=lead_ids) if lead_ids else ():
         points.setdefault(point.lead_id, []).append(point)
     return points
 
@@ -287,6 +302,7 @@ def _store(batch: Sequence[Gathered], run: Import) -> _Stored:
     replaced: list[int] = []
     renamed: list[int] = []
     with_tasks: set[int] | None = None
+    blank = Lead(created_at=run.at, updated_at=run.at, **run.by.written())
     for gathered in batch:
         judged = {*replaced, *renamed}
         if len(judged) >= WITH_TASKS_AT_ONCE:
@@ -297,17 +313,17 @@ def _store(batch: Sequence[Gathered], run: Import) -> _Stored:
         stored.taken += 1
         lead = known.get(gathered.given.external_id)
         if lead is None:
-            fresh.append((_new_lead(gathered.given, run), gathered))
+            fresh.append((_new_lead(blank, gathered.given, run), gathered))
             continue
         stored.keys.append((lead.pk, gathered.place))
         before = lead.place, lead.city_key
         left = lead.province
-        changed = _take_over(lead, gathered.given, run)
+        changed = take_over(lead, gathered.given, _market_of(gathered.given, run))
         there = {(point.kind, point.value) for point in points.get(lead.pk, ())}
         added = [point for point in gathered.given.points if point not in there]
         stored.counts["updated" if changed or added else "unchanged"] += 1
         if changed or added:
-            _save(lead, changed, run)
+            save_changed(lead, changed, by=run.by, at=run.at)
             add_points(lead, added, list(points.get(lead.pk, ())))
         if lead.province != left:
             stored.moved.append((lead, gathered.line, left))
@@ -315,17 +331,22 @@ def _store(batch: Sequence[Gathered], run: Import) -> _Stored:
             renamed.append(lead.pk)
         if (lead.place, lead.city_key) != before:
             replaced.append(lead.pk)
-    Lead.objects.bulk_create([lead for lead, _gathered in fresh])
+    if fresh:
+        plan_by_indexes()
+    insert_rows([lead for lead, _gathered in fresh])
+    point = ContactPoint()
     points_added = [
-        ContactPoint(lead=lead, kind=kind, value=value, digest=digests.digest(kind, value), order=order)
+        row_like(
+            point, lead_id=lead.pk, kind=kind, value=value, digest=digests.digest(kind, value), order=order
+        )
         for lead, gathered in fresh
         for order, (kind, value) in enumerate(gathered.given.points)
     ]
     take_stored_digests(points_added)
-    ContactPoint.objects.bulk_create(points_added)
+    insert_rows(points_added)
     stored.keys += [(lead.pk, gathered.place) for lead, gathered in fresh]
     stored.counts["created"] += len(fresh)
-    _take_tasks_along(replaced, run)
+    take_tasks_along(replaced, by=run.by, at=run.at)
     if renamed:
         rejudge(renamed, by=run.by, at=run.at)
     return stored
@@ -338,6 +359,10 @@ def _name_markets(batch: Sequence[Gathered], run: Import, *, keep: bool) -> None
     run.names.update(spellings(fresh, keep=keep))
 
 
+def _market_of(given: Given, run: Import) -> str:
+    return run.names.get((given.province, fold(given.market)), given.market)
+
+
 def _with_open_tasks(leads: Iterable[Lead]) -> set[int]:
     tasks = FollowUpTask.objects.filter(
         lead__in=[lead.pk for lead in leads], status=FollowUpTask.Status.OPEN
@@ -345,64 +370,12 @@ def _with_open_tasks(leads: Iterable[Lead]) -> set[int]:
     return set(tasks.values_list("lead_id", flat=True))
 
 
-def _new_lead(given: Given, run: Import) -> Lead:
-    lead = Lead(
-        external_id=given.external_id,
-        province=given.province,
-        created_at=run.at,
-        updated_at=run.at,
-        **run.by.written(),
-    )
-    _take_over(lead, given, run)
+def _new_lead(blank: Lead, given: Given, run: Import) -> Lead:
+    lead = row_like(blank, external_id=given.external_id, province=given.province, extra={})
+    take_over(lead, given, _market_of(given, run))
     lead.market_key = fold(lead.market)
     lead.fold_keys()
     return lead
-
-
-def _take_over(lead: Lead, given: Given, run: Import) -> list[str]:
-    """Apply the file's values to a lead; return the fields that changed.
-
-    A lead who moves to another province or city loses their individual time zone, which would override the
-    new place's. City and postal code are replaced with the province.
-    """
-    wanted: dict[str, object] = {
-        "notes": notes_with(lead.notes, given),
-        "extra": {**lead.extra, **given.extra},
-    }
-    for name in FILE_VALUES:
-        if name not in ("city", "notes"):
-            value = getattr(given, name)
-            wanted[name] = getattr(lead, name) if value in ("", None) else value
-    moved = given.province != lead.province
-    if given.city or moved:
-        market = run.names.get((given.province, fold(given.market)), given.market)
-        wanted |= {"city": given.city, "market": market}
-    if moved:
-        wanted |= {"province": given.province, **{name: getattr(given, name) for name in OF_PLACE}}
-    if moved or not same_city(lead.city, given.city):
-        wanted["zone"] = ""
-    changed = [name for name, value in wanted.items() if getattr(lead, name) != value]
-    for name in changed:
-        setattr(lead, name, wanted[name])
-    return changed
-
-
-def _save(lead: Lead, changed: Sequence[str], run: Import) -> None:
-    lead.updated_at = run.at
-    for name, value in run.by.written().items():
-        setattr(lead, name, value)
-    keys = ("city_key", "market_city_key", "market_key")
-    lead.save(update_fields=[*changed, *keys, "updated_at", *WRITTEN_FIELDS])
-
-
-def _take_tasks_along(lead_ids: Sequence[int], run: Import) -> None:
-    """Move the open tasks of leads whose place changed, and recompute due times in the new time zone."""
-    if not lead_ids:
-        return
-    tasks = FollowUpTask.objects.filter(lead_id__in=lead_ids, status=FollowUpTask.Status.OPEN)
-    for lead in Lead.objects.filter(pk__in=tasks.values("lead_id")):
-        tasks.filter(lead=lead).update(province=lead.province, market_key=lead.market_key)
-    realign_leads(lead_ids, at=run.at, by=run.by)
 
 
 def _compare(batch: Sequence[Gathered], run: Import) -> _Stored:
@@ -420,7 +393,7 @@ def _compare(batch: Sequence[Gathered], run: Import) -> _Stored:
         left = lead.province
         there = {(point.kind, point.value) for point in points.get(lead.pk, ())}
         before = {name: getattr(lead, name) for name in TAKEN_OVER}
-        changed = _take_over(lead, given, run)
+        changed = take_over(lead, given, _market_of(given, run))
         added = [point for point in given.points if point not in there]
         stored.counts["updated" if changed or added else "unchanged"] += 1
         if changed or added:
@@ -450,14 +423,16 @@ def _clock(city_key: str) -> Coalesce:
     return Coalesce(zone_of_city(OuterRef("province"), OuterRef(city_key)), Value(""))
 
 
+@CompiledQuery
+def _leads_with_clocks() -> QuerySet[Lead]:
+    leads: QuerySet[Lead] = Lead.objects.filter(pk__any_of=Listed("ids")).order_by("pk")
+    return leads.annotate(city_zone=_clock("city_key"), market_zone=_clock("market_city_key"))
+
+
 def _candidates(batch: Sequence[tuple[int, int]], at: datetime) -> tuple[list[Candidate], GateContext]:
     """Return the leads of a batch of (primary key, line), with the gate's data for all of them."""
     ids = [pk for pk, _line in batch]
-    leads = list(
-        Lead.objects.filter(pk__in=ids)
-        .annotate(city_zone=_clock("city_key"), market_zone=_clock("market_city_key"))
-        .order_by("pk")
-    )
+    leads = _leads_with_clocks(ids=ids)
     points = _points_of(ids)
     candidates = [
         Candidate(
@@ -471,17 +446,16 @@ def _candidates(batch: Sequence[tuple[int, int]], at: datetime) -> tuple[list[Ca
 def _judge_all(run: Import, gathering: Gathering) -> None:
     """Find who starts no ladder and why, count it and report it."""
     with run.progress(_("Checking the contact gate"), len(gathering)) as bar:
-        templates: Templates = {}
         for batch in gathering.stored(READ_AT_ONCE):
             lines = dict(batch)
             candidates, book = _candidates(batch, run.at)
             busy = _busy([candidate.lead for candidate in candidates])
-            load_templates((one.lead for one in candidates if one.lead.pk not in busy), templates)
+            templates = Templates([one.lead for one in candidates])
             gates = gates_of(candidates, book, run.at)
             refusals = []
             for candidate in candidates:
                 pk = candidate.lead.pk
-                reason, said = busy.get(pk) or _refusal(gates[pk], templates[candidate.lead.place])
+                reason, said = busy.get(pk) or _refusal(gates[pk], candidate.lead, templates, run)
                 if reason:
                     refusals.append((reason, pk))
                     _report_no_ladder(run, candidate.lead, lines[pk], reason, said)
@@ -491,23 +465,16 @@ def _judge_all(run: Import, gathering: Gathering) -> None:
 
 def _busy(leads: Sequence[Lead]) -> dict[int, tuple[str, str]]:
     """Return the leads who start no ladder: one is active, or they were followed up before."""
-    mine = [lead.pk for lead in leads]
-    active = set(
-        Ladder.objects.filter(lead__in=mine, status=Ladder.Status.ACTIVE).values_list("lead_id", flat=True)
-    )
-    before = set(FollowUpTask.objects.filter(lead__in=mine).values_list("lead_id", flat=True))
-    before |= {lead.pk for lead in leads if lead.status != Lead.Status.NEW}
+    active, before = active_ladders(leads), followed_up_before(leads)
     had = HAD_LADDER, _("Followed up before; start a new ladder by hand.")
     running = ALREADY_ACTIVE, _("The lead already has an active ladder.")
     return {**dict.fromkeys(before, had), **dict.fromkeys(active, running)}
 
 
-def _refusal(gate: LeadGate, template: LadderTemplate | Refused) -> tuple[str, str]:
+def _refusal(gate: LeadGate, lead: Lead, templates: Templates, run: Import) -> tuple[str, str]:
     """Return why the gate's checks 1 to 5, or the template, refuse a ladder; blank if they do not."""
     try:
-        if isinstance(template, Refused):
-            raise template
-        require_allowed(gate, read_steps(template.steps))
+        require_allowed(gate, templates.steps(templates.of(lead)), run.decided)
     except Refused as refusal:
         return _reason_of(refusal)
     return "", ""
@@ -547,10 +514,10 @@ def start_ladders(
     on which line and why.
     """
     lines = dict(batch)
+    plan_by_indexes()
     lock_leads(lines)
     candidates, book = _candidates(batch, run.at)
-    lock_numbers({point.digest for candidate in candidates for point in candidate.points})
-    made = begin_all(candidates, book, by=run.by, at=run.at, owner=owner)
+    made = begin_all(candidates, book, by=run.by, at=run.at, owner=owner, decided=run.decided)
     begun = [one for one in made if isinstance(one, NewLadder)]
     refused = [
         (candidate.lead, lines[candidate.lead.pk], one)

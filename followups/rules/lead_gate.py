@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -95,7 +96,7 @@ def question_for(
     return question if kind == LADDER else replace(question, awaited=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LeadGate:
     """What the gate needs to judge contacts with one lead; `at` is the present."""
 
@@ -107,6 +108,30 @@ class LeadGate:
 
     def of(self, channel: str) -> Gate:
         return self.book.gate(self.where, channel)
+
+    @functools.cached_property
+    def alike(self) -> Hashable | None:
+        """Return a key that leads share for whom the gate answers the same at every instant.
+
+        None if anything is stored about the person. Points are compared by kind and order, scores by whether
+        they reach the minimum.
+        """
+        names: dict[str, int] = {}
+
+        def name(digest: str) -> int:
+            return names.setdefault(digest, len(names))
+
+        asked: list[Hashable] = []
+        for channel, question in self.questions.items():
+            if question.suppressions or question.consents or question.contacts or question.inbound:
+                return None
+            turns = self.of(channel).turns
+            numbers = tuple((name(one.digest), name(one.point), one.area) for one in question.numbers)
+            asked.append((channel, question.has_points, numbers))
+            asked += [(turn.since, turn.policy_state, turn.hours) for turn in turns]
+            asked += [turn.hours.calendar.admits(question.score) for turn in turns]
+        points = tuple((name(point.digest), point.kind, point.usable) for point in self.points)
+        return self.at, points, tuple(asked)
 
     def point_for(self, channel: str) -> PointState | None:
         """Return the lead's first usable point for a channel."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,7 @@ from followups.rules.outcomes import (
 from governance.core.channels import CHANNELS
 
 NUMBER_SHARED = "number_shared"
+MOST_DECIDED = 1000  # kinds of leads, by points, time zone, policy and national lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,27 @@ class NewSteps:
 
 
 @dataclass(slots=True)
+class Decided:
+    """What was decided for leads whom the gate treats alike, so that a long list decides it once."""
+
+    refusals: dict[Hashable, str] = field(default_factory=dict)
+    steps: dict[Hashable, Sequence[_Placed]] = field(default_factory=dict)
+
+    def make_room(self) -> None:
+        for known in (self.refusals, self.steps):
+            if len(known) >= MOST_DECIDED:
+                known.clear()
+
+
+_Placed = tuple[Mapping[str, Any], int | None]  # a step's values without its point, and which of the points
+
+
+@dataclass(slots=True)
 class _Step:
-    """A new step as `current_of` needs it."""
+    """A new step as `current_of` needs it; `place` is the position of its point among the lead's."""
 
     values: dict[str, Any]
+    place: int | None
     status: str = field(init=False)
     held_reason: str = field(init=False)
 
@@ -62,24 +80,34 @@ class _Step:
         self.status, self.held_reason = self.values["status"], self.values["held_reason"]
 
 
-def refusal_of(gate: LeadGate, channels: Iterable[str]) -> str:
+def refusal_of(gate: LeadGate, channels: Iterable[str], decided: Decided | None = None) -> str:
     """Return why no ladder with these channels may start, at any hour; blank if one may.
 
     A national list that is too old refuses no ladder: its calls are blocked.
     """
+    wanted = tuple(dict.fromkeys(channels))
+    alike = gate.alike if decided is not None else None
+    if decided is None or alike is None:
+        return _refusal(gate, wanted)
+    known = decided.refusals.get((alike, wanted))
+    if known is None:
+        decided.make_room()
+        known = decided.refusals[alike, wanted] = _refusal(gate, wanted)
+    return known
+
+
+def _refusal(gate: LeadGate, channels: Sequence[str]) -> str:
     points = gate.points
-    reachable = [
-        channel
-        for channel in dict.fromkeys(channels)
-        if not points or first_usable(points, channel) is not None
-    ]
+    reachable = [channel for channel in channels if not points or first_usable(points, channel) is not None]
     if not reachable:
         return NO_POINT
     verdicts = (gate.of(channel).judge(gate.questions[channel], gate.at) for channel in reachable)
     return next((reason for verdict in verdicts if (reason := verdict.refused_for_good())), "")
 
 
-def decide_ladder(beginning: Beginning, gate: LeadGate, holders: Holders) -> Plan:
+def decide_ladder(
+    beginning: Beginning, gate: LeadGate, holders: Holders, decided: Decided | None = None
+) -> Plan:
     """Decide the ladder of a lead that the gate allows, see `refusal_of`.
 
     Each step is due at the first allowed instant of its cadence, counting those before it. A step waits if
@@ -89,7 +117,40 @@ def decide_ladder(beginning: Beginning, gate: LeadGate, holders: Holders) -> Pla
     queued_at = holders.queue_end(at, {point.digest for point in points})
     mine = Holder("", beginning.lead_id, beginning.name, 0, queued_at)
     taken = frozenset(holder.digest for holder in holders.ahead(mine, points))
-    counted = gate
+    steps = _steps(beginning.steps, gate, taken, decided)
+    behind = _behind(steps, mine, gate, holders) if taken else None
+    is_shared = behind is None and bool(holders.others(beginning.lead_id, points))
+    detail = {"province": beginning.province, "steps": len(steps), "nurture": beginning.nurture}
+    return Plan(
+        begun=NewSteps(steps, mine, behind, is_shared),
+        lead={"status": WORKING, "follow_up_at": None, "nurture_at": None, "updated_at": at},
+        events=(Event("ladder_created", True, None, detail),),
+    )
+
+
+def _steps(
+    steps: Sequence[Step], gate: LeadGate, taken: frozenset[str], decided: Decided | None
+) -> list[Mapping[str, Any]]:
+    """Return the values of new steps; leads whom the gate treats alike share all but their points."""
+    alike = gate.alike if decided is not None and not taken else None
+    if decided is None or alike is None:
+        placed = _place(steps, gate, taken)
+    else:
+        key = alike, tuple(steps)
+        if key not in decided.steps:
+            decided.make_room()
+            decided.steps[key] = _place(steps, gate, taken)
+        placed = decided.steps[key]
+    points = gate.points
+    return [
+        {**values, "contact_point_id": None if place is None else points[place].id}
+        for values, place in placed
+    ]
+
+
+def _place(steps: Sequence[Step], gate: LeadGate, taken: frozenset[str]) -> Sequence[_Placed]:
+    """Decide the steps of a lead, each with the position of its point."""
+    points, counted = gate.points, gate
 
     def planned(channel: str, wanted: datetime) -> datetime | None:
         """Plan a step's time, and count the step for the frequency cap of later ones."""
@@ -100,21 +161,14 @@ def decide_ladder(beginning: Beginning, gate: LeadGate, holders: Holders) -> Pla
             counted = counted.counting(channel, point, due)
         return due
 
-    steps = [
+    found = [
         _new_step(counted, plan.step.channel, plan.number, plan.scheduled_for, plan.due_at, taken)
-        for plan in due_times(beginning.steps, at, gate.of(beginning.steps[0].channel).zone, planned)
+        for plan in due_times(steps, gate.at, gate.of(steps[0].channel).zone, planned)
     ]
-    current = current_of(steps)
-    for step in steps:
+    current = current_of(found)
+    for step in found:
         step.values["is_current"] = step is current
-    behind = _behind(steps, mine, gate, holders)
-    is_shared = behind is None and bool(holders.others(beginning.lead_id, points))
-    detail = {"province": beginning.province, "steps": len(steps), "nurture": beginning.nurture}
-    return Plan(
-        begun=NewSteps([step.values for step in steps], mine, behind, is_shared),
-        lead={"status": WORKING, "follow_up_at": None, "nurture_at": None, "updated_at": at},
-        events=(Event("ladder_created", True, None, detail),),
-    )
+    return [(step.values, step.place) for step in found]
 
 
 def _new_step(
@@ -136,20 +190,22 @@ def _new_step(
         {
             "step": number,
             "channel": channel,
-            "contact_point_id": point.id if point is not None else None,
             "scheduled_for": scheduled_for,
             "status": SKIPPED if is_unreachable else OPEN,
             "closed_reason": NO_POINT if is_unreachable else "",
             **due_values(LADDER, due_at, gate.of(channel), held),
-        }
+        },
+        None if point is None else gate.points.index(point),
     )
 
 
-def _behind(steps: Sequence[_Step], mine: Holder, gate: LeadGate, holders: Holders) -> Holder | None:
+def _behind(
+    steps: Sequence[Mapping[str, Any]], mine: Holder, gate: LeadGate, holders: Holders
+) -> Holder | None:
     """Return the ladder that the first waiting step waits for, if there is one."""
-    waiting = next((step for step in steps if step.held_reason == PERSON_ACTIVE), None)
+    waiting = next((step for step in steps if step["held_reason"] == PERSON_ACTIVE), None)
     if waiting is None:
         return None
-    kind = CHANNELS[waiting.values["channel"]].kind
+    kind = CHANNELS[waiting["channel"]].kind
     ahead = holders.ahead(mine, [point for point in gate.points if point.kind == kind])
     return ahead[0] if ahead else None

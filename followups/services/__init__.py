@@ -9,6 +9,14 @@ from followups.services.completing import Completed, complete_task, start_task
 from followups.services.consents import record_heard_consent
 from followups.services.corrections import correct_task
 from followups.services.due import due_tasks
+from followups.services.edits import (
+    Settled,
+    add_point,
+    change_lead,
+    retire_point,
+    settle_by_hand,
+    version_of,
+)
 from followups.services.figures import COUNTED_TO, board_figures, open_work, work_waiting
 from followups.services.inbound import found_lead, look_up, record_inbound, zone_of
 from followups.services.ladders import CREATE_LADDER, NewLadder, begin, create_ladder, stop_ladder
@@ -36,10 +44,30 @@ from followups.services.sla import (
     snapshot_sla,
 )
 from followups.services.templates import Rest, save_template
+from followups.services.upserts import (
+    WRITE_LEADS,
+    SentConsent,
+    SentLead,
+    SentPoint,
+    Upserted,
+    upsert_lead,
+)
 from followups.services.waiting import doubled_ladders, mark_shared
 
 __all__ = [
+    "SentConsent",
+    "SentLead",
+    "SentPoint",
+    "Settled",
     "TooManyLookups",
+    "Upserted",
+    "WRITE_LEADS",
+    "add_point",
+    "change_lead",
+    "retire_point",
+    "settle_by_hand",
+    "upsert_lead",
+    "version_of",
     "COUNTED_TO",
     "CREATE_LADDER",
     "Completed",

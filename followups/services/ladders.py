@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from followups.models import ContactPoint, FollowUpTask, Ladder, LadderTemplate, Lead
 from followups.rules import Step, read_steps
 from followups.rules.holders import Holder
 from followups.rules.lead_gate import LeadGate
-from followups.rules.new_ladder import NUMBER_SHARED, Beginning, decide_ladder, refusal_of
+from followups.rules.new_ladder import NUMBER_SHARED, Beginning, Decided, decide_ladder, refusal_of
 from followups.rules.outcomes import Plan
 from followups.services.closing import cancel_open
 from followups.services.guards import require_not_erased
@@ -28,9 +30,9 @@ from governance.contact.reasons import sentence
 from governance.contact.services import GateContext, Where, open_book, questions_of_people
 from governance.core.actors import Actor, Role, owner_key
 from governance.core.channels import CHANNELS
-from governance.core.compiled import insert_rows
+from governance.core.compiled import CompiledQuery, CompiledUpdate, Listed, insert_rows, row_like
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
-from governance.core.places import Place
+from governance.core.places import ALL
 from governance.core.verbs import Execution, verb
 
 if TYPE_CHECKING:
@@ -151,7 +153,43 @@ class Candidate:
     where: Where
 
 
-Templates = dict[Place, LadderTemplate | Refused]
+@CompiledQuery
+def _templates_at() -> QuerySet[LadderTemplate]:
+    return LadderTemplate.objects.filter(
+        province__any_of=Listed("provinces"), market_key__any_of=Listed("market_keys")
+    )
+
+
+class Templates:
+    """The templates of some leads, loaded in one query, and the steps that were read from them."""
+
+    def __init__(self, leads: Collection[Lead]) -> None:
+        rows = _templates_at(
+            provinces=sorted({"", *(lead.province for lead in leads)}),
+            market_keys=sorted({ALL, *(lead.place.market_key for lead in leads)}),
+        )
+        self._rows = {(row.province, row.market_key): row for row in rows}
+        self._steps: dict[tuple[int, bool], tuple[Step, ...]] = {}
+
+    def of(self, lead: Lead) -> LadderTemplate:
+        """Return the template that `PlaceQuerySet.effective` would; refuse if there is none or it is off."""
+        places = itertools.product((lead.province, ""), (lead.place.market_key, ALL))
+        template: LadderTemplate | None = next(
+            (self._rows[place] for place in places if place in self._rows), None
+        )
+        if template is None:
+            raise Refused(
+                "template_missing", _("There is no ladder template for this place; a manager must add one.")
+            )
+        if not template.enabled:
+            raise Refused("template_disabled", _("The ladder template of this market is switched off."))
+        return template
+
+    def steps(self, template: LadderTemplate, *, nurture: bool = False) -> tuple[Step, ...]:
+        key = template.pk, nurture
+        if key not in self._steps:
+            self._steps[key] = template.nurture if nurture else read_steps(template.steps)
+        return self._steps[key]
 
 
 def begin(
@@ -167,59 +205,79 @@ def begin(
 
     Raises Refused, see `create_ladder`.
     """
-    require_not_erased(lead)
-    _require_none_active(lead, active_ladders([lead]))
-    numbers = digests_of(points)
-    lock_numbers(numbers)
-    template = template_of(lead)
     book, where = open_book(lead.place, at, city=lead.city, zone=lead.zone)
-    gate = gates_of([Candidate(lead, points, where)], book, at)[lead.pk]
-    beginning = _beginning(lead, template, nurture=nurture)
-    require_allowed(gate, beginning.steps)
-    plan = decide_ladder(beginning, gate, holders_of(numbers))
-    return _write([_Begun(lead, points, template, plan, nurture)], by=by, at=at, owner=owner)[0]
+    (made,) = begin_all([Candidate(lead, points, where)], book, by=by, at=at, owner=owner, nurture=nurture)
+    if isinstance(made, Refused):
+        raise made
+    return made
 
 
 def begin_all(
-    candidates: Sequence[Candidate], book: GateContext, *, by: Actor, at: datetime, owner: str = ""
+    candidates: Sequence[Candidate],
+    book: GateContext,
+    *,
+    by: Actor,
+    at: datetime,
+    owner: str = "",
+    nurture: bool = False,
+    decided: Decided | None = None,
 ) -> list[NewLadder | Refused]:
-    """Start the ladders of many leads, locked with their numbers; return each one's, or a refusal.
+    """Start the ladders of locked leads and return each one's, or a refusal; it locks their numbers.
 
-    Of two leads who are one person the later one waits, as if they had started one after the other.
+    Of two leads who are one person the later one waits, as if they had started one after the other. With
+    `decided`, which may be used for many batches, what is the same for many leads is decided once.
     """
     active = active_ladders([one.lead for one in candidates])
+    numbers = digests_of(point for one in candidates for point in one.points)
+    lock_numbers(numbers)
     gates = gates_of(candidates, book, at)
-    holders = holders_of(point.digest for one in candidates for point in one.points)
-    templates: Templates = {}
-    load_templates([one.lead for one in candidates], templates)
-    decided: list[_Begun | Refused] = []
+    holders = holders_of(numbers)
+    templates = Templates([one.lead for one in candidates])
+    begun: list[_Begun | Refused] = []
     for one in candidates:
-        template = templates[one.lead.place]
         try:
             require_not_erased(one.lead)
-            _require_none_active(one.lead, active)
-            if isinstance(template, Refused):
-                raise template
-            beginning, gate = _beginning(one.lead, template), gates[one.lead.pk]
-            require_allowed(gate, beginning.steps)
+            require_none_active(one.lead, active)
+            template = templates.of(one.lead)
+            steps, gate = templates.steps(template, nurture=nurture), gates[one.lead.pk]
+            require_allowed(gate, steps, decided)
         except Refused as refusal:
-            decided.append(refusal)
+            begun.append(refusal)
             continue
-        plan = decide_ladder(beginning, gate, holders)
-        decided.append(_Begun(one.lead, one.points, template, plan))
+        beginning = Beginning(one.lead.pk, one.lead.name, one.lead.province, steps, nurture)
+        plan = decide_ladder(beginning, gate, holders, decided)
+        begun.append(_Begun(one.lead, one.points, template, plan, nurture))
         if plan.begun is not None:
             holders = holders.having(plan.begun.mine, one.points)
-    made = iter(_write([one for one in decided if isinstance(one, _Begun)], by=by, at=at, owner=owner))
-    return [next(made) if isinstance(one, _Begun) else one for one in decided]
+    made = iter(_write([one for one in begun if isinstance(one, _Begun)], by=by, at=at, owner=owner))
+    return [next(made) if isinstance(one, _Begun) else one for one in begun]
+
+
+@CompiledQuery
+def _leads_with_tasks() -> QuerySet[FollowUpTask, int]:
+    tasks = FollowUpTask.objects.filter(lead_id__any_of=Listed("ids")).order_by()
+    return tasks.values_list("lead_id", flat=True)
+
+
+def followed_up_before(leads: Sequence[Lead]) -> set[int]:
+    """Return the primary keys of leads who have had a task, or whose status is no longer new."""
+    had = _leads_with_tasks(ids=[lead.pk for lead in leads])
+    return {*had} | {lead.pk for lead in leads if lead.status != Lead.Status.NEW}
+
+
+@CompiledQuery
+def _active_ladders() -> QuerySet[Ladder, tuple[int, int]]:
+    running = Ladder.objects.filter(lead_id__any_of=Listed("ids"), status=Ladder.Status.ACTIVE)
+    return running.values_list("lead_id", "pk")
 
 
 def active_ladders(leads: Sequence[Lead]) -> dict[int, int]:
     """Return the active ladder of each lead who has one, by primary keys."""
-    running = Ladder.objects.filter(lead__in=[lead.pk for lead in leads], status=Ladder.Status.ACTIVE)
-    return dict(running.values_list("lead_id", "pk"))
+    return dict(_active_ladders(ids=[lead.pk for lead in leads]))
 
 
-def _require_none_active(lead: Lead, active: Mapping[int, int]) -> None:
+def require_none_active(lead: Lead, active: Mapping[int, int]) -> None:
+    """Refuse `ladder_active`, naming it, if the lead has an active ladder."""
     if lead.pk in active:
         raise Refused(
             "ladder_active",
@@ -227,27 +285,6 @@ def _require_none_active(lead: Lead, active: Mapping[int, int]) -> None:
             % {"lead": lead.external_id, "ladder": active[lead.pk]},
             extra={"ladder_id": active[lead.pk]},
         )
-
-
-def template_of(lead: Lead) -> LadderTemplate:
-    template: LadderTemplate | None = LadderTemplate.objects.effective(lead.place)
-    if template is None:
-        raise Refused(
-            "template_missing", _("There is no ladder template for this place; a manager must add one.")
-        )
-    if not template.enabled:
-        raise Refused("template_disabled", _("The ladder template of this market is switched off."))
-    return template
-
-
-def load_templates(leads: Iterable[Lead], known: Templates) -> None:
-    """Load, once for each place, the template of leads or the reason why they have none."""
-    for lead in leads:
-        if lead.place not in known:
-            try:
-                known[lead.place] = template_of(lead)
-            except Refused as refusal:
-                known[lead.place] = refusal
 
 
 def gates_of(candidates: Sequence[Candidate], book: GateContext, at: datetime) -> dict[int, LeadGate]:
@@ -261,16 +298,11 @@ def gates_of(candidates: Sequence[Candidate], book: GateContext, at: datetime) -
     }
 
 
-def require_allowed(gate: LeadGate, steps: Sequence[Step]) -> None:
+def require_allowed(gate: LeadGate, steps: Sequence[Step], decided: Decided | None = None) -> None:
     """Refuse `contact_denied` if the gate refuses for a reason that no other hour changes."""
-    reason = refusal_of(gate, [step.channel for step in steps])
+    reason = refusal_of(gate, [step.channel for step in steps], decided)
     if reason:
         raise Refused("contact_denied", sentence(reason), extra={"reason": reason, "next_allowed_at": None})
-
-
-def _beginning(lead: Lead, template: LadderTemplate, *, nurture: bool = False) -> Beginning:
-    steps = template.nurture if nurture else read_steps(template.steps)
-    return Beginning(lead.pk, lead.name, lead.province, steps, nurture)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,30 +320,28 @@ class _Begun:
         assert self.plan.begun is not None
         return self.plan.begun
 
-    def ladder(self, *, by: Actor, at: datetime, owner: str) -> Ladder:
+    def ladder(self, blank: Ladder) -> Ladder:
+        """Return the new ladder; `blank` has what all ladders of the call share."""
         template = self.template
         steps = [step.as_json() for step in template.nurture] if self.nurture else template.steps
-        return Ladder(
-            lead=self.lead, template=template, template_version=template.version, nurture=self.nurture,
-            steps=steps, owner=owner.strip(), started_at=at, queued_at=self.new.mine.queued_at,
-            **by.written(),
+        ladder = row_like(
+            blank, lead_id=self.lead.pk, template_id=template.pk, template_version=template.version,
+            nurture=self.nurture, steps=steps, queued_at=self.new.mine.queued_at,
         )  # fmt: skip
+        ladder._state.fields_cache.update(lead=self.lead, template=template)
+        return ladder
 
-    def tasks(self, ladder: Ladder, *, by: Actor, at: datetime) -> list[FollowUpTask]:
+    def tasks(self, ladder: Ladder, blank: FollowUpTask) -> list[FollowUpTask]:
+        """Return the new tasks; `blank` has what all tasks of the call share."""
         lead, points = self.lead, {point.pk: point for point in self.points}
         made = []
         for values in self.new.steps:
-            task = FollowUpTask(
-                lead=lead,
-                ladder=ladder,
-                province=lead.province,
-                market_key=lead.market_key,
-                created_at=at,
-                **values,
-                **by.written(),
-            )
-            task.contact_point = points.get(values["contact_point_id"])
-            task.set_owner(ladder.owner)
+            task = row_like(
+                blank, lead_id=lead.pk, ladder_id=ladder.pk, province=lead.province,
+                market_key=lead.market_key, **values,
+            )  # fmt: skip
+            point = points.get(values["contact_point_id"])
+            task._state.fields_cache.update(lead=lead, ladder=ladder, contact_point=point)
             made.append(task)
         return made
 
@@ -320,19 +350,25 @@ class _Begun:
             setattr(self.lead, name, value)
 
 
+_update_leads = CompiledUpdate(lambda: Lead.objects.filter(pk__any_of=Listed("ids")))
+
+
 def _write(decided: Sequence[_Begun], *, by: Actor, at: datetime, owner: str) -> list[NewLadder]:
     """Write new ladders, with their tasks, leads and KPI events: one statement each."""
     if not decided:
         return []
-    ladders = [one.ladder(by=by, at=at, owner=owner) for one in decided]
+    blank_ladder = Ladder(owner=owner.strip(), started_at=at, **by.written())
+    ladders = [one.ladder(blank_ladder) for one in decided]
     insert_rows(ladders)
     begun = list(zip(decided, ladders, strict=True))
-    tasks = [one.tasks(ladder, by=by, at=at) for one, ladder in begun]
+    blank = FollowUpTask(created_at=at, **by.written())
+    blank.set_owner(owner)
+    tasks = [one.tasks(ladder, blank) for one, ladder in begun]
     insert_rows([task for of_ladder in tasks for task in of_ladder])
     # the leads' new values are the same for all ladders that start at one instant
-    Lead.objects.filter(pk__in=[one.lead.pk for one in decided]).update(**decided[0].plan.lead)
     for one in decided:
         one.set_lead()
+    _update_leads(decided[0].plan.lead, ids=[one.lead.pk for one in decided])
     events = [
         replace(event, detail={"ladder": ladder.pk, **event.detail})
         for one, ladder in begun
@@ -362,22 +398,23 @@ def stop_ladder(ladder_id: int, *, by: Actor, at: datetime, reason: str) -> Ladd
         raise Refused(
             "ladder_ended", _("This ladder has ended already."), extra={"ladder_status": ladder.status}
         )
-    _stop([ladder.lead_id], reason=reason.strip(), by=by, at=at)
+    stop_running([ladder.lead_id], reason=reason.strip(), by=by, at=at)
     cancel_open([ladder.lead_id], by=by, reason=reason.strip(), kinds=[FollowUpTask.Kind.LADDER])
     release_after([ladder.lead_id], by=by, at=at)
     ladder.refresh_from_db()
     return ladder
 
 
-def _stop(lead_ids: Sequence[int], *, reason: str, by: Actor, at: datetime) -> None:
-    Ladder.objects.filter(lead_id__in=list(lead_ids), status=Ladder.Status.ACTIVE).update(
+def stop_running(lead_ids: Sequence[int], *, reason: str, by: Actor, at: datetime) -> int:
+    """Stop the active ladders of locked leads, but none of their tasks; return how many."""
+    return Ladder.objects.filter(lead_id__in=list(lead_ids), status=Ladder.Status.ACTIVE).update(
         status=Ladder.Status.STOPPED, stop_reason=reason[:200], ended_at=at, **by.written()
     )
 
 
 def stop_ladders_of(lead_ids: Sequence[int], *, reason: str, by: Actor, at: datetime) -> None:
     """Stop the active ladders of locked leads and everything else that is open for them."""
-    _stop(lead_ids, reason=reason, by=by, at=at)
+    stop_running(lead_ids, reason=reason, by=by, at=at)
     cancel_open(lead_ids, by=by, reason=reason)
     done = Lead.objects.filter(pk__in=list(lead_ids)).exclude(status__in=[Lead.Status.WON, Lead.Status.DEAD])
     done.update(status=Lead.Status.DEAD, follow_up_at=None, nurture_at=None, updated_at=at, **by.written())

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from followups.fields import FIELD_OF_KIND, POINTS, VALUES, LeadValues
+from followups.fields import FIELD_OF_KIND, OF_PLACE, POINTS, VALUES, LeadValues
+from followups.intake.gathering import Given, notes_with, same_city
 from followups.models import ContactPoint, FollowUpTask, Lead
 from followups.points import read_point
 from followups.services.guards import require_not_erased
@@ -23,7 +25,7 @@ from followups.services.waiting import CHANGE_LEAD, rejudge
 from governance.core import hooks
 from governance.core.actors import Actor
 from governance.core.channels import CHANNELS
-from governance.core.compiled import insert_rows
+from governance.core.compiled import CompiledQuery, Param, insert_if_new, insert_rows
 from governance.core.errors import Invalid
 from governance.core.places import ALL, Place, fold
 from governance.core.verbs import Execution, require_right, verb
@@ -54,6 +56,12 @@ def _written(lead: Lead, by: Actor, at: datetime) -> None:
         setattr(lead, name, value)
 
 
+@CompiledQuery
+def _locked() -> QuerySet[Lead]:
+    """Lock the lead with this `external_id` and return them."""
+    return Lead.objects.select_for_update().filter(external_id=Param("external_id"))
+
+
 def find_or_create(
     external_id: str, province: str, market: str, details: LeadDetails, *, by: Actor, at: datetime
 ) -> tuple[Lead, list[ContactPoint], bool]:
@@ -61,7 +69,7 @@ def find_or_create(
 
     Raises Invalid if a new lead has no province, or a known one lives in another.
     """
-    lead = Lead.objects.select_for_update().filter(external_id=external_id).first()
+    lead: Lead | None = next(iter(_locked(external_id=external_id)), None)
     if lead is None:
         if not province:
             raise Invalid({"province": [_("A new lead needs a province.")]})
@@ -71,10 +79,9 @@ def find_or_create(
             setattr(lead, name, getattr(details, name))
         lead.extra = kept_besides({}, details.extra)
         _written(lead, by, at)
-        try:
-            with transaction.atomic():
-                lead.save(force_insert=True)
-        except IntegrityError:  # somebody created the lead at the same moment
+        lead.market_key = lead.place.market_key
+        lead.fold_keys()
+        if not insert_if_new(lead):  # somebody created the lead at the same moment
             return find_or_create(external_id, province, market, details, by=by, at=at)
         return lead, add_points(lead, details.points(), []), True
     points, _names = fill_in(lead, province, market, details, by=by, at=at)
@@ -122,8 +129,57 @@ def fill_in(
         columns = [*blank, *(["extra"] if kept else [])]
         lead.save(update_fields=[*columns, "city_key", "market_city_key", "updated_at", *WRITTEN_FIELDS])
     points = add_points(lead, details.points(), known)
+    if len(points) > len(known):
+        Lead.objects.filter(pk=lead.pk).touch()
     fresh = {FIELD_OF_KIND[point.kind] for point in points[len(known) :]}
     return points, sorted({*blank, *kept, *fresh})
+
+
+def take_over(lead: Lead, given: Given, market: str) -> list[str]:
+    """Apply a source's values to a lead; return the columns that changed. A blank value changes nothing.
+
+    `market` is the spelling of the source's. A lead who moves to another province or city loses their
+    individual time zone, which would override the new place's, unless the source has one. City and postal
+    code are replaced with the province.
+    """
+    moved = given.province != lead.province
+    wanted: dict[str, object] = {
+        "notes": notes_with(lead.notes, given),
+        "extra": {**lead.extra, **given.extra},
+    }
+    for name in VALUES:
+        if name not in ("city", "notes"):
+            value = getattr(given, name)
+            wanted[name] = getattr(lead, name) if value in ("", None) else value
+    if given.city or moved:
+        wanted |= {"city": given.city, "market": market}
+    if moved:
+        wanted |= {"province": given.province, **{name: getattr(given, name) for name in OF_PLACE}}
+    if moved or not same_city(lead.city, given.city):
+        wanted["zone"] = given.zone
+    changed = [name for name, value in wanted.items() if getattr(lead, name) != value]
+    for name in changed:
+        setattr(lead, name, wanted[name])
+    return changed
+
+
+def save_changed(lead: Lead, changed: Sequence[str], *, by: Actor, at: datetime) -> None:
+    """Save these columns of a locked lead, with the keys derived from its place."""
+    _written(lead, by, at)
+    keys = ("city_key", "market_city_key", "market_key")
+    lead.save(update_fields=[*changed, *keys, "updated_at", *WRITTEN_FIELDS])
+
+
+def take_tasks_along(lead_ids: Sequence[int], *, by: Actor, at: datetime) -> None:
+    """Move the open tasks of leads whose place changed, and recompute due times in the new time zone."""
+    from followups.services.rescheduling import realign_leads
+
+    if not lead_ids:
+        return
+    tasks = FollowUpTask.objects.filter(lead_id__in=lead_ids, status=FollowUpTask.Status.OPEN)
+    for lead in Lead.objects.filter(pk__in=tasks.values("lead_id")):
+        tasks.filter(lead=lead).update(province=lead.province, market_key=lead.market_key)
+    realign_leads(lead_ids, at=at, by=by)
 
 
 def _same(name: str, sent: object, there: object) -> bool:
@@ -162,8 +218,16 @@ def not_stored(lead: Lead, details: LeadDetails) -> list[str]:
     return lost
 
 
-def add_points(lead: Lead, given: Iterable[tuple[str, str]], known: list[ContactPoint]) -> list[ContactPoint]:
-    """Add the points that the lead does not have yet and return all of them, in order."""
+def add_points(
+    lead: Lead,
+    given: Iterable[tuple[str, str]],
+    known: Sequence[ContactPoint],
+    remarks: Mapping[tuple[str, str], tuple[str, str]] = MappingProxyType({}),
+) -> list[ContactPoint]:
+    """Add the points that the lead does not have yet and return all of them, in order.
+
+    `remarks` are the label of a new point, and whose it is, by its stored kind and value.
+    """
     there = {(point.kind, point.value) for point in known}
     order = max((point.order for point in known), default=-1)
     fresh = []
@@ -173,7 +237,12 @@ def add_points(lead: Lead, given: Iterable[tuple[str, str]], known: list[Contact
             continue
         there.add((kind, value))
         order += 1
-        fresh.append(ContactPoint(lead=lead, kind=kind, value=value, digest=digest, order=order))
+        label, whose = remarks.get((kind, value), ("", ""))
+        fresh.append(
+            ContactPoint(
+                lead=lead, kind=kind, value=value, digest=digest, order=order, label=label, whose=whose
+            )
+        )
     take_stored_digests(fresh)
     insert_rows(fresh)
     return [*known, *fresh]

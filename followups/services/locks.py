@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from followups.models import Lead
+from governance.core.compiled import CompiledQuery, Listed, prepared_cursor
 
 LOCKS = 0x76616C68  # the namespace of our advisory locks on numbers
+
+
+@CompiledQuery
+def _lock_leads() -> QuerySet[Lead, tuple[int]]:
+    leads = Lead.objects.filter(pk__any_of=Listed("ids")).order_by("pk")
+    return leads.select_for_update(of=("self",)).values_list("pk")
 
 
 def lock_leads(lead_ids: Iterable[int]) -> None:
     """Lock leads in one fixed order. SQLite's one writer needs no lock."""
     ids = sorted(set(lead_ids))
     if ids and connection.features.has_select_for_update:
-        list(Lead.objects.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk").values_list("pk"))
+        _lock_leads(ids=ids)
 
 
 def lock_numbers(found: Iterable[str]) -> None:
@@ -31,7 +39,16 @@ def lock_numbers(found: Iterable[str]) -> None:
     keys = sorted({int.from_bytes(part, "big", signed=True) for part in parts})
     if not keys:
         return
-    # one statement: its select list is evaluated from left to right
-    sql = "SELECT " + ", ".join(["pg_advisory_xact_lock(%s, %s)"] * len(keys))
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [part for key in keys for part in (LOCKS, key)])
+    with prepared_cursor() as cursor:  # unnest gives them in their order
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, key) FROM unnest(%s::int[]) AS key", [LOCKS, keys])
+
+
+def plan_by_indexes() -> None:
+    """Let PostgreSQL use indexes in the rest of the transaction, for tables that are about to grow.
+
+    It keeps the plans of foreign key checks for as long as the connection lasts: one made while a table was
+    nearly empty reads the whole table for each row of a long import.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")

@@ -33,7 +33,7 @@ from governance.contact.national_list import STALE
 from governance.contact.services import GateContext, Where, questions_of_people
 from governance.core.actors import Actor
 from governance.core.channels import CALL, CHANNELS
-from governance.core.compiled import update_rows
+from governance.core.compiled import insert_rows, update_rows
 from governance.core.hooks import Moves, PolicyDraft
 from governance.core.places import ALL
 from governance.core.verbs import Execution, verb
@@ -51,9 +51,10 @@ QUEUE_FIELDS = ("scheduled_for", "contact_point", "is_current")
 
 def request_realigning(province: str, by: Actor, at: datetime) -> None:
     """Request, in the transaction of the change, that due times of a province (blank: all) be recomputed."""
-    RealignRequest.objects.create(
+    request = RealignRequest(
         province=province, asked_by=by.username, asked_at=at, correlation_id=by.correlation_id
     )
+    insert_rows([request])
 
 
 def realign_due(at: datetime, *, seconds: float = SECONDS) -> int:
@@ -129,7 +130,9 @@ def realign_locked(lead_ids: Sequence[int], *, at: datetime, by: Actor) -> int:
         FollowUpTask.objects.filter(
             pk__in=[task.pk for task in changed if not task.is_current], is_current=True
         ).update(is_current=False)
-        fields = [*DUE_FIELDS, *PLACE_FIELDS, *QUEUE_FIELDS, *WRITTEN_FIELDS]
+        for task in changed:
+            task.updated_at = at
+        fields = [*DUE_FIELDS, *PLACE_FIELDS, *QUEUE_FIELDS, "updated_at", *WRITTEN_FIELDS]
         update_rows(changed, fields)
     return len(changed)
 

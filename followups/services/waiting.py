@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, FilteredRelation, Q
+from django.db.models import Count, FilteredRelation, Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -16,6 +16,7 @@ from followups.rules.holders import Holder, Holders
 from followups.rules.outcomes import PERSON_ACTIVE
 from followups.services.locks import lock_leads, lock_numbers
 from governance.core.actors import Actor
+from governance.core.compiled import CompiledQuery, Listed
 from governance.core.errors import Invalid, NotFound
 from governance.core.verbs import Execution, verb
 
@@ -29,6 +30,17 @@ def digests_of(points: Iterable[ContactPoint]) -> list[str]:
     return sorted({point.digest for point in points})
 
 
+@CompiledQuery
+def _points_that_hold() -> QuerySet[ContactPoint, Any]:
+    points = ContactPoint.objects.filter(digest__any_of=Listed("digests")).order_by()
+    points = points.annotate(
+        running=FilteredRelation("lead__ladders", condition=Q(lead__ladders__status=Ladder.Status.ACTIVE))
+    ).filter(~Q(shared_as="") | Q(status=ContactPoint.Status.USABLE, running__isnull=False))
+    return points.values_list(
+        "digest", "status", "shared_as", "lead_id", "lead__name", "running__id", "running__queued_at"
+    )
+
+
 def holders_of(found: Iterable[str]) -> Holders:
     """Return the active ladders for these numbers (keyed hashes), in one query."""
     wanted = sorted(set(found))
@@ -36,14 +48,7 @@ def holders_of(found: Iterable[str]) -> Holders:
     shared: set[str] = set()
     if not wanted:
         return Holders({}, frozenset())
-    points = ContactPoint.objects.filter(digest__in=wanted).order_by()
-    points = points.annotate(
-        running=FilteredRelation("lead__ladders", condition=Q(lead__ladders__status=Ladder.Status.ACTIVE))
-    ).filter(~Q(shared_as="") | Q(status=ContactPoint.Status.USABLE, running__isnull=False))
-    rows = points.values_list(
-        "digest", "status", "shared_as", "lead_id", "lead__name", "running__id", "running__queued_at"
-    )
-    for digest, status, shared_as, lead_id, name, ladder_id, queued_at in rows:
+    for digest, status, shared_as, lead_id, name, ladder_id, queued_at in _points_that_hold(digests=wanted):
         if shared_as:
             shared.add(digest)
         if ladder_id is not None and status == ContactPoint.Status.USABLE:

@@ -50,7 +50,6 @@ import importlib.util, json, sys, tempfile
 from datetime import date
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import SimpleNamespace
 
 import django
 
@@ -102,9 +101,10 @@ from followups.api.serializers import CreateLadderInput, LeadSerializer
 from followups.fields import BLANK, FILE
 from followups.intake.gathering import Given
 from followups.intake.reader import read_leads
-from followups.intake.services import TAKEN_OVER, _take_over
+from followups.intake.services import TAKEN_OVER
 from followups.models import Lead
 from followups.services import LeadDetails
+from followups.services.leads import take_over
 
 loader = MigrationLoader(None)
 changes = MigrationAutodetector(
@@ -117,7 +117,7 @@ with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
 said = Given(external_id="L-1", province="ON", occupancy=row.occupancy)
 given = Given.from_text(said.then(Given(external_id="L-1", province="ON")).as_text())
 lead = Lead(external_id="L-1", province="ON")
-taken = _take_over(lead, given, SimpleNamespace(names={}))
+taken = take_over(lead, given, given.market)
 sent = CreateLadderInput(data={"lead_id": "L-1", "occupancy": "rented"})
 long = CreateLadderInput(data={"lead_id": "L-1", "occupancy": "x" * 21})
 print(json.dumps({

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import random
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import phonenumbers
 import pytest
 from django.conf import settings
 from django.utils import translation
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 
 from followups.intake import rules
 from followups.models import Lead
+from governance.contact import digests
 from governance.core.places import Province
 
 pytestmark = pytest.mark.once
@@ -558,3 +561,24 @@ def test_what_a_rule_has_written_it_reads_again_the_same(text: str) -> None:
     assert rules.read_phone(phone)[0] == phone
     score = rules.read_score(text)[0]
     assert score is None or (0 <= score <= 1 and rules.read_score(str(score)) == (score, None))
+
+
+def test_a_number_is_read_as_the_library_of_numbers_reads_it(chance: random.Random) -> None:
+    read = 0
+    for _number in range(1000):
+        digits = "".join(chance.choice("0123456789") for _digit in range(chance.choice([7, 9, 10, 10, 11])))
+        text = chance.choice(["", "1", "+", "+1", "(", "011", "416", "1-800-", "+1 268 "]) + digits
+        cut = chance.randrange(1, len(text))
+        written = text[:cut] + chance.choice([" ", "-", ".", ") ", ""]) + text[cut:]
+        try:
+            number = phonenumbers.parse(written, "CA")
+        except phonenumbers.NumberParseException:
+            number = None
+        found, _extension, _problem = rules.read_phone(written)
+        if number is None or not phonenumbers.is_valid_number(number):
+            assert found == "", written
+        elif found:
+            e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+            assert (found, digests.read_phone(e164)) == (e164, e164), written
+            read += 1
+    assert read > 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,13 +12,14 @@ import pytest
 from followups.rules import DEFAULT_STEPS, Step
 from followups.rules.holders import Holder, Holders
 from followups.rules.lead_gate import LeadGate, PointState
-from followups.rules.new_ladder import Beginning, NewSteps, decide_ladder, refusal_of
+from followups.rules.new_ladder import Beginning, Decided, NewSteps, decide_ladder, refusal_of
 from followups.tests.cases import HOME, MOBILE, MORNING, gate_at
 from followups.tests.factories import DAY, HOUR, MINUTE, NOW, at
+from governance.contact.frequency import ContactRow
 from governance.contact.national_list import AreaList, ListedNumber
-from governance.contact.rules import SuppressionRow
-from governance.contact.services import GateContext
-from governance.core.places import ALL
+from governance.contact.rules import ConsentRow, SuppressionRow
+from governance.contact.services import GateContext, Where
+from governance.core.places import ALL, Place
 from governance.market.rules import DEFAULT_RULES
 from governance.market.timeline import PolicyRow
 
@@ -143,6 +145,84 @@ def test_a_lifted_stop_ends_and_one_that_is_newer_stands() -> None:
     gate = stopped(gate_at(NOW, MOBILE), "SMS", "CALL")
     assert refusal_of(gate.lifted(NOW), ["SMS", "CALL"]) == ""
     assert refusal_of(gate.lifted(NOW - 2 * HOUR), ["SMS"]) == "suppressed"
+
+
+# --- many leads at once -----------------------------------------------------------------------------------
+
+
+def with_rules(gate: LeadGate, **rules: object) -> LeadGate:
+    policy = PolicyRow(1, "ON", ALL, ALL, True, DEFAULT_RULES.as_json() | rules, "", 1)
+    return replace(gate, book=GateContext(gate.at, {("ON", ALL): (policy,)}, [], []))
+
+
+def with_questions(gate: LeadGate, channel: str = "", **values: object) -> LeadGate:
+    questions = {
+        name: replace(question, **values) if channel in ("", name) else question  # type: ignore[arg-type]
+        for name, question in gate.questions.items()
+    }
+    return replace(gate, questions=questions)
+
+
+def listed(gate: LeadGate, digest: str, days: int) -> LeadGate:
+    area = AreaList("416", (NOW - days * DAY).date(), NOW - days * DAY)
+    return with_questions(gate, "CALL", numbers=(ListedNumber(digest, area, digest),))
+
+
+CONSENT = ConsentRow(1, "mobile", "SMS", "EXPRESS", NOW - DAY, None)
+ASKS_CONSENT = {"consent_required_channels": ["SMS"]}
+DIFFERENT: dict[str, LeadGate] = {
+    "a phone": gate_at(NOW, MOBILE),
+    "a later instant": gate_at(NOW + MINUTE, MOBILE),
+    "at night": gate_at(at(25, "22:30"), MOBILE),
+    "an address": gate_at(NOW, MAIL),
+    "both": gate_at(NOW, MOBILE, MAIL),
+    "both, the other way round": gate_at(NOW, MAIL, MOBILE),
+    "two phones": gate_at(NOW, MOBILE, HOME),
+    "the first of two is wrong": gate_at(NOW, replace(MOBILE, usable=False), HOME),
+    "nothing": gate_at(NOW),
+    "another zone": replace(gate_at(NOW, MOBILE), where=Where(Place("ON"), "America/Winnipeg")),
+    "a cap": with_rules(gate_at(NOW, MOBILE), max_contacts_per_day=1),
+    "one channel": with_rules(gate_at(NOW, MOBILE), channels_allowed=["SMS"]),
+    "a high minimum": with_rules(gate_at(NOW, MOBILE), min_lead_score_to_contact=0.85),
+    "a low score": with_questions(gate_at(NOW, MOBILE), score=Decimal("0.1")),
+    "no score": with_questions(gate_at(NOW, MOBILE), score=None),
+    "no consent": with_rules(gate_at(NOW, MOBILE), **ASKS_CONSENT),
+    "a consent": with_questions(with_rules(gate_at(NOW, MOBILE), **ASKS_CONSENT), consents=(CONSENT,)),
+    "a stop": stopped(gate_at(NOW, MOBILE), "SMS", "CALL"),
+    "a contact": with_questions(
+        with_rules(gate_at(NOW, MOBILE), max_contacts_per_day=1),
+        contacts=(ContactRow(1, "mobile", "CALL", NOW - HOUR),),
+    ),
+    "a list": listed(gate_at(NOW, MOBILE, HOME), "mobile", 3),
+    "an old list": listed(gate_at(NOW, MOBILE, HOME), "mobile", 60),
+    "an old list of the other number": listed(gate_at(NOW, MOBILE, HOME), "home", 60),
+    "no policy": replace(gate_at(NOW, MOBILE), book=GateContext(NOW, {}, [], [])),
+}
+
+
+def test_what_is_decided_once_for_many_is_what_is_decided_for_each() -> None:
+    decided = Decided()
+    for _again in range(2):
+        for who, gate in DIFFERENT.items():
+            for steps in (DEFAULT_STEPS, MIXED):
+                one = replace(ANNE, steps=steps)
+                channels = [step.channel for step in steps]
+                assert refusal_of(gate, channels, decided) == refusal_of(gate, channels), who
+                for holders in (NOBODY, held_by(THEIRS)):
+                    alone = decide_ladder(one, gate, holders)
+                    assert decide_ladder(one, gate, holders, decided) == alone, who
+
+
+def test_leads_whom_the_gate_treats_alike_are_decided_once_each_with_their_own_point() -> None:
+    decided = Decided()
+    other = PointState(9, "PHONE", "another")
+    first = decide_ladder(ANNE, gate_at(NOW, MOBILE), NOBODY, decided).begun
+    better = with_questions(gate_at(NOW, other), score=Decimal("0.95"))
+    second = decide_ladder(ANNE, replace(better, book=gate_at(NOW).book), NOBODY, decided).begun
+    assert first is not None
+    assert second is not None
+    assert len(decided.steps) == 1
+    assert (set(values(first, "contact_point_id")), set(values(second, "contact_point_id"))) == ({1}, {9})
 
 
 # --- whom it waits for ------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -48,8 +49,13 @@ LEAD = "LEAD"  # a lead that is suppressed as such, in addition to its numbers a
 _FINGERPRINT = ("KEY", "fingerprint")
 
 
+_PLAIN_NUMBER = re.compile(r"\+1[2-9][0-9]{9}")
+
+
 def read_phone(text: str) -> str:
     """Return a phone number in E.164, read as a Canadian would write it. Raises ValidationError."""
+    if _PLAIN_NUMBER.fullmatch(text):  # as it is stored
+        return text
     try:
         number = phonenumbers.parse(text, "CA")
     except phonenumbers.NumberParseException:

@@ -234,6 +234,7 @@ class Consent(Written, AppendOnly):
             ("record_consent", "Record a consent or its withdrawal"),
             ("record_heard_consent", "Record an express consent that a lead gave"),
             ("record_inquiry", "Record that a lead inquired of us"),
+            ("record_sent_consent", "Record an express consent that a source sends with its evidence"),
         ]
 
     def __str__(self) -> str:

@@ -103,6 +103,10 @@ class Calendar:
             self.closures[row.day] = row
         self._open: dict[date, tuple[tuple[int, int], ...]] = {}
 
+    def admits(self, score: Decimal | None) -> bool:
+        """Return whether a score reaches the policy's minimum; an unknown one does."""
+        return score is None or self.rules is None or score >= self.rules.min_score
+
     def closings(self, day: date) -> tuple[Closing, ...]:
         """Return what ends contact on that local day: a closure, a public holiday, or both.
 

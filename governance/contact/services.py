@@ -546,6 +546,7 @@ def judge_again(kept: ContactDecision) -> Verdict:
 SUPPRESS, LIFT, CONSENT = "governance.suppress", "governance.lift_suppression", "governance.record_consent"
 UNDO = "governance.undo_opt_out"
 HEARD, INQUIRED = "governance.record_heard_consent", "governance.record_inquiry"
+SENT = "governance.record_sent_consent"
 NOT_TAKEN_BACK = gettext_lazy("Your role does not undo opt-outs.")
 NOT_THIS_KIND = gettext_lazy("Your role does not record this kind of consent.")
 # what VAs and closers record as well; the rest is for managers
@@ -672,7 +673,8 @@ def record_consent(
     Invalid for an instant after `at` or for missing evidence.
     """
     withdrawn = kind == Consent.Kind.WITHDRAWN
-    if not by.may(CONSENT):
+    is_sent = kind == Consent.Kind.EXPRESS and by.may(SENT)
+    if not (by.may(CONSENT) or is_sent):
         require_right(by, _RIGHT_TO_RECORD.get(kind, CONSENT), NOT_THIS_KIND)
     if kind == Consent.Kind.EXPRESS and not (by.may(CONSENT) or evidence.strip()):
         raise Invalid({"evidence": [_("This is needed: the sender must be able to prove consent.")]})
@@ -686,6 +688,12 @@ def record_consent(
     if withdrawn:
         suppress([point], by=by, at=at, channel=channel, others=others)
     return row
+
+
+def is_on_record(points: Sequence[str], channel: str, kind: str, obtained_at: datetime) -> bool:
+    """Return whether this consent of one of these keyed hashes is recorded already."""
+    rows = Consent.objects.filter(point_digest__in=points, channel=channel, kind=kind, at=obtained_at)
+    return bool(rows.exists())
 
 
 def remember_hash_key(at: datetime) -> None:

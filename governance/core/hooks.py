@@ -202,6 +202,10 @@ rights_of_role: Provider[[str | None], frozenset[str]] = Provider("rights_of_rol
 rights_at: Provider[[object, object, str], frozenset[str]] = Provider("rights_at")
 # (user_id, key, request, at, handle): run `handle` once per user and key; see outbox.services.answer_once
 answer_once: Provider[..., tuple[int, str, bool]] = Provider("answer_once")
+# (user_id, requests by key, at, handle): the same for many keys, in the caller's transaction
+answer_each_once: Provider[..., Mapping[str, tuple[int, str, bool] | Exception]] = Provider(
+    "answer_each_once"
+)
 # (domain, metric, by, at, success, detail): write a KPI event; see kpi.services.emit_kpi
 emit_kpi: Provider[..., object] = Provider("emit_kpi")
 

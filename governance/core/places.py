@@ -176,12 +176,23 @@ def _effective(manager: Any) -> CompiledQuery:
     return CompiledQuery(lambda: manager.candidates(ANY_PLACE)[:1])
 
 
+@functools.cache
+def _locked(manager: Any) -> CompiledQuery:
+    """Return the compiled query that locks the row of a model for exactly a province and market key."""
+    return CompiledQuery(lambda: manager.select_for_update().of(ANY_PLACE).order_by())
+
+
 class PlaceQuerySet(models.QuerySet[Any]):
     """Queries on rows for a province and market."""
 
-    def of(self, place: Place) -> Self:
+    def of(self, place: SomePlace) -> Self:
         """Return the row of exactly this province and market, if there is one."""
         return self.filter(province=place.province, market_key=place.market_key)
+
+    def lock(self, place: Place) -> Any:
+        """Lock the row of exactly this province and market until the transaction ends; None without one."""
+        found = _locked(self.model._default_manager)(province=place.province, market_key=place.market_key)
+        return found[0] if found else None
 
     def candidates(self, place: SomePlace) -> Self:
         """Return the row of the market and that of ALL, the more specific one first."""

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 from django.db import OperationalError, connection, transaction
@@ -154,3 +155,30 @@ def in_transaction(work: Callable[[], R], *, patience: float | None = None) -> R
             # the winner has to wake up and lock the row first, else both collide again
             time.sleep(random.uniform(*PAUSE))
     raise AssertionError("unreachable")
+
+
+_rehearsing: ContextVar[bool] = ContextVar("rehearsing", default=False)
+
+
+def is_rehearsal() -> bool:
+    """Return whether what is being done will be rolled back: then nothing outside the database may change."""
+    return _rehearsing.get()
+
+
+def rehearse(work: Callable[[], R]) -> R:
+    """Run `work` as it would be done, roll it back, and return its result.
+
+    Everything that it writes goes, including what a refusal stores and what would happen after the commit. It
+    takes the same locks as the real thing, and is retried after a deadlock as that is.
+    """
+
+    def run() -> R:
+        result = work()
+        transaction.set_rollback(True)
+        return result
+
+    entered = _rehearsing.set(True)
+    try:
+        return in_transaction(run)
+    finally:
+        _rehearsing.reset(entered)

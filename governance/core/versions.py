@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from django.utils.translation import gettext_lazy
 from simple_history.models import HistoricalRecords
 
 from governance.core.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Actor
+from governance.core.compiled import insert_rows, update_rows
 from governance.core.errors import Invalid, Refused
 
 
@@ -50,15 +52,16 @@ def revise(
     at: datetime,
     reason: str = "",
     expected_version: int | None = None,
+    lock: Callable[[], V | None] | None = None,
 ) -> tuple[V, bool]:
     """Change the one row that `rows` finds, or a `fresh` one; return it and whether there is a new version.
 
-    Call it inside a transaction: the row stays locked to its end. `change` sets the values; if nothing
-    differs afterwards, no version is created. Raises Invalid for what the model's own validation refuses,
-    Refused `stale_version` when `expected_version` (0: there is none yet) is not the row's, or when somebody
-    else created the row at the same moment.
+    Call it inside a transaction: the row stays locked to its end, by `lock` if given, a compiled query for
+    the same row. `change` sets the values; if nothing differs afterwards, no version is created. Raises
+    Invalid for what the model's own validation refuses, Refused `stale_version` when `expected_version`
+    (0: there is none yet) is not the row's, or when somebody else created the row at the same moment.
     """
-    row: V | None = rows.select_for_update().first()
+    row: V | None = lock() if lock is not None else rows.select_for_update().first()
     current = row.version if row is not None else 0
     if expected_version is not None and expected_version != current:
         raise Refused(
@@ -80,16 +83,39 @@ def revise(
     row.changed_by, row.reason, row.updated_at = by.working_name, reason, at
     row.correlation_id = by.correlation_id
     row._change_reason, row._history_date = reason, at
+    if current:
+        _write(row)
+        return row, True
     try:
         with transaction.atomic():
             row.save()
     except IntegrityError:
-        if current or not rows.exists():
+        if not rows.exists():
             raise
         raise Refused(
             "stale_version", _("Someone else created this at the same moment. Read it again first.")
         ) from None
     return row, True
+
+
+def _write(row: Versioned) -> None:
+    """Write a changed row and its version in the history, as `save` and simple_history would."""
+    fields = [field for field in row._meta.concrete_fields if not field.primary_key]
+    update_rows([row], [field.name for field in fields])
+    user = getattr(getattr(HistoricalRecords.context, "request", None), "user", None)
+    version = _history_of(type(row))(
+        **{field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields},
+        history_type="~",
+        history_date=row._history_date,
+        history_change_reason=row._change_reason,
+        history_user=user if user is not None and user.is_authenticated else None,
+    )
+    insert_rows([version])
+
+
+@functools.cache
+def _history_of(model: type[Versioned]) -> Any:
+    return model.history.model  # each look at `history` makes a manager's class
 
 
 def checked(row: Versioned) -> None:

@@ -12,6 +12,9 @@ from datetime import datetime, timedelta
 
 from django.db import DatabaseError, OperationalError, connection, transaction
 
+from governance.core.compiled import prepared_cursor
+from governance.core.transactions import is_rehearsal
+
 log = logging.getLogger(__name__)
 
 LOCK = 0x53544F50  # the advisory lock's number in the database, "STOP"
@@ -27,7 +30,7 @@ def share() -> None:
     Read the switch in a later statement: one that waits here would still see the state before the wait.
     """
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
+        with prepared_cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [LOCK])
 
 
@@ -35,9 +38,10 @@ def take_alone() -> None:
     """Wait until no stoppable action is in progress, and let none start until the transaction ends.
 
     Those still in progress after 2 s are aborted: their work is rolled back and they get `busy`. Never
-    fails: if a holder cannot be ended, the switch changes anyway, after 5 s, and the log says so.
+    fails: if a holder cannot be ended, the switch changes anyway, after 5 s, and the log says so. A dry run
+    makes nobody wait and ends nothing.
     """
-    if connection.vendor != "postgresql":
+    if connection.vendor != "postgresql" or is_rehearsal():
         return
     for attempt in range(ATTEMPTS):
         began = _clock()

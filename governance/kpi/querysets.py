@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, DateTimeField, Q, QuerySet, Sum
 from django.db.models.functions import TruncHour
 
+from governance.core.compiled import CompiledQuery, Param
 from governance.kpi.models import Figure, KpiEvent, Target
 
 RATES_OVER = timedelta(days=30)  # the period of the board's rates
@@ -76,23 +77,15 @@ def by_hour(domain: str, metric: str, since: datetime, until: datetime) -> dict[
     instead, on its own day. By hour, because the database's zone data may be wrong: callers add up local
     days.
     """
-    series = KpiEvent.objects.filter(domain=domain, metric=metric)
-    within = series.filter(created_at__gte=since, created_at__lt=until)
-    rows = (
-        within.order_by()
-        .values_list(TruncHour("created_at", tzinfo=UTC))
-        .annotate(
-            number=Count("*"),
-            good=Count("success", filter=Q(success=True)),
-            bad=Count("success", filter=Q(success=False)),
-            valued=Count("value"),
-            summed=Sum("value"),
-        )
-    )
+    if since >= until:
+        return {}
+    rows = _counted_by_hour(domain=domain, metric=metric, since=since, until=until)
     hours = {
         hour: Hour(number, good, bad, valued, summed or Decimal(0))
         for hour, number, good, bad, valued, summed in rows
     }
+    series = KpiEvent.objects.filter(domain=domain, metric=metric)
+    within = series.filter(created_at__gte=since, created_at__lt=until)
     for ids in _in_parts(_corrected(domain, metric, since)):
         gone = within.filter(pk__in=ids).order_by().values_list("created_at", "success", "value")
         for at, success, value in gone:
@@ -107,12 +100,37 @@ def by_hour(domain: str, metric: str, since: datetime, until: datetime) -> dict[
     return hours
 
 
+@CompiledQuery
+def _counted_by_hour() -> Any:
+    since, until = Param("since", DateTimeField()), Param("until", DateTimeField())
+    within = KpiEvent.objects.filter(
+        domain=Param("domain"), metric=Param("metric"), created_at__gte=since, created_at__lt=until
+    )
+    return (
+        within.order_by()
+        .values_list(TruncHour("created_at", tzinfo=UTC))
+        .annotate(
+            number=Count("*"),
+            good=Count("success", filter=Q(success=True)),
+            bad=Count("success", filter=Q(success=False)),
+            valued=Count("value"),
+            summed=Sum("value"),
+        )
+    )
+
+
 def _corrected(domain: str, metric: str, since: datetime) -> list[int]:
     """Return the ids of the earlier events that events from `since` on correct."""
-    named = KpiEvent.objects.filter(
-        domain=domain, metric=metric, created_at__gte=since, detail__has_key="corrects"
-    ).values_list("pk", "detail__corrects")
+    named = _corrections(domain=domain, metric=metric, since=since)
     return sorted({earlier for pk, earlier in named if type(earlier) is int and 0 < earlier < pk})
+
+
+@CompiledQuery
+def _corrections() -> Any:
+    since = Param("since", DateTimeField())
+    series = KpiEvent.objects.filter(domain=Param("domain"), metric=Param("metric"))
+    corrections = series.filter(created_at__gte=since, detail__has_key="corrects")
+    return corrections.values_list("pk", "detail__corrects")
 
 
 def is_event_of(number: object, domain: str, metric: str) -> bool:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
@@ -16,6 +17,7 @@ from django.utils.translation import gettext_lazy
 
 from governance.core import hooks
 from governance.core.actors import Actor
+from governance.core.compiled import CompiledQuery, Param
 from governance.core.errors import Invalid, NotFound, Refused
 from governance.core.places import ALL, Place
 from governance.core.verbs import Execution, verb
@@ -67,6 +69,7 @@ def upsert_policy(
         at=at,
         reason=reason,
         expected_version=expected_version,
+        lock=partial(MarketPolicy.objects.lock, place),
     )
     if changed:
         _require_usable(place.province, waiting, at)
@@ -211,7 +214,7 @@ def _apply_due(province: str, at: datetime) -> int:
 
 def _lock(province: str) -> None:
     """Let one person at a time change a province's policies: all who do lock the row of ALL first."""
-    list(MarketPolicy.objects.of(Place(province)).select_for_update().values_list("pk"))
+    MarketPolicy.objects.lock(Place(province))
 
 
 def lock_provinces(provinces: Iterable[str]) -> None:
@@ -220,11 +223,17 @@ def lock_provinces(provinces: Iterable[str]) -> None:
         _lock(province)
 
 
+@CompiledQuery
+def _waiting_in() -> QuerySet[ScheduledChange]:
+    """Return the changes of a `province` that are not applied or cancelled."""
+    rows = ScheduledChange.objects.pending().filter(province=Param("province"))
+    return rows.order_by("effective_from", "id")
+
+
 def _begin(province: str, at: datetime) -> list[ScheduledChange]:
     """Lock a province's policies and apply changes in effect there; return those scheduled for later."""
     _lock(province)
-    waiting = ScheduledChange.objects.pending().filter(province=province).order_by("effective_from", "id")
-    rows = list(waiting)
+    rows: list[ScheduledChange] = _waiting_in(province=province)
     due = [row for row in rows if row.effective_from <= at]
     # at the same instant the change for all markets comes first, since a new market starts with it
     for change in sorted(due, key=lambda row: (row.effective_from, row.market_key != ALL, row.pk)):

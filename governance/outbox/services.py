@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from email.utils import parseaddr
 
@@ -117,6 +117,83 @@ def answer_once(
             "key_in_use",
             _("A write is still in progress; try again in a moment with the same key."),
         ) from busy
+
+
+def _claim_keys(user_id: int, hashes: Mapping[str, str], at: datetime) -> dict[str, int]:
+    """Insert the rows of those keys that have none, and return their ids; wait for calls that hold them."""
+    rows = IdempotentAnswer.objects.filter(user_id=user_id, key__in=list(hashes))
+    rows.filter(created_at__lt=at - ANSWERS_KEPT).delete()
+    if connection.vendor != "postgresql":
+        known = set(rows.values_list("key", flat=True))
+        made = IdempotentAnswer.objects.bulk_create(
+            IdempotentAnswer(user_id=user_id, key=key, request_hash=digest, created_at=at)
+            for key, digest in hashes.items()
+            if key not in known
+        )
+        return {row.key: row.pk for row in made}
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = {LOCK_WAIT // timedelta(milliseconds=1)}")
+            cursor.execute(  # in one order, so that two calls never deadlock
+                "INSERT INTO governance_idempotentanswer "
+                "(user_id, key, request_hash, status, body, created_at) "
+                "SELECT %s, key, digest, 0, '', %s "
+                "FROM unnest(%s::text[], %s::text[]) AS given (key, digest) "
+                "ORDER BY key ON CONFLICT DO NOTHING RETURNING key, id",
+                [user_id, at, list(hashes), list(hashes.values())],
+            )
+            found = dict(cursor.fetchall())
+            cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
+            return found
+    except OperationalError as busy:
+        if getattr(busy.__cause__, "sqlstate", "") == "55P03":
+            raise Refused(
+                "key_in_use", _("The first request with this key is still running; try again in a moment.")
+            ) from busy
+        raise
+
+
+def answer_each_once(
+    *,
+    user_id: int,
+    requests: Mapping[str, object],
+    at: datetime,
+    handle: Callable[[str], tuple[int, str, bool] | None],
+) -> dict[str, tuple[int, str, bool] | Exception]:
+    """Run `handle` once per user and key, for many keys inside the caller's transaction.
+
+    Returns for each key what `answer_once` returns, or the MismatchedKey that it would raise. `handle` is
+    called in the keys' order and returns None from where it does no more; those keys are left out. The
+    answers and what was done are committed together. Raises Refused `key_in_use`.
+    """
+    hashes = {key: request_hash(request) for key, request in requests.items()}
+    mine = _claim_keys(user_id, hashes, at)
+    others = IdempotentAnswer.objects.filter(
+        user_id=user_id, key__in=[key for key in hashes if key not in mine]
+    )
+    stored = {row.key: row for row in others}
+    found: dict[str, tuple[int, str, bool] | Exception] = {}
+    kept: list[IdempotentAnswer] = []
+    for key, digest in hashes.items():
+        if key in mine:
+            answer = handle(key)
+            if answer is None:
+                break
+            status, body, keep = answer
+            found[key] = status, body, False
+            if keep:
+                kept.append(IdempotentAnswer(pk=mine[key], key=key, status=status, body=body))
+        elif key in stored and stored[key].request_hash == digest:
+            found[key] = stored[key].status, stored[key].body, True
+        else:
+            found[key] = MismatchedKey(
+                "key_reused", _("This Idempotency-Key was used for another request; use a new one.")
+            )
+    IdempotentAnswer.objects.bulk_update(kept, ["status", "body"])
+    unkept = set(mine.values()) - {row.pk for row in kept}
+    if unkept:
+        IdempotentAnswer.objects.filter(pk__in=unkept).delete()
+    return found
 
 
 def purge_answers(at: datetime, limit: int = 5000) -> int:

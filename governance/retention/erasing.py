@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -158,6 +158,28 @@ def erased_points(erasure_id: int) -> list[str]:
     """Return the keyed hashes of an erased person's numbers and addresses."""
     points: list[str] = Erasure.objects.values_list("points", flat=True).get(pk=erasure_id)
     return points
+
+
+def asked_to_be_erased(points: Collection[str]) -> frozenset[str]:
+    """Return those of these keyed hashes whose person asked to be erased and is still suppressed since then.
+
+    One query, and a second one if a hash is on our own do-not-contact list.
+    """
+    rows = Suppression.objects.filter(point_digest__in=points, channel="", press=None).order_by("at", "pk")
+    calls: dict[str, str] = {}
+    for digest, action, source, call in rows.values_list(
+        "point_digest", "action", "source", "correlation_id"
+    ):
+        if action == Suppression.Action.LIFT:
+            calls.pop(digest, None)
+        elif source == Suppression.Source.INTERNAL_LIST:
+            calls[digest] = call
+    if not calls:
+        return frozenset()
+    # the call that erased is the one that suppressed; the instants differ where the database sets one
+    erasures = Erasure.objects.filter(why=Why.REQUESTED, correlation_id__in=set(calls.values()))
+    erased = {point for points in erasures.values_list("points", flat=True) for point in points}
+    return frozenset(erased & calls.keys())
 
 
 # --- traces of a person in governance's own tables ----------------------------------------------------------

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
 
+from governance.core.compiled import CompiledQuery, Listed, Param
 from governance.risk.rules import GLOBAL, STALE_AFTER
 
 if TYPE_CHECKING:
-    from governance.risk.models import RiskEngine, RiskPolicy, RiskThrottle
+    from governance.risk.models import RiskEngine, RiskLedgerDay, RiskPolicy, RiskThrottle
 
 
 class EngineQuerySet(models.QuerySet[Any]):
@@ -24,9 +25,7 @@ class EngineQuerySet(models.QuerySet[Any]):
         Every change of risk does this first: with one locking order there is no deadlock, and what is read
         afterwards stays true.
         """
-        last = models.Case(models.When(engine=GLOBAL, then=1), default=0)
-        rows = self.select_for_update().filter(engine__in=engines).order_by(last, "engine")
-        return {row.engine: row for row in rows}
+        return {row.engine: row for row in _held(engines=engines)}
 
 
 class ReservationQuerySet(models.QuerySet[Any]):
@@ -45,6 +44,24 @@ class ThrottleQuerySet(models.QuerySet[Any]):
 
     def open(self) -> Self:
         return self.filter(released_at=None)
+
+
+@CompiledQuery
+def _held() -> models.QuerySet[Any]:
+    from governance.risk.models import RiskEngine  # the models themselves need the querysets above
+
+    last = models.Case(models.When(engine=GLOBAL, then=1), default=0)
+    rows = RiskEngine.objects.select_for_update().filter(engine__any_of=Listed("engines"))
+    return rows.order_by(last, "engine")
+
+
+@CompiledQuery
+def days_of_engines() -> models.QuerySet[RiskLedgerDay]:
+    """Return the ledgers of a `day`, of these `engines`."""
+    from governance.risk.models import RiskLedgerDay  # the models themselves need the querysets above
+
+    day = Param("day", models.DateField())
+    return RiskLedgerDay.objects.filter(day=day, engine__any_of=Listed("engines"))
 
 
 def listed_policies(engine: str | None, enabled: bool | None) -> models.QuerySet[RiskPolicy]:
@@ -74,15 +91,17 @@ def open_throttles(engines: Sequence[str] | None = None) -> models.QuerySet[Risk
     return rows if engines is None else rows.filter(engine__in=engines)
 
 
-def policies_with_throttle(engines: Sequence[str]) -> models.QuerySet[Any]:
-    """Return the policies of these engines, each with the oldest throttle on any of them.
+@CompiledQuery
+def policies_with_throttle() -> models.QuerySet[Any]:
+    """Return the policies of these `engines`, each with the oldest throttle on any of them.
 
     `throttled_engine` and `throttled_by` (its tripwire) are None without one.
     """
     from governance.risk.models import RiskPolicy  # the models themselves need the querysets above
 
-    oldest = open_throttles(engines)
-    return RiskPolicy.objects.filter(engine__in=engines).annotate(
+    engines = Listed("engines")
+    oldest = open_throttles().filter(engine__any_of=engines)
+    return RiskPolicy.objects.filter(engine__any_of=engines).annotate(
         throttled_engine=models.Subquery(oldest.values("engine")[:1]),
         throttled_by=models.Subquery(oldest.values("tripwire")[:1]),
     )

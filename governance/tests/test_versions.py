@@ -45,6 +45,20 @@ def test_a_change_keeps_who_made_it_when_why_and_in_which_call(by: MakeBy) -> No
     assert (row.history.latest().history_change_reason, row.history.latest().history_date) == ("why", NOW)
 
 
+def test_the_row_and_its_version_are_those_that_save_writes(by: MakeBy) -> None:
+    """A change is written without `save` and the signals by which simple_history follows it."""
+    with transaction.atomic():
+        row = ontario(switched_off, by("MANAGER", "clerk"))
+        written = MarketPolicy.objects.filter(pk=row.pk).values().get(), row.history.values().first()
+        transaction.set_rollback(True)
+    row.save()
+    saved = MarketPolicy.objects.filter(pk=row.pk).values().get(), row.history.values().first()
+    for rows in (written, saved):
+        rows[1].pop("history_id")
+    assert written == saved
+    assert written[1]["history_type"] == "~"
+
+
 def test_json_that_was_changed_in_place_is_a_change(by: MakeBy) -> None:
     row = ontario(lambda policy: policy.rules.update(skip_holidays=False), by("MANAGER"))
     assert (row.version, MarketPolicy.objects.get(pk=row.pk).rules["skip_holidays"]) == (2, False)

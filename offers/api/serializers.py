@@ -208,6 +208,7 @@ class EvidenceSerializer(serializers.ModelSerializer[OfferEvidence]):
     market = serializers.CharField(source="market_name")
     state = serializers.CharField(source="offer.state")
     reservation_id = serializers.IntegerField(source="offer.reservation_id")
+    updated_at = serializers.DateTimeField(read_only=True)
     outcomes = serializers.SerializerMethodField()
     comp_details = serializers.SerializerMethodField()
 
@@ -249,6 +250,7 @@ class EvidenceSerializer(serializers.ModelSerializer[OfferEvidence]):
             "correlation_id",
             "token_id",
             "created_at",
+            "updated_at",
         )
 
     def get_comp_details(self, evidence: OfferEvidence) -> dict[str, object]:

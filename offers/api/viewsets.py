@@ -8,7 +8,7 @@ from django.utils import timezone
 from rest_framework.response import Response
 
 from governance.core.places import Place
-from governance.core.rest.viewsets import CollectionViewSet, ServiceViewSet
+from governance.core.rest.viewsets import CollectionViewSet, Inputs, ServiceViewSet
 from offers.api.filters import EvidenceFilter
 from offers.api.serializers import (
     ComputeInput,
@@ -42,16 +42,24 @@ class OfferViewSet(ServiceViewSet):
         "compute": compute_offer.right,
         "outcome": record_outcome.right,
     }
+    inputs: ClassVar[Inputs] = {
+        "policies": PoliciesQuestion,
+        "upsert": UpsertInput,
+        "compute": ComputeInput,
+        "outcome": OutcomeInput,
+    }
+    tagged: ClassVar[frozenset[str]] = frozenset({"policies"})
+    rehearses_itself: ClassVar[frozenset[str]] = frozenset({"compute"})
 
     def policies(self, request: object) -> Response:
-        asked, _by = self.read(PoliciesQuestion)
+        asked, _by = self.read()
         policies = OfferPolicy.objects.matching(
             province=asked.get("province"), market=asked.get("market"), enabled=asked.get("enabled")
         )
         return Response({"ok": True, "policies": [as_policy(policy) for policy in policies]})
 
     def upsert(self, request: object) -> Response:
-        given, by = self.read(UpsertInput)
+        given, by = self.read()
         policy = upsert_policy(
             Place(given["province"], given["market"]),
             {name: given[name] for name in POLICY_FIELDS if name in given},
@@ -63,7 +71,7 @@ class OfferViewSet(ServiceViewSet):
         return Response({"ok": True, "policy": as_policy(policy)})
 
     def compute(self, request: object) -> Response:
-        given, by = self.read(ComputeInput)
+        given, by = self.read()
         computed = compute_offer(
             Place(given["province"], given["market"]),
             property_type=given["property_type"],
@@ -82,7 +90,7 @@ class OfferViewSet(ServiceViewSet):
         return Response(as_computed(computed, given["comp_details"]))
 
     def outcome(self, request: object, evidence_id: int) -> Response:
-        given, by = self.read(OutcomeInput)
+        given, by = self.read()
         figures = Figures(
             agreed_price=given.get("agreed_price"),
             buyer=given.get("buyer", ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 
 from django.utils.translation import gettext_lazy
 
@@ -65,6 +66,7 @@ def upsert_policy(
             if name in changes:
                 setattr(policy, name, changes[name])
 
+    policy: OfferPolicy
     policy, _changed = revise(
         OfferPolicy.objects.of(place),
         fresh,
@@ -73,5 +75,6 @@ def upsert_policy(
         at=at,
         reason=reason,
         expected_version=expected_version,
+        lock=partial(OfferPolicy.objects.lock, place),
     )
     return policy

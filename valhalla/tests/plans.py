@@ -68,12 +68,13 @@ def undone() -> Iterator[None]:
 def plans_of(work: Callable[[], object]) -> list[Plan]:
     """Do the work to learn its statements, take it back, and have each of them explained as it runs again.
 
-    A prepared statement is explained twice: with its values, and as it is planned for whatever values come.
+    A prepared statement is explained twice: with its values, and as it is planned for whatever values come,
+    except for an INSERT, which would meet its own rows.
     """
     prepared: list[tuple[str, list[object]]] = []
 
     def note(execute: Callable[..., object], sql: str, params: object, many: bool, context: Any) -> object:
-        if isinstance(context["cursor"].cursor, PreparedCursor):
+        if isinstance(context["cursor"].cursor, PreparedCursor) and not sql.startswith("INSERT"):
             prepared.append((sql, list(params)))  # type: ignore[call-overload]  # a tuple, as it is executed
         return execute(sql, params, many, context)
 

@@ -38,6 +38,7 @@ CLOSERS = "CMSPR"
 PEOPLE_WHO_WORK = "VCMR"
 POLICY = "MPR"
 MANAGERS = "MR"
+SOURCES = "MSPR"  # who sends leads
 
 API: dict[str, dict[str, str]] = {
     # governance
@@ -83,6 +84,7 @@ API: dict[str, dict[str, str]] = {
     "api/governance/regression/release": {"post": MANAGERS},
     # follow-ups
     "api/followups/ladder/create": {"post": BUT_AUDITORS},
+    "api/followups/ladders/bulk": {"post": BUT_AUDITORS},
     "api/followups/ladder/<int:pk>/stop": {"post": MANAGERS},
     "api/followups/due": {"get": EVERYBODY},
     "api/followups/due/claim": {"post": PEOPLE_WHO_WORK},
@@ -98,14 +100,21 @@ API: dict[str, dict[str, str]] = {
     "api/followups/lead/<str:lead_id>/inbound": {"post": BUT_AUDITORS},
     "api/followups/task/<int:pk>/reassign": {"post": MANAGERS},
     "api/followups/reassign": {"post": MANAGERS},
-    "api/followups/leads": {"get": EVERYBODY},  # a VA: her own and unowned
-    "api/followups/leads/<int:pk>": {"get": EVERYBODY},
+    "api/followups/leads": {"get": EVERYBODY, "post": SOURCES},  # a VA reads her own and unowned ones
+    "api/followups/leads/bulk": {"post": SOURCES},
+    "api/followups/leads/<int:pk>": {"get": EVERYBODY, "patch": SOURCES},
+    "api/followups/leads/<int:pk>/won": {"post": SOURCES},
+    "api/followups/leads/<int:pk>/dead": {"post": SOURCES},
+    "api/followups/leads/<int:pk>/not-now": {"post": SOURCES},
+    "api/followups/leads/<int:pk>/contact-points": {"post": SOURCES},
+    "api/followups/leads/<int:pk>/contact-points/<int:point_id>/retire": {"post": SOURCES},
     "api/followups/tasks": {"get": EVERYBODY},
     "api/followups/tasks/<int:pk>": {"get": EVERYBODY},
     # buyers
     "api/buyers/liquidity/nodes": {"get": EVERYBODY},
     "api/buyers/liquidity/score": {"get": EVERYBODY},
     "api/buyers/liquidity/feedback": {"post": BUT_AUDITORS},
+    "api/buyers/feedback/bulk": {"post": BUT_AUDITORS},
     "api/buyers/buyers": {"get": READERS},
     "api/buyers/buyers/<int:pk>": {"get": READERS},
     "api/buyers/feedback-events": {"get": READERS},

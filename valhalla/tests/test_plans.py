@@ -215,6 +215,12 @@ QUEUE: dict[str, Ask] = {
 
 RISK = "/governance/risk"
 NEW_LEAD = {"lead_id": "new", "province": "ON", "phone": "416 555 0199"}
+AGREED = {
+    "channel": "SMS",
+    "wording": "yes",
+    "obtained_at": "2026-11-24T14:00:00Z",
+    "source": "form",
+}
 BOUGHT = {"province": "ON", "market": "MARKET 3", "event": "BOUGHT", "buyer_id": "B-7", "deal_id": "d1"}
 OTHERS: dict[str, Ask] = {
     "policies": Ask(lambda: get("/governance/market/policies")),
@@ -242,6 +248,14 @@ OTHERS: dict[str, Ask] = {
         lambda: post("/deals/offers/policies/upsert", {"province": "ON", "enabled": True})
     ),
     "beginning a ladder": Ask(lambda: post("/followups/ladder/create", NEW_LEAD, *VA)),
+    "sending a new lead": Ask(
+        lambda: post("/followups/leads", {**NEW_LEAD, "ladder": True, "consents": [AGREED]})
+    ),
+    "sending a lead without an id": Ask(
+        lambda: post("/followups/leads", {"province": "ON", "phone": "416 000 0007"})
+    ),
+    "sending a known lead again": Ask(lambda: post("/followups/leads", {"lead_id": "V-7", "score": 0.9})),
+    "settling a lead": Ask(lambda: post(f"/followups/leads/{current().lead_id}/won", {})),
     "stopping a ladder": Ask(
         lambda: post(f"/followups/ladder/{current().ladder_id}/stop", {"reason": "sold"})
     ),
@@ -330,7 +344,7 @@ def pages() -> Iterator[str]:
             yield from (f"{path}?ordering={name}", f"{path}?ordering=-{name}")
         first = view.ordering[0].lstrip("-")
         yield f"{path}?cursor={cursor(first)}"
-        filters = getattr(view.filterset_class, "base_filters", {})  # type: ignore[attr-defined]  # all have one
+        filters = getattr(view.filterset_class, "base_filters", {})
         yield from (f"{path}?{name}=V-7" for name in ("lead_id", "correlation_id") if name in filters)
 
 

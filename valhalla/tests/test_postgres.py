@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import psycopg
 import pytest
 from django.db import DataError, NotSupportedError, connections, transaction
 
-from governance.core.compiled import CompiledQuery, Param
-from governance.models import MarketPolicy
+from governance.core.compiled import CompiledQuery, Param, insert_rows
+from governance.models import KpiEvent, MarketPolicy
 from valhalla.tests.plans import plans_of
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
@@ -108,6 +109,17 @@ def test_its_plan_is_asked_with_its_values_and_for_whatever_values_come() -> Non
     plans = plans_of(lambda: zone_of(province="it's %"))
     assert [re.findall(r'"province" = (.*) ORDER', plan.sql) for plan in plans] == [["'it''s %'"], ["%s"]]
     assert all("governance_marketpolicy" in {*plan.read} for plan in plans)
+
+
+def test_an_insert_is_prepared_once_whichever_of_its_values_are_missing() -> None:
+    mine().close()
+    now = datetime.now(UTC)
+    for number in (None, 7, 70_000, 5_000_000_000):
+        value = None if number is None else Decimal(number) / 8
+        insert_rows([KpiEvent(domain="X", metric=f"{number}", value=value, created_at=now)])
+    assert ask("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'INSERT%%'") == 1
+    kept = dict(KpiEvent.objects.filter(domain="X").values_list("metric", "value"))
+    assert kept == {"None": None, "7": Decimal("0.875"), "70000": 8750, "5000000000": 625_000_000}
 
 
 def make_zones_hold(most: int) -> None:

@@ -115,13 +115,13 @@ def scene(tmp_path: Path) -> Scene:
 TASKS, PAGES = "/api/followups/task", "/followups/task"
 OFFER = {"province": "ON", "arv": 450_000, "repairs": 50_000, "reserve": True}
 WALKS: dict[str, Callable[[Scene], str]] = {
-    "buyers.api.viewsets.LiquidityViewSet.feedback": lambda scene: scene.api(
+    "buyers.api.viewsets.LiquidityViewSet.feedback_one": lambda scene: scene.api(
         "/api/buyers/liquidity/feedback", {"province": "ON", "event": "RESPONDED", "buyer_id": "B-1"}
     ),
     "governance.heimdall.api.viewsets.HeimdallViewSet.trial": lambda scene: scene.api(
         "/api/governance/heimdall/sandbox/trial", {"domain": "WHOLESALE_OFFER", "success": True}
     ),
-    "followups.api.viewsets.LadderViewSet.create": lambda scene: scene.api(
+    "followups.api.viewsets.LadderViewSet.create_one": lambda scene: scene.api(
         "/api/followups/ladder/create", {"lead_id": "L-2", "province": "ON", "city": "Toronto"}
     ),
     "followups.api.viewsets.TaskViewSet.claim": lambda scene: scene.api("/api/followups/due/claim", {}),

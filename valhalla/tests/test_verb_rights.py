@@ -45,6 +45,7 @@ ENDING = "Ending a reservation needs a closer, a manager or a service client."
 CONSENTS = "Your role does not record this kind of consent."
 REFERENCE = "Only a manager changes this."
 LEADS = "Only a manager changes leads by hand."
+SOURCES = "Your role does not write leads; ask a manager."
 SWITCHING = "Your role does not allow this change of the kill switch."
 ERASING = "Only a manager erases a person."
 
@@ -77,6 +78,11 @@ TABLE: list[tuple[str, Mapping[str, object], str, str]] = [
     ("followups.services.planning.snooze_task", {}, "VCM", ROLE),
     ("followups.services.queue.next_task", {}, "VCM", ROLE),
     ("followups.services.templates.save_template", {}, "M", ROLE),
+    ("followups.services.edits.add_point", {}, "MSP", SOURCES),
+    ("followups.services.edits.change_lead", {}, "MSP", SOURCES),
+    ("followups.services.edits.retire_point", {}, "MSP", SOURCES),
+    ("followups.services.edits.settle_by_hand", {}, "MSP", SOURCES),
+    ("followups.services.upserts.upsert_lead", {}, "MSP", SOURCES),
     ("followups.services.waiting.mark_shared", {}, "M", "Only a manager marks a number as shared."),
     ("governance.accounts.passwords.create_link", {}, "M", "Only a manager creates password links."),
     (
@@ -105,7 +111,7 @@ TABLE: list[tuple[str, Mapping[str, object], str, str]] = [
     ("governance.contact.services.lift_press", {}, "VCM", UNDOING),
     ("governance.contact.services.lift_suppression", {}, "M", "Only a manager ends a suppression."),
     ("governance.contact.services.record_consent", {"kind": Consent.Kind.BUSINESS}, "M", CONSENTS),
-    ("governance.contact.services.record_consent", {"kind": Consent.Kind.EXPRESS}, "VCM", CONSENTS),
+    ("governance.contact.services.record_consent", {"kind": Consent.Kind.EXPRESS}, "VCMSP", CONSENTS),
     ("governance.contact.services.record_consent", {"kind": Consent.Kind.INQUIRY}, "VCMSP", CONSENTS),
     ("governance.contact.services.record_consent", {"kind": Consent.Kind.WITHDRAWN}, "VCMSP", CONSENTS),
     ("governance.contact.services.suppress", {}, "VCMSP", "Your role does not record opt-outs."),

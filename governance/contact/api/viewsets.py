@@ -11,17 +11,20 @@ from governance.contact.api.filters import DecisionFilter
 from governance.contact.api.serializers import ContactQuestion, DecisionSerializer, as_answer, asked_of_gate
 from governance.contact.models import ContactDecision
 from governance.contact.services import can_contact
-from governance.core.rest.viewsets import CollectionViewSet, ServiceViewSet
+from governance.core.rest.viewsets import CollectionViewSet, Inputs, ServiceViewSet
 
 
 class GateViewSet(ServiceViewSet):
     """May this person be contacted? A query; nothing is stored."""
 
     rights: ClassVar[dict[str, str]] = {"can_contact": "governance.view_operations"}
+    inputs: ClassVar[Inputs] = {
+        "can_contact": ContactQuestion,
+    }
     questions: ClassVar[frozenset[str]] = frozenset({"can_contact"})
 
     def can_contact(self, request: object) -> Response:
-        asked, _by = self.read(ContactQuestion)
+        asked, _by = self.read()
         return Response(as_answer(can_contact(at=asked.get("at") or timezone.now(), **asked_of_gate(asked))))
 
 

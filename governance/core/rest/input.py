@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from rest_framework.utils.serializer_helpers import BindingDict
 
 from governance.core import hooks
 from governance.core.actors import ACTOR_LENGTH, CORRELATION_LENGTH, Actor, Role
-from governance.core.errors import Forbidden, Invalid
+from governance.core.errors import Forbidden, Invalid, Refused
 from governance.core.request_values import CORRELATION_ID, correlation_id_of
 from governance.core.strict_json import UnreadableJSON, require_usable
 
@@ -33,6 +33,7 @@ class Input(serializers.Serializer[None]):
     actor = serializers.CharField(required=False, allow_blank=True, max_length=ACTOR_LENGTH)
     changed_by = serializers.CharField(required=False, allow_blank=True, max_length=ACTOR_LENGTH)
     correlation_id = serializers.CharField(required=False, allow_blank=True, max_length=CORRELATION_LENGTH)
+    dry_run = serializers.BooleanField(required=False)  # obeyed by ServiceViewSet, for every action alike
 
     def validate_correlation_id(self, value: str) -> str:
         if value and not CORRELATION.fullmatch(value):
@@ -42,6 +43,20 @@ class Input(serializers.Serializer[None]):
 
 class Question(Input):
     """The base of a GET's input."""
+
+    dry_run = None  # type: ignore[assignment]  # how DRF leaves out an inherited field
+
+
+def wants_dry_run(request: Request) -> bool:
+    """Return whether a call asks only what it would do. Raises Invalid if that cannot be told."""
+    value = request.query_params.get("dry_run", False)
+    body = request.data
+    if isinstance(body, Mapping) and "dry_run" in body:
+        value = body["dry_run"]
+    try:
+        return bool(serializers.BooleanField().run_validation(value))
+    except serializers.ValidationError as wrong:
+        raise Invalid({"dry_run": wrong.detail}) from None
 
 
 def gather(request: Request) -> tuple[dict[str, Any], set[str]]:
@@ -102,7 +117,13 @@ def _require_valid(form: Any) -> dict[str, object]:
 
 def read(request: Request, input_class: type[serializers.Serializer[Any]]) -> dict[str, Any]:
     """Return the validated parameters of a request. Raises Invalid naming each invalid field."""
-    given, strict = gather(request)
+    return read_given(*gather(request), input_class)
+
+
+def read_given(
+    given: Mapping[str, Any], strict: Set[str], input_class: type[serializers.Serializer[Any]]
+) -> dict[str, Any]:
+    """Return validated parameters; `strict` are those of which an unknown one is an error."""
     form = _form(input_class, given)
     unknown = strict - set(form.fields)
     if getattr(input_class, "keeps_unknown", False):
@@ -172,3 +193,38 @@ def who(request: Request, data: Mapping[str, Any] | None = None) -> Actor:
 def from_office(request: object) -> bool:
     """Return whether a request comes from an address in OFFICE_ADDRESSES."""
     return bool(hooks.is_office.first(getattr(request, "_request", request)))
+
+
+def valid_key(key: str) -> str:
+    """Return an Idempotency-Key. Raises Invalid for one that cannot be stored."""
+    if not re.fullmatch(r"[!-~]{1,128}", key):
+        raise Invalid({"Idempotency-Key": [_("1 to 128 printable ASCII characters without spaces.")]})
+    return key
+
+
+class PreconditionRequired(Refused):
+    """The call must say which version it changes."""
+
+    status = 428
+
+
+_TAGS = re.compile(r'\s*(?:W/)?"[!#-~]*"\s*(?:,\s*(?:W/)?"[!#-~]*"\s*)*')
+_STRONG = re.compile(r'(W/)?"([!#-~]*)"')
+
+
+def versions_of(request: Request) -> frozenset[str] | None:
+    """Return the versions that If-Match names (RFC 9110, 13.1.1); None for any. A weak tag matches nothing.
+
+    Raises PreconditionRequired without the header, Invalid for one that cannot be read.
+    """
+    text = request.headers.get("If-Match")
+    if text is None:
+        raise PreconditionRequired(
+            "precondition_required",
+            _("Send If-Match with the ETag that you read, so that nothing unseen is lost."),
+        )
+    if text.strip() == "*":
+        return None
+    if len(text) > 1000 or not _TAGS.fullmatch(text):
+        raise Invalid({"If-Match": [_("One or more ETags are needed, each in double quotes, or *.")]})
+    return frozenset(tag for weak, tag in _STRONG.findall(text) if not weak)

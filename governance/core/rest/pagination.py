@@ -22,6 +22,18 @@ class NewestFirst(pagination.CursorPagination):
         except (OverflowError, ValueError):  # a forged cursor with an invalid instant or number
             raise exceptions.NotFound(self.invalid_cursor_message) from None
 
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        link = {"type": ["string", "null"], "format": "uri"}
+        return {
+            "type": "object",
+            "required": ["next", "previous", "results"],
+            "properties": {
+                "next": {**link, "description": "The next page; null on the last one."},
+                "previous": {**link, "description": "The page before; null on the first one."},
+                "results": schema,
+            },
+        }
+
     def decode_cursor(self, request: Request) -> Any:
         cursor = super().decode_cursor(request)
         if cursor is not None and "\0" in str(cursor.position):

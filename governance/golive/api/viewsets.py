@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 from rest_framework.response import Response
 
-from governance.core.rest.viewsets import ServiceViewSet
+from governance.core.rest.viewsets import Inputs, ServiceViewSet
 from governance.golive.api.serializers import SwitchInput, as_checklist, as_state
 from governance.golive.models import GoLiveState
 from governance.golive.services import ENGAGE, SWITCH, checklist, set_go_live, set_kill_switch, state
@@ -25,6 +25,12 @@ class GoLiveViewSet(ServiceViewSet):
         "disable": set_go_live.right,
         "engage": ENGAGE,
         "release": SWITCH,
+    }
+    inputs: ClassVar[Inputs] = {
+        "enable": SwitchInput,
+        "disable": SwitchInput,
+        "engage": SwitchInput,
+        "release": SwitchInput,
     }
 
     def state(self, request: object) -> Response:
@@ -48,6 +54,6 @@ class GoLiveViewSet(ServiceViewSet):
         return self._turn(set_kill_switch, on=False)
 
     def _turn(self, switch: Callable[..., GoLiveState], *, on: bool) -> Response:
-        given, by = self.read(SwitchInput)
+        given, by = self.read()
         turned = switch(on, by=by, at=timezone.now(), reason=given.get("reason", ""))
         return Response(as_state(turned, enforced=settings.GO_LIVE_ENFORCE))

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 from rest_framework.response import Response
 
-from governance.core.rest.viewsets import ServiceViewSet
+from governance.core.rest.viewsets import VIA_API, Inputs, ServiceViewSet
 from governance.heimdall.api.serializers import (
     DomainQuestion,
     PolicyInput,
@@ -34,7 +34,6 @@ from governance.heimdall.services import (
     window,
 )
 
-VIA_API = "via API"
 DOMAINS = 200
 
 
@@ -50,6 +49,16 @@ class HeimdallViewSet(ServiceViewSet):
         "recommend": recommend.right,
         "promote": PROMOTE,
     }
+    inputs: ClassVar[Inputs] = {
+        "policies": DomainQuestion,
+        "scorecard": DomainQuestion,
+        "today": DomainQuestion,
+        "upsert": PolicyInput,
+        "promote": PromoteInput,
+        "trial": TrialInput,
+        "recommend": RecommendInput,
+    }
+    tagged: ClassVar[frozenset[str]] = frozenset({"policies"})
 
     def policies(self, request: object) -> Response:
         return Response({"ok": True, "policies": [as_policy(policy) for policy in self._asked()]})
@@ -66,7 +75,7 @@ class HeimdallViewSet(ServiceViewSet):
 
     def _asked(self, since: date | None = None, until: date | None = None) -> list[HeimdallPolicy]:
         """Return the requested policies, by domain; with days, including their scorecards over these."""
-        asked, _by = self.read(DomainQuestion)
+        asked, _by = self.read()
         rows = HeimdallPolicy.objects.order_by("domain")
         if "domain" in asked:
             rows = rows.filter(domain=asked["domain"])
@@ -75,7 +84,7 @@ class HeimdallViewSet(ServiceViewSet):
         return list(rows[:DOMAINS])
 
     def upsert(self, request: object) -> Response:
-        given, by = self.read(PolicyInput)
+        given, by = self.read()
         policy = upsert_policy(
             given["domain"],
             {name: given[name] for name in POLICY_FIELDS if name in given},
@@ -87,7 +96,7 @@ class HeimdallViewSet(ServiceViewSet):
         return Response({"ok": True, "policy": as_policy(policy)})
 
     def promote(self, request: object) -> Response:
-        given, by = self.read(PromoteInput)
+        given, by = self.read()
         policy = promote(
             given["domain"],
             by=by,
@@ -98,13 +107,13 @@ class HeimdallViewSet(ServiceViewSet):
         return Response({"ok": True, "policy": as_policy(policy)})
 
     def trial(self, request: object) -> Response:
-        given, by = self.read(TrialInput)
+        given, by = self.read()
         day = record_trial(given["domain"], success=given["success"], by=by, at=timezone.now())
         card = as_card(Scorecard(day.trials, day.successes))
         return Response({"ok": True, "domain": day.domain, "day": day.day, **card})
 
     def recommend(self, request: object) -> Response:
-        given, by = self.read(RecommendInput)
+        given, by = self.read()
         recommendation, verdict = recommend(
             given["domain"],
             given["confidence"],

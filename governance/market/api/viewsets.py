@@ -10,7 +10,7 @@ from django.utils import timezone
 from rest_framework.response import Response
 
 from governance.core.places import Place
-from governance.core.rest.viewsets import ServiceViewSet
+from governance.core.rest.viewsets import VIA_API, Inputs, ServiceViewSet
 from governance.market.api.serializers import (
     CancelInput,
     EffectiveQuestion,
@@ -31,8 +31,6 @@ from governance.market.services import (
     upsert_policy,
 )
 
-VIA_API = "via API"
-
 
 class MarketPolicyViewSet(ServiceViewSet):
     """Market policies: list, look up, change, schedule, simulate."""
@@ -44,9 +42,17 @@ class MarketPolicyViewSet(ServiceViewSet):
         "cancel": cancel_scheduled.right,
         "simulate": upsert_policy.right,
     }
+    inputs: ClassVar[Inputs] = {
+        "policies": PoliciesQuestion,
+        "effective": EffectiveQuestion,
+        "upsert": PolicyInput,
+        "cancel": CancelInput,
+        "simulate": PolicyInput,
+    }
+    tagged: ClassVar[frozenset[str]] = frozenset({"policies"})
 
     def policies(self, request: object) -> Response:
-        asked, _by = self.read(PoliciesQuestion)
+        asked, _by = self.read()
         policies = listed_policies(
             asked.get("province"), asked["market"], asked.get("enabled"), limit=asked["limit"]
         )
@@ -54,13 +60,13 @@ class MarketPolicyViewSet(ServiceViewSet):
         return Response([as_policy(policy, scheduled.get(policy.pk, ())) for policy in policies])
 
     def effective(self, request: object) -> Response:
-        asked, _by = self.read(EffectiveQuestion)
+        asked, _by = self.read()
         place = Place(asked["province"], asked["market"])
         policy, changes = policy_in_force(place, asked.get("at") or timezone.now())
         return Response(as_effective(place, policy, scheduled_for(place) if changes else ()))
 
     def upsert(self, request: object) -> Response:
-        given, by = self.read(PolicyInput)
+        given, by = self.read()
         place = Place(given["province"], given["market"])
         start = given.get("effective_from")
         changes = {
@@ -87,12 +93,12 @@ class MarketPolicyViewSet(ServiceViewSet):
         return Response(as_policy(policy, scheduled_of([policy]).get(policy.pk, ())))
 
     def cancel(self, request: object) -> Response:
-        given, by = self.read(CancelInput)
+        given, by = self.read()
         change = cancel_scheduled(given["id"], by=by, at=timezone.now(), reason=given["reason"])
         return Response(as_change(change))
 
     def simulate(self, request: object) -> Response:
-        given, _by = self.read(PolicyInput)
+        given, _by = self.read()
         place = Place(given["province"], given["market"])
         moves = simulate_policy(
             place, at=timezone.now(), effective_from=given.get("effective_from"), **_changes(given)

@@ -8,7 +8,7 @@ from django.utils import timezone
 from rest_framework.response import Response
 
 from governance.core.rest.input import Question
-from governance.core.rest.viewsets import CollectionViewSet, ServiceViewSet
+from governance.core.rest.viewsets import VIA_API, CollectionViewSet, Inputs, ServiceViewSet
 from governance.risk import services
 from governance.risk.api.filters import RiskEventFilter
 from governance.risk.api.serializers import (
@@ -27,7 +27,6 @@ from governance.risk.api.serializers import (
 from governance.risk.models import RiskEvent
 from governance.risk.querysets import listed_policies
 
-VIA_API = "via API"
 POLICIES = 500
 
 
@@ -43,14 +42,24 @@ class RiskViewSet(ServiceViewSet):
         "settle": services.settle.right,
         "release": services.release.right,
     }
+    inputs: ClassVar[Inputs] = {
+        "policies": PoliciesQuestion,
+        "upsert": PolicyInput,
+        "ledger": Question,
+        "snapshot": Question,
+        "reserve": ReserveInput,
+        "settle": SettleInput,
+        "release": ReleaseInput,
+    }
+    tagged: ClassVar[frozenset[str]] = frozenset({"policies"})
 
     def policies(self, request: object) -> Response:
-        asked, _by = self.read(PoliciesQuestion)
+        asked, _by = self.read()
         found = listed_policies(asked.get("engine"), asked.get("enabled"))[:POLICIES]
         return Response({"ok": True, "policies": [as_policy(policy) for policy in found]})
 
     def upsert(self, request: object) -> Response:
-        given, by = self.read(PolicyInput)
+        given, by = self.read()
         policy = services.upsert_policy(
             given["engine"],
             {name: given[name] for name in services.POLICY_FIELDS if name in given},
@@ -62,27 +71,27 @@ class RiskViewSet(ServiceViewSet):
         return Response({"ok": True, "policy": as_policy(policy)})
 
     def ledger(self, request: object) -> Response:
-        self.read(Question)
+        self.read()
         return Response(as_ledger(services.snapshot(timezone.now())))
 
     def snapshot(self, request: object) -> Response:
-        self.read(Question)
+        self.read()
         return Response(as_snapshot(services.snapshot(timezone.now())))
 
     def reserve(self, request: object) -> Response:
-        given, by = self.read(ReserveInput)
+        given, by = self.read()
         answer = services.reserve_exposure(
             given["engine"], given["amount"], purpose=given["purpose"], by=by, at=timezone.now()
         )
         return Response(as_reserved(answer, given["warnings"]))
 
     def settle(self, request: object) -> Response:
-        given, by = self.read(SettleInput)
+        given, by = self.read()
         ended = services.settle(given["reservation_id"], given["realized_loss"], by=by, at=timezone.now())
         return Response(as_ended(ended))
 
     def release(self, request: object) -> Response:
-        given, by = self.read(ReleaseInput)
+        given, by = self.read()
         ended = services.release(given["reservation_id"], code=given["reason"], by=by, at=timezone.now())
         return Response(as_ended(ended))
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -13,19 +12,20 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db.models import Case, F, IntegerField, Q, Value, When
+from django.db.models import Case, DateField, F, Field, IntegerField, Q, When
+from django.db.models.functions import Cast
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from governance.core.actors import Actor
-from governance.core.compiled import insert_rows
+from governance.core.compiled import CompiledUpdate, Param, insert_rows
 from governance.core.errors import Invalid
 from governance.core.money import CentsField
 from governance.core.verbs import Execution, verb
 from governance.risk import rules
 from governance.risk.models import RiskEngine, RiskEvent, RiskLedgerDay, RiskPolicy, RiskReservation
-from governance.risk.querysets import policies_with_throttle
-from governance.risk.rules import ACTIONS, GLOBAL, Count, ReservationPlan, Scope, Throttle, Use
+from governance.risk.querysets import days_of_engines, policies_with_throttle
+from governance.risk.rules import GLOBAL, Count, ReservationPlan, Scope, Throttle, Use
 from governance.risk.wording import denial_display, reserved_display
 
 RESERVE = "governance.reserve_risk"
@@ -136,7 +136,7 @@ def _load(engines: tuple[str, str], day: date) -> _Known:
     """Lock the rows of the engine and of GLOBAL, and then load what decides a reservation."""
     locked = RiskEngine.objects.hold(*engines)
     # read only now: a snapshot from before waiting for the rows would be out of date
-    policies = {policy.engine: policy for policy in policies_with_throttle(engines)}
+    policies = {policy.engine: policy for policy in policies_with_throttle(engines=engines)}
     days = days_of(locked, day)
     uses = uses_of(locked, days)
     throttled = next((policy for policy in policies.values() if policy.throttled_by is not None), None)
@@ -158,9 +158,9 @@ def _load(engines: tuple[str, str], day: date) -> _Known:
     )
 
 
-def days_of(engines: Iterable[str], day: date) -> dict[str, RiskLedgerDay]:
+def days_of(engines: Collection[str], day: date) -> dict[str, RiskLedgerDay]:
     """Return the ledgers of a day, by the engine's code; none if nothing was counted yet."""
-    return {row.engine: row for row in RiskLedgerDay.objects.filter(day=day, engine__in=list(engines))}
+    return {row.engine: row for row in days_of_engines(day=day, engines=engines)}
 
 
 def uses_of(locked: Mapping[str, RiskEngine], days: Mapping[str, RiskLedgerDay]) -> dict[str, Use]:
@@ -184,31 +184,13 @@ def _write(
     Each update checks again whether the amount fits, and writes the caps into the rows as well, so that the
     database refuses anything that would exceed them.
     """
-    more = Value(plan.amount, CentsField())
-    counted = RiskEngine.objects.filter(
-        _any_of(plan.counts, lambda count: _at_most(open_risk=count.most_open_risk))
-    ).update(open_risk=F("open_risk") + more, open_cap=_cap(plan.counts, "max_open_risk"))
+    amounts: dict[str, Any] = {"amount": plan.amount, "day": day, **_values(plan.counts)}
+    counted = _add_open_risk(_capped(plan.counts, OPEN_RISK))(**amounts)
     if known.without_day:  # the first of the day
         RiskLedgerDay.objects.bulk_create(
             [RiskLedgerDay(day=day, engine=scope) for scope in known.without_day], ignore_conflicts=True
         )
-    counted += RiskLedgerDay.objects.filter(
-        _any_of(
-            plan.counts,
-            lambda count: _at_most(
-                exposure=count.most_exposure,
-                actions=count.most_actions,
-                realized_loss=count.most_realized_loss,
-            ),
-        ),
-        day=day,
-    ).update(
-        exposure=F("exposure") + more,
-        actions=F("actions") + 1,
-        exposure_cap=_cap(plan.counts, "max_daily_exposure"),
-        actions_cap=_cap(plan.counts, "max_actions_per_day"),
-        loss_cap=_cap(plan.counts, "max_daily_loss"),
-    )
+    counted += _add_to_day(_capped(plan.counts, OF_DAY))(**amounts)
     if counted != 2 * len(plan.counts):
         raise RuntimeError(f"the risk of {engine} or of {GLOBAL} changed while its row was locked")
     reservation = RiskReservation(
@@ -219,22 +201,70 @@ def _write(
     return number
 
 
-def _any_of(counts: Sequence[Count], room: Callable[[Count], Q]) -> Q:
-    """Return the rows of the counted scopes where it fits, each by its own cap."""
-    return functools.reduce(operator.or_, [Q(engine=count.engine) & room(count) for count in counts])
+# what bounds each column of an engine, and of its ledger of a day
+OPEN_RISK = {"open_risk": "most_open_risk"}
+OF_DAY = {"exposure": "most_exposure", "actions": "most_actions", "realized_loss": "most_realized_loss"}
+CAPS = ("max_open_risk", "max_daily_exposure", "max_actions_per_day", "max_daily_loss")
+Capped = tuple[tuple[str, ...], ...]  # of each counted scope, the columns that have a bound
 
 
-def _at_most(**most: Decimal | int | None) -> Q:
-    return Q(**{f"{column}__lte": value for column, value in most.items() if value is not None})
-
-
-def _cap(counts: Sequence[Count], name: str) -> Case:
-    """Return each scope's own cap, for an update of all their rows in one statement."""
-    field = IntegerField() if name == ACTIONS else CentsField()
-    return Case(
-        *(When(engine=count.engine, then=Value(getattr(count.caps, name), field)) for count in counts),
-        output_field=field,
+def _capped(counts: Sequence[Count], bounds: Mapping[str, str]) -> Capped:
+    return tuple(
+        tuple(column for column, most in bounds.items() if getattr(count, most) is not None)
+        for count in counts
     )
+
+
+def _values(counts: Sequence[Count]) -> dict[str, object]:
+    """Return the values of the two updates' parameters, numbered by scope."""
+    found: dict[str, object] = {}
+    for number, count in enumerate(counts):
+        found[f"engine_{number}"] = count.engine
+        found |= {f"{name}_{number}": getattr(count.caps, name) for name in CAPS}
+        found |= {f"{column}_{number}": getattr(count, most) for column, most in (OPEN_RISK | OF_DAY).items()}
+    return found
+
+
+@functools.lru_cache(maxsize=64)
+def _add_open_risk(capped: Capped) -> CompiledUpdate:
+    return CompiledUpdate(
+        lambda: RiskEngine.objects.filter(_fits(capped)),
+        open_risk=F("open_risk") + Param("amount", CentsField()),
+        open_cap=_cap("max_open_risk", len(capped), CentsField()),
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _add_to_day(capped: Capped) -> CompiledUpdate:
+    return CompiledUpdate(
+        lambda: RiskLedgerDay.objects.filter(_fits(capped), day=Param("day", DateField())),
+        exposure=F("exposure") + Param("amount", CentsField()),
+        actions=F("actions") + 1,
+        exposure_cap=_cap("max_daily_exposure", len(capped), CentsField()),
+        actions_cap=_cap("max_actions_per_day", len(capped), IntegerField()),
+        loss_cap=_cap("max_daily_loss", len(capped), CentsField()),
+    )
+
+
+def _fits(capped: Capped) -> Q:
+    """Return the rows of the counted scopes where it fits, each by its own bounds."""
+    found = Q()
+    for number, columns in enumerate(capped):
+        own = Q(engine=Param(f"engine_{number}"))
+        for column in columns:
+            field = IntegerField() if column == "actions" else CentsField()
+            own &= Q(**{f"{column}__lte": Param(f"{column}_{number}", field)})
+        found |= own
+    return found
+
+
+def _cap(name: str, scopes: int, field: Field[Any, Any]) -> Case:
+    """Return each scope's own cap, for an update of all their rows in one statement."""
+    caps = (
+        When(engine=Param(f"engine_{number}"), then=Cast(Param(f"{name}_{number}", field), field))
+        for number in range(scopes)
+    )
+    return Case(*caps, output_field=field)
 
 
 def as_caps(policy: RiskPolicy) -> dict[str, object]:

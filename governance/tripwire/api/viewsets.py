@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.utils import timezone
 from rest_framework.response import Response
 
-from governance.core.rest.viewsets import ServiceViewSet
+from governance.core.rest.viewsets import VIA_API, Inputs, ServiceViewSet
 from governance.tripwire import services
 from governance.tripwire.api.serializers import (
     EvaluateInput,
@@ -19,8 +19,6 @@ from governance.tripwire.api.serializers import (
     as_state,
 )
 from governance.tripwire.querysets import POLICIES, listed_states, listed_tripwires
-
-VIA_API = "via API"
 
 
 class RegressionViewSet(ServiceViewSet):
@@ -34,6 +32,15 @@ class RegressionViewSet(ServiceViewSet):
         "kpi": services.record_kpi.right,
         "release": services.release_tripwire.right,
     }
+    inputs: ClassVar[Inputs] = {
+        "policies": PoliciesQuestion,
+        "state": PoliciesQuestion,
+        "upsert": PolicyInput,
+        "evaluate": EvaluateInput,
+        "kpi": KpiInput,
+        "release": ReleaseInput,
+    }
+    tagged: ClassVar[frozenset[str]] = frozenset({"policies"})
 
     repeatable = frozenset({"evaluate"})
 
@@ -46,11 +53,11 @@ class RegressionViewSet(ServiceViewSet):
         return Response({"ok": True, "states": [as_state(state) for state in found]})
 
     def _asked(self) -> dict[str, Any]:
-        asked, _by = self.read(PoliciesQuestion)
+        asked, _by = self.read()
         return {name: asked.get(name) for name in ("domain", "metric", "enabled")}
 
     def upsert(self, request: object) -> Response:
-        given, by = self.read(PolicyInput)
+        given, by = self.read()
         policy = services.upsert_policy(
             given["domain"],
             given["metric"],
@@ -63,13 +70,13 @@ class RegressionViewSet(ServiceViewSet):
         return Response({"ok": True, "policy": as_policy(policy)})
 
     def evaluate(self, request: object) -> Response:
-        given, by = self.read(EvaluateInput)
+        given, by = self.read()
         names = {name: given[name] for name in ("domain", "metric") if name in given}
         states = [as_state(state) for state in services.evaluate_tripwires(timezone.now(), by=by, **names)]
         return Response({"ok": True, "state": states[0]} if names else {"ok": True, "states": states})
 
     def kpi(self, request: object) -> Response:
-        given, by = self.read(KpiInput)
+        given, by = self.read()
         number = services.record_kpi(
             given["domain"],
             given["metric"],
@@ -82,7 +89,7 @@ class RegressionViewSet(ServiceViewSet):
         return Response({"ok": True, "event_id": number}, status=201)
 
     def release(self, request: object) -> Response:
-        given, by = self.read(ReleaseInput)
+        given, by = self.read()
         state = services.release_tripwire(
             given["domain"], given["metric"], by=by, at=timezone.now(), reason=given.get("reason", "")
         )

@@ -6,11 +6,13 @@ import logging
 from datetime import datetime
 from typing import assert_never
 
+from django.db.models import BigIntegerField, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from governance.accounts.querysets import managers
 from governance.core.actors import Actor
+from governance.core.compiled import CompiledQuery, Param, update_rows
 from governance.core.errors import Invalid, NotFound, Refused
 from governance.core.verbs import Execution, needs_right, verb
 from governance.golive.services import set_kill_switch
@@ -41,10 +43,7 @@ def evaluate_tripwires(
     permission, Invalid if only one of domain and metric is given, NotFound and Refused `tripwire_disabled`.
     """
     everything = domain is None and metric is None
-    if everything:
-        wanted = list(listed_states(enabled=True).values_list("pk", flat=True)[:POLICIES])
-    else:
-        wanted = [_named(domain, metric).pk]
+    wanted = _armed() if everything else [_named(domain, metric).pk]
     open_days = OpenDays()
     states, failure = [], None
     for number in wanted:
@@ -76,6 +75,26 @@ def _named(domain: str | None, metric: str | None) -> RegressionState:
 
 def _switched_off() -> Refused:
     return Refused("tripwire_disabled", _("This tripwire is switched off; a manager can enable it."))
+
+
+@CompiledQuery
+def _armed() -> QuerySet[RegressionState, int]:
+    """Return the ids of the tripwires to evaluate."""
+    return listed_states(enabled=True).values_list("pk", flat=True)[:POLICIES]
+
+
+@CompiledQuery
+def _locked() -> QuerySet[RegressionState]:
+    """Lock the state `number` of an enabled tripwire, and return it with its policy."""
+    rows = RegressionState.objects.select_for_update(of=("self",)).select_related("policy")
+    return rows.filter(pk=Param("number", BigIntegerField()), policy__enabled=True).order_by()
+
+
+# the columns that an evaluation writes
+EVALUATED = (
+    "frozen", "verdict", "triggered", "baseline", "current", "drop_fraction", "p_value", "dispersion",
+    "smallest_drop", "samples", "arms_on", "last_checked", "last_triggered",
+)  # fmt: skip
 
 
 class _Engages(Exception):
@@ -114,8 +133,7 @@ def _evaluate(
     disabled or removed since. An evaluation later than `at` is left as it is. Raises _Engages, unless the
     kill switch was already `engaged` for it.
     """
-    locked = RegressionState.objects.select_for_update(of=("self",)).select_related("policy")
-    state: RegressionState | None = locked.filter(pk=number, policy__enabled=True).first()
+    state: RegressionState | None = next(iter(_locked(number=number)), None)
     if state is None or (state.last_checked is not None and state.last_checked > at):
         return state
     found, state.frozen = look(state, at, open_days)
@@ -126,7 +144,7 @@ def _evaluate(
         state.triggered, state.last_triggered = True, at
     if fires and state.policy.action == Action.KILL_SWITCH and not engaged:
         raise _Engages(headline(state))
-    state.save()
+    update_rows([state], EVALUATED)
     if fires:
         _fire(state, found, open_days, by=by, at=at)
     return state
