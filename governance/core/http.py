@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponseBase
 Next = Callable[[HttpRequest], HttpResponseBase]
 
 
-# What people read under /api/: the start page and the reference, with sessions, languages and redirects to TLS.
+# What people read under /api/, with their session and language: the start page and the reference.
 PAGES_OF_API = frozenset({"/api/", "/api/docs", "/api/docs/"})
 
 
