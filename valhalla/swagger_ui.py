@@ -22,7 +22,7 @@ class _WithoutSourceMaps(FileSystemStorage):
 
     prefix = PREFIX  # where collectstatic puts them
 
-    def _open(self, name: str, mode: str = "rb") -> File:
+    def _open(self, name: str, mode: str = "rb") -> File[bytes]:
         return ContentFile(_SOURCE_MAP.sub(b"", Path(self.path(name)).read_bytes()), name)
 
 
