@@ -367,6 +367,11 @@ FORMAT_MODULE_PATH = "valhalla.formats"
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_FINDERS = [
+    "django.contrib.staticfiles.finders.FileSystemFinder",
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "valhalla.swagger_ui.SwaggerUI",
+]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
@@ -498,7 +503,11 @@ SECURE_HSTS_SECONDS = 31536000 if TLS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _flag("HSTS_INCLUDE_SUBDOMAINS", False)
 SECURE_HSTS_PRELOAD = _flag("HSTS_PRELOAD", False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")  # removed unless a trusted proxy wrote it
-SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^api/"]  # see valhalla.http_policy.TlsForPrograms
+SECURE_REDIRECT_EXEMPT = [
+    r"^livez$",
+    r"^readyz$",
+    r"^api/(?!$|docs/?$)",
+]  # see valhalla.http_policy.TlsForPrograms
 SECURE_REFERRER_POLICY = "same-origin"
 # A browser accepts a cookie of this name only over TLS and from this very host, for all of its paths.
 _COOKIES = "__Host-" if TLS else ""

@@ -135,7 +135,7 @@ def _write_ladder(locked: LockedTask, plan: Plan) -> None:
     for name, value in values.items():
         setattr(ladder, name, value)
     touched(ladder, locked.by)
-    ladder.save(update_fields=[*values, *WRITTEN_FIELDS])
+    update_rows([ladder], [*values, *WRITTEN_FIELDS])
 
 
 def _write_lead(locked: LockedTask, values: Mapping[str, object], *, settled: bool) -> None:
@@ -145,7 +145,7 @@ def _write_lead(locked: LockedTask, values: Mapping[str, object], *, settled: bo
     if settled:
         touched(lead, locked.by)
     if values:
-        lead.save(update_fields=[*values, *(WRITTEN_FIELDS if settled else ())])
+        update_rows([lead], [*values, *(WRITTEN_FIELDS if settled else ())])
 
 
 def _create(locked: LockedTask, values: Mapping[str, Any]) -> FollowUpTask:

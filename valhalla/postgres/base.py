@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import select
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.db.backends.postgresql import base, operations
-from psycopg import Cursor
+from psycopg import RawCursor
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import FeatureNotSupported
 from psycopg.pq import TransactionStatus
@@ -32,11 +33,19 @@ class UtcLoader(TimestamptzLoader):
         return at if at.tzinfo is UTC else at.astimezone(UTC)
 
 
-class PreparedCursor(Cursor[Any]):
-    """Runs prepared statements: the server parses each once per connection, and plans it a few times."""
+@functools.lru_cache(maxsize=1024)
+def _numbered(sql: str) -> str:
+    """Return a statement with $1, $2, … for its placeholders; psycopg parses a long one at each call."""
+    first, *others = sql.split("%s")
+    return "".join([first, *(f"${n}{text}" for n, text in enumerate(others, 1))]).replace("%%", "%")
+
+
+class PreparedCursor(RawCursor[Any]):
+    """Runs prepared statements: the server parses and plans each once per connection."""
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
         connection = self.connection
+        query = _numbered(query)
         connection.prepare_threshold = 0  # for this cursor alone: Django's put values into the SQL
         try:
             return super().execute(query, params, **options)
