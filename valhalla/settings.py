@@ -446,6 +446,7 @@ REST_FRAMEWORK = {
         "governance.core.rest.filters.Ordering",
     ],
     "EXCEPTION_HANDLER": "governance.core.rest.problems.problem_response",
+    "DEFAULT_METADATA_CLASS": "governance.core.rest.metadata.CallMetadata",
     "DEFAULT_SCHEMA_CLASS": "governance.core.rest.openapi.Schema",  # imported only to write the schema
     "COERCE_DECIMAL_TO_STRING": False,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
