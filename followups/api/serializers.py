@@ -24,7 +24,7 @@ from followups.services.edits import Settled
 from followups.services.ladders import NewLadder
 from followups.services.planning import MOST_REASSIGNED
 from followups.services.sla import GROUPS, LAST
-from followups.services.upserts import Upserted
+from followups.services.upserts import Later, Upserted
 from governance.contact import digests
 from governance.core.actors import ACTOR_LENGTH
 from governance.core.channels import CHANNELS
@@ -293,8 +293,8 @@ def as_upserted(stored: Upserted) -> dict[str, object]:
     }
 
 
-def _as_ladder(ladder: NewLadder | Refused | None) -> dict[str, object] | None:
-    if ladder is None:
+def _as_ladder(ladder: NewLadder | Refused | Later | None) -> dict[str, object] | None:
+    if ladder is None or isinstance(ladder, Later):
         return None
     if isinstance(ladder, Refused):
         reason = ladder.extra.get("reason") or ladder.code

@@ -50,6 +50,7 @@ from followups.services.upserts import (
     SentLead,
     SentPoint,
     Upserted,
+    start_later,
     upsert_lead,
 )
 from followups.services.waiting import doubled_ladders, mark_shared
@@ -66,6 +67,7 @@ __all__ = [
     "change_lead",
     "retire_point",
     "settle_by_hand",
+    "start_later",
     "upsert_lead",
     "version_of",
     "COUNTED_TO",

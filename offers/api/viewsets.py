@@ -20,7 +20,8 @@ from offers.api.serializers import (
     as_policy,
     as_recorded,
 )
-from offers.models import OfferEvidence, OfferPolicy
+from offers.models import OfferEvidence
+from offers.querysets import listed_policies
 from offers.services import (
     POLICY_FIELDS,
     Figures,
@@ -53,7 +54,7 @@ class OfferViewSet(ServiceViewSet):
 
     def policies(self, request: object) -> Response:
         asked, _by = self.read()
-        policies = OfferPolicy.objects.matching(
+        policies = listed_policies(
             province=asked.get("province"), market=asked.get("market"), enabled=asked.get("enabled")
         )
         return Response({"ok": True, "policies": [as_policy(policy) for policy in policies]})
