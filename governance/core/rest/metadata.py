@@ -13,20 +13,20 @@ from governance.core import hooks
 from governance.core.rest.fields import FractionField, InstantField, JSONObjectField
 
 
+_LABELS: Any = {  # the stubs want classes of classes
+    FractionField: "decimal",
+    InstantField: "datetime",
+    JSONObjectField: "nested object",
+}
+
+
 class CallMetadata(SimpleMetadata):
     """Describes each method of an address, as far as its viewset declares it.
 
     `allowed` says whether the caller's permissions include the call; the call itself may ask for more.
     """
 
-    label_lookup = ClassLookupDict(
-        {
-            **SimpleMetadata.label_lookup.mapping,
-            FractionField: "decimal",
-            InstantField: "datetime",
-            JSONObjectField: "nested object",
-        }
-    )
+    label_lookup: Any = ClassLookupDict({**SimpleMetadata.label_lookup.mapping, **_LABELS})
 
     def determine_metadata(self, request: Request, view: Any) -> dict[str, Any]:
         rights = hooks.rights_at(request.user, request.auth, request._request.path_info)
