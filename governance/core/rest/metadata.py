@@ -12,7 +12,6 @@ from rest_framework.utils.field_mapping import ClassLookupDict
 from governance.core import hooks
 from governance.core.rest.fields import FractionField, InstantField, JSONObjectField
 
-
 _LABELS: Any = {  # the stubs want classes of classes
     FractionField: "decimal",
     InstantField: "datetime",
