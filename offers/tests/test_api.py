@@ -474,7 +474,7 @@ def test_a_person_cannot_compute_in_anothers_name(api: Api) -> None:
 
 def test_a_quote_has_the_figures_of_compute_and_stores_nothing(api: Callable[..., APIClient]) -> None:
     switch_on()
-    asked = {"province": "ON", "arv": 450_000, "repairs": 50_000}
+    asked: dict[str, Any] = {"province": "ON", "arv": 450_000, "repairs": 50_000}
     quoted = api("CLOSER").get("/api/deals/offers/quote", asked)
     assert quoted.json() == {
         "ok": True, "mao": 262_500, "recommended_offer": 252_500, "assignment_fee": 10_000,
@@ -492,7 +492,7 @@ def test_a_quote_is_refused_as_compute_is(
     api: Callable[..., APIClient], change: dict[str, object], status: int
 ) -> None:
     switch_on()
-    asked = {"province": "ON", "arv": 450_000, "repairs": 50_000, **change}
+    asked: dict[str, Any] = {"province": "ON", "arv": 450_000, "repairs": 50_000, **change}
     assert api("CLOSER").get("/api/deals/offers/quote", asked).status_code == status
     assert api("VA", "vera").get("/api/deals/offers/quote", asked).status_code == 403
 
