@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Lower, Substr
+from django.db.models.functions import Lower, Now, Substr
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from followups.querysets import LadderTemplateQuerySet, LeadQuerySet, TaskQuerySet
@@ -28,7 +30,21 @@ IS_OPEN = Q(status="OPEN")
 IN_QUEUE = Q(is_current=True, due_at__isnull=False)
 
 
-class Lead(Written, PlaceModel):
+class Changing(models.Model):
+    """Rows with the time of their last change, `updated_at`, which no save can forget."""
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
+        names = None if update_fields is None else {*update_fields}
+        if names is not None and "updated_at" not in names:
+            names.add("updated_at")
+            self.updated_at = timezone.now()
+        super().save(*args, update_fields=names, **kwargs)
+
+
+class Lead(Changing, Written, PlaceModel):
     """A person who may sell a house. Only this row and its contact points hold personal information."""
 
     class Status(models.TextChoices):
@@ -101,6 +117,7 @@ class Lead(Written, PlaceModel):
         indexes = [
             models.Index(fields=["correlation_id"], name="lead_trace"),  # trace of one call
             models.Index(fields=["-created_at", "-id"], name="lead_newest"),  # the collection
+            models.Index(fields=["updated_at", "id"], name="lead_changed"),  # what a client does not have yet
             models.Index(fields=["province", "market_key"], name="lead_by_place"),  # rescheduling, filters
             models.Index(
                 fields=["status"],
@@ -126,7 +143,7 @@ class Lead(Written, PlaceModel):
     def __str__(self) -> str:
         return f"{self.external_id} {self.name}".strip()
 
-    def save(self, *args: object, **kwargs: object) -> None:
+    def save(self, *args: Any, **kwargs: Any) -> None:
         self.fold_keys()
         super().save(*args, **kwargs)
 
@@ -363,7 +380,7 @@ class Ladder(Written):
         return f"{self.pk}: {self.get_status_display()}"
 
 
-class FollowUpTask(Written):
+class FollowUpTask(Changing, Written):
     """A task for a lead: a step of their ladder, a scheduled callback, or a handoff to a closer."""
 
     class Kind(models.TextChoices):
@@ -477,6 +494,8 @@ class FollowUpTask(Written):
     sla_2h_at = models.DateTimeField(_("late from"), null=True, blank=True, editable=False)
     sla_counted = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(_("created"), editable=False)
+    # the database's default serves a release that does not know the column
+    updated_at = models.DateTimeField(_("updated"), default=timezone.now, db_default=Now(), editable=False)
 
     city_zone: str  # added by TaskQuerySet.with_clocks
     market_zone: str
@@ -563,6 +582,7 @@ class FollowUpTask(Written):
                 condition=Q(status="COMPLETED", kind="LADDER"),
             ),
             models.Index(fields=["-created_at", "-id"], name="task_newest"),  # the collection
+            models.Index(fields=["updated_at", "id"], name="task_changed"),  # what a client does not have yet
             models.Index(fields=["due_at", "id"], name="task_by_due"),  # the collection
         ]  # fmt: skip
         permissions = [

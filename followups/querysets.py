@@ -23,6 +23,7 @@ from django.db.models import (
 )
 from django.db.models.functions import Coalesce, Concat
 from django.db.models.sql.compiler import SQLCompiler
+from django.utils import timezone
 
 from followups.rules import YOUNG, YOUNG_STEPS, Urgency
 from governance.accounts.querysets import active, at_work
@@ -82,7 +83,22 @@ def _as_personal(rows: models.QuerySet[Model], what: str, digest: str, at: str) 
     return rows.values_list(*hooks.PERSONAL_COLUMNS)
 
 
-class LeadQuerySet(PlaceQuerySet):
+class Changed(models.QuerySet[Any]):
+    """Rows that carry when they last changed, so that a client can ask for what it does not have yet."""
+
+    def update(self, **values: Any) -> int:
+        return super().update(**{"updated_at": timezone.now(), **values})
+
+    def touch(self) -> int:
+        """Say that the rows changed in what other tables hold of them, such as a lead's numbers."""
+        return self.update()
+
+    def note(self, **values: Any) -> int:
+        """Update what no answer shows, which is no change."""
+        return super().update(**values)
+
+
+class LeadQuerySet(PlaceQuerySet, Changed):  # type: ignore[override]  # as_manager of each of the two
     """Queries on leads."""
 
     def visible_to(self, by: Actor, at: datetime) -> Self:
@@ -122,7 +138,7 @@ class LadderTemplateQuerySet(PlaceQuerySet):
 MOST_UNANSWERED = 100
 
 
-class TaskQuerySet(models.QuerySet[Any]):
+class TaskQuerySet(Changed):
     """Queries on follow-up tasks."""
 
     def open(self) -> Self:

@@ -279,6 +279,9 @@ class Offer(models.Model):
             models.Index(
                 fields=["lead_id", "evidence"], name="offer_newest_of_lead"
             ),  # only the newest offer can get an outcome
+            models.Index(
+                fields=["updated_at", "evidence"], name="offer_changed"
+            ),  # the collection of evidence
         ]
 
     def __str__(self) -> str:

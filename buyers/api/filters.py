@@ -8,11 +8,13 @@ from buyers.models import Buyer, BuyerFeedbackEvent
 from buyers.rules import FeedbackKind
 from governance.core.places import Province
 from governance.core.property_types import PropertyType
-from governance.core.rest.filters import EventFilter, InstantFilter, MarketFilter
+from governance.core.rest.filters import CollectionFilter, EventFilter, InstantFilter, MarketFilter
 
 
-class BuyerFilter(filters.FilterSet):
+class BuyerFilter(CollectionFilter):
     """Filters buyers by id, contact and time of change."""
+
+    updated = "updated_at"
 
     external_id = filters.CharFilter()
     phone = filters.CharFilter()

@@ -43,6 +43,7 @@ class LiquidityViewSet(BulkViewSet):
         "feedback": FeedbackInput,
         "feedback_many": BulkFeedbackInput,
     }
+    tagged: ClassVar[frozenset[str]] = frozenset({"nodes"})
     bulks: ClassVar[dict[str, Bulk]] = {"feedback_many": Bulk(FeedbackInput, "feedback_one")}
     repeatable: ClassVar[frozenset[str]] = frozenset(bulks)
     rehearses_itself: ClassVar[frozenset[str]] = frozenset(bulks)

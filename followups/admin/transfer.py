@@ -37,16 +37,16 @@ from followups.intake.reader import (
 )
 from followups.intake.report import Counts, Difference, NoReport
 from followups.intake.rules import Problem
-from followups.intake.services import Points, import_leads
+from followups.intake.services import import_leads
 from followups.models import ContactPoint, Lead
 from followups.points import lead_facts
+from followups.services.candidates import Points
 from governance.contact.rules import suppressing
 from governance.contact.services import questions_of_people
 from governance.core.actors import ACTOR_LENGTH, Actor
 from governance.core.admin.base import by_of
 from governance.core.admin.display import number
 from governance.core.admin.transfer import (
-    DOMAIN,
     SHOWN,
     Cell,
     Preview,
@@ -56,6 +56,7 @@ from governance.core.admin.transfer import (
 )
 from governance.core.channels import CHANNELS
 from governance.core.errors import Refused
+from governance.core.spreadsheets import DOMAIN
 from governance.core.verbs import Execution
 from governance.golive.services import require
 from governance.kpi.services import emit_kpi

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-import django_filters as filters
 from django.db.models import QuerySet
+from django_filters import rest_framework as filters
 
 from followups.models import FollowUpTask, Lead
 from governance.core.actors import owner_key
 from governance.core.channels import CHANNELS
 from governance.core.places import Province
-from governance.core.rest.filters import InstantFilter, MarketFilter
+from governance.core.rest.filters import CollectionFilter, InstantFilter, MarketFilter
 
 
-class LeadFilter(filters.FilterSet):
+class LeadFilter(CollectionFilter):
+    updated = "updated_at"
+
     lead_id = filters.CharFilter(field_name="external_id")
     province = filters.ChoiceFilter(choices=Province.choices)
     market = MarketFilter(field_name="market_key")
     status = filters.ChoiceFilter(choices=Lead.Status.choices)
     language = filters.ChoiceFilter(choices=Lead.Language.choices)
     source = filters.CharFilter(field_name="source")
-    created_after = InstantFilter(field_name="created_at", lookup_expr="gte")
-    created_before = InstantFilter(field_name="created_at", lookup_expr="lt")
+    name = filters.CharFilter(lookup_expr="icontains")
+    score__gte = filters.NumberFilter(field_name="score", lookup_expr="gte", min_value=0, max_value=1)
+    score__lte = filters.NumberFilter(field_name="score", lookup_expr="lte", min_value=0, max_value=1)
+    follow_up_after = InstantFilter(field_name="follow_up_at", lookup_expr="gte")
+    follow_up_before = InstantFilter(field_name="follow_up_at", lookup_expr="lt")
 
     class Meta:
         model = Lead
         fields: list[str] = []
 
 
-class TaskFilter(filters.FilterSet):
+class TaskFilter(CollectionFilter):
+    updated = "updated_at"
+
     lead_id = filters.CharFilter(field_name="lead__external_id")
     province = filters.ChoiceFilter(choices=Province.choices)
     channel = filters.ChoiceFilter(choices=[(channel, channel) for channel in CHANNELS])
@@ -37,6 +44,8 @@ class TaskFilter(filters.FilterSet):
     owner = filters.CharFilter(method="of_owner")
     due_after = InstantFilter(field_name="due_at", lookup_expr="gte")
     due_before = InstantFilter(field_name="due_at", lookup_expr="lt")
+    completed_after = InstantFilter(field_name="completed_at", lookup_expr="gte")
+    completed_before = InstantFilter(field_name="completed_at", lookup_expr="lt")
 
     class Meta:
         model = FollowUpTask

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from django.db.models import BigIntegerField
 from django.utils.translation import gettext as _
 
 from followups.models import ContactPoint, FollowUpTask
@@ -53,6 +54,7 @@ from governance.contact.rules import Verdict, suppressing
 from governance.contact.services import Door, decision, suppress
 from governance.core.actors import Actor, owner_key
 from governance.core.channels import CHANNELS
+from governance.core.compiled import CompiledUpdate, Param
 from governance.core.errors import Forbidden, Invalid, Refused, not_allowed
 from governance.core.verbs import Execution, needs_right, verb
 from governance.outbox.services import post_message
@@ -335,12 +337,17 @@ def _write_row(locked: LockedTask, completed: Mapping[str, Any]) -> bool:
     """Complete the row if it is still open; return False if it was not."""
     task = locked.task
     values = {**completed, **locked.by.written()}
-    if not FollowUpTask.objects.filter(pk=task.pk, status=OPEN).update(**values):
+    if not _close(values, task_id=task.pk):
         return False
     _use_point(locked, completed["contact_point_id"])
     for name, value in values.items():
         setattr(task, name, value)
     return True
+
+
+_close = CompiledUpdate(
+    lambda: FollowUpTask.objects.filter(pk=Param("task_id", BigIntegerField()), status=OPEN)
+)
 
 
 def _use_point(locked: LockedTask, point_id: int | None) -> None:

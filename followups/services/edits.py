@@ -136,6 +136,7 @@ def add_point(lead_id: int, sent: SentPoint, *, by: Actor, at: datetime) -> tupl
     point = next(one for one in points if (one.kind, one.value) == (sent.kind, sent.value))
     if len(points) == len(known):
         return point, False
+    Lead.objects.filter(pk=lead.pk).touch()
     give_points(lead.pk, by=by)
     realign_leads([lead.pk], at=at, by=by)
     rejudge([lead.pk], by=by, at=at)

@@ -9,7 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -25,7 +25,7 @@ from followups.services.waiting import CHANGE_LEAD, rejudge
 from governance.core import hooks
 from governance.core.actors import Actor
 from governance.core.channels import CHANNELS
-from governance.core.compiled import insert_rows
+from governance.core.compiled import CompiledQuery, Param, insert_if_new, insert_rows
 from governance.core.errors import Invalid
 from governance.core.places import ALL, Place, fold
 from governance.core.verbs import Execution, require_right, verb
@@ -56,6 +56,12 @@ def _written(lead: Lead, by: Actor, at: datetime) -> None:
         setattr(lead, name, value)
 
 
+@CompiledQuery
+def _locked() -> QuerySet[Lead]:
+    """Lock the lead with this `external_id` and return them."""
+    return Lead.objects.select_for_update().filter(external_id=Param("external_id"))
+
+
 def find_or_create(
     external_id: str, province: str, market: str, details: LeadDetails, *, by: Actor, at: datetime
 ) -> tuple[Lead, list[ContactPoint], bool]:
@@ -63,7 +69,7 @@ def find_or_create(
 
     Raises Invalid if a new lead has no province, or a known one lives in another.
     """
-    lead = Lead.objects.select_for_update().filter(external_id=external_id).first()
+    lead: Lead | None = next(iter(_locked(external_id=external_id)), None)
     if lead is None:
         if not province:
             raise Invalid({"province": [_("A new lead needs a province.")]})
@@ -73,10 +79,9 @@ def find_or_create(
             setattr(lead, name, getattr(details, name))
         lead.extra = kept_besides({}, details.extra)
         _written(lead, by, at)
-        try:
-            with transaction.atomic():
-                lead.save(force_insert=True)
-        except IntegrityError:  # somebody created the lead at the same moment
+        lead.market_key = lead.place.market_key
+        lead.fold_keys()
+        if not insert_if_new(lead):  # somebody created the lead at the same moment
             return find_or_create(external_id, province, market, details, by=by, at=at)
         return lead, add_points(lead, details.points(), []), True
     points, _names = fill_in(lead, province, market, details, by=by, at=at)
@@ -124,6 +129,8 @@ def fill_in(
         columns = [*blank, *(["extra"] if kept else [])]
         lead.save(update_fields=[*columns, "city_key", "market_city_key", "updated_at", *WRITTEN_FIELDS])
     points = add_points(lead, details.points(), known)
+    if len(points) > len(known):
+        Lead.objects.filter(pk=lead.pk).touch()
     fresh = {FIELD_OF_KIND[point.kind] for point in points[len(known) :]}
     return points, sorted({*blank, *kept, *fresh})
 

@@ -8,7 +8,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from followups.models import Lead
-from governance.core.compiled import CompiledQuery, Listed
+from governance.core.compiled import CompiledQuery, Listed, prepared_cursor
 
 LOCKS = 0x76616C68  # the namespace of our advisory locks on numbers
 
@@ -39,5 +39,5 @@ def lock_numbers(found: Iterable[str]) -> None:
     keys = sorted({int.from_bytes(part, "big", signed=True) for part in parts})
     if not keys:
         return
-    with connection.cursor() as cursor:  # unnest gives them in their order
+    with prepared_cursor() as cursor:  # unnest gives them in their order
         cursor.execute("SELECT pg_advisory_xact_lock(%s, key) FROM unnest(%s::int[]) AS key", [LOCKS, keys])

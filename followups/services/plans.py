@@ -52,7 +52,10 @@ def write_plan(
     _write_ladder(locked, plan)
     if plan.inquiry:
         record_inquiry(locked, evidence=evidence or f"task {locked.task.pk}")
-    _write_lead(locked, {**(lead or {}), **plan.lead}, settled=bool(plan.lead))
+    values = {**(lead or {}), **plan.lead}
+    if plan.retired is not None or plan.restored is not None:
+        values.setdefault("updated_at", at)  # a lead's answer shows its numbers
+    _write_lead(locked, values, settled=bool(plan.lead))
     created = _create(locked, plan.created) if plan.created is not None else None
     if plan.correction is not None:
         was, now = plan.correction.before, plan.correction.after
@@ -110,10 +113,11 @@ def _write_tasks(locked: LockedTask, plan: Plan, known: Mapping[int, FollowUpTas
         if "contact_point_id" in values:
             task.contact_point = points.get(values["contact_point_id"])
         touched(task, locked.by)
+        task.updated_at = locked.at
         loses = loses or (was_current and not task.is_current)
         (gains if task.is_current and not was_current else others).append(task)
     fields = {name.removesuffix("_id") for values in plan.changes.values() for name in values}
-    columns = [*sorted(fields), *WRITTEN_FIELDS]
+    columns = [*sorted(fields), "updated_at", *WRITTEN_FIELDS]
     # two rows of one ladder are never current, not even between two rows of one statement
     for rows in [others, gains] if loses else [[*others, *gains]]:
         update_rows(rows, columns)
@@ -131,7 +135,7 @@ def _write_ladder(locked: LockedTask, plan: Plan) -> None:
     for name, value in values.items():
         setattr(ladder, name, value)
     touched(ladder, locked.by)
-    ladder.save(update_fields=[*values, *WRITTEN_FIELDS])
+    update_rows([ladder], [*values, *WRITTEN_FIELDS])
 
 
 def _write_lead(locked: LockedTask, values: Mapping[str, object], *, settled: bool) -> None:
@@ -141,7 +145,7 @@ def _write_lead(locked: LockedTask, values: Mapping[str, object], *, settled: bo
     if settled:
         touched(lead, locked.by)
     if values:
-        lead.save(update_fields=[*values, *(WRITTEN_FIELDS if settled else ())])
+        update_rows([lead], [*values, *(WRITTEN_FIELDS if settled else ())])
 
 
 def _create(locked: LockedTask, values: Mapping[str, Any]) -> FollowUpTask:

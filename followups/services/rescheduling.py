@@ -130,7 +130,9 @@ def realign_locked(lead_ids: Sequence[int], *, at: datetime, by: Actor) -> int:
         FollowUpTask.objects.filter(
             pk__in=[task.pk for task in changed if not task.is_current], is_current=True
         ).update(is_current=False)
-        fields = [*DUE_FIELDS, *PLACE_FIELDS, *QUEUE_FIELDS, *WRITTEN_FIELDS]
+        for task in changed:
+            task.updated_at = at
+        fields = [*DUE_FIELDS, *PLACE_FIELDS, *QUEUE_FIELDS, "updated_at", *WRITTEN_FIELDS]
         update_rows(changed, fields)
     return len(changed)
 

@@ -103,7 +103,7 @@ def escalate_overdue(at: datetime, *, limit: int = 500) -> int:
     if connection.features.has_select_for_update_skip_locked:
         late = late.select_for_update(skip_locked=True, of=("self",))
     found = list(late.values_list("pk", "channel", "step", "province")[:limit])
-    FollowUpTask.objects.filter(pk__in=[pk for pk, *_rest in found]).update(sla_counted=True)
+    FollowUpTask.objects.filter(pk__in=[pk for pk, *_rest in found]).note(sla_counted=True)
     events = [
         Kpi(
             "WHOLESALE",
@@ -156,7 +156,7 @@ def report_unopened_handovers(at: datetime, *, limit: int = 200) -> int:
     found = list(unopened.values_list("pk", "lead__external_id", "deadline_at")[:limit])
     if not found:
         return 0
-    FollowUpTask.objects.filter(pk__in=[pk for pk, *_rest in found]).update(alerted_at=at)
+    FollowUpTask.objects.filter(pk__in=[pk for pk, *_rest in found]).note(alerted_at=at)
     lines = [
         f"{pk}  {lead}  {deadline:%Y-%m-%d %H:%M} UTC" if deadline else f"{pk}  {lead}"
         for pk, lead, deadline in found

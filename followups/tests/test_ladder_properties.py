@@ -17,6 +17,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from followups.api.serializers import LeadSerializer, TaskSerializer
 from followups.models import ContactPoint, FollowUpTask, Ladder, Lead, TaskCorrection
 from followups.points import lead_digest
 from followups.rules import ADVANCING, HAPPENED, STOPPING, gap_before, read_steps
@@ -101,6 +102,7 @@ class LadderMachine(RuleBasedStateMachine):
         self.skip_holidays = {"ON": True, "QC": True}
         self.law = [Law("CA", hours, date(2008, 9, 30)) for hours in hours_of(CRTC)]
         self.walkers: dict[str, Walker] = {}
+        self.told: dict[tuple[type[Lead | FollowUpTask], int], dict[str, Any]] = {}
 
     def teardown(self) -> None:
         transaction.set_rollback(True)
@@ -434,6 +436,25 @@ class LadderMachine(RuleBasedStateMachine):
         self.done_at[task.pk] = self.now
 
     @precondition(lambda self: self.scheduled)
+    @invariant()
+    def a_row_that_changes_says_when(self) -> None:
+        """A client that asks for what changed since misses nothing."""
+        now: dict[tuple[type[Lead | FollowUpTask], int], dict[str, Any]] = {}
+        for model, serializer in (
+            (Lead, LeadSerializer),
+            (FollowUpTask, TaskSerializer),
+        ):
+            for row in model.objects.all():
+                now[model, row.pk] = {**serializer(row).data, "updated_at": row.updated_at}
+        for key, told in now.items():
+            before = self.told.get(key)
+            if before is not None and told != before:
+                assert told["updated_at"] != before["updated_at"] or told["updated_at"] == self.now, (
+                    before,
+                    told,
+                )
+        self.told = now
+
     @invariant()
     def one_ladder_runs_and_one_step_of_it_is_current(self) -> None:
         running = list(Ladder.objects.filter(status="ACTIVE"))

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from django.db import DatabaseError, OperationalError, connection, transaction
 
+from governance.core.compiled import prepared_cursor
 from governance.core.transactions import is_rehearsal
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ def share() -> None:
     Read the switch in a later statement: one that waits here would still see the state before the wait.
     """
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
+        with prepared_cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [LOCK])
 
 

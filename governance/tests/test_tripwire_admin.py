@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -265,6 +266,9 @@ def test_the_list_says_how_each_stands_the_fired_first(
     ]
     assert told == sorted(told)
     assert "Switched off: this metric is not monitored." in page
+    in_french = desk().get(reverse(LIST), HTTP_ACCEPT_LANGUAGE="fr").content.decode()
+    badges = set(re.findall(r"^\s*(Déclenchée|Désactivée|off|bad)$", in_french, re.M))
+    assert badges == {"Déclenchée", "Désactivée"}, "a state without a colour shows its key"
 
 
 def test_a_page_costs_the_same_however_long_it_watches(

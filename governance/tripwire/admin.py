@@ -69,7 +69,7 @@ class RegressionStateAdmin(ReadOnlyAdmin):
     @display(
         description=gettext_lazy("light"),
         ordering="triggered",
-        label={"bad": "danger", "watch": "warning", "good": "success", "": "info"},
+        label={"bad": "danger", "watch": "warning", "good": "success", "": "info", "off": "info"},
     )
     def light(self, state: RegressionState) -> tuple[str, str]:
         found = light(state)

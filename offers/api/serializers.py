@@ -113,6 +113,16 @@ class ComputeInput(Input):
         return attrs
 
 
+class QuoteQuestion(Question):
+    """The parameters of GET /quote."""
+
+    province = ProvinceField()
+    market = MarketField()
+    property_type = ChoiceOf(choices=PropertyType.choices, default=PropertyType.SFR)
+    arv = MoneyField()
+    repairs = MoneyField()
+
+
 class OutcomeInput(Input):
     """The input of POST /{evidence_id}/outcome; `correct` replaces what was recorded, `void` withdraws it."""
 
@@ -174,6 +184,18 @@ def as_computed(computed: Computed, comp_details: Mapping[str, Mapping[str, Any]
     }
 
 
+def as_quote(figures: rules.Calculation) -> dict[str, object]:
+    """Return the figures that a closer speaks of, and the term that decided."""
+    return {
+        "ok": True,
+        "mao": figures.mao,
+        "recommended_offer": figures.recommended_offer,
+        "assignment_fee": figures.assignment_fee,
+        "binding": figures.binding,
+        "floored": figures.floored,
+    }
+
+
 def as_outcome(row: OfferOutcome) -> dict[str, object]:
     return {
         "id": row.pk,
@@ -208,6 +230,7 @@ class EvidenceSerializer(serializers.ModelSerializer[OfferEvidence]):
     market = serializers.CharField(source="market_name")
     state = serializers.CharField(source="offer.state")
     reservation_id = serializers.IntegerField(source="offer.reservation_id")
+    updated_at = serializers.DateTimeField(read_only=True)
     outcomes = serializers.SerializerMethodField()
     comp_details = serializers.SerializerMethodField()
 
@@ -249,6 +272,7 @@ class EvidenceSerializer(serializers.ModelSerializer[OfferEvidence]):
             "correlation_id",
             "token_id",
             "created_at",
+            "updated_at",
         )
 
     def get_comp_details(self, evidence: OfferEvidence) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import select
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.db.backends.postgresql import base, operations
-from psycopg import Cursor
+from psycopg import RawCursor
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import FeatureNotSupported
 from psycopg.pq import TransactionStatus
@@ -32,11 +33,19 @@ class UtcLoader(TimestamptzLoader):
         return at if at.tzinfo is UTC else at.astimezone(UTC)
 
 
-class PreparedCursor(Cursor[Any]):
-    """Runs prepared statements: the server parses each once per connection, and plans it a few times."""
+@functools.lru_cache(maxsize=1024)
+def _numbered(sql: str) -> str:
+    """Return a statement with $1, $2, … for its placeholders; psycopg parses a long one at each call."""
+    first, *others = sql.split("%s")
+    return "".join([first, *(f"${n}{text}" for n, text in enumerate(others, 1))]).replace("%%", "%")
+
+
+class PreparedCursor(RawCursor[Any]):
+    """Runs prepared statements: the server parses and plans each once per connection."""
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
         connection = self.connection
+        query = _numbered(query)
         connection.prepare_threshold = 0  # for this cursor alone: Django's put values into the SQL
         try:
             return super().execute(query, params, **options)
@@ -98,10 +107,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def init_connection_state(self) -> None:
         """Have prepared statements planned once: PostgreSQL plans some for each call, longer than they run.
 
-        valhalla/tests/plans.py checks these plans, which hold for any values, on a million rows.
+        valhalla/tests/plans.py checks these plans, which hold for any values, on a million rows. No statement
+        takes several processes of the server, where another call waits for a core: PostgreSQL would rather
+        walk through a table with two of them than use its index.
         """
         super().init_connection_state()
-        self.connection.execute("SET plan_cache_mode = force_generic_plan")
+        self.connection.execute(
+            "SET plan_cache_mode = force_generic_plan; SET max_parallel_workers_per_gather = 0"
+        )
         if not self.get_autocommit():
             self.connection.commit()
 

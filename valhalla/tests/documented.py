@@ -90,14 +90,20 @@ def contradictions(response: Any) -> list[str]:
             f"{operation['operationId']} answered {status}, which is not documented: {response.content!r}"
         ]
     described = resolved(documented)
+    if response.status_code == 304:
+        return [] if not response.content else ["a body came with 304"]
     kind = response.headers.get("Content-Type", "").partition(";")[0]
     content = described.get("content", {}).get(kind)
     if content is None:
         return [f"{operation['operationId']} answered {status} as {kind}, which is not documented"]
     if "json" not in kind:
         return []
+    if response.streaming:
+        return []
     body = json.loads(response.content)
     found = complaints(content["schema"], body)
+    if "fields" in request.GET:  # fewer members than the shape requires, as the caller asked
+        found = [said for said in found if not said.endswith("is a required property")]
     if (
         response.status_code >= 400
         and body["code"] not in CODES

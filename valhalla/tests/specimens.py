@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from followups.tests.scenes import begin
 from governance.accounts.sign_ins import begin as begin_session
-from governance.models import ApiToken, HashKeyCheck
+from governance.models import ApiToken, ContactDecision, HashKeyCheck
 from governance.tests.factories import (
     ErasureFactory,
     HeimdallEventFactory,
@@ -81,6 +81,16 @@ def _a_session() -> None:
     begin_session(make_person("VA", "vera").pk, "x" * 32, at=timezone.now(), address="203.0.113.7", agent="")
 
 
+def _a_decision() -> None:
+    """One whose lists hold what the gate puts there."""
+    now = timezone.now()
+    kept = ContactDecision(
+        door="START", province="ON", market="ALL", channel="CALL", at=now, zones=["America/Toronto"],
+        local_times=["09:30"], ok=True, reason="allowed", created_at=now,
+    )  # fmt: skip
+    ContactDecision.objects.bulk_create([kept])
+
+
 def _a_firing() -> None:
     """A tripwire that fired, with what it saw: a drop from 19 of 20 to every third."""
     watch()
@@ -102,6 +112,7 @@ def _an_outcome() -> None:
 BY_SERVICE: dict[str, Any] = {
     "followups.FollowUpTask": lambda: begin("L-specimen"),
     "governance.ApiToken": _a_token,
+    "governance.ContactDecision": _a_decision,
     "governance.RegressionFiring": _a_firing,
     "governance.Erasure": ErasureFactory.create,
     "governance.HashKeyCheck": lambda: HashKeyCheck.objects.bulk_create(

@@ -43,7 +43,7 @@ from governance.core import hooks
 from governance.core.actors import Actor
 from governance.core.admin.base import CONFIRMED, Warned, by_of, reason_field, stamp
 from governance.core.errors import Invalid, Refused
-from governance.core.spreadsheets import FORMULA_SIGNS, safe
+from governance.core.spreadsheets import DOMAIN, FORMULA_SIGNS, log_export, safe
 from governance.core.transactions import in_turn
 
 MOST_ROWS = 2_000
@@ -52,7 +52,6 @@ MOST_BYTES = 700_000  # of a file
 MOST_PACKED = 900_000  # characters of data in the page; a request is limited to 1 MB
 MOST_IN_MEMORY = 1_000_000  # bytes of an export; larger ones are in an unnamed file
 SHOWN = 50  # rows shown of each kind
-DOMAIN = "BACK_OFFICE"
 
 Row = dict[str, str]
 
@@ -414,9 +413,7 @@ class RowExporter(ModelAdmin):
             count += 1
         text.detach()
         file.seek(0)
-        detail = {"table": self.opts.label_lower, "rows": count, "reason": reason}
-        hooks.emit_kpi(DOMAIN, "rows_exported", by=by, at=at, success=True, detail=detail)
-        hooks.security_event.ask("export", by, {"table": self.opts.label_lower, "rows": count})
+        log_export(self.opts.label_lower, count, reason=reason, by=by, at=at)
         name = f"{self.opts.model_name}-{at:%Y-%m-%d}.csv"
         answer = FileResponse(file, as_attachment=True, filename=name, content_type="text/csv; charset=utf-8")
         answer["Cache-Control"] = "no-store"

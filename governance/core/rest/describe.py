@@ -143,6 +143,8 @@ COMMON: Mapping[str, tuple[int, str]] = MappingProxyType(
             "Only for a browser session: enter the password or a code again. Calls with a token never need "
             "it.",
         ),
+        "token_required": (403, "A stream needs a token; people export in admin, where they give a reason."),
+        "exports_busy": (503, "Two streams run already; `Retry-After` says when to try again."),
         "not_found": (404, "There is no such object, or you may not see it."),
         "stale_version": (
             409,

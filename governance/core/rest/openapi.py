@@ -27,8 +27,9 @@ from governance.core.actors import Role
 from governance.core.places import Province
 from governance.core.rest.bulk import BulkViewSet
 from governance.core.rest.describe import COMMON, Answer, Doc, Tag, docs_of
+from governance.core.rest.exports import CSVRenderer, NDJSONRenderer
 from governance.core.rest.fields import JSONObjectField
-from governance.core.rest.filters import YesNoFilter
+from governance.core.rest.filters import IdsFilter, YesNoFilter
 from governance.core.rest.input import Input
 from governance.core.rest.problems import PROBLEM
 from governance.core.rest.viewsets import CollectionViewSet, ServiceViewSet
@@ -84,7 +85,10 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
     },
     "Dry-Run": {"description": "`true` if nothing was stored.", "schema": {"type": "string"}},
-    "ETag": {"description": "The version, for `If-Match`.", "schema": {"type": "string"}},
+    "ETag": {
+        "description": "Names this answer, for `If-None-Match`; of a row, its version, for `If-Match`.",
+        "schema": {"type": "string"},
+    },
     "Deprecation": {
         "description": "When the operation was deprecated, as `@` and a Unix time (RFC 9745).",
         "schema": {"type": "string"},
@@ -106,8 +110,16 @@ FIELDS = {
     "until": "Only what was created before this instant.",
     "page_size": "Rows per page: 50 by default, 500 at most.",
     "cursor": "Take the whole URL from `next` or `previous` instead of writing this yourself.",
+    "id__in": "Only these rows: up to 100 ids, separated by commas.",
+    "created_after": "Only what was created at or after this instant.",
+    "created_before": "Only what was created before this instant.",
+    "updated_after": "Only what last changed at or after this instant, the oldest change first.",
+    "updated_before": "Only what last changed before this instant.",
+    "fields": "Only these members of each row, separated by commas.",
+    "format": "All rows as one stream of lines, in place of pages. It needs a token and is logged.",
 }
 _OF_COLLECTIONS = {"ordering", "page_size", "cursor"}
+STREAMS = (NDJSONRenderer, CSVRenderer)
 
 
 class Problem(Answer):
@@ -181,6 +193,12 @@ class Schema(AutoSchema):
             and view.action not in view.questions | view.repeatable
         )
 
+    def _is_list(self) -> bool:
+        return isinstance(self.view, CollectionViewSet) and self.view.action == "list"
+
+    def _is_tagged(self) -> bool:
+        return self.method == "GET" and self.view.action in self.view.tagged
+
     # what the operation is
 
     def get_operation_id(self) -> str:
@@ -230,6 +248,16 @@ class Schema(AutoSchema):
         shape = self._input()
         if shape is not None and self.method == "GET":
             parameters.append(shape)
+        if self._is_collection():
+            parameters.append(OpenApiParameter("fields", str))
+        if self._is_list():
+            streams = [render.format for render in STREAMS]
+            parameters.append(OpenApiParameter("format", str, enum=["json", *streams]))
+        if self._is_tagged():
+            told = "The ETag of the response that you have: 304 if it is still the same."
+            parameters.append(
+                OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER, description=told)
+            )
         if self._stores_answers() or self._is_bulk():
             parameters.append(
                 OpenApiParameter(
@@ -276,6 +304,12 @@ class Schema(AutoSchema):
             (str(status), doc.media): OpenApiResponse(shape, description="Success.")
             for status in sorted({doc.status, *doc.also})
         }
+        if self._is_list():
+            for render in STREAMS:
+                line = OpenApiResponse({"type": "string"}, description="Success.")
+                found[str(doc.status), render.media_type] = line
+        if self._is_tagged():
+            found["304"] = OpenApiResponse(description="Nothing changed since the response with that ETag.")
         for status, meanings in self._refusals().items():
             lines = "\n".join(f"- `{code}`: {meaning}" for code, meaning in meanings.items())
             found[str(status), PROBLEM] = OpenApiResponse(Problem, description=lines)
@@ -291,6 +325,8 @@ class Schema(AutoSchema):
             codes.append("actor_mismatch")
         if self._is_collection():
             codes.append("not_found")  # for a list, an invalid cursor
+        if self._is_list():
+            codes += ["token_required", "exports_busy"]
         if self.method != "GET":
             codes += ["parse_error", "body_too_large", "unsupported_media_type", "busy"]
         if self._stores_answers():
@@ -358,7 +394,8 @@ class Schema(AutoSchema):
             shape["type"] = shape["type"][0]  # a query string has no null
         described = FIELDS.get(name)
         if name == "ordering":
-            fields = ", ".join(f"`{field}`" for field in self.view.ordering_fields)
+            names = dict.fromkeys([*self.view.ordering_fields, "updated_at"])
+            fields = ", ".join(f"`{field}`" for field in names)
             described = f"Orders by one of {fields}; with - in front, descending."
         if described and (name in _OF_COLLECTIONS or not parameter.get("description")):
             parameter["description"] = described
@@ -369,12 +406,12 @@ class Schema(AutoSchema):
         names = ["X-Correlation-ID", "RateLimit", "RateLimit-Policy"]
         if status == 429:
             names.append("Retry-After")
+        if self._is_tagged() or (status < 300 and self.view.action in self.view.versioned):
+            names.append("ETag")
         if status < 300 and self._stores_answers():
             names += ["Idempotent-Replayed", "Dry-Run"]
         if status < 300 and self._is_bulk():
             names.append("Dry-Run")
-        if status < 300 and self.view.action in self.view.versioned:
-            names.append("ETag")
         old = self.view.deprecated.get(self.view.action)
         if old is not None:
             names += old.headers()
@@ -410,8 +447,8 @@ def _exemplify(operation: dict[str, Any], example: Mapping[str, Any]) -> None:
         if "request" in example:
             content["example"] = example["request"]
     if example:
-        for content in operation["responses"][str(example["status"])].get("content", {}).values():
-            content["example"] = example["answer"]
+        contents = operation["responses"][str(example["status"])].get("content", {})
+        contents[JSON if JSON in contents else next(iter(contents))]["example"] = example["answer"]
 
 
 class _Bearer(OpenApiAuthenticationExtension):
@@ -498,7 +535,7 @@ class _JSONObjectField(OpenApiSerializerFieldExtension):
 
 
 class _Filters(DjangoFilterExtension):
-    """Describes a yes/no filter as what it is, whatever its column."""
+    """Describes yes/no filters and lists of ids as what they are, whatever their column."""
 
     target_class = "governance.core.rest.filters.StrictFilters"
     priority = 1
@@ -506,6 +543,9 @@ class _Filters(DjangoFilterExtension):
     def resolve_filter_field(
         self, auto_schema: Any, model: Any, filterset_class: Any, field_name: str, filter_field: Any
     ) -> Any:
+        if isinstance(filter_field, IdsFilter):
+            schema: dict[str, Any] = {"type": "string", "pattern": "^ *[0-9]+( *, *[0-9]+)* *$"}
+            return [build_parameter_type(name=field_name, schema=schema, location=OpenApiParameter.QUERY)]
         if not isinstance(filter_field, YesNoFilter):
             return super().resolve_filter_field(auto_schema, model, filterset_class, field_name, filter_field)
         words = [str(word) for word, _label in getattr(filter_field, "extra")["choices"]]  # noqa: B009  # of the base

@@ -67,12 +67,12 @@ class JSONRenderer(renderers.JSONRenderer):
 
 
 class Negotiation(DefaultContentNegotiation):
-    """Chooses the only renderer at once for callers that accept JSON or anything, as nearly all do."""
+    """Chooses JSON, the first, at once for callers that accept it or anything, as nearly all do."""
 
     _PLAIN = frozenset({"*/*", "application/json"})
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> object:
         plain = request.META.get("HTTP_ACCEPT", "*/*") in self._PLAIN
-        if plain and len(renderers) == 1 and not format_suffix and "format" not in request.query_params:
+        if plain and not format_suffix and "format" not in request.query_params:
             return renderers[0], renderers[0].media_type
         return super().select_renderer(request, renderers, format_suffix)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from django.http import HttpResponse
 from django.utils import timezone
 from django.utils.encoding import force_str
+from django.utils.translation import gettext as _
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,9 +17,16 @@ from rest_framework.views import APIView
 
 from governance.core import hooks
 from governance.core.actors import Actor
+from governance.core.errors import Forbidden, Invalid
+from governance.core.rest.conditional import tag
 from governance.core.rest.describe import Deprecated
+from governance.core.rest.exports import CSVRenderer, NDJSONRenderer, RowRenderer, export
+from governance.core.rest.filters import CollectionFilter
 from governance.core.rest.input import gather, read, valid_key, wants_dry_run, who
+from governance.core.rest.serialization import JSONRenderer
 from governance.core.transactions import rehearse
+
+VIA_API = "via API"
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
@@ -29,11 +37,13 @@ Inputs = dict[str, type[serializers.Serializer[Any]]]
 class _Described(APIView):
     """What both kinds declare beyond permissions.
 
-    The responses of `deprecated` actions say so; those of `versioned` ones have an ETag.
+    The responses of `deprecated` actions say so; those of `versioned` ones have the row's version as ETag.
+    The GET of a `tagged` action has one too, of what it says, and answers 304 to a client that has it.
     """
 
     deprecated: ClassVar[dict[str, Deprecated]] = {}
     versioned: ClassVar[frozenset[str]] = frozenset()
+    tagged: ClassVar[frozenset[str]] = frozenset()
     action: str
 
     def finalize_response(
@@ -43,6 +53,8 @@ class _Described(APIView):
         if self.deprecated and (old := self.deprecated.get(self.action)):
             for name, value in old.headers().items():
                 answer.headers[name] = value
+        if request.method in ("GET", "HEAD") and answer.status_code == 200 and self.action in self.tagged:
+            answer.add_post_render_callback(partial(tag, request._request))
         return answer
 
 
@@ -133,8 +145,59 @@ class ServiceViewSet(_Described, viewsets.ViewSet):
 class CollectionViewSet(
     _Described, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Any]
 ):
-    """A read-only collection with filters, ordering and cursor pagination."""
+    """A read-only collection with filters, ordering and cursor pagination, or as a stream of all its rows.
+
+    `fields` chooses the members of each row. A stream (`format=csv` or `ndjson`, or what Accept says) is an
+    export: it needs a token, and is logged.
+    """
 
     rights: ClassVar[dict[str, str]] = {}
+    filterset_class: type[CollectionFilter]
     ordering: Any = ("-id",)
     ordering_fields: Any = ("id",)
+    tagged: ClassVar[frozenset[str]] = frozenset({"retrieve"})
+    renderer_classes: Any = (JSONRenderer, NDJSONRenderer, CSVRenderer)
+
+    def list(self, request: Request, *args: object, **kwargs: object) -> Any:
+        render = request.accepted_renderer
+        if not isinstance(render, RowRenderer):
+            return super().list(request, *args, **kwargs)
+        by = who(request)
+        if request.auth is None:
+            raise Forbidden("token_required", _("An export of this kind needs a token."))
+        paged = {"ordering", "cursor", "page_size"} & set(request.query_params)
+        if paged:
+            raise Invalid(dict.fromkeys(paged, [_("An export has all rows, in its own order.")]))
+        serializer: Any = self.get_serializer(many=True)
+        names = [*serializer.child.fields]
+        return export(
+            self.filter_queryset(self.get_queryset()),
+            render,
+            names,
+            serializer.to_representation,
+            by=by,
+            at=timezone.now(),
+            reason=VIA_API,
+            since=self.filterset_class.updated if "updated_after" in request.query_params else None,
+        )
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
+        made: Any = super().get_serializer(*args, **kwargs)
+        wanted = self._wanted()
+        if wanted is not None:
+            fields = getattr(made, "child", made).fields
+            if not wanted <= set(fields):
+                raise Invalid({"fields": [_("Choose from: %(fields)s.") % {"fields": ", ".join(fields)}]})
+            for name in set(fields) - wanted:
+                fields.pop(name)
+        return made
+
+    def has_field(self, name: str) -> bool:
+        """Return whether the answer has this member of a row, so that it need not be read otherwise."""
+        wanted = self._wanted()
+        return wanted is None or name in wanted
+
+    def _wanted(self) -> set[str] | None:
+        request: Request | None = getattr(self, "request", None)
+        asked = request.query_params.get("fields") if request else None
+        return {name.strip() for name in asked.split(",")} if asked is not None else None

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 from rest_framework.response import Response
 
-from governance.core.rest.viewsets import Inputs, ServiceViewSet
+from governance.core.rest.viewsets import VIA_API, Inputs, ServiceViewSet
 from governance.heimdall.api.serializers import (
     DomainQuestion,
     PolicyInput,
@@ -34,7 +34,6 @@ from governance.heimdall.services import (
     window,
 )
 
-VIA_API = "via API"
 DOMAINS = 200
 
 
@@ -59,6 +58,7 @@ class HeimdallViewSet(ServiceViewSet):
         "trial": TrialInput,
         "recommend": RecommendInput,
     }
+    tagged: ClassVar[frozenset[str]] = frozenset({"policies"})
 
     def policies(self, request: object) -> Response:
         return Response({"ok": True, "policies": [as_policy(policy) for policy in self._asked()]})

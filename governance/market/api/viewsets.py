@@ -10,7 +10,7 @@ from django.utils import timezone
 from rest_framework.response import Response
 
 from governance.core.places import Place
-from governance.core.rest.viewsets import Inputs, ServiceViewSet
+from governance.core.rest.viewsets import VIA_API, Inputs, ServiceViewSet
 from governance.market.api.serializers import (
     CancelInput,
     EffectiveQuestion,
@@ -31,8 +31,6 @@ from governance.market.services import (
     upsert_policy,
 )
 
-VIA_API = "via API"
-
 
 class MarketPolicyViewSet(ServiceViewSet):
     """Market policies: list, look up, change, schedule, simulate."""
@@ -51,6 +49,7 @@ class MarketPolicyViewSet(ServiceViewSet):
         "cancel": CancelInput,
         "simulate": PolicyInput,
     }
+    tagged: ClassVar[frozenset[str]] = frozenset({"policies"})
 
     def policies(self, request: object) -> Response:
         asked, _by = self.read()

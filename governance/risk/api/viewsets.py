@@ -8,7 +8,7 @@ from django.utils import timezone
 from rest_framework.response import Response
 
 from governance.core.rest.input import Question
-from governance.core.rest.viewsets import CollectionViewSet, Inputs, ServiceViewSet
+from governance.core.rest.viewsets import VIA_API, CollectionViewSet, Inputs, ServiceViewSet
 from governance.risk import services
 from governance.risk.api.filters import RiskEventFilter
 from governance.risk.api.serializers import (
@@ -27,7 +27,6 @@ from governance.risk.api.serializers import (
 from governance.risk.models import RiskEvent
 from governance.risk.querysets import listed_policies
 
-VIA_API = "via API"
 POLICIES = 500
 
 
@@ -52,10 +51,11 @@ class RiskViewSet(ServiceViewSet):
         "settle": SettleInput,
         "release": ReleaseInput,
     }
+    tagged: ClassVar[frozenset[str]] = frozenset({"policies"})
 
     def policies(self, request: object) -> Response:
         asked, _by = self.read()
-        found = listed_policies(asked.get("engine"), asked.get("enabled"))[:POLICIES]
+        found = listed_policies(asked.get("engine"), asked.get("enabled"), limit=POLICIES)
         return Response({"ok": True, "policies": [as_policy(policy) for policy in found]})
 
     def upsert(self, request: object) -> Response:

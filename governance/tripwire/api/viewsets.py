@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.utils import timezone
 from rest_framework.response import Response
 
-from governance.core.rest.viewsets import Inputs, ServiceViewSet
+from governance.core.rest.viewsets import VIA_API, Inputs, ServiceViewSet
 from governance.tripwire import services
 from governance.tripwire.api.serializers import (
     EvaluateInput,
@@ -19,8 +19,6 @@ from governance.tripwire.api.serializers import (
     as_state,
 )
 from governance.tripwire.querysets import POLICIES, listed_states, listed_tripwires
-
-VIA_API = "via API"
 
 
 class RegressionViewSet(ServiceViewSet):
@@ -42,6 +40,7 @@ class RegressionViewSet(ServiceViewSet):
         "kpi": KpiInput,
         "release": ReleaseInput,
     }
+    tagged: ClassVar[frozenset[str]] = frozenset({"policies"})
 
     repeatable = frozenset({"evaluate"})
 
