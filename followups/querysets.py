@@ -30,7 +30,7 @@ from governance.accounts.querysets import active, at_work
 from governance.contact.querysets import zone_of_city
 from governance.core import hooks
 from governance.core.actors import Actor
-from governance.core.compiled import Param, bind_all, prepared_cursor
+from governance.core.compiled import Param, bind_all
 from governance.core.places import ALL, PlaceQuerySet, SomePlace
 
 
@@ -260,8 +260,9 @@ class TaskQuerySet(Changed):
 class CompiledIds:
     """The ids from several bounded queries, each once, in one query that is compiled once.
 
-    `build` yields the queries. One with places is run once for each, its value `??` standing for the place.
-    Django itself cannot combine bounded queries on SQLite.
+    It is not prepared: PostgreSQL finds few claims and few young tasks by their own indexes only if it plans
+    with the values. `build` yields the queries. One with places is run once for each, its value `??` standing
+    for the place. Django itself cannot combine bounded queries on SQLite.
     """
 
     def __init__(self, build: Callable[[], Iterable[tuple[models.QuerySet[Model], Sequence[str]]]]) -> None:
@@ -272,7 +273,7 @@ class CompiledIds:
         if self._compiled is None:
             self._compiled = self._compile()
         sql, slots = self._compiled
-        with prepared_cursor() as cursor:
+        with connection.cursor() as cursor:
             cursor.execute(sql, bind_all(slots, values, connection))
             return list(dict.fromkeys(pk for (pk,) in cursor.fetchall()))
 

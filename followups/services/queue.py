@@ -102,7 +102,7 @@ class _Asker:
 
 @functools.lru_cache(maxsize=200)
 def _compiled(asker: _Asker, filters: tuple[str, ...]) -> CompiledIds:
-    """Return the query for one kind of actor and some filters: planning it takes longer than all else."""
+    """Return the query for one kind of actor and some filters: working its SQL out takes long."""
     return CompiledIds(lambda: _candidates(asker, Instant("at"), {name: Param(name) for name in filters}))
 
 
