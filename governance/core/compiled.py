@@ -83,7 +83,7 @@ class Instant(Param):
         super().__init__(name, DateTimeField())
         self.before = before
 
-    def __sub__(self, other: Any) -> Instant:
+    def __sub__(self, other: Any) -> Any:
         return Instant(self.name, self.before + other)
 
     def bind(self, value: Any, connection: Any) -> Any:
