@@ -22,6 +22,8 @@ from followups.services.consents import LONGEST_WORDING
 from followups.services.due import MOST as MOST_DUE
 from followups.services.edits import Settled
 from followups.services.ladders import NewLadder
+from followups.services.locked_task import as_answer
+from followups.services.next_steps import NextStep
 from followups.services.planning import MOST_REASSIGNED
 from followups.services.sla import GROUPS, LAST
 from followups.services.upserts import Later, Upserted
@@ -308,6 +310,24 @@ def as_point(point: ContactPoint, *, changed: bool) -> dict[str, object]:
     """Return a contact point without its value."""
     shown = {"id": point.pk, "kind": point.kind, "status": point.status}
     return {"ok": True, "changed": changed, "contact_point": shown}
+
+
+def as_next_step(step: NextStep) -> dict[str, object]:
+    task, verdict = step.task, step.verdict
+    contact = None
+    if verdict is not None:
+        contact = {"ok": verdict.ok, "reason": verdict.reason, "next_allowed_at": step.next_allowed_at}
+    return {
+        "ok": True,
+        "lead_id": step.lead.external_id,
+        "status": step.lead.status,
+        "now": bool(step.kind) and not step.reason,
+        "kind": step.kind or None,
+        "at": step.at,
+        "reason": step.reason or None,
+        "task": None if task is None else {**as_answer(task), "owner": task.owner or None},
+        "contact": contact,
+    }
 
 
 def as_settled(settled: Settled) -> dict[str, object]:

@@ -268,6 +268,7 @@ class LeadCollection(BulkViewSet, CollectionViewSet):
     rights: ClassVar[dict[str, str]] = {
         "list": "followups.view_lead",
         "retrieve": "followups.view_lead",
+        "next_step": "followups.view_lead",
         "upsert": services.upsert_lead.right,
         "upsert_many": services.upsert_lead.right,
         "change": services.change_lead.right,
@@ -306,6 +307,10 @@ class LeadCollection(BulkViewSet, CollectionViewSet):
         lead = self.get_object()
         version = services.version_of(lead, list(lead.points.all()))
         return Response(self.get_serializer(lead).data, headers={"ETag": f'"{version}"'})
+
+    def next_step(self, request: Request, pk: int) -> Response:
+        step = services.next_step_of(pk, by=self.by(), at=timezone.now())
+        return Response(shapes.as_next_step(step))
 
     def upsert(self, request: Request) -> Response:
         return self.upsert_one(*self.read())

@@ -103,6 +103,7 @@ API: dict[str, dict[str, str]] = {
     "api/followups/leads": {"get": EVERYBODY, "post": SOURCES},  # a VA reads her own and unowned ones
     "api/followups/leads/bulk": {"post": SOURCES},
     "api/followups/leads/<int:pk>": {"get": EVERYBODY, "patch": SOURCES},
+    "api/followups/leads/<int:pk>/next": {"get": EVERYBODY},
     "api/followups/leads/<int:pk>/won": {"post": SOURCES},
     "api/followups/leads/<int:pk>/dead": {"post": SOURCES},
     "api/followups/leads/<int:pk>/not-now": {"post": SOURCES},
@@ -123,6 +124,7 @@ API: dict[str, dict[str, str]] = {
     "api/deals/offers/policies": {"get": EVERYBODY},
     "api/deals/offers/policies/upsert": {"post": POLICY},
     "api/deals/offers/compute": {"post": CLOSERS},
+    "api/deals/offers/quote": {"get": CLOSERS},
     "api/deals/offers/<int:evidence_id>/outcome": {"post": CLOSERS},
     "api/deals/offers/evidence": {"get": READERS},
     "api/deals/offers/evidence/<int:pk>": {"get": READERS},
