@@ -116,7 +116,7 @@ class Lead(Changing, Written, PlaceModel):
         ]
         indexes = [
             models.Index(fields=["correlation_id"], name="lead_trace"),  # trace of one call
-            models.Index(fields=["-created_at", "-id"], name="lead_newest"),  # the collection
+            models.Index(fields=["created_at", "id"], name="lead_newest"),  # the collection
             models.Index(fields=["updated_at", "id"], name="lead_changed"),  # what a client does not have yet
             models.Index(fields=["province", "market_key"], name="lead_by_place"),  # rescheduling, filters
             models.Index(
@@ -371,7 +371,7 @@ class Ladder(Written):
             )
         ]
         indexes = [
-            models.Index(fields=["-started_at", "-id"], name="ladder_newest"),
+            models.Index(fields=["started_at", "id"], name="ladder_newest"),
             models.Index(fields=["correlation_id"], name="ladder_trace"),  # trace of one call
         ]
         permissions = [("stop_ladder", "Stop a ladder")]
@@ -581,7 +581,7 @@ class FollowUpTask(Changing, Written):
                 fields=["contact_point", "contacted_at"], name="task_contacts",
                 condition=Q(status="COMPLETED", kind="LADDER"),
             ),
-            models.Index(fields=["-created_at", "-id"], name="task_newest"),  # the collection
+            models.Index(fields=["created_at", "id"], name="task_newest"),  # the collection
             models.Index(fields=["updated_at", "id"], name="task_changed"),  # what a client does not have yet
             models.Index(fields=["due_at", "id"], name="task_by_due"),  # the collection
         ]  # fmt: skip

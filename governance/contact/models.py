@@ -394,7 +394,7 @@ class ContactDecision(Written, AppendOnly):
         verbose_name_plural = _("contact decisions")
         indexes = [
             models.Index(fields=["lead_id", "-created_at"], name="decision_of_lead"),  # a person's file
-            models.Index(fields=["-created_at", "-id"], name="decision_newest"),  # the collection
+            models.Index(fields=["created_at", "id"], name="decision_newest"),  # the collection
             models.Index(fields=["correlation_id"], name="decision_trace"),  # trace of one call
         ]
         permissions = [("override_gate", "Override our own rules of the contact gate")]

@@ -50,7 +50,7 @@ class KpiEvent(Written, AppendOnly):
                 name="kpi_corrections",
                 condition=models.Q(detail__has_key="corrects"),
             ),
-            models.Index(fields=["-created_at", "-id"], name="kpi_newest"),  # the collection
+            models.Index(fields=["created_at", "id"], name="kpi_newest"),  # the collection
             models.Index(fields=["correlation_id"], name="kpi_trace"),  # trace of one call
         ]
         permissions = [("record_kpi", "Record a KPI event")]
