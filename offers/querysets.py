@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db import connections, models
 from django.db.models.functions import Coalesce
 
 from governance.core.append_only import AppendOnlyQuerySet
+from governance.core.compiled import CompiledFilter, prepared_cursor
 from governance.core.places import PlaceQuerySet, fold
 from governance.market.querysets import name_of_market
 from offers.rules import LIVE_STATES
+
+if TYPE_CHECKING:
+    from offers.models import OfferPolicy
 
 
 class OfferPolicyQuerySet(PlaceQuerySet):
     """Queries on offer policies."""
 
-    def matching(self, *, province: str | None, market: str | None, enabled: bool | None) -> Self:
-        """Return policies by province then market; None does not filter."""
-        narrowed = {
-            "province": province,
-            "market_key": None if market is None else fold(market),
-            "enabled": enabled,
-        }
-        return self.filter(**{name: value for name, value in narrowed.items() if value is not None}).order_by(
-            "province", "market_key"
-        )
+
+def _by_place() -> models.QuerySet[OfferPolicy]:
+    from offers.models import OfferPolicy  # the model itself needs the queryset above
+
+    return OfferPolicy.objects.order_by("province", "market_key")
+
+
+_listed = CompiledFilter(
+    _by_place, province=models.CharField(), market_key=models.CharField(), enabled=models.BooleanField()
+)
+
+
+def listed_policies(*, province: str | None, market: str | None, enabled: bool | None) -> list[OfferPolicy]:
+    """Return policies by province then market; None does not filter."""
+    key = None if market is None else fold(market)
+    return _listed(None, province=province, market_key=key, enabled=enabled)
 
 
 class EvidenceQuerySet(AppendOnlyQuerySet):
@@ -70,5 +80,5 @@ class OfferQuerySet(models.QuerySet[Any]):
         """
         connection = connections[self.db]
         if lead_id and connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
+            with prepared_cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"offers:{lead_id}"])

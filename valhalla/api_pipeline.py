@@ -78,7 +78,7 @@ class _Views(BaseHandler):
 def _headers_by_settings(secure: bool) -> dict[str, str]:
     """Return the headers that middlewares of pages give each answer, which depend on settings alone."""
     request = HttpRequest()
-    request.path = request.path_info = "/api/"
+    request.path = request.path_info = "/api/schema"
     request.META = {"HTTP_X_FORWARDED_PROTO": "https"} if secure else {}
     chain = SecurityMiddleware(CSPMiddleware(XFrameOptionsMiddleware(lambda _request: HttpResponse())))
     answer = cast(Next, chain)(request)

@@ -14,6 +14,7 @@ from governance.accounts.hashing import Busy, busy_page
 from governance.core.errors import NotFound, Refused, Unavailable
 from governance.core.http import Next, is_api
 from governance.core.rest.problems import problem_http
+from governance.core.rest.rate_limit import LIMITS
 
 PAGE_METHODS = ("GET", "HEAD", "POST")
 API_METHODS = (*PAGE_METHODS, "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -129,4 +130,7 @@ class AnswerHeaders:
         for name, value in HEADERS.items():
             answer.headers.setdefault(name, value)
         answer.headers.setdefault("Cache-Control", "no-store")
+        limits = LIMITS.of(request)
+        if limits is not None and limits.policies:
+            limits.put_on(answer)
         return answer

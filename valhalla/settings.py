@@ -66,6 +66,20 @@ def _whole(name: str, default: int, low: int, high: int) -> int:
     return int(text)
 
 
+def _origins(name: str) -> list[str]:
+    """Read origins such as https://crm.example, separated by commas."""
+    origins = [text.strip() for text in os.environ.get(name, "").split(",") if text.strip()]
+    for text in origins:
+        parts = urlsplit(text)
+        if parts.scheme not in {"http", "https"} or text != f"{parts.scheme}://{parts.netloc}" or "@" in text:
+            raise ImproperlyConfigured(
+                f"{name} names {text!r}, which is no origin (https:// and a host, without a path)."
+            )
+        if "*" in text:
+            raise ImproperlyConfigured(f"{name} names {text!r}: name each host by itself.")
+    return origins
+
+
 def _networks(name: str, default: str) -> list[IPv4Network | IPv6Network]:
     """Read addresses and networks, separated by commas. A network that contains every address is an error."""
     networks = []
@@ -142,6 +156,8 @@ WEB_THREADS = _whole("WEB_THREADS", 4, 1, 64)
 WEB_TIMEOUT = _whole("WEB_TIMEOUT", 120, 5, 3600)  # seconds; an unresponsive worker is replaced after that
 # Password hashes that a web process computes at once; each takes 100 MB. See governance/accounts/hashing.py.
 PASSWORD_HASHES_AT_ONCE = _whole("PASSWORD_HASHES_AT_ONCE", 1, 1, 16)
+# Calls of the API that one person makes a minute, in browsers and with all of their own tokens together.
+PERSON_CALLS_PER_MINUTE = _whole("PERSON_CALLS_PER_MINUTE", 60_000, 1, 60_000)
 JOB_PROCESSES = _whole("JOB_PROCESSES", min(max(2, _cores), 8), 1, 64)
 # /readyz answers 503 when less is left on the disk of VALHALLA_VAR or of SQLite's file.
 MIN_FREE_DISK_MB = _whole("MIN_FREE_DISK_MB", 200, 1, 10_000_000)
@@ -196,11 +212,28 @@ INSTALLED_APPS = [
     "offers",
 ]
 
+# Pages of other hosts whose scripts may call the API, with a token. Cookies are never sent along.
+CORS_ALLOWED_ORIGINS = _origins("CORS_ALLOWED_ORIGINS")
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_CREDENTIALS = False
+CORS_ALLOW_METHODS = ("GET", "POST", "PATCH", "DELETE", "OPTIONS")
+CORS_ALLOW_HEADERS = (
+    *("accept", "accept-language", "authorization", "content-type", "idempotency-key", "if-match"),
+    *("if-none-match", "x-correlation-id"),
+)
+CORS_EXPOSE_HEADERS = (
+    *("Deprecation", "Dry-Run", "ETag", "Idempotent-Replayed", "RateLimit", "RateLimit-Policy"),
+    *("Retry-After", "Sunset", "X-Correlation-ID"),
+)
+CORS_PREFLIGHT_MAX_AGE = 600
+
 MIDDLEWARE = [
     "valhalla.middleware.Correlation",
     "governance.accounts.security_log.Refusals",
     "governance.core.client_address.TrustedProxies",
     "valhalla.http_policy.AnswerHeaders",
+    # before whatever may refuse a call: a page can read a refusal only with these headers
+    *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "valhalla.middleware.ErrorsAsProblems",
     "valhalla.http_policy.KnownMethods",
     "valhalla.http_policy.ReadableRequests",
@@ -367,6 +400,11 @@ FORMAT_MODULE_PATH = "valhalla.formats"
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_FINDERS = [
+    "django.contrib.staticfiles.finders.FileSystemFinder",
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "valhalla.swagger_ui.SwaggerUI",
+]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
@@ -408,6 +446,7 @@ REST_FRAMEWORK = {
         "governance.core.rest.filters.Ordering",
     ],
     "EXCEPTION_HANDLER": "governance.core.rest.problems.problem_response",
+    "DEFAULT_METADATA_CLASS": "governance.core.rest.metadata.CallMetadata",
     "DEFAULT_SCHEMA_CLASS": "governance.core.rest.openapi.Schema",  # imported only to write the schema
     "COERCE_DECIMAL_TO_STRING": False,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
@@ -498,7 +537,11 @@ SECURE_HSTS_SECONDS = 31536000 if TLS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _flag("HSTS_INCLUDE_SUBDOMAINS", False)
 SECURE_HSTS_PRELOAD = _flag("HSTS_PRELOAD", False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")  # removed unless a trusted proxy wrote it
-SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^api/"]  # see valhalla.http_policy.TlsForPrograms
+SECURE_REDIRECT_EXEMPT = [
+    r"^livez$",
+    r"^readyz$",
+    r"^api/(?!$|docs/?$)",
+]  # see valhalla.http_policy.TlsForPrograms
 SECURE_REFERRER_POLICY = "same-origin"
 # A browser accepts a cookie of this name only over TLS and from this very host, for all of its paths.
 _COOKIES = "__Host-" if TLS else ""

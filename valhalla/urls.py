@@ -7,6 +7,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from valhalla import views
+from valhalla.pages.api import api_reference, api_schema, api_start
 from valhalla.pages.lead import lead_line
 from valhalla.pages.passkeys import new_passkey, passkey_options, second_factors
 from valhalla.pages.password import own_password, password_link, use_password_link
@@ -41,6 +42,11 @@ urlpatterns = [
     path("admin/password-link/<int:pk>/", password_link, name="password_link"),
     path("admin/password_change/", login_required(RedirectView.as_view(pattern_name="password"))),
     path("admin/", admin.site.urls),
+    path("api/", api_start, name="api"),
+    path("api", RedirectView.as_view(pattern_name="api")),
+    path("api/docs", api_reference, name="api_reference"),
+    path("api/docs/", RedirectView.as_view(pattern_name="api_reference")),
+    path("api/schema", api_schema, name="api_schema"),
     path("api/governance/", include("governance.urls")),
     path("api/followups/", include("followups.api.urls")),
     path("api/buyers/", include("buyers.urls")),

@@ -37,9 +37,10 @@ from followups.intake.reader import (
 )
 from followups.intake.report import Counts, Difference, NoReport
 from followups.intake.rules import Problem
-from followups.intake.services import Points, import_leads
+from followups.intake.services import import_leads
 from followups.models import ContactPoint, Lead
 from followups.points import lead_facts
+from followups.services.candidates import Points
 from governance.contact.rules import suppressing
 from governance.contact.services import questions_of_people
 from governance.core.actors import ACTOR_LENGTH, Actor

@@ -435,6 +435,33 @@ class ChangedPoint(Answer):
     contact_point = PointStatus()
 
 
+class NextTask(PlannedTask):
+    """The current task."""
+
+    owner = serializers.CharField(allow_null=True)
+
+
+class NextOfLead(Answer):
+    """What happens next."""
+
+    ok = ok()
+    lead_id = serializers.CharField()
+    status = serializers.CharField()
+    now = serializers.BooleanField(help_text="Whether it is to be done now.")
+    kind = serializers.CharField(
+        allow_null=True,
+        help_text="LADDER, CALLBACK, HANDOVER; FOLLOW_UP or NURTURE for a date; null: nothing.",
+    )
+    at = instant(allow_null=True)
+    reason = serializers.CharField(
+        allow_null=True,
+        help_text="Why it is not now: `not_due`, `snoozed`, `claimed_by_other`, `not_your_task`, `won`, "
+        "`dead`, `no_next_step`, or the gate's reason.",
+    )
+    task = NextTask(allow_null=True)
+    contact = Contact(allow_null=True, help_text="What the gate decides now about contact for the task.")
+
+
 class LeadItem(ItemOfBulk, UpsertLeadInput):
     """An item of POST /leads/bulk."""
 
@@ -663,6 +690,12 @@ DOCS = {
         f"Items as in the single call. {BULK}",
         answer=BulkAnswer,
         fields=BULK_FIELDS,
+    ),
+    "LeadCollection.next_step": Doc(
+        "Get a lead's next step",
+        "The current task or the date of the next contact, and why it is not now. Nothing is stored.",
+        answer=NextOfLead,
+        refusals=("lead_not_found", "contact_key"),
     ),
     "LeadCollection.change": Doc(
         "Change a lead",

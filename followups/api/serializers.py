@@ -22,9 +22,11 @@ from followups.services.consents import LONGEST_WORDING
 from followups.services.due import MOST as MOST_DUE
 from followups.services.edits import Settled
 from followups.services.ladders import NewLadder
+from followups.services.locked_task import as_answer
+from followups.services.next_steps import NextStep
 from followups.services.planning import MOST_REASSIGNED
 from followups.services.sla import GROUPS, LAST
-from followups.services.upserts import Upserted
+from followups.services.upserts import Later, Upserted
 from governance.contact import digests
 from governance.core.actors import ACTOR_LENGTH
 from governance.core.channels import CHANNELS
@@ -293,8 +295,8 @@ def as_upserted(stored: Upserted) -> dict[str, object]:
     }
 
 
-def _as_ladder(ladder: NewLadder | Refused | None) -> dict[str, object] | None:
-    if ladder is None:
+def _as_ladder(ladder: NewLadder | Refused | Later | None) -> dict[str, object] | None:
+    if ladder is None or isinstance(ladder, Later):
         return None
     if isinstance(ladder, Refused):
         reason = ladder.extra.get("reason") or ladder.code
@@ -308,6 +310,24 @@ def as_point(point: ContactPoint, *, changed: bool) -> dict[str, object]:
     """Return a contact point without its value."""
     shown = {"id": point.pk, "kind": point.kind, "status": point.status}
     return {"ok": True, "changed": changed, "contact_point": shown}
+
+
+def as_next_step(step: NextStep) -> dict[str, object]:
+    task, verdict = step.task, step.verdict
+    contact = None
+    if verdict is not None:
+        contact = {"ok": verdict.ok, "reason": verdict.reason, "next_allowed_at": step.next_allowed_at}
+    return {
+        "ok": True,
+        "lead_id": step.lead.external_id,
+        "status": step.lead.status,
+        "now": bool(step.kind) and not step.reason,
+        "kind": step.kind or None,
+        "at": step.at,
+        "reason": step.reason or None,
+        "task": None if task is None else {**as_answer(task), "owner": task.owner or None},
+        "contact": contact,
+    }
 
 
 def as_settled(settled: Settled) -> dict[str, object]:

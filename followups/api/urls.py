@@ -25,6 +25,7 @@ urlpatterns = [
     path("leads", LeadCollection.as_view({"get": "list", "post": "upsert"}), name="api-leads"),
     path("leads/bulk", LeadCollection.as_view({"post": "upsert_many"}), name="api-leads-bulk"),
     path("leads/<int:pk>", LeadCollection.as_view({"get": "retrieve", "patch": "change"}), name="api-lead"),
+    path("leads/<int:pk>/next", LeadCollection.as_view({"get": "next_step"}), name="api-lead-next"),
     path("leads/<int:pk>/won", LeadCollection.as_view({"post": "won"}), name="api-lead-won"),
     path("leads/<int:pk>/dead", LeadCollection.as_view({"post": "dead"}), name="api-lead-dead"),
     path("leads/<int:pk>/not-now", LeadCollection.as_view({"post": "not_now"}), name="api-lead-not-now"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -267,6 +268,7 @@ class LeadCollection(BulkViewSet, CollectionViewSet):
     rights: ClassVar[dict[str, str]] = {
         "list": "followups.view_lead",
         "retrieve": "followups.view_lead",
+        "next_step": "followups.view_lead",
         "upsert": services.upsert_lead.right,
         "upsert_many": services.upsert_lead.right,
         "change": services.change_lead.right,
@@ -286,7 +288,9 @@ class LeadCollection(BulkViewSet, CollectionViewSet):
         "add_point": shapes.AddPointInput,
         "retire_point": shapes.WonInput,
     }
-    bulks: ClassVar[dict[str, Bulk]] = {"upsert_many": Bulk(shapes.UpsertLeadInput, "upsert_one")}
+    bulks: ClassVar[dict[str, Bulk]] = {
+        "upsert_many": Bulk(shapes.UpsertLeadInput, "upsert_one", many="upsert_part")
+    }
     repeatable: ClassVar[frozenset[str]] = frozenset(bulks)
     rehearses_itself: ClassVar[frozenset[str]] = frozenset(bulks)
     versioned: ClassVar[frozenset[str]] = frozenset({"retrieve", "change"})
@@ -304,6 +308,10 @@ class LeadCollection(BulkViewSet, CollectionViewSet):
         version = services.version_of(lead, list(lead.points.all()))
         return Response(self.get_serializer(lead).data, headers={"ETag": f'"{version}"'})
 
+    def next_step(self, request: Request, pk: int) -> Response:
+        step = services.next_step_of(pk, by=self.by(), at=timezone.now())
+        return Response(shapes.as_next_step(step))
+
     def upsert(self, request: Request) -> Response:
         return self.upsert_one(*self.read())
 
@@ -314,6 +322,27 @@ class LeadCollection(BulkViewSet, CollectionViewSet):
         stored = services.upsert_lead(
             sent_lead(data), by=by, at=timezone.now(), ladder=data["ladder"], owner=data["owner"]
         )
+        return self._upserted(stored)
+
+    def upsert_part(
+        self, items: Sequence[dict[str, Any]], by: Actor, more: Callable[[], bool]
+    ) -> list[Response]:
+        """Store leads while there is time for `more`, then start their ladders together."""
+        at = timezone.now()
+        found: list[services.Upserted | Response] = []
+        for data in items:
+            if found and not more():
+                break
+            try:
+                wants = {"ladder": data["ladder"], "owner": data["owner"], "later": True}
+                found.append(services.upsert_lead(sent_lead(data), by=by, at=at, **wants))
+            except Exception as refusal:
+                found.append(self.handle_exception(refusal))  # re-raises anything that is not a refusal
+        stored = [one for one in found if isinstance(one, services.Upserted)]
+        done = iter(services.start_later(stored, by=by, at=at))
+        return [one if isinstance(one, Response) else self._upserted(next(done)) for one in found]
+
+    def _upserted(self, stored: services.Upserted) -> Response:
         return Response(shapes.as_upserted(stored), status=201 if stored.created else 200)
 
     def change(self, request: Request, pk: int) -> Response:

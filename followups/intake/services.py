@@ -13,8 +13,7 @@ from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import OuterRef, QuerySet, Value
-from django.db.models.functions import Coalesce
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from followups.fields import FIELD_OF_KIND, FILE_VALUES, POINTS
@@ -26,9 +25,9 @@ from followups.models import ContactPoint, FollowUpTask, Lead
 from followups.points import read_value
 from followups.rules.lead_gate import LeadGate
 from followups.rules.new_ladder import Decided
+from followups.services.candidates import Points, candidates_of, points_of
 from followups.services.ladders import (
     CREATE_LADDER,
-    Candidate,
     NewLadder,
     Templates,
     active_ladders,
@@ -44,9 +43,7 @@ from followups.services.rekeying import take_stored_digests
 from followups.services.waiting import rejudge
 from governance.accounts.services import DEFAULT_ZONE
 from governance.contact import digests
-from governance.contact.querysets import zone_of_city
 from governance.contact.reasons import sentence
-from governance.contact.services import GateContext, Where
 from governance.core.actors import Actor
 from governance.core.compiled import CompiledQuery, Listed, insert_rows, row_like
 from governance.core.errors import Refused
@@ -65,8 +62,6 @@ WITH_TASKS_AT_ONCE = 5  # known leads whose open tasks are rescheduled
 CITY_KEY_LENGTH = 200  # in some scripts a letter becomes three characters without its accents
 
 TAKEN_OVER = ("province", "market", "zone", "extra", *FILE_VALUES)
-
-Points = Mapping[int, Sequence[ContactPoint]]
 
 
 class Bar(Protocol):
@@ -279,19 +274,7 @@ def _known_leads_locked() -> QuerySet[Lead]:
 def _known(batch: Sequence[Gathered], *, lock: bool) -> tuple[dict[str, Lead], Points]:
     find = _known_leads_locked if lock else _known_leads
     leads = {lead.external_id: lead for lead in find(ids=[gathered.given.external_id for gathered in batch])}
-    return leads, _points_of([lead.pk for lead in leads.values()])
-
-
-@CompiledQuery
-def _points_of_leads() -> QuerySet[ContactPoint]:
-    return ContactPoint.objects.filter(lead_id__any_of=Listed("ids")).order_by("order", "id")
-
-
-def _points_of(lead_ids: Sequence[int]) -> Points:
-    points: dict[int, list[ContactPoint]] = {}
-    for point in _points_of_leads(ids=lead_ids) if lead_ids else ():
-        points.setdefault(point.lead_id, []).append(point)
-    return points
+    return leads, points_of([lead.pk for lead in leads.values()])
 
 
 def _store(batch: Sequence[Gathered], run: Import) -> _Stored:
@@ -419,36 +402,12 @@ def _differences(
 # --- ladders ------------------------------------------------------------------------------------------------
 
 
-def _clock(city_key: str) -> Coalesce:
-    return Coalesce(zone_of_city(OuterRef("province"), OuterRef(city_key)), Value(""))
-
-
-@CompiledQuery
-def _leads_with_clocks() -> QuerySet[Lead]:
-    leads: QuerySet[Lead] = Lead.objects.filter(pk__any_of=Listed("ids")).order_by("pk")
-    return leads.annotate(city_zone=_clock("city_key"), market_zone=_clock("market_city_key"))
-
-
-def _candidates(batch: Sequence[tuple[int, int]], at: datetime) -> tuple[list[Candidate], GateContext]:
-    """Return the leads of a batch of (primary key, line), with the gate's data for all of them."""
-    ids = [pk for pk, _line in batch]
-    leads = _leads_with_clocks(ids=ids)
-    points = _points_of(ids)
-    candidates = [
-        Candidate(
-            lead, points.get(lead.pk, ()), Where(lead.place, lead.zone, lead.city_zone, lead.market_zone)
-        )
-        for lead in leads
-    ]
-    return candidates, GateContext.load({lead.place for lead in leads}, at)
-
-
 def _judge_all(run: Import, gathering: Gathering) -> None:
     """Find who starts no ladder and why, count it and report it."""
     with run.progress(_("Checking the contact gate"), len(gathering)) as bar:
         for batch in gathering.stored(READ_AT_ONCE):
             lines = dict(batch)
-            candidates, book = _candidates(batch, run.at)
+            candidates, book = candidates_of([pk for pk, _line in batch], run.at)
             busy = _busy([candidate.lead for candidate in candidates])
             templates = Templates([one.lead for one in candidates])
             gates = gates_of(candidates, book, run.at)
@@ -516,7 +475,7 @@ def start_ladders(
     lines = dict(batch)
     plan_by_indexes()
     lock_leads(lines)
-    candidates, book = _candidates(batch, run.at)
+    candidates, book = candidates_of([pk for pk, _line in batch], run.at)
     made = begin_all(candidates, book, by=run.by, at=run.at, owner=owner, decided=run.decided)
     begun = [one for one in made if isinstance(one, NewLadder)]
     refused = [

@@ -30,6 +30,7 @@ from followups.services.leads import (
 )
 from followups.services.locked_task import as_answer
 from followups.services.lookup_limits import TooManyLookups
+from followups.services.next_steps import NextStep, next_step_of
 from followups.services.nurture import start_nurture
 from followups.services.opt_outs import presses_to_undo, undo_opt_out
 from followups.services.planning import reassign_found, reassign_tasks, skip_task, snooze_task
@@ -50,6 +51,7 @@ from followups.services.upserts import (
     SentLead,
     SentPoint,
     Upserted,
+    start_later,
     upsert_lead,
 )
 from followups.services.waiting import doubled_ladders, mark_shared
@@ -66,6 +68,7 @@ __all__ = [
     "change_lead",
     "retire_point",
     "settle_by_hand",
+    "start_later",
     "upsert_lead",
     "version_of",
     "COUNTED_TO",
@@ -74,6 +77,7 @@ __all__ = [
     "Completion",
     "LeadDetails",
     "NewLadder",
+    "NextStep",
     "Rest",
     "SharingLead",
     "as_answer",
@@ -96,6 +100,7 @@ __all__ = [
     "look_up",
     "mark_shared",
     "newest_due",
+    "next_step_of",
     "next_task",
     "presses_to_undo",
     "realign_due",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ from followups.fields import FIELD_OF_KIND, VALUES, LeadValues
 from followups.intake.gathering import Given, same_city, split_notes
 from followups.models import ContactPoint, Lead
 from followups.points import lead_facts, read_point, stored_digests
+from followups.services.candidates import candidates_of, points_of
 from followups.services.consents import EXPRESS
 from followups.services.guards import require_not_erased
 from followups.services.ladders import (
@@ -24,6 +25,7 @@ from followups.services.ladders import (
     NewLadder,
     active_ladders,
     begin,
+    begin_all,
     followed_up_before,
     require_none_active,
     require_owner,
@@ -116,6 +118,13 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class Later:
+    """A ladder that `start_later` starts, for this owner."""
+
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
 class Upserted:
     """The lead as stored. `matched_by` is lead_id, phone or email, blank for a new one.
 
@@ -129,20 +138,21 @@ class Upserted:
     changed: Sequence[str]
     possible_duplicates: Sequence[tuple[int, str]] = ()
     consents: Sequence[Recorded] = ()
-    ladder: NewLadder | Refused | None = None
+    ladder: NewLadder | Refused | Later | None = None
     warnings: Sequence[str] = ()
 
 
 @verb(Execution.OBSERVE_ONLY, right=WRITE_LEADS, refusal=NOT_OVER_THE_API)
 def upsert_lead(
-    sent: SentLead, *, by: Actor, at: datetime, ladder: bool = False, owner: str = ""
+    sent: SentLead, *, by: Actor, at: datetime, ladder: bool = False, owner: str = "", later: bool = False
 ) -> Upserted:
     """Create a lead or merge data into a known one, with consents, and with `ladder` start their ladder.
 
     A lead is found by the external id: then a value replaces the known one, as an import does. Without an id,
     the one lead with a number or address of these is the same person unless their name or place contradicts:
     then only blanks are filled. Everybody else is created. Numbers and addresses are added, never removed.
-    If the ladder cannot start, the lead is stored all the same; `ladder` has the refusal.
+    If the ladder cannot start, the lead is stored all the same; `ladder` has the refusal. With `later` the
+    caller starts it with those of other leads, by `start_later` in the same transaction.
 
     Raises Forbidden without the permission, Invalid for a new lead without a province or a consent in the
     future, Refused `lead_erased`, and `person_erased` for a new lead who asked to be erased.
@@ -168,9 +178,9 @@ def upsert_lead(
         changed, warnings = _fill(lead, sent, by=by, at=at)
     points = list(ContactPoint.objects.filter(lead=lead).order_by("order", "id"))
     consents = [_record(lead, points, one, by=by, at=at) for one in sent.consents]
-    started: NewLadder | Refused | None = None
+    started: NewLadder | Refused | Later | None = None
     if ladder:
-        started = stopped or _start(lead, points, by=by, at=at, owner=owner)
+        started = stopped or (Later(owner) if later else _start(lead, points, by=by, at=at, owner=owner))
     lead_id = lead.pk
     return Upserted(
         lead=lead,
@@ -406,10 +416,63 @@ def _start(
     try:
         with transaction.atomic():
             lead.refresh_from_db()  # a withdrawn consent may have ended what was running
-            require_none_active(lead, active_ladders([lead]))
-            if followed_up_before([lead]):
-                raise Refused(HAD_LADDER, _("Followed up before; start a new ladder by hand."))
+            _require_first(lead, active_ladders([lead]), followed_up_before([lead]))
             made = begin(lead, points, by=by, at=at, owner=owner)
     except Refused as refusal:
         return refusal
     return dataclasses.replace(made, waiting_for=waiting_for(made.behind, by=by, at=at))
+
+
+# like upsert_lead, which has asked the switches in this transaction: what they stop is not left for later
+@verb(Execution.OBSERVE_ONLY, right=WRITE_LEADS, refusal=NOT_OVER_THE_API)
+def start_later(stored: Sequence[Upserted], *, by: Actor, at: datetime) -> list[Upserted]:
+    """Start the ladders that `upsert_lead` left for later, together; return the leads with them, in order."""
+    waiting: dict[str, dict[int, int]] = {}
+    again: list[int] = []
+    for number, one in enumerate(stored):
+        if isinstance(one.ladder, Later):
+            of_owner = waiting.setdefault(one.ladder.owner, {})
+            if any(one.lead.pk in others for others in waiting.values()):
+                again.append(number)  # sent twice: the second is told of the first one's ladder
+            else:
+                of_owner[one.lead.pk] = number
+    found = list(stored)
+    for owner, numbers in waiting.items():
+        for pk, started in _start_all(sorted(numbers), owner, by=by, at=at).items():
+            found[numbers[pk]] = dataclasses.replace(stored[numbers[pk]], ladder=started)
+    for number in again:
+        one = stored[number]
+        owner = one.ladder.owner if isinstance(one.ladder, Later) else ""
+        started = _start(one.lead, points_of([one.lead.pk]).get(one.lead.pk, ()), by=by, at=at, owner=owner)
+        found[number] = dataclasses.replace(one, ladder=started)
+    return found
+
+
+def _start_all(ids: Sequence[int], owner: str, *, by: Actor, at: datetime) -> dict[int, NewLadder | Refused]:
+    """Start the ladders of locked leads who were never followed up; return each one's, or why it does not."""
+    candidates, book = candidates_of(ids, at)
+    leads = [one.lead for one in candidates]
+    before, active = followed_up_before(leads), active_ladders(leads)
+    new = [one for one in candidates if one.lead.pk not in before and one.lead.pk not in active]
+    begun = begin_all(new, book, by=by, at=at, owner=owner) if new else []
+    made = {one.lead.pk: ladder for one, ladder in zip(new, begun, strict=True)}
+    for pk, ladder in made.items():
+        if isinstance(ladder, NewLadder) and (first := ladder.behind) is not None:
+            ahead = made.get(first.lead_id)  # decided with this one, when its ladder had no id
+            if isinstance(ahead, NewLadder):
+                first = dataclasses.replace(first, ladder_id=ahead.ladder.pk)
+            made[pk] = dataclasses.replace(ladder, waiting_for=waiting_for(first, by=by, at=at))
+    for lead in leads:
+        if lead.pk not in made:
+            try:
+                _require_first(lead, active, before)
+            except Refused as refusal:
+                made[lead.pk] = refusal
+    return made
+
+
+def _require_first(lead: Lead, active: Mapping[int, int], before: Collection[int]) -> None:
+    """Refuse `ladder_active` or `followed_up_before` for a lead who starts no ladder by being sent."""
+    require_none_active(lead, active)
+    if lead.pk in before:
+        raise Refused(HAD_LADDER, _("Followed up before; start a new ladder by hand."))

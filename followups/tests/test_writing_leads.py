@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 import time_machine
 from django.db import connection
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of
+from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries, Settings
 from rest_framework.test import APIClient
 
 from followups import services
+from followups.api import serializers as shapes
 from followups.models import ContactPoint, FollowUpTask, Ladder, Lead
 from followups.points import lead_digest, read_point
 from followups.tests.factories import NOW, PHONE, LeadFactory, PointFactory
@@ -487,3 +491,41 @@ def test_the_cost_in_queries(django_assert_num_queries: DjangoAssertNumQueries) 
         services.upsert_lead(sent, by=by, at=NOW)
     with django_assert_num_queries(REPEATING + locks):
         services.upsert_lead(sent, by=by, at=NOW)
+
+
+# --- whatever is sent ---------------------------------------------------------------------------------------
+
+NAMES = [
+    *shapes.UpsertLeadInput().fields,
+    *shapes.ConsentItem().fields,
+    *shapes.PointItem().fields,
+    "until",
+    "items",
+    "x",
+]
+CODES = ["ON", "SMS", "EXPRESS", "416 555 0199", "a@example.ca", "2027-01-01", "2026-11-25T19:00:00Z"]
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=12) | st.sampled_from(CODES),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=8,
+)  # fmt: skip
+BODIES = st.dictionaries(st.sampled_from(NAMES), ANY, max_size=8)
+PATHS = ["", "/{id}", "/{id}/won", "/{id}/dead", "/{id}/not-now", "/{id}/contact-points", "/bulk"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_no_body_causes_a_500(crm: APIClient, path: str) -> None:
+    lead_id = stored(crm, **ANNE, lead_id="L-1")["id"]
+
+    @settings_of(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
+    @given(body=BODIES)
+    def sent(body: dict[str, object]) -> None:
+        if path == "/bulk":
+            body = {"items": [body]}
+        method = crm.patch if path == "/{id}" else crm.post
+        url = f"{LEADS}{path.format(id=lead_id)}"
+        answer = method(url, body, format="json", headers={"If-Match": "*"})
+        assert answer.status_code < 500, answer.json()
+
+    sent()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import timedelta
+from hashlib import sha256
 from hmac import compare_digest
-from typing import Any
+from typing import Any, cast
 
 from axes.backends import AxesStandaloneBackend
+from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from knox.auth import TokenAuthentication
 from knox.crypto import hash_token
 from knox.settings import CONSTANTS
@@ -25,7 +28,7 @@ from governance.accounts.querysets import tokens_of
 from governance.accounts.rules import rights_of_person
 from governance.core.actors import Role
 from governance.core.current import current_request
-from governance.core.rest.rate_limit import seconds_to_wait
+from governance.core.rest.rate_limit import LIMITS, Limits, count_call
 from governance.core.transactions import WriterBusy, in_turn
 
 USE_NOTED_EVERY = timedelta(minutes=1)
@@ -72,17 +75,53 @@ class RoleBackend(AxesStandaloneBackend, ModelBackend):
 
 
 class TooManyCalls(exceptions.APIException):
-    """Rate limit exceeded: the token may call again after `wait` seconds."""
+    """Rate limit exceeded: the token, or the person, may call again after `wait` seconds."""
 
     status_code = 429
     default_code = "throttled"
 
-    def __init__(self, most: int, wait: int) -> None:
-        sentence = _(
-            "Rate limit exceeded: this token may make %(most)d calls a minute; try again in %(seconds)d s."
-        )
+    def __init__(self, sentence: str, most: int, wait: int) -> None:
         super().__init__(sentence % {"most": most, "seconds": wait})
         self.wait = wait
+
+
+def _count_token(token: ApiToken) -> None:
+    """Count a call of a token. Raises TooManyCalls."""
+    most = token.calls_per_minute
+    _count(
+        "token",
+        token.digest,
+        most,
+        gettext_lazy(
+            "Rate limit exceeded: this token may make %(most)d calls a minute; try again in %(seconds)d s."
+        ),
+    )
+
+
+def _count_person(user: User) -> None:
+    """Count a call of a person, in a browser or with any of their own tokens. Raises TooManyCalls.
+
+    Service clients have the limits of their tokens alone.
+    """
+    if user.role == Role.SERVICE:
+        return
+    _count(
+        "person",
+        sha256(f"person {user.pk}".encode()).hexdigest(),
+        settings.PERSON_CALLS_PER_MINUTE,
+        gettext_lazy(
+            "Rate limit exceeded: you may make %(most)d calls a minute; try again in %(seconds)d s."
+        ),
+    )
+
+
+def _count(name: str, digest: str, most: int, sentence: Any) -> None:
+    counted = count_call(digest, most)
+    request = current_request.get()
+    if request is not None:
+        LIMITS.once(request, Limits).add(name, most, counted)
+    if counted.wait:
+        raise TooManyCalls(str(sentence), most, counted.wait)
 
 
 class BearerToken(TokenAuthentication):
@@ -117,9 +156,8 @@ class BearerToken(TokenAuthentication):
             if expired or foreign or found.revoked_at is not None or not found.user.is_active:
                 _note_dead_token(found, expired=expired)
                 raise wrong
-            wait = seconds_to_wait(digest, found.calls_per_minute)
-            if wait:
-                raise TooManyCalls(found.calls_per_minute, wait)
+            _count_token(found)
+            _count_person(found.user)
             if found.last_used_at is None or found.last_used_at < now - USE_NOTED_EVERY:
                 with suppress(WriterBusy), in_turn(NOTING_WAITS):  # else the next call records it
                     ApiToken.objects.filter(pk=found.pk).update(last_used_at=now)
@@ -151,3 +189,9 @@ def _note_dead_token(token: ApiToken, *, expired: bool) -> None:
 
 class SessionLogin(SessionAuthentication):
     """A signed-in browser; its POSTs need the CSRF token."""
+
+    def authenticate(self, request: Request) -> Any:
+        found = super().authenticate(request)
+        if found is not None:
+            _count_person(cast(User, found[0]))
+        return found

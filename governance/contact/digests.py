@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from collections.abc import Mapping
@@ -98,7 +97,7 @@ class Key:
 
     def digest(self, kind: str, value: str) -> str:
         """Return the keyed hash of a point. From number 2 on it begins with its key's number."""
-        found = hmac.new(self.secret, f"{kind}:{value}".encode(), hashlib.sha256).hexdigest()
+        found = hmac.digest(self.secret, f"{kind}:{value}".encode(), "sha256").hex()
         if self.number == FIRST_KEY:
             return found
         return f"k{self.number:02}{found[: DIGEST_LENGTH - 3]}"

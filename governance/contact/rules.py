@@ -210,6 +210,9 @@ class OpenHours(Hours):
         self.zones = tuple(zones)
         self._days: dict[date, list[Span]] = {}
         self._open_time: dict[tuple[date, date], timedelta] = {}
+        # the last answers: all rows of a page ask about the same present
+        self._today: tuple[datetime, timedelta] = (_midnight(date.min), timedelta())
+        self._first: tuple[tuple[datetime, datetime] | None, datetime | None] = (None, None)
 
     def open_time(self, since: datetime, until: datetime) -> timedelta:
         """Return how much of the time between two instants is open; whole days are added up only once.
@@ -219,14 +222,33 @@ class OpenHours(Hours):
         first, last = since.astimezone(UTC).date(), until.astimezone(UTC).date()
         if (last - first).days < 2:
             return super().open_time(since, until)
-        begin, end = _midnight(first + DAY), _midnight(last)
-        ends = super().open_time(since, begin) + super().open_time(end, until)
         known = self._open_time.get((first, last))
         if known is None:
             if len(self._open_time) >= DAYS_REMEMBERED:
                 self._open_time.clear()
-            known = self._open_time[first, last] = super().open_time(begin, end)
-        return ends + known
+            known = super().open_time(_midnight(first + DAY), _midnight(last))
+            self._open_time[first, last] = known
+        last_until, today = self._today
+        if last_until != until:
+            today = self._within(last, _midnight(last), until)
+            self._today = until, today
+        return self._within(first, since, _midnight(first + DAY)) + known + today
+
+    def _within(self, day: date, since: datetime, until: datetime) -> timedelta:
+        """Return how much of the time between two instants of one UTC day is open."""
+        found = timedelta()
+        for start, end in self._on(day):
+            start, end = max(start, since), min(end, until)
+            if start < end:
+                found += end - start
+        return found
+
+    def first_open(self, at: datetime, until: datetime) -> datetime | None:
+        asked, found = self._first
+        if asked != (at, until):
+            found = super().first_open(at, until)
+            self._first = (at, until), found
+        return found
 
     def _on(self, day: date) -> list[Span]:
         """Return the open spans of one UTC day."""

@@ -163,6 +163,7 @@ class GateContext:
     closures: list[ClosedDay]
     _pieces: dict[tuple[str, str], tuple[Piece, ...]] = field(default_factory=dict)
     _gates: dict[tuple[object, ...], Gate] = field(default_factory=dict)
+    _known: dict[tuple[Where, str], Gate] = field(default_factory=dict)
 
     @classmethod
     def load(cls, places: Iterable[Place], at: datetime, *, reach: timedelta = HORIZON) -> GateContext:
@@ -178,9 +179,16 @@ class GateContext:
         self.policies[key] = with_draft(self.policies.get(key, ()), replace(draft, since=start))
         self._pieces.clear()
         self._gates.clear()
+        self._known.clear()
 
     def gate(self, where: Where, channel: str) -> Gate:
         """Return the gate of a place and channel; gates with the same answer are shared."""
+        known = self._known.get((where, channel))
+        if known is None:
+            known = self._known[where, channel] = self._gate(where, channel)
+        return known
+
+    def _gate(self, where: Where, channel: str) -> Gate:
         place = where.place
         own = (place.province, place.market_key)
         of_policy = own if own in self.policies else (place.province, ALL)

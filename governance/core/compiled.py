@@ -159,12 +159,12 @@ class CompiledFilter:
         self._build, self._fields = build, fields
         self._query = functools.lru_cache(maxsize=64)(self._with)
 
-    def __call__(self, limit: int, **values: object) -> list[Any]:
-        """Return up to `limit` rows; None does not filter."""
+    def __call__(self, limit: int | None, **values: object) -> list[Any]:
+        """Return up to `limit` rows, None for all; a value of None does not filter."""
         given = {name: value for name, value in values.items() if value is not None}
         return self._query(limit, *given)(**given)
 
-    def _with(self, limit: int, *names: str) -> CompiledQuery:
+    def _with(self, limit: int | None, *names: str) -> CompiledQuery:
         filters = {name: Param(name, self._fields[name]) for name in names}
         return CompiledQuery(lambda: self._build().filter(**filters)[:limit])
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from email.utils import parseaddr
 
@@ -158,13 +158,13 @@ def answer_each_once(
     user_id: int,
     requests: Mapping[str, object],
     at: datetime,
-    handle: Callable[[str], tuple[int, str, bool] | None],
+    handle: Callable[[list[str]], Sequence[tuple[int, str, bool]]],
 ) -> dict[str, tuple[int, str, bool] | Exception]:
     """Run `handle` once per user and key, for many keys inside the caller's transaction.
 
-    Returns for each key what `answer_once` returns, or the MismatchedKey that it would raise. `handle` is
-    called in the keys' order and returns None from where it does no more; those keys are left out. The
-    answers and what was done are committed together. Raises Refused `key_in_use`.
+    Returns for each key what `answer_once` returns, or the MismatchedKey that it would raise. `handle` gets
+    the keys that are new, in order, and may answer only the first of them; the rest, and what follows them,
+    is left out. The answers and what was done are committed together. Raises Refused `key_in_use`.
     """
     hashes = {key: request_hash(request) for key, request in requests.items()}
     mine = _claim_keys(user_id, hashes, at)
@@ -174,9 +174,10 @@ def answer_each_once(
     stored = {row.key: row for row in others}
     found: dict[str, tuple[int, str, bool] | Exception] = {}
     kept: list[IdempotentAnswer] = []
+    answers = iter(handle([key for key in hashes if key in mine]))
     for key, digest in hashes.items():
         if key in mine:
-            answer = handle(key)
+            answer = next(answers, None)
             if answer is None:
                 break
             status, body, keep = answer

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
 
-from governance.core.compiled import CompiledQuery, Listed, Param
+from governance.core.compiled import CompiledFilter, CompiledQuery, Listed, Param
 from governance.risk.rules import GLOBAL, STALE_AFTER
 
 if TYPE_CHECKING:
@@ -64,14 +64,18 @@ def days_of_engines() -> models.QuerySet[RiskLedgerDay]:
     return RiskLedgerDay.objects.filter(day=day, engine__any_of=Listed("engines"))
 
 
-def listed_policies(engine: str | None, enabled: bool | None) -> models.QuerySet[RiskPolicy]:
-    """Return policies by engine; None does not filter."""
+def _by_engine() -> models.QuerySet[RiskPolicy]:
     from governance.risk.models import RiskPolicy  # the models themselves need the querysets above
 
-    rows = RiskPolicy.objects.order_by("engine")
-    if engine is not None:
-        rows = rows.filter(engine=engine)
-    return rows if enabled is None else rows.filter(enabled=enabled)
+    return RiskPolicy.objects.order_by("engine")
+
+
+_listed = CompiledFilter(_by_engine, engine=models.CharField(), enabled=models.BooleanField())
+
+
+def listed_policies(engine: str | None, enabled: bool | None, *, limit: int) -> list[RiskPolicy]:
+    """Return up to `limit` policies by engine; None does not filter."""
+    return _listed(limit, engine=engine, enabled=enabled)
 
 
 @dataclass(frozen=True, slots=True)

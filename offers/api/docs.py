@@ -128,7 +128,29 @@ SHAPES = {
     "EvidenceSerializer.heimdall": serializers.DictField(allow_null=True),
     "EvidenceSerializer.assumptions": serializers.DictField(),
 }
+
+
+class Quote(Answer):
+    """The figures of an offer, CAD."""
+
+    ok = ok()
+    mao = cad(help_text="The maximum allowable offer, CAD.")
+    recommended_offer = cad()
+    assignment_fee = cad()
+    binding = serializers.CharField(
+        help_text="`formula`, `mao_floor` or `offer_floor`: the term that decided."
+    )
+    floored = serializers.BooleanField(help_text="Whether a minimum of 0 applied.")
+
+
 DOCS = {
+    "OfferViewSet.quote": Doc(
+        "Quote an offer",
+        "Computes as a dry run of `compute` does, and stores nothing.",
+        answer=Quote,
+        refusals=("offer_policy_disabled", "market_too_cold", "heimdall_refused", *SWITCHES),
+        fields={"arv": "The value after repairs, CAD.", "repairs": "What the repairs cost, CAD."},
+    ),
     "OfferViewSet.policies": Doc("List offer policies", answer=Policies),
     "OfferViewSet.upsert": Doc(
         "Create or change an offer policy",

@@ -113,6 +113,16 @@ class ComputeInput(Input):
         return attrs
 
 
+class QuoteQuestion(Question):
+    """The parameters of GET /quote."""
+
+    province = ProvinceField()
+    market = MarketField()
+    property_type = ChoiceOf(choices=PropertyType.choices, default=PropertyType.SFR)
+    arv = MoneyField()
+    repairs = MoneyField()
+
+
 class OutcomeInput(Input):
     """The input of POST /{evidence_id}/outcome; `correct` replaces what was recorded, `void` withdraws it."""
 
@@ -171,6 +181,18 @@ def as_computed(computed: Computed, comp_details: Mapping[str, Mapping[str, Any]
         "evidence_id": computed.evidence.pk if computed.evidence is not None else None,
         "reservation_id": computed.reservation_id,
         "warnings": [f"unknown_field:comps.{key}" for key in unknown],
+    }
+
+
+def as_quote(figures: rules.Calculation) -> dict[str, object]:
+    """Return the figures that a closer speaks of, and the term that decided."""
+    return {
+        "ok": True,
+        "mao": figures.mao,
+        "recommended_offer": figures.recommended_offer,
+        "assignment_fee": figures.assignment_fee,
+        "binding": figures.binding,
+        "floored": figures.floored,
     }
 
 

@@ -15,12 +15,15 @@ from offers.api.serializers import (
     EvidenceSerializer,
     OutcomeInput,
     PoliciesQuestion,
+    QuoteQuestion,
     UpsertInput,
     as_computed,
     as_policy,
+    as_quote,
     as_recorded,
 )
-from offers.models import OfferEvidence, OfferPolicy
+from offers.models import OfferEvidence
+from offers.querysets import listed_policies
 from offers.services import (
     POLICY_FIELDS,
     Figures,
@@ -40,12 +43,14 @@ class OfferViewSet(ServiceViewSet):
         "policies": "governance.view_operations",
         "upsert": upsert_policy.right,
         "compute": compute_offer.right,
+        "quote": compute_offer.right,
         "outcome": record_outcome.right,
     }
     inputs: ClassVar[Inputs] = {
         "policies": PoliciesQuestion,
         "upsert": UpsertInput,
         "compute": ComputeInput,
+        "quote": QuoteQuestion,
         "outcome": OutcomeInput,
     }
     tagged: ClassVar[frozenset[str]] = frozenset({"policies"})
@@ -53,7 +58,7 @@ class OfferViewSet(ServiceViewSet):
 
     def policies(self, request: object) -> Response:
         asked, _by = self.read()
-        policies = OfferPolicy.objects.matching(
+        policies = listed_policies(
             province=asked.get("province"), market=asked.get("market"), enabled=asked.get("enabled")
         )
         return Response({"ok": True, "policies": [as_policy(policy) for policy in policies]})
@@ -88,6 +93,19 @@ class OfferViewSet(ServiceViewSet):
             at=timezone.now(),
         )
         return Response(as_computed(computed, given["comp_details"]))
+
+    def quote(self, request: object) -> Response:
+        asked, by = self.read()
+        computed = compute_offer(
+            Place(asked["province"], asked["market"]),
+            property_type=asked["property_type"],
+            arv=asked["arv"],
+            repairs=asked["repairs"],
+            dry_run=True,
+            by=by,
+            at=timezone.now(),
+        )
+        return Response(as_quote(computed.calculation))
 
     def outcome(self, request: object, evidence_id: int) -> Response:
         given, by = self.read()

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from governance.core import hooks
 from governance.core.actors import Actor
+from governance.core.compiled import CompiledQuery, CompiledUpdate, Param, insert_rows
 from governance.core.errors import Invalid, Refused
 from governance.core.places import Place
 from governance.core.property_types import PropertyType
@@ -106,6 +108,15 @@ def compute_offer(
     return Computed(policy, plan.calculation, evidence, reservation_id)
 
 
+_supersede = CompiledUpdate(lambda: Offer.objects.live().filter(lead_id=Param("lead_id")))
+
+
+@CompiledQuery
+def _reservations_of_live() -> QuerySet[Offer, int | None]:
+    """Return the reservation, or None, of each live offer of a lead."""
+    return Offer.objects.live().filter(lead_id=Param("lead_id")).values_list("reservation_id", flat=True)
+
+
 def _write(
     plan: rules.OfferPlan,
     evidence: OfferEvidence,
@@ -123,7 +134,7 @@ def _write(
     if plan.uses_recommendation and judgement:
         mark_used(judgement, by=by, at=at)
     if plan.supersedes:
-        Offer.objects.live().filter(lead_id=lead_id).update(state=rules.SUPERSEDED, updated_at=at)
+        _supersede({"state": rules.SUPERSEDED, "updated_at": at}, lead_id=lead_id)
     _keep(evidence)
     if comp_details:
         CompDetails.objects.create(
@@ -139,7 +150,8 @@ def _write(
     for number in plan.releases:
         release_fee(number, rules.SUPERSEDED, by=by, at=at)
     reservation_id = reserve_fee(plan.reserves, by=by, at=at) if plan.reserves is not None else None
-    Offer.objects.create(evidence=evidence, lead_id=lead_id, reservation_id=reservation_id, updated_at=at)
+    offer = Offer(evidence=evidence, lead_id=lead_id, reservation_id=reservation_id, updated_at=at)
+    insert_rows([offer])
     return reservation_id
 
 
@@ -168,7 +180,7 @@ def _load(
         if values.require_heimdall
         else None
     )
-    live = Offer.objects.live().filter(lead_id=lead_id) if lead_id and not dry_run else Offer.objects.none()
+    live = _reservations_of_live(lead_id=lead_id) if lead_id and not dry_run else ()
     verdict = judgement.verdict if judgement else None
     known = rules.Known(
         policy=values,
@@ -178,7 +190,7 @@ def _load(
         heimdall=rules.HeimdallAnswer(judgement.ok, verdict.as_json() if verdict else None)
         if judgement
         else None,
-        live=tuple(live.values_list("reservation_id", flat=True)),
+        live=tuple(live),
     )
     return _Loaded(known, policy, judgement)
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from governance.models import KpiEvent
+from governance.models import GoLiveState, KpiEvent
 from offers.models import CompDetails, Offer, OfferEvidence, OfferOutcome, OfferPolicy
 from offers.services import differences
 from offers.tests.factories import TORONTO, OfferPolicyFactory, kept, outcome, switch_on
@@ -469,3 +470,37 @@ def test_a_person_cannot_compute_in_anothers_name(api: Api) -> None:
     answer = post(api("SERVICE"), "compute", {**EXAMPLE, "actor": "ann"})
     evidence = OfferEvidence.objects.get(pk=answer.json()["evidence_id"])
     assert (evidence.actor, evidence.acting_for) == ("a-service", "ann")
+
+
+def test_a_quote_has_the_figures_of_compute_and_stores_nothing(api: Callable[..., APIClient]) -> None:
+    switch_on()
+    asked: dict[str, Any] = {"province": "ON", "arv": 450_000, "repairs": 50_000}
+    quoted = api("CLOSER").get("/api/deals/offers/quote", asked)
+    assert quoted.json() == {
+        "ok": True, "mao": 262_500, "recommended_offer": 252_500, "assignment_fee": 10_000,
+        "binding": "formula", "floored": False,
+    }  # fmt: skip
+    floored = api("CLOSER").get("/api/deals/offers/quote", {**asked, "arv": 60_000}).json()
+    assert (floored["mao"], floored["binding"], floored["floored"]) == (0, "mao_floor", True)
+    assert not OfferEvidence.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "status"), [({"arv": ""}, 400), ({"repairs": -1}, 400), ({"province": "QC"}, 409)]
+)
+def test_a_quote_is_refused_as_compute_is(
+    api: Callable[..., APIClient], change: dict[str, object], status: int
+) -> None:
+    switch_on()
+    asked: dict[str, Any] = {"province": "ON", "arv": 450_000, "repairs": 50_000, **change}
+    assert api("CLOSER").get("/api/deals/offers/quote", asked).status_code == status
+    assert api("VA", "vera").get("/api/deals/offers/quote", asked).status_code == 403
+
+
+def test_the_kill_switch_stops_a_quote(api: Callable[..., APIClient], settings: Settings) -> None:
+    switch_on()
+    settings.GO_LIVE_ENFORCE = True
+    url = "/api/deals/offers/quote?province=ON&arv=450000&repairs=50000"
+    assert api("CLOSER").get(url).status_code == 200  # go-live may be off
+    GoLiveState.objects.update(kill_switch_engaged=True)
+    assert api("CLOSER").get(url).json()["code"] == "kill_switch_engaged"

@@ -194,6 +194,26 @@ def test_no_transaction_takes_more_than_25_items_nor_more_time_than_it_may(
     assert sizes == [1] * 5
 
 
+def test_ladders_of_many_leads_begin_as_if_one_after_another(crm: APIClient, clock: None) -> None:
+    one, two, three = leads(3, ladder=True, name="Anne")
+    same = {**two, "phone": one["phone"]}  # the same person under another id waits
+    cold = {**three, "score": 0.1}
+    found = results(
+        send(crm, LEADS, [one, same, cold, {**one, "score": 0.9}, {**leads(5)[4], "ladder": True}])
+    )
+    begun = [one["answer"]["ladder"] for one in found]
+    assert [ladder["started"] for ladder in begun] == [True, True, False, False, True]
+    assert begun[1]["waiting_for"] == {"lead_id": "L-0", "ladder_id": begun[0]["ladder_id"]}
+    assert [ladder.get("reason") for ladder in begun[2:4]] == ["lead_score_below_minimum", "ladder_active"]
+    assert begun[3]["ladder_id"] == begun[0]["ladder_id"]
+    assert Ladder.objects.count() == KpiEvent.objects.filter(metric="ladder_created").count() == 3
+    again = results(send(crm, LEADS, [one, {**cold, "owner": "vera"}]))
+    assert [one["answer"]["ladder"]["reason"] for one in again] == [
+        "ladder_active",
+        "lead_score_below_minimum",
+    ]
+
+
 def test_a_dry_run_stores_nothing(crm: APIClient, clock: None) -> None:
     answer = send(crm, LEADS, leads(30, ladder=True), "k-1", dry_run=True)
     assert (answer.json()["succeeded"], answer.json()["dry_run"]) == (30, True)

@@ -21,6 +21,7 @@ from followups.models import Lead, LookupEvent
 from followups.tests.factories import PHONE, ladder
 from governance.core.actors import Actor, Role
 from governance.core.errors import Forbidden, Invalid, NotFound, Refused
+from governance.core.http import PAGES_OF_API
 from governance.core.strict_json import UnreadableJSON, read_json
 from governance.models import ApiToken, IdempotentAnswer, User
 from valhalla.http_policy import RefusalsAsPages
@@ -115,7 +116,7 @@ def test_the_api_answers_an_unknown_method_with_405_and_a_problem(api: Api, meth
     client = api("MANAGER")
     client.raise_request_exception = False
     for place, _view in addresses():
-        if place.startswith("api/"):
+        if place.startswith("api/") and f"/{place}" not in PAGES_OF_API:
             answer = client.generic(method, filled(place))
             assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed"), place
             assert "TRACE" not in answer["Allow"]

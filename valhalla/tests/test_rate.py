@@ -104,3 +104,86 @@ def test_counting_costs_next_to_nothing(tmp_path: Path, settings: Settings) -> N
         time.perf_counter() - began < 1
     )  # half a millisecond each on a busy machine; measured: microseconds
     assert (tmp_path / "calls").stat().st_size <= rate.SHELVES * rate.SHELF
+
+
+# --- what a response says -----------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_every_response_says_how_many_calls_are_left(
+    api: Callable[..., APIClient], settings: Settings, tmp_path: Path
+) -> None:
+    settings.VAR = tmp_path  # the people of other tests have the same ids
+    settings.PERSON_CALLS_PER_MINUTE = 100
+    client = api(Role.AUDITOR, "vic")
+    ApiToken.objects.filter(user__username="vic").update(calls_per_minute=3)
+    begin = (time.time() // 60 + 1) * 60
+    with time_machine.travel(begin + 50, tick=False):
+        answers = [client.get(PATH), client.get(PATH, {"limit": "no"}), client.post(PATH), client.get(PATH)]
+
+    assert [answer.status_code for answer in answers] == [200, 400, 405, 429]
+    assert {answer["RateLimit-Policy"] for answer in answers[:3]} == {'"token";q=3;w=60, "person";q=100;w=60'}
+    assert [answer["RateLimit"] for answer in answers[:3]] == [
+        '"token";r=2;t=10, "person";r=99;t=10',
+        '"token";r=1;t=10, "person";r=98;t=10',
+        '"token";r=0;t=10, "person";r=97;t=10',
+    ]
+    assert answers[3]["RateLimit"] == f'"token";r=0;t={answers[3]["Retry-After"]}'
+
+
+@pytest.mark.django_db
+def test_what_is_left_counts_the_minute_before_by_its_share(api: Callable[..., APIClient]) -> None:
+    client = api(Role.SERVICE, "dialer")
+    ApiToken.objects.filter(user__username="dialer").update(calls_per_minute=10)
+    begin = (time.time() // 60 + 1) * 60
+    with time_machine.travel(begin + 59, tick=False) as clock:
+        for _call in range(4):
+            client.get(PATH)
+        clock.move_to(begin + 60 + 30)
+        # 4 of the minute before count by half
+        assert client.get(PATH)["RateLimit"] == '"token";r=7;t=30'
+
+
+@pytest.mark.django_db
+def test_a_person_has_one_limit_for_browser_and_tokens_together(
+    api: Callable[..., APIClient], settings: Settings, tmp_path: Path
+) -> None:
+    settings.VAR = tmp_path  # the people of other tests have the same ids
+    settings.PERSON_CALLS_PER_MINUTE = 3
+    one, two, browser = api(Role.VA, "vera"), api(Role.VA, "vera"), APIClient()
+    browser.force_login(ApiToken.objects.filter(user__username="vera")[0].user)
+    begin = (time.time() // 60 + 1) * 60
+    with time_machine.travel(begin + 1, tick=False):
+        answers = [client.get(PATH) for client in (one, two, browser, browser, one)]
+        other = api(Role.VA, "vince").get(PATH)
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+    assert answers[2]["RateLimit"] == '"person";r=0;t=59'
+    assert (answers[3].json()["code"], "Retry-After" in answers[3]) == ("throttled", True)
+    assert other.status_code == 200
+
+
+@pytest.mark.django_db
+def test_a_service_client_has_the_limits_of_its_tokens_alone(
+    api: Callable[..., APIClient], settings: Settings, tmp_path: Path
+) -> None:
+    settings.VAR = tmp_path  # the people of other tests have the same ids
+    settings.PERSON_CALLS_PER_MINUTE = 1
+    client = api(Role.SERVICE, "dialer")
+    assert [client.get(PATH).status_code for _call in range(3)] == [200] * 3
+
+
+@pytest.mark.django_db
+def test_a_stranger_is_not_counted() -> None:
+    assert "RateLimit" not in APIClient().get(PATH)
+
+
+@pytest.mark.django_db
+def test_calls_that_cannot_be_counted_say_nothing_of_what_is_left(
+    api: Callable[..., APIClient], settings: Settings, tmp_path: Path
+) -> None:
+    client = api(Role.AUDITOR)
+    settings.VAR = tmp_path / "missing"
+    answer = client.get(PATH)
+    assert answer.status_code == 200
+    assert "RateLimit" not in answer

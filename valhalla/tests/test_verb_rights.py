@@ -82,6 +82,7 @@ TABLE: list[tuple[str, Mapping[str, object], str, str]] = [
     ("followups.services.edits.change_lead", {}, "MSP", SOURCES),
     ("followups.services.edits.retire_point", {}, "MSP", SOURCES),
     ("followups.services.edits.settle_by_hand", {}, "MSP", SOURCES),
+    ("followups.services.upserts.start_later", {}, "MSP", SOURCES),
     ("followups.services.upserts.upsert_lead", {}, "MSP", SOURCES),
     ("followups.services.waiting.mark_shared", {}, "M", "Only a manager marks a number as shared."),
     ("governance.accounts.passwords.create_link", {}, "M", "Only a manager creates password links."),

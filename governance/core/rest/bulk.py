@@ -34,7 +34,7 @@ MOST_ITEMS = 1000
 AT_ONCE = 25
 # Seconds after which a transaction takes no more items: on SQLite it holds the write lock, for which a switch
 # must not wait longer than half a second.
-BUDGET = 0.3
+BUDGET = 0.2
 KEY_LENGTH = 64
 OF_THE_CALL = ("actor", "changed_by", "correlation_id", "dry_run")
 
@@ -69,10 +69,14 @@ class BulkInput(Input):
 
 @dataclass(frozen=True, slots=True)
 class Bulk:
-    """How a bulk action does one item: its input, and the viewset's method for the validated data."""
+    """How a bulk action does its items: their input, and the viewset's method for the validated data of one.
+
+    `many`, if there is one, is the method for several (see `BulkViewSet.each`).
+    """
 
     item: type[Input]
     one: str
+    many: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,20 @@ class BulkViewSet(ServiceViewSet):
         }
         return Response({**answer, "dry_run": True}, headers={"Dry-Run": "true"}) if dry else Response(answer)
 
+    def each(self, items: Sequence[dict[str, Any]], by: Actor, more: Callable[[], bool]) -> list[Response]:
+        """Do validated items one after another, while there is time for `more`; return their responses."""
+        one = getattr(self, self.bulks[self.action].one)
+        responses: list[Response] = []
+        for data in items:
+            if responses and not more():
+                break
+            try:
+                # no savepoint here: it would undo what a refusal stores (Refused.keep)
+                responses.append(one(data, by))
+            except Exception as refusal:
+                responses.append(self.handle_exception(refusal))  # re-raises anything that is not a refusal
+        return responses
+
 
 def _shown(item: _Item, result: _Result) -> dict[str, object]:
     body = "answer" if result.is_done else "problem"
@@ -148,7 +166,7 @@ class _Run:
     def __init__(self, view: BulkViewSet, by: Actor, key: str | None, *, dry: bool) -> None:
         self.view, self.by, self.key, self.dry = view, by, key, dry
         self.bulk = view.bulks[view.action]
-        self.one: Callable[[dict[str, Any], Actor], Response] = getattr(view, self.bulk.one)
+        self.each = getattr(view, self.bulk.many or "each")
 
     def in_parts(self, items: Sequence[_Item]) -> list[_Result]:
         results: list[_Result] = []
@@ -177,27 +195,15 @@ class _Run:
     def _part(self, items: Sequence[_Item], *, budget: float | None = None) -> list[_Result]:
         """Do items inside the transaction until the time is up; at least one."""
         until = time.monotonic() + (BUDGET if budget is None else budget)
-        if self.key is None:
-            results: list[_Result] = []
-            for item in items:
-                if results and time.monotonic() > until:
-                    break
-                results.append(self._do(item))
-            return results
-        return self._once(items, until)
+        return self._do(items, until) if self.key is None else self._once(items, until)
 
     def _once(self, items: Sequence[_Item], until: float) -> list[_Result]:
-        request, done = self.view.request, 0
+        request = self.view.request
         by_key = {self._stored_key(item): item for item in items}
 
-        def handle(key: str) -> tuple[int, str, bool] | None:
-            nonlocal done
-            if done and time.monotonic() > until:
-                return None
-            done += 1
-            result = self._do(by_key[key])
-            text = force_str(request.accepted_renderer.render(result.answer, renderer_context={}))
-            return result.status, text, result.is_done
+        def handle(keys: list[str]) -> list[tuple[int, str, bool]]:
+            results = self._do([by_key[key] for key in keys], until)
+            return [(one.status, self._rendered(one.answer), one.is_done) for one in results]
 
         answers = hooks.answer_each_once(
             user_id=int(request.user.pk or 0),
@@ -217,8 +223,27 @@ class _Run:
     def _stored_key(self, item: _Item) -> str:
         return f"bulk:{hashlib.sha256(f'{self.key} {item.key}'.encode()).hexdigest()}"
 
-    def _do(self, item: _Item) -> _Result:
-        """Do one item as the single call does; a refusal is its result."""
+    def _rendered(self, answer: object) -> str:
+        return force_str(self.view.request.accepted_renderer.render(answer, renderer_context={}))
+
+    def _do(self, items: Sequence[_Item], until: float) -> list[_Result]:
+        """Do items as the single calls do, until the time is up; at least one. A refusal is a result."""
+        read = [self._read(item) for item in items]
+        valid = [one for one in read if not isinstance(one, _Result)]
+        responses = iter(self.each(valid, self.by, lambda: time.monotonic() <= until) if valid else ())
+        results: list[_Result] = []
+        for one in read:
+            if isinstance(one, _Result):
+                results.append(one)
+                continue
+            response = next(responses, None)
+            if response is None:
+                break
+            results.append(_Result(response.status_code, response.data))
+        return results
+
+    def _read(self, item: _Item) -> dict[str, Any] | _Result:
+        """Return an item's validated data, or its refusal."""
         try:
             known = set(item.given) & set(OF_THE_CALL)
             if known:
@@ -226,12 +251,9 @@ class _Run:
                     dict.fromkeys(sorted(known), [_("This belongs to the call, not to an item.")]),
                     code="unknown_field",
                 )
-            data = read_given(item.given, set(item.given), self.bulk.item)
-            # no savepoint here: it would undo what a refusal stores (Refused.keep); services have their own
-            response = self.one(data, self.by)
+            return read_given(item.given, set(item.given), self.bulk.item)
         except Exception as refusal:
             return self._refusal(refusal)
-        return _Result(response.status_code, response.data)
 
     def _refusal(self, refusal: Exception) -> _Result:
         response = self.view.handle_exception(refusal)  # re-raises anything that is not a refusal

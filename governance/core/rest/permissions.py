@@ -20,4 +20,6 @@ class NamedRight(permissions.BasePermission):
         right = getattr(view, "rights", {}).get(action)
         # not `path`: it begins with the script prefix, which no route includes
         path = request._request.path_info
+        if action == "metadata":  # OPTIONS: who reaches the address may read what it is for
+            return bool(hooks.rights_at(request.user, request.auth, path))
         return right is not None and right in hooks.rights_at(request.user, request.auth, path)

@@ -55,7 +55,7 @@ class RiskViewSet(ServiceViewSet):
 
     def policies(self, request: object) -> Response:
         asked, _by = self.read()
-        found = listed_policies(asked.get("engine"), asked.get("enabled"))[:POLICIES]
+        found = listed_policies(asked.get("engine"), asked.get("enabled"), limit=POLICIES)
         return Response({"ok": True, "policies": [as_policy(policy) for policy in found]})
 
     def upsert(self, request: object) -> Response:
