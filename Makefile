@@ -1,6 +1,6 @@
 # `make` alone lists the targets. Every target sets up the environment that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help up serve setup test test-long check bench bench-check bench-full format requirements messages openapi pictures
+.PHONY: help up serve setup test test-long check bench bench-check bench-full format requirements messages openapi api-examples pictures
 MAKEFLAGS += --no-print-directory
 
 python = .venv/bin/python
@@ -55,8 +55,12 @@ messages: ## collect the texts into locale/, and compile the translations (needs
 	@po=locale/fr/LC_MESSAGES/django.po; sed -i.bak '/^"POT-Creation-Date/d' $$po && rm $$po.bak
 	$(python) manage.py compilemessages --locale fr --ignore .venv
 
-openapi: ## write the API's schema, docs/openapi.json (ARGS=--released: it is released, so promise it to clients)
+openapi: ## write the API's schema and cookbook, docs/openapi.json and docs/cookbook.md (ARGS=--released: it is released, so promise it to clients)
 	@.ci/setup dev && exec $(python) manage.py openapi $(ARGS)
+
+api-examples: ## make every call of the API once and write what it answers, docs/api-examples.json
+	@.ci/setup dev && VALHALLA_WRITE_EXAMPLES=1 $(python) -m pytest -q valhalla/tests/test_cookbook.py -k succeeds
+	@exec $(python) manage.py openapi
 
 pictures: ## take the pictures of the README again from the demo data, in docs/pictures/
 	@.ci/setup browser && exec $(python) .ci/pictures

@@ -359,3 +359,15 @@ def test_a_deprecated_call_may_go_on_its_day(removal: str | None, breaks: bool) 
     old["paths"][COMPLETE]["post"] |= {"deprecated": True} | ({"x-removal": removal} if removal else {})
     del new["paths"][COMPLETE]
     assert bool(breaking_changes(old, new, TODAY)) is breaks
+
+
+def test_bounds_are_numbers(built: dict[str, Any]) -> None:
+    shapes = built["components"]["schemas"]
+    assert shapes["OfferComputeInput"]["properties"]["arv"]["maximum"] == 999999999.99
+    texts = [
+        name
+        for name, shape in shapes.items()
+        for field in shape.get("properties", {}).values()
+        if isinstance(field.get("maximum", 0), str) or isinstance(field.get("minimum", 0), str)
+    ]
+    assert texts == []

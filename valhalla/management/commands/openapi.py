@@ -7,6 +7,7 @@ one of them fails the tests.
 from __future__ import annotations
 
 import json
+import shlex
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.utils import translation
 
 DOCS = Path(settings.BASE_DIR) / "docs"
+EXAMPLES = DOCS / "api-examples.json"
 
 
 def schema() -> dict[str, Any]:
@@ -27,13 +29,63 @@ def schema() -> dict[str, Any]:
         return json.loads(json.dumps(found, default=_plain))  # type: ignore[no-any-return]  # an object
 
 
-def _plain(value: object) -> object:
-    """Return a field's limit as the number that it is, any other value as text."""
+def _plain(value: object) -> float | str:
+    """Return what JSON has no type for: a bound as a number, a lazy text as a text."""
     return float(value) if isinstance(value, Decimal) else str(value)
 
 
 def as_text(found: dict[str, Any]) -> str:
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+
+
+INTRODUCTION = """\
+# Cookbook
+
+A call for every task, with curl. `make openapi` writes this page from the same examples as the
+[schema](openapi.json); the tests make each of these calls. What holds for all of them is in [REST](api.md).
+First:
+
+```sh
+HOST=https://valhalla.example
+TOKEN=$(manage.py issue_token crm --role service --scopes policy --days 90)
+```
+
+Some calls need a person's rights, such as a manager's: their permission is in the reference, `/api/docs`.
+Ids come from the answers of earlier calls.
+"""
+
+
+def cookbook(found: dict[str, Any]) -> str:
+    """Return the page with a curl command for each operation of a schema that has an example."""
+    shown = json.loads(EXAMPLES.read_text()) if EXAMPLES.exists() else {}
+    parts = [INTRODUCTION]
+    for tag in found["tags"]:
+        parts.append(f"\n## {tag['name']}\n\n{tag['description']}\n")
+        for path, methods in found["paths"].items():
+            for method, operation in methods.items():
+                if tag["name"] in operation["tags"] and operation["operationId"] in shown:
+                    parts.append(_recipe(method, path, operation, shown[operation["operationId"]]))
+    return "".join(parts)
+
+
+def _recipe(method: str, path: str, operation: dict[str, Any], example: dict[str, Any]) -> str:
+    query = "&".join(f"{name}={value}" for name, value in example["query"].items())
+    address = path.format(**example["path"]) + (f"?{query}" if query else "")
+    lines = [f'curl -H "Authorization: Bearer $TOKEN" "$HOST{address}"']
+    if method != "get":
+        lines[0] = f'curl -X {method.upper()} -H "Authorization: Bearer $TOKEN" "$HOST{address}"'
+        headers = {
+            parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "header"
+        }
+        if "Idempotency-Key" in headers:
+            lines.append('-H "Idempotency-Key: $(uuidgen)"')
+        if "If-Match" in headers:
+            lines.append('-H "If-Match: $ETAG"')
+        body = json.dumps(example["request"], ensure_ascii=False)
+        lines.append('-H "Content-Type: application/json"')
+        lines.append(f"-d {shlex.quote(body)}")
+    command = " \\\n  ".join(lines)
+    return f"\n### {operation['summary']}\n\n```sh\n{command}\n```\n"
 
 
 def promises(node: Any) -> Any:
@@ -57,7 +109,7 @@ TEXTS = {"description", "summary", "title", "example", "headers", "tags", "info"
 
 
 class Command(BaseCommand):
-    help = "Write the API's schema to docs/openapi.json."
+    help = "Write the API's schema to docs/openapi.json, and docs/cookbook.md."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--released", action="store_true", help="it is released: promise it to clients")
@@ -65,6 +117,7 @@ class Command(BaseCommand):
     def handle(self, *, released: bool, **options: object) -> None:
         found = schema()
         (DOCS / "openapi.json").write_text(as_text(found))
+        (DOCS / "cookbook.md").write_text(cookbook(found))
         if released:
             found["components"].pop("responses")
             (DOCS / "openapi.released.json").write_text(as_text(promises(found)))
