@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
 from django.db.models import Case, IntegerField, Value, When
+from django.db.models.functions import Upper
 
 from followups.models import FollowUpTask
-from followups.querysets import ids_of_all
+from followups.querysets import CompiledIds
 from followups.rules import Urgency
 from followups.services.claims import MOST_HANDOVERS, lease
-from followups.services.due import due_tasks
+from followups.services.due import VIEW_ALL, due_tasks
 from governance.accounts.querysets import active
 from governance.core.actors import Actor
+from governance.core.compiled import Instant, Param
 from governance.core.places import Province
 from governance.core.verbs import Execution, verb
 
 OF_EACH_KIND = 15  # candidates of each kind of urgency
 OF_EACH_PROVINCE = 6
 ROUNDS = 4
+WORK_ANY = "followups.work_any_task"
 
 
 @verb(Execution.PROD_EXEC, right="followups.claim_task")
@@ -55,7 +60,15 @@ def _one_at_a_time(by: Actor) -> None:
 
 def most_urgent(by: Actor, at: datetime, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the candidates for Next: the person's claims, else what may be contacted now, by urgency."""
-    ids = ids_of_all(list(_candidates(by, at, filters)))
+    asker = _Asker(
+        by.role,
+        by.may(VIEW_ALL),
+        by.may(WORK_ANY),
+        tuple(by.provinces),
+        tuple(by.channels),
+        tuple(by.languages),
+    )
+    ids = _compiled(asker, tuple(sorted(filters)))(at=at, key=by.key, working_name=by.working_name, **filters)
     rows = due_tasks(
         by=by, at=at, limit=len(ids), filters={"pk__any_of": ids}, contactable=True, order="urgent"
     )
@@ -70,23 +83,47 @@ def most_urgent(by: Actor, at: datetime, filters: Mapping[str, Any]) -> list[dic
     return held or [row for row in rows if not row["claimed_by"]]
 
 
-def _candidates(by: Actor, at: datetime, filters: Mapping[str, Any]) -> Iterator[tuple[Any, Sequence[Any]]]:
-    """Yield queries for a few tasks of each kind of urgency, with the values to run each with.
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """The actor as a query knows them: what they may see, and their work profile; the names come later."""
+
+    role: str
+    sees_all: bool
+    works_any: bool
+    provinces: tuple[str, ...]
+    channels: tuple[str, ...]
+    languages: tuple[str, ...]
+    key: Param = Param("key")
+    working_name: Param = Param("working_name")
+
+    def may(self, right: str) -> bool:
+        return {VIEW_ALL: self.sees_all, WORK_ANY: self.works_any}[right]
+
+
+@functools.lru_cache(maxsize=200)
+def _compiled(asker: _Asker, filters: tuple[str, ...]) -> CompiledIds:
+    """Return the query for one kind of actor and some filters: working its SQL out takes long."""
+    return CompiledIds(lambda: _candidates(asker, Instant("at"), {name: Param(name) for name in filters}))
+
+
+def _candidates(by: Any, at: Any, filters: Mapping[str, Any]) -> Iterator[tuple[Any, Sequence[Any]]]:
+    """Yield queries for a few tasks of each kind of urgency, with the provinces to run each for.
 
     The oldest of all may wait for their window while a younger one elsewhere is urgent, so each kind and each
     province has its own query.
     """
-    held = FollowUpTask.objects.due(at).filter(
-        claimed_by__iexact=by.working_name, claim_until__gt=at, **filters
-    )
+    claimed = FollowUpTask.objects.due(at).alias(claimant=Upper("claimed_by"))
+    held = claimed.filter(claimant=Upper(by.working_name), claim_until__gt=at, **filters)
     yield held.order_by("claimed_at", "pk")[:OF_EACH_KIND], ()
     free = FollowUpTask.objects.due(at).free_for(by, at).filter(**filters)
     yield free.of_urgency(Urgency.HANDOVER, at)[:MOST_HANDOVERS], ()
     yield free.of_urgency(Urgency.CALLBACK, at)[:OF_EACH_KIND], ()
     yield free.of_urgency(Urgency.INBOUND, at)[:OF_EACH_KIND], ()
     yield free.of_urgency(Urgency.YOUNG, at).order_by("-created_at", "-pk")[:OF_EACH_KIND], ()
-    places = [filters["province"]] if "province" in filters else list(by.provinces) or Province.values
-    yield free.filter(province=PLACE)[:OF_EACH_PROVINCE], places
+    if "province" in filters:
+        yield free[:OF_EACH_PROVINCE], ()
+    else:
+        yield free.filter(province=PLACE)[:OF_EACH_PROVINCE], by.provinces or Province.values
     if by.provinces and "province" not in filters:  # the person's own come from everywhere
         yield free.filter(owner_key=by.key)[:OF_EACH_PROVINCE], ()
 

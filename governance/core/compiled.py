@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
@@ -76,6 +76,20 @@ class Param(Value):
         return self.output_field.get_db_prep_value(value, connection)
 
 
+class Instant(Param):
+    """An instant that is passed when the query runs, also as it was some time before."""
+
+    def __init__(self, name: str, before: timedelta = timedelta()) -> None:
+        super().__init__(name, DateTimeField())
+        self.before = before
+
+    def __sub__(self, other: Any) -> Any:
+        return Instant(self.name, self.before + other)
+
+    def bind(self, value: Any, connection: Any) -> Any:
+        return super().bind(value - self.before, connection)
+
+
 class Listed(Param):
     """A list of texts or numbers that is passed when the query runs; for use with `any_of`."""
 
@@ -128,10 +142,7 @@ class CompiledQuery:
             self._compiled = self._compile(connection)
         sql, slots, read = self._compiled
         try:
-            bound = tuple(
-                slot.bind(values[slot.name], connection) if isinstance(slot, Param) else slot
-                for slot in slots
-            )
+            bound = bind_all(slots, values, connection)
         except EmptyResultSet:
             return []
         with prepared_cursor() as cursor:
@@ -144,6 +155,13 @@ class CompiledQuery:
         compiler = queryset.query.get_compiler(connection=connection)
         sql, slots = compiler.as_sql()
         return sql, tuple(slots), _Reader(queryset, compiler)
+
+
+def bind_all(slots: Iterable[Any], values: Mapping[str, Any], connection: Any) -> tuple[Any, ...]:
+    """Return a statement's values: those of its parameters by name, the others as they are."""
+    return tuple(
+        slot.bind(values[slot.name], connection) if isinstance(slot, Param) else slot for slot in slots
+    )
 
 
 def prepared_cursor() -> Any:
@@ -300,6 +318,18 @@ class CompiledUpdate:
 def _writing_cursor(connection: Any) -> Any:
     """Return a cursor for a statement that stays the same, whichever of its values are None."""
     return getattr(connection, "writing_cursor", connection.cursor)()
+
+
+def forget_plans() -> None:
+    """Let PostgreSQL plan prepared statements and foreign key checks again, for tables that have grown.
+
+    It keeps their plans for as long as a connection lasts, or until a table is analyzed: a plan for a table
+    that was nearly empty reads all of it, for each row of a long import.
+    """
+    connection = connections[DEFAULT_DB_ALIAS]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("DISCARD PLANS")
 
 
 def row_like(row: M, **values: object) -> M:

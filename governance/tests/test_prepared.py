@@ -30,6 +30,7 @@ from governance.core.compiled import (
     CompiledFilter,
     CompiledQuery,
     CompiledUpdate,
+    Instant,
     Listed,
     Param,
     insert_if_new,
@@ -417,6 +418,19 @@ def test_a_row_is_inserted_only_if_no_other_has_its_unique_values() -> None:
     assert User.objects.get(username="anna").role == "VA"
     with pytest.raises(IntegrityError), transaction.atomic():  # what is no duplicate is still refused
         insert_if_new(User(username="bo", role="NOBODY"))
+
+
+@CompiledQuery
+def before_and_since() -> object:
+    at = Instant("at")
+    between = KpiEvent.objects.filter(created_at__gte=at - HOUR - HOUR, created_at__lt=at)
+    return between.order_by("id").values_list("metric", flat=True)
+
+
+def test_an_instant_is_passed_once_for_all_that_is_reckoned_from_it() -> None:
+    insert_rows([KpiEvent(domain="X", metric=f"{n}", created_at=NOW - n * HOUR) for n in range(4)])
+    assert before_and_since(at=NOW) == ["1", "2"]
+    assert before_and_since(at=NOW + HOUR) == ["0", "1"]
 
 
 # --- updates ------------------------------------------------------------------------------------------------
