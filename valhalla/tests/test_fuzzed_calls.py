@@ -72,7 +72,8 @@ def _one_connection() -> Iterator[None]:
 
 
 def headers_of(role: str) -> dict[str, str]:
-    return {"Authorization": make_client(role)._credentials["HTTP_AUTHORIZATION"]}
+    client: Any = make_client(role)  # whose stubs lack what `credentials` sets
+    return {"Authorization": client._credentials["HTTP_AUTHORIZATION"]}
 
 
 def make_calls(path: str, method: str, examples: int, run_seed: int) -> None:
