@@ -35,7 +35,7 @@ from valhalla.tests.processes import ask
 from valhalla.tests.serving import MANAGE, ROOT
 
 HOUR = timedelta(hours=1)
-SELLER = {"name": "Marie Tremblay", "phone": "+14165550123", "email": "marie@tremblay.ca"}
+SELLER: dict[str, Any] = {"name": "Marie Tremblay", "phone": "+14165550123", "email": "marie@tremblay.ca"}
 Acting = Callable[..., Tools]
 
 
