@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
@@ -38,19 +38,21 @@ from followups.services.ladders import (
     require_owner,
 )
 from followups.services.leads import add_points, save_changed, take_over, take_tasks_along
-from followups.services.locks import lock_leads, plan_by_indexes
+from followups.services.locks import lock_leads
 from followups.services.rekeying import take_stored_digests
 from followups.services.waiting import rejudge
 from governance.accounts.services import DEFAULT_ZONE
 from governance.contact import digests
 from governance.contact.reasons import sentence
 from governance.core.actors import Actor
-from governance.core.compiled import CompiledQuery, Listed, insert_rows, row_like
+from governance.core.compiled import CompiledQuery, Listed, forget_plans, insert_rows, row_like
 from governance.core.errors import Refused
 from governance.core.places import ALL, Place, fold, fold_city
 from governance.core.verbs import Execution, needs_right, require_right, verb
 from governance.golive.services import require
 from governance.market.names import spellings
+
+T = TypeVar("T")
 
 IMPORT = "followups.import_leads"
 # The size of one transaction: on SQLite it holds the write lock, for which a switch must not wait longer than
@@ -209,6 +211,14 @@ def _gather_row(run: Import, row: LeadRow, gathering: Gathering) -> None:
 # --- leads of the file -> the database ----------------------------------------------------------------------
 
 
+def _replanned(batches: Iterable[T]) -> Iterator[T]:
+    """Yield batches; after 1, 2, 4, 8 and so on, what they write has outgrown PostgreSQL's plans."""
+    for number, batch in enumerate(batches):
+        if number and number & (number - 1) == 0:
+            forget_plans()
+        yield batch
+
+
 @dataclasses.dataclass(slots=True)
 class _Stored:
     """The results for the first `taken` leads of a batch; `moved` holds lead, line and former province."""
@@ -221,7 +231,7 @@ class _Stored:
 
 def _store_all(run: Import, gathering: Gathering, *, dry_run: bool) -> None:
     with run.progress(_("Storing"), len(gathering)) as bar:
-        for batch in gathering.batches(READ_AT_ONCE if dry_run else BATCH):
+        for batch in _replanned(gathering.batches(READ_AT_ONCE if dry_run else BATCH)):
             while batch:
                 stored = _compare(batch, run) if dry_run else store_leads(batch, run)
                 gathering.remember(stored.keys)
@@ -314,8 +324,6 @@ def _store(batch: Sequence[Gathered], run: Import) -> _Stored:
             renamed.append(lead.pk)
         if (lead.place, lead.city_key) != before:
             replaced.append(lead.pk)
-    if fresh:
-        plan_by_indexes()
     insert_rows([lead for lead, _gathered in fresh])
     point = ContactPoint()
     points_added = [
@@ -454,7 +462,7 @@ def _report_no_ladder(run: Import, lead: Lead, line: int, reason: str, said: str
 def _start_all(run: Import, gathering: Gathering, owner: str) -> None:
     waiting = run.counts.leads - run.counts.no_ladder.total()
     with run.progress(_("Starting ladders"), waiting) as bar:
-        for batch in gathering.stored(LADDERS_AT_ONCE, unrefused=True):
+        for batch in _replanned(gathering.stored(LADDERS_AT_ONCE, unrefused=True)):
             started, waits, refused = start_ladders(batch, run, owner)
             run.counts.ladders += started
             run.counts.waiting += waits
@@ -473,7 +481,6 @@ def start_ladders(
     on which line and why.
     """
     lines = dict(batch)
-    plan_by_indexes()
     lock_leads(lines)
     candidates, book = candidates_of([pk for pk, _line in batch], run.at)
     made = begin_all(candidates, book, by=run.by, at=run.at, owner=owner, decided=run.decided)

@@ -170,6 +170,7 @@ class Templates:
         )
         self._rows = {(row.province, row.market_key): row for row in rows}
         self._steps: dict[tuple[int, bool], tuple[Step, ...]] = {}
+        self._kept: dict[tuple[int, bool], list[dict[str, Any]]] = {}
 
     def of(self, lead: Lead) -> LadderTemplate:
         """Return the template that `PlaceQuerySet.effective` would; refuse if there is none or it is off."""
@@ -190,6 +191,14 @@ class Templates:
         if key not in self._steps:
             self._steps[key] = template.nurture if nurture else read_steps(template.steps)
         return self._steps[key]
+
+    def kept_steps(self, template: LadderTemplate, *, nurture: bool = False) -> list[dict[str, Any]]:
+        """Return the steps as a ladder keeps them: without blank scripts, a third of the row's size."""
+        key = template.pk, nurture
+        if key not in self._kept:
+            steps = [step.as_json() for step in template.nurture] if nurture else template.steps
+            self._kept[key] = [{name: value for name, value in step.items() if value != ""} for step in steps]
+        return self._kept[key]
 
 
 def begin(
@@ -246,7 +255,8 @@ def begin_all(
             continue
         beginning = Beginning(one.lead.pk, one.lead.name, one.lead.province, steps, nurture)
         plan = decide_ladder(beginning, gate, holders, decided)
-        begun.append(_Begun(one.lead, one.points, template, plan, nurture))
+        kept = templates.kept_steps(template, nurture=nurture)
+        begun.append(_Begun(one.lead, one.points, template, kept, plan, nurture))
         if plan.begun is not None:
             holders = holders.having(plan.begun.mine, one.points)
     made = iter(_write([one for one in begun if isinstance(one, _Begun)], by=by, at=at, owner=owner))
@@ -312,6 +322,7 @@ class _Begun:
     lead: Lead
     points: Sequence[ContactPoint]
     template: LadderTemplate
+    steps: list[dict[str, Any]]
     plan: Plan
     nurture: bool = False
 
@@ -323,10 +334,9 @@ class _Begun:
     def ladder(self, blank: Ladder) -> Ladder:
         """Return the new ladder; `blank` has what all ladders of the call share."""
         template = self.template
-        steps = [step.as_json() for step in template.nurture] if self.nurture else template.steps
         ladder = row_like(
             blank, lead_id=self.lead.pk, template_id=template.pk, template_version=template.version,
-            nurture=self.nurture, steps=steps, queued_at=self.new.mine.queued_at,
+            nurture=self.nurture, steps=self.steps, queued_at=self.new.mine.queued_at,
         )  # fmt: skip
         ladder._state.fields_cache.update(lead=self.lead, template=template)
         return ladder

@@ -41,14 +41,3 @@ def lock_numbers(found: Iterable[str]) -> None:
         return
     with prepared_cursor() as cursor:  # unnest gives them in their order
         cursor.execute("SELECT pg_advisory_xact_lock(%s, key) FROM unnest(%s::int[]) AS key", [LOCKS, keys])
-
-
-def plan_by_indexes() -> None:
-    """Let PostgreSQL use indexes in the rest of the transaction, for tables that are about to grow.
-
-    It keeps the plans of foreign key checks for as long as the connection lasts: one made while a table was
-    nearly empty reads the whole table for each row of a long import.
-    """
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL enable_seqscan = off")

@@ -320,6 +320,18 @@ def _writing_cursor(connection: Any) -> Any:
     return getattr(connection, "writing_cursor", connection.cursor)()
 
 
+def forget_plans() -> None:
+    """Let PostgreSQL plan prepared statements and foreign key checks again, for tables that have grown.
+
+    It keeps their plans for as long as a connection lasts, or until a table is analyzed: a plan for a table
+    that was nearly empty reads all of it, for each row of a long import.
+    """
+    connection = connections[DEFAULT_DB_ALIAS]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("DISCARD PLANS")
+
+
 def row_like(row: M, **values: object) -> M:
     """Return a new row with another's values, except for these columns; a tenth of the cost of a model."""
     made = type(row).__new__(type(row))

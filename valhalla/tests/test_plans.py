@@ -22,6 +22,8 @@ from pytest_django import DjangoDbBlocker
 
 from bench.volume import OWNERS, analyze, fill
 from followups import services
+from followups.intake.reader import Sheet, SheetRow
+from followups.intake.services import import_leads
 from followups.models import FollowUpTask, LookupEvent
 from followups.querysets import MARKED, called_area_codes
 from followups.services import COUNTED_TO
@@ -214,6 +216,13 @@ QUEUE: dict[str, Ask] = {
 }
 
 RISK = "/governance/risk"
+SHEET = Sheet(
+    ["Lead ID", "Phone", "Province", "City", "Lead Score"],
+    [
+        SheetRow(number + 2, [f"I-{number}", f"416 777 {number:04}", "ON", "Ottawa", "0.8"])
+        for number in range(60)
+    ],
+)
 NEW_LEAD = {"lead_id": "new", "province": "ON", "phone": "416 555 0199"}
 AGREED = {
     "channel": "SMS",
@@ -246,6 +255,9 @@ OTHERS: dict[str, Ask] = {
     "applying scheduled changes": Ask(lambda: apply_scheduled(NOW)),
     "changing an offer policy": Ask(
         lambda: post("/deals/offers/policies/upsert", {"province": "ON", "enabled": True})
+    ),
+    "importing leads": Ask(
+        lambda: import_leads(SHEET, by=Actor.system("import_leads"), at=NOW, ladders=True)
     ),
     "beginning a ladder": Ask(lambda: post("/followups/ladder/create", NEW_LEAD, *VA)),
     "sending a new lead": Ask(
