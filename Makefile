@@ -46,6 +46,7 @@ format: ## format code and templates as `make check` expects
 requirements: ## compile requirements*.in into requirements*.txt, with hashes (ARGS=--upgrade for new versions)
 	@.ci/setup dev
 	$(python) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 $(ARGS) requirements.in -o requirements.txt
+	$(python) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 $(ARGS) requirements-mcp.in -o requirements-mcp.txt
 	$(python) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 $(ARGS) requirements-dev.in -o requirements-dev.txt
 
 messages: ## collect the texts into locale/, and compile the translations (needs gettext)

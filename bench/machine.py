@@ -58,9 +58,10 @@ class Server:
 def _milliseconds(pid: int) -> float:
     """Read a process's time in nanoseconds, thread by thread: the clock ticks of /proc/*/stat are 10 ms."""
     total = 0
-    for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-        with contextlib.suppress(OSError):
-            total += int(thread.read_text().split()[0])
+    with contextlib.suppress(OSError):  # it ended meanwhile
+        for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError):
+                total += int(thread.read_text().split()[0])
     return total / NANO
 
 

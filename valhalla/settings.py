@@ -156,7 +156,7 @@ WEB_THREADS = _whole("WEB_THREADS", 4, 1, 64)
 WEB_TIMEOUT = _whole("WEB_TIMEOUT", 120, 5, 3600)  # seconds; an unresponsive worker is replaced after that
 # Password hashes that a web process computes at once; each takes 100 MB. See governance/accounts/hashing.py.
 PASSWORD_HASHES_AT_ONCE = _whole("PASSWORD_HASHES_AT_ONCE", 1, 1, 16)
-# Calls of the API that one person makes a minute, in browsers and with all of their own tokens together.
+# Calls of the API that one person makes a minute in browsers and, if lowered, with their own tokens too.
 PERSON_CALLS_PER_MINUTE = _whole("PERSON_CALLS_PER_MINUTE", 60_000, 1, 60_000)
 JOB_PROCESSES = _whole("JOB_PROCESSES", min(max(2, _cores), 8), 1, 64)
 # /readyz answers 503 when less is left on the disk of VALHALLA_VAR or of SQLite's file.

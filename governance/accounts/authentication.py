@@ -23,7 +23,7 @@ from rest_framework.authentication import SessionAuthentication, get_authorizati
 from rest_framework.request import Request
 
 from governance.accounts.lockout import is_address_locked, typed_name
-from governance.accounts.models import ApiToken, User
+from governance.accounts.models import MOST_CALLS, ApiToken, User
 from governance.accounts.querysets import tokens_of
 from governance.accounts.rules import rights_of_person
 from governance.core.actors import Role
@@ -85,34 +85,28 @@ class TooManyCalls(exceptions.APIException):
         self.wait = wait
 
 
+_TOKEN = gettext_lazy(
+    "Rate limit exceeded: this token may make %(most)d calls a minute; try again in %(seconds)d s."
+)
+_PERSON = gettext_lazy(
+    "Rate limit exceeded: you may make %(most)d calls a minute; try again in %(seconds)d s."
+)
+
+
 def _count_token(token: ApiToken) -> None:
-    """Count a call of a token. Raises TooManyCalls."""
-    most = token.calls_per_minute
-    _count(
-        "token",
-        token.digest,
-        most,
-        gettext_lazy(
-            "Rate limit exceeded: this token may make %(most)d calls a minute; try again in %(seconds)d s."
-        ),
-    )
-
-
-def _count_person(user: User) -> None:
-    """Count a call of a person, in a browser or with any of their own tokens. Raises TooManyCalls.
+    """Count a call of a token, and of its person where people have a lower limit. Raises TooManyCalls.
 
     Service clients have the limits of their tokens alone.
     """
-    if user.role == Role.SERVICE:
-        return
-    _count(
-        "person",
-        sha256(f"person {user.pk}".encode()).hexdigest(),
-        settings.PERSON_CALLS_PER_MINUTE,
-        gettext_lazy(
-            "Rate limit exceeded: you may make %(most)d calls a minute; try again in %(seconds)d s."
-        ),
-    )
+    _count("token", token.digest, token.calls_per_minute, _TOKEN)
+    if settings.PERSON_CALLS_PER_MINUTE < MOST_CALLS and token.user.role != Role.SERVICE:
+        _count_person(token.user)
+
+
+def _count_person(user: User) -> None:
+    """Count a call of a person. Raises TooManyCalls."""
+    digest = sha256(f"person {user.pk}".encode()).hexdigest()
+    _count("person", digest, settings.PERSON_CALLS_PER_MINUTE, _PERSON)
 
 
 def _count(name: str, digest: str, most: int, sentence: Any) -> None:
@@ -157,7 +151,6 @@ class BearerToken(TokenAuthentication):
                 _note_dead_token(found, expired=expired)
                 raise wrong
             _count_token(found)
-            _count_person(found.user)
             if found.last_used_at is None or found.last_used_at < now - USE_NOTED_EVERY:
                 with suppress(WriterBusy), in_turn(NOTING_WAITS):  # else the next call records it
                     ApiToken.objects.filter(pk=found.pk).update(last_used_at=now)

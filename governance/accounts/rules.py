@@ -19,16 +19,18 @@ from governance.core.places import Province
 if TYPE_CHECKING:
     from governance.accounts.models import WorkProfile
 
-# A token with the scope `policy` may also change policies. The other scopes restrict: a token that has any of
-# them reaches only these parts.
+# A token with the scope `policy` may also change policies; `personal` shows an MCP client names and numbers
+# (docs/mcp.md), which REST answers anyway. The other scopes restrict: a token that has any of them reaches
+# only these parts.
 POLICY = "policy"
+PERSONAL = "personal"
 AREAS = {
     "governance": "/api/governance/",
     "followups": "/api/followups/",
     "buyers": "/api/buyers/",
     "offers": "/api/deals/",
 }
-SCOPES = (POLICY, *AREAS)
+SCOPES = (POLICY, PERSONAL, *AREAS)
 POLICY_RIGHTS = frozenset({"governance.edit_policies", "offers.edit_policies"})
 LANGUAGES = ("en", "fr")
 

@@ -263,6 +263,17 @@ def test_people_issue_and_revoke_their_own_token(role: str, person: People) -> N
     assert logged() == [("vera", "ISSUED", "vera"), ("vera", "REVOKED", "vera")]
 
 
+def test_a_person_lets_an_assistant_see_names_by_a_tick_of_its_own(person: People) -> None:
+    client = log_in(person("VA", "vera"))
+    given = {"issue": "1", "label": "assistant", "days": "30", "personal": "on", "proof": PASSWORD}
+    text = secret(client.post("/tokens/", given))
+    assert ApiToken.objects.get().scopes == ["personal"]
+    page = client.get("/tokens/").content.decode()
+    assert "all parts of the API" in page, "the scope limits the token to nothing"
+    assert "shows names and numbers" in page
+    assert caller(text).get(POLICIES).status_code == 200
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

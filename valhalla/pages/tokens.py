@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods
 
 from governance.accounts.proof import LONGEST_PASSWORD, NOT_PROVED, proofs_of, prove
 from governance.accounts.querysets import own_tokens
-from governance.accounts.rules import AREAS
+from governance.accounts.rules import AREAS, PERSONAL
 from governance.accounts.services import ISSUE_OWN, LABEL_LENGTH, MAX_DAYS, issue_token, revoke_token
 from governance.core.admin.base import by_of
 from governance.core.errors import Refused, Unavailable
@@ -43,6 +43,7 @@ class OwnTokenForm(forms.Form):
     scopes = forms.MultipleChoiceField(
         label=_("Parts of the API"), choices=PARTS, required=False, widget=forms.CheckboxSelectMultiple
     )
+    personal = forms.BooleanField(required=False)
     proof = forms.CharField(max_length=LONGEST_PASSWORD, strip=False, required=False)
     passkey = forms.CharField(strip=False, required=False)
 
@@ -56,7 +57,8 @@ def _shown(rows: Iterable[ApiToken]) -> list[dict[str, object]]:
             "short_id": token.short_id,
             "expiry": token.expiry,
             "last_used_at": token.last_used_at,
-            "parts": [str(names.get(scope, scope)) for scope in token.scopes],
+            "parts": [str(names.get(scope, scope)) for scope in token.scopes if scope != PERSONAL],
+            "personal": PERSONAL in token.scopes,
         }
         for token in rows
     ]
@@ -83,10 +85,11 @@ def tokens(request: HttpRequest) -> HttpResponse:
     status = 200
     if form.is_valid():
         given = form.cleaned_data
+        scopes = [*given["scopes"], *([PERSONAL] if given["personal"] else [])]
         try:
             prove(request, user, given["proof"], given["passkey"])
             issued = issue_token(
-                user.username, by=by, at=at, scopes=given["scopes"], days=given["days"], label=given["label"]
+                user.username, by=by, at=at, scopes=scopes, days=given["days"], label=given["label"]
             )
         except Refused as refusal:
             away = isinstance(refusal, Unavailable)

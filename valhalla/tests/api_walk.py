@@ -125,6 +125,7 @@ def _leads(walk: Walk) -> None:
 def _tasks(walk: Walk, clock: Any) -> None:
     place = {"province": "ON", "market": "Toronto"}
     new = walk.call("ladder_create", {"lead_id": "crm-1001", **place, "owner": "mona"})
+    walk.call("lead_next", id=walk.call("lookup", query={"lead_id": "crm-1001"})["leads"][0]["id"])
     more = [{"lead_id": f"crm-20{number}", "name": f"Nia {number}", "phone": f"+1416555020{number}", **place}
             for number in range(7)]  # fmt: skip
     walk.call("ladders_bulk", {"items": more})
@@ -179,6 +180,7 @@ def _buyers_and_offers(walk: Walk) -> None:
     walk.call("feedback_event", id=events["results"][0]["id"])
     walk.call("offer_policies", query={"province": "ON"})
     walk.call("offer_policy_upsert", {**place, "enabled": True, "reason": "The numbers are known"})
+    walk.call("offer_quote", query={**place, "arv": 450000, "repairs": 50000})
     house = {**place, "property_type": "SFR", "arv": 450000, "repairs": 50000, "lead_id": "crm-1001"}
     offer = walk.call("offer_compute", house)["evidence_id"]
     walk.call("offer_outcome", {"outcome": "ACCEPTED", "agreed_price": 250000}, evidence_id=offer)

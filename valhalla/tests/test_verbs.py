@@ -46,6 +46,7 @@ READS = {
     "followups.services.queue.most_urgent",
     "followups.services.reading.look_at",
     "followups.services.sharing.leads_with_number",
+    "followups.services.next_steps.next_step_of",
     "followups.services.team.day_of",
     "followups.services.waiting.waiting_for",
 }

@@ -50,7 +50,8 @@ class TokenForm(RowForm):
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text=_(
-            "policy: a service client may also change policies. The other scopes limit it to those parts."
+            "policy: a service client may also change policies. personal: an MCP client sees names and "
+            "numbers instead of masked ones. The other scopes limit it to those parts."
         ),
     )
     days = forms.IntegerField(

@@ -24,6 +24,22 @@ WAIT = 30  # seconds
 _free = threading.BoundedSemaphore(AT_ONCE)
 
 
+class Place:
+    """One of the exports that a process runs at a time; it is free again with `leave`, or with its holder."""
+
+    def __init__(self) -> None:
+        self._held = _free.acquire(blocking=False)
+        if not self._held:
+            raise Busy
+
+    def leave(self) -> None:
+        held, self._held = self._held, False
+        if held:
+            _free.release()
+
+    __del__ = leave  # a response that no server closed: its connection broke before it began
+
+
 class RowRenderer(JSONRenderer):
     """A format in which a collection is exported, a line for each row; a refusal is JSON."""
 
@@ -87,8 +103,7 @@ def export(
     They come by id, each once. With `since`, the column that the rows were asked for by, they come by it,
     and a row that changes meanwhile comes again at the end. Raises Unavailable while others are exporting.
     """
-    if not _free.acquire(blocking=False):
-        raise Busy
+    place = Place()
     table = rows.model._meta.label_lower
     sent = 0
 
@@ -102,8 +117,12 @@ def export(
     def lines() -> Iterator[bytes]:
         yield from render.lines(each(), names)
 
+    def done() -> None:
+        place.leave()
+        log_export(table, sent, reason=reason, by=by, at=at)
+
     answer = StreamingHttpResponse(
-        Once(lines(), lambda: log_export(table, sent, reason=reason, by=by, at=at)),
+        Once(lines(), done),
         content_type=f"{render.media_type}; charset=utf-8",
     )
     name = f"{rows.model._meta.model_name}-{at:%Y-%m-%d}.{render.format}"
@@ -133,7 +152,6 @@ class Once:
     def close(self) -> None:
         done, self._done = self._done, None
         if done is not None:
-            _free.release()
             done()
 
 

@@ -30,6 +30,7 @@ class Command(BaseCommand):
             "--scopes",
             default="",
             help=f"separated by commas: {', '.join(SCOPES)}. “policy” lets a service client change policies; "
+            "“personal” shows an MCP client names and numbers; "
             "any of the others limits the token to that part of the API",
         )
         parser.add_argument(
