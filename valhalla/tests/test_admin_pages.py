@@ -31,6 +31,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*received a naive datetime"),  # typed in an address by hand
 ]
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
+STOPPED = re.compile('<aside id="switches"[^>]*class="switches killed"')  # the banner
 PARTS = 6  # of the models, for as many workers: each part takes some seconds
 each_part = pytest.mark.parametrize("part", range(PARTS))
 each_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
@@ -100,6 +101,8 @@ def wrongly_opened(model: type[models.Model], client: Client) -> tuple[list[str]
             wrong.append(f"{answer.status_code} {address}")
         if answer.status_code == 200:
             opened.add(page)
+        if page == "changelist" and not STOPPED.search(answer.content.decode()):
+            wrong.append(f"{address} does not say that everything is stopped")
     if "changelist" not in opened:
         wrong.append(f"{model._meta.label} has no list")
     return wrong, answers
