@@ -26,6 +26,7 @@ from governance.accounts.lockout import is_address_locked, typed_name
 from governance.accounts.models import MOST_CALLS, ApiToken, User
 from governance.accounts.querysets import tokens_of
 from governance.accounts.rules import rights_of_person
+from governance.accounts.token_text import is_mistyped
 from governance.core.actors import Role
 from governance.core.current import current_request
 from governance.core.rest.rate_limit import LIMITS, Limits, count_call
@@ -137,7 +138,7 @@ class BearerToken(TokenAuthentication):
             text = token.decode("ascii")
         except UnicodeDecodeError:
             raise wrong from None
-        if len(text) > 200 or "\0" in text:
+        if len(text) > 200 or "\0" in text or is_mistyped(text):
             raise wrong
         digest = hash_token(text)
         now = timezone.now()

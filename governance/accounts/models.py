@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser, UserManager
@@ -12,10 +13,13 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django_otp.plugins.otp_totp.models import TOTPDevice
-from knox.models import AbstractAuthToken
+from knox.crypto import hash_token
+from knox.models import AbstractAuthToken, AuthTokenManager
+from knox.settings import CONSTANTS
 
 from governance.accounts import totp_seeds as seeds
 from governance.accounts.rules import check_profile, token_id
+from governance.accounts.token_text import new_text
 from governance.core.actors import ACTOR_LENGTH, CORRELATION_LENGTH, TOKEN_ID_LENGTH, Role, Written
 from governance.core.append_only import AppendOnly
 from governance.core.errors import Unavailable
@@ -181,8 +185,27 @@ CALLS_PER_MINUTE = 600
 MOST_CALLS = 60_000  # per minute: a hundred times the default, which already takes more than one machine
 
 
+class ApiTokenManager(AuthTokenManager):  # type: ignore[misc]  # knox has no types
+    """Creates tokens in our own form."""
+
+    def create(self, user: User, expiry: timedelta | None, **values: object) -> tuple[ApiToken, str]:
+        """Return a new token that is valid for so long, and its text, which is stored nowhere."""
+        text = new_text()
+        token = self.model(
+            user=user,
+            digest=hash_token(text),
+            token_key=text[: CONSTANTS.TOKEN_KEY_LENGTH],
+            expiry=None if expiry is None else timezone.now() + expiry,
+            **values,
+        )
+        token.save(force_insert=True)
+        return token, text
+
+
 class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
     """A program's token. Only its hash is stored; governance/accounts/rules.py describes `scopes`."""
+
+    objects = ApiTokenManager()
 
     label = models.CharField(_("label"), max_length=80, blank=True, default="")
     scopes = models.JSONField(_("scopes"), default=list, blank=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # A token with the scope `policy` may also change policies; `personal` shows an MCP client names and numbers
 # (docs/mcp.md), which REST answers anyway. The other scopes restrict: a token that has any of them reaches
-# only these parts.
+# only these parts, and with `:read` it only reads there.
 POLICY = "policy"
 PERSONAL = "personal"
 AREAS = {
@@ -30,7 +30,9 @@ AREAS = {
     "buyers": "/api/buyers/",
     "offers": "/api/deals/",
 }
-SCOPES = (POLICY, PERSONAL, *AREAS)
+READ = ":read"
+SCOPES = (POLICY, PERSONAL, *(scope for area in AREAS for scope in (area, area + READ)))
+LOOK_UP = "followups.lookup"  # the one permission to read whose name does not begin with view
 POLICY_RIGHTS = frozenset({"governance.edit_policies", "offers.edit_policies"})
 LANGUAGES = ("en", "fr")
 
@@ -73,15 +75,18 @@ def token_id(digest: str) -> str:
     return digest[:TOKEN_ID_LENGTH]
 
 
-def reaches(token: object, path: str) -> bool:
-    """Return whether a token's scopes let it call this path."""
-    areas = [AREAS[scope] for scope in getattr(token, "scopes", ()) if scope in AREAS]
-    return not areas or any(path.startswith(area) for area in areas)
-
-
 def rights_at(user: object, token: object, path: str) -> frozenset[str]:
     """Return the permissions for a request of this path: none if it is outside the token's scopes."""
-    return rights_of(user, token) if reaches(token, path) else frozenset()
+    rights = rights_of(user, token)
+    parts = [scope for scope in getattr(token, "scopes", ()) if scope.removesuffix(READ) in AREAS]
+    reaching = [scope for scope in parts if path.startswith(AREAS[scope.removesuffix(READ)])]
+    if any(not scope.endswith(READ) for scope in reaching) or not parts:
+        return rights
+    return frozenset(filter(_reads, rights)) if reaching else frozenset()
+
+
+def _reads(right: str) -> bool:
+    return right == LOOK_UP or right.partition(".")[2].startswith("view_")
 
 
 def read_scopes(text: str) -> list[str]:

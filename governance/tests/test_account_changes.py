@@ -239,7 +239,7 @@ def log_in(user: User) -> Client:
 
 
 def secret(answer: ClientResponse) -> str:
-    found = re.search(r'<code id="token"[^>]*>([0-9a-f]+)</code>', answer.content.decode())
+    found = re.search(r'<code id="token"[^>]*>(vh_\w+)</code>', answer.content.decode())
     assert found, answer.content.decode()
     return found[1]
 

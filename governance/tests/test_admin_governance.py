@@ -549,7 +549,7 @@ def test_a_consent_from_the_future_is_refused(desk: Desk) -> None:
 
 
 def token_in(response: ClientResponse) -> str:
-    found = re.search(r'<code id="token"[^>]*>([0-9a-f]+)</code>', response.content.decode())
+    found = re.search(r'<code id="token"[^>]*>(vh_\w+)</code>', response.content.decode())
     assert found
     return found[1]
 

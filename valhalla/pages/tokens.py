@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods
 
 from governance.accounts.proof import LONGEST_PASSWORD, NOT_PROVED, proofs_of, prove
 from governance.accounts.querysets import own_tokens
-from governance.accounts.rules import AREAS, PERSONAL
+from governance.accounts.rules import AREAS, PERSONAL, READ
 from governance.accounts.services import ISSUE_OWN, LABEL_LENGTH, MAX_DAYS, issue_token, revoke_token
 from governance.core.admin.base import by_of
 from governance.core.errors import Refused, Unavailable
@@ -43,6 +43,7 @@ class OwnTokenForm(forms.Form):
     scopes = forms.MultipleChoiceField(
         label=_("Parts of the API"), choices=PARTS, required=False, widget=forms.CheckboxSelectMultiple
     )
+    reads_only = forms.BooleanField(required=False)
     personal = forms.BooleanField(required=False)
     proof = forms.CharField(max_length=LONGEST_PASSWORD, strip=False, required=False)
     passkey = forms.CharField(strip=False, required=False)
@@ -50,7 +51,8 @@ class OwnTokenForm(forms.Form):
 
 def _shown(rows: Iterable[ApiToken]) -> list[dict[str, object]]:
     """Return the tokens for the page, with the parts of the API as the form names them."""
-    names = dict(PARTS)
+    names: dict[str, object] = dict(PARTS)
+    names |= {name + READ: gettext("%(part)s (read only)") % {"part": label} for name, label in PARTS}
     return [
         {
             "label": token.label,
@@ -85,7 +87,10 @@ def tokens(request: HttpRequest) -> HttpResponse:
     status = 200
     if form.is_valid():
         given = form.cleaned_data
-        scopes = [*given["scopes"], *([PERSONAL] if given["personal"] else [])]
+        scopes = given["scopes"]
+        if given["reads_only"]:
+            scopes = [part + READ for part in scopes or AREAS]
+        scopes += [PERSONAL] if given["personal"] else []
         try:
             prove(request, user, given["proof"], given["passkey"])
             issued = issue_token(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
+from math import log2
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from rest_framework.test import APIClient
 
 from governance.accounts.rules import POLICY_RIGHTS, rights_of
 from governance.accounts.services import issue_token, revoke_token, set_role
+from governance.accounts.token_text import LENGTH, PATTERN, SIGNS
 from governance.core.actors import Actor, Role
 from governance.models import ApiToken, User
 
@@ -45,7 +47,8 @@ def test_it_prints_the_token_and_nothing_else() -> None:
     token = ApiToken.objects.get()
     assert printed == printed.strip() + "\n"
     assert hash_token(printed.strip()) == token.digest
-    assert len(printed.strip()) * 4 >= 256  # hexadecimal digits
+    assert PATTERN.fullmatch(printed.strip())
+    assert LENGTH * log2(len(SIGNS)) >= 256  # bits
     assert token.scopes == ["policy"]
     assert token.expiry is not None
     assert timedelta(days=89, hours=23) < token.expiry - timezone.now() <= timedelta(days=90)

@@ -459,7 +459,8 @@ class _Bearer(OpenApiAuthenticationExtension):
         return {
             "type": "http",
             "scheme": "bearer",
-            "description": "A token. With scopes such as `followups` it reaches only those parts of the API.",
+            "description": "A token. With scopes such as `followups` it reaches only those parts of the API, "
+            "with `followups:read` only to read.",
         }
 
 
