@@ -179,7 +179,7 @@ def read(reader: Reader, *pages: str) -> None:
 
 @pytest.mark.once
 def test_the_first_day_goes_as_the_pages_say(reader: Reader) -> None:
-    read(reader, "quick-start.md", "guide.md", "routine.md")
+    read(reader, "quick-start.md", "guide.md", "routine.md", "integrations.md")
 
 
 @pytest.mark.postgres  # as the pages have it
