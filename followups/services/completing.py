@@ -336,7 +336,7 @@ def _keep_decision(locked: LockedTask, contact: Contact) -> None:
 def _write_row(locked: LockedTask, completed: Mapping[str, Any]) -> bool:
     """Complete the row if it is still open; return False if it was not."""
     task = locked.task
-    values = {**completed, **locked.by.written()}
+    values = {**completed, "updated_at": locked.at, **locked.by.written()}
     if not _close(values, task_id=task.pk):
         return False
     _use_point(locked, completed["contact_point_id"])

@@ -115,7 +115,7 @@ with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
     file.flush()
     (row,) = read_leads(Path(file.name), today=date(2026, 11, 1))
 said = Given(external_id="L-1", province="ON", occupancy=row.occupancy)
-given = Given.from_text(said.then(Given(external_id="L-1", province="ON")).as_text())
+given = Given.from_json(said.then(Given(external_id="L-1", province="ON")).as_json())
 lead = Lead(external_id="L-1", province="ON")
 taken = take_over(lead, given, given.market)
 sent = CreateLadderInput(data={"lead_id": "L-1", "occupancy": "rented"})

@@ -155,9 +155,9 @@ def with_rules(gate: LeadGate, **rules: object) -> LeadGate:
     return replace(gate, book=GateContext(gate.at, {("ON", ALL): (policy,)}, [], []))
 
 
-def with_questions(gate: LeadGate, channel: str = "", **values: object) -> LeadGate:
+def with_questions(gate: LeadGate, channel: str = "", **values: Any) -> LeadGate:
     questions = {
-        name: replace(question, **values) if channel in ("", name) else question  # type: ignore[arg-type]
+        name: replace(question, **values) if channel in ("", name) else question
         for name, question in gate.questions.items()
     }
     return replace(gate, questions=questions)

@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.both, pytest.mark.django_db]
 Api = Callable[..., APIClient]
 LEADS = "/api/followups/leads"
 # queries, with the savepoint of each verb and of creating a row
-CREATING, REPEATING = 11, 6
+CREATING, REPEATING = 9, 6
 ANNE = {"name": "Anne Tremblay", "province": "ON", "city": "Toronto", "phone": "416 555 0199"}
 
 

@@ -128,11 +128,15 @@ class AnyOf(Lookup):
 
 
 class CompiledQuery:
-    """A query that can run many times; `build` makes its queryset when it first runs."""
+    """A query that can run many times; `build` makes its queryset when it first runs.
 
-    def __init__(self, build: Callable[[], object]) -> None:
+    With `literals` its constant texts are written into the statement: PostgreSQL, which plans it for any
+    values, uses a partial index only where it sees the constant of the index's condition.
+    """
+
+    def __init__(self, build: Callable[[], object], *, literals: bool = False) -> None:
         functools.update_wrapper(self, build)
-        self._build = build
+        self._build, self._literals = build, literals
         self._compiled: tuple[str, tuple[Any, ...], _Reader] | None = None
 
     def __call__(self, **values: Any) -> list[Any]:
@@ -154,7 +158,23 @@ class CompiledQuery:
         queryset: Any = self._build()
         compiler = queryset.query.get_compiler(connection=connection)
         sql, slots = compiler.as_sql()
+        if self._literals and connection.vendor == "postgresql":
+            sql, slots = _with_literals(sql, slots, connection.literal)
         return sql, tuple(slots), _Reader(queryset, compiler)
+
+
+def _with_literals(sql: str, slots: Iterable[Any], literal: Callable[[str], str]) -> tuple[str, list[Any]]:
+    """Return a statement with its constant texts in it, and the parameters that remain."""
+    first, *others = sql.split("%s")
+    written, remaining = [first], []
+    for slot, text in zip(slots, others, strict=True):
+        if isinstance(slot, str):
+            written.append(literal(slot).replace("%", "%%"))
+        else:
+            written.append("%s")
+            remaining.append(slot)
+        written.append(text)
+    return "".join(written), remaining
 
 
 def bind_all(slots: Iterable[Any], values: Mapping[str, Any], connection: Any) -> tuple[Any, ...]:

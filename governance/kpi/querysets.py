@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django.db.models import Count, DateTimeField, Q, QuerySet, Sum
@@ -125,7 +126,7 @@ def _corrected(domain: str, metric: str, since: datetime) -> list[int]:
     return sorted({earlier for pk, earlier in named if type(earlier) is int and 0 < earlier < pk})
 
 
-@CompiledQuery
+@partial(CompiledQuery, literals=True)
 def _corrections() -> Any:
     since = Param("since", DateTimeField())
     series = KpiEvent.objects.filter(domain=Param("domain"), metric=Param("metric"))

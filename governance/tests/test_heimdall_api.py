@@ -121,7 +121,7 @@ def test_a_list_costs_the_same_whatever_it_finds(
 
 
 @pytest.mark.parametrize(
-    ("path", "most"), [("sandbox/trial", 7), ("recommend", 6), ("policies/upsert", 9), ("promote", 11)]
+    ("path", "most"), [("sandbox/trial", 7), ("recommend", 6), ("policies/upsert", 7), ("promote", 9)]
 )
 def test_what_a_verb_costs(
     api: Api, path: str, most: int, django_assert_num_queries: Callable[..., CaptureQueriesContext]

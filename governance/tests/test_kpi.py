@@ -7,7 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
@@ -60,10 +60,12 @@ def test_the_short_forms(by: MakeBy) -> None:
     ]
 
 
-def test_many_events_are_one_statement(by: MakeBy, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_many_events_cost_no_statement_each(
+    by: MakeBy, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     events = [Kpi("WHOLESALE", "followup_sla", success=False)] * 20
     actor = by("MANAGER")
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2 if connection.vendor == "postgresql" else 1):  # a COPY needs their ids
         ids = emit_kpis(events, by=actor, at=NOW)
     assert len(set(ids)) == 20
 

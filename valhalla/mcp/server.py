@@ -15,6 +15,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel, ConfigDict, Field
 
+from governance.core.channels import CHANNELS
 from valhalla.mcp import answers
 from valhalla.mcp.calls import Api, Refusal
 
@@ -36,7 +37,9 @@ lead may be contacted is decided by contact_status alone, not by you. Try a chan
 are unsure.
 """
 
-Channel = Annotated[Literal["CALL", "SMS", "EMAIL"], Field(description="How the lead would be contacted")]
+Channel = Annotated[
+    str, Field(json_schema_extra={"enum": [*CHANNELS]}, description="How the lead would be contacted")
+]
 LeadId = Annotated[
     str, Field(min_length=1, max_length=64, pattern=r"^[^/]+$", description="The lead's id in its source")
 ]
@@ -232,7 +235,7 @@ class Tools:
 
         Creates the callback task. Works at any hour, and while go-live is off: it records what happened.
         """
-        outcome = "REACHED" if channel == "CALL" else "REPLIED"
+        outcome = "REPLIED" if channel in CHANNELS and CHANNELS[channel].written else "REACHED"
         said = {"outcome": outcome, "next": "CALLBACK", "next_at": at.isoformat(), "note": note}
         return self._inbound(lead_id, channel, said, idempotency_key, dry_run)
 

@@ -15,6 +15,7 @@ from psycopg import RawCursor
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import FeatureNotSupported
 from psycopg.pq import TransactionStatus
+from psycopg.sql import Literal
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.json import Jsonb
 from psycopg.types.numeric import Int2, Int4, Int8
@@ -128,6 +129,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def writing_cursor(self) -> Any:
         """Return a cursor for inserts and updates that stay the same."""
         return self.prepared_cursor(WritingCursor)
+
+    def literal(self, text: str) -> str:
+        """Return a text as SQL has it in quotes."""
+        return Literal(text).as_string(self.connection)
 
     def dumped(self, value: object) -> str | None:
         """Return a value as it is sent to the server, for COPY; None is NULL."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, get_args
+from typing import Any
 
 import anyio
 import pytest
@@ -23,13 +23,12 @@ from conftest import manage
 from followups.models import FollowUpTask, InboundContact, LookupEvent
 from followups.tests.scenes import NIGHT, NOW, begin, call_step
 from governance.accounts.models import MOST_CALLS
-from governance.core.channels import CHANNELS
 from governance.models import ApiToken, GoLiveState, Suppression
 from offers.models import OfferEvidence
 from offers.tests.factories import switch_on
 from valhalla.mcp.calls import Api, Refusal
 from valhalla.mcp.masking import mask_email, mask_name, mask_phone
-from valhalla.mcp.server import READS, WRITES, Channel, Tools
+from valhalla.mcp.server import READS, WRITES, Tools
 from valhalla.testing import make_person
 from valhalla.tests.processes import ask
 from valhalla.tests.serving import MANAGE, ROOT
@@ -97,10 +96,6 @@ def test_a_phone_number_keeps_its_area_code_and_two_digits(phone: str, masked: s
 )
 def test_an_address_keeps_its_first_letter_and_its_end(address: str, masked: str) -> None:
     assert mask_email(address) == masked
-
-
-def test_the_tools_know_the_channels() -> None:
-    assert set(get_args(get_args(Channel)[0])) == set(CHANNELS)
 
 
 @pytest.mark.parametrize("tool", READS)

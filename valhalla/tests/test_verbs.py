@@ -49,6 +49,8 @@ READS = {
     "followups.services.next_steps.next_step_of",
     "followups.services.team.day_of",
     "followups.services.waiting.waiting_for",
+    "governance.core.rest.exports.export",
+    "governance.core.spreadsheets.log_export",  # the record of what was read
 }
 # they run inside a verb's transaction, which was checked when it began
 STEPS = {
