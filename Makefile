@@ -20,7 +20,7 @@ serve: ## install, migrate and serve until Ctrl-C, without demo data
 setup: ## create the environment for running, testing and checking
 	@.ci/setup dev
 
-test: ## run every test on SQLite, then those marked `both` on PostgreSQL (ARGS="-k gate", BROWSER=0, INSTANT=2028-02-29T14:00)
+test: ## run every test on SQLite, and beside it those marked `both` on PostgreSQL (ARGS="-k gate", BROWSER=0, INSTANT=2028-02-29T14:00)
 	@.ci/setup $(if $(filter 0,$(BROWSER)),dev,browser) && BROWSER=$(BROWSER) VALHALLA_TEST_INSTANT=$(INSTANT) exec .ci/test $(ARGS)
 
 test-long: ## the same with the slow tests, and all database tests on PostgreSQL too

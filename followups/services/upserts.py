@@ -6,7 +6,7 @@ import dataclasses
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
@@ -18,7 +18,7 @@ from followups.intake.gathering import Given, same_city, split_notes
 from followups.models import ContactPoint, Lead
 from followups.points import lead_facts, read_point, stored_digests
 from followups.services.candidates import candidates_of, points_of
-from followups.services.consents import EXPRESS
+from followups.services.consents import EXPRESS, WITHDRAWN
 from followups.services.guards import require_not_erased
 from followups.services.ladders import (
     CREATE_LADDER,
@@ -60,6 +60,7 @@ WRITE_LEADS = "followups.write_leads"
 NOT_OVER_THE_API = gettext_lazy("Your role does not write leads; ask a manager.")
 IDENTITY = 0x76616C69  # the namespace of our advisory locks on who a number belongs to
 MOST_DUPLICATES = 10
+CLOCKS_DIFFER = timedelta(minutes=2)  # by which a sender's clock may be ahead of ours
 LEAD_ID = "lead_id"
 HAD_LADDER = "followed_up_before"
 
@@ -394,8 +395,12 @@ def _record(
     # an express consent would end an opt-out: over the API only a manager's does
     if one.kind == EXPRESS and not by.may(LIFT) and is_suppressed(lead, points, (one.channel,), at):
         return Recorded(one.channel, one.kind, "suppressed")
+    obtained = one.obtained_at
+    if obtained - at <= CLOCKS_DIFFER:
+        # a withdrawal counts at once; another consent keeps its instant, by which a repeated call finds it
+        obtained, at = (min(obtained, at), at) if one.kind == WITHDRAWN else (obtained, max(obtained, at))
     record_consent(
-        point.digest, one.channel, one.kind, by=by, at=at, obtained_at=one.obtained_at, how=one.wording,
+        point.digest, one.channel, one.kind, by=by, at=at, obtained_at=obtained, how=one.wording,
         evidence=one.evidence, others=point.other_digests,
     )  # fmt: skip
     return Recorded(one.channel, one.kind)

@@ -257,11 +257,22 @@ def test_a_withdrawal_suppresses_and_an_unreachable_channel_is_told(crm: APIClie
     assert Suppression.objects.get().channel == "SMS"
 
 
+def test_a_senders_clock_may_be_ahead_of_ours(crm: APIClient) -> None:
+    soon = (NOW + timedelta(seconds=90)).isoformat()
+    consent = {"channel": "SMS", "wording": "yes", "obtained_at": soon, "source": "form"}
+    gone = {"channel": "CALL", "kind": "WITHDRAWN", "wording": "No calls", "obtained_at": soon}
+    for _time in range(2):
+        answer = stored(crm, **ANNE, lead_id="L-1", consents=[consent, gone])
+        assert all(one["recorded"] for one in answer["consents"])
+    assert Consent.objects.get(kind="EXPRESS").at == NOW + timedelta(seconds=90)
+    assert set(Suppression.objects.values_list("channel", "at")) == {("CALL", NOW)}
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
         ({"source": "", "ip": "", "reference": ""}, "evidence"),
-        ({"obtained_at": (NOW + timedelta(minutes=1)).isoformat()}, "at"),
+        ({"obtained_at": (NOW + timedelta(minutes=3)).isoformat()}, "at"),
         ({"wording": ""}, "consents"),
         ({"wordings": "x"}, "consents"),
         ({"kind": "BUSINESS"}, "consents"),
