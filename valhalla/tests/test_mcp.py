@@ -264,6 +264,12 @@ def test_a_token_is_limited_to_its_parts_and_its_calls_per_minute(acting: Acting
         limited.my_queue()
 
 
+@pytest.mark.parametrize("host", ["valhalla.example.ca", ".example.ca", "*"])
+def test_calls_work_where_programs_must_use_https(acting: Acting, settings: Settings, host: str) -> None:
+    settings.SECURE_SSL_REDIRECT, settings.ALLOWED_HOSTS = True, [host]
+    assert acting("VA").my_queue().tasks == []
+
+
 def test_a_revoked_or_expired_token_is_refused_at_the_next_call(acting: Acting) -> None:
     for change in ({"revoked_at": NOW}, {"expiry": NOW - HOUR}):
         va = acting("VA")
