@@ -35,13 +35,14 @@ def begin(sender: object, request: HttpRequest, user: object, **kwargs: object) 
     _begin(request, user)
 
 
-def _begin(request: HttpRequest, user: Any) -> None:
+def _begin(request: HttpRequest, user: Any, *, once: bool = False) -> None:
     row = sign_ins.begin(
         user.pk,
         str(request.session.session_key),
         at=timezone.now(),
         address=client_address(request),
         agent=request.headers.get("User-Agent", ""),
+        once=once,
     )
     request.session[SIGN_IN] = row.pk
 
@@ -49,8 +50,8 @@ def _begin(request: HttpRequest, user: Any) -> None:
 def see(request: HttpRequest) -> bool:
     """Record activity in a session; return False if it was ended."""
     row = request.session.get(SIGN_IN)
-    if row is None:  # older than these rows
-        _begin(request, request.user)
+    if row is None:  # older than these rows; its first two requests may come at once
+        _begin(request, request.user, once=True)
         return True
     return sign_ins.see(row, at=timezone.now(), address=client_address(request))
 

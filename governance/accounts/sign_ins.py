@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.contrib.sessions.models import Session
 from django.db import transaction
@@ -37,18 +38,18 @@ def signed_in(at: datetime) -> QuerySet[SignIn]:
     )
 
 
-def begin(user_id: int, session_key: str, *, at: datetime, address: str | None, agent: str) -> SignIn:
-    """Record that somebody signed in with this session."""
+def begin(
+    user_id: int, session_key: str, *, at: datetime, address: str | None, agent: str, once: bool = False
+) -> SignIn:
+    """Record that somebody signed in with this session; `once` if another request may do so meanwhile."""
     browser, system = read_device(agent)
-    return SignIn.objects.create(
-        user_id=user_id,
-        session_key=session_key,
-        browser=browser,
-        system=system,
-        address=address,
-        started_at=at,
-        seen_at=at,
-    )
+    values: dict[str, Any] = {
+        "user_id": user_id, "browser": browser, "system": system, "address": address, "started_at": at,
+        "seen_at": at,
+    }  # fmt: skip
+    if once:
+        return SignIn.objects.get_or_create(session_key=session_key, defaults=values)[0]
+    return SignIn.objects.create(session_key=session_key, **values)
 
 
 def see(sign_in: int, *, at: datetime, address: str | None) -> bool:

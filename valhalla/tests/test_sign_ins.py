@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -19,7 +20,7 @@ from pytest_django import DjangoAssertNumQueries
 from governance.accounts.devices import read_device
 from governance.accounts.second_factor import reset_second_factor
 from governance.accounts.services import set_role
-from governance.accounts.sign_ins import close_left_behind, end_everything, end_sessions, signed_in
+from governance.accounts.sign_ins import begin, close_left_behind, end_everything, end_sessions, signed_in
 from governance.core.actors import Actor, Role
 from governance.core.errors import Forbidden, Invalid
 from governance.models import SignIn, User
@@ -250,3 +251,11 @@ def test_sessions_name_the_path_that_earlier_releases_wrote(
     client.force_login(person("VA"))
     assert client.session["_auth_user_backend"] == "valhalla.rest.RoleBackend"
     assert client.get("/sessions/").status_code == 200
+
+
+def test_of_two_first_requests_of_an_old_session_one_records_it(person: People) -> None:
+    vera = person("VA", "vera")
+    how: dict[str, Any] = {"at": timezone.now(), "address": None, "agent": "", "once": True}
+    first, second = (begin(vera.pk, "k" * 32, **how) for _request in range(2))
+    assert first.pk == second.pk
+    assert SignIn.objects.count() == 1
