@@ -45,28 +45,38 @@ def request_hash(request: object) -> str:
     return hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _claim_key(user_id: int, key: str, digest: str, at: datetime) -> bool:
-    """Insert the key's row, waiting for a running request that holds it; return False if it exists."""
-    rows = IdempotentAnswer.objects.filter(user_id=user_id, key=key)
+def _mismatched() -> MismatchedKey:
+    return MismatchedKey("key_reused", _("This Idempotency-Key was used for another request; use a new one."))
+
+
+def _claim_keys(user_id: int, hashes: Mapping[str, str], at: datetime) -> dict[str, int]:
+    """Insert the rows of those keys that have none, and return their ids; wait for calls that hold them."""
+    rows = IdempotentAnswer.objects.filter(user_id=user_id, key__in=list(hashes))
+    expired = rows.filter(created_at__lt=at - ANSWERS_KEPT)
     if connection.vendor != "postgresql":  # SQLite has one writer: this request has waited already
-        rows.filter(created_at__lt=at - ANSWERS_KEPT).delete()
-        if rows.exists():
-            return False
-        rows.create(user_id=user_id, key=key, request_hash=digest, created_at=at)
-        return True
+        expired.delete()
+        known = set(rows.values_list("key", flat=True))
+        made = IdempotentAnswer.objects.bulk_create(
+            IdempotentAnswer(user_id=user_id, key=key, request_hash=digest, created_at=at)
+            for key, digest in hashes.items()
+            if key not in known
+        )
+        return {row.key: row.pk for row in made}
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = {LOCK_WAIT // timedelta(milliseconds=1)}")
-            rows.filter(created_at__lt=at - ANSWERS_KEPT).delete()
-            cursor.execute(
+            expired.delete()
+            cursor.execute(  # in one order, so that two calls never deadlock
                 "INSERT INTO governance_idempotentanswer "
                 "(user_id, key, request_hash, status, body, created_at) "
-                "VALUES (%s, %s, %s, 0, '', %s) ON CONFLICT DO NOTHING",
-                [user_id, key, digest, at],
+                "SELECT %s, key, digest, 0, '', %s "
+                "FROM unnest(%s::text[], %s::text[]) AS given (key, digest) "
+                "ORDER BY key ON CONFLICT DO NOTHING RETURNING key, id",
+                [user_id, at, list(hashes), list(hashes.values())],
             )
-            inserted = bool(cursor.rowcount == 1)
+            found = dict(cursor.fetchall())
             cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
-            return inserted
+            return found
     except OperationalError as busy:
         if getattr(busy.__cause__, "sqlstate", "") == "55P03":
             raise Refused(
@@ -94,14 +104,12 @@ def answer_once(
     mine = IdempotentAnswer.objects.filter(user_id=user_id, key=key)
 
     def once() -> tuple[int, str, bool]:
-        while not _claim_key(user_id, key, digest, at):
+        while not _claim_keys(user_id, {key: digest}, at):
             stored = mine.first()
             if stored is None:  # deleted since, as older than 24 hours
                 continue
             if stored.request_hash != digest:
-                raise MismatchedKey(
-                    "key_reused", _("This Idempotency-Key was used for another request; use a new one.")
-                )
+                raise _mismatched()
             return stored.status, stored.body, True
         status, body, keep = handle()
         if keep:
@@ -117,40 +125,6 @@ def answer_once(
             "key_in_use",
             _("A write is still in progress; try again in a moment with the same key."),
         ) from busy
-
-
-def _claim_keys(user_id: int, hashes: Mapping[str, str], at: datetime) -> dict[str, int]:
-    """Insert the rows of those keys that have none, and return their ids; wait for calls that hold them."""
-    rows = IdempotentAnswer.objects.filter(user_id=user_id, key__in=list(hashes))
-    rows.filter(created_at__lt=at - ANSWERS_KEPT).delete()
-    if connection.vendor != "postgresql":
-        known = set(rows.values_list("key", flat=True))
-        made = IdempotentAnswer.objects.bulk_create(
-            IdempotentAnswer(user_id=user_id, key=key, request_hash=digest, created_at=at)
-            for key, digest in hashes.items()
-            if key not in known
-        )
-        return {row.key: row.pk for row in made}
-    try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = {LOCK_WAIT // timedelta(milliseconds=1)}")
-            cursor.execute(  # in one order, so that two calls never deadlock
-                "INSERT INTO governance_idempotentanswer "
-                "(user_id, key, request_hash, status, body, created_at) "
-                "SELECT %s, key, digest, 0, '', %s "
-                "FROM unnest(%s::text[], %s::text[]) AS given (key, digest) "
-                "ORDER BY key ON CONFLICT DO NOTHING RETURNING key, id",
-                [user_id, at, list(hashes), list(hashes.values())],
-            )
-            found = dict(cursor.fetchall())
-            cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
-            return found
-    except OperationalError as busy:
-        if getattr(busy.__cause__, "sqlstate", "") == "55P03":
-            raise Refused(
-                "key_in_use", _("The first request with this key is still running; try again in a moment.")
-            ) from busy
-        raise
 
 
 def answer_each_once(
@@ -187,9 +161,7 @@ def answer_each_once(
         elif key in stored and stored[key].request_hash == digest:
             found[key] = stored[key].status, stored[key].body, True
         else:
-            found[key] = MismatchedKey(
-                "key_reused", _("This Idempotency-Key was used for another request; use a new one.")
-            )
+            found[key] = _mismatched()
     IdempotentAnswer.objects.bulk_update(kept, ["status", "body"])
     unkept = set(mine.values()) - {row.pk for row in kept}
     if unkept:
