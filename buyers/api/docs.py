@@ -16,7 +16,6 @@ from governance.core.rest.describe import (
     Tag,
     codes,
     fraction,
-    instant,
     ok,
 )
 
@@ -43,7 +42,7 @@ class Liquidity(Answer):
     )
     score_low = serializers.FloatField(help_text="The same with cautious rates; policies compare this one.")
     events = serializers.IntegerField()
-    updated_at = instant(allow_null=True)
+    updated_at = serializers.DateTimeField(allow_null=True)
 
 
 class Node(Liquidity):

@@ -18,7 +18,6 @@ from governance.core.rest.describe import (
     Tag,
     codes,
     fraction,
-    instant,
     ok,
 )
 
@@ -67,8 +66,10 @@ class PlannedTask(Answer):
     """A task as planned; `due_at` is null while it is blocked."""
 
     id = serializers.IntegerField()
-    due_at = instant(allow_null=True)
-    scheduled_for = instant(allow_null=True, help_text="When the ladder wants it, before the gate's times.")
+    due_at = serializers.DateTimeField(allow_null=True)
+    scheduled_for = serializers.DateTimeField(
+        allow_null=True, help_text="When the ladder wants it, before the gate's times."
+    )
     channel = serializers.CharField()
     step = serializers.IntegerField(allow_null=True)
 
@@ -119,7 +120,7 @@ class Contact(Answer):
 
     ok = serializers.BooleanField()
     reason = serializers.CharField()
-    next_allowed_at = instant(allow_null=True)
+    next_allowed_at = serializers.DateTimeField(allow_null=True)
 
 
 class DueTask(Answer):
@@ -134,8 +135,8 @@ class DueTask(Answer):
     channel = serializers.CharField()
     kind = serializers.CharField()
     step = serializers.IntegerField(allow_null=True)
-    due_at = instant()
-    deadline_at = instant(allow_null=True)
+    due_at = serializers.DateTimeField()
+    deadline_at = serializers.DateTimeField(allow_null=True)
     overdue_minutes = serializers.IntegerField(help_text="Minutes of allowed contact since it was due.")
     owner = serializers.CharField(allow_null=True)
     claimed_by = serializers.CharField(allow_null=True)
@@ -154,7 +155,7 @@ class Claimed(Answer):
 
     ok = ok()
     claim_token = serializers.CharField(allow_null=True)
-    claim_until = instant(allow_null=True)
+    claim_until = serializers.DateTimeField(allow_null=True)
     tasks = DueTask(many=True)
 
 
@@ -186,9 +187,9 @@ class Started(Answer):
 
     ok = ok()
     decision_id = serializers.IntegerField(allow_null=True, help_text="The gate's stored decision.")
-    valid_until = instant()
+    valid_until = serializers.DateTimeField()
     claim_token = serializers.CharField()
-    claim_until = instant(allow_null=True)
+    claim_until = serializers.DateTimeField(allow_null=True)
     contact_point = serializers.CharField(allow_null=True, help_text="The number or address to use.")
 
 
@@ -196,7 +197,7 @@ class CompletedTask(Answer):
     """The completed task."""
 
     id = serializers.IntegerField()
-    completed_at = instant(allow_null=True)
+    completed_at = serializers.DateTimeField(allow_null=True)
     step = serializers.IntegerField(allow_null=True)
     channel = serializers.CharField()
     outcome = serializers.CharField(allow_null=True)
@@ -230,7 +231,7 @@ class Renewed(Answer):
     """Until when the claim lasts."""
 
     ok = ok()
-    claim_until = instant()
+    claim_until = serializers.DateTimeField()
 
 
 class Released(Answer):
@@ -244,8 +245,8 @@ class SnoozedTask(Answer):
     """The task at its new time."""
 
     id = serializers.IntegerField()
-    snoozed_until = instant(allow_null=True)
-    due_at = instant(allow_null=True)
+    snoozed_until = serializers.DateTimeField(allow_null=True)
+    due_at = serializers.DateTimeField(allow_null=True)
 
 
 class Snoozed(Answer):
@@ -311,7 +312,7 @@ class LadderOwner(LadderStatus):
 class LastContact(Answer):
     """The last contact with the lead."""
 
-    contacted_at = instant(allow_null=True)
+    contacted_at = serializers.DateTimeField(allow_null=True)
     channel = serializers.CharField()
     outcome = serializers.CharField()
     completed_by = serializers.CharField()
@@ -379,7 +380,7 @@ class LadderStart(Answer):
     warnings = codes(required=False)
     reason = serializers.CharField(required=False)
     detail = serializers.CharField(required=False, help_text="A sentence for people.")
-    next_allowed_at = instant(allow_null=True, required=False)
+    next_allowed_at = serializers.DateTimeField(allow_null=True, required=False)
 
 
 class UpsertedLead(Answer):
@@ -413,7 +414,7 @@ class SettledLead(Answer):
     id = serializers.IntegerField()
     lead_id = serializers.CharField()
     status = serializers.CharField()
-    follow_up_at = instant(allow_null=True)
+    follow_up_at = serializers.DateTimeField(allow_null=True)
     changed = serializers.BooleanField(help_text="false: the lead was settled so already.")
     ladders_stopped = serializers.IntegerField()
     tasks_cancelled = serializers.IntegerField()
@@ -452,7 +453,7 @@ class NextOfLead(Answer):
         allow_null=True,
         help_text="LADDER, CALLBACK, HANDOVER; FOLLOW_UP or NURTURE for a date; null: nothing.",
     )
-    at = instant(allow_null=True)
+    at = serializers.DateTimeField(allow_null=True)
     reason = serializers.CharField(
         allow_null=True,
         help_text="Why it is not now: `not_due`, `snoozed`, `claimed_by_other`, `not_your_task`, `won`, "

@@ -13,7 +13,6 @@ from governance.core.rest.describe import (
     cad,
     codes,
     fraction,
-    instant,
     ok,
 )
 
@@ -50,7 +49,7 @@ class Policy(Answer):
     version = serializers.IntegerField()
     changed_by = serializers.CharField()
     reason = serializers.CharField()
-    updated_at = instant()
+    updated_at = serializers.DateTimeField()
 
 
 class Policies(Answer):

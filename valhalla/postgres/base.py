@@ -35,7 +35,7 @@ class UtcLoader(TimestamptzLoader):
 
 
 @functools.lru_cache(maxsize=1024)
-def _numbered(sql: str) -> str:
+def numbered(sql: str) -> str:
     """Return a statement with $1, $2, … for its placeholders; psycopg parses a long one at each call."""
     first, *others = sql.split("%s")
     return "".join([first, *(f"${n}{text}" for n, text in enumerate(others, 1))]).replace("%%", "%")
@@ -46,7 +46,7 @@ class PreparedCursor(RawCursor[Any]):
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
         connection = self.connection
-        query = _numbered(query)
+        query = numbered(query)
         connection.prepare_threshold = 0  # for this cursor alone: Django's put values into the SQL
         try:
             return super().execute(query, params, **options)

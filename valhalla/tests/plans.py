@@ -13,7 +13,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from valhalla.postgres.base import PreparedCursor
+from valhalla.postgres.base import PreparedCursor, numbered
 
 READS_OR_WRITES = re.compile(r"[\s(]*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 
@@ -87,19 +87,13 @@ def plans_of(work: Callable[[], object]) -> list[Plan]:
                 found.append(_explained(cursor, query["sql"], query["sql"]))
         cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
         for sql, values in prepared:
-            cursor.execute(f"PREPARE explained AS {_numbered(sql)}")
+            cursor.execute(f"PREPARE explained AS {numbered(sql)}")
             literals = cursor.cursor.mogrify(", ".join(["%s"] * len(values)), values)
             found.append(
                 _explained(cursor, f"EXECUTE explained ({literals})" if values else "EXECUTE explained", sql)
             )
             cursor.execute("DEALLOCATE explained")
     return found
-
-
-def _numbered(sql: str) -> str:
-    """Return a statement with $1, $2, … for its placeholders, as PREPARE takes it."""
-    first, *others = sql.split("%s")
-    return (first + "".join(f"${number}{text}" for number, text in enumerate(others, 1))).replace("%%", "%")
 
 
 def _explained(cursor: Any, statement: str, sql: str) -> Plan:

@@ -27,7 +27,7 @@ from governance.core.rest import rate_limit as rate
 rate.time.time = lambda: 1_800_000_010.0
 print("ready", flush=True)
 sys.stdin.readline()
-print(sum(rate.seconds_to_wait("0f" * 64, 5000) == 0 for _ in range(4000)))
+print(sum(rate.count_call("0f" * 64, 5000).wait == 0 for _ in range(4000)))
 """
 
 
@@ -79,7 +79,7 @@ def test_tokens_of_one_shelf_do_not_forget_each_other(tmp_path: Path, settings: 
     settings.VAR = tmp_path
     digests = [f"0000{number:08x}" + "0" * 116 for number in range(rate.SLOTS)]
 
-    answers = [rate.seconds_to_wait(digest, 2) == 0 for _call in range(3) for digest in digests]
+    answers = [rate.count_call(digest, 2).wait == 0 for _call in range(3) for digest in digests]
 
     assert answers == [True] * (2 * rate.SLOTS) + [False] * rate.SLOTS
 
@@ -98,7 +98,7 @@ def test_counting_costs_next_to_nothing(tmp_path: Path, settings: Settings) -> N
     settings.VAR = tmp_path
     began = time.perf_counter()
     for _call in range(2000):
-        rate.seconds_to_wait("0f" * 64, 10**6)
+        rate.count_call("0f" * 64, 10**6)
 
     assert (
         time.perf_counter() - began < 1

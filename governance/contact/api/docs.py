@@ -5,7 +5,7 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from governance.contact.reasons import SENTENCES
-from governance.core.rest.describe import Answer, Doc, Tag, codes, instant
+from governance.core.rest.describe import Answer, Doc, Tag, codes
 
 TAG = Tag(
     "Contact gate",
@@ -51,7 +51,7 @@ class Verdict(Answer):
     zones = codes(help_text="The time zones in which the contact was judged.")
     local_times = codes(help_text="The local time in each of the zones.")
     checks = Check(many=True)
-    next_allowed_at = instant(
+    next_allowed_at = serializers.DateTimeField(
         allow_null=True, help_text="When the same query would be allowed first; null if not within 60 days."
     )
     warnings = codes()

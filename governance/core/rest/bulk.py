@@ -26,7 +26,7 @@ from governance.core import hooks
 from governance.core.actors import Actor
 from governance.core.errors import Invalid, Refused
 from governance.core.rest.fields import JSONObjectField
-from governance.core.rest.input import Input, read_given, valid_key
+from governance.core.rest.input import OF_THE_CALL, Input, read_given, valid_key
 from governance.core.rest.viewsets import ServiceViewSet
 from governance.core.transactions import in_transaction, rehearse
 
@@ -36,7 +36,6 @@ AT_ONCE = 25
 # must not wait longer than half a second.
 BUDGET = 0.2
 KEY_LENGTH = 64
-OF_THE_CALL = ("actor", "changed_by", "correlation_id", "dry_run")
 
 
 class BulkInput(Input):
@@ -51,7 +50,7 @@ class BulkInput(Input):
                 _("A list of 1 to %(most)s objects is needed.") % {"most": MOST_ITEMS}
             )
         keys = [item.get("key", str(number)) for number, item in enumerate(items)]
-        if not all(isinstance(k, str) and re.fullmatch(r"[!-~]{1,64}", k) for k in keys):
+        if not all(isinstance(k, str) and re.fullmatch(f"[!-~]{{1,{KEY_LENGTH}}}", k) for k in keys):
             raise serializers.ValidationError(
                 _("A key has 1 to 64 printable ASCII characters without spaces.")
             )

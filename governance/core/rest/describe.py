@@ -17,6 +17,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from governance.core.rest.input import OF_THE_CALL
+
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -85,7 +87,7 @@ class ItemOfBulk(serializers.Serializer[Any]):
 
     def get_fields(self) -> Any:
         fields = super().get_fields()
-        for name in ("actor", "changed_by", "correlation_id", "dry_run"):
+        for name in OF_THE_CALL:
             del fields[name]
         key = serializers.CharField(
             required=False,
@@ -179,10 +181,6 @@ def cad(**options: Any) -> serializers.FloatField:
 
 def fraction(**options: Any) -> serializers.FloatField:
     return serializers.FloatField(help_text=str(options.pop("help_text", "A fraction, 0 to 1.")), **options)
-
-
-def instant(**options: Any) -> serializers.DateTimeField:
-    return serializers.DateTimeField(**options)
 
 
 def codes(**options: Any) -> serializers.ListField:

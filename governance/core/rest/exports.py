@@ -114,15 +114,12 @@ def export(
                 sent += 1
                 yield row
 
-    def lines() -> Iterator[bytes]:
-        yield from render.lines(each(), names)
-
     def done() -> None:
         place.leave()
         log_export(table, sent, reason=reason, by=by, at=at)
 
     answer = StreamingHttpResponse(
-        Once(lines(), done),
+        Once(render.lines(each(), names), done),
         content_type=f"{render.media_type}; charset=utf-8",
     )
     name = f"{rows.model._meta.model_name}-{at:%Y-%m-%d}.{render.format}"

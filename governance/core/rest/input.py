@@ -22,6 +22,10 @@ from governance.core.strict_json import UnreadableJSON, require_usable
 CORRELATION = re.compile(f"[!-~]{{1,{CORRELATION_LENGTH}}}")
 
 
+# the members of every input that belong to the call, not to what it is about
+OF_THE_CALL = ("actor", "changed_by", "correlation_id", "dry_run")
+
+
 class Input(serializers.Serializer[None]):
     """The base of every POST's input: whom it is done for, and in which call.
 

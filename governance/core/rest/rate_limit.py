@@ -99,11 +99,6 @@ def count_call(digest: str, most: int) -> Counted:
         return Counted(0, None, 0)
 
 
-def seconds_to_wait(digest: str, most: int) -> int:
-    """Count a call as `count_call` does; return 0, or the seconds until the next is allowed."""
-    return count_call(digest, most).wait
-
-
 def _slot(shelf: bytes, whose: bytes) -> int:
     """Return where a digest's slot begins: its own, or that of the least recently and least used digest."""
     found = shelf.find(whose)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from governance.core.rest.describe import Answer, Doc, Tag, instant
+from governance.core.rest.describe import Answer, Doc, Tag
 
 TAG = Tag(
     "Go-live",
@@ -24,7 +24,7 @@ class Switches(Answer):
     enforced = serializers.BooleanField(help_text="Whether this installation obeys the switches.")
     changed_by = serializers.CharField()
     reason = serializers.CharField()
-    updated_at = instant()
+    updated_at = serializers.DateTimeField()
 
 
 class Line(Answer):

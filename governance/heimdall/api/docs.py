@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from governance.core.rest.describe import SWITCHES, Answer, Doc, Tag, fraction, instant, ok
+from governance.core.rest.describe import SWITCHES, Answer, Doc, Tag, fraction, ok
 from governance.heimdall.rules import Reason
 
 TAG = Tag(
@@ -31,7 +31,7 @@ class Policy(Answer):
     version = serializers.IntegerField()
     changed_by = serializers.CharField()
     reason = serializers.CharField()
-    updated_at = instant()
+    updated_at = serializers.DateTimeField()
 
 
 class Policies(Answer):

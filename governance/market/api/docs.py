@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from governance.core.rest.describe import Answer, Doc, Tag, instant, ok
+from governance.core.rest.describe import Answer, Doc, Tag, ok
 
 TAG = Tag(
     "Market policies",
@@ -30,12 +30,12 @@ class Change(Answer):
     id = serializers.IntegerField()
     province = serializers.CharField()
     market = serializers.CharField()
-    effective_from = instant()
+    effective_from = serializers.DateTimeField()
     changes = serializers.DictField()
     state = serializers.CharField()
     changed_by = serializers.CharField()
     reason = serializers.CharField()
-    created_at = instant()
+    created_at = serializers.DateTimeField()
 
 
 class Policy(Answer):
@@ -50,7 +50,7 @@ class Policy(Answer):
     version = serializers.IntegerField(help_text="Send it as `expected_version` to change this very state.")
     changed_by = serializers.CharField()
     reason = serializers.CharField()
-    updated_at = instant()
+    updated_at = serializers.DateTimeField()
     scheduled = Change(many=True)
 
 
@@ -67,7 +67,7 @@ class Upserted(Answer):
     timezone = serializers.CharField(required=False)
     changed_by = serializers.CharField(required=False)
     reason = serializers.CharField(required=False)
-    updated_at = instant(required=False)
+    updated_at = serializers.DateTimeField(required=False)
 
 
 class Effective(Answer):
@@ -81,7 +81,7 @@ class Effective(Answer):
     rules = serializers.DictField(allow_null=True, help_text=f"Complete, defaults included: {RULES}")
     policy_id = serializers.IntegerField(allow_null=True)
     version = serializers.IntegerField(allow_null=True)
-    effective_from = instant(allow_null=True)
+    effective_from = serializers.DateTimeField(allow_null=True)
     scheduled = Change(many=True)
 
 
@@ -95,7 +95,9 @@ class Simulated(Answer):
     moved = serializers.IntegerField(help_text="Tasks that get another time.")
     held = serializers.IntegerField(help_text="Tasks that become blocked.")
     returned = serializers.IntegerField(help_text="Blocked tasks that get a time.")
-    first_at = instant(allow_null=True, help_text="The earliest time that is lost or gained.")
+    first_at = serializers.DateTimeField(
+        allow_null=True, help_text="The earliest time that is lost or gained."
+    )
     complete = serializers.BooleanField(help_text="False if there are more tasks than were judged.")
 
 

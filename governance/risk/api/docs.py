@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from governance.core.rest.describe import SWITCHES, Answer, Doc, Tag, cad, codes, fraction, instant, ok
+from governance.core.rest.describe import SWITCHES, Answer, Doc, Tag, cad, codes, fraction, ok
 
 TAG = Tag(
     "Risk guard",
@@ -30,7 +30,7 @@ class Policy(Answer):
     version = serializers.IntegerField()
     changed_by = serializers.CharField()
     reason = serializers.CharField()
-    updated_at = instant()
+    updated_at = serializers.DateTimeField()
 
 
 class Policies(Answer):
@@ -119,8 +119,8 @@ class Reservation(Answer):
     state = serializers.CharField()
     realized_loss = cad(allow_null=True)
     purpose = serializers.CharField()
-    created_at = instant()
-    closed_at = instant(allow_null=True)
+    created_at = serializers.DateTimeField()
+    closed_at = serializers.DateTimeField(allow_null=True)
 
 
 class Ended(Answer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from governance.core.rest.describe import Answer, Doc, Tag, instant
+from governance.core.rest.describe import Answer, Doc, Tag
 
 TAG = Tag("Runbook", "What still blocks go-live, and what to watch.", prefix="Runbook")
 REFUSALS: dict[str, tuple[int, str]] = {}
@@ -22,7 +22,7 @@ class Finding(Answer):
 class Status(Answer):
     """The findings of every check."""
 
-    generated_at = instant()
+    generated_at = serializers.DateTimeField()
     blockers = Finding(many=True)
     warnings = Finding(many=True)
     info = Finding(many=True)

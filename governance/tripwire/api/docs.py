@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from governance.core.rest.describe import Answer, Doc, Tag, fraction, instant, ok
+from governance.core.rest.describe import Answer, Doc, Tag, fraction, ok
 
 TAG = Tag(
     "Tripwires",
@@ -33,7 +33,7 @@ class Policy(Answer):
     version = serializers.IntegerField()
     changed_by = serializers.CharField()
     reason = serializers.CharField()
-    updated_at = instant()
+    updated_at = serializers.DateTimeField()
 
 
 class Policies(Answer):
@@ -66,10 +66,10 @@ class State(Answer):
     smallest_drop = serializers.FloatField(allow_null=True, help_text="The smallest drop it can detect.")
     power = serializers.CharField()
     samples = serializers.DictField(help_text="What was compared: `baseline` and `current`, with their days.")
-    starts_at = instant(allow_null=True)
+    starts_at = serializers.DateTimeField(allow_null=True)
     arms_on = serializers.DateField(allow_null=True)
-    last_checked = instant(allow_null=True)
-    last_triggered = instant(allow_null=True)
+    last_checked = serializers.DateTimeField(allow_null=True)
+    last_triggered = serializers.DateTimeField(allow_null=True)
     note = serializers.CharField()
 
 
